@@ -1,0 +1,1 @@
+"""Which runs: arms and the grids made of them."""

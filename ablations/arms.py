@@ -1,0 +1,21 @@
+"""The arms: a name and the settings it changes."""
+
+from typing import Any
+
+from harness.errors import UserError
+from harness.settings import Run, with_settings
+
+ARMS: dict[str, dict[str, Any]] = {
+    "cql": {"floor.base": "none"},
+    "monte_carlo": {"floor.base": "monte_carlo"},
+    "learned": {"floor.base": "learned"},
+    "inflated_0.25": {"floor.base": "monte_carlo", "floor.inflation": 0.25},
+    "inflated_1": {"floor.base": "monte_carlo", "floor.inflation": 1.0},
+}
+
+
+def with_arm(run: Run, arm: str) -> Run:
+    """The run with an arm's name and changes."""
+    if arm not in ARMS:
+        raise UserError(f"arm {arm!r}: there is no such arm; one of {', '.join(ARMS)}")
+    return with_settings(run, {"arm": arm, **ARMS[arm]}, source=f"arm {arm}")

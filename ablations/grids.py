@@ -1,0 +1,55 @@
+"""The grids: a function of a scale that names runs."""
+
+from collections.abc import Callable, Iterable
+from itertools import product
+
+from ablations.arms import with_arm
+from harness.errors import UserError
+from harness.settings import Run, with_settings
+from harness.tasks import base_run
+
+
+def grid(tasks: Iterable[str], arms: Iterable[str], seeds: Iterable[int], scale: str) -> list[Run]:
+    """Every task with every arm and seed."""
+    return [with_arm(base_run(task, scale, seed), arm) for task, arm, seed in product(tasks, arms, seeds)]
+
+
+def floors(scale: str) -> list[Run]:
+    """What the floor does: none, exact Monte Carlo, learned, and inflated at two doses."""
+    arms = ("cql", "monte_carlo", "learned", "inflated_0.25", "inflated_1")
+    tasks = ("pointmaze-medium",) if scale == "demo" else ("pointmaze-umaze", "pointmaze-medium", "pointmaze-large")
+    return grid(tasks, arms, range(6 if scale == "demo" else 10), scale)
+
+
+def smoke(scale: str) -> list[Run]:
+    """All phases on one tiny task in under a minute: to see that everything works."""
+    tiny = {
+        "task.data.transitions": 600,
+        "algorithm.policy_hidden": (32, 32),
+        "algorithm.critic_hidden": (32, 32),
+        "algorithm.batch_size": 32,
+        "algorithm.n_actions": 2,
+        "behaviour_value.hidden": (32, 32),
+        "behaviour_value.max_steps": 200,
+        "schedule.offline_steps": 400,
+        "schedule.online_steps": 600,
+        "schedule.updates_per_step": 1,
+        "schedule.evaluation_episodes": 2,
+        "schedule.offline_interval": 200,
+        "schedule.online_interval": 300,
+        "schedule.dense_interval": 150,
+        "schedule.dense_steps": 300,
+        "schedule.probe_states": 64,
+    }
+    runs = grid(("pointmaze-umaze",), ("cql", "monte_carlo"), range(2), scale)
+    return [with_settings(run, tiny, source="grid smoke") for run in runs]
+
+
+GRIDS: dict[str, Callable[[str], list[Run]]] = {"floors": floors, "smoke": smoke}
+
+
+def runs_of(name: str, scale: str = "demo") -> list[Run]:
+    """The runs of a grid by name."""
+    if name not in GRIDS:
+        raise UserError(f"grid {name!r}: there is no such grid; one of {', '.join(GRIDS)}")
+    return GRIDS[name](scale)

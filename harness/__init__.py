@@ -1,0 +1,1 @@
+"""How runs are run: settings, data, phases, folders, the local pool and the command line."""

@@ -1,0 +1,201 @@
+"""A run is a value: every resolved setting, its canonical JSON and the id that is the hash of it."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from algorithms.settings import (
+    CONFIG,
+    AlgorithmSettings,
+    BehaviourValueSettings,
+    Count,
+    FloorSettings,
+    NonNegative,
+    Positive,
+    Share,
+)
+from harness.errors import UserError
+
+# Raised whenever the meaning of a setting or of a metric changes, so that old folders are never mixed with new ones.
+SCHEMA_VERSION = 1
+
+ID_LENGTH = 12
+
+Steps = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=CONFIG)
+class DataSettings:
+    """How a task's dataset is collected by the scripted controller."""
+
+    # Transitions collected; the episode in progress is finished, so a few more come out.
+    transitions: Count = 20_000
+    # Standard deviation of the Gaussian noise added to the controller's action (hosted sets: 0.5).
+    action_noise: NonNegative = 0.5
+    # Seed of resets and noise.
+    seed: Steps = 0
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Task:
+    """An environment, its offline data and how rewards are read."""
+
+    # Name in the registry of tasks.
+    name: str
+    # Gymnasium id.
+    environment: str
+    # Steps after which an episode is truncated.
+    horizon: Count
+    # Rewards are mapped to reward * scale + bias before anything else sees them.
+    reward_scale: Positive = 1.0
+    reward_bias: float = 0.0
+    # Mapped reward of every step without success; none for a dense task (then no failure rule applies).
+    failure_reward: float | None = None
+    # Discount per environment step.
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    data: DataSettings = DataSettings()
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Schedule:
+    """How long a run trains and how often it is looked at."""
+
+    # Gradient steps on the dataset before the switch.
+    offline_steps: Steps = 1_000_000
+    # Environment steps after the switch.
+    online_steps: Steps = 1_000_000
+    # Gradient steps per environment step.
+    updates_per_step: Steps = 1
+    # Share of every online batch that comes from the dataset, for every arm.
+    mixing_ratio: Share = 0.5
+    # Deterministic episodes per evaluation, on the same reset seeds for every arm.
+    evaluation_episodes: Count = 20
+    # Gradient steps between two evaluations offline.
+    offline_interval: Count = 50_000
+    # Environment steps between two evaluations online, once the dense part is over.
+    online_interval: Count = 20_000
+    # Environment steps between two evaluations right after the switch, and for how many steps that lasts;
+    # the dip is measured over the dense part.
+    dense_interval: Count = 2_000
+    dense_steps: Steps = 20_000
+    # Dataset transitions on which values are compared with floors and returns at each evaluation.
+    probe_states: Count = 1024
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Run:
+    """Every setting that decides a run's numbers. Equal runs have equal ids and give equal bytes."""
+
+    task: Task
+    # Name of the arm: for the reader; the settings below say what it is.
+    arm: str
+    # Seed of every named random stream of the run.
+    seed: Steps
+    floor: FloorSettings = FloorSettings()
+    behaviour_value: BehaviourValueSettings = BehaviourValueSettings()
+    algorithm: AlgorithmSettings = AlgorithmSettings()
+    schedule: Schedule = Schedule()
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def id(self) -> str:
+        """Hash of the canonical JSON."""
+        return hashlib.sha256(canonical_json(run_to_dict(self)).encode()).hexdigest()[:ID_LENGTH]
+
+
+# Settings that may differ between the runs of one pack: they are [R] tensors or columns, not shapes.
+PER_RUN = {
+    "arm": None,
+    "seed": None,
+    "floor": {
+        "base", "constant", "inflation", "noise", "truncation", "bootstrap_value", "active_online",
+    },
+    "algorithm": {
+        "output_gain", "alpha", "temperature", "difference_min", "difference_max", "target_action_gap",
+        "lagrange_initial_log", "policy_learning_rate", "critic_learning_rate", "entropy_temperature_initial",
+        "entropy_learning_rate", "target_entropy", "tau",
+    },
+}  # fmt: skip
+
+_RUN = TypeAdapter(Run)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces; refuses NaN and infinity."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def run_to_dict(run: Run) -> dict[str, Any]:
+    """The run as plain JSON values."""
+    return _RUN.dump_python(run, mode="json")
+
+
+def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
+    """The run of a dictionary as `run_to_dict` writes it; errors name the setting and `source`."""
+    try:
+        run = _RUN.validate_python(values)
+    except ValidationError as error:
+        raise UserError(f"{source}: {first_problem(error)}") from None
+    if run.schema_version != SCHEMA_VERSION:
+        raise UserError(f"{source}: schema version {run.schema_version} cannot be read by this version, "
+                        f"which writes {SCHEMA_VERSION}")  # fmt: skip
+    return run
+
+
+def first_problem(error: ValidationError) -> str:
+    """One line of a pydantic error: the setting's path, the value and what is wrong with it."""
+    problem = error.errors()[0]
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"setting {path}: there is no such setting"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"setting {path} = {problem['input']!r}: {message}"
+
+
+def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run:
+    """A copy of the run with settings changed by dotted path, for example {"algorithm.alpha": 1.0}."""
+    values = run_to_dict(run)
+    for path, value in changes.items():
+        *parents, name = path.split(".")
+        inner = values
+        for parent in parents:
+            inner = inner.get(parent) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or name not in inner:
+            raise UserError(f"{source}: setting {path}: there is no such setting"
+                            f"{_nearest_setting(path)}")  # fmt: skip
+        inner[name] = value
+    return run_from_dict(values, source)
+
+
+def setting_paths(kind: type = Run, prefix: str = "") -> list[str]:
+    """Every dotted path that `with_settings` accepts."""
+    paths = []
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            paths += setting_paths(field.type, f"{prefix}{field.name}.")
+        else:
+            paths.append(prefix + field.name)
+    return paths
+
+
+def pack_key(run: Run) -> str:
+    """Runs with equal keys have equal shapes and may train in one pack."""
+    values = run_to_dict(run)
+    for name, fields in PER_RUN.items():
+        if fields is None:
+            del values[name]
+        else:
+            for field in fields:
+                del values[name][field]
+    return canonical_json(values)
+
+
+def _nearest_setting(path: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(path, setting_paths(), n=1, cutoff=0.4)
+    return f"; did you mean {close[0]}?" if close else ""

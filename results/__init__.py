@@ -1,0 +1,1 @@
+"""What came out: run folders to one frame, estimates, tables, figures and a page."""
