@@ -1,0 +1,131 @@
+"""Check a file of worked cases against the functions that training calls: `python tests/golden.py FILE.npz`.
+
+Critic losses with gradients or returns-to-go, in the format described in tests/golden/README.md; the options of the
+cases lie in the JSON file beside the arrays. Prints the worst relative error; exit code 1 above the tolerance.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from algorithms.backup import bellman_target
+from algorithms.critic_loss import CriticLossForm, CriticLossScalars, CriticValues, bound_rate, critic_loss
+from algorithms.returns import return_to_go
+
+TOLERANCE = 1e-6
+
+
+def relative_error(ours: np.ndarray, golden: np.ndarray) -> float:
+    """Largest relative error of an array's elements; elements below 1e-9 of the largest are held against that."""
+    ours, golden = np.asarray(ours, dtype=np.float64), np.asarray(golden, dtype=np.float64)
+    if ours.shape != golden.shape or not np.isfinite(ours).all():
+        return float("inf")
+    scale = np.abs(golden) + 1e-9 * np.abs(golden).max() + np.finfo(np.float64).tiny
+    return float((np.abs(ours - golden) / scale).max())
+
+
+def critic_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The outputs of one critic-loss case, computed in float64 as a pack of one run."""
+    tensor = {name: torch.from_numpy(array).double() for name, array in given.items()}
+
+    def both(name: str) -> torch.Tensor:
+        return torch.stack((tensor[f"q1_{name}"], tensor[f"q2_{name}"]))[None]
+
+    def scalar(value: float) -> torch.Tensor:
+        return torch.tensor([value], dtype=torch.float64)
+
+    next_values = torch.stack((tensor["target_q1"], tensor["target_q2"]))[None]
+    next_log_prob = tensor["log_prob_target"][None]
+    if not options["max_target_backup"]:
+        next_values, next_log_prob = next_values.unsqueeze(-1), next_log_prob.unsqueeze(-1)
+    target = bellman_target(
+        tensor["reward"][None],
+        tensor["done"][None],
+        scalar(options["discount"]),
+        next_values,
+        next_log_prob,
+        "min_then_max" if options["max_target_backup"] else "off",
+        scalar(options["entropy_temperature"]) if options["backup_entropy"] else None,
+    )
+    floor = tensor["floor"] if options["calibrated"] else torch.full_like(tensor["floor"], -torch.inf)
+    values = CriticValues(both("data"), both("random"), both("current"), both("next"))
+    result = critic_loss(
+        values,
+        target,
+        tensor["log_prob_current"][None],
+        tensor["log_prob_next"][None],
+        floor[None],
+        options["action_dim"],
+        CriticLossForm("soft_maximum", options["importance_sampling"], options["lagrange"]),
+        CriticLossScalars(
+            alpha=scalar(options["alpha"]),
+            temperature=scalar(options["temperature"]),
+            target_action_gap=scalar(options["target_action_gap"]),
+            difference_min=scalar(options["clip_difference_min"]),
+            difference_max=scalar(options["clip_difference_max"]),
+            log_multiplier=scalar(options["log_lagrange_multiplier"]),
+        ),
+    )
+    # The cases without calibration count the values below their floor all the same.
+    given_floor = tensor["floor"][None, None, :, None]
+    outputs = {
+        "critic_loss": result.loss[0],
+        "bound_rate_current": bound_rate(values.current, given_floor)[0],
+        "bound_rate_next": bound_rate(values.following, given_floor)[0],
+    }
+    if options["lagrange"]:
+        outputs["lagrange_loss"] = result.lagrange_loss[0]
+    kinds = {"data": "data", "random": "uniform", "current": "current", "next": "following"}
+    for kind, field in kinds.items():
+        for critic in (0, 1):
+            outputs[f"grad_q{critic + 1}_{kind}"] = getattr(result.gradient, field)[0, critic]
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def return_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The return-to-go of one trajectory."""
+    values = return_to_go(
+        torch.from_numpy(given["reward"]),
+        torch.from_numpy(given["terminated"]).bool(),
+        options["discount"],
+        failure_reward=options["failure_reward"],
+    )
+    return {"return_to_go": values.numpy()}
+
+
+def check(file: Path) -> float:
+    """Worst relative error over all cases and outputs of a file; prints a line per output."""
+    arrays = np.load(file)
+    cases = json.loads(file.with_suffix(".json").read_text())
+    worst: dict[str, float] = {}
+    for number, options in enumerate(cases):
+        own = {key.split("/", 1)[1]: arrays[key] for key in arrays.files if int(key.split("/", 1)[0]) == number}
+        if "return_to_go" in own:
+            expected = {"return_to_go": own.pop("return_to_go")}
+            outputs = return_case(options, own)
+        else:
+            expected = {key[4:]: value for key, value in own.items() if key.startswith("out/")}
+            outputs = critic_case(options, {key[3:]: value for key, value in own.items() if key.startswith("in/")})
+        for name, value in expected.items():
+            worst[name] = max(worst.get(name, 0.0), relative_error(outputs[name], value))
+    for name, error in worst.items():
+        print(f"{name:24s} {error:.2e}")
+    return max(worst.values())
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    if len(arguments) != 1 or not Path(arguments[0]).with_suffix(".json").exists():
+        print("usage: python tests/golden.py FILE.npz   (its options lie in FILE.json beside it)", file=sys.stderr)
+        return 2
+    worst = check(Path(arguments[0]))
+    print(f"worst relative error     {worst:.2e}")
+    return 0 if worst < TOLERANCE else 1
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    sys.exit(main(sys.argv[1:]))
