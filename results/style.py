@@ -1,0 +1,89 @@
+"""How the reader sees the arms: names, order and colours, and the look of a figure at a journal's column width."""
+
+from collections.abc import Iterable
+from itertools import cycle
+
+# Widths of one and of two columns, in inches.
+COLUMN = 3.3
+PAGE = 6.8
+
+# Order of the arms in tables and figures, and their names for the reader. Any other arm follows under its own name.
+LABELS = {
+    "cql": "CQL",
+    "monte_carlo": "Cal-QL, Monte Carlo floor",
+    "learned": "Cal-QL, learned floor",
+    "inflated_0.25": "Cal-QL, inflated by 0.25",
+    "inflated_1": "Cal-QL, inflated by 1",
+}
+
+# Colours that stay apart for the colour-blind and in grey (after Okabe and Ito, and Tol); two doses share a hue.
+COLOURS = {
+    "cql": "#d55e00",
+    "monte_carlo": "#0072b2",
+    "learned": "#009e73",
+    "inflated_0.25": "#cc79a7",
+    "inflated_1": "#7b2d6b",
+}
+OTHER_COLOURS = ("#b8860b", "#56b4e9", "#5d6d7e", "#8c564b", "#6a7f10")
+
+INK = "#222222"
+FAINT = "#bdbdbd"
+SHADE = "#eeeeee"
+
+# What the colours above become on a dark page.
+ON_DARK = {
+    INK: "#e4e4e4",
+    FAINT: "#6b6f76",
+    SHADE: "#2c3037",
+    "#d55e00": "#f0803c",
+    "#0072b2": "#4ea8e0",
+    "#009e73": "#35c79c",
+    "#cc79a7": "#e0a3c5",
+    "#7b2d6b": "#c26bb0",
+}
+
+# Settings of matplotlib: a quiet frame, letters of 7 to 8 points at the printed width, the same bytes every time.
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.solid_capstyle": "round",
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "floorbench",
+}
+
+
+def label(arm: str) -> str:
+    """The arm's name for the reader."""
+    return LABELS.get(arm, arm)
+
+
+def in_order(arms: Iterable[str]) -> list[str]:
+    """The different arms: those known here first, in the order of the labels, then the others by name."""
+    known = list(LABELS)
+    return sorted(set(arms), key=lambda arm: (known.index(arm) if arm in LABELS else len(known), arm))
+
+
+def colours(arms: Iterable[str]) -> dict[str, str]:
+    """A colour for every arm; arms without one of their own take the remaining colours in turn."""
+    spare = cycle(OTHER_COLOURS)
+    return {arm: COLOURS.get(arm) or next(spare) for arm in in_order(arms)}

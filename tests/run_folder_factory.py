@@ -1,0 +1,147 @@
+"""Synthetic run folders in the true format, so that what reads them can be tested without training.
+
+The curves are made up, but shaped like the real ones: every number of a row and of the summary is derived from the
+same curve, so tables and figures can be checked against each other.
+"""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.run_folder import RunFolder
+from harness.settings import Run
+
+# Per arm: score at the end of offline, depth of the dip, and mean Q minus return-to-go when offline training ends.
+SHAPES = {
+    "cql": (0.45, 0.35, -38.0),
+    "monte_carlo": (0.75, 0.05, 4.0),
+    "learned": (0.72, 0.08, 5.0),
+    "inflated_0.25": (0.6, 0.15, 22.0),
+    "inflated_1": (0.2, 0.1, 80.0),
+}
+RETURN_TO_GO = -52.0
+RANGE = 95.0
+
+
+def write_done(root: Path, runs: Iterable[Run]) -> list[RunFolder]:
+    """Finished folders for `runs`."""
+    folders = []
+    for run in runs:
+        folder = begin(root, run)
+        rows = metrics(run)
+        for row in rows:
+            folder.append_metrics(row)
+        folder.write_status("done")
+        folder.finish(summary(run, rows))
+        folders.append(folder)
+    return folders
+
+
+def begin(root: Path, run: Run) -> RunFolder:
+    """A folder whose run has just started."""
+    folder = RunFolder.of(root, run)
+    folder.create(run)
+    folder.restart({"commit": "0" * 40, "packages": {"torch": "2.13.0"}, "attempt": {"machine": "test"}})
+    folder.write_status("running", phase="offline", step=0)
+    return folder
+
+
+def fail(root: Path, run: Run, reason: str) -> RunFolder:
+    """A folder whose run stopped with `reason`."""
+    folder = begin(root, run)
+    folder.write_status("failed", reason=reason)
+    return folder
+
+
+def lose(root: Path, run: Run) -> RunFolder:
+    """A folder whose run stopped telling of itself an hour ago."""
+    folder = begin(root, run)
+    folder.write_status("running", phase="offline", step=0)
+    status = (folder.path / "status.json").read_text()
+    heartbeat = folder.status()["heartbeat"]
+    (folder.path / "status.json").write_text(status.replace(str(heartbeat), str(time.time() - 3600)))
+    return folder
+
+
+def steps_of(run: Run) -> list[tuple[int, int]]:
+    """Offline and online step of every evaluation: dense right after the switch."""
+    schedule = run.schedule
+    offline = [(step, 0) for step in range(0, schedule.offline_steps + 1, schedule.offline_interval)]
+    online = [*range(schedule.dense_interval, schedule.dense_steps + 1, schedule.dense_interval)]
+    online += range(
+        schedule.dense_steps + schedule.online_interval, schedule.online_steps + 1, schedule.online_interval
+    )
+    return offline + [(schedule.offline_steps, step) for step in online]
+
+
+def metrics(run: Run) -> list[dict[str, Any]]:
+    """The rows of a run."""
+    score_end, dip, gap = SHAPES.get(run.arm, (0.5, 0.1, 0.0))
+    random = np.random.default_rng([run.seed, len(run.arm)])
+    score_end += 0.1 * random.standard_normal()
+    gap += 3.0 * random.standard_normal()
+    floor = None if run.floor.base == "none" else RETURN_TO_GO + RANGE * run.floor.inflation
+    schedule = run.schedule
+    rows = []
+    for offline_step, online_step in steps_of(run):
+        done = offline_step / max(schedule.offline_steps, 1)
+        since = online_step / max(schedule.online_steps, 1)
+        back = 1 - np.exp(-6 * since)
+        mean = score_end * done**0.5 + (0.95 - score_end) * back - dip * 9 * since * np.exp(-9 * since) * np.e / 2
+        episodes = schedule.evaluation_episodes
+        score = random.binomial(episodes, np.clip(mean, 0, 1)) / episodes
+        q_policy = float((RETURN_TO_GO + gap) * done**0.5 * (1 - back) + (RETURN_TO_GO + 8) * back + random.normal())
+        trained = online_step // 60
+        rows.append(
+            {
+                "phase": "online" if online_step else "offline",
+                "offline_step": offline_step,
+                "online_step": online_step,
+                "updates": offline_step + online_step * schedule.updates_per_step,
+                "score": score,
+                "episode_return": -300.0 + 250.0 * score,
+                "episode_length": 300.0 - 250.0 * score,
+                "critic_loss": None if offline_step == 0 else 4.0 * (2 - done),
+                "q_data": q_policy + 1.5,
+                "q_policy": q_policy,
+                "floor_mean": floor,
+                "below_floor": None if floor is None else float(q_policy < floor),
+                "return_to_go": RETURN_TO_GO,
+                "calibration_data": q_policy - RETURN_TO_GO,
+                "calibration_policy": q_policy + 100 * (1 - score),
+                "train_episodes": trained,
+                "train_successes": int(trained * np.clip(mean, 0, 1)),
+            }
+        )
+    return rows
+
+
+def summary(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The summary that belongs to the rows, by the metrics' definitions."""
+    switch = [row for row in rows if row["phase"] == "offline"][-1]
+    online = [row for row in rows if row["phase"] == "online"]
+    steps = np.array([0] + [row["online_step"] for row in online])
+    scores = np.array([row["score"] for row in online])
+    window = [row["score"] for row in online if row["online_step"] <= run.schedule.dense_steps]
+    below = [row["online_step"] for row in online if row["score"] < switch["score"]]
+    back = [row["online_step"] for row in online if below and row["online_step"] > below[0]
+            and row["score"] >= switch["score"]]  # fmt: skip
+    learned = run.floor.base == "learned"
+    return {
+        "offline_score": switch["score"],
+        "final_score": online[-1]["score"],
+        "regret_eval": float(1 - np.average(scores, weights=np.diff(steps))),
+        "regret_train": 1 - online[-1]["train_successes"] / max(online[-1]["train_episodes"], 1),
+        "dip": max(0.0, switch["score"] - min(window)),
+        "recovery_steps": back[0] if back else None,
+        "recovered": bool(back) or not below,
+        "dip_window": run.schedule.dense_steps,
+        "offline_q_data": switch["q_data"],
+        "offline_q_policy": switch["q_policy"],
+        "offline_return_to_go": switch["return_to_go"],
+        "learned_floor": {"held_out_rmse": 3.25, "held_out_r2": 0.96, "steps": 900} if learned else None,
+        "failed_reason": None,
+    }

@@ -1,0 +1,78 @@
+"""Intervals against values worked by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from results.estimates import estimates_by, mean_interval, paired_difference
+
+
+def test_t_interval_of_three_values_by_hand():
+    # 1, 2, 3: mean 2, standard deviation 1, standard error 1/sqrt 3; t(0.975, 2) = 4.302653 from a printed table.
+    estimate = mean_interval([1.0, 2.0, 3.0])
+    half = 4.302653 / math.sqrt(3)
+    assert estimate.mean == pytest.approx(2.0)
+    assert estimate.low == pytest.approx(2.0 - half, abs=1e-6)
+    assert estimate.high == pytest.approx(2.0 + half, abs=1e-6)
+    assert (estimate.n, estimate.method) == (3, "t, 95%")
+
+
+def test_confidence_changes_the_width():
+    # t(0.95, 2) = 2.919986.
+    assert mean_interval([1.0, 2.0, 3.0], confidence=0.9).high == pytest.approx(2 + 2.919986 / math.sqrt(3), abs=1e-6)
+
+
+def test_one_value_has_no_interval_and_none_has_no_mean():
+    one = mean_interval([0.7])
+    assert (one.mean, one.n, one.method) == (0.7, 1, "no interval")
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)
+    none = mean_interval([])
+    assert math.isnan(none.mean)
+    assert none.n == 0
+
+
+def test_numbers_that_do_not_apply_are_not_counted():
+    estimate = mean_interval([1.0, math.nan, 3.0])
+    assert (estimate.mean, estimate.n) == (2.0, 2)
+    # n = 2: standard deviation sqrt 2, standard error 1, t(0.975, 1) = 12.706205.
+    assert estimate.high == pytest.approx(2 + 12.706205, abs=1e-5)
+
+
+def test_equal_values_give_an_interval_of_width_zero():
+    estimate = mean_interval([1.0, 1.0, 1.0])
+    assert (estimate.low, estimate.high) == (1.0, 1.0)
+
+
+def test_pairs_take_the_seed_out():
+    # Differences 1, 2, 3 though both arms vary by tens between seeds.
+    estimate = paired_difference([11.0, 32.0, 53.0], [10.0, 30.0, 50.0])
+    assert estimate.mean == pytest.approx(2.0)
+    assert estimate.high == pytest.approx(2.0 + 4.302653 / math.sqrt(3), abs=1e-6)
+    assert estimate.correlation == pytest.approx(1.0)
+    assert (estimate.n, estimate.method) == (3, "paired t, 95%")
+
+
+def test_correlation_by_hand():
+    # Deviations (-1, 0, 1) and (-1, 1, 0): covariance 1, both sums of squares 2.
+    assert paired_difference([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]).correlation == pytest.approx(0.5)
+
+
+def test_a_constant_arm_has_no_correlation_and_half_a_pair_is_left_out():
+    estimate = paired_difference([1.0, 1.0, math.nan], [0.0, 0.5, 9.0])
+    assert math.isnan(estimate.correlation)
+    assert (estimate.mean, estimate.n) == (0.75, 2)
+
+
+def test_arrays_that_cannot_be_paired_are_refused():
+    with pytest.raises(ValueError, match="cannot be paired"):
+        paired_difference([1.0, 2.0], [1.0])
+
+
+def test_groups_keep_their_order_and_empty_ones_are_left_out():
+    frame = pd.DataFrame({"arm": ["b", "b", "a", "c"], "score": [0.0, 1.0, 0.4, math.nan]})
+    table = estimates_by(frame, ["arm"], "score")
+    assert list(table["arm"]) == ["b", "a"]
+    assert list(table["mean"]) == [0.5, 0.4]
+    assert list(table["n"]) == [2, 1]
