@@ -1,0 +1,58 @@
+"""Parameters of many networks of one shape, in one flat buffer: what packing, Adam, targets and checkpoints rest on."""
+
+from collections.abc import Mapping
+from math import prod
+
+import torch
+from torch import Tensor
+
+# Tensors start at multiples of this many elements, so that every network's matrices have the same alignment wherever
+# it lies in the pack, and elementwise loops over the buffer have no ragged end: both keep the bits of a network
+# independent of its company.
+ALIGNMENT = 64
+
+
+class Parameters:
+    """N networks with equally named tensors, as views [N, *shape] of `flat` [N, P]."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: Tensor):
+        self.shapes = dict(shapes)
+        self.flat = flat
+        self.tensors: dict[str, Tensor] = {}
+        offset = 0
+        for name, shape in self.shapes.items():
+            piece = flat[:, offset : offset + prod(shape)]
+            self.tensors[name] = piece.view(flat.shape[0], *shape)
+            offset += _padded(prod(shape))
+
+    @classmethod
+    def zeros(cls, shapes: Mapping[str, tuple[int, ...]], copies: int, dtype: torch.dtype, device: str) -> "Parameters":
+        """N = `copies` networks of zeros."""
+        width = sum(_padded(prod(shape)) for shape in shapes.values())
+        return cls(shapes, torch.zeros(copies, width, dtype=dtype, device=device))
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def like(self) -> "Parameters":
+        """Zeros of the same shapes, for gradients and moments."""
+        return Parameters(self.shapes, torch.zeros_like(self.flat))
+
+    def clone(self) -> "Parameters":
+        return Parameters(self.shapes, self.flat.clone())
+
+    def part(self, start: int, stop: int) -> "Parameters":
+        """Networks `start` to `stop`, sharing memory."""
+        return Parameters(self.shapes, self.flat[start:stop])
+
+
+def _padded(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def orthogonal(normal: Tensor, gain: float) -> Tensor:
+    """A matrix [rows, columns] with orthonormal rows or columns times `gain`, from standard normal numbers."""
+    tall = normal if normal.shape[0] >= normal.shape[1] else normal.T
+    q, r = torch.linalg.qr(tall.double())
+    q = q * torch.sign(torch.diagonal(r))
+    return (q if normal.shape[0] >= normal.shape[1] else q.T).to(normal.dtype) * gain

@@ -1,0 +1,113 @@
+"""Packed tanh-Gaussian policies with their gradients written out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log, pi, sqrt
+
+import torch
+from torch import Tensor
+
+from algorithms.parameters import Parameters, orthogonal
+from algorithms.value_network import relu_backward_
+
+LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The Gaussian before the tanh at each state: mean and log-std, each [N, B, A], and what led to them."""
+
+    mean: Tensor
+    log_std: Tensor
+    raw_log_std: Tensor  # the network's output before multiplier, offset and clip
+    hidden: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Actions [N, B, n, A] in (-1, 1) with their log-probabilities [N, B, n] and the noise they came from."""
+
+    action: Tensor
+    log_prob: Tensor
+    noise: Tensor
+
+
+@dataclass(frozen=True)
+class PolicyNetwork:
+    """The shape of N equal policies; their numbers lie in `Parameters`.
+
+    log-std = learned multiplier (1.0) * output + learned offset (-1.0), clipped to [-20, 2] (official code).
+    """
+
+    state_dim: int
+    action_dim: int
+    hidden: tuple[int, ...]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of one policy's tensors."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        widths = (self.state_dim, *self.hidden, 2 * self.action_dim)
+        for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+            shapes[f"weight_{layer}"] = (inputs, outputs)
+            shapes[f"bias_{layer}"] = (1, outputs)
+        return {**shapes, "log_std_multiplier": (1, 1), "log_std_offset": (1, 1)}
+
+    def initialise(self, parameters: Parameters, index: int, normal: Callable[..., Tensor], output_gain: float) -> None:
+        """Fill policy `index`: orthogonal weights (gain sqrt 2, output `output_gain`), zero biases."""
+        last = len(self.hidden)
+        for layer in range(last + 1):
+            weight = parameters[f"weight_{layer}"]
+            weight[index] = orthogonal(normal(*weight.shape[1:]), output_gain if layer == last else sqrt(2.0))
+        parameters["log_std_multiplier"][index] = 1.0
+        parameters["log_std_offset"][index] = -1.0
+
+    def distribution(self, parameters: Parameters, states: Tensor) -> Distribution:
+        """The Gaussians at states [N, B, S]."""
+        hidden = [states]
+        last = len(self.hidden)
+        for layer in range(last):
+            weight, bias = parameters[f"weight_{layer}"], parameters[f"bias_{layer}"]
+            hidden.append(torch.baddbmm(bias, hidden[-1], weight).relu_())
+        output = torch.baddbmm(parameters[f"bias_{last}"], hidden[-1], parameters[f"weight_{last}"])
+        mean, raw = output[..., : self.action_dim].contiguous(), output[..., self.action_dim :].contiguous()
+        log_std = parameters["log_std_multiplier"] * raw + parameters["log_std_offset"]
+        return Distribution(mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX), raw, hidden)
+
+    def backward(
+        self,
+        parameters: Parameters,
+        gradient: Parameters,
+        distribution: Distribution,
+        of_mean: Tensor,
+        of_log_std: Tensor,
+    ) -> None:
+        """Write into `gradient` what the loss's slopes [N, B, A] in mean and log-std mean for the parameters."""
+        unclipped = (
+            parameters["log_std_multiplier"] * distribution.raw_log_std + parameters["log_std_offset"]
+        )
+        of_log_std = of_log_std * ((unclipped >= LOG_STD_MIN) & (unclipped <= LOG_STD_MAX))
+        gradient["log_std_offset"].copy_(of_log_std.sum((1, 2)).view(-1, 1, 1))
+        gradient["log_std_multiplier"].copy_((of_log_std * distribution.raw_log_std).sum((1, 2)).view(-1, 1, 1))
+        slope = torch.cat((of_mean, of_log_std * parameters["log_std_multiplier"]), dim=-1)
+        hidden = distribution.hidden
+        for layer in range(len(self.hidden), -1, -1):
+            torch.bmm(hidden[layer].transpose(1, 2), slope, out=gradient[f"weight_{layer}"])
+            torch.sum(slope, 1, keepdim=True, out=gradient[f"bias_{layer}"])
+            if layer:
+                slope = torch.bmm(slope, parameters[f"weight_{layer}"].transpose(1, 2))
+                slope = relu_backward_(slope, hidden[layer])
+
+
+def sample(distribution: Distribution, noise: Tensor) -> Sample:
+    """Actions from standard normal `noise` [N, B, n, A], reparametrised."""
+    log_std = distribution.log_std.unsqueeze(2)
+    raw = distribution.mean.unsqueeze(2) + log_std.exp() * noise
+    density = -0.5 * noise.square() - log_std - 0.5 * log(2.0 * pi)
+    # log(1 - tanh(u)^2) without cancellation. Not F.softplus, whose last elements take another path in the pack.
+    squash = 2.0 * (log(2.0) - raw - ((-2.0 * raw).clamp(min=0.0) + (-2.0 * raw.abs()).exp().log1p()))
+    return Sample(raw.tanh(), (density - squash).sum(-1), noise)
+
+
+def mode(distribution: Distribution) -> Tensor:
+    """The deterministic action [N, B, A]."""
+    return distribution.mean.tanh()

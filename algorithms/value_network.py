@@ -1,0 +1,117 @@
+"""Packed ReLU networks from states (and actions) to one value, with their gradients written out.
+
+Critics value K actions per state; the state's share of the first layer is computed once per state. A network of the
+behaviour policy's value is the same without actions (K = 1).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from algorithms.parameters import Parameters, orthogonal
+
+
+@dataclass(frozen=True)
+class ValueNetwork:
+    """The shape of N equal networks; their numbers lie in `Parameters`."""
+
+    state_dim: int
+    action_dim: int  # 0: values of states alone
+    hidden: tuple[int, ...]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of one network's tensors."""
+        shapes: dict[str, tuple[int, ...]] = {"state_weight": (self.state_dim, self.hidden[0])}
+        if self.action_dim:
+            shapes["action_weight"] = (self.action_dim, self.hidden[0])
+        shapes["bias_0"] = (1, self.hidden[0])
+        for layer, (inputs, outputs) in enumerate(zip(self.hidden, self.hidden[1:], strict=False), start=1):
+            shapes[f"weight_{layer}"] = (inputs, outputs)
+            shapes[f"bias_{layer}"] = (1, outputs)
+        shapes["output_weight"] = (1, self.hidden[-1])
+        shapes["output_bias"] = (1, 1)
+        return shapes
+
+    def initialise(self, parameters: Parameters, index: int, normal: Callable[..., Tensor], output_gain: float) -> None:
+        """Fill network `index`: orthogonal weights (gain sqrt 2, output `output_gain`), zero biases."""
+        inputs = torch.cat([parameters[name] for name in ("state_weight", "action_weight") if name in self.shapes()], 1)
+        first = orthogonal(normal(*inputs.shape[1:]), sqrt(2.0))
+        parameters["state_weight"][index] = first[: self.state_dim]
+        if self.action_dim:
+            parameters["action_weight"][index] = first[self.state_dim :]
+        for layer in range(1, len(self.hidden)):
+            weight = parameters[f"weight_{layer}"]
+            weight[index] = orthogonal(normal(*weight.shape[1:]), sqrt(2.0))
+        parameters["output_weight"][index] = orthogonal(normal(self.hidden[-1], 1), output_gain).T
+
+    def forward(self, parameters: Parameters, states: Tensor, actions: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """Values [N, B, K] and the activations of every layer, for states [N, B, S] and actions [N, B, K, A]."""
+        networks, batch = states.shape[:2]
+        first = torch.baddbmm(parameters["bias_0"], states, parameters["state_weight"])
+        count = 1
+        if actions is not None:
+            count = actions.shape[2]
+            flat = actions.reshape(networks, batch * count, self.action_dim)
+            of_actions = torch.bmm(flat, parameters["action_weight"]).view(networks, batch, count, -1)
+            first = of_actions.add_(first.unsqueeze(2)).view(networks, batch * count, -1)
+        hidden = [first.relu_()]
+        for layer in range(1, len(self.hidden)):
+            weight, bias = parameters[f"weight_{layer}"], parameters[f"bias_{layer}"]
+            hidden.append(torch.baddbmm(bias, hidden[-1], weight).relu_())
+        # A row times a matrix: products of output width 1 do not keep their bits in company.
+        values = torch.bmm(parameters["output_weight"], hidden[-1].transpose(1, 2)).squeeze(1)
+        values = values + parameters["output_bias"].squeeze(-1)
+        return values.view(networks, batch, count), hidden
+
+    def backward(
+        self,
+        parameters: Parameters,
+        gradient: Parameters,
+        states: Tensor,
+        actions: Tensor | None,
+        hidden: list[Tensor],
+        of_values: Tensor,
+    ) -> None:
+        """Write into `gradient` what `of_values` [N, B, K], the loss's slope in each value, means for the parameters.
+
+        The activations in `hidden` are used up.
+        """
+        networks, batch, count = of_values.shape
+        rows = of_values.reshape(networks, 1, batch * count)
+        torch.bmm(rows, hidden[-1], out=gradient["output_weight"])
+        torch.sum(rows, -1, keepdim=True, out=gradient["output_bias"])
+        slope = self._slope_of_last(parameters, hidden, rows)
+        for layer in range(len(self.hidden) - 1, 0, -1):
+            torch.bmm(hidden[layer - 1].transpose(1, 2), slope, out=gradient[f"weight_{layer}"])
+            torch.sum(slope, 1, keepdim=True, out=gradient[f"bias_{layer}"])
+            slope = self._slope_below(parameters, hidden, layer, slope)
+        if actions is not None:
+            flat = actions.reshape(networks, batch * count, self.action_dim)
+            torch.bmm(flat.transpose(1, 2), slope, out=gradient["action_weight"])
+            slope = slope.view(networks, batch, count, -1).sum(2)
+        torch.bmm(states.transpose(1, 2), slope, out=gradient["state_weight"])
+        torch.sum(slope, 1, keepdim=True, out=gradient["bias_0"])
+
+    def action_gradient(self, parameters: Parameters, hidden: list[Tensor], of_values: Tensor) -> Tensor:
+        """Slope in each action [N, B, K, A] of a loss with slope `of_values` [N, B, K] in each value."""
+        networks, batch, count = of_values.shape
+        slope = self._slope_of_last(parameters, hidden, of_values.reshape(networks, 1, batch * count))
+        for layer in range(len(self.hidden) - 1, 0, -1):
+            slope = self._slope_below(parameters, hidden, layer, slope)
+        return torch.bmm(slope, parameters["action_weight"].transpose(1, 2)).view(networks, batch, count, -1)
+
+    def _slope_of_last(self, parameters: Parameters, hidden: list[Tensor], rows: Tensor) -> Tensor:
+        slope = rows.transpose(1, 2) * parameters["output_weight"]
+        return relu_backward_(slope, hidden[-1])
+
+    def _slope_below(self, parameters: Parameters, hidden: list[Tensor], layer: int, slope: Tensor) -> Tensor:
+        slope = torch.bmm(slope, parameters[f"weight_{layer}"].transpose(1, 2))
+        return relu_backward_(slope, hidden[layer - 1])
+
+
+def relu_backward_(slope: Tensor, activation: Tensor) -> Tensor:
+    """Zero, in place, the slope wherever the ReLU's output is zero."""
+    return torch.ops.aten.threshold_backward.grad_input(slope, activation, 0.0, grad_input=slope)
