@@ -119,8 +119,10 @@ def _check_spaces(task: Task, environment: gymnasium.Env) -> None:
     if not (goal_parts or isinstance(observations, Box)) or any(
         not isinstance(box, Box) or len(box.shape) != 1 for box in observation_parts(observations).values()
     ):
-        raise UserError(f"task.environment = {task.environment!r}: its observations are {observations}; "
-                        "a flat box or a goal observation of flat boxes is needed")  # fmt: skip
+        raise UserError(
+            f"task.environment = {task.environment!r}: its observations are {observations}; "
+            "a flat box or a goal observation of flat boxes is needed"
+        )
     if not isinstance(actions, Box) or len(actions.shape) != 1:
         raise UserError(f"task.environment = {task.environment!r}: its actions are {actions}; a flat box is needed")
 

@@ -1,0 +1,27 @@
+"""What all tests share: a Minari folder of their own and a tiny task."""
+
+import pytest
+
+from harness.settings import DataSettings, Task
+
+
+@pytest.fixture(scope="session", autouse=True)
+def minari_folder(tmp_path_factory):
+    """No test reads or writes the user's datasets."""
+    folder = tmp_path_factory.mktemp("minari")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny_task() -> Task:
+    """PointMaze with a few hundred transitions: rewards -1 until the goal, 0 there."""
+    return Task(
+        name="tiny",
+        environment="PointMaze_UMaze-v3",
+        horizon=300,
+        reward_bias=-1.0,
+        failure_reward=-1.0,
+        data=DataSettings(transitions=400, action_noise=0.3, seed=3),
+    )
