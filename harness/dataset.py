@@ -1,0 +1,177 @@
+"""A task's offline data: made where missing, read through Minari, checked, in float32 with mapped rewards."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shutil import rmtree
+
+import filelock
+import minari
+import numpy as np
+from minari.storage import get_dataset_path
+
+from harness.dataset_checks import check_episodes
+from harness.environment import flatten_observation, is_pointmaze
+from harness.errors import UserError
+from harness.pointmaze import collect
+from harness.settings import Task, canonical_json
+
+# Raised when the controller changes what it collects, so that old data are never taken for new.
+DATA_VERSION = 0
+
+# The files of a whole dataset; Minari moves them into place last.
+FILES = ("data/metadata.json", "data/main_data.hdf5")
+
+# What Minari, HDF5 and JSON raise on damaged files.
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AssertionError)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One episode of T steps."""
+
+    # [T + 1, S] float32, the last one after the last action.
+    observations: np.ndarray
+    # [T, A] float32.
+    actions: np.ndarray
+    # [T] float32, mapped by the task's scale and bias.
+    rewards: np.ndarray
+    # [T] bool: the episode ended by itself (at the goal).
+    terminated: np.ndarray
+    # [T] bool: the episode was cut off.
+    truncated: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A checked dataset."""
+
+    # Minari id.
+    id: str
+    # SHA-256 of what was read: observations, actions, raw rewards, terminations, truncations, episode by episode.
+    content_hash: str
+    trajectories: tuple[Trajectory, ...]
+
+    @property
+    def transitions(self) -> int:
+        return sum(len(trajectory) for trajectory in self.trajectories)
+
+    @property
+    def observation_dim(self) -> int:
+        return self.trajectories[0].observations.shape[1]
+
+    @property
+    def action_dim(self) -> int:
+        return self.trajectories[0].actions.shape[1]
+
+
+def dataset_id(task: Task) -> str:
+    """The Minari id of a task's data: its name and the hash of what decides their content."""
+    decisive = {"environment": task.environment, "horizon": task.horizon, "data": asdict(task.data)}
+    digest = hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:8]
+    return f"floorbench/{task.name}-{digest}-v{DATA_VERSION}"
+
+
+def dataset_exists(task: Task) -> bool:
+    """Whether the whole dataset lies in the local Minari folder."""
+    folder = _dataset_folder(task)
+    return all((folder / file).is_file() for file in FILES)
+
+
+def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = None) -> Dataset:
+    """The task's dataset, collected first where it is missing (`progress`: transitions done and wanted).
+
+    Safe to call from several processes: one collects, the others wait for it. What an interrupted collection left of
+    the dataset is removed.
+    """
+    if not dataset_exists(task):
+        if not is_pointmaze(task):
+            raise UserError(
+                f"task {task.name}: no controller can collect data in {task.environment}; only PointMaze has one"
+            )
+        with _writing() as root, filelock.FileLock(root / ".floorbench.lock"):
+            if not dataset_exists(task):
+                rmtree(_dataset_folder(task), ignore_errors=True)
+                collect(task, dataset_id(task), progress)
+    return load_dataset(task)
+
+
+def load_dataset(task: Task) -> Dataset:
+    """Read and check the task's dataset; a missing, damaged or unfit one raises a UserError."""
+    name = dataset_id(task)
+    if not dataset_exists(task):
+        raise UserError(f"dataset {name}: is not in {minari_folder()}; make it with: floorbench data {task.name}")
+    episodes = list(_read_episodes(task))
+    check_episodes(name, episodes, task)
+    digest = hashlib.sha256()
+    trajectories = []
+    for episode in episodes:
+        observations = flatten_observation(episode.observations)
+        actions = episode.actions.astype(np.float32)
+        for array in (observations, actions, episode.rewards, episode.terminations, episode.truncations):
+            digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+        rewards = (episode.rewards * task.reward_scale + task.reward_bias).astype(np.float32)
+        trajectories.append(Trajectory(observations, actions, rewards, episode.terminations, episode.truncations))
+    return Dataset(name, digest.hexdigest(), tuple(trajectories))
+
+
+def minari_folder() -> Path:
+    """The local Minari folder (MINARI_DATASETS_PATH, or .minari/datasets at home), made where missing."""
+    try:
+        return get_dataset_path()
+    except OSError as error:
+        raise UserError(
+            f"Minari folder {error.filename}: cannot be made ({error.strerror}); "
+            "let MINARI_DATASETS_PATH name a folder that can be written"
+        ) from None
+
+
+def _dataset_folder(task: Task) -> Path:
+    return minari_folder() / dataset_id(task)
+
+
+@contextmanager
+def _writing() -> Iterator[Path]:
+    """The Minari folder for as long as something is written there; a disk that refuses is one line."""
+    folder = minari_folder()
+    try:
+        yield folder
+    except (OSError, RuntimeError) as error:
+        reason = _reason(error)
+        if isinstance(error, RuntimeError) and reason == str(error):
+            raise
+        raise UserError(
+            f"Minari folder {folder}: cannot be written ({reason}); "
+            "free some space or let MINARI_DATASETS_PATH name another folder"
+        ) from error
+
+
+def _read_episodes(task: Task) -> Iterator[minari.EpisodeData]:
+    """Every episode in order; what Minari or HDF5 cannot read is one line."""
+    place = "data/metadata.json"
+    try:
+        episodes = minari.load_dataset(dataset_id(task)).iterate_episodes()
+        place = "episode 0"
+        for number, episode in enumerate(episodes, start=1):
+            yield episode
+            place = f"episode {number}"
+    except _DAMAGE as error:
+        raise UserError(
+            f"dataset {dataset_id(task)}: {place}: cannot be read ({_reason(error)}); "
+            f"delete {_dataset_folder(task)} and make it again with: floorbench data {task.name}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The telling part of an error: the system's words, or what HDF5 puts in brackets, or all of it in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    found = re.search(r"error message = '([^']*)'", text) or re.search(r"\((.+)\)", text)
+    return found.group(1) if found else text

@@ -1,0 +1,148 @@
+"""The way-point controller by hand, and what it leaves in Minari."""
+
+import dataclasses
+import json
+from importlib.metadata import version
+
+import minari
+import networkx
+import numpy as np
+import pytest
+
+from harness.environment import gymnasium_environment
+from harness.pointmaze import WayPointController, collect, free_cells
+
+
+def observation(position, goal, velocity=(0.0, 0.0)) -> dict[str, np.ndarray]:
+    return {
+        "achieved_goal": np.array(position, float),
+        "desired_goal": np.array(goal, float),
+        "observation": np.array([*position, *velocity], float),
+    }
+
+
+@pytest.fixture
+def controller(tiny_task) -> WayPointController:
+    """Without noise, in the U-shaped maze: cell (1, 1) lies at (-1, 1), cell (3, 1) at (-1, -1)."""
+    maze = gymnasium_environment(tiny_task).unwrapped.maze
+    return WayPointController(maze, 0.0, np.random.default_rng(0))
+
+
+def test_free_cells_are_joined_to_free_neighbours():
+    cells = free_cells([[0, 1, "g"], ["r", 0, 0], [1, 1, 0]])
+    assert set(cells) == {(0, 0), (0, 2), (1, 0), (1, 1), (1, 2), (2, 2)}
+    assert cells.number_of_edges() == 5
+    assert networkx.shortest_path_length(cells, (0, 0), (2, 2)) == 4
+
+
+def test_way_points_follow_the_corridor_and_end_at_the_goal(controller):
+    controller.begin(observation(position=(-1.1, 0.9), goal=(-0.8, -1.2)))
+    corridor = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1)])
+    between, goal = np.array(controller.way_points[:-1]), controller.way_points[-1]
+    assert between.shape == corridor.shape
+    offsets = np.abs(between - corridor)
+    assert offsets.max() <= 0.1
+    assert offsets.min() > 0, "way-points are jittered"
+    assert goal.tolist() == [-0.8, -1.2]
+
+
+def test_push_is_gain_times_distance_less_velocity(controller):
+    # In the goal's own cell: 10 * (0.03, -0.02) - (0.1, -0.5).
+    at = observation(position=(-1, 1), goal=(-0.97, 0.98), velocity=(0.1, -0.5))
+    controller.begin(at)
+    assert controller.action(at) == pytest.approx([0.2, 0.3])
+    assert controller.action(at).dtype == np.float32
+
+
+def test_push_is_clipped(controller):
+    at = observation(position=(-1.2, 1.2), goal=(-0.8, 0.8))
+    controller.begin(at)
+    assert controller.action(at).tolist() == [1.0, -1.0]
+
+
+def test_next_way_point_once_the_first_is_near(controller):
+    controller.begin(observation(position=(-1, 1), goal=(-1, -1)))
+    first, second = controller.way_points[:2]
+    controller.action(observation(position=first + [0.0, 0.11], goal=(-1, -1)))
+    assert controller.way_points[0] is first
+    controller.action(observation(position=first + [0.0, 0.09], goal=(-1, -1)))
+    assert controller.way_points[0] is second
+
+
+def test_noise_has_the_asked_spread(tiny_task):
+    maze = gymnasium_environment(tiny_task).unwrapped.maze
+    controller = WayPointController(maze, 0.2, np.random.default_rng(1))
+    at = observation(position=(-1, 1), goal=(-1, 1))
+    controller.begin(at)
+    actions = np.array([controller.action(at) for _ in range(4000)])
+    # Standard error of the mean 0.003, of the standard deviation 0.002.
+    assert actions.mean(axis=0) == pytest.approx([0, 0], abs=0.012)
+    assert actions.std(axis=0) == pytest.approx([0.2, 0.2], abs=0.01)
+    assert np.abs(actions).max() <= 1.0
+
+
+@pytest.mark.parametrize(("size", "horizon"), [("UMaze", 300), ("Medium", 600), ("Large", 800)])
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_reaches_every_goal(tiny_task, size, horizon, noise):
+    task = dataclasses.replace(tiny_task, environment=f"PointMaze_{size}-v3", horizon=horizon)
+    environment = gymnasium_environment(task)
+    controller = WayPointController(environment.unwrapped.maze, noise, np.random.default_rng(2))
+    for seed in range(15):
+        state, _ = environment.reset(seed=seed)
+        controller.begin(state)
+        terminated = truncated = False
+        while not (terminated or truncated):
+            state, _, terminated, truncated, _ = environment.step(controller.action(state))
+        assert terminated, f"seed {seed}"
+
+
+def test_collects_a_minari_dataset_of_raw_episodes(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    told = []
+    collect(tiny_task, "floorbench/raw-v0", lambda done, total: told.append((done, total)))
+    dataset = minari.load_dataset("floorbench/raw-v0")
+    episodes = list(dataset.iterate_episodes())
+    lengths = [len(episode) for episode in episodes]
+    assert 0 <= sum(lengths) - 400 < lengths[-1], "whole episodes until the transitions are reached"
+    for episode in episodes:
+        assert set(episode.observations) == {"observation", "achieved_goal", "desired_goal"}
+        assert episode.observations["observation"].shape == (len(episode) + 1, 4)
+        assert episode.actions.dtype == np.float32
+        assert episode.rewards.tolist() == [0.0] * (len(episode) - 1) + [1.0], "rewards are not mapped"
+        assert episode.terminations.tolist() == [False] * (len(episode) - 1) + [True]
+        assert not episode.truncations.any()
+        assert np.ptp(episode.observations["desired_goal"], axis=0).tolist() == [0.0, 0.0], "the goal stays"
+    assert told[-1] == (400, 400)
+    assert [done for done, _ in told] == np.minimum(np.cumsum(lengths), 400).tolist()
+
+
+def test_a_horizon_too_short_truncates(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    collect(dataclasses.replace(tiny_task, horizon=6), "floorbench/short-v0")
+    episodes = list(minari.load_dataset("floorbench/short-v0").iterate_episodes())
+    cut = [episode for episode in episodes if not episode.terminations[-1]]
+    assert cut
+    for episode in cut:
+        assert episode.truncations.tolist() == [False] * 5 + [True]
+
+
+def test_metadata_tell_how_it_was_made(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    collect(tiny_task, "floorbench/described-v0")
+    metadata = json.loads((tmp_path / "floorbench/described-v0/data/metadata.json").read_text())
+    assert metadata["dataset_id"] == "floorbench/described-v0"
+    assert metadata["algorithm_name"] == "way-point controller"
+    assert "PointMaze_UMaze-v3" in metadata["description"]
+    assert "noise 0.3, seed 3" in metadata["description"]
+    assert f"mujoco=={version('mujoco')}" in metadata["requirements"]
+    assert f"floorbench=={version('floorbench')}" in metadata["requirements"]
+    recovered = minari.load_dataset("floorbench/described-v0").recover_environment()
+    assert recovered.spec.max_episode_steps == 300
+    assert recovered.unwrapped.continuing_task is False
+
+
+def test_prints_nothing_and_leaves_no_temporary_folder(tiny_task, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    collect(tiny_task, "floorbench/quiet-v0")
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["floorbench"]
