@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 MaxBackup = Literal["off", "min_then_max", "max_then_min"]

@@ -136,9 +136,12 @@ class Learner:
         towards = (self.critic_parameters.flat - self.target_parameters.flat).mul_(self.tau)
         self.target_parameters.flat.add_(towards)
 
-    def values(self, states: Tensor, actions: Tensor) -> Tensor:
-        """Critic values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S]."""
-        values, _ = self.critic.forward(self.critic_parameters, _pairs(states), _pairs(actions))
+    def values(self, states: Tensor, actions: Tensor, run: int | None = None) -> Tensor:
+        """Critic values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S]; with `run`, of that run alone."""
+        parameters = self.critic_parameters
+        if run is not None:
+            parameters = parameters.part(CRITICS * run, CRITICS * (run + 1))
+        values, _ = self.critic.forward(parameters, _pairs(states), _pairs(actions))
         return values.view(-1, CRITICS, *values.shape[1:])
 
     def act(self, states: Tensor, noise: Tensor | None = None, run: int | None = None) -> Tensor:
@@ -153,11 +156,13 @@ class Learner:
         return sample(distribution, noise.unsqueeze(2)).action.squeeze(2)
 
     def take_logged(self) -> dict[str, Tensor]:
-        """Means [R] of the logged numbers since the last call; empty if there was no update."""
-        means = self._sums / self._summed if self._summed else None
+        """Means [R] of the logged numbers since the last call; NaN where there was nothing to average."""
+        means = self._sums / (self._summed or torch.nan)
+        if not self.form.lagrange:
+            means[LOGGED.index("lagrange_multiplier")] = torch.nan
         self._sums.zero_()
         self._summed = 0
-        return {} if means is None else dict(zip(LOGGED, means.unbind(), strict=True))
+        return dict(zip(LOGGED, means.unbind(), strict=True))
 
     def finite(self) -> Tensor:
         """Whether all parameters of each run are finite numbers, [R]."""
@@ -220,9 +225,7 @@ class Learner:
         of_action = self.critic.action_gradient(self.critic_parameters, hidden, slope.view(values.shape))
         of_action = of_action.view(self.runs, CRITICS, *of_action.shape[1:]).sum(1).squeeze(2)
         result = policy_loss(at_state, sampled, value.squeeze(-1), of_action, entropy_temperature)
-        self.policy.backward(
-            self.policy_parameters, self.policy_gradient, at_state, result.of_mean, result.of_log_std
-        )
+        self.policy.backward(self.policy_parameters, self.policy_gradient, at_state, result.of_mean, result.of_log_std)
         return result.loss, sampled.log_prob.squeeze(-1)
 
     def _log(self, critic: CriticLoss, policy: Tensor, log_prob: Tensor, entropy_temperature: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log, pi, sqrt
 
 import torch
@@ -47,7 +48,7 @@ class PolicyNetwork:
         """Names and shapes of one policy's tensors."""
         shapes: dict[str, tuple[int, ...]] = {}
         widths = (self.state_dim, *self.hidden, 2 * self.action_dim)
-        for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             shapes[f"weight_{layer}"] = (inputs, outputs)
             shapes[f"bias_{layer}"] = (1, outputs)
         return {**shapes, "log_std_multiplier": (1, 1), "log_std_offset": (1, 1)}
@@ -82,9 +83,7 @@ class PolicyNetwork:
         of_log_std: Tensor,
     ) -> None:
         """Write into `gradient` what the loss's slopes [N, B, A] in mean and log-std mean for the parameters."""
-        unclipped = (
-            parameters["log_std_multiplier"] * distribution.raw_log_std + parameters["log_std_offset"]
-        )
+        unclipped = parameters["log_std_multiplier"] * distribution.raw_log_std + parameters["log_std_offset"]
         of_log_std = of_log_std * ((unclipped >= LOG_STD_MIN) & (unclipped <= LOG_STD_MAX))
         gradient["log_std_offset"].copy_(of_log_std.sum((1, 2)).view(-1, 1, 1))
         gradient["log_std_multiplier"].copy_((of_log_std * distribution.raw_log_std).sum((1, 2)).view(-1, 1, 1))

@@ -6,6 +6,7 @@ behaviour policy's value is the same without actions (K = 1).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 
 import torch
@@ -28,7 +29,7 @@ class ValueNetwork:
         if self.action_dim:
             shapes["action_weight"] = (self.action_dim, self.hidden[0])
         shapes["bias_0"] = (1, self.hidden[0])
-        for layer, (inputs, outputs) in enumerate(zip(self.hidden, self.hidden[1:], strict=False), start=1):
+        for layer, (inputs, outputs) in enumerate(pairwise(self.hidden), start=1):
             shapes[f"weight_{layer}"] = (inputs, outputs)
             shapes[f"bias_{layer}"] = (1, outputs)
         shapes["output_weight"] = (1, self.hidden[-1])

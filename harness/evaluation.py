@@ -1,0 +1,105 @@
+"""Looking at a pack: deterministic episodes of each run's policy, and its values against floors and returns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms.learner import Learner
+from algorithms.returns import return_to_go
+from harness.environment import Environment
+from harness.settings import Run
+from harness.streams import generator, reset_seed
+from harness.transitions import Transitions
+
+
+class Evaluator:
+    """Evaluates every run of a pack on the same episodes (by seed) and probe transitions at every call."""
+
+    def __init__(self, runs: Sequence[Run], transitions: Transitions):
+        self.runs = list(runs)
+        self.task, schedule = runs[0].task, runs[0].schedule
+        episodes = range(schedule.evaluation_episodes)
+        self._environments = [Environment(self.task) for _ in episodes]
+        self._seeds = [[reset_seed(run.seed, "evaluation", episode) for episode in episodes] for run in runs]
+        rows = torch.stack([
+            torch.from_numpy(generator(run.seed, "probe").integers(transitions.offline, size=schedule.probe_states))
+            for run in runs
+        ])  # fmt: skip
+        self._transitions = transitions
+        self._rows = rows
+        self._states = transitions.dataset_states[rows]
+        self._actions = transitions.dataset_actions[rows].unsqueeze(2)
+
+    def evaluate(self, learner: Learner, live: Sequence[int]) -> list[dict[str, Any]]:
+        """One dictionary of metrics per run; runs that are not `live` get an empty one."""
+        logged = learner.take_logged()
+        probes = self._probe(learner)
+        rows: list[dict[str, Any]] = [{} for _ in self.runs]
+        for number in live:
+            rows[number] = {
+                **self._roll_out(learner, number),
+                **{name: _number(values[number]) for name, values in logged.items()},
+                **{name: _number(values[number]) for name, values in probes.items()},
+            }
+        return rows
+
+    def _probe(self, learner: Learner) -> dict[str, Tensor]:
+        """Values on the probe transitions of the dataset, each [R]; Q is the mean of the two critics."""
+        floor = self._transitions.floor.gather(1, self._rows)
+        returns = self._transitions.return_to_go.gather(1, self._rows)
+        data = learner.values(self._states, self._actions).squeeze(-1).mean(1)
+        policy = learner.values(self._states, learner.act(self._states).unsqueeze(2)).squeeze(-1).mean(1)
+        return {
+            "q_data": data.mean(-1),
+            "q_policy": policy.mean(-1),
+            "floor_mean": floor.mean(-1),
+            "below_floor": (policy < floor).float().mean(-1),
+            "return_to_go": returns.mean(-1),
+            "calibration_data": (policy - returns).mean(-1),
+        }
+
+    def _roll_out(self, learner: Learner, number: int) -> dict[str, Any]:
+        """Episodes of the deterministic policy of one run, side by side."""
+        environments = self._environments
+        observations = np.stack(
+            [environment.reset(seed) for environment, seed in zip(environments, self._seeds[number], strict=True)]
+        )
+        start = torch.from_numpy(observations.copy())[None]
+        rewards: list[list[float]] = [[] for _ in environments]
+        terminated, success = [False] * len(environments), [False] * len(environments)
+        going = list(range(len(environments)))
+        while going:
+            actions = learner.act(torch.from_numpy(observations[going])[None], run=number)[0].nan_to_num().numpy()
+            still = []
+            for action, episode in zip(actions, going, strict=True):
+                environment = environments[episode]
+                observations[episode], reward, terminated[episode], truncated = environment.step(action)
+                rewards[episode].append(reward)
+                success[episode] |= environment.success
+                if not (terminated[episode] or truncated):
+                    still.append(episode)
+            going = still
+        returns = [self._discounted(*episode) for episode in zip(rewards, terminated, strict=True)]
+        q_start = learner.values(start, learner.act(start, run=number).unsqueeze(2), run=number).mean(1).squeeze()
+        return {
+            "score": float(np.mean(success)),
+            "episode_return": float(np.mean([np.sum(own) for own in rewards])),
+            "episode_length": float(np.mean([len(own) for own in rewards])),
+            "calibration_policy": _number(q_start.double().mean() - np.mean(returns)),
+        }
+
+    def _discounted(self, rewards: list[float], terminated: bool) -> float:
+        """Discounted return of an episode from its first step, failures taken to last for ever."""
+        ends = torch.zeros(len(rewards), dtype=torch.bool)
+        ends[-1] = terminated
+        values = return_to_go(torch.tensor(rewards), ends, self.task.discount, failure_reward=self.task.failure_reward)
+        return float(values[0])
+
+
+def _number(value: Tensor) -> float | None:
+    """A finite number, or None: what does not apply (the floor of CQL) has no number."""
+    number = float(value)
+    return number if np.isfinite(number) else None

@@ -1,0 +1,107 @@
+"""The return-to-go and floor columns of a pack: filled for the dataset, then for every finished online episode."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms.behaviour_value import BehaviourValue, FitReport
+from algorithms.floors import FloorInputs, floor_column
+from algorithms.learner import Batch
+from algorithms.returns import return_to_go
+from harness.dataset import Dataset, Trajectory
+from harness.settings import Run
+from harness.streams import generator, normal_source, uniform_source
+from harness.transitions import Transitions, trajectory_numbers
+
+
+class FloorColumns:
+    """What each run of a pack uses as floor; owns the learned values of those runs that have one."""
+
+    def __init__(self, runs: Sequence[Run], dataset: Dataset, transitions: Transitions):
+        """Fill both columns of the dataset's transitions, fitting the learned floors first."""
+        self.runs = list(runs)
+        self.transitions = transitions
+        self.fit_reports: dict[int, FitReport] = {}
+        self._noise = [normal_source(generator(run.seed, "floor")) for run in runs]
+        for number, run in enumerate(runs):
+            parts = [self._return_to_go(run, trajectory) for trajectory in dataset.trajectories]
+            transitions.return_to_go[number, : transitions.offline] = torch.cat(parts)
+        of_dataset = transitions.return_to_go[:, : transitions.offline]
+        self._range = [float(returns.max() - returns.min()) for returns in of_dataset]
+        self._learned = [number for number, run in enumerate(runs) if run.floor.base == "learned"]
+        self._value = self._fit(dataset, of_dataset) if self._learned else None
+        for number, returns in enumerate(of_dataset):
+            column = self._column(number, transitions.dataset_states, returns)
+            transitions.floor[number, : transitions.offline] = column
+
+    def begin_online(self) -> None:
+        """Take the floor away from those runs that do not keep it in the online phase."""
+        for number, run in enumerate(self.runs):
+            if not run.floor.active_online:
+                self.transitions.floor[number] = -torch.inf
+
+    def append(self, number: int, episode: Trajectory) -> None:
+        """Hand a finished online episode of run `number` to its transitions, with both columns."""
+        run = self.runs[number]
+        returns = self._return_to_go(run, episode)
+        column = self._column(number, torch.from_numpy(episode.observations[:-1]), returns)
+        if not run.floor.active_online:
+            column = torch.full_like(column, -torch.inf)
+        self.transitions.append(number, episode, returns, column)
+
+    def learn_online(self, batch: Batch) -> Batch:
+        """For packs whose learned floors keep learning: one step on the batch, which comes back with new floors."""
+        if self._value is None or not self.runs[0].floor.keeps_learning:
+            return batch
+        assert len(self._learned) == len(self.runs), "floors that keep learning are packed apart from others"
+        self._value.step(batch.states, batch.return_to_go)
+        shift = torch.tensor([run.floor.inflation for run in self.runs]) * torch.tensor(self._range)
+        floor = self._value.values(batch.states) + shift[:, None]
+        active = torch.tensor([run.floor.active_online for run in self.runs])[:, None]
+        batch.floor.copy_(torch.where(active, floor, batch.floor))
+        return batch
+
+    def _return_to_go(self, run: Run, trajectory: Trajectory) -> Tensor:
+        return return_to_go(
+            torch.from_numpy(trajectory.rewards),
+            torch.from_numpy(trajectory.terminated),
+            run.task.discount,
+            run.floor.truncation,
+            run.task.failure_reward,
+            run.floor.bootstrap_value,
+        )
+
+    def _column(self, number: int, states: Tensor, returns: Tensor) -> Tensor:
+        inputs = FloorInputs(self.runs[number].floor, states, returns, lambda states: self._value_of(number, states))
+        return floor_column(inputs, self._range[number], self._noise[number])
+
+    def _value_of(self, number: int, states: Tensor) -> Tensor:
+        assert self._value is not None
+        return self._value.values(states[None], run=self._learned.index(number))[0]
+
+    def _fit(self, dataset: Dataset, of_dataset: Tensor) -> BehaviourValue:
+        runs = [self.runs[number] for number in self._learned]
+        settings = runs[0].behaviour_value
+        states, returns = self.transitions.dataset_states.contiguous(), of_dataset[self._learned]
+        value = BehaviourValue(
+            settings, states, returns, [normal_source(generator(run.seed, "floor_init")) for run in runs]
+        )
+        numbers = trajectory_numbers(dataset.trajectories)
+        held_out = np.stack([
+            _held_out(generator(run.seed, "floor_split"), len(dataset.trajectories), settings.held_out)[numbers]
+            for run in runs
+        ])  # fmt: skip
+        batches = [uniform_source(generator(run.seed, "floor_batch")) for run in runs]
+        reports = value.fit(states, returns, torch.from_numpy(held_out), batches)
+        self.fit_reports = dict(zip(self._learned, reports, strict=True))
+        return value
+
+
+def _held_out(rng: np.random.Generator, trajectories: int, share: float) -> np.ndarray:
+    """Which trajectories are kept out of the fit: the given share, at least one of them and never all."""
+    count = min(max(1, round(share * trajectories)), trajectories - 1)
+    mask = np.zeros(trajectories, dtype=bool)
+    mask[rng.permutation(trajectories)[:count]] = True
+    return mask

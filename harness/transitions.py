@@ -1,0 +1,96 @@
+"""Every transition a pack trains on: the dataset's rows, shared by its runs, then a segment of online rows per run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms.learner import Batch
+from harness.dataset import Dataset, Trajectory
+
+
+class Transitions:
+    """One table of rows and, per run, the two columns that differ between arms: return-to-go and floor.
+
+    A run sees its transitions as numbers 0 ... N - 1 (dataset) and N ... N + filled - 1 (its own, in the order in
+    which its episodes ended).
+    """
+
+    def __init__(self, dataset: Dataset, runs: int, capacity: int):
+        """Load the dataset's rows; `capacity` is the largest number of online transitions of a run."""
+        self.observation_dim, self.action_dim = dataset.observation_dim, dataset.action_dim
+        self.offline = dataset.transitions
+        self.capacity = capacity
+        self.filled = np.zeros(runs, dtype=np.int64)
+        width = 2 * self.observation_dim + self.action_dim + 2
+        self.table = torch.empty(self.offline + runs * capacity, width)
+        self.return_to_go = torch.empty(runs, self.offline + capacity)
+        self.floor = torch.empty(runs, self.offline + capacity)
+        self._shift = np.arange(runs)[:, None] * capacity
+        start = 0
+        for trajectory in dataset.trajectories:
+            self.table[start : start + len(trajectory)] = _rows(trajectory)
+            start += len(trajectory)
+
+    @property
+    def dataset_states(self) -> Tensor:
+        """States [N, S] of the dataset."""
+        return self.table[: self.offline, : self.observation_dim]
+
+    @property
+    def dataset_actions(self) -> Tensor:
+        """Actions [N, A] of the dataset."""
+        return self.table[: self.offline, self.observation_dim : self.observation_dim + self.action_dim]
+
+    def append(self, run: int, episode: Trajectory, return_to_go: Tensor, floor: Tensor) -> None:
+        """Add a finished episode of a run with its columns [T]."""
+        start = self.offline + int(self.filled[run])
+        at = start + run * self.capacity
+        self.table[at : at + len(episode)] = _rows(episode)
+        self.return_to_go[run, start : start + len(episode)] = return_to_go
+        self.floor[run, start : start + len(episode)] = floor
+        self.filled[run] += len(episode)
+
+    def batch(self, uniform: np.ndarray, from_dataset: int) -> Batch:
+        """B transitions per run chosen by `uniform` numbers [R, B] on [0, 1).
+
+        The first `from_dataset` come from the dataset, the others from the run's online episodes; a run that has
+        finished none yet draws those from the dataset as well.
+        """
+        runs, batch = uniform.shape
+        start = np.where(self.filled > 0, self.offline, 0)[:, None]
+        count = np.where(self.filled > 0, self.filled, self.offline)[:, None]
+        own = np.concatenate(
+            (uniform[:, :from_dataset] * self.offline, start + uniform[:, from_dataset:] * count), axis=1
+        ).astype(np.int64)
+        rows = torch.from_numpy(own + np.where(own >= self.offline, self._shift, 0)).view(-1)
+        chosen = torch.from_numpy(own)
+        states, actions, rewards, next_states, terminals = self.table.index_select(0, rows).split(
+            (self.observation_dim, self.action_dim, 1, self.observation_dim, 1), dim=-1
+        )
+        return Batch(
+            states=states.reshape(runs, batch, -1),
+            actions=actions.reshape(runs, batch, -1),
+            rewards=rewards.reshape(runs, batch),
+            next_states=next_states.reshape(runs, batch, -1),
+            terminals=terminals.reshape(runs, batch),
+            return_to_go=self.return_to_go.gather(1, chosen),
+            floor=self.floor.gather(1, chosen),
+        )
+
+
+def trajectory_numbers(trajectories: Sequence[Trajectory]) -> np.ndarray:
+    """For each transition [N] the number of the trajectory that it belongs to."""
+    return np.repeat(np.arange(len(trajectories)), [len(trajectory) for trajectory in trajectories])
+
+
+def _rows(trajectory: Trajectory) -> Tensor:
+    parts = (
+        trajectory.observations[:-1],
+        trajectory.actions,
+        trajectory.rewards[:, None],
+        trajectory.observations[1:],
+        trajectory.terminated[:, None],
+    )
+    return torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32))
