@@ -40,13 +40,13 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate
 
     n = 0: all NaN; n = 1: the mean without an interval; equal values: an interval of width zero.
     """
-    values = np.asarray(values, dtype=float)
-    values = values[~np.isnan(values)]
-    n = len(values)
+    all_numbers = np.asarray(values, dtype=float)
+    numbers = all_numbers[~np.isnan(all_numbers)]
+    n = len(numbers)
     if n < 2:
-        return Estimate(float(values[0]) if n else nan, nan, nan, n, "no interval")
-    mean = float(values.mean())
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * values.std(ddof=1) / sqrt(n))
+        return Estimate(float(numbers[0]) if n else nan, nan, nan, n, "no interval")
+    mean = float(numbers.mean())
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * numbers.std(ddof=1) / sqrt(n))
     return Estimate(mean, mean - half, mean + half, n, f"t, {confidence:.0%}")
 
 
@@ -55,14 +55,14 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike, confidence: float 
 
     Pairs with a NaN on either side are left out. Raises ValueError if the lengths differ.
     """
-    values, baseline = np.asarray(values, dtype=float), np.asarray(baseline, dtype=float)
-    if values.shape != baseline.shape:
-        raise ValueError(f"{values.shape} values cannot be paired with {baseline.shape} of the baseline")
-    both = ~np.isnan(values) & ~np.isnan(baseline)
-    values, baseline = values[both], baseline[both]
-    estimate = mean_interval(values - baseline, confidence)
-    varied = len(values) > 1 and np.ptp(values) > 0 and np.ptp(baseline) > 0
-    correlation = float(np.corrcoef(values, baseline)[0, 1]) if varied else nan
+    ours, theirs = np.asarray(values, dtype=float), np.asarray(baseline, dtype=float)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"{ours.shape} values cannot be paired with {theirs.shape} of the baseline")
+    both = ~np.isnan(ours) & ~np.isnan(theirs)
+    ours, theirs = ours[both], theirs[both]
+    estimate = mean_interval(ours - theirs, confidence)
+    varied = len(ours) > 1 and np.ptp(ours) > 0 and np.ptp(theirs) > 0
+    correlation = float(np.corrcoef(ours, theirs)[0, 1]) if varied else nan
     return PairedEstimate(**asdict(estimate) | {"method": f"paired {estimate.method}"}, correlation=correlation)
 
 

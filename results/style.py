@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import cycle
+from typing import Any
 
 # Widths of one and of two columns, in inches.
 COLUMN = 3.3
@@ -27,7 +28,7 @@ COLOURS = {
 OTHER_COLOURS = ("#b8860b", "#56b4e9", "#5d6d7e", "#8c564b", "#6a7f10")
 
 INK = "#222222"
-FAINT = "#bdbdbd"
+FAINT = "#c8c8c8"
 SHADE = "#eeeeee"
 
 # What the colours above become on a dark page.
@@ -43,7 +44,7 @@ ON_DARK = {
 }
 
 # Settings of matplotlib: a quiet frame, letters of 7 to 8 points at the printed width, the same bytes every time.
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
     "axes.titlesize": 8,
@@ -72,9 +73,9 @@ STYLE = {
 }
 
 
-def label(arm: str) -> str:
+def label(arm: Any) -> str:
     """The arm's name for the reader."""
-    return LABELS.get(arm, arm)
+    return LABELS.get(arm, str(arm))
 
 
 def in_order(arms: Iterable[str]) -> list[str]:
