@@ -1,16 +1,18 @@
 """A run's folder: the only truth about what was asked, what happened and what came out.
 
 `config.json` the run, `provenance.json` where it was computed, `status.json` state and heartbeat, `metrics.jsonl` one
-row per evaluation, `done.json` the summary, written last.
+row per evaluation, `log.txt` what its workers said, `done.json` the summary, written last.
 """
 
+import fcntl
 import json
 import os
-import tempfile
+import secrets
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.errors import UserError
 from harness.settings import Run, run_from_dict, run_to_dict
@@ -64,13 +66,33 @@ class RunFolder:
         return self._read("done.json")
 
     def status(self) -> dict[str, Any]:
-        """State (planned, running, failed, lost, done), phase, step, share done, heartbeat, reason of a failure."""
+        """State, phase, step, share of the work done (0 to 1), heartbeat, reason of a failure.
+
+        The state is "planned", "running", "interrupted", "lost", "failed" or "done". A running run is lost when its
+        heart has stopped, or when its process has ended on this very machine. A run that came to its end with a
+        `failed_reason` (it diverged) is failed.
+        """
         status = self._read("status.json") or {"state": "planned"}
-        if (self.path / "done.json").exists():
-            status["state"] = "done"
-        elif status["state"] == "running" and time.time() - status["heartbeat"] > HEARTBEAT_LIMIT:
+        summary = self.summary()
+        if summary is not None and summary.get("failed_reason"):
+            status |= {"state": "failed", "reason": summary["failed_reason"]}
+        elif summary is not None:
+            status |= {"state": "done", "share": 1.0}
+        elif status.get("state") == "running" and not _is_alive(status):
             status["state"] = "lost"
         return status
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    def last_words(self) -> str:
+        """The last line of the log that says something, or an empty string."""
+        try:
+            lines = self.log.read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def provenance(self) -> dict[str, Any]:
         return self._read("provenance.json") or {}
@@ -83,6 +105,8 @@ class RunFolder:
             return None
         except json.JSONDecodeError:
             raise UserError(f"{file}: is damaged (not JSON)") from None
+        except NotADirectoryError:
+            raise UserError(f"{self.path}: is a file where a run folder should be") from None
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
@@ -93,10 +117,12 @@ class RunFolder:
             write_json(self.path / "config.json", run_to_dict(run))
 
     def restart(self, provenance: dict[str, Any]) -> None:
-        """Begin an attempt from the first step: metrics of an unfinished attempt are dropped."""
+        """Begin an attempt from the first step: what an earlier attempt measured is dropped."""
         attempts = self.provenance().get("attempts", [])
-        started = {"started": time.time(), **provenance.pop("attempt", {})}
-        write_json(self.path / "provenance.json", {**provenance, "attempts": [*attempts, started]})
+        attempt = {"started": time.time(), **provenance.get("attempt", {})}
+        lasting = {name: value for name, value in provenance.items() if name != "attempt"}
+        write_json(self.path / "provenance.json", {**lasting, "attempts": [*attempts, attempt]})
+        (self.path / "done.json").unlink(missing_ok=True)
         (self.path / "metrics.jsonl").write_text("")
 
     def append_metrics(self, row: dict[str, Any]) -> None:
@@ -105,8 +131,27 @@ class RunFolder:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def write_status(self, state: str, **values: Any) -> None:
-        """Replace `status.json`, with the heartbeat of now."""
-        write_json(self.path / "status.json", {"state": state, "heartbeat": time.time(), **values})
+        """Replace `status.json`, with the heartbeat of now and the process that writes."""
+        writer = {"heartbeat": time.time(), "host": socket.gethostname(), "process": os.getpid()}
+        write_json(self.path / "status.json", {"state": state, **writer, **values})
+
+    def append_log(self, text: str) -> None:
+        """Add to the log; it keeps the words of every attempt."""
+        with open(self.log, "a") as file:
+            file.write(text if text.endswith("\n") else text + "\n")
+
+    def lock(self) -> IO[str] | None:
+        """Take the run for this process, or None if another process has it.
+
+        The run is free again when the returned file is closed or the process ends, however it ends.
+        """
+        file = open(self.path / ".lock", "w")  # noqa: SIM115 (the caller closes it)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write `done.json`, the last file of a run."""
@@ -115,17 +160,31 @@ class RunFolder:
 
 def write_json(file: Path, value: Any) -> None:
     """Write a file whole or not at all (a temporary file beside it, synchronised, then renamed)."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "w") as stream:
+        with open(temporary, "x") as stream:
             json.dump(value, stream, indent=1, allow_nan=False)
             stream.write("\n")
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, file)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_alive(status: dict[str, Any]) -> bool:
+    if time.time() - status.get("heartbeat", 0.0) > HEARTBEAT_LIMIT:
+        return False
+    if status.get("host") != socket.gethostname() or "process" not in status:
+        return True
+    try:
+        os.kill(status["process"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def run_folders(root: Path) -> Iterator[RunFolder]:

@@ -1,0 +1,139 @@
+"""The command line. Everything heavy is imported inside the commands, so that help and errors are quick."""
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import UserError
+from harness.planner import PACK_LIMIT
+from harness.provenance import usable_cores
+
+# Faults of the place that is written to, not of the program.
+PLACE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="floorbench: a benchmark for CQL and Cal-QL that asks what the pessimism floor does.",
+)
+
+Grid = Annotated[str, typer.Argument(help="Name of a grid, for example floors or smoke.", metavar="GRID")]
+Scale = Annotated[str, typer.Option(help="demo: minutes on two cores; paper: the published settings.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting of every run, for example algorithm.alpha=1.", metavar="KEY=VALUE"),
+]
+Root = Annotated[Path, typer.Option(help="Folder in which the run folders lie.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+RUNS = Path("runs")
+
+
+@app.command()
+def data(
+    tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks.", metavar="TASK...")] = None,
+    scale: Scale = "demo",
+    list_tasks: Annotated[bool, typer.Option("--list", help="List the tasks and whether their data are made.")] = False,
+    json: Json = False,
+) -> None:
+    """Make tasks' datasets, check them and print their cards."""
+    from harness.commands import data as command
+
+    if list_tasks:
+        command.list_tasks(scale, json)
+    elif tasks:
+        command.show_cards(tasks, scale, json)
+    else:
+        raise UserError("data: name at least one task, or --list to see them")
+
+
+@app.command()
+def plan(grid: Grid, scale: Scale = "demo", changes: Changes = None, root: Root = RUNS, json: Json = False) -> None:
+    """Show what of a grid is new, running, done or failed. Writes nothing."""
+    from harness.commands.grid import grid_runs
+    from harness.commands.runs import show_plan
+
+    show_plan(grid_runs(grid, scale, changes or []), root, json)
+
+
+@app.command()
+def run(
+    grid: Grid,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Worker processes of one thread each.", show_default="usable cores")
+    ] = usable_cores(),
+    pack: Annotated[int, typer.Option(min=1, help="Runs that train together in one worker, at most.")] = PACK_LIMIT,
+    root: Root = RUNS,
+    changes: Changes = None,
+    scale: Scale = "demo",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+) -> None:
+    """Run a grid on this machine's cores; finished runs are skipped."""
+    from harness.commands.grid import grid_runs
+    from harness.commands.runs import run_grid
+
+    raise typer.Exit(run_grid(grid_runs(grid, scale, changes or []), root, workers, pack, retry_failed))
+
+
+@app.command()
+def status(
+    grid: Annotated[str | None, typer.Argument(help="Only the runs of this grid.", metavar="[GRID]")] = None,
+    root: Root = RUNS,
+    scale: Scale = "demo",
+    changes: Changes = None,
+    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing until no run is running.")] = False,
+) -> None:
+    """Show what the runs in a folder are doing."""
+    from harness.commands.grid import grid_runs
+    from harness.commands.status import show_status
+
+    if json and watch:
+        raise UserError("status: --json prints once; leave out --watch")
+    show_status(grid_runs(grid, scale, changes or []) if grid else None, root, json, watch)
+
+
+@app.command()
+def report(
+    root: Annotated[list[Path] | None, typer.Option(help="Folder of run folders; may be given repeatedly.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="ROOT/report")] = None,
+) -> None:
+    """Write tables, figures and one HTML page about the runs in a folder."""
+    from harness.commands.report import make_report
+
+    roots = root or [RUNS]
+    make_report(roots, out or roots[0] / "report")
+
+
+@app.command()
+def doctor(root: Root = RUNS, json: Json = False) -> None:
+    """Show what this machine can do and what is missing; exit code 0 if the demo can run."""
+    from harness.commands.doctor import show_examination
+
+    raise typer.Exit(show_examination(root, json))
+
+
+def main() -> None:
+    """The command `floorbench`: exit codes 0 done, 1 a run failed, 2 bad usage or input, 130 interrupted."""
+    try:
+        app(prog_name="floorbench")
+    except UserError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno not in PLACE_ERRORS:
+            raise
+        fail(f"{error.filename or 'disk'}: {(error.strerror or str(error)).lower()}")
+
+
+def fail(message: str) -> None:
+    """Print the one line of an error and exit."""
+    print(f"floorbench: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the subcommands do; `harness.cli` says how they are called."""

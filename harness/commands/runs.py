@@ -1,0 +1,80 @@
+"""`floorbench plan` and `floorbench run`: what there is to do, and doing it on the cores of this machine."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.commands.data import make_datasets
+from harness.commands.grid import counts_line
+from harness.commands.output import print_json, remark_console, result_console, text_table
+from harness.planner import Plan, commit, packs, plan
+from harness.pool import run_packs
+from harness.preflight import check_environments, check_floors, check_root, tasks_of
+from harness.progress import ProgressDisplay
+from harness.run_folder import RunFolder
+from harness.settings import Run
+
+DONE, FAILED, STOPPED = 0, 1, 130
+
+
+def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
+    """Print what of the runs is new, running, done or failed; writes nothing."""
+    check_floors(runs)
+    planned = plan(runs, root)
+    columns = ("run", "task", "arm", "seed", "state")
+    rows = [
+        (run.id, run.task.name, run.arm, run.seed, state)
+        for run, state in zip(planned.runs, planned.states, strict=True)
+    ]
+    if as_json:
+        named = [dict(zip(columns, row, strict=True)) for row in rows]
+        print_json({"root": str(root), "counts": planned.counts(), "runs": named})
+        return
+    console = result_console()
+    console.print(text_table(columns, rows))
+    console.print(counts_line(planned))
+
+
+def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, retry_failed: bool) -> int:
+    """Run what is not done; returns the exit code.
+
+    Everything that can be known to be wrong is found before the first update is computed.
+    """
+    console = remark_console()
+    check_floors(runs)
+    planned = plan(runs, root)
+    chosen = planned.to_start(retry_failed)
+    console.print(counts_line(planned))
+    if planned.in_state("failed") and not retry_failed:
+        console.print("failed runs are left as they are; --retry-failed runs them again")
+    if planned.in_state("running"):
+        console.print("running runs are in other hands and left to them")
+    if chosen:
+        check_root(root, chosen)
+        check_environments(tasks_of(chosen))
+        make_datasets(tasks_of(chosen), console)
+        commit(chosen, root)
+        cut = [[RunFolder.of(root, run) for run in pack] for pack in packs(chosen, pack_limit, workers)]
+        # A request to end is treated like Ctrl-C: workers stop in order and their runs are left to go on with.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            with ProgressDisplay(cut, console) as display:
+                run_packs(cut, workers, watch=display.refresh)
+        except KeyboardInterrupt:
+            console.print(f"stopped; {counts_line(plan(runs, root))}; the same command goes on from there")
+            return STOPPED
+    return conclude(plan(runs, root))
+
+
+def conclude(finished: Plan) -> int:
+    """Say how the runs ended, name what failed; returns the exit code."""
+    console = remark_console()
+    console.print(counts_line(finished))
+    for run in finished.in_state("failed", "interrupted", "lost"):
+        folder = RunFolder.of(finished.root, run)
+        status = folder.status()
+        reason = status.get("reason", status["state"])
+        console.print(
+            f"{status['state']}: {run.id} ({run.task.name} {run.arm} seed {run.seed}): {reason}; {folder.log}"
+        )
+    return FAILED if finished.in_state("failed", "interrupted", "lost") else DONE

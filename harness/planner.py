@@ -1,0 +1,110 @@
+"""Plan, then commit: what of a grid is there already, what is to be computed, and in which packs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.run_folder import RunFolder
+from harness.settings import Run, pack_key
+
+# Runs per pack, at most.
+PACK_LIMIT = 4
+
+# Every state a planned run can be in, in the order in which they are shown. "new" has no folder yet, "planned" has one
+# but never started, "running" has a beating heart somewhere, "interrupted" was stopped, "lost" vanished.
+STATES = ("new", "planned", "running", "interrupted", "lost", "failed", "done")
+
+# States from which a run is started without further ado.
+OPEN_STATES = ("new", "planned", "interrupted", "lost")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a grid, in grid order, and the state of each in `root`. Nothing is written by making one."""
+
+    root: Path
+    runs: tuple[Run, ...]
+    states: tuple[str, ...]
+
+    def in_state(self, *states: str) -> list[Run]:
+        """The runs in one of the given states, in grid order."""
+        return [run for run, state in zip(self.runs, self.states, strict=True) if state in states]
+
+    def counts(self) -> dict[str, int]:
+        """How many runs are in each state that occurs."""
+        counted = Counter(self.states)
+        return {state: counted[state] for state in STATES if counted[state]}
+
+    def to_start(self, retry_failed: bool = False) -> list[Run]:
+        """The runs that `run` starts; failed ones only when asked for."""
+        return self.in_state(*OPEN_STATES, *(["failed"] if retry_failed else []))
+
+
+def plan(runs: Sequence[Run], root: Path) -> Plan:
+    """Look up every run in `root`.
+
+    Raises UserError if two runs are equal, or if a folder is damaged, of another schema version or of another run.
+    """
+    refuse_duplicates(runs)
+    return Plan(Path(root), tuple(runs), tuple(state_of(RunFolder.of(root, run)) for run in runs))
+
+
+def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:
+    """Make the folders of the runs that have none; returns the folders of all."""
+    folders = [RunFolder.of(root, run) for run in runs]
+    for folder, run in zip(folders, runs, strict=True):
+        folder.create(run)
+    return folders
+
+
+def state_of(folder: RunFolder) -> str:
+    """The state of one run's folder, after checking that the folder is that run's."""
+    if not folder.path.exists():
+        return "new"
+    folder.run()
+    state = folder.status()["state"]
+    if state not in STATES:
+        raise UserError(f"{folder.path / 'status.json'}: state {state!r} is none of {', '.join(STATES)}")
+    return state
+
+
+def refuse_duplicates(runs: Sequence[Run]) -> None:
+    """Raise UserError if the same run stands twice in a grid: its folder could hold only one of them."""
+    of_id = {run.id: run for run in runs}
+    repeated = [id for id, count in Counter(run.id for run in runs).items() if count > 1]
+    if repeated:
+        named = ", ".join(f"{id} ({describe([of_id[id]])})" for id in repeated[:3])
+        more = f" and {len(repeated) - 3} more" if len(repeated) > 3 else ""
+        raise UserError(f"grid: holds some runs more than once: {named}{more}; every run needs its own arm or settings")
+
+
+def packs(runs: Sequence[Run], limit: int, workers: int) -> list[list[Run]]:
+    """Runs that may train together, in grid order, at most `limit` per pack.
+
+    The runs of equal `pack_key` are cut into packs whose sizes differ by at most one, as many packs as keep all
+    workers equally busy: the smallest multiple of `workers` that respects the limit.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(pack_key(run), []).append(run)
+    return [pack for group in groups.values() for pack in _cut(group, limit, workers)]
+
+
+def _cut(runs: list[Run], limit: int, workers: int) -> list[list[Run]]:
+    count = min(len(runs), workers * ceil(len(runs) / (limit * workers)))
+    edges = [number * len(runs) // count for number in range(count + 1)]
+    return [runs[start:end] for start, end in pairwise(edges)]
+
+
+def describe(runs: Sequence[Run]) -> str:
+    """Task, arms and seeds of some runs in a few words."""
+    tasks = dict.fromkeys(run.task.name for run in runs)
+    arms = dict.fromkeys(run.arm for run in runs)
+    seeds = sorted({run.seed for run in runs})
+    consecutive = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
+    shown = f"{seeds[0]}-{seeds[-1]}" if consecutive else ",".join(str(seed) for seed in seeds)
+    return f"{'+'.join(tasks)} {'+'.join(arms)} seed{'s' if len(seeds) > 1 else ''} {shown}"

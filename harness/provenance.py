@@ -1,0 +1,121 @@
+"""Where a run was computed: code, packages, machine, data, launcher."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# Packages that can move a run's numbers.
+PACKAGES = (
+    "torch", "numpy", "scipy", "mujoco", "gymnasium", "gymnasium-robotics", "minari", "h5py", "pydantic", "pandas",
+)  # fmt: skip
+
+# Set by whoever starts a worker, so that its runs can say who did.
+LAUNCHER_VARIABLE = "FLOORBENCH_LAUNCHER"
+
+
+def provenance(dataset_hash: str) -> dict[str, Any]:
+    """What `RunFolder.restart` writes; `attempt` holds what belongs to this attempt alone.
+
+    Without git, or outside its checkout, `commit` and `difference` are None; nothing here fails for want of a tool.
+    """
+    attempt = {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "launcher": os.environ.get(LAUNCHER_VARIABLE, "by hand"),
+        "commit": code_version()["commit"],
+    }
+    return {
+        **code_version(),
+        "lock": file_hash(PROJECT / "requirements.lock"),
+        "packages": package_versions(),
+        "machine": machine(),
+        "threads": torch_threads(),
+        "dataset": dataset_hash,
+        "attempt": attempt,
+    }
+
+
+@cache
+def code_version() -> dict[str, str | None]:
+    """The commit, and a hash of what differs from it (None: nothing does)."""
+    own_file = Path(__file__).resolve().relative_to(PROJECT)
+    # A copy installed inside somebody else's checkout must not borrow that checkout's commit.
+    if _git("ls-files", "--error-unmatch", str(own_file)) is None:
+        return {"commit": None, "difference": None}
+    changed = _git("diff", "HEAD", "--binary") or b""
+    new_files = (_git("ls-files", "--others", "--exclude-standard", "-z", "*.py") or b"").split(b"\0")
+    contents = [name + b"\0" + (PROJECT / os.fsdecode(name)).read_bytes() for name in new_files if name]
+    difference = b"\0".join([changed, *contents])
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "commit": commit.decode().strip() if commit else None,
+        "difference": hashlib.sha256(difference).hexdigest()[:16] if difference else None,
+    }
+
+
+@cache
+def package_versions() -> dict[str, str | None]:
+    """The installed version of each package in `PACKAGES`; None if it is not installed."""
+    versions: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """Processor, cores this process may use, system and Python."""
+    return {
+        "processor": processor(),
+        "cores": usable_cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def processor() -> str:
+    """The model name of the CPU as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def torch_threads() -> int:
+    """Threads torch computes with in this process."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+@cache
+def file_hash(file: Path) -> str | None:
+    """The first 16 hexadecimal digits of a file's SHA-256, or None if there is no such file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
+
+
+def _git(*arguments: str) -> bytes | None:
+    """The output of a git command in the project, or None if git is not there or refuses."""
+    try:
+        done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
