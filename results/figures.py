@@ -61,12 +61,12 @@ def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawi
             figure, panels = _small_multiples(1 + len(arms))
             together = next(panels)
             together.set_title("All arms, means")
-            for arm, curve in means.groupby("arm", sort=False):
-                together.plot(curve["step"], curve["mean"], color=colour[arm], linewidth=1.3)
+            for arm in arms:
+                _mean(together, means[means["arm"] == arm], color=colour[arm], linewidth=1.3)
             for arm, panel in zip(arms, panels, strict=True):
-                for other, curve in means.groupby("arm", sort=False):
+                for other in arms:
                     if other != arm:
-                        panel.plot(curve["step"], curve["mean"], color=FAINT, linewidth=0.6, zorder=1)
+                        _mean(panel, means[means["arm"] == other], color=FAINT, linewidth=0.6, zorder=1)
                 own = numbers[numbers["arm"] == arm]
                 _seeds(panel, own, colour[arm])
                 _mean_with_band(panel, own[own["seed"].isna()], colour[arm])
@@ -98,8 +98,7 @@ def values_and_floors(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Dra
                 policy, means = own[own["quantity"] == "q_policy"], own[own["seed"].isna()]
                 _seeds(panel, policy, colour[arm])
                 for quantity, look in {"q_data": {**Q_DATA, "color": colour[arm]}, **REFERENCES}.items():
-                    line = means[means["quantity"] == quantity]
-                    panel.plot(line["step"], line["mean"], **look)
+                    _mean(panel, means[means["quantity"] == quantity], **look)
                 _mean_with_band(panel, policy[policy["seed"].isna()], colour[arm])
                 panel.set_title(label(arm), color=colour[arm])
             _finish_curves(figure, finished, "Value (mapped return)")
@@ -130,7 +129,7 @@ def score_by_floor(runs: pd.DataFrame) -> Drawing:
     colour = colours(arms)
     width = COLUMN if len(tasks) == 1 else PAGE
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, 0.75 + 0.36 * len(arms)), layout="constrained")
+        figure = Figure(figsize=(width, 0.75 + 0.45 * len(arms)), layout="constrained")
         for axes, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
             for (arm, phase), group in numbers[numbers["task"] == task].groupby(["arm", "phase"]):
                 _dots(axes, group, arms.index(arm), phase, colour[arm])
@@ -219,9 +218,13 @@ def _seeds(panel: Axes, numbers: pd.DataFrame, colour: str) -> None:
     panel.set(xlabel="", ylabel="")
 
 
+def _mean(panel: Axes, means: pd.DataFrame, **look: Any) -> None:
+    panel.plot(means["step"], means["mean"], **look)
+
+
 def _mean_with_band(panel: Axes, means: pd.DataFrame, colour: str) -> None:
     panel.fill_between(means["step"], means["low"], means["high"], color=colour, alpha=0.18, linewidth=0, zorder=3)
-    panel.plot(means["step"], means["mean"], color=colour, linewidth=1.5, zorder=5)
+    _mean(panel, means, color=colour, linewidth=1.5, zorder=5)
 
 
 def _value_legend(figure: Figure) -> None:
@@ -236,12 +239,12 @@ def _value_legend(figure: Figure) -> None:
 
 def _dots(axes: Axes, group: pd.DataFrame, row: int, phase: str, colour: str) -> None:
     """The seeds of one arm and phase as dots, stacked where they coincide, with mean and interval."""
-    height = row + (-0.17 if phase == "offline" else 0.17)
+    height = row + (-0.13 if phase == "offline" else 0.13)
     seeds = group.dropna(subset="seed")
-    stack = seeds.groupby("mean").cumcount() * 0.055
+    stack = seeds.groupby("mean").cumcount() * 0.3 / max(len(seeds) - 1, 5)
     away = -1 if phase == "offline" else 1
     face = "white" if phase == "offline" else colour
-    axes.scatter(seeds["mean"], height + away * (0.11 + stack), s=4, color=colour, alpha=0.7, linewidth=0, zorder=2)
+    axes.scatter(seeds["mean"], height + away * (0.1 + stack), s=3, color=colour, alpha=0.7, linewidth=0, zorder=2)
     mean = group[group["seed"].isna()].iloc[0]
     axes.plot([mean["low"], mean["high"]], [height, height], color=colour, linewidth=1.2, zorder=3)
     axes.plot(mean["mean"], height, "o", color=colour, markerfacecolor=face, markersize=4, markeredgewidth=1, zorder=4)

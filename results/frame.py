@@ -65,6 +65,17 @@ def evaluations(roots: Iterable[Path]) -> pd.DataFrame:
     return _ordered(frame, ["seed", "step"])
 
 
+def provenance(roots: Iterable[Path]) -> pd.DataFrame:
+    """One row per run that has started: run, and by dotted path where it was computed and how often it was begun."""
+    rows = []
+    for folder in _folders(roots):
+        if values := folder.provenance():
+            attempts = values.pop("attempts", [])
+            launcher = attempts[-1].get("launcher", "") if attempts else ""
+            rows.append({"run": folder.id, **_flat(values), "launcher": launcher, "attempts": len(attempts)})
+    return pd.DataFrame(rows)
+
+
 def settings_columns(frame: pd.DataFrame) -> list[str]:
     """The columns of `runs` that hold settings, the seed and the names apart."""
     groups = ("task.", "floor.", "behaviour_value.", "algorithm.", "schedule.")
@@ -97,13 +108,13 @@ def _run_row(folder: RunFolder) -> dict[str, Any]:
     summary = summary or {}
     learned = summary.get("learned_floor") or {}
     return {
+        **_flat(run_to_dict(run)),
         "run": run.id,
         "task": run.task.name,
         "arm": run.arm,
         "seed": run.seed,
         "state": state,
         "reason": reason,
-        **_flat(run_to_dict(run)),
         **{name: summary.get(name) for name in SUMMARY},
         **{f"learned_floor.{name}": learned.get(name) for name in LEARNED_FLOOR},
     }
@@ -124,7 +135,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}.")
-        elif prefix:
+        else:
             flat[prefix + name] = tuple(value) if isinstance(value, list) else value
     return flat
 

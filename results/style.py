@@ -33,6 +33,7 @@ SHADE = "#eeeeee"
 
 # What the colours above become on a dark page.
 ON_DARK = {
+    "#ffffff": "#16181d",
     INK: "#e4e4e4",
     FAINT: "#6b6f76",
     SHADE: "#2c3037",

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
+from harness.errors import UserError
 from results.estimates import CONFIDENCE, Estimate, mean_interval, paired_difference
 from results.frame import done
 from results.style import label
@@ -39,7 +40,8 @@ METRICS = (
     Metric("final_score", "Score, online end", 2, lambda runs: runs["final_score"],
            "the same at the last evaluation of the online phase (the last, not the best)"),
     Metric("regret_eval", "regret_eval", 2, lambda runs: runs["regret_eval"],
-           "1 - mean score over the online evaluations, each weighted by the environment steps it stands for"),
+           "1 - mean score over the online phase, weighted by environment steps (trapezoid rule over the evaluations "
+           "from the switch on)"),
     Metric("regret_train", "regret_train", 2, lambda runs: runs["regret_train"],
            "1 - mean success over the finished online training episodes, so with the policy's exploration"),
     Metric("dip", "Dip", 2, lambda runs: runs["dip"],
@@ -53,8 +55,8 @@ METRICS = (
 
 
 RECOVERY = (
-    "Recovery: runs that came back of those whose score fell below that at the switch, and the mean number of "
-    "environment steps after the switch until they were back."
+    "Recovery: of the runs that dipped, how many came back to their score at the switch [and the mean number of "
+    "environment steps from the switch until they did]."
 )
 
 
@@ -77,9 +79,12 @@ def scores(runs: pd.DataFrame) -> Table:
     """Every metric of `METRICS`, and the recovery, by task and arm.
 
     `runs` is the frame of `results.frame.runs`; only finished runs enter, and column n says how many of how many.
-    Numbers: task, arm, metric, mean, low, high, n, method.
+    Numbers: task, arm, metric, mean, low, high, n, method. Raises UserError if no run is done.
     """
     finished = done(runs)
+    if finished.empty:
+        states = ", ".join(f"{count} {state}" for state, count in runs["state"].value_counts().items())
+        raise UserError(f"report: no run is done yet ({states}); there is nothing to average")
     numbers, lines = [], []
     for (task, arm), group in runs.groupby(["task", "arm"], sort=False):
         here = finished[(finished["task"] == task) & (finished["arm"] == arm)]
@@ -88,7 +93,7 @@ def scores(runs: pd.DataFrame) -> Table:
         rows = {metric.name: estimate for metric, estimate in estimates.items()} | {"recovery_steps": back}
         numbers += [{"task": task, "arm": arm, "metric": name, **asdict(estimate)} for name, estimate in rows.items()]
         cells = {metric.heading: _interval(estimate, metric.decimals) for metric, estimate in estimates.items()}
-        cells["Recovery"] = f"{back.n} of {fell}" + (f", {back.mean:,.0f} steps" if back.n else "")
+        cells["Recovery"] = f"{back.n} of {fell}" + (f" [{back.mean:,.0f} steps]" if back.n else "")
         n = f"{len(here)}" if len(here) == len(group) else f"{len(here)} of {len(group)}"
         lines.append({"Task": task, "Arm": label(arm), **cells, "n": n})
     title = "Score, regret, dip and calibration by floor"
@@ -96,10 +101,10 @@ def scores(runs: pd.DataFrame) -> Table:
 
 
 def _recovery(finished: pd.DataFrame) -> tuple[int, Estimate]:
-    """How many runs fell, and the mean steps of those that came back (too few and too skewed for an interval)."""
-    back = finished["recovery_steps"].dropna()
-    fell = int(((finished["dip"] > 0) | finished["recovery_steps"].notna()).sum())
-    return fell, Estimate(float(back.mean()), nan, nan, len(back), "mean, no interval")
+    """How many runs dipped, and the mean steps of those that came back (too few and too skewed for an interval)."""
+    fell = finished[finished["dip"] > 0]
+    back = fell["recovery_steps"].dropna()
+    return len(fell), Estimate(float(back.mean()), nan, nan, len(back), "mean, no interval")
 
 
 def definitions(finished: pd.DataFrame) -> tuple[str, ...]:

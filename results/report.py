@@ -1,0 +1,188 @@
+"""The report: tables, figures and one page that stands alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.errors import UserError
+from results import figures, tables
+from results.figures import Drawing
+from results.frame import evaluations, provenance, runs, settings_columns
+from results.style import ON_DARK, label
+from results.tables import Table
+
+# Settings that set the scale of rewards, values and effort: shown at once; the others are folded away.
+KEY_SETTINGS = (
+    "task.environment", "task.horizon", "task.data.transitions", "task.data.action_noise", "task.reward_scale",
+    "task.reward_bias", "task.discount", "schedule.offline_steps", "schedule.online_steps", "schedule.updates_per_step",
+    "schedule.mixing_ratio", "schedule.evaluation_episodes", "algorithm.alpha", "algorithm.batch_size",
+    "algorithm.n_actions", "algorithm.policy_hidden", "algorithm.critic_hidden", "algorithm.policy_learning_rate",
+    "algorithm.critic_learning_rate", "algorithm.entropy_temperature_initial", "algorithm.entropy_learning_rate",
+    "algorithm.max_backup",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything the template shows."""
+
+    runs: pd.DataFrame
+    # Finished runs by state, for example "29 done, 1 failed".
+    states: str
+    key_settings: Table
+    arm_settings: Table
+    other_settings: Table
+    # Tables of results, by their place on the page; None where there is nothing to show.
+    scores: Table
+    differences: Table | None
+    scale_mismatch: Table
+    learned_floor: Table | None
+    drawings: list[Drawing]
+    run_list: Table
+    provenance: Table
+
+
+def write_report(roots: Iterable[Path], out: Path) -> list[Path]:
+    """Write the report about every run in `roots` into the folder `out`; returns its files, the page first.
+
+    `report.html`; `tables/` with csv, md and tex of every table and `runs.csv`, the frame they are made of; `figures/`
+    with pdf, svg, png, csv and caption of every figure. The same run folders give the same bytes.
+
+    Raises UserError if there is no finished run, if a run folder is damaged or if `out` cannot be written.
+    """
+    roots, out = list(roots), Path(out)
+    page = gather(roots)
+    try:
+        for folder in (out / "tables", out / "figures"):
+            folder.mkdir(parents=True, exist_ok=True)
+        files = [out / "report.html", out / "tables" / "runs.csv"]
+        for table in (page.scores, page.differences, page.scale_mismatch, page.learned_floor):
+            files += tables.write(table, out / "tables") if table else []
+        for drawing in page.drawings:
+            files += figures.write(drawing, out / "figures")
+        page.runs.to_csv(files[1], index=False, lineterminator="\n")
+        images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in page.drawings}
+        files[0].write_text(render(page, images))
+    except OSError as error:
+        raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
+    return files
+
+
+def gather(roots: list[Path]) -> Page:
+    """Read the run folders and make every table and figure."""
+    frame = runs(roots)
+    curves = evaluations(roots)
+    scores = tables.scores(frame)
+    columns = settings_columns(frame)
+    varied = [column for column in columns if _varies(frame, column)]
+    shared = [column for column in columns if column not in varied]
+    return Page(
+        runs=frame,
+        states=", ".join(f"{count} {state}" for state, count in frame["state"].value_counts().items()),
+        key_settings=settings_by_task(frame, [column for column in KEY_SETTINGS if column in shared]),
+        arm_settings=settings_by_arm(frame, varied),
+        other_settings=settings_by_task(frame, [column for column in shared if column not in KEY_SETTINGS]),
+        scores=scores,
+        differences=tables.differences(frame),
+        scale_mismatch=tables.scale_mismatch(frame),
+        learned_floor=tables.learned_floor(frame),
+        drawings=[
+            *figures.learning_curves(frame, curves),
+            *figures.values_and_floors(frame, curves),
+            figures.score_by_floor(frame),
+        ],
+        run_list=run_list(frame),
+        provenance=provenance_table(provenance(roots)),
+    )
+
+
+def settings_by_task(frame: pd.DataFrame, columns: list[str]) -> Table:
+    """A row per setting that all arms share, a column per task."""
+    first = frame.drop_duplicates("task").set_index("task")
+    text = first[columns].T.map(_plain).rename_axis(columns=None).rename_axis("Setting").reset_index()
+    return Table("settings", "Settings", text, text)
+
+
+def settings_by_arm(frame: pd.DataFrame, columns: list[str]) -> Table:
+    """A row per arm, a column per setting in which arms differ."""
+    first = frame.drop_duplicates(["task", "arm"])
+    text = first[columns].map(_plain).rename(columns=lambda column: column.removeprefix("floor."))
+    text.insert(0, "Arm", first["arm"].map(label))
+    text.insert(1, "Name", first["arm"])
+    text = text.drop_duplicates().reset_index(drop=True)
+    return Table("arms", "What the arms change", text, text)
+
+
+def run_list(frame: pd.DataFrame) -> Table:
+    """Every run with its state and, if it failed, the reason; unfinished ones first."""
+    order = frame.assign(finished=frame["state"] == "done").sort_values("finished", kind="stable")
+    text = pd.DataFrame(
+        {
+            "Run": order["run"],
+            "Task": order["task"],
+            "Arm": order["arm"].map(label),
+            "Seed": order["seed"].map(str),
+            "State": order["state"],
+            "Reason": order["reason"],
+        }
+    )
+    return Table("run_list", "Runs", text, text if text["Reason"].any() else text.drop(columns="Reason"))
+
+
+def provenance_table(frame: pd.DataFrame) -> Table:
+    """Every value that occurs, and in how many runs."""
+    rows = [
+        {"What": column, "Value": value, "Runs": str(count)}
+        for column in frame.columns.drop("run")
+        for value, count in frame[column].map(_plain).value_counts(sort=False).items()
+    ]
+    text = pd.DataFrame(rows, columns=["What", "Value", "Runs"])
+    return Table("provenance", "Provenance", text, text)
+
+
+def render(page: Page, images: dict[str, str]) -> str:
+    """The page as HTML; `images` holds the SVG text of every drawing by name."""
+    environment = Environment(
+        loader=PackageLoader("results"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
+    inline = {name: Markup(inline_svg(svg, name)) for name, svg in images.items()}
+    template = environment.get_template("report.html")
+    return template.render(page=page, unfinished=unfinished, images=inline, colours=ON_DARK, variable=_variable)
+
+
+def inline_svg(svg: str, name: str) -> str:
+    """The `<svg>` element for a page: ids of its own, the page's width, and colours that follow the page's scheme."""
+    svg = svg[svg.index("<svg") :]
+    for before in ('id="', 'href="#', "url(#"):
+        svg = svg.replace(before, f"{before}{name}-")
+    for colour in ON_DARK:
+        svg = svg.replace(colour, f"var({_variable(colour)})")
+    return svg
+
+
+def _variable(colour: str) -> str:
+    """Name of the CSS variable that stands for a colour of the light page."""
+    return f"--c{colour.removeprefix('#')}"
+
+
+def _varies(frame: pd.DataFrame, column: str) -> bool:
+    """Whether arms of one task differ in a setting."""
+    return bool((frame[column].map(repr).groupby(frame["task"]).nunique() > 1).any())
+
+
+def _plain(value: object) -> str:
+    """A setting as one would type it: no quotes, lists with commas, "none" for nothing."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_plain, value))
+    if value is None or value != value:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

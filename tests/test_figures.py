@@ -1,0 +1,105 @@
+"""Figures: their numbers are those of the runs, they have the asked width, and their files hold no date."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from run_folder_factory import write_done
+
+from ablations.grids import runs_of
+from harness.settings import with_settings
+from results.figures import curves, learning_curves, score_by_floor, values_and_floors, write
+from results.frame import evaluations, runs
+from results.style import PAGE, STYLE, colours, in_order, label
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    tiny = {"schedule.offline_steps": 400, "schedule.offline_interval": 200, "schedule.online_steps": 600,
+            "schedule.online_interval": 300, "schedule.dense_interval": 150, "schedule.dense_steps": 300}  # fmt: skip
+    write_done(root, [with_settings(run, tiny) for run in runs_of("floors") if run.seed < 3])
+    return runs([root]), evaluations([root])
+
+
+def test_curves_are_means_over_seeds_and_every_seed(frames):
+    _, rows = frames
+    numbers = curves(rows, ["score"])
+    here = rows[(rows["arm"] == "cql") & (rows["step"] == 150)]
+    mean = numbers[(numbers["arm"] == "cql") & (numbers["step"] == 150) & numbers["seed"].isna()].iloc[0]
+    assert mean["mean"] == pytest.approx(here["score"].mean())
+    assert mean["n"] == 3
+    seeds = numbers[(numbers["arm"] == "cql") & (numbers["step"] == 150) & numbers["seed"].notna()]
+    assert sorted(seeds["mean"]) == sorted(here["score"])
+
+
+def test_every_arm_has_a_panel_with_its_seeds_and_the_switch(frames):
+    (drawing,) = learning_curves(*frames)
+    arms = in_order(frames[0]["arm"])
+    panels = drawing.figure.axes
+    assert [panel.get_title() for panel in panels] == ["All arms, means", *map(label, arms)]
+    cql = panels[1]
+    drawn = [line for line in cql.lines if line.get_color() == colours(arms)["cql"] and len(line.get_xdata()) == 6]
+    # Three thin seeds and a thick mean.
+    assert sorted(line.get_linewidth() for line in drawn) == [0.5, 0.5, 0.5, 1.5]
+    assert any(list(line.get_xdata()) == [0, 0] and line.is_dashed() for line in cql.lines)
+    assert "n = 3 seeds per arm" in drawing.caption
+    assert "95% t interval" in drawing.caption
+    assert drawing.figure.get_figwidth() == PAGE
+
+
+def test_cql_has_no_floor_line_and_the_others_have(frames):
+    (drawing,) = values_and_floors(*frames)
+    numbers = drawing.numbers
+    assert set(numbers[numbers["arm"] == "cql"]["quantity"]) == {"q_policy", "q_data", "return_to_go"}
+    inflated = numbers[(numbers["arm"] == "inflated_1") & (numbers["quantity"] == "floor_mean")]
+    assert inflated["mean"].nunique() == 1
+
+
+def test_scores_are_drawn_offline_and_online(frames):
+    table, _ = frames
+    drawing = score_by_floor(table)
+    means = drawing.numbers[drawing.numbers["seed"].isna()].set_index(["arm", "phase"])["mean"]
+    for arm, group in table.groupby("arm"):
+        assert means[arm, "offline"] == pytest.approx(group["offline_score"].mean())
+        assert means[arm, "online"] == pytest.approx(group["final_score"].mean())
+    assert len(drawing.numbers) == 5 * 2 * (3 + 1)
+
+
+def test_files_of_a_figure(frames, tmp_path):
+    drawing = score_by_floor(frames[0])
+    paths = write(drawing, tmp_path)
+    assert [path.suffix for path in paths] == [".pdf", ".svg", ".png", ".csv", ".txt"]
+    assert paths[0].read_bytes().startswith(b"%PDF")
+    assert b"CreationDate" not in paths[0].read_bytes()
+    assert imread(paths[2]).shape[1] == pytest.approx(drawing.figure.get_figwidth() * 300, abs=1)
+    pixels = imread(paths[2])[:, :, :3]
+    assert np.ptp(pixels) > 0.5
+    pd.testing.assert_series_equal(pd.read_csv(paths[3])["mean"], drawing.numbers["mean"], atol=1e-5)
+    assert paths[4].read_text().strip() == drawing.caption
+
+
+def test_the_same_runs_give_the_same_svg(frames, tmp_path):
+    texts = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        texts.append(write(values_and_floors(*frames)[0], tmp_path / name)[1].read_bytes())
+    assert texts[0] == texts[1]
+
+
+def test_letters_are_legible_at_the_printed_width():
+    sizes = [
+        value for name, value in STYLE.items() if name.endswith(("size", "titlesize")) and "tick.major" not in name
+    ]
+    assert len(sizes) >= 5
+    assert min(sizes) >= 7
+
+
+def test_known_arms_come_first_and_every_arm_has_a_colour_of_its_own():
+    arms = ["zeta", "learned", "cql", "alpha"]
+    assert in_order(arms) == ["cql", "learned", "alpha", "zeta"]
+    assert len(set(colours(arms).values())) == 4
+    assert colours(["learned"])["learned"] == colours(arms)["learned"]
+    assert all(mpl.colors.is_color_like(colour) for colour in colours(arms).values())
+    assert label("zeta") == "zeta"

@@ -1,0 +1,151 @@
+"""The page stands alone, names every run, and the report is the same bytes twice."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from run_folder_factory import fail, lose, write_done
+
+from ablations.grids import runs_of
+from harness.errors import UserError
+from results.report import inline_svg, write_report
+
+FAILURE = "parameters not finite at update <812> & after"
+
+
+class Tags(HTMLParser):
+    """Collects the links, the ids and the tags left open."""
+
+    VOID = ("meta", "link", "br", "img", "input", "hr")
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.links, self.ids, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.links += [values[name] for name in ("href", "src", "xlink:href") if name in values]
+        self.ids += [values["id"]] if "id" in values else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The report on the floors grid, two seeds of which one failed for the last arm, and one lost."""
+    root = tmp_path_factory.mktemp("runs")
+    runs = [run for run in runs_of("floors") if run.seed < 3]
+    write_done(root, runs[:-2])
+    lose(root, runs[-2])
+    fail(root, runs[-1], FAILURE)
+    out = root / "report"
+    return runs, root, out, write_report([root], out)
+
+
+def test_all_files_are_there(report):
+    _, _, out, files = report
+    assert files[0] == out / "report.html"
+    assert all(file.is_file() and file.stat().st_size > 0 for file in files)
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert written == {str(file.relative_to(out)) for file in files}
+    for name in ("scores", "differences", "scale_mismatch", "learned_floor"):
+        assert {f"tables/{name}.{suffix}" for suffix in ("csv", "md", "tex")} <= written
+    for name in ("learning_curves_pointmaze-medium", "values_and_floors_pointmaze-medium", "score_by_floor"):
+        assert {f"figures/{name}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "txt")} <= written
+
+
+def test_the_page_stands_alone(report):
+    _, _, out, files = report
+    text = files[0].read_text()
+    page = Tags(text)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    for link in page.links:
+        if link.startswith("#"):
+            assert link[1:] in page.ids
+        else:
+            assert (out / link).is_file()
+    assert text.count("<svg") == 3
+    assert "@import" not in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_references_inside_the_drawings_resolve(report):
+    text = report[3][0].read_text()
+    ids = set(Tags(text).ids)
+    references = set(re.findall(r"url\(#([^)]+)\)", text))
+    assert references
+    assert references <= ids
+
+
+def test_every_run_is_named_with_its_state_and_reason(report):
+    runs, _, _, files = report
+    text = files[0].read_text()
+    assert all(run.id in text for run in runs)
+    assert "2 of 15 runs are not done" in text
+    assert "parameters not finite at update &lt;812&gt; &amp; after" in text
+    assert "<812>" not in text
+    assert "13 done, 1 lost, 1 failed" in text
+
+
+def test_settings_that_set_the_scale_are_shown(report):
+    text = report[3][0].read_text()
+    run = report[0][0]
+    for setting, value in {
+        "task.data.transitions": run.task.data.transitions,
+        "task.data.action_noise": run.task.data.action_noise,
+        "schedule.offline_steps": run.schedule.offline_steps,
+        "algorithm.alpha": run.algorithm.alpha,
+    }.items():
+        assert f"<td>{setting}</td><td>{value:g}</td>" in text
+    assert "<td>Cal-QL, inflated by 0.25</td><td>inflated_0.25</td><td>monte_carlo</td><td>0.25</td>" in text
+
+
+def test_definitions_stand_with_the_table(report):
+    text = report[3][0].read_text()
+    for term in ("regret_eval", "regret_train", "Dip", "Recovery", "Calibration, offline end"):
+        assert f"<strong>{term}</strong>" in text
+
+
+def test_the_same_runs_give_the_same_bytes(report, tmp_path):
+    _, root, out, files = report
+    again = write_report([root], tmp_path / "again")
+    for first, second in zip(files, again, strict=True):
+        assert first.relative_to(out) == second.relative_to(tmp_path / "again")
+        assert first.read_bytes() == second.read_bytes(), first.name
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(report, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="report folder .*cannot be written") as error:
+        write_report([report[1]], tmp_path / "file" / "report")
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_to_report_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="there is no run here to report"):
+        write_report([tmp_path], tmp_path / "out")
+    assert not Path(tmp_path / "out").exists()
+
+
+def test_one_arm_one_seed_one_task_is_enough(tmp_path):
+    write_done(tmp_path / "runs", runs_of("smoke")[:1])
+    files = write_report([tmp_path / "runs"], tmp_path / "out")
+    assert "no interval" in (tmp_path / "out" / "tables" / "scores.csv").read_text()
+    assert not [file for file in files if "differences" in file.name or "learned_floor" in file.name]
+
+
+def test_colours_of_a_drawing_follow_the_page():
+    svg = '<?xml version="1.0"?>\n<svg id="figure"><path style="fill: #0072b2" clip-path="url(#p1)"/></svg>'
+    expected = '<svg id="curve-figure"><path style="fill: var(--c0072b2)" clip-path="url(#curve-p1)"/></svg>'
+    assert inline_svg(svg, "curve") == expected
