@@ -1,0 +1,51 @@
+"""The grids name the runs they say they name."""
+
+from collections import Counter
+from itertools import product
+
+import pytest
+
+from ablations.grids import GRIDS, runs_of
+from harness.errors import UserError
+from harness.tasks import SCALES
+
+
+@pytest.mark.parametrize(("name", "scale"), product(GRIDS, SCALES))
+def test_every_grid_names_each_run_once(name, scale):
+    runs = runs_of(name, scale)
+    assert runs
+    assert len({run.id for run in runs}) == len(runs)
+
+
+def test_floors_crosses_five_arms_with_six_seeds():
+    runs = runs_of("floors")
+    arms = ("cql", "monte_carlo", "learned", "inflated_0.25", "inflated_1")
+    assert Counter(run.arm for run in runs) == dict.fromkeys(arms, 6)
+    assert {run.seed for run in runs} == set(range(6))
+
+
+def test_floors_at_paper_scale_has_the_published_sizes():
+    runs = runs_of("floors", "paper")
+    assert len(runs) == 3 * 5 * 10
+    assert {run.schedule.offline_steps for run in runs} == {1_000_000}
+    assert {run.algorithm.critic_hidden for run in runs} == {(256, 256, 256, 256)}
+
+
+def test_smoke_is_two_arms_with_two_seeds_on_one_task():
+    runs = runs_of("smoke")
+    assert [(run.arm, run.seed) for run in runs] == [("cql", 0), ("cql", 1), ("monte_carlo", 0), ("monte_carlo", 1)]
+    assert {run.task.name for run in runs} == {"pointmaze-umaze"}
+    assert all(run.schedule.offline_steps and run.schedule.online_steps for run in runs)
+
+
+def test_arms_share_everything_but_the_floor():
+    """Paired comparisons need the same task, data, schedule and algorithm in every arm."""
+    runs = runs_of("floors")
+    assert len({(run.task, run.schedule, run.algorithm) for run in runs}) == 1
+
+
+def test_unknown_names_are_one_line():
+    with pytest.raises(UserError, match="grid 'flors': there is no such grid; one of floors, smoke"):
+        runs_of("flors")
+    with pytest.raises(UserError, match="scale 'huge': there is no such scale; one of demo, paper"):
+        runs_of("smoke", "huge")

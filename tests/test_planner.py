@@ -1,0 +1,137 @@
+"""Plan, then commit: nothing is written by planning, every state is told, packs are even and ordered."""
+
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablations.grids import runs_of
+from harness.errors import UserError
+from harness.planner import commit, describe, packs, plan
+from harness.run_folder import RunFolder
+from harness.settings import pack_key, with_settings
+
+
+@pytest.fixture
+def runs():
+    return runs_of("smoke")
+
+
+def seeds(count, **changes):
+    """Runs of equal shape with seeds 0, 1, ..."""
+    return [with_settings(runs_of("smoke")[0], {"seed": seed, **changes}) for seed in range(count)]
+
+
+def test_planning_writes_nothing(tmp_path, runs):
+    planned = plan(runs, tmp_path / "root")
+    assert planned.counts() == {"new": 4}
+    assert planned.to_start() == runs
+    assert not (tmp_path / "root").exists()
+
+
+def test_commit_makes_the_folders(tmp_path, runs):
+    folders = commit(runs[:2], tmp_path)
+    assert [folder.run() for folder in folders] == runs[:2]
+    assert plan(runs, tmp_path).counts() == {"new": 2, "planned": 2}
+
+
+def test_every_state(tmp_path):
+    runs = seeds(7)
+    folders = commit(runs[1:], tmp_path)
+    folders[1].write_status("running")
+    folders[2].write_status("interrupted")
+    folders[3].write_status("running")
+    old = json.loads((folders[3].path / "status.json").read_text()) | {"heartbeat": 0}
+    (folders[3].path / "status.json").write_text(json.dumps(old))
+    folders[4].write_status("failed", reason="diverged")
+    folders[5].finish({})
+    planned = plan(runs, tmp_path)
+    assert planned.states == ("new", "planned", "running", "interrupted", "lost", "failed", "done")
+    assert planned.to_start() == [runs[0], runs[1], runs[3], runs[4]]
+    assert planned.to_start(retry_failed=True) == [runs[0], runs[1], runs[3], runs[4], runs[5]]
+    assert planned.in_state("done", "new") == [runs[0], runs[6]]
+
+
+def test_equal_runs_are_named(tmp_path, runs):
+    with pytest.raises(UserError, match=rf"grid: holds some runs more than once: {runs[1].id} \(.*cql seed 1\)"):
+        plan([*runs, runs[1]], tmp_path)
+
+
+def test_foreign_and_damaged_folders_are_refused(tmp_path, runs):
+    folder = commit(runs[:1], tmp_path)[0]
+    config = folder.path / "config.json"
+    whole = json.loads(config.read_text())
+    for text, message in [
+        ("{", r"config.json: is damaged"),
+        (json.dumps({**whole, "seed": 9}), r"config.json: its settings belong to run"),
+        (json.dumps({**whole, "schema_version": 0}), r"config.json: schema version 0 cannot be read"),
+        (json.dumps({**whole, "colour": 1}), r"config.json: setting colour: there is no such setting"),
+    ]:
+        config.write_text(text)
+        with pytest.raises(UserError, match=message):
+            plan(runs, tmp_path)
+    config.unlink()
+    with pytest.raises(UserError, match=r"config.json: is missing"):
+        plan(runs, tmp_path)
+
+
+def test_an_unknown_state_is_refused(tmp_path, runs):
+    folder = commit(runs[:1], tmp_path)[0]
+    folder.write_status("dreaming")
+    with pytest.raises(UserError, match=r"status.json: state 'dreaming' is none of new, planned"):
+        plan(runs, tmp_path)
+
+
+def test_commit_does_not_touch_what_is_there(tmp_path, runs):
+    commit(runs, tmp_path)
+    files = {path: os.stat(path).st_mtime_ns for path in tmp_path.rglob("*")}
+    commit(runs, tmp_path)
+    assert {path: os.stat(path).st_mtime_ns for path in tmp_path.rglob("*")} == files
+
+
+def sizes(count, limit, workers):
+    return [len(pack) for pack in packs(seeds(count), limit, workers)]
+
+
+def test_packs_by_hand():
+    assert sizes(6, limit=4, workers=2) == [3, 3]
+    assert sizes(30, limit=4, workers=2) == [3, 4, 4, 4, 3, 4, 4, 4]
+    assert sizes(4, limit=1, workers=2) == [1, 1, 1, 1]
+    assert sizes(4, limit=4, workers=1) == [4]
+    assert sizes(3, limit=4, workers=8) == [1, 1, 1]
+    assert sizes(0, limit=4, workers=2) == []
+
+
+def test_packs_part_by_shape_and_keep_the_order(runs):
+    wide = seeds(2, **{"algorithm.critic_hidden": [48]})
+    mixed = [runs[0], wide[0], runs[1], wide[1], runs[2]]
+    assert packs(mixed, limit=4, workers=1) == [[runs[0], runs[1], runs[2]], wide]
+
+
+@given(count=st.integers(0, 40), limit=st.integers(1, 9), workers=st.integers(1, 9), shapes=st.integers(1, 3))
+def test_packs_hold_every_run_once_within_the_limit(count, limit, workers, shapes):
+    base = runs_of("smoke")[0]
+    runs = [with_settings(base, {"seed": seed, "algorithm.batch_size": 1 + seed % shapes}) for seed in range(count)]
+    cut = packs(runs, limit, workers)
+    assert sorted(run.seed for pack in cut for run in pack) == list(range(count))
+    for pack in cut:
+        assert 1 <= len(pack) <= limit
+        assert len({pack_key(run) for run in pack}) == 1
+        assert [run.seed for run in pack] == sorted(run.seed for run in pack)
+    for shape in range(shapes):
+        lengths = [len(pack) for pack in cut if pack[0].algorithm.batch_size == 1 + shape]
+        assert not lengths or max(lengths) - min(lengths) <= 1
+
+
+def test_describe(runs):
+    assert describe(runs[:1]) == "pointmaze-umaze cql seed 0"
+    assert describe(runs) == "pointmaze-umaze cql+monte_carlo seeds 0,1"
+    assert describe(seeds(4)) == "pointmaze-umaze cql seeds 0-3"
+
+
+def test_a_file_in_the_place_of_a_run_folder(tmp_path, runs):
+    RunFolder.of(tmp_path, runs[0]).path.write_text("")
+    with pytest.raises(UserError, match="is a file where a run folder should be"):
+        plan(runs, tmp_path)

@@ -1,0 +1,122 @@
+"""Progress tells what runs and how long it will take, from status files alone."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ablations.grids import runs_of
+from harness import progress
+from harness.planner import commit
+from harness.progress import ProgressDisplay, duration, view
+
+
+@pytest.fixture
+def packs(tmp_path):
+    folders = commit(runs_of("smoke"), tmp_path)
+    return [folders[:2], folders[2:]]
+
+
+def write(folder, state, **values):
+    folder.write_status(state, phase="offline", step=1500, updates_per_second=250.0, **values)
+
+
+def test_view_by_hand(packs):
+    pack = packs[0]
+    assert view("a", pack).share == 0.0
+    assert view("a", pack).phase == "waiting"
+    write(pack[0], "running", share=0.5)
+    write(pack[1], "running", share=0.7)
+    seen = view("a", pack)
+    assert seen.share == pytest.approx(0.6)
+    assert seen.speed == 500.0
+    assert seen.is_running
+    assert seen.line() == "a: 2 runs, offline 1,500"
+    write(pack[0], "failed", share=0.5)
+    assert view("a", pack).share == pytest.approx(0.85)
+    assert view("a", pack).speed == 250.0
+    write(pack[1], "interrupted", share=0.7)
+    assert view("a", pack).share == pytest.approx(0.5)
+    assert not view("a", pack).is_running
+    pack[1].finish({})
+    assert view("a", pack).share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (61, "1 min"), (750, "12 min"), (3599, "1 h 00 min"), (12_000, "3 h 20 min")],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def lines_of(packs, act):
+    """What a display on no terminal prints when refreshed at once after each step of `act`."""
+    stream = io.StringIO()
+    with ProgressDisplay(packs, Console(file=stream, width=300)) as display:
+        display.refresh()
+        for step in act:
+            step()
+            display.next_refresh = 0.0
+            display.refresh()
+        assert display.bars.tasks[0].total == 4
+    return stream.getvalue().splitlines()
+
+
+def test_plain_lines_name_what_runs(packs):
+    def begin():
+        for folder in packs[1]:
+            write(folder, "running", share=0.5)
+
+    def go_on():
+        for folder in packs[1]:
+            folder.finish({})
+        write(packs[0][0], "failed", share=0.1, reason="diverged")
+        write(packs[0][1], "running", share=0.5)
+
+    first, begun, going, last = lines_of(packs, [begin, go_on])
+    assert first == "0% | 0/4 runs done, 0 run-updates/s, measuring speed"
+    assert begun.startswith("25% | 0/4 runs done, 500 run-updates/s, ")
+    assert begun.endswith("| pointmaze-umaze monte_carlo seeds 0,1: 2 runs, offline 1,500")
+    assert going.startswith("88% | 2/4 runs done, 1 failed, 250 run-updates/s, ")
+    assert going.endswith("left | pointmaze-umaze cql seeds 0,1: 2 runs, offline 1,500")
+    assert last.startswith("88%")
+
+
+def test_remaining_time_follows_the_speed(packs):
+    """A quarter of the work per 10 s leaves 10 s when three quarters are done."""
+    stream = io.StringIO()
+    display = ProgressDisplay(packs, Console(file=stream, width=300))
+    now = 100.0
+    display.bars.get_time = lambda: now
+    display.bars.reset(display.overall, total=4)
+    with display:
+        for share in (0.25, 0.5, 0.75):
+            now += 10.0
+            for folder in [*packs[0], *packs[1]]:
+                write(folder, "running", share=share)
+            display.next_refresh = 0.0
+            display.refresh()
+    assert "75% | 0/4 runs done, 1,000 run-updates/s, 10 s left" in stream.getvalue()
+
+
+def test_plain_lines_are_rare(packs, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_INTERVAL", 1000.0)
+    stream = io.StringIO()
+    with ProgressDisplay(packs, Console(file=stream, width=300)) as display:
+        for _ in range(50):
+            display.refresh()
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_a_terminal_sees_a_bar_per_running_pack(packs):
+    for folder in packs[1]:
+        write(folder, "running", share=0.5)
+    stream = io.StringIO()
+    with ProgressDisplay(packs, Console(file=stream, width=200, force_terminal=True)) as display:
+        display.refresh()
+    shown = stream.getvalue()
+    assert "pointmaze-umaze monte_carlo seeds 0,1" in shown
+    assert "2 runs, offline 1,500" in shown
+    assert "cql seeds" not in shown
+    assert "0/4 runs done, 500 run-updates/s" in shown

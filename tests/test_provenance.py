@@ -1,0 +1,111 @@
+"""Provenance names the code, packages, machine and data, and does not fail where something is missing."""
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from harness import provenance as module
+from harness.provenance import PROJECT, code_version, file_hash, machine, package_versions, provenance, usable_cores
+
+
+def test_what_it_says():
+    told = provenance(dataset_hash="abc")
+    json.dumps(told, allow_nan=False)
+    assert told["dataset"] == "abc"
+    assert told["packages"]["torch"] == importlib.metadata.version("torch")
+    assert told["packages"]["mujoco"] == importlib.metadata.version("mujoco")
+    assert told["threads"] == torch.get_num_threads()
+    assert told["machine"]["cores"] == usable_cores() >= 1
+    assert told["machine"]["python"] == sys.version.split()[0]
+    assert told["lock"] == file_hash(PROJECT / "requirements.lock")
+    assert told["attempt"]["launcher"] == "by hand"
+    assert told["attempt"]["commit"] == told["commit"]
+
+
+def test_the_launcher_is_who_started_the_worker(monkeypatch):
+    monkeypatch.setenv(module.LAUNCHER_VARIABLE, "local pool")
+    assert provenance(dataset_hash="")["attempt"]["launcher"] == "local pool"
+
+
+def test_file_hash(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    # The published test vector of SHA-256.
+    assert file_hash(tmp_path / "file") == "ba7816bf8f01cfea"
+    assert file_hash(tmp_path / "none") is None
+
+
+def test_the_second_time_is_quick():
+    provenance(dataset_hash="")
+    begin = time.perf_counter()
+    provenance(dataset_hash="")
+    assert time.perf_counter() - begin < 0.01
+
+
+def version_in(folder, path=None):
+    """`code_version` as a fresh process tells it that runs the code of `folder`."""
+    code = "import json; from harness.provenance import code_version; print(json.dumps(code_version()))"
+    variables = {"PYTHONPATH": str(folder), "PATH": path if path is not None else "/usr/local/bin:/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=variables, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The code in a folder of its own, without git."""
+    for package in ("harness", "algorithms"):
+        shutil.copytree(PROJECT / package, tmp_path / "copy" / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "copy"
+
+
+def git(folder, *arguments):
+    named = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    done = subprocess.run(["git", "-C", str(folder), *named, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_commit_and_difference(copy):
+    git(copy, "init", "--quiet")
+    (copy / ".gitignore").write_text("__pycache__/\n")
+    git(copy, "add", ".")
+    git(copy, "commit", "--quiet", "-m", "all")
+    commit = git(copy, "rev-parse", "HEAD")
+    assert version_in(copy) == {"commit": commit, "difference": None}
+
+    errors = copy / "harness" / "errors.py"
+    before = errors.read_text()
+    errors.write_text(before + "# changed\n")
+    changed = version_in(copy)
+    assert changed["commit"] == commit
+    assert len(changed["difference"]) == 16
+
+    errors.write_text(before)
+    (copy / "harness" / "new.py").write_text("# new\n")
+    added = version_in(copy)
+    assert added["difference"] not in (None, changed["difference"])
+
+
+def test_outside_git(copy):
+    assert version_in(copy) == {"commit": None, "difference": None}
+
+
+def test_somebody_elses_checkout_is_not_borrowed(copy):
+    git(copy, "init", "--quiet")
+    git(copy, "commit", "--quiet", "--allow-empty", "-m", "theirs")
+    assert version_in(copy) == {"commit": None, "difference": None}
+
+
+def test_without_a_git_command(copy, tmp_path):
+    git(copy, "init", "--quiet")
+    assert version_in(copy, path=str(tmp_path)) == {"commit": None, "difference": None}
+
+
+def test_parts_are_complete():
+    assert set(package_versions()) == set(module.PACKAGES)
+    assert all(machine().values())
+    assert set(code_version()) == {"commit", "difference"}

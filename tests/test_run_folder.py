@@ -1,0 +1,188 @@
+"""Run folders: whole files or none, states that tell the truth, damage named by file."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ablations.grids import runs_of
+from harness.errors import UserError
+from harness.run_folder import HEARTBEAT_LIMIT, RunFolder, run_folders, write_json
+
+
+@pytest.fixture
+def run():
+    return runs_of("smoke")[0]
+
+
+@pytest.fixture
+def folder(tmp_path, run):
+    folder = RunFolder.of(tmp_path, run)
+    folder.create(run)
+    return folder
+
+
+def overwrite(folder, name, **values):
+    file = folder.path / name
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def test_the_run_comes_back(folder, run):
+    assert folder.path.name == run.id
+    assert folder.run() == run
+    assert folder.status()["state"] == "planned"
+    assert folder.metrics() == []
+    assert folder.summary() is None
+
+
+def test_create_leaves_a_folder_as_it_is(folder, run):
+    before = os.stat(folder.path / "config.json").st_mtime_ns
+    folder.create(run)
+    assert os.stat(folder.path / "config.json").st_mtime_ns == before
+
+
+def test_a_life(folder):
+    folder.restart({"commit": "abc", "attempt": {"host": "one"}})
+    folder.write_status("running", phase="offline", step=3, share=0.25)
+    assert folder.status() | {"heartbeat": 0} == {
+        "state": "running", "heartbeat": 0, "host": socket.gethostname(), "process": os.getpid(),
+        "phase": "offline", "step": 3, "share": 0.25,
+    }  # fmt: skip
+    folder.append_metrics({"step": 0, "score": 0.5})
+    folder.append_metrics({"step": 1, "score": None})
+    assert folder.metrics() == [{"step": 0, "score": 0.5}, {"step": 1, "score": None}]
+    folder.finish({"final_score": 1.0})
+    assert folder.status()["state"] == "done"
+    assert folder.status()["share"] == 1.0
+    assert folder.summary() == {"final_score": 1.0}
+
+
+def test_restart_drops_what_was_measured_and_keeps_the_attempts(folder):
+    provenance = {"commit": "abc", "attempt": {"host": "one"}}
+    folder.restart(provenance)
+    folder.append_metrics({"step": 0})
+    folder.finish({"failed_reason": "diverged"})
+    folder.restart({"commit": "def", "attempt": {"host": "two"}})
+    assert folder.metrics() == []
+    assert folder.summary() is None
+    assert folder.provenance()["commit"] == "def"
+    assert [attempt["host"] for attempt in folder.provenance()["attempts"]] == ["one", "two"]
+    assert provenance == {"commit": "abc", "attempt": {"host": "one"}}
+
+
+def test_a_summary_with_a_failure_is_a_failure(folder):
+    folder.finish({"failed_reason": "diverged at update 7"})
+    assert folder.status()["state"] == "failed"
+    assert folder.status()["reason"] == "diverged at update 7"
+
+
+def test_a_running_run_without_heartbeat_is_lost(folder):
+    folder.write_status("running")
+    assert folder.status()["state"] == "running"
+    overwrite(folder, "status.json", host="elsewhere", heartbeat=time.time() - HEARTBEAT_LIMIT + 5)
+    assert folder.status()["state"] == "running"
+    overwrite(folder, "status.json", host="elsewhere", heartbeat=time.time() - HEARTBEAT_LIMIT - 1)
+    assert folder.status()["state"] == "lost"
+
+
+def test_a_running_run_whose_process_ended_here_is_lost_at_once(folder):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder.write_status("running")
+    overwrite(folder, "status.json", process=ended.pid)
+    assert folder.status()["state"] == "lost"
+    overwrite(folder, "status.json", host="elsewhere")
+    assert folder.status()["state"] == "running"
+
+
+def test_one_process_at_a_time_has_a_run(folder):
+    lock = folder.lock()
+    assert folder.lock() is None
+    lock.close()
+    again = folder.lock()
+    assert again is not None
+    again.close()
+
+
+def test_a_lock_dies_with_its_process(folder):
+    code = (
+        "import sys, time; from pathlib import Path; from harness.run_folder import RunFolder;"
+        "kept = RunFolder(Path(sys.argv[1])).lock(); print('locked', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"locked\n"
+        assert folder.lock() is None
+        holder.kill()
+    with folder.lock() as lock:
+        assert lock
+
+
+def test_last_words(folder):
+    assert folder.last_words() == ""
+    folder.append_log("first")
+    folder.append_log("Traceback\n  ValueError: no\n\n")
+    assert folder.log.read_text().startswith("first\nTraceback\n")
+    assert folder.last_words() == "ValueError: no"
+
+
+def test_not_a_number_never_reaches_a_file(folder):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.append_metrics({"score": float("nan")})
+    assert folder.metrics() == []
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "value.json"
+    write_json(file, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(file, {"a": 2, "b": object()})
+    assert json.loads(file.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["value.json"]
+
+
+def test_files_are_as_readable_as_the_user_wants(tmp_path):
+    """Others on a cluster read run folders, so files follow the umask."""
+    before = os.umask(0o022)
+    try:
+        write_json(tmp_path / "value.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "value.json").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", ["config.json", "status.json", "done.json"])
+def test_damage_is_named_by_file(folder, name):
+    (folder.path / name).write_text('{"state": "run')
+    with pytest.raises(UserError, match=rf"{name}: is damaged \(not JSON\)"):
+        folder.run() if name == "config.json" else folder.status()
+
+
+def test_a_torn_row_is_named_by_line(folder):
+    (folder.path / "metrics.jsonl").write_text('{"step": 0}\n{"st')
+    with pytest.raises(UserError, match=r"metrics.jsonl: line 2 is not a whole row of JSON"):
+        folder.metrics()
+
+
+def test_a_folder_of_another_run_is_refused(folder):
+    overwrite(folder, "config.json", seed=77)
+    with pytest.raises(UserError, match=r"its settings belong to run \w+, not to this folder"):
+        folder.run()
+
+
+def test_no_folder_no_run(tmp_path):
+    with pytest.raises(UserError, match="is missing; this is not a run folder"):
+        RunFolder(tmp_path / "nothing").run()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file where a run folder should be"):
+        RunFolder(tmp_path / "file").run()
+
+
+def test_only_run_folders_are_listed(tmp_path, folder):
+    (tmp_path / "report").mkdir()
+    assert [found.id for found in run_folders(tmp_path)] == [folder.id]
+    with pytest.raises(UserError, match="there is no such folder of runs"):
+        list(run_folders(tmp_path / "nowhere"))

@@ -1,0 +1,159 @@
+"""A run is a value: its id is the hash of everything that decides its numbers, and bad values have one clear line."""
+
+import dataclasses
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UserError
+from harness.settings import (
+    PER_RUN,
+    canonical_json,
+    pack_key,
+    run_from_dict,
+    run_to_dict,
+    setting_paths,
+    with_settings,
+)
+from harness.tasks import base_run
+
+
+@pytest.fixture
+def run():
+    return base_run("pointmaze-umaze", "demo", seed=0)
+
+
+def test_canonical_json_by_hand():
+    assert canonical_json({"b": 1, "a": [1.5, None, "x"]}) == '{"a":[1.5,null,"x"],"b":1}'
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_canonical_json_refuses_what_is_no_number(number):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"a": number})
+
+
+def test_id_is_the_hash_of_every_setting(run):
+    text = json.dumps(run_to_dict(run), sort_keys=True, separators=(",", ":"))
+    assert run.id == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_every_setting_changes_the_id(run):
+    """A setting that the id forgot would let two different runs share a folder."""
+    changed = {
+        "task.name": "x", "task.environment": "X-v0", "arm": "x", "schema_version": None,
+        "floor.base": "none", "floor.truncation": "sum", "algorithm.form": "expectation",
+        "algorithm.max_backup": "max_then_min", "task.failure_reward": None, "task.discount": 0.5,
+        "schedule.mixing_ratio": 0.25, "algorithm.tau": 0.5, "behaviour_value.held_out": 0.5,
+    }  # fmt: skip
+    ids = {run.id}
+    paths = [path for path in setting_paths() if path != "schema_version"]
+    for path in paths:
+        value = run_to_dict(run)
+        for part in path.split("."):
+            value = value[part]
+        if path in changed:
+            new = changed[path]
+        elif isinstance(value, bool):
+            new = not value
+        elif isinstance(value, list):
+            new = [*value, 7]
+        else:
+            new = (value or 0) + 1
+        ids.add(with_settings(run, {path: new}).id)
+    assert len(ids) == len(paths) + 1
+
+
+def test_id_survives_json_and_the_order_of_keys(run):
+    values = json.loads(json.dumps(run_to_dict(run)))
+    shuffled = dict(reversed(values.items()))
+    assert run_from_dict(shuffled) == run
+    assert run_from_dict(shuffled).id == run.id
+
+
+@given(alpha=st.floats(min_value=0, max_value=1e300), seed=st.integers(min_value=0, max_value=2**40))
+def test_any_run_comes_back_from_its_json(alpha, seed):
+    run = with_settings(base_run("pointmaze-umaze", "demo", seed), {"algorithm.alpha": alpha})
+    again = run_from_dict(json.loads(canonical_json(run_to_dict(run))))
+    assert again == run
+    assert again.id == run.id
+
+
+def test_an_integer_given_for_a_float_is_the_same_run(run):
+    assert with_settings(run, {"algorithm.alpha": 2}).id == with_settings(run, {"algorithm.alpha": 2.0}).id
+
+
+def test_a_run_cannot_be_changed(run):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.seed = 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"algorithm.alhpa": 1}, "there is no such setting; did you mean algorithm.alpha?"),
+        ({"nothing.like.it": 1}, "setting nothing.like.it: there is no such setting"),
+        ({"algorithm": 5}, "setting algorithm = 5: "),
+        ({"algorithm.alpha": -1}, "setting algorithm.alpha = -1: input should be greater than or equal to 0"),
+        ({"algorithm.alpha": "much"}, "setting algorithm.alpha = 'much': input should be a valid number"),
+        ({"algorithm.n_actions": 2.5}, "setting algorithm.n_actions = 2.5: input should be a valid integer"),
+        ({"algorithm.batch_size": 0}, "setting algorithm.batch_size = 0: input should be greater than or equal to 1"),
+        ({"algorithm.policy_hidden": []}, "setting algorithm.policy_hidden = []: "),
+        ({"algorithm.alpha": float("nan")}, "setting algorithm.alpha = nan: input should be a finite number"),
+        ({"floor.truncation": "guess"}, "setting floor.truncation = 'guess': input should be 'failure_rule'"),
+        ({"task.discount": 1.0}, "setting task.discount = 1.0: input should be less than 1"),
+        ({"seed": -1}, "setting seed = -1: input should be greater than or equal to 0"),
+    ],
+)
+def test_bad_values_are_one_line_that_names_the_setting(run, changes, message):
+    with pytest.raises(UserError) as caught:
+        with_settings(run, changes, source="--set")
+    line = str(caught.value)
+    assert line.startswith("--set: ")
+    assert message in line
+    assert "\n" not in line
+
+
+def test_unknown_and_missing_settings_in_a_file(run):
+    values = run_to_dict(run)
+    with pytest.raises(UserError, match=r"config.json: setting floor.colour: there is no such setting"):
+        run_from_dict({**values, "floor": {**values["floor"], "colour": 1}}, source="config.json")
+    del values["seed"]
+    with pytest.raises(UserError, match=r"config.json: setting seed"):
+        run_from_dict(values, source="config.json")
+
+
+def test_another_schema_version_is_refused(run):
+    with pytest.raises(UserError, match="schema version 99 cannot be read by this version, which writes 1"):
+        run_from_dict({**run_to_dict(run), "schema_version": 99})
+
+
+def per_run_paths():
+    for group, fields in PER_RUN.items():
+        yield from [group] if fields is None else [f"{group}.{field}" for field in sorted(fields)]
+
+
+def test_per_run_settings_exist():
+    assert set(per_run_paths()) <= set(setting_paths())
+
+
+def test_per_run_settings_do_not_part_a_pack(run):
+    other = with_settings(run, {"seed": 5, "arm": "x", "floor.inflation": 1.0, "algorithm.alpha": 9.0})
+    assert pack_key(other) == pack_key(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"algorithm.critic_hidden": [8]},
+        {"algorithm.lagrange": True},
+        {"schedule.offline_steps": 7},
+        {"task.data.seed": 1},
+        {"floor.keeps_learning": True},
+    ],
+)
+def test_other_settings_part_a_pack(run, change):
+    assert pack_key(with_settings(run, change)) != pack_key(run)
