@@ -1,6 +1,7 @@
 """The command line. Everything heavy is imported inside the commands, so that help and errors are quick."""
 
 import errno
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -119,6 +120,8 @@ def doctor(root: Root = RUNS, json: Json = False) -> None:
 
 def main() -> None:
     """The command `floorbench`: exit codes 0 done, 1 a run failed, 2 bad usage or input, 130 interrupted."""
+    # A request to end is treated like Ctrl-C: what is being done is left in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(prog_name="floorbench")
     except UserError as error:

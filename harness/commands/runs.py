@@ -1,6 +1,5 @@
 """`floorbench plan` and `floorbench run`: what there is to do, and doing it on the cores of this machine."""
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,8 +54,6 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
         make_datasets(tasks_of(chosen), console)
         commit(chosen, root)
         cut = [[RunFolder.of(root, run) for run in pack] for pack in packs(chosen, pack_limit, workers)]
-        # A request to end is treated like Ctrl-C: workers stop in order and their runs are left to go on with.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with ProgressDisplay(cut, console) as display:
                 run_packs(cut, workers, watch=display.refresh)
