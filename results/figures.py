@@ -174,7 +174,7 @@ def write(drawing: Drawing, folder: Path) -> list[Path]:
 
 def _small_multiples(count: int, legend: bool = False) -> tuple[Figure, Iterator[Axes]]:
     """A page-wide figure of `count` panels with shared axes, at most three beside each other."""
-    columns = min(count, 3)
+    columns = 2 if count == 4 else min(count, 3)
     rows = ceil(count / columns)
     width = COLUMN if columns == 1 else PAGE
     figure = Figure(figsize=(width, 0.3 + 0.2 * legend + 1.55 * rows), layout="constrained")

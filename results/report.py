@@ -137,7 +137,7 @@ def provenance_table(frame: pd.DataFrame) -> Table:
     """Every value that occurs, and in how many runs."""
     rows = [
         {"What": column, "Value": value, "Runs": str(count)}
-        for column in frame.columns.drop("run")
+        for column in frame.columns.drop("run", errors="ignore")
         for value, count in frame[column].map(_plain).value_counts(sort=False).items()
     ]
     text = pd.DataFrame(rows, columns=["What", "Value", "Runs"])

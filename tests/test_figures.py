@@ -89,9 +89,7 @@ def test_the_same_runs_give_the_same_svg(frames, tmp_path):
 
 
 def test_letters_are_legible_at_the_printed_width():
-    sizes = [
-        value for name, value in STYLE.items() if name.endswith(("size", "titlesize")) and "tick.major" not in name
-    ]
+    sizes = [value for name, value in STYLE.items() if name.endswith("size") and "tick.major" not in name]
     assert len(sizes) >= 5
     assert min(sizes) >= 7
 

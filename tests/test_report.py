@@ -127,7 +127,7 @@ def test_the_same_runs_give_the_same_bytes(report, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_line(report, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="report folder .*cannot be written") as error:
+    with pytest.raises(UserError, match=r"report folder .*cannot be written") as error:
         write_report([report[1]], tmp_path / "file" / "report")
     assert "\n" not in str(error.value)
 
