@@ -2,11 +2,13 @@
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from errno import ENOSPC
 from pathlib import Path
-from shutil import rmtree
+from shutil import disk_usage, rmtree
 
 import filelock
 import minari
@@ -25,8 +27,11 @@ DATA_VERSION = 0
 # The files of a whole dataset; Minari moves them into place last.
 FILES = ("data/metadata.json", "data/main_data.hdf5")
 
+# Disk space asked for before collecting; 200 to 400 are written, more where episodes are short.
+BYTES_PER_TRANSITION = 700
+
 # What Minari, HDF5 and JSON raise on damaged files.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AssertionError)
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = Non
             raise UserError(
                 f"task {task.name}: no controller can collect data in {task.environment}; only PointMaze has one"
             )
-        with _writing() as root, filelock.FileLock(root / ".floorbench.lock"):
+        with _writing(task) as root, filelock.FileLock(root / ".floorbench.lock"):
             if not dataset_exists(task):
                 rmtree(_dataset_folder(task), ignore_errors=True)
                 collect(task, dataset_id(task), progress)
@@ -137,17 +142,24 @@ def _dataset_folder(task: Task) -> Path:
 
 
 @contextmanager
-def _writing() -> Iterator[Path]:
-    """The Minari folder for as long as something is written there; a disk that refuses is one line."""
+def _writing(task: Task) -> Iterator[Path]:
+    """The Minari folder for as long as the task's data are written there; a disk that refuses is one line.
+
+    Asked before anything is collected: a file lock can wait for ever in a folder that takes no files, and HDF5 crashes
+    after it has met a full disk.
+    """
     folder = minari_folder()
     try:
+        tempfile.TemporaryFile(dir=folder).close()
+        needed, free = task.data.transitions * BYTES_PER_TRANSITION, disk_usage(folder).free
+        if needed > free:
+            raise OSError(ENOSPC, f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free")
         yield folder
     except (OSError, RuntimeError) as error:
-        reason = _reason(error)
-        if isinstance(error, RuntimeError) and reason == str(error):
+        if isinstance(error, RuntimeError) and "errno" not in str(error):
             raise
         raise UserError(
-            f"Minari folder {folder}: cannot be written ({reason}); "
+            f"Minari folder {folder}: cannot be written ({_reason(error)}); "
             "free some space or let MINARI_DATASETS_PATH name another folder"
         ) from error
 
@@ -170,8 +182,6 @@ def _read_episodes(task: Task) -> Iterator[minari.EpisodeData]:
 
 def _reason(error: Exception) -> str:
     """The telling part of an error: the system's words, or what HDF5 puts in brackets, or all of it in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = " ".join(str(error).split())
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
     found = re.search(r"error message = '([^']*)'", text) or re.search(r"\((.+)\)", text)
     return found.group(1) if found else text

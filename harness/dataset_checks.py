@@ -1,6 +1,7 @@
 """What a dataset must fulfil before anything is computed from it: whole, finite episodes that fit their task."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -26,7 +27,7 @@ def check_episodes(dataset_id: str, episodes: Iterable[EpisodeData], task: Task)
         UserError: one line that names the dataset, the first faulty episode and its fault.
     """
     environment = gymnasium_environment(task)
-    boxes, action_box = observation_parts(environment.observation_space), environment.action_space
+    boxes, action_box = observation_parts(environment.observation_space), cast(Box, environment.action_space)
     environment.close()
     terminates = []
     for episode in episodes:
@@ -54,6 +55,7 @@ def _faults(episode: EpisodeData, boxes: Mapping[str, Box], action_box: Box) -> 
         part = _part(episode.observations, name)
         if part is None:
             yield f"{label} are missing"
+            return
         if len(part) == steps:
             yield f"has {steps} {label} for {steps} actions; {steps + 1} are needed, the last one after the last action"
         yield from _array_faults(label, part, (steps + 1, *box.shape), np.floating)

@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -36,13 +36,14 @@ class Environment:
         if isinstance(environment, gymnasium.wrappers.OrderEnforcing):
             environment = environment.env
         self._environment = environment
-        self._low, self._high = environment.action_space.low, environment.action_space.high
+        action_box = cast(Box, environment.action_space)
+        self._low, self._high = action_box.low, action_box.high
         self._horizon = task.horizon
         self._scale, self._bias = task.reward_scale, task.reward_bias
         self._steps = 0
         self._over = True
         self.observation_dim = sum(part.shape[0] for part in observation_parts(environment.observation_space).values())
-        self.action_dim = environment.action_space.shape[0]
+        self.action_dim = action_box.shape[0]
         self.success = False
 
     def reset(self, seed: int) -> np.ndarray:
@@ -86,8 +87,8 @@ def flatten_observation(observation: np.ndarray | Mapping[str, np.ndarray]) -> n
 def observation_parts(space: gymnasium.Space) -> dict[str, Box]:
     """The boxes that a flat observation is made of, by name; a plain box has the empty name."""
     if isinstance(space, Dict):
-        return {name: space[name] for name in GOAL_PARTS}
-    return {"": space}
+        return {name: cast(Box, space[name]) for name in GOAL_PARTS}
+    return {"": cast(Box, space)}
 
 
 def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
@@ -104,7 +105,7 @@ def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
     _check_spaces(task, environment)
     if is_pointmaze(task):
         # The maze's model was written there to be read once and would stay behind, one file per environment.
-        Path(environment.unwrapped.tmp_xml_file_path).unlink(missing_ok=True)
+        Path(cast(Any, environment.unwrapped).tmp_xml_file_path).unlink(missing_ok=True)
     return environment
 
 

@@ -6,6 +6,7 @@ Gains and noise are those of the hosted D4RL/pointmaze sets; unlike those, episo
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from typing import Any, cast
 
 import minari
 import networkx
@@ -80,7 +81,7 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
     """
     environment = gymnasium_environment(task)
     generator = np.random.default_rng(task.data.seed)
-    controller = WayPointController(environment.unwrapped.maze, task.data.action_noise, generator)
+    controller = WayPointController(cast(Any, environment.unwrapped).maze, task.data.action_noise, generator)
     collector = minari.DataCollector(environment)
     try:
         done = 0

@@ -1,8 +1,11 @@
-"""What all tests share: a Minari folder of their own and a tiny task."""
+"""What all tests share: one thread, as workers have; a Minari folder of their own; a tiny task."""
 
 import pytest
+import torch
 
 from harness.settings import DataSettings, Task
+
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -63,9 +63,9 @@ def test_push_is_clipped(controller):
 def test_next_way_point_once_the_first_is_near(controller):
     controller.begin(observation(position=(-1, 1), goal=(-1, -1)))
     first, second = controller.way_points[:2]
-    controller.action(observation(position=first + [0.0, 0.11], goal=(-1, -1)))
+    controller.action(observation(position=np.add(first, (0.0, 0.11)), goal=(-1, -1)))
     assert controller.way_points[0] is first
-    controller.action(observation(position=first + [0.0, 0.09], goal=(-1, -1)))
+    controller.action(observation(position=np.add(first, (0.0, 0.09)), goal=(-1, -1)))
     assert controller.way_points[0] is second
 
 

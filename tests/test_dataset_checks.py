@@ -1,0 +1,175 @@
+"""Real Minari datasets, damaged with h5py: each fault is one line that names dataset, episode and what is wrong."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from harness.dataset import dataset_id, ensure_dataset, load_dataset
+from harness.errors import UserError
+
+
+@pytest.fixture
+def folder(tiny_task, minari_folder, tmp_path, monkeypatch):
+    """A copy of the tiny dataset's folder that a test may damage."""
+    ensure_dataset(tiny_task)
+    shutil.copytree(minari_folder / dataset_id(tiny_task), tmp_path / dataset_id(tiny_task))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    return tmp_path / dataset_id(tiny_task)
+
+
+def replace(episode: h5py.Group, name: str, change) -> None:
+    """Store `change(array)` in place of an array."""
+    array = change(episode[name][:])
+    del episode[name]
+    episode[name] = array
+
+
+def with_value(row: int, value):
+    def change(array):
+        array[row] = value
+        return array
+
+    return change
+
+
+def remove(name: str):
+    def damage(episode):
+        del episode[name]
+
+    return damage
+
+
+def changed(name: str, change):
+    return lambda episode: replace(episode, name, change)
+
+
+def without_last_observation(episode):
+    for part in list(episode["observations"]):
+        replace(episode, f"observations/{part}", lambda array: array[:-1])
+
+
+def without_steps(episode):
+    for part in list(episode["observations"]):
+        replace(episode, f"observations/{part}", lambda array: array[:1])
+    for name in ("actions", "rewards", "terminations", "truncations"):
+        replace(episode, name, lambda array: array[:0])
+
+
+STATE = "observations/observation"
+
+# What is done to episode 2, and what must be said about it.
+FAULTS = {
+    "no terminations": (remove("terminations"), "cannot be read (object 'terminations' doesn't exist)"),
+    "no rewards": (remove("rewards"), "cannot be read (object 'rewards' doesn't exist)"),
+    "no observations": (remove("observations"), "cannot be read (object 'observations' doesn't exist)"),
+    "no goal": (remove("observations/desired_goal"), "observations[desired_goal] are missing"),
+    "empty terminations": (changed("terminations", lambda array: array[:0]), "terminations have the shape (0,); "),
+    "short terminations": (changed("terminations", lambda array: array[1:]), "terminations have the shape ("),
+    "short truncations": (changed("truncations", lambda array: array[1:]), "truncations have the shape ("),
+    "T observations": (without_last_observation, "observations[observation] for "),
+    "T goals": (changed("observations/desired_goal", lambda array: array[:-1]), "observations[desired_goal] for "),
+    "T - 1 observations": (changed(STATE, lambda array: array[:-2]), "observations[observation] have the shape ("),
+    "wide observations": (changed(STATE, lambda array: np.hstack([array, array])), ", 8); ("),
+    "whole-number observations": (changed(STATE, lambda array: array.astype(int)), "are int64; floating numbers"),
+    "NaN observation": (changed(STATE, with_value(5, np.nan)), "[observation] hold NaN or infinity at row 5"),
+    "infinite goal": (changed("observations/desired_goal", with_value(0, np.inf)), "hold NaN or infinity at row 0"),
+    "NaN action": (changed("actions", with_value(3, np.nan)), "actions hold NaN or infinity at row 3"),
+    "narrow actions": (changed("actions", lambda array: array[:, :1]), ", 1); ("),
+    "big action": (
+        changed("actions", with_value(4, (0.5, -1.5))),
+        "action 4 is [0.5, -1.5], outside the action box [-1.0, -1.0] to [1.0, 1.0]",
+    ),
+    "NaN reward": (changed("rewards", with_value(1, np.nan)), "rewards hold NaN or infinity at row 1"),
+    "short rewards": (changed("rewards", lambda array: array[1:]), "rewards have the shape ("),
+    "terminations as numbers": (changed("terminations", lambda array: array.astype(float)), "are float64; bool"),
+    "early terminal": (changed("terminations", with_value(0, True)), "after the termination at step 0"),
+    "no steps": (without_steps, "has no steps; at least one is needed"),
+}
+
+
+def load_error(task) -> str:
+    with pytest.raises(UserError) as error:
+        load_dataset(task)
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"dataset {dataset_id(task)}: ")
+    return str(error.value).removeprefix(f"dataset {dataset_id(task)}: ")
+
+
+def test_whole_dataset_passes(tiny_task, folder):
+    assert load_dataset(tiny_task).transitions >= 400
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_damaged_episode(tiny_task, folder, fault):
+    damage, message = FAULTS[fault]
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        damage(file["episode_2"])
+    line = load_error(tiny_task)
+    assert line.startswith("episode 2: ")
+    assert message in line
+
+
+def test_observations_are_counted_in_the_message(tiny_task, folder):
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        steps = len(file["episode_0/actions"])
+        without_last_observation(file["episode_0"])
+    assert load_error(tiny_task) == (
+        f"episode 0: has {steps} observations[observation] for {steps} actions; {steps + 1} are needed, "
+        "the last one after the last action"
+    )
+
+
+def test_no_terminal_at_all(tiny_task, folder):
+    """As in the hosted sets, where reaching the goal is recorded as a truncation."""
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        for episode in file.values():
+            episode["truncations"][-1] = True
+            episode["terminations"][-1] = False
+    assert load_error(tiny_task).startswith("no episode terminates: ")
+    dense = dataclasses.replace(tiny_task, failure_reward=None)
+    assert not any(trajectory.terminated.any() for trajectory in load_dataset(dense).trajectories)
+
+
+def test_empty_dataset(tiny_task, folder):
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        for name in list(file):
+            del file[name]
+    metadata = json.loads((folder / "data/metadata.json").read_text())
+    (folder / "data/metadata.json").write_text(json.dumps({**metadata, "total_episodes": 0, "total_steps": 0}))
+    assert load_error(tiny_task) == "is empty; at least one episode is needed"
+
+
+def test_missing_episode(tiny_task, folder):
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        del file["episode_1"]
+    assert "episode 1: cannot be read (object 'episode_1' doesn't exist)" in load_error(tiny_task)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_truncated_file(tiny_task, folder, share):
+    file = folder / "data/main_data.hdf5"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    line = load_error(tiny_task)
+    assert re.match(
+        r"episode \d+: cannot be read \(.+\); delete .+ and make it again with: floorbench data tiny$", line
+    )
+
+
+def test_overwritten_file(tiny_task, folder):
+    file = folder / "data/main_data.hdf5"
+    content = file.read_bytes()
+    middle = len(content) // 2
+    file.write_bytes(content[:middle] + b"\xa5" * (len(content) - middle))
+    assert "cannot be read (" in load_error(tiny_task)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_broken_metadata(tiny_task, folder, text):
+    (folder / "data/metadata.json").write_text(text)
+    assert load_error(tiny_task).startswith("data/metadata.json: cannot be read (")
