@@ -100,14 +100,24 @@ def status(
 
 @app.command()
 def report(
-    root: Annotated[list[Path] | None, typer.Option(help="Folder of run folders; may be given repeatedly.")] = None,
+    grids: Annotated[
+        list[str] | None, typer.Argument(help="Refuse to mix in runs of other grids.", metavar="[GRID]...")
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of run folders; may be given repeatedly.", show_default=str(RUNS)),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="ROOT/report")] = None,
+    scale: Scale = "demo",
+    changes: Changes = None,
 ) -> None:
     """Write tables, figures and one HTML page about the runs in a folder."""
+    from harness.commands.grid import grid_runs
     from harness.commands.report import make_report
 
+    named = [run for grid in grids for run in grid_runs(grid, scale, changes or [])] if grids else None
     roots = root or [RUNS]
-    make_report(roots, out or roots[0] / "report")
+    make_report(named, roots, out or roots[0] / "report")
 
 
 @app.command()

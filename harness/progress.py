@@ -108,7 +108,7 @@ class ProgressDisplay:
             self._show_packs(views)
         else:
             active = [view.line() for view in views if view.is_running]
-            self.console.print(" | ".join([self._share_text(), self._summary(views), *active]), soft_wrap=True)
+            self.console.print(" | ".join([self._share_text(), self._summary(views), *active]))
 
     def _show_packs(self, views: Sequence[PackView]) -> None:
         for index, view in enumerate(views):

@@ -7,7 +7,6 @@ import pytest
 
 from harness import doctor
 from harness.doctor import Finding, can_run_demo, examine
-from harness.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +27,14 @@ def test_a_problem_means_no_demo_and_a_note_does_not():
     assert not can_run_demo([Finding("a", "ok", ""), Finding("b", "problem", "")])
 
 
-def test_an_unwritable_root_is_a_problem(tmp_path):
+def test_folders_that_cannot_be_written_are_problems(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file"))
     found = {finding.name: finding for finding in examine(tmp_path / "file" / "runs")}
     assert found["runs"].verdict == "problem"
-    assert "\n" not in found["runs"].text
+    assert found["datasets"].verdict == "problem"
+    assert "cannot be made" in found["datasets"].text
+    assert not any("\n" in finding.text for finding in found.values())
 
 
 def test_looking_leaves_no_trace(tmp_path):
@@ -44,13 +46,6 @@ def test_a_missing_tool_is_a_note():
     assert doctor.tool("compiler", ("no-such-compiler",), "kernels will not be compiled") == Finding(
         "compiler", "note", "not found; kernels will not be compiled"
     )
-
-
-def test_an_unwritable_minari_folder_is_a_problem(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file"))
-    with pytest.raises((UserError, OSError)):
-        doctor.datasets_folder()
 
 
 def test_findings_are_plain(findings):

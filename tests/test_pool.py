@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from waiting import wait_until
 
 from ablations.grids import runs_of
 from harness.dataset import ensure_dataset
 from harness.planner import commit, packs
 from harness.pool import ending, run_packs
 from harness.settings import with_settings
+from tests.waiting import wait_until
 
 
 def with_long(runs):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-from waiting import wait_until
 
 from ablations.grids import runs_of
 from harness.dataset import ensure_dataset
@@ -18,6 +17,7 @@ from harness.errors import UserError
 from harness.planner import commit
 from harness.settings import with_settings
 from harness.worker import Stopped, one_line, work
+from tests.waiting import wait_until
 
 
 @pytest.fixture

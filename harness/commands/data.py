@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,18 +13,20 @@ from harness.progress import LINE_INTERVAL
 from harness.settings import Task
 from harness.tasks import DEMO, base_run
 
+if TYPE_CHECKING:
+    from harness.dataset import Dataset
+
 # Room of one transition in a dataset's file, generously.
 TRANSITION_BYTES = 300
 
 
 def show_cards(names: Sequence[str], scale: str, as_json: bool) -> None:
     """Make what is missing and print one card per task."""
-    from harness.dataset import load_dataset
     from harness.dataset_card import dataset_card
 
     tasks = [base_run(name, scale, seed=0).task for name in names]
-    make_datasets(tasks, remark_console())
-    cards = [dataset_card(task, load_dataset(task)) for task in tasks]
+    datasets = make_datasets(tasks, remark_console())
+    cards = [dataset_card(task, dataset) for task, dataset in zip(tasks, datasets, strict=True)]
     if as_json:
         print_json(cards)
         return
@@ -48,18 +51,20 @@ def list_tasks(scale: str, as_json: bool) -> None:
         result_console().print(text_table(columns, cells))
 
 
-def make_datasets(tasks: Iterable[Task], console: Console) -> None:
-    """Make the datasets that are missing, showing progress on `console`, and check all of them."""
+def make_datasets(tasks: Iterable[Task], console: Console) -> "list[Dataset]":
+    """Read and check the datasets of tasks; the missing ones are made first, with progress on `console`."""
+    return [_make_dataset(task, console) for task in tasks]
+
+
+def _make_dataset(task: Task, console: Console) -> "Dataset":
     from harness.dataset import dataset_exists, ensure_dataset, minari_folder
 
-    for task in tasks:
-        if dataset_exists(task):
-            ensure_dataset(task)
-            continue
-        check_space(minari_folder(), task.data.transitions * TRANSITION_BYTES)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-            ensure_dataset(task, _teller(task, bars, console))
+    if dataset_exists(task):
+        return ensure_dataset(task)
+    check_space(minari_folder(), task.data.transitions * TRANSITION_BYTES)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        return ensure_dataset(task, _teller(task, bars, console))
 
 
 def _teller(task: Task, bars: Progress, console: Console) -> Callable[[int, int], None]:

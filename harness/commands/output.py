@@ -7,19 +7,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-# Columns of a table that is not read on a terminal.
-FILE_WIDTH = 200
+# Columns of what is not read on a terminal.
+FILE_WIDTH = 500
 
 
 def result_console() -> Console:
-    """Stdout; wide where it is no terminal, so that no table is cut."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=FILE_WIDTH)
+    """Stdout."""
+    return _console(stderr=False)
 
 
 def remark_console() -> Console:
     """Stderr."""
-    return Console(stderr=True, highlight=False, markup=False)
+    return _console(stderr=True)
+
+
+def _console(stderr: bool) -> Console:
+    """A console of plain text, wide where it is no terminal, so that no line is cut."""
+    console = Console(stderr=stderr, highlight=False, markup=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=FILE_WIDTH)
 
 
 def print_json(value: Any) -> None:

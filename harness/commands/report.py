@@ -1,20 +1,38 @@
 """`floorbench report`: tables, figures and one page from run folders."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.commands.output import remark_console, result_console
-from harness.preflight import check_root
+from harness.errors import UserError
+from harness.run_folder import run_folders
+from harness.settings import Run
 
 
-def make_report(roots: list[Path], out: Path) -> None:
-    """Write the report of all runs in `roots` to `out` and print its main table."""
-    from results.report import write_report
+def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path) -> None:
+    """Write the report about all runs in `roots` to `out` and print its main table.
 
+    Where grids were named, `named` holds their runs, and the roots must hold no others.
+    """
     from results.frame import runs
+    from results.report import write_report
     from results.tables import scores
 
-    table = scores(runs(roots))
-    check_root(out)
-    write_report(roots, out)
-    result_console().print(table.text.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
-    remark_console().print(f"report: {out / 'report.html'}")
+    if named is not None:
+        refuse_others(named, roots)
+    page, *_ = write_report(roots, out)
+    table = scores(runs(roots)).text
+    result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+    remark_console().print(f"report: {page}")
+
+
+def refuse_others(named: Sequence[Run], roots: Sequence[Path]) -> None:
+    """Raise UserError if a root holds a run that is not among `named`."""
+    ids = {run.id for run in named}
+    for root in roots:
+        others = [folder.id for folder in run_folders(root) if folder.id not in ids]
+        if others:
+            raise UserError(
+                f"{root}: holds {len(others)} runs of no named grid at this scale and these settings ({others[0]}); "
+                "leave out GRID to report all, or keep grids in separate roots"
+            )

@@ -18,8 +18,8 @@ DONE, FAILED, STOPPED = 0, 1, 130
 
 def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     """Print what of the runs is new, running, done or failed; writes nothing."""
-    check_floors(runs)
     planned = plan(runs, root)
+    check_floors(runs)
     columns = ("run", "task", "arm", "seed", "state")
     rows = [
         (run.id, run.task.name, run.arm, run.seed, state)
@@ -39,18 +39,19 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
 
     Everything that can be known to be wrong is found before the first update is computed.
     """
-    console = remark_console()
-    check_floors(runs)
     planned = plan(runs, root)
     chosen = planned.to_start(retry_failed)
+    if chosen:
+        check_floors(chosen)
+        check_environments(tasks_of(chosen))
+        check_root(root, chosen)
+    console = remark_console()
     console.print(counts_line(planned))
     if planned.in_state("failed") and not retry_failed:
         console.print("failed runs are left as they are; --retry-failed runs them again")
     if planned.in_state("running"):
         console.print("running runs are in other hands and left to them")
     if chosen:
-        check_root(root, chosen)
-        check_environments(tasks_of(chosen))
         make_datasets(tasks_of(chosen), console)
         commit(chosen, root)
         cut = [[RunFolder.of(root, run) for run in pack] for pack in packs(chosen, pack_limit, workers)]

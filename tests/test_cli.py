@@ -1,0 +1,301 @@
+"""The command line on the real thing: grid `smoke` from data to report, and one clear line for bad input."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+
+from ablations.grids import runs_of
+from harness.dataset import ensure_dataset
+from harness.errors import UserError
+from harness.preflight import check_space
+from harness.run_folder import RunFolder, run_folders
+from tests.waiting import wait_until
+
+FLOORBENCH = [sys.executable, "-m", "harness.cli"]
+
+# Small enough to be run several times over.
+SHORT = [
+    "--set", "schedule.offline_steps=30", "--set", "schedule.online_steps=30", "--set", "schedule.offline_interval=15",
+    "--set", "schedule.evaluation_episodes=1",
+]  # fmt: skip
+
+
+def call(*arguments, code=0):
+    done = subprocess.run([*FLOORBENCH, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+def metrics(root):
+    return {folder.id: (folder.path / "metrics.jsonl").read_bytes() for folder in run_folders(root)}
+
+
+def states(root):
+    return [folder.status()["state"] for folder in run_folders(root)]
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A root in which grid smoke was run with two workers and packs of up to four."""
+    root = tmp_path_factory.mktemp("A")
+    begin = time.monotonic()
+    done = call("run", "smoke", "--root", root, "--workers", 2, "--pack", 4)
+    return root, done, time.monotonic() - begin
+
+
+def test_smoke_runs_through(smoke):
+    root, done, seconds = smoke
+    assert sorted(metrics(root)) == sorted(run.id for run in runs_of("smoke"))
+    assert states(root) == ["done"] * 4
+    assert done.stdout == ""
+    assert f"4 runs in {root}: 4 new" in done.stderr
+    assert f"4 runs in {root}: 4 done" in done.stderr
+    assert "collecting pointmaze-umaze" in done.stderr or "run-updates/s" in done.stderr
+    assert seconds < 60
+    for folder in run_folders(root):
+        assert folder.metrics()[-1]["online_step"] == 600
+        assert folder.provenance()["dataset"] == next(run_folders(root)).provenance()["dataset"]
+
+
+def test_interrupted_goes_on_to_the_same_bytes(smoke, tmp_path):
+    """One worker and every run alone, Ctrl-C in the middle, then the same command again."""
+    command = ["run", "smoke", "--root", tmp_path, "--workers", 1, "--pack", 1]
+    process = subprocess.Popen([*FLOORBENCH, *map(str, command)], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: any(metrics_begun(tmp_path)))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in errors
+    assert sorted(states(tmp_path)) == ["interrupted", "planned", "planned", "planned"]
+    call(*command)
+    assert metrics(tmp_path) == metrics(smoke[0])
+    assert all(metrics(tmp_path).values())
+
+
+def metrics_begun(root):
+    return [folder.metrics() for folder in run_folders(root)]
+
+
+def test_finished_runs_are_skipped(smoke):
+    root = smoke[0]
+    before = {file: file.stat().st_mtime_ns for file in root.rglob("*")}
+    begin = time.monotonic()
+    call("run", "smoke", "--root", root)
+    assert time.monotonic() - begin < 15
+    assert {file: file.stat().st_mtime_ns for file in root.rglob("*")} == before
+
+
+def test_plan_tells_states_and_writes_nothing(smoke, tmp_path):
+    told = json.loads(call("plan", "smoke", "--root", smoke[0], "--json").stdout)
+    assert told["counts"] == {"done": 4}
+    assert [row["run"] for row in told["runs"]] == [run.id for run in runs_of("smoke")]
+    changed = call("plan", "smoke", "--root", tmp_path / "new", "--set", "algorithm.alpha=2").stdout
+    assert "4 new" in changed
+    assert runs_of("smoke")[0].id not in changed
+    assert not (tmp_path / "new").exists()
+
+
+def test_status(smoke, tmp_path):
+    rows = json.loads(call("status", "--root", smoke[0], "--json").stdout)
+    assert [(row["arm"], row["seed"]) for row in rows] == [
+        ("cql", 0), ("cql", 1), ("monte_carlo", 0), ("monte_carlo", 1),
+    ]  # fmt: skip
+    assert {(row["state"], row["share"]) for row in rows} == {("done", 1.0)}
+    rows = json.loads(call("status", "smoke", "--root", tmp_path, "--json").stdout)
+    assert [row["state"] for row in rows] == ["new"] * 4
+    assert "4 runs: 4 done" in call("status", "--root", smoke[0], "--watch").stdout
+
+
+def test_watch_goes_on_until_nothing_runs(tmp_path):
+    run = runs_of("smoke")[0]
+    folder = RunFolder.of(tmp_path, run)
+    folder.create(run)
+    folder.write_status("running", phase="online", step=12, share=0.25)
+    with subprocess.Popen(
+        [*FLOORBENCH, "status", "--root", str(tmp_path), "--watch"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert re.search(r"running +online +12 +25%", lines[1])
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) != 0
+
+
+def test_report_inside_the_root(smoke, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(smoke[0], root)
+    done = call("report", "smoke", "--root", root, "--out", root / "summary")
+    page = root / "summary" / "report.html"
+    assert page.stat().st_size > 10_000
+    assert done.stderr == f"report: {page}\n"
+    assert "pointmaze-umaze" in done.stdout
+    assert "regret_eval" in done.stdout
+    assert len(done.stdout.splitlines()) == 4
+    assert len(json.loads(call("status", "--root", root, "--json").stdout)) == 4
+
+
+def test_report_refuses_runs_of_other_grids(smoke):
+    done = call("report", "floors", "--root", smoke[0], code=2)
+    assert "holds 4 runs of no named grid" in only_line(done)
+
+
+def test_data(smoke):
+    cards = json.loads(call("data", "pointmaze-umaze", "--json").stdout)
+    assert len(cards) == 1
+    listed = {row["task"]: row["made"] for row in json.loads(call("data", "--list", "--json").stdout)}
+    assert listed == {"pointmaze-umaze": True, "pointmaze-medium": False, "pointmaze-large": False}
+
+
+def test_doctor_where_runs_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    told = json.loads(call("doctor", "--root", tmp_path / "file" / "runs", "--json", code=1).stdout)
+    assert not told["ready"]
+    verdicts = {finding["name"]: finding["verdict"] for finding in told["findings"]}
+    assert [name for name, verdict in verdicts.items() if verdict == "problem"] == ["runs"]
+
+
+def test_a_failed_run_gives_exit_code_1_and_is_retried_only_when_asked(tmp_path):
+    command = ["run", "smoke", "--root", tmp_path, "--workers", 2, "--pack", 2, *SHORT]
+    process = subprocess.Popen([*FLOORBENCH, *map(str, command)], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: "running" in states(tmp_path))
+    victim = next(folder for folder in run_folders(tmp_path) if folder.status()["state"] == "running")
+    os.kill(victim.status()["process"], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert sorted(states(tmp_path)) == ["done", "done", "failed", "failed"]
+    assert f"failed: {victim.id}" in errors
+    assert "its worker was ended by SIGKILL" in errors
+
+    again = call(*command, code=1)
+    assert "--retry-failed runs them again" in again.stderr
+    assert victim.status()["state"] == "failed"
+
+    call(*command, "--retry-failed")
+    assert states(tmp_path) == ["done"] * 4
+
+
+def test_a_terminated_command_stops_its_workers(tmp_path):
+    command = ["run", "smoke", "--root", tmp_path, "--workers", 1, "--set", "schedule.offline_steps=10000000"]
+    process = subprocess.Popen([*FLOORBENCH, *map(str, command)], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: "running" in states(tmp_path))
+    worker = next(folder.status()["process"] for folder in run_folders(tmp_path) if "process" in folder.status())
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert set(states(tmp_path)) == {"interrupted"}
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def only_line(done):
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("floorbench: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run nope", "grid 'nope': there is no such grid; one of floors, smoke"),
+        ("run smoke --scale huge", "scale 'huge': there is no such scale; one of demo, paper"),
+        ("plan smoke --set alpha", "--set alpha: must be key=value, for example --set algorithm.alpha=1"),
+        ("run smoke --set algorithm.alhpa=1", "did you mean algorithm.alpha?"),
+        ("run smoke --set algorithm.alpha=much", "setting algorithm.alpha = 'much': input should be a valid number"),
+        ("run smoke --set algorithm.alpha=-1", "setting algorithm.alpha = -1: input should be greater than"),
+        ("run smoke --set algorithm.alpha=NaN", "setting algorithm.alpha = nan: input should be a finite number"),
+        ("run smoke --set floor.base=soft", "setting floor.base = 'soft': there is no such floor; one of none"),
+        ("plan smoke --set seed=1", "grid: holds some runs more than once"),
+        ("data pointmaze-tiny", "task 'pointmaze-tiny': there is no such task; one of pointmaze-umaze"),
+        ("data", "data: name at least one task"),
+        ("status --json --watch", "status: --json prints once; leave out --watch"),
+        ("status --root nowhere", "nowhere: there is no such folder of runs"),
+        ("report --root nowhere", "nowhere: there is no such folder of runs"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    done = subprocess.run(
+        [*FLOORBENCH, *arguments.split()], capture_output=True, text=True, cwd=tmp_path, env=on_path()
+    )
+    assert done.returncode == 2
+    assert message in only_line(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def on_path():
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
+def test_an_unknown_environment_costs_nothing(tmp_path):
+    done = call("run", "smoke", "--root", tmp_path, "--set", "task.environment=PointMaze_Moon-v3", code=2)
+    assert "task.environment = 'PointMaze_Moon-v3': Gymnasium cannot make it" in only_line(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_with_a_fault_costs_nothing(tmp_path, monkeypatch):
+    """The real data without the terminals that a goal-terminated task needs."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    ensure_dataset(runs_of("smoke")[0].task)
+    file = next((tmp_path / "minari").rglob("main_data.hdf5"))
+    with h5py.File(file, "r+") as stored:
+        for episode in stored.values():
+            episode["terminations"][:] = False
+    root = tmp_path / "root"
+    done = call("run", "smoke", "--root", root, code=2)
+    assert "dataset floorbench/pointmaze-umaze-" in done.stderr
+    assert "terminat" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(root.iterdir()) == []
+
+
+def test_an_unwritable_root_costs_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = call("run", "smoke", "--root", tmp_path / "file" / "runs", code=2)
+    assert f"--root {tmp_path / 'file' / 'runs'}: cannot be written (not a directory)" in only_line(done)
+
+
+def test_too_little_space_costs_nothing(tmp_path):
+    check_space(tmp_path, 0)
+    with pytest.raises(UserError, match=r"MB are free on its disk; 1,000,000,000,100 MB are needed"):
+        check_space(tmp_path, 10**18)
+
+
+def test_a_damaged_run_folder_is_named(tmp_path):
+    run = runs_of("smoke")[0]
+    RunFolder.of(tmp_path, run).create(run)
+    (tmp_path / run.id / "config.json").write_text("{")
+    for command in ("plan", "run", "status"):
+        assert f"{run.id}/config.json: is damaged" in only_line(call(command, "smoke", "--root", tmp_path, code=2))
+
+
+@pytest.mark.parametrize("arguments", ["run", "run smoke --workers 0", "run smoke --pack x", "fly", "run smoke --moon"])
+def test_bad_usage_is_exit_code_2(arguments):
+    done = call(*arguments.split(), code=2)
+    assert "Usage: floorbench" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_quick_and_light():
+    code = (
+        "import sys\nsys.argv = ['floorbench', '--help']\nfrom harness.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'gymnasium', 'minari', 'mujoco'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # Measured 0.3 s; the limit leaves room for a busy machine.
+    assert time.monotonic() - begin < 2.0
+    for command in ("data", "plan", "run", "status", "report", "doctor"):
+        assert re.search(rf"^\W*{command} ", done.stdout, re.MULTILINE)
