@@ -13,7 +13,7 @@ from harness.planner import PACK_LIMIT
 from harness.provenance import usable_cores
 
 # Faults of the place that is written to, not of the program.
-PLACE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+PLACE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
     no_args_is_help=True,

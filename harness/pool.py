@@ -120,6 +120,7 @@ def stop(workers: Sequence[Worker]) -> None:
         except subprocess.TimeoutExpired:
             worker.process.kill()
             worker.process.wait()
+    for worker in workers:
         worker.copier.join(timeout=1.0)
         for folder in unfinished(worker.pack):
             leave(folder, "interrupted")

@@ -168,8 +168,11 @@ def write_json(file: Path, value: Any) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, file)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            # A full disk does not say by itself which file it refused.
+            error.filename = str(file)
         raise
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -268,6 +269,15 @@ def test_too_little_space_costs_nothing(tmp_path):
     check_space(tmp_path, 0)
     with pytest.raises(UserError, match=r"MB are free on its disk; 1,000,000,000,100 MB are needed"):
         check_space(tmp_path, 10**18)
+
+
+def test_a_disk_that_refuses_is_one_line(tmp_path):
+    """A limit on file sizes makes writing fail in the middle, as a full disk does."""
+    limited = f"ulimit -f 1 && exec {shlex.join([*FLOORBENCH, 'run', 'smoke', '--root', str(tmp_path)])}"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert only_line(done).endswith(": file too large")
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
 def test_a_damaged_run_folder_is_named(tmp_path):

@@ -144,6 +144,19 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert os.listdir(tmp_path) == ["value.json"]
 
 
+def test_a_disk_that_refuses_names_the_file(tmp_path):
+    """A limit on file sizes makes writing fail in the middle, as a full disk does."""
+    code = (
+        "import resource, sys; from pathlib import Path; from harness.run_folder import write_json\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "try:\n    write_json(Path(sys.argv[1]), 'x' * 1000)\nexcept OSError as error:\n    print(error)"
+    )
+    file = tmp_path / "config.json"
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True)
+    assert done.stdout == f"[Errno 27] File too large: '{file}'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_are_as_readable_as_the_user_wants(tmp_path):
     """Others on a cluster read run folders, so files follow the umask."""
     before = os.umask(0o022)
