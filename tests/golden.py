@@ -1,6 +1,6 @@
 """Check a file of worked cases against the functions that training calls: `python tests/golden.py FILE.npz`.
 
-Critic losses with gradients or returns-to-go, in the format described in tests/golden/README.md; the options of the
+Critic losses with gradients or returns-to-go, in the format described in tests/golden_cases/README.md; the options of the
 cases lie in the JSON file beside the arrays. Prints the worst relative error; exit code 1 above the tolerance.
 """
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-6
 def relative_error(ours: np.ndarray, golden: np.ndarray) -> float:
     """Largest relative error of an array's elements; elements below 1e-9 of the largest are held against that."""
     ours, golden = np.asarray(ours, dtype=np.float64), np.asarray(golden, dtype=np.float64)
-    if ours.shape != golden.shape or not np.isfinite(ours).all():
+    if ours.shape != golden.shape or not (np.isfinite(ours) & np.isfinite(golden)).all():
         return float("inf")
     scale = np.abs(golden) + 1e-9 * np.abs(golden).max() + np.finfo(np.float64).tiny
     return float((np.abs(ours - golden) / scale).max())
@@ -127,5 +127,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
     sys.exit(main(sys.argv[1:]))

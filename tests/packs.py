@@ -1,0 +1,59 @@
+"""Small packs with random data, for the tests of the update."""
+
+from collections.abc import Sequence
+
+import torch
+
+from algorithms.learner import Batch, Learner, Noise, backup_actions
+from algorithms.settings import AlgorithmSettings
+from harness.streams import UpdateStreams, generator, normal_source
+
+STATE_DIM, ACTION_DIM = 6, 2
+
+TINY = AlgorithmSettings(
+    policy_hidden=(16, 16), critic_hidden=(16, 16), batch_size=8, n_actions=3, alpha=2.0, policy_learning_rate=1e-3
+)
+
+
+def make_learner(settings: Sequence[AlgorithmSettings], seeds: Sequence[int], dtype=torch.float32) -> Learner:
+    """A learner whose runs are initialised from the streams of their seeds."""
+
+    def source(seed):
+        normal = normal_source(generator(seed, "init"))
+        return lambda *shape: normal(*shape).to(dtype)
+
+    return Learner(settings, STATE_DIM, ACTION_DIM, [0.9] * len(seeds), [source(seed) for seed in seeds], dtype)
+
+
+def make_batch(seeds: Sequence[int], update: int, size: int, floor: float | None = None, dtype=torch.float32) -> Batch:
+    """Random transitions, a run's own from its seed; `floor` everywhere or, if None, random ones."""
+
+    def draw(name, *shape):
+        return torch.stack([normal_source(generator(seed, name, update))(*shape) for seed in seeds]).to(dtype)
+
+    random_floor = draw("floor", size)
+    return Batch(
+        states=draw("states", size, STATE_DIM),
+        actions=draw("actions", size, ACTION_DIM).tanh(),
+        rewards=draw("rewards", size),
+        next_states=draw("next", size, STATE_DIM),
+        terminals=(draw("terminals", size) > 1.0).to(dtype),
+        return_to_go=draw("returns", size),
+        floor=random_floor if floor is None else torch.full_like(random_floor, floor),
+    )
+
+
+def make_noise(settings: AlgorithmSettings, seeds: Sequence[int], update: int, dtype=torch.float32) -> Noise:
+    """The noise of the runs' own streams."""
+    streams = UpdateStreams(seeds, settings.batch_size, settings.n_actions, backup_actions(settings), ACTION_DIM)
+    noise = streams.at(update)[1]
+    return Noise(**{name: value.to(dtype) for name, value in vars(noise).items()})
+
+
+def train(settings: Sequence[AlgorithmSettings], seeds: Sequence[int], updates: int, floor: float | None = None):
+    """A learner after some updates."""
+    learner = make_learner(settings, seeds)
+    for update in range(updates):
+        noise = make_noise(settings[0], seeds, update)
+        learner.update(make_batch(seeds, update, settings[0].batch_size, floor), noise)
+    return learner

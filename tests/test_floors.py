@@ -1,0 +1,40 @@
+"""Floor columns, worked by hand."""
+
+from math import inf
+
+import pytest
+import torch
+
+from algorithms.floors import FLOORS, FloorInputs, floor_column
+from algorithms.settings import FloorSettings
+
+STATES = torch.tensor([[1.0], [2.0], [3.0]])
+RETURNS = torch.tensor([-4.0, -2.0, 0.0])
+
+
+def column(**settings):
+    inputs = FloorInputs(FloorSettings(**settings), STATES, RETURNS, lambda states: 10.0 * states[:, 0])
+    return floor_column(inputs, 8.0, lambda count: torch.arange(count, dtype=torch.float32)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"base": "none"}, [-inf, -inf, -inf]),
+        ({"base": "monte_carlo"}, [-4.0, -2.0, 0.0]),
+        ({"base": "learned"}, [10.0, 20.0, 30.0]),
+        ({"base": "constant", "constant": -3.0}, [-3.0, -3.0, -3.0]),
+        # The dose is a share of the return range, here 8.
+        ({"base": "monte_carlo", "inflation": 0.25}, [-2.0, 0.0, 2.0]),
+        ({"base": "learned", "inflation": -1.0}, [2.0, 12.0, 22.0]),
+        ({"base": "none", "inflation": 1.0}, [-inf, -inf, -inf]),
+        ({"base": "monte_carlo", "noise": 0.5}, [-4.0, 2.0, 8.0]),
+    ],
+)
+def test_the_column(settings, expected):
+    assert column(**settings) == expected
+
+
+def test_every_base_fills_a_column_of_the_right_length():
+    for base in FLOORS:
+        assert len(column(base=base)) == 3

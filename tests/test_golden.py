@@ -1,0 +1,45 @@
+"""The worked cases of other implementations, and the script that checks such files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+CASES = HERE / "golden_cases"
+
+
+def run_script(file: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, HERE / "golden.py", file], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", ["critic_loss", "return_to_go"])
+def test_the_worked_cases_agree(name):
+    result = run_script(CASES / f"{name}.npz")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert float(result.stdout.split()[-1]) < 1e-6
+
+
+@pytest.mark.parametrize("damage", [1.00001, np.nan])
+def test_a_wrong_case_is_found(tmp_path, damage):
+    arrays = dict(np.load(CASES / "critic_loss.npz"))
+    array = arrays["07/out/grad_q2_next"]
+    array[np.unravel_index(np.abs(array).argmax(), array.shape)] *= damage
+    np.savez(tmp_path / "wrong.npz", **arrays)
+    (tmp_path / "wrong.json").write_text((CASES / "critic_loss.json").read_text())
+    assert run_script(tmp_path / "wrong.npz").returncode == 1
+
+
+def test_a_missing_file_is_bad_usage(tmp_path):
+    result = run_script(tmp_path / "nothing.npz")
+    assert result.returncode == 2
+    assert "usage" in result.stderr
+
+
+def test_the_cases_cover_what_they_should():
+    options = json.loads((CASES / "critic_loss.json").read_text())
+    for switch in ("calibrated", "importance_sampling", "lagrange", "max_target_backup", "backup_entropy"):
+        assert {case[switch] for case in options} == {True, False}

@@ -1,0 +1,48 @@
+"""Return-to-go, worked by hand."""
+
+import pytest
+import torch
+
+from algorithms.returns import return_to_go
+
+
+def go(rewards, terminated, discount=0.5, **options):
+    return return_to_go(torch.tensor(rewards), torch.tensor(terminated), discount, **options).tolist()
+
+
+def test_a_terminated_trajectory_is_summed_backwards():
+    # 4; 2 + 0.5 * 4 = 4; 1 + 0.5 * 4 = 3.
+    assert go([1.0, 2.0, 4.0], [False, False, True]) == [3.0, 4.0, 4.0]
+
+
+def test_the_sum_starts_afresh_after_a_terminal():
+    assert go([1.0, 8.0, 2.0, 4.0], [False, True, False, True]) == [5.0, 8.0, 4.0, 4.0]
+
+
+def test_a_failure_lasts_for_ever():
+    # -1 / (1 - 0.5) at every step, however long the trajectory.
+    assert go([-1.0] * 4, [False] * 4, failure_reward=-1.0) == [-2.0] * 4
+
+
+def test_a_success_before_the_cut_ends_the_failure():
+    # -1 + 0.5 * (0 + 0.5 * -1) = -1.25.
+    assert go([-1.0, 0.0, -1.0], [False] * 3, failure_reward=-1.0) == [-1.25, -0.5, -1.0]
+
+
+def test_the_naive_sum_makes_a_failure_look_better_towards_its_end():
+    naive = go([-1.0] * 3, [False] * 3, failure_reward=-1.0, truncation="sum")
+    assert naive == [-1.75, -1.5, -1.0]
+
+
+def test_the_tail_of_a_long_failure_is_minus_48_ten_steps_before_the_cut():
+    # A figure of the literature: reward -5, discount 0.99, truth -500.
+    values = go([-5.0] * 300, [False] * 300, 0.99, failure_reward=-5.0, truncation="sum")
+    assert values[-10] == pytest.approx(-5 * (1 - 0.99**10) / 0.01, rel=1e-6)
+    assert values[-10] == pytest.approx(-47.8, abs=0.05)
+    assert sum(values) / 300 == pytest.approx(-343, abs=1)
+
+
+def test_a_cut_can_be_bootstrapped_and_a_terminal_can_not():
+    # 2 + 0.5 * 10 = 7; 1 + 0.5 * 7 = 4.5.
+    assert go([1.0, 2.0], [False, False], truncation="bootstrap", bootstrap_value=10.0) == [4.5, 7.0]
+    assert go([1.0, 2.0], [False, True], truncation="bootstrap", bootstrap_value=10.0) == [2.0, 2.0]

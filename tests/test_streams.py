@@ -1,0 +1,58 @@
+"""Named streams: the same for equal seeds, different otherwise, known from the step alone."""
+
+import numpy as np
+import torch
+
+from harness.streams import BLOCK, StepStreams, UpdateStreams, generator, reset_seed
+
+
+def streams(seeds):
+    return UpdateStreams(seeds, batch_size=4, n_actions=3, backup_actions=1, action_dim=2)
+
+
+def test_streams_differ_by_seed_name_and_block():
+    draws = {
+        generator(*key).random() for key in [(0, "batch", 0), (1, "batch", 0), (0, "policy", 0), (0, "batch", 1)]
+    }
+    assert len(draws) == 4
+    assert generator(5, "init").random() == generator(5, "init").random()
+
+
+def test_a_run_draws_the_same_in_any_company():
+    rows, noise = streams([7]).at(BLOCK + 3)
+    packed_rows, packed_noise = streams([1, 7]).at(BLOCK + 3)
+    np.testing.assert_array_equal(packed_rows[1], rows[0])
+    for name, values in vars(noise).items():
+        assert torch.equal(getattr(packed_noise, name)[1], values[0])
+
+
+def test_an_update_can_be_drawn_out_of_order():
+    fresh, used = streams([2]), streams([2])
+    for update in (0, 1, BLOCK, 3 * BLOCK):
+        used.at(update)
+    assert torch.equal(used.at(5)[1].current, fresh.at(5)[1].current)
+
+
+def test_shapes_and_ranges():
+    rows, noise = streams([0, 1]).at(0)
+    assert rows.shape == (2, 4)
+    assert noise.uniform.shape == noise.current.shape == noise.following.shape == (2, 4, 3, 2)
+    assert noise.backup.shape == noise.policy.shape == (2, 4, 1, 2)
+    assert noise.uniform.abs().max() <= 1.0
+    many = torch.cat([streams([0]).at(update)[1].uniform.flatten() for update in range(0, 40 * BLOCK, BLOCK)])
+    assert abs(many.mean()) < 0.06
+    assert abs(many.var() - 1 / 3) < 0.03
+
+
+def test_updates_and_steps_never_repeat():
+    own = streams([0])
+    seen = {float(own.at(update)[1].policy.flatten()[0]) for update in range(3 * BLOCK)}
+    assert len(seen) == 3 * BLOCK
+    steps = StepStreams([0], "exploration", 2)
+    assert len({float(steps.at(step)[0, 0]) for step in range(3000)}) > 2990
+
+
+def test_reset_seeds_are_shared_between_arms_and_differ_between_episodes():
+    assert reset_seed(4, "evaluation", 2) == reset_seed(4, "evaluation", 2)
+    assert len({reset_seed(4, "evaluation", episode) for episode in range(100)}) == 100
+    assert reset_seed(4, "environment", 2) != reset_seed(4, "evaluation", 2)
