@@ -33,8 +33,8 @@ def print_json(value: Any) -> None:
 
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A table of plain text; the cells are shown as `str` gives them."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    """A table of plain text, without a heading if no column has a name; the cells are shown as `str` gives them."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for row in rows:
         table.add_row(*map(str, row))
     return table
