@@ -1,6 +1,6 @@
 """Parameters of many networks of one shape, in one flat buffer: what packing, Adam, targets and checkpoints rest on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 
 import torch
@@ -10,6 +10,11 @@ from torch import Tensor
 # it lies in the pack, and elementwise loops over the buffer have no ragged end: both keep the bits of a network
 # independent of its company.
 ALIGNMENT = 64
+
+# Matrices are as wide as a multiple of this; what a network does not use stays zero. With other widths batched matrix
+# products give a network other bits in a pack than alone (on CPU, one thread: 8% of random odd sizes, none of 12,000
+# with widths rounded so; an output width of 1 is the worst).
+WIDTH_STEP = 4
 
 
 class Parameters:
@@ -46,8 +51,18 @@ class Parameters:
         return Parameters(self.shapes, self.flat[start:stop])
 
 
+def padded_width(width: int) -> int:
+    """The width that a matrix of that many used columns has."""
+    return -(-width // WIDTH_STEP) * WIDTH_STEP
+
+
 def _padded(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def fill(weight: Tensor, normal: Callable[..., Tensor], rows: int, columns: int, gain: float) -> None:
+    """Make the used [rows, columns] of a weight orthogonal, drawn from a source of standard normal numbers."""
+    weight[:rows, :columns] = orthogonal(normal(rows, columns), gain)
 
 
 def orthogonal(normal: Tensor, gain: float) -> Tensor:

@@ -8,7 +8,7 @@ from math import log, pi, sqrt
 import torch
 from torch import Tensor
 
-from algorithms.parameters import Parameters, orthogonal
+from algorithms.parameters import Parameters, fill, padded_width
 from algorithms.value_network import relu_backward_
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
@@ -47,7 +47,7 @@ class PolicyNetwork:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of one policy's tensors."""
         shapes: dict[str, tuple[int, ...]] = {}
-        widths = (self.state_dim, *self.hidden, 2 * self.action_dim)
+        widths = (self.state_dim, *(padded_width(width) for width in (*self.hidden, 2 * self.action_dim)))
         for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             shapes[f"weight_{layer}"] = (inputs, outputs)
             shapes[f"bias_{layer}"] = (1, outputs)
@@ -55,10 +55,10 @@ class PolicyNetwork:
 
     def initialise(self, parameters: Parameters, index: int, normal: Callable[..., Tensor], output_gain: float) -> None:
         """Fill policy `index`: orthogonal weights (gain sqrt 2, output `output_gain`), zero biases."""
-        last = len(self.hidden)
-        for layer in range(last + 1):
-            weight = parameters[f"weight_{layer}"]
-            weight[index] = orthogonal(normal(*weight.shape[1:]), output_gain if layer == last else sqrt(2.0))
+        widths = (self.state_dim, *self.hidden, 2 * self.action_dim)
+        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+            gain = output_gain if layer == len(self.hidden) else sqrt(2.0)
+            fill(parameters[f"weight_{layer}"][index], normal, inputs, outputs, gain)
         parameters["log_std_multiplier"][index] = 1.0
         parameters["log_std_offset"][index] = -1.0
 
@@ -70,9 +70,9 @@ class PolicyNetwork:
             weight, bias = parameters[f"weight_{layer}"], parameters[f"bias_{layer}"]
             hidden.append(torch.baddbmm(bias, hidden[-1], weight).relu_())
         output = torch.baddbmm(parameters[f"bias_{last}"], hidden[-1], parameters[f"weight_{last}"])
-        mean, raw = output[..., : self.action_dim].contiguous(), output[..., self.action_dim :].contiguous()
+        mean, raw, _ = output.split((self.action_dim, self.action_dim, output.shape[-1] - 2 * self.action_dim), dim=-1)
         log_std = parameters["log_std_multiplier"] * raw + parameters["log_std_offset"]
-        return Distribution(mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX), raw, hidden)
+        return Distribution(mean.contiguous(), log_std.clamp(LOG_STD_MIN, LOG_STD_MAX), raw.contiguous(), hidden)
 
     def backward(
         self,
@@ -87,7 +87,9 @@ class PolicyNetwork:
         of_log_std = of_log_std * ((unclipped >= LOG_STD_MIN) & (unclipped <= LOG_STD_MAX))
         gradient["log_std_offset"].copy_(of_log_std.sum((1, 2)).view(-1, 1, 1))
         gradient["log_std_multiplier"].copy_((of_log_std * distribution.raw_log_std).sum((1, 2)).view(-1, 1, 1))
-        slope = torch.cat((of_mean, of_log_std * parameters["log_std_multiplier"]), dim=-1)
+        slope = of_mean.new_zeros(*of_mean.shape[:-1], padded_width(2 * self.action_dim))
+        slope[..., : self.action_dim] = of_mean
+        slope[..., self.action_dim : 2 * self.action_dim] = of_log_std * parameters["log_std_multiplier"]
         hidden = distribution.hidden
         for layer in range(len(self.hidden), -1, -1):
             torch.bmm(hidden[layer].transpose(1, 2), slope, out=gradient[f"weight_{layer}"])

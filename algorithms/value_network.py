@@ -12,7 +12,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from algorithms.parameters import Parameters, orthogonal
+from algorithms.parameters import Parameters, fill, orthogonal, padded_width
 
 
 @dataclass(frozen=True)
@@ -25,28 +25,25 @@ class ValueNetwork:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of one network's tensors."""
-        shapes: dict[str, tuple[int, ...]] = {"state_weight": (self.state_dim, self.hidden[0])}
+        widths = [padded_width(width) for width in self.hidden]
+        shapes: dict[str, tuple[int, ...]] = {"state_weight": (self.state_dim, widths[0])}
         if self.action_dim:
-            shapes["action_weight"] = (self.action_dim, self.hidden[0])
-        shapes["bias_0"] = (1, self.hidden[0])
-        for layer, (inputs, outputs) in enumerate(pairwise(self.hidden), start=1):
+            shapes["action_weight"] = (padded_width(self.action_dim), widths[0])
+        shapes["bias_0"] = (1, widths[0])
+        for layer, (inputs, outputs) in enumerate(pairwise(widths), start=1):
             shapes[f"weight_{layer}"] = (inputs, outputs)
             shapes[f"bias_{layer}"] = (1, outputs)
-        shapes["output_weight"] = (1, self.hidden[-1])
-        shapes["output_bias"] = (1, 1)
-        return shapes
+        return {**shapes, "output_weight": (1, widths[-1]), "output_bias": (1, 1)}
 
     def initialise(self, parameters: Parameters, index: int, normal: Callable[..., Tensor], output_gain: float) -> None:
         """Fill network `index`: orthogonal weights (gain sqrt 2, output `output_gain`), zero biases."""
-        inputs = torch.cat([parameters[name] for name in ("state_weight", "action_weight") if name in self.shapes()], 1)
-        first = orthogonal(normal(*inputs.shape[1:]), sqrt(2.0))
-        parameters["state_weight"][index] = first[: self.state_dim]
+        first = orthogonal(normal(self.state_dim + self.action_dim, self.hidden[0]), sqrt(2.0))
+        parameters["state_weight"][index, :, : self.hidden[0]] = first[: self.state_dim]
         if self.action_dim:
-            parameters["action_weight"][index] = first[self.state_dim :]
-        for layer in range(1, len(self.hidden)):
-            weight = parameters[f"weight_{layer}"]
-            weight[index] = orthogonal(normal(*weight.shape[1:]), sqrt(2.0))
-        parameters["output_weight"][index] = orthogonal(normal(self.hidden[-1], 1), output_gain).T
+            parameters["action_weight"][index, : self.action_dim, : self.hidden[0]] = first[self.state_dim :]
+        for layer, (inputs, outputs) in enumerate(pairwise(self.hidden), start=1):
+            fill(parameters[f"weight_{layer}"][index], normal, inputs, outputs, sqrt(2.0))
+        fill(parameters["output_weight"][index].T, normal, self.hidden[-1], 1, output_gain)
 
     def forward(self, parameters: Parameters, states: Tensor, actions: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """Values [N, B, K] and the activations of every layer, for states [N, B, S] and actions [N, B, K, A]."""
@@ -56,13 +53,15 @@ class ValueNetwork:
         if actions is not None:
             count = actions.shape[2]
             flat = actions.reshape(networks, batch * count, self.action_dim)
-            of_actions = torch.bmm(flat, parameters["action_weight"]).view(networks, batch, count, -1)
+            of_actions = torch.bmm(flat, parameters["action_weight"][:, : self.action_dim]).view(
+                networks, batch, count, -1
+            )
             first = of_actions.add_(first.unsqueeze(2)).view(networks, batch * count, -1)
         hidden = [first.relu_()]
         for layer in range(1, len(self.hidden)):
             weight, bias = parameters[f"weight_{layer}"], parameters[f"bias_{layer}"]
             hidden.append(torch.baddbmm(bias, hidden[-1], weight).relu_())
-        # A row times a matrix: products of output width 1 do not keep their bits in company.
+        # A row times a matrix, not a matrix times a column: see WIDTH_STEP.
         values = torch.bmm(parameters["output_weight"], hidden[-1].transpose(1, 2)).squeeze(1)
         values = values + parameters["output_bias"].squeeze(-1)
         return values.view(networks, batch, count), hidden
@@ -91,7 +90,7 @@ class ValueNetwork:
             slope = self._slope_below(parameters, hidden, layer, slope)
         if actions is not None:
             flat = actions.reshape(networks, batch * count, self.action_dim)
-            torch.bmm(flat.transpose(1, 2), slope, out=gradient["action_weight"])
+            torch.bmm(flat.transpose(1, 2), slope, out=gradient["action_weight"][:, : self.action_dim])
             slope = slope.view(networks, batch, count, -1).sum(2)
         torch.bmm(states.transpose(1, 2), slope, out=gradient["state_weight"])
         torch.sum(slope, 1, keepdim=True, out=gradient["bias_0"])
@@ -102,7 +101,8 @@ class ValueNetwork:
         slope = self._slope_of_last(parameters, hidden, of_values.reshape(networks, 1, batch * count))
         for layer in range(len(self.hidden) - 1, 0, -1):
             slope = self._slope_below(parameters, hidden, layer, slope)
-        return torch.bmm(slope, parameters["action_weight"].transpose(1, 2)).view(networks, batch, count, -1)
+        of_actions = torch.bmm(slope, parameters["action_weight"].transpose(1, 2))[..., : self.action_dim]
+        return of_actions.reshape(networks, batch, count, self.action_dim)
 
     def _slope_of_last(self, parameters: Parameters, hidden: list[Tensor], rows: Tensor) -> Tensor:
         slope = rows.transpose(1, 2) * parameters["output_weight"]

@@ -84,7 +84,10 @@ def test_the_order_within_a_batch_does_not_matter(seed):
         Batch(**{name: value[:, order] for name, value in vars(batch).items()}),
         Noise(**{name: value[:, order] for name, value in vars(noise).items()}),
     )
-    for own, other in ((learner.policy_gradient, twin.policy_gradient), (learner.critic_gradient, twin.critic_gradient)):
+    for own, other in (
+        (learner.policy_gradient, twin.policy_gradient),
+        (learner.critic_gradient, twin.critic_gradient),
+    ):
         torch.testing.assert_close(own.flat, other.flat, rtol=1e-9, atol=1e-12)
 
 
@@ -94,7 +97,7 @@ def squashed_gaussian(parameters, states, noise, hidden):
     for layer in range(len(hidden)):
         x = torch.relu(x @ parameters[f"weight_{layer}"][0] + parameters[f"bias_{layer}"][0])
     out = x @ parameters[f"weight_{len(hidden)}"][0] + parameters[f"bias_{len(hidden)}"][0]
-    mean, raw = out[:, :ACTION_DIM], out[:, ACTION_DIM:]
+    mean, raw = out[:, :ACTION_DIM], out[:, ACTION_DIM : 2 * ACTION_DIM]
     log_std = (parameters["log_std_multiplier"][0] * raw + parameters["log_std_offset"][0]).clamp(-20, 2)
     normal = torch.distributions.Normal(mean[:, None], log_std.exp()[:, None])
     policy = torch.distributions.TransformedDistribution(
@@ -108,7 +111,7 @@ def squashed_gaussian(parameters, states, noise, hidden):
 
 def critic_values(parameters, index, states, actions, hidden):
     """One critic in plain torch: values [B, K] of actions [B, K, A] at states [B, S]."""
-    weight = torch.cat((parameters["state_weight"][index], parameters["action_weight"][index]))
+    weight = torch.cat((parameters["state_weight"][index], parameters["action_weight"][index, :ACTION_DIM]))
     x = torch.cat((states[:, None].expand(-1, actions.shape[1], -1), actions), -1)
     x = torch.relu(x @ weight + parameters["bias_0"][index])
     for layer in range(1, len(hidden)):
