@@ -88,7 +88,7 @@ class Evaluator:
             "score": float(np.mean(success)),
             "episode_return": float(np.mean([np.sum(own) for own in rewards])),
             "episode_length": float(np.mean([len(own) for own in rewards])),
-            "calibration_policy": _number(q_start.double().mean() - np.mean(returns)),
+            "calibration_policy": _number(q_start.double().mean() - float(np.mean(returns))),
         }
 
     def _discounted(self, rewards: list[float], terminated: bool) -> float:

@@ -161,7 +161,7 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
     values = run_to_dict(run)
     for path, value in changes.items():
         *parents, name = path.split(".")
-        inner = values
+        inner: Any = values
         for parent in parents:
             inner = inner.get(parent) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or name not in inner:
@@ -175,7 +175,7 @@ def setting_paths(kind: type = Run, prefix: str = "") -> list[str]:
     """Every dotted path that `with_settings` accepts."""
     paths = []
     for field in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(field.type):
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
             paths += setting_paths(field.type, f"{prefix}{field.name}.")
         else:
             paths.append(prefix + field.name)

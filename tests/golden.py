@@ -1,7 +1,7 @@
 """Check a file of worked cases against the functions that training calls: `python tests/golden.py FILE.npz`.
 
-Critic losses with gradients or returns-to-go, in the format described in tests/golden_cases/README.md; the options of the
-cases lie in the JSON file beside the arrays. Prints the worst relative error; exit code 1 above the tolerance.
+Critic losses with gradients or returns-to-go, in the format described in tests/golden_cases/README.md; the options
+of the cases lie in the JSON file beside the arrays. Prints the worst relative error; exit code 1 above the tolerance.
 """
 
 import json

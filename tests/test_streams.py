@@ -11,9 +11,7 @@ def streams(seeds):
 
 
 def test_streams_differ_by_seed_name_and_block():
-    draws = {
-        generator(*key).random() for key in [(0, "batch", 0), (1, "batch", 0), (0, "policy", 0), (0, "batch", 1)]
-    }
+    draws = {generator(*key).random() for key in [(0, "batch", 0), (1, "batch", 0), (0, "policy", 0), (0, "batch", 1)]}
     assert len(draws) == 4
     assert generator(5, "init").random() == generator(5, "init").random()
 

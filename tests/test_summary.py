@@ -36,8 +36,8 @@ def test_recovery_is_the_first_return_after_the_lowest_point():
 
 def test_the_summary_of_a_run():
     def row(phase, step, score):
-        values = {"q_data": -3.0, "q_policy": -2.0, "return_to_go": -1.0}
-        return {"phase": phase, "online_step": step, "score": score, **values, "train_episodes": 4, "train_successes": 1}
+        values = {"q_data": -3.0, "q_policy": -2.0, "return_to_go": -1.0, "train_episodes": 4, "train_successes": 1}
+        return {"phase": phase, "online_step": step, "score": score, **values}
 
     rows = [row("offline", 0, 0.0), row("offline", 0, 0.5), row("online", 100, 0.0), row("online", 200, 1.0)]
     summary = summarise(rows, Schedule(dense_steps=100))
