@@ -1,0 +1,110 @@
+"""A pack in training: rows at every mark, a summary at the end, the same bytes in any pack."""
+
+from dataclasses import replace
+
+import pytest
+
+from ablations.grids import runs_of
+from harness.dataset import ensure_dataset
+from harness.errors import UserError
+from harness.run_folder import RunFolder
+from harness.settings import Schedule, with_settings
+from harness.training import offline_marks, online_marks, train_pack
+
+SHORT = {
+    "schedule.offline_steps": 60,
+    "schedule.online_steps": 80,
+    "schedule.offline_interval": 40,
+    "schedule.dense_interval": 20,
+    "schedule.dense_steps": 40,
+    "schedule.online_interval": 80,
+    "schedule.evaluation_episodes": 1,
+    "task.horizon": 30,
+    "task.data.transitions": 300,
+    "behaviour_value.max_steps": 50,
+}
+
+
+def folders(root, arms=("none", "monte_carlo", "learned"), seeds=(0, 1), **changes):
+    first = runs_of("smoke")[0]
+    made = []
+    for seed in seeds:
+        for base in arms:
+            run = with_settings(first, {**SHORT, "floor.base": base, "arm": base, "seed": seed, **changes})
+            made.append(RunFolder.of(root, run))
+            made[-1].create(run)
+    ensure_dataset(first_task(made))
+    return made
+
+
+def first_task(folders):
+    return folders[0].run().task
+
+
+def test_marks():
+    schedule = Schedule(
+        offline_steps=50, offline_interval=20, online_steps=70, dense_interval=10, dense_steps=20, online_interval=30
+    )
+    assert sorted(offline_marks(schedule)) == [0, 20, 40, 50]
+    assert sorted(online_marks(schedule)) == [10, 20, 30, 60, 70]
+    assert offline_marks(replace(schedule, offline_steps=0)) == {0}
+    assert online_marks(replace(schedule, online_steps=0)) == set()
+
+
+def test_a_run_gives_the_same_bytes_in_any_pack(tmp_path):
+    packed, alone = folders(tmp_path / "packed"), folders(tmp_path / "alone")
+    train_pack(packed)
+    for folder in alone:
+        train_pack([folder])
+    for one, other in zip(packed, alone, strict=True):
+        assert (one.path / "metrics.jsonl").read_bytes() == (other.path / "metrics.jsonl").read_bytes()
+        assert one.summary() == other.summary()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    made = folders(tmp_path_factory.mktemp("runs"), seeds=(0,))
+    train_pack(made)
+    return made
+
+
+def test_there_is_a_row_at_every_mark(trained):
+    for folder in trained:
+        marks = [(row["phase"], row["offline_step"], row["online_step"]) for row in folder.metrics()]
+        offline = [("offline", step, 0) for step in (0, 40, 60)]
+        assert marks == [*offline, *(("online", 60, step) for step in (20, 40, 80))]
+        assert [row["updates"] for row in folder.metrics()] == [0, 40, 60, 80, 100, 140]
+        assert folder.status()["state"] == "done"
+
+
+def test_arms_of_a_seed_start_equal_and_part_by_their_floors(trained):
+    cql, calibrated, learned = (folder.metrics() for folder in trained)
+    assert cql[0]["score"] == calibrated[0]["score"]
+    assert cql[0]["q_data"] == calibrated[0]["q_data"] == learned[0]["q_data"]
+    assert cql[2]["q_data"] != calibrated[2]["q_data"]
+    assert cql[2]["bound_rate_current"] == 0.0
+
+
+def test_the_learned_floors_error_is_in_the_summary(trained):
+    cql, _, learned = (folder.summary() for folder in trained)
+    assert cql["learned_floor"] is None
+    assert learned["learned_floor"]["held_out_rmse"] > 0.0
+
+
+def test_a_diverged_run_fails_alone(tmp_path):
+    healthy = folders(tmp_path / "healthy", arms=("none",), seeds=(0,))
+    train_pack(healthy)
+    mixed = folders(tmp_path / "mixed", arms=("none",), seeds=(0,))
+    doomed = folders(tmp_path / "mixed", arms=("none",), seeds=(1,), **{"algorithm.critic_learning_rate": 1e30})
+    train_pack(mixed + doomed)
+    assert doomed[0].status()["state"] == "failed"
+    assert "not finite" in doomed[0].status()["reason"]
+    assert doomed[0].summary() is None
+    assert (mixed[0].path / "metrics.jsonl").read_bytes() == (healthy[0].path / "metrics.jsonl").read_bytes()
+
+
+def test_runs_of_other_shapes_are_refused(tmp_path):
+    made = folders(tmp_path, arms=("none",), seeds=(0,))
+    made += folders(tmp_path, arms=("none",), seeds=(1,), **{"algorithm.batch_size": 16})
+    with pytest.raises(UserError, match="equal shapes"):
+        train_pack(made)
