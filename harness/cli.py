@@ -101,7 +101,7 @@ def status(
 @app.command()
 def report(
     grids: Annotated[
-        list[str] | None, typer.Argument(help="Refuse to mix in runs of other grids.", metavar="[GRID]...")
+        list[str] | None, typer.Argument(help="Only the runs of these grids.", metavar="[GRID]...")
     ] = None,
     root: Annotated[
         list[Path] | None,

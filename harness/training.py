@@ -60,11 +60,12 @@ class PackTraining:
         self.rows: list[list[dict[str, Any]]] = [[] for _ in runs]
         self.updates = 0
         self.began = self.reported = time.monotonic()
+        self.position = ("starting", 0)
 
         dataset = load_dataset(runs[0].task)
         for folder in folders:
             folder.restart(provenance(dataset_hash=dataset.content_hash))
-        self.report("floor", 0, force=True)
+        self.report("floor", 0)
         transitions = Transitions(dataset, len(runs), self.schedule.online_steps)
         self.transitions = transitions
         self.floors = FloorColumns(runs, dataset, transitions)
@@ -88,6 +89,7 @@ class PackTraining:
     def offline_phase(self) -> None:
         """Gradient steps on the dataset alone."""
         marks = offline_marks(self.schedule)
+        self.report("offline", 0)
         for step in range(self.schedule.offline_steps + 1):
             if step in marks:
                 self.evaluate("offline", step, 0)
@@ -101,6 +103,7 @@ class PackTraining:
         schedule = self.schedule
         marks = online_marks(schedule)
         from_dataset = round(schedule.mixing_ratio * self.algorithm.batch_size)
+        self.report("online", 0)
         self.floors.begin_online()
         self.actors = Actors(self.runs)
         for step in range(1, schedule.online_steps + 1):
@@ -154,19 +157,25 @@ class PackTraining:
         """Mark runs failed whose parameters are not finite any more."""
         finite = self.learner.finite().tolist()
         for number in [number for number in self.live if not finite[number]]:
-            self.folders[number].write_status("failed", reason=f"parameters not finite at update {self.updates}")
+            phase, step = self.position
+            reason = f"parameters not finite at update {self.updates}"
+            self.folders[number].write_status("failed", phase=phase, step=step, share=self.share, reason=reason)
             self.live.remove(number)
 
-    def report(self, phase: str, step: int, force: bool = False) -> None:
-        """Write where the pack stands into the status of its live runs, from time to time."""
+    @property
+    def share(self) -> float:
+        """Share of the work that is done, 0 to 1."""
+        total = self.schedule.offline_steps + self.schedule.online_steps * self.schedule.updates_per_step
+        return self.updates / max(total, 1)
+
+    def report(self, phase: str, step: int) -> None:
+        """Write where the pack stands into the status of its live runs: when a phase begins, then from time to time."""
         now = time.monotonic()
-        if not force and now - self.reported < STATUS_INTERVAL:
+        if phase == self.position[0] and now - self.reported < STATUS_INTERVAL:
             return
-        self.reported = now
-        schedule = self.schedule
-        total = schedule.offline_steps + schedule.online_steps * schedule.updates_per_step
+        self.position, self.reported = (phase, step), now
         rate = self.updates / max(now - self.began, 1e-9)
         for number in self.live:
             self.folders[number].write_status(
-                "running", phase=phase, step=step, share=self.updates / max(total, 1), updates_per_second=rate
+                "running", phase=phase, step=step, share=self.share, updates_per_second=rate
             )

@@ -1,6 +1,6 @@
 """Run folders become two tidy frames: one row per run, and one row per run and evaluation."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ SUMMARY = (
 LEARNED_FLOOR = ("held_out_rmse", "held_out_r2", "steps")
 
 
-def runs(roots: Iterable[Path]) -> pd.DataFrame:
-    """One row per run in the folders `roots`, whatever its state.
+def runs(roots: Iterable[Path], only: Collection[str] | None = None) -> pd.DataFrame:
+    """One row per run in the folders `roots` (of `only` those ids, where given), whatever its state.
 
     Columns: run (id), task, arm, seed, state, reason (of a failure, else empty), every setting by its dotted path
     ("algorithm.alpha"), the numbers of `SUMMARY` and "learned_floor.*" (NaN while the run is not done or where they do
@@ -28,7 +28,7 @@ def runs(roots: Iterable[Path]) -> pd.DataFrame:
 
     Raises UserError if there is no run, or if runs that would be averaged differ in more than their seed.
     """
-    folders = _folders(roots)
+    folders = _folders(roots, only)
     frame = pd.DataFrame([_run_row(folder) for folder in folders])
     numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR)]
     frame[numbers] = frame[numbers].apply(pd.to_numeric).astype(float)
@@ -37,8 +37,8 @@ def runs(roots: Iterable[Path]) -> pd.DataFrame:
     return frame
 
 
-def evaluations(roots: Iterable[Path]) -> pd.DataFrame:
-    """One row per finished run and evaluation.
+def evaluations(roots: Iterable[Path], only: Collection[str] | None = None) -> pd.DataFrame:
+    """One row per finished run and evaluation, of the runs that `runs` lists.
 
     Columns: run, task, arm, seed, the keys of a row of `metrics.jsonl` and `step`: gradient steps left until the switch
     as a negative number in the offline phase, environment steps since the switch in the online phase. The row with step
@@ -48,7 +48,7 @@ def evaluations(roots: Iterable[Path]) -> pd.DataFrame:
     Raises UserError as `runs` does, and for a damaged file.
     """
     rows = []
-    for folder in _folders(roots):
+    for folder in _folders(roots, only):
         if _state(folder)[0] != "done":
             continue
         run = folder.run()
@@ -65,10 +65,10 @@ def evaluations(roots: Iterable[Path]) -> pd.DataFrame:
     return _ordered(frame, ["seed", "step"])
 
 
-def provenance(roots: Iterable[Path]) -> pd.DataFrame:
+def provenance(roots: Iterable[Path], only: Collection[str] | None = None) -> pd.DataFrame:
     """One row per run that has started: run, and by dotted path where it was computed and how often it was begun."""
     rows = []
-    for folder in _folders(roots):
+    for folder in _folders(roots, only):
         if values := folder.provenance():
             attempts = values.pop("attempts", [])
             launcher = attempts[-1].get("launcher", "") if attempts else ""
@@ -87,17 +87,19 @@ def done(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["state"] == "done"].reset_index(drop=True)
 
 
-def _folders(roots: Iterable[Path]) -> list[RunFolder]:
+def _folders(roots: Iterable[Path], only: Collection[str] | None) -> list[RunFolder]:
     """The run folders by id; of two copies of one run the finished one counts."""
     roots = [Path(root) for root in roots]
     folders: dict[str, RunFolder] = {}
     for root in roots:
         for folder in run_folders(root):
+            if only is not None and folder.id not in only:
+                continue
             if folder.id not in folders or folders[folder.id].summary() is None:
                 folders[folder.id] = folder
     if not folders:
-        raise UserError(f"{', '.join(map(str, roots)) or 'no folder named'}: there is no run here to report; "
-                        "start some with `floorbench run GRID --root DIR`")  # fmt: skip
+        raise UserError(f"{', '.join(map(str, roots)) or 'no folder named'}: there is no run here to report"
+                        f"{' of those named' if only is not None else ''}; start some with `floorbench run GRID --root DIR`")  # fmt: skip
     return list(folders.values())
 
 

@@ -1,6 +1,6 @@
 """The report: tables, figures and one page that stands alone."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +46,10 @@ class Page:
     provenance: Table
 
 
-def write_report(roots: Iterable[Path], out: Path) -> list[Path]:
-    """Write the report about every run in `roots` into the folder `out`; returns its files, the page first.
+def write_report(roots: Iterable[Path], out: Path, only: Collection[str] | None = None) -> list[Path]:
+    """Write the report about every run in `roots` (of `only` those ids, where given) into the folder `out`.
+
+    Returns the files written, the page first.
 
     `report.html`; `tables/` with csv, md and tex of every table and `runs.csv`, the frame they are made of; `figures/`
     with pdf, svg, png, csv and caption of every figure. The same run folders give the same bytes.
@@ -55,7 +57,7 @@ def write_report(roots: Iterable[Path], out: Path) -> list[Path]:
     Raises UserError if there is no finished run, if a run folder is damaged or if `out` cannot be written.
     """
     roots, out = list(roots), Path(out)
-    page = gather(roots)
+    page = gather(roots, only)
     try:
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -72,10 +74,10 @@ def write_report(roots: Iterable[Path], out: Path) -> list[Path]:
     return files
 
 
-def gather(roots: list[Path]) -> Page:
+def gather(roots: list[Path], only: Collection[str] | None = None) -> Page:
     """Read the run folders and make every table and figure."""
-    frame = runs(roots)
-    curves = evaluations(roots)
+    frame = runs(roots, only)
+    curves = evaluations(roots, only)
     scores = tables.scores(frame)
     columns = settings_columns(frame)
     varied = [column for column in columns if _varies(frame, column)]
@@ -96,7 +98,7 @@ def gather(roots: list[Path]) -> Page:
             figures.score_by_floor(frame),
         ],
         run_list=run_list(frame),
-        provenance=provenance_table(provenance(roots)),
+        provenance=provenance_table(provenance(roots, only)),
     )
 
 

@@ -144,9 +144,9 @@ def test_report_inside_the_root(smoke, tmp_path):
     assert len(json.loads(call("status", "--root", root, "--json").stdout)) == 4
 
 
-def test_report_refuses_runs_of_other_grids(smoke):
+def test_report_takes_only_the_runs_of_the_named_grids(smoke):
     done = call("report", "floors", "--root", smoke[0], code=2)
-    assert "holds 4 runs of no named grid" in only_line(done)
+    assert "there is no run here to report of those named" in only_line(done)
 
 
 def test_data(smoke):

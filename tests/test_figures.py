@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
-from run_folder_factory import write_done
 
 from ablations.grids import runs_of
 from harness.settings import with_settings
 from results.figures import curves, learning_curves, score_by_floor, values_and_floors, write
 from results.frame import evaluations, runs
 from results.style import PAGE, STYLE, colours, in_order, label
+from tests.run_folder_factory import write_done
 
 
 @pytest.fixture(scope="module")

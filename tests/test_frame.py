@@ -3,13 +3,13 @@
 import math
 
 import pytest
-from run_folder_factory import begin, fail, lose, metrics, write_done
 
 from ablations.grids import runs_of
 from harness.errors import UserError
 from harness.run_folder import RunFolder
 from harness.settings import with_settings
 from results.frame import done, evaluations, runs
+from tests.run_folder_factory import begin, fail, lose, metrics, write_done
 
 
 @pytest.fixture
@@ -91,3 +91,11 @@ def test_nothing_there_is_one_line(tmp_path):
         runs([tmp_path])
     with pytest.raises(UserError, match="no such folder of runs"):
         evaluations([tmp_path / "missing"])
+
+
+def test_named_runs_alone(tmp_path, smoke):
+    write_done(tmp_path, smoke)
+    assert runs([tmp_path], only={smoke[1].id})["run"].tolist() == [smoke[1].id]
+    assert set(evaluations([tmp_path], only={smoke[1].id})["run"]) == {smoke[1].id}
+    with pytest.raises(UserError, match="of those named"):
+        runs([tmp_path], only={"nothing"})

@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from run_folder_factory import fail, lose, write_done
 
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.report import inline_svg, write_report
+from tests.run_folder_factory import fail, lose, write_done
 
 FAILURE = "parameters not finite at update <812> & after"
 

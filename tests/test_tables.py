@@ -4,12 +4,12 @@ import math
 
 import pandas as pd
 import pytest
-from run_folder_factory import fail, write_done
 
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import runs
 from results.tables import differences, latex, learned_floor, scale_mismatch, scores, write
+from tests.run_folder_factory import fail, write_done
 
 
 def frame_of(*rows: tuple, **changes) -> pd.DataFrame:
