@@ -22,15 +22,11 @@ class Adam:
         return cls(torch.zeros_like(flat), torch.zeros_like(flat))
 
     def step(self, flat: Tensor, gradient: Tensor, learning_rate: Tensor) -> None:
-        """Move `flat` [N, P] against `gradient` [N, P]; `learning_rate` [N, 1].
-
-        Only multiplications, additions, divisions and roots of whole buffers: each rounds once, so a network's bits do
-        not depend on where in the pack it lies.
-        """
+        """Move `flat` [N, P] against `gradient` [N, P]; `learning_rate` [N, 1]. P is a multiple of `ALIGNMENT`."""
         self.steps += 1
-        self.first.mul_(BETA_1).add_(gradient * (1.0 - BETA_1))
-        self.second.mul_(BETA_2).add_((gradient * gradient).mul_(1.0 - BETA_2))
         scale = sqrt(1.0 - BETA_2**self.steps)
-        denominator = self.second.sqrt().div_(scale).add_(EPSILON)
-        step = self.first * (learning_rate / (1.0 - BETA_1**self.steps))
-        flat.sub_(step.div_(denominator))
+        self.first.lerp_(gradient, 1.0 - BETA_1)
+        self.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1.0 - BETA_2)
+        denominator = self.second.sqrt().add_(EPSILON * scale)
+        step = self.first * (learning_rate * (scale / (1.0 - BETA_1**self.steps)))
+        flat.addcdiv_(step, denominator, value=-1.0)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from algorithms.adam import Adam
 from algorithms.backup import bellman_target
-from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars, CriticValues, critic_loss
+from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars, critic_loss, uniform_log_density
 from algorithms.parameters import Parameters
 from algorithms.policy_loss import policy_loss, smaller_critic, temperature_gradient
-from algorithms.policy_network import Distribution, PolicyNetwork, mode, sample
+from algorithms.policy_network import Distribution, PolicyNetwork, Sample, mode, sample
 from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
 
@@ -37,10 +37,8 @@ class Noise:
     """The random numbers of one update."""
 
     uniform: Tensor  # [R, B, n, A] uniform on [-1, 1]: the uniform actions themselves
-    current: Tensor  # [R, B, n, A] standard normal, for pi(.|s) in the push-down
-    following: Tensor  # [R, B, n, A] for pi(.|s') in the push-down
-    backup: Tensor  # [R, B, m, A] for pi(.|s') in the target; m = n with a max backup, else 1
-    policy: Tensor  # [R, B, 1, A] for pi(.|s) in the policy loss
+    state: Tensor  # [R, B, 1 + n, A] standard normal, for pi(.|s): policy loss, then push-down
+    following: Tensor  # [R, B, n + m, A] for pi(.|s'): push-down, then target; m = n with a max backup, else 1
 
 
 def backup_actions(settings: AlgorithmSettings) -> int:
@@ -53,6 +51,10 @@ LOGGED = (
     "critic_loss", "td_error", "difference", "bound_rate_current", "bound_rate_next",
     "policy_loss", "policy_log_prob", "entropy_temperature", "lagrange_multiplier",
 )  # fmt: skip
+
+
+# The learned numbers beside the networks: logarithms of the entropy temperature and of the Lagrange multiplier.
+SCALARS = {"log_temperature": (1,), "log_multiplier": (1,)}
 
 
 class Learner:
@@ -91,8 +93,6 @@ class Learner:
         self.tau = per_run([s.tau for s in settings]).repeat_interleave(CRITICS)[:, None]
         self.policy_rate = per_run([s.policy_learning_rate for s in settings])[:, None]
         self.critic_rate = per_run([s.critic_learning_rate for s in settings]).repeat_interleave(CRITICS)[:, None]
-        self.multiplier_rate = per_run([s.critic_learning_rate for s in settings])[:, None]
-        self.entropy_rate = per_run([s.entropy_learning_rate for s in settings])[:, None]
 
         self.policy = PolicyNetwork(state_dim, action_dim, shape.policy_hidden)
         self.critic = ValueNetwork(state_dim, action_dim, shape.critic_hidden)
@@ -103,36 +103,47 @@ class Learner:
             for critic in range(CRITICS):
                 self.critic.initialise(self.critic_parameters, CRITICS * run + critic, normal, own.output_gain)
         self.target_parameters = self.critic_parameters.clone()
-        self.log_temperature = per_run([log(s.entropy_temperature_initial) for s in settings])[:, None]
-        self.log_multiplier = per_run([s.lagrange_initial_log for s in settings])[:, None]
+        self.scalars = Parameters.zeros(SCALARS, runs, dtype, device)
+        self.scalars["log_temperature"][:, 0] = per_run([log(s.entropy_temperature_initial) for s in settings])
+        self.scalars["log_multiplier"][:, 0] = per_run([s.lagrange_initial_log for s in settings])
 
+        rates = self.scalars.like()
+        rates["log_temperature"][:, 0] = per_run([s.entropy_learning_rate for s in settings])
+        rates["log_multiplier"][:, 0] = per_run([s.critic_learning_rate for s in settings])
+        self.scalars_rate = rates.flat
+        self.scalars_gradient = self.scalars.like()
         self.policy_gradient = self.policy_parameters.like()
         self.critic_gradient = self.critic_parameters.like()
         self.policy_adam = Adam.of(self.policy_parameters.flat)
         self.critic_adam = Adam.of(self.critic_parameters.flat)
-        self.temperature_adam = Adam.of(self.log_temperature)
-        self.multiplier_adam = Adam.of(self.log_multiplier)
+        self.scalars_adam = Adam.of(self.scalars.flat)
         self._sums = torch.zeros(len(LOGGED), runs, dtype=dtype, device=device)
         self._summed = 0
 
     def update(self, batch: Batch, noise: Noise) -> None:
         """One gradient step of everything; all gradients are taken at the parameters before the step."""
+        n = self.shape.n_actions
         pair_states = _pairs(batch.states)
         at_state = self.policy.distribution(self.policy_parameters, batch.states)
         at_next = self.policy.distribution(self.policy_parameters, batch.next_states)
-        entropy_temperature = self.log_temperature.exp().squeeze(1)
+        own, current = sample(at_state, noise.state).split(1, n)
+        following, candidates = sample(at_next, noise.following).split(n, backup_actions(self.shape))
+        log_temperature = self.scalars["log_temperature"].squeeze(1)
+        entropy_temperature = log_temperature.exp()
 
-        target = self._target(batch, at_next, noise.backup, entropy_temperature)
-        critic = self._critic_gradient(batch, pair_states, target, at_state, at_next, noise)
-        policy, log_prob = self._policy_gradient(pair_states, at_state, noise.policy, entropy_temperature)
-        of_temperature = temperature_gradient(self.log_temperature.squeeze(1), log_prob, self.target_entropy)
+        target = self._target(batch, candidates, entropy_temperature)
+        critic = self._critic_gradient(batch, pair_states, target, noise.uniform, current, following)
+        policy = self._policy_gradient(pair_states, at_state, own, entropy_temperature)
+        log_prob = own.log_prob.squeeze(-1)
+        self.scalars_gradient["log_temperature"][:, 0] = temperature_gradient(
+            log_temperature, log_prob, self.target_entropy
+        )
+        self.scalars_gradient["log_multiplier"][:, 0] = critic.lagrange_gradient
 
         self._log(critic, policy, log_prob, entropy_temperature)
         self.policy_adam.step(self.policy_parameters.flat, self.policy_gradient.flat, self.policy_rate)
         self.critic_adam.step(self.critic_parameters.flat, self.critic_gradient.flat, self.critic_rate)
-        self.temperature_adam.step(self.log_temperature, of_temperature[:, None], self.entropy_rate)
-        if self.form.lagrange:
-            self.multiplier_adam.step(self.log_multiplier, critic.lagrange_gradient[:, None], self.multiplier_rate)
+        self.scalars_adam.step(self.scalars.flat, self.scalars_gradient.flat, self.scalars_rate)
         towards = (self.critic_parameters.flat - self.target_parameters.flat).mul_(self.tau)
         self.target_parameters.flat.add_(towards)
 
@@ -169,8 +180,7 @@ class Learner:
         critics = self.critic_parameters.flat.isfinite().all(-1).view(-1, CRITICS).all(-1)
         return self.policy_parameters.flat.isfinite().all(-1) & critics
 
-    def _target(self, batch: Batch, at_next: Distribution, noise: Tensor, entropy_temperature: Tensor) -> Tensor:
-        candidates = sample(at_next, noise)
+    def _target(self, batch: Batch, candidates: Sample, entropy_temperature: Tensor) -> Tensor:
         values, _ = self.critic.forward(self.target_parameters, _pairs(batch.next_states), _pairs(candidates.action))
         return bellman_target(
             batch.rewards,
@@ -183,25 +193,17 @@ class Learner:
         )
 
     def _critic_gradient(
-        self,
-        batch: Batch,
-        pair_states: Tensor,
-        target: Tensor,
-        at_state: Distribution,
-        at_next: Distribution,
-        noise: Noise,
+        self, batch: Batch, pair_states: Tensor, target: Tensor, uniform: Tensor, current: Sample, following: Sample
     ) -> CriticLoss:
-        current, following = sample(at_state, noise.current), sample(at_next, noise.following)
         data = batch.actions.unsqueeze(2)
-        actions = _pairs(torch.cat((data, noise.uniform, current.action, following.action), dim=2))
+        actions = _pairs(torch.cat((data, uniform, current.action, following.action), dim=2))
+        uniform_density = torch.full_like(current.log_prob, uniform_log_density(self.action_dim))
         values, hidden = self.critic.forward(self.critic_parameters, pair_states, actions)
         result = critic_loss(
-            CriticValues.split(values.view(self.runs, CRITICS, *values.shape[1:])),
+            values.view(self.runs, CRITICS, *values.shape[1:]),
             target,
-            current.log_prob,
-            following.log_prob,
+            torch.cat((uniform_density, current.log_prob, following.log_prob), dim=-1),
             batch.floor,
-            self.action_dim,
             self.form,
             CriticLossScalars(
                 self.alpha,
@@ -209,24 +211,23 @@ class Learner:
                 self.target_action_gap,
                 self.difference_min,
                 self.difference_max,
-                self.log_multiplier.squeeze(1),
+                self.scalars["log_multiplier"].squeeze(1),
             ),
         )
-        slope = result.gradient.join().view(values.shape)
+        slope = result.gradient.view(values.shape)
         self.critic.backward(self.critic_parameters, self.critic_gradient, pair_states, actions, hidden, slope)
         return result
 
     def _policy_gradient(
-        self, pair_states: Tensor, at_state: Distribution, noise: Tensor, entropy_temperature: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        sampled = sample(at_state, noise)
-        values, hidden = self.critic.forward(self.critic_parameters, pair_states, _pairs(sampled.action))
+        self, pair_states: Tensor, at_state: Distribution, own: Sample, entropy_temperature: Tensor
+    ) -> Tensor:
+        values, hidden = self.critic.forward(self.critic_parameters, pair_states, _pairs(own.action))
         value, slope = smaller_critic(values.view(self.runs, CRITICS, *values.shape[1:]))
         of_action = self.critic.action_gradient(self.critic_parameters, hidden, slope.view(values.shape))
         of_action = of_action.view(self.runs, CRITICS, *of_action.shape[1:]).sum(1).squeeze(2)
-        result = policy_loss(at_state, sampled, value.squeeze(-1), of_action, entropy_temperature)
+        result = policy_loss(at_state, own, value.squeeze(-1), of_action, entropy_temperature)
         self.policy.backward(self.policy_parameters, self.policy_gradient, at_state, result.of_mean, result.of_log_std)
-        return result.loss, sampled.log_prob.squeeze(-1)
+        return result.loss
 
     def _log(self, critic: CriticLoss, policy: Tensor, log_prob: Tensor, entropy_temperature: Tensor) -> None:
         self._sums += torch.stack(
@@ -239,7 +240,7 @@ class Learner:
                 policy,
                 log_prob.mean(-1),
                 entropy_temperature,
-                self.log_multiplier.squeeze(1).exp(),
+                self.scalars["log_multiplier"].squeeze(1).exp(),
             )
         )
         self._summed += 1
@@ -247,4 +248,4 @@ class Learner:
 
 def _pairs(tensor: Tensor) -> Tensor:
     """[R, ...] repeated for each critic: [C * R, ...]."""
-    return tensor.repeat_interleave(CRITICS, dim=0)
+    return tensor.unsqueeze(1).expand(-1, CRITICS, *tensor.shape[1:]).reshape(-1, *tensor.shape[1:])

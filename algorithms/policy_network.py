@@ -32,6 +32,11 @@ class Sample:
     log_prob: Tensor
     noise: Tensor
 
+    def split(self, *counts: int) -> "list[Sample]":
+        """Samples of so many actions each, in order."""
+        parts = (self.action.split(counts, 2), self.log_prob.split(counts, 2), self.noise.split(counts, 2))
+        return [Sample(*own) for own in zip(*parts, strict=True)]
+
 
 @dataclass(frozen=True)
 class PolicyNetwork:

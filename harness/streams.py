@@ -44,11 +44,10 @@ class UpdateStreams:
         self.seeds = list(seeds)
         self.batch_size = batch_size
         self.shapes = {
-            "current": (batch_size, n_actions, action_dim),
-            "following": (batch_size, n_actions, action_dim),
-            "backup": (batch_size, backup_actions, action_dim),
-            "policy": (batch_size, 1, action_dim),
+            "state": (batch_size, 1 + n_actions, action_dim),
+            "following": (batch_size, n_actions + backup_actions, action_dim),
         }
+        self.uniform_shape = (batch_size, n_actions, action_dim)
         self._block = -1
 
     def at(self, update: int) -> tuple[np.ndarray, Noise]:
@@ -63,13 +62,13 @@ class UpdateStreams:
         runs = len(self.seeds)
         self._rows = np.empty((BLOCK, runs, self.batch_size))
         noise = {name: np.empty((BLOCK, runs, *shape), np.float32) for name, shape in self.shapes.items()}
-        uniform = np.empty((BLOCK, runs, *self.shapes["current"]), np.float32)
+        uniform = np.empty((BLOCK, runs, *self.uniform_shape), np.float32)
         for run, seed in enumerate(self.seeds):
             self._rows[:, run] = generator(seed, "batch", block).random((BLOCK, self.batch_size))
             rng = generator(seed, "policy", block)
             for name, shape in self.shapes.items():
                 noise[name][:, run] = rng.standard_normal((BLOCK, *shape), dtype=np.float32)
-            uniform[:, run] = rng.random((BLOCK, *self.shapes["current"]), dtype=np.float32) * 2.0 - 1.0
+            uniform[:, run] = rng.random((BLOCK, *self.uniform_shape), dtype=np.float32) * 2.0 - 1.0
         self._noise = {name: torch.from_numpy(values) for name, values in {**noise, "uniform": uniform}.items()}
         self._block = block
 

@@ -98,8 +98,9 @@ def _folders(roots: Iterable[Path], only: Collection[str] | None) -> list[RunFol
             if folder.id not in folders or folders[folder.id].summary() is None:
                 folders[folder.id] = folder
     if not folders:
-        raise UserError(f"{', '.join(map(str, roots)) or 'no folder named'}: there is no run here to report"
-                        f"{' of those named' if only is not None else ''}; start some with `floorbench run GRID --root DIR`")  # fmt: skip
+        where = ", ".join(map(str, roots)) or "no folder named"
+        which = "run here to report" if only is None else "run here to report of those named"
+        raise UserError(f"{where}: there is no {which}; start some with `floorbench run GRID --root DIR`")
     return list(folders.values())
 
 

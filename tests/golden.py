@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from algorithms.backup import bellman_target
-from algorithms.critic_loss import CriticLossForm, CriticLossScalars, CriticValues, bound_rate, critic_loss
+from algorithms.critic_loss import CriticLossForm, CriticLossScalars, bound_rate, critic_loss, uniform_log_density
 from algorithms.returns import return_to_go
 
 TOLERANCE = 1e-6
@@ -51,14 +51,15 @@ def critic_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.nda
         scalar(options["entropy_temperature"]) if options["backup_entropy"] else None,
     )
     floor = tensor["floor"] if options["calibrated"] else torch.full_like(tensor["floor"], -torch.inf)
-    values = CriticValues(both("data"), both("random"), both("current"), both("next"))
+    n = options["n_actions"]
+    values = torch.cat((both("data").unsqueeze(-1), both("random"), both("current"), both("next")), dim=-1)
+    uniform = torch.full_like(tensor["log_prob_current"], uniform_log_density(options["action_dim"]))
+    log_density = torch.cat((uniform, tensor["log_prob_current"], tensor["log_prob_next"]), dim=-1)
     result = critic_loss(
         values,
         target,
-        tensor["log_prob_current"][None],
-        tensor["log_prob_next"][None],
+        log_density[None],
         floor[None],
-        options["action_dim"],
         CriticLossForm("soft_maximum", options["importance_sampling"], options["lagrange"]),
         CriticLossScalars(
             alpha=scalar(options["alpha"]),
@@ -70,18 +71,19 @@ def critic_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.nda
         ),
     )
     # The cases without calibration count the values below their floor all the same.
-    given_floor = tensor["floor"][None, None, :, None]
+    sampled, given_floor = values[..., 1:], tensor["floor"][None]
     outputs = {
         "critic_loss": result.loss[0],
-        "bound_rate_current": bound_rate(values.current, given_floor)[0],
-        "bound_rate_next": bound_rate(values.following, given_floor)[0],
+        "bound_rate_current": bound_rate(sampled[..., n : 2 * n], given_floor)[0],
+        "bound_rate_next": bound_rate(sampled[..., 2 * n :], given_floor)[0],
     }
     if options["lagrange"]:
         outputs["lagrange_loss"] = result.lagrange_loss[0]
-    kinds = {"data": "data", "random": "uniform", "current": "current", "next": "following"}
-    for kind, field in kinds.items():
-        for critic in (0, 1):
-            outputs[f"grad_q{critic + 1}_{kind}"] = getattr(result.gradient, field)[0, critic]
+    for critic in (0, 1):
+        of_data, *of_sampled = result.gradient[0, critic].split((1, n, n, n), dim=-1)
+        outputs[f"grad_q{critic + 1}_data"] = of_data.squeeze(-1)
+        for kind, gradient in zip(("random", "current", "next"), of_sampled, strict=True):
+            outputs[f"grad_q{critic + 1}_{kind}"] = gradient
     return {name: value.numpy() for name, value in outputs.items()}
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.critic_loss import CriticLossForm, CriticLossScalars, CriticValues, critic_loss
+from algorithms.critic_loss import CriticLossForm, CriticLossScalars, critic_loss, uniform_log_density
 from algorithms.learner import CRITICS, Batch, Noise
 from algorithms.parameters import Parameters
 from tests.packs import ACTION_DIM, TINY, make_batch, make_learner, make_noise, train
@@ -34,8 +34,7 @@ def state(learner, run):
         learner.target_parameters.flat[pair].flatten(),
         learner.policy_adam.second[run].flatten(),
         learner.critic_adam.first[pair].flatten(),
-        learner.log_temperature[run],
-        learner.log_multiplier[run],
+        learner.scalars.flat[run],
         learner._sums[:, run],
     ])  # fmt: skip
 
@@ -134,9 +133,11 @@ def test_the_gradients_of_the_update_are_those_of_autograd(variant):
     states, next_states = batch.states[0], batch.next_states[0]
     layers, critic_layers = own.policy_hidden, own.critic_hidden
     with torch.no_grad():
-        current, current_log_prob = squashed_gaussian(policy, states, noise.current[0], layers)
-        following, following_log_prob = squashed_gaussian(policy, next_states, noise.following[0], layers)
-        candidates, candidate_log_prob = squashed_gaussian(policy, next_states, noise.backup[0], layers)
+        n = own.n_actions
+        current, current_log_prob = squashed_gaussian(policy, states, noise.state[0, :, 1:], layers)
+        at_next, log_prob_at_next = squashed_gaussian(policy, next_states, noise.following[0], layers)
+        following, candidates = at_next[:, :n], at_next[:, n:]
+        following_log_prob, candidate_log_prob = log_prob_at_next[:, :n], log_prob_at_next[:, n:]
         both = torch.stack([critic_values(critic, index, next_states, candidates, critic_layers) for index in (0, 1)])
         if own.max_backup == "max_then_min":
             value = both.amax(-1).amin(0)
@@ -148,16 +149,16 @@ def test_the_gradients_of_the_update_are_those_of_autograd(variant):
     actions = torch.cat((batch.actions[0][:, None], noise.uniform[0], current, following), 1)
     values = torch.stack([critic_values(critic, index, states, actions, critic_layers) for index in (0, 1)])[None]
 
+    uniform = torch.full_like(current_log_prob, uniform_log_density(ACTION_DIM))
+
     def one(number):
         return torch.tensor([number], dtype=torch.float64)
 
     loss = critic_loss(
-        CriticValues.split(values),
+        values,
         target[None],
-        current_log_prob[None],
-        following_log_prob[None],
+        torch.cat((uniform, current_log_prob, following_log_prob), -1)[None],
         batch.floor,
-        ACTION_DIM,
         CriticLossForm(own.form, own.importance_sampling, own.lagrange),
         CriticLossScalars(
             one(own.alpha),
@@ -171,7 +172,7 @@ def test_the_gradients_of_the_update_are_those_of_autograd(variant):
     (of_critic,) = torch.autograd.grad(loss, critic_leaf)
     torch.testing.assert_close(learner.critic_gradient.flat, of_critic, rtol=1e-8, atol=1e-11)
 
-    action, log_prob = squashed_gaussian(policy, states, noise.policy[0], layers)
+    action, log_prob = squashed_gaussian(policy, states, noise.state[0, :, :1], layers)
     best = torch.stack([critic_values(critic, index, states, action, critic_layers) for index in (0, 1)]).amin(0)
     (of_policy,) = torch.autograd.grad((own.entropy_temperature_initial * log_prob - best).mean(), policy_leaf)
     torch.testing.assert_close(learner.policy_gradient.flat, of_policy, rtol=1e-8, atol=1e-11)
@@ -188,7 +189,7 @@ def test_targets_follow_by_tau():
 def test_a_policy_more_random_than_wanted_lowers_the_temperature():
     learner = make_learner([replace(TINY, target_entropy=-50.0)], [0])
     learner.update(make_batch([0], 0, 8), make_noise(TINY, [0], 0))
-    assert learner.log_temperature.item() == pytest.approx(-1e-4, rel=1e-3)
+    assert learner.scalars["log_temperature"].item() == pytest.approx(-1e-4, rel=1e-3)
 
 
 def test_logged_means_are_taken_once():

@@ -28,14 +28,14 @@ def test_an_update_can_be_drawn_out_of_order():
     fresh, used = streams([2]), streams([2])
     for update in (0, 1, BLOCK, 3 * BLOCK):
         used.at(update)
-    assert torch.equal(used.at(5)[1].current, fresh.at(5)[1].current)
+    assert torch.equal(used.at(5)[1].state, fresh.at(5)[1].state)
 
 
 def test_shapes_and_ranges():
     rows, noise = streams([0, 1]).at(0)
     assert rows.shape == (2, 4)
-    assert noise.uniform.shape == noise.current.shape == noise.following.shape == (2, 4, 3, 2)
-    assert noise.backup.shape == noise.policy.shape == (2, 4, 1, 2)
+    assert noise.uniform.shape == (2, 4, 3, 2)
+    assert noise.state.shape == noise.following.shape == (2, 4, 4, 2)
     assert noise.uniform.abs().max() <= 1.0
     many = torch.cat([streams([0]).at(update)[1].uniform.flatten() for update in range(0, 40 * BLOCK, BLOCK)])
     assert abs(many.mean()) < 0.06
@@ -44,7 +44,7 @@ def test_shapes_and_ranges():
 
 def test_updates_and_steps_never_repeat():
     own = streams([0])
-    seen = {float(own.at(update)[1].policy.flatten()[0]) for update in range(3 * BLOCK)}
+    seen = {float(own.at(update)[1].state.flatten()[0]) for update in range(3 * BLOCK)}
     assert len(seen) == 3 * BLOCK
     steps = StepStreams([0], "exploration", 2)
     assert len({float(steps.at(step)[0, 0]) for step in range(3000)}) > 2990
