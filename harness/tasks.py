@@ -1,6 +1,6 @@
 """The tasks, and for each scale the settings that are known to work on them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
 from harness.errors import UserError
@@ -14,22 +14,22 @@ class Recipe:
     task: Task
     algorithm: AlgorithmSettings
     schedule: Schedule
-    behaviour_value: BehaviourValueSettings = BehaviourValueSettings()
+    behaviour_value: BehaviourValueSettings = field(default_factory=BehaviourValueSettings)
 
 
-def _pointmaze(size: str, horizon: int, **data) -> Task:
-    # Goal-terminated: -1 per step until the goal, 0 on reaching it.
+def pointmaze(size: str, horizon: int, data: DataSettings) -> Task:
+    """A goal-terminated maze: -1 per step until the goal, 0 on reaching it."""
     return Task(
         name=f"pointmaze-{size.lower()}",
         environment=f"PointMaze_{size}-v3",
         horizon=horizon,
         reward_bias=-1.0,
         failure_reward=-1.0,
-        data=DataSettings(**data),
+        data=data,
     )
 
 
-_DEMO_ALGORITHM = AlgorithmSettings(
+DEMO_ALGORITHM = AlgorithmSettings(
     policy_hidden=(64, 64),
     critic_hidden=(64, 64),
     batch_size=64,
@@ -44,7 +44,7 @@ _DEMO_ALGORITHM = AlgorithmSettings(
     entropy_learning_rate=3e-3,
 )
 
-_DEMO_SCHEDULE = Schedule(
+DEMO_SCHEDULE = Schedule(
     offline_steps=6_000,
     online_steps=6_000,
     updates_per_step=1,
@@ -57,13 +57,13 @@ _DEMO_SCHEDULE = Schedule(
 
 DEMO = {
     "pointmaze-umaze": Recipe(
-        _pointmaze("UMaze", 300, transitions=5_000, action_noise=0.3), _DEMO_ALGORITHM, _DEMO_SCHEDULE
+        pointmaze("UMaze", 300, DataSettings(transitions=5_000, action_noise=0.3)), DEMO_ALGORITHM, DEMO_SCHEDULE
     ),
     "pointmaze-medium": Recipe(
-        _pointmaze("Medium", 600, transitions=20_000, action_noise=0.5), _DEMO_ALGORITHM, _DEMO_SCHEDULE
+        pointmaze("Medium", 600, DataSettings(transitions=20_000, action_noise=0.5)), DEMO_ALGORITHM, DEMO_SCHEDULE
     ),
     "pointmaze-large": Recipe(
-        _pointmaze("Large", 800, transitions=40_000, action_noise=0.5), _DEMO_ALGORITHM, _DEMO_SCHEDULE
+        pointmaze("Large", 800, DataSettings(transitions=40_000, action_noise=0.5)), DEMO_ALGORITHM, DEMO_SCHEDULE
     ),
 }
 

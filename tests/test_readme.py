@@ -1,0 +1,80 @@
+"""README is true: its code does what it says, its commands exist."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablations.arms import ARMS, with_arm
+from ablations.grids import GRIDS, runs_of
+from algorithms.floors import FLOORS
+from harness.dataset import ensure_dataset
+from harness.run_folder import RunFolder
+from harness.settings import with_settings
+from harness.tasks import DEMO, base_run
+from harness.training import train_pack
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"`([a-z_/]+)\.py`[^`]*:\n\n```python\n(.*?)```", README, re.DOTALL)
+
+TINY = {
+    "task.horizon": 40,
+    "task.data.transitions": 200,
+    "algorithm.policy_hidden": (8,),
+    "algorithm.critic_hidden": (8,),
+    "schedule.offline_steps": 10,
+    "schedule.online_steps": 50,
+    "schedule.evaluation_episodes": 1,
+}
+
+
+@pytest.fixture
+def extended():
+    """The project with README's floor, arm, task and grid entered, each in its own module."""
+    registries = (FLOORS, ARMS, DEMO, GRIDS)
+    before = [dict(registry) for registry in registries]
+    for module, code in BLOCKS:
+        exec(code, vars(importlib.import_module(module.replace("/", "."))))
+    yield
+    for registry, entries in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(entries)
+
+
+def test_readme_adds_a_floor_an_arm_a_task_and_a_grid(extended, tmp_path):
+    assert [module for module, _ in BLOCKS] == [
+        "algorithms/floors",
+        "ablations/arms",
+        "harness/tasks",
+        "ablations/grids",
+    ]
+    assert {run.arm for run in runs_of("halves")} == {"monte_carlo", "halved"}
+    folders = []
+    for arm in ("monte_carlo", "halved"):
+        run = with_settings(with_arm(base_run("pointmaze-open", "demo", seed=0), arm), TINY)
+        folders.append(RunFolder.of(tmp_path, run))
+        folders[-1].create(run)
+    ensure_dataset(run.task)
+    train_pack(folders)
+    whole, half = (folder.metrics()[-1] for folder in folders)
+    assert folders[1].status()["state"] == "done"
+    assert half["floor_mean"] == pytest.approx(0.5 * whole["floor_mean"], rel=1e-5)
+
+
+def test_every_command_of_readme_exists():
+    commands = set(re.findall(r"^(?:\.venv/bin/)?floorbench (\w+)", README, re.MULTILINE))
+    assert commands >= {"data", "plan", "run", "status", "report", "doctor"}
+    for command in commands:
+        arguments = [sys.executable, "-m", "harness.cli", command, "--help"]
+        assert subprocess.run(arguments, capture_output=True).returncode == 0, command
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE)) <= targets
+
+
+def test_every_path_of_readme_exists():
+    for path in re.findall(r"`((?:algorithms|harness|ablations|results|tests)/[\w./]*)`", README):
+        assert (ROOT / path).exists(), path
