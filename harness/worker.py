@@ -5,6 +5,7 @@ is 0 if every run came to its end, 1 if one failed, 130 if a signal stopped it. 
 cluster.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -24,6 +25,10 @@ PARENT_VARIABLE = "FLOORBENCH_PARENT"
 
 # Exit code of a worker that was stopped by a signal.
 STOPPED_CODE = 130
+
+# Options of glibc's mallopt, and the bytes below which memory is neither mapped apart nor given back.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MALLOC_LIMIT = 2**30
 
 Train = Callable[[Sequence[RunFolder]], None]
 
@@ -131,7 +136,20 @@ def train_one_thread(folders: Sequence[RunFolder]) -> None:
     from harness.training import train_pack
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     train_pack(folders)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed: every update needs the same megabytes again.
+
+    By default glibc gives them back to the kernel, which hands them out again page by page: packs of 4 to 8 runs then
+    make 0.6 times the updates per second. Other C libraries are left as they are.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(M_MMAP_THRESHOLD, MALLOC_LIMIT)
+        library.mallopt(M_TRIM_THRESHOLD, MALLOC_LIMIT)
 
 
 if __name__ == "__main__":
