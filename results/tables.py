@@ -172,7 +172,8 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
             lines.append(line | cells)
         counts = [f"{label(arm)}: {int(group['below'].sum())} of {len(group)}"
                   for arm, group in of_task.groupby("arm", sort=False)]  # fmt: skip
-        notes.append(f"{task}: seeds in which Q lies below the return-to-go. {'; '.join(counts)}.")
+        notes.append(f"{task}: seeds in which Q lies below the return-to-go. {'; '.join(counts)}. "
+                     f"Seen with these settings: {_scale_settings(finished[finished['task'] == task])}.")  # fmt: skip
     notes.append(
         "Columns named after arms: mean Q(s, a) of the two critics over the probe transitions of the dataset at the "
         "end of the offline phase, in units of the mapped return."
@@ -180,6 +181,26 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
     arms = [label(arm) for arm in numbers["arm"].drop_duplicates()]
     text = pd.DataFrame(lines).reindex(columns=["Task", "Seed", "Mean return-to-go", *arms]).fillna("-")
     return Table("scale_mismatch", "Scale of Q against the data's returns", numbers, text, tuple(notes))
+
+
+# The settings that decide the scale of Q, by the words a reader knows them by.
+SCALE_SETTINGS = {
+    "task.data.transitions": "transitions",
+    "task.data.action_noise": "action noise",
+    "task.reward_scale": "reward scale",
+    "task.reward_bias": "reward bias",
+    "task.discount": "discount",
+    "algorithm.alpha": "alpha",
+    "algorithm.critic_learning_rate": "critic rate",
+    "algorithm.tau": "tau",
+    "schedule.offline_steps": "offline updates",
+}
+
+
+def _scale_settings(runs: pd.DataFrame) -> str:
+    """What decides the scale of Q in these runs, in words."""
+    values = {name: runs[column].drop_duplicates() for column, name in SCALE_SETTINGS.items() if column in runs}
+    return ", ".join(f"{name} {' or '.join(f'{value:.6g}' for value in each)}" for name, each in values.items())
 
 
 def learned_floor(runs: pd.DataFrame) -> Table | None:
