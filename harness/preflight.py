@@ -22,13 +22,16 @@ def tasks_of(runs: Iterable[Run]) -> list[Task]:
 
 
 def check_floors(runs: Sequence[Run]) -> None:
-    """Every run's floor must have a base that exists."""
+    """Every run's floor must have a base that exists; only a learned one can keep learning, and not under noise."""
     from algorithms.floors import FLOORS
 
     for run in runs:
         if run.floor.base not in FLOORS:
             raise UserError(f"setting floor.base = {run.floor.base!r}: there is no such floor; "
                             f"one of {', '.join(FLOORS)}")  # fmt: skip
+        if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
+            raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
+                            f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip
 
 
 def check_environments(tasks: Iterable[Task]) -> None:
