@@ -87,7 +87,7 @@ class AlgorithmSettings:
     # Range to which push-down minus push-up is clipped, per transition; none: unbounded (CORL: -200). Per run.
     difference_min: float | None = None
     difference_max: float | None = None
-    # Tune the weight so that push-down minus push-up stays at the target action gap.
+    # Tune the weight so that push-down minus push-up stays at the target action gap (official AntMaze script: on).
     lagrange: bool = False
     # Gap of the Lagrange form. Per run.
     target_action_gap: float = 0.8
