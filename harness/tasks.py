@@ -51,10 +51,10 @@ DEMO_ALGORITHM = AlgorithmSettings(
 
 DEMO_SCHEDULE = Schedule(
     offline_steps=14_000,
-    online_steps=5_000,
-    offline_interval=3_500,
+    online_steps=4_000,
+    offline_interval=2_000,
     online_interval=1_000,
-    dense_interval=250,
+    dense_interval=500,
     dense_steps=2_000,
 )
 

@@ -8,16 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from harness.commands.output import print_json, remark_console, result_console, text_table
-from harness.preflight import check_space
 from harness.progress import LINE_INTERVAL
 from harness.settings import Task
 from harness.tasks import DEMO, base_run
 
 if TYPE_CHECKING:
     from harness.dataset import Dataset
-
-# Room of one transition in a dataset's file, generously.
-TRANSITION_BYTES = 300
 
 
 def show_cards(names: Sequence[str], scale: str, as_json: bool) -> None:
@@ -57,11 +53,10 @@ def make_datasets(tasks: Iterable[Task], console: Console) -> "list[Dataset]":
 
 
 def _make_dataset(task: Task, console: Console) -> "Dataset":
-    from harness.dataset import dataset_exists, ensure_dataset, minari_folder
+    from harness.dataset import dataset_exists, ensure_dataset
 
     if dataset_exists(task):
         return ensure_dataset(task)
-    check_space(minari_folder(), task.data.transitions * TRANSITION_BYTES)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         return ensure_dataset(task, _teller(task, bars, console))
