@@ -91,6 +91,31 @@ def test_the_learned_floors_error_is_in_the_summary(trained):
     assert learned["learned_floor"]["held_out_rmse"] > 0.0
 
 
+def test_a_learned_floor_can_keep_learning(tmp_path):
+    """The floor is inflated so far that it binds within these few updates."""
+
+    def rows(name, keeps_learning, seeds):
+        changes = {"floor.keeps_learning": keeps_learning, "floor.inflation": 1.0}
+        made = folders(tmp_path / name, arms=("learned",), seeds=seeds, **changes)
+        train_pack(made)
+        return made[0].metrics()
+
+    packed, alone, frozen = rows("packed", True, (0, 1)), rows("alone", True, (0,)), rows("frozen", False, (0,))
+    assert alone == packed
+    assert alone[:3] == frozen[:3]
+    assert alone[-1]["q_data"] != frozen[-1]["q_data"]
+
+
+def test_a_floor_can_end_with_the_offline_phase(tmp_path, trained):
+    made = folders(tmp_path, arms=("monte_carlo",), seeds=(0,), **{"floor.active_online": False})
+    train_pack(made)
+    rows, kept = made[0].metrics(), trained[1].metrics()
+    assert rows[2]["q_data"] == kept[2]["q_data"]
+    assert kept[-1]["bound_rate_current"] > 0.0
+    assert rows[-1]["bound_rate_current"] == 0.0
+    assert rows[-1]["floor_mean"] is None
+
+
 def test_a_diverged_run_fails_alone(tmp_path):
     healthy = folders(tmp_path / "healthy", arms=("none",), seeds=(0,))
     train_pack(healthy)
