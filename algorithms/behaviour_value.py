@@ -91,6 +91,8 @@ class BehaviourValue:
             if min(waited) >= settings.patience:
                 break
         self.parameters.flat.copy_(best)
+        # How long the others went on must not show in what a run learns later.
+        self.adam = Adam.of(self.parameters.flat)
         variances = [float(returns[run][held_out[run]].var(correction=0)) for run in range(runs)]
         return [
             FitReport(error**0.5, 1.0 - error / variance if variance > 0 else 0.0, taken)

@@ -79,20 +79,21 @@ class Learner:
         self.runs, self.action_dim = runs, action_dim
         self.form = CriticLossForm(shape.form, shape.importance_sampling, shape.lagrange)
 
-        def per_run(values: Sequence[float | None], missing: float = 0.0) -> Tensor:
+        def per_run(name: str, missing: float = 0.0) -> Tensor:
+            values = [getattr(own, name) for own in settings]
             numbers = [missing if value is None else value for value in values]
             return torch.tensor(numbers, dtype=dtype, device=device)
 
-        self.discount = per_run(discounts)
-        self.alpha = per_run([s.alpha for s in settings])
-        self.temperature = per_run([s.temperature for s in settings])
-        self.target_action_gap = per_run([s.target_action_gap for s in settings])
-        self.difference_min = per_run([s.difference_min for s in settings], -inf)
-        self.difference_max = per_run([s.difference_max for s in settings], inf)
-        self.target_entropy = per_run([s.target_entropy for s in settings], -float(action_dim))
-        self.tau = per_run([s.tau for s in settings]).repeat_interleave(CRITICS)[:, None]
-        self.policy_rate = per_run([s.policy_learning_rate for s in settings])[:, None]
-        self.critic_rate = per_run([s.critic_learning_rate for s in settings]).repeat_interleave(CRITICS)[:, None]
+        self.discount = torch.tensor(discounts, dtype=dtype, device=device)
+        self.alpha = per_run("alpha")
+        self.temperature = per_run("temperature")
+        self.target_action_gap = per_run("target_action_gap")
+        self.difference_min = per_run("difference_min", -inf)
+        self.difference_max = per_run("difference_max", inf)
+        self.target_entropy = per_run("target_entropy", -float(action_dim))
+        self.tau = per_run("tau").repeat_interleave(CRITICS)[:, None]
+        self.policy_rate = per_run("policy_learning_rate")[:, None]
+        self.critic_rate = per_run("critic_learning_rate").repeat_interleave(CRITICS)[:, None]
 
         self.policy = PolicyNetwork(state_dim, action_dim, shape.policy_hidden)
         self.critic = ValueNetwork(state_dim, action_dim, shape.critic_hidden)
@@ -104,12 +105,13 @@ class Learner:
                 self.critic.initialise(self.critic_parameters, CRITICS * run + critic, normal, own.output_gain)
         self.target_parameters = self.critic_parameters.clone()
         self.scalars = Parameters.zeros(SCALARS, runs, dtype, device)
-        self.scalars["log_temperature"][:, 0] = per_run([log(s.entropy_temperature_initial) for s in settings])
-        self.scalars["log_multiplier"][:, 0] = per_run([s.lagrange_initial_log for s in settings])
+        temperatures = [log(own.entropy_temperature_initial) for own in settings]
+        self.scalars["log_temperature"][:, 0] = torch.tensor(temperatures, dtype=dtype, device=device)
+        self.scalars["log_multiplier"][:, 0] = per_run("lagrange_initial_log")
 
         rates = self.scalars.like()
-        rates["log_temperature"][:, 0] = per_run([s.entropy_learning_rate for s in settings])
-        rates["log_multiplier"][:, 0] = per_run([s.critic_learning_rate for s in settings])
+        rates["log_temperature"][:, 0] = per_run("entropy_learning_rate")
+        rates["log_multiplier"][:, 0] = per_run("critic_learning_rate")
         self.scalars_rate = rates.flat
         self.scalars_gradient = self.scalars.like()
         self.policy_gradient = self.policy_parameters.like()
