@@ -82,7 +82,8 @@ def test_a_run_in_two_roots_counts_once_and_the_finished_copy_wins(tmp_path, smo
 def test_runs_that_differ_in_more_than_their_seed_are_not_averaged(tmp_path, smoke):
     other = with_settings(smoke[0], {"algorithm.alpha": 5.0, "seed": 9})
     write_done(tmp_path, [smoke[0], other])
-    with pytest.raises(UserError, match=r"both pointmaze-umaze / cql but differ in algorithm\.alpha \(1\.0 and 5\.0\)"):
+    differ = rf"both pointmaze-umaze / cql but differ in algorithm\.alpha \({smoke[0].algorithm.alpha} and 5\.0\)"
+    with pytest.raises(UserError, match=differ):
         runs([tmp_path])
 
 
