@@ -31,7 +31,7 @@ def pointmaze(size: str, horizon: int, data: DataSettings) -> Task:
 
 
 # Found on pointmaze-medium, where 14,000 updates bring Cal-QL to a success of 0.79 (6 seeds) and CQL's values below the
-# data's returns in every seed. The same settings reach 1.0 on pointmaze-umaze and 0.4 on pointmaze-large (3 seeds each).
+# data's returns in every seed. The same settings reach 1.0 on pointmaze-umaze, 0.4 on pointmaze-large (3 seeds each).
 DEMO_ALGORITHM = AlgorithmSettings(
     policy_hidden=(64, 64),
     critic_hidden=(64, 64),
