@@ -69,14 +69,10 @@ class RunFolder:
         """State, phase, step, share of the work done (0 to 1), heartbeat, reason of a failure.
 
         The state is "planned", "running", "interrupted", "lost", "failed" or "done". A running run is lost when its
-        heart has stopped, or when its process has ended on this very machine. A run that came to its end with a
-        `failed_reason` (it diverged) is failed.
+        heart has stopped, or when its process has ended on this very machine.
         """
         status = self._read("status.json") or {"state": "planned"}
-        summary = self.summary()
-        if summary is not None and summary.get("failed_reason"):
-            status |= {"state": "failed", "reason": summary["failed_reason"]}
-        elif summary is not None:
+        if self.summary() is not None:
             status |= {"state": "done", "share": 1.0}
         elif status.get("state") == "running" and not _is_alive(status):
             status["state"] = "lost"

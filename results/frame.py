@@ -124,10 +124,7 @@ def _run_row(folder: RunFolder) -> dict[str, Any]:
 
 
 def _state(folder: RunFolder) -> tuple[str, str]:
-    """State and reason; a run that ended with a `failed_reason` is failed, not done."""
-    failed = (folder.summary() or {}).get("failed_reason")
-    if failed:
-        return "failed", failed
+    """State and, of a run that is not done, the reason."""
     status = folder.status()
     return status["state"], (status.get("reason") or "") if status["state"] != "done" else ""
 

@@ -18,8 +18,6 @@ from results.style import label
 # The arm against which the others are held, within seed.
 BASELINE = "cql"
 
-HEADINGS = {"task": "Task", "arm": "Arm", "seed": "Seed"}
-
 
 @dataclass(frozen=True)
 class Metric:

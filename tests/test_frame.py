@@ -52,13 +52,6 @@ def test_every_state_is_a_row(tmp_path, smoke):
     assert set(evaluations([tmp_path])["run"]) == {finished.id}
 
 
-def test_a_summary_that_names_a_failure_is_a_failure(tmp_path, smoke):
-    folder = begin(tmp_path, smoke[0])
-    folder.finish({"failed_reason": "diverged"})
-    row = runs([tmp_path]).iloc[0]
-    assert (row["state"], row["reason"]) == ("failed", "diverged")
-
-
 def test_steps_run_from_minus_offline_over_the_switch(tmp_path, smoke):
     # Smoke: offline 400 by 200; online 600, by 150 up to 300, then by 300.
     write_done(tmp_path, smoke)

@@ -65,7 +65,7 @@ def test_restart_drops_what_was_measured_and_keeps_the_attempts(folder):
     provenance = {"commit": "abc", "attempt": {"host": "one"}}
     folder.restart(provenance)
     folder.append_metrics({"step": 0})
-    folder.finish({"failed_reason": "diverged"})
+    folder.finish({"final_score": 1.0})
     folder.restart({"commit": "def", "attempt": {"host": "two"}})
     assert folder.metrics() == []
     assert folder.summary() is None
@@ -74,10 +74,11 @@ def test_restart_drops_what_was_measured_and_keeps_the_attempts(folder):
     assert provenance == {"commit": "abc", "attempt": {"host": "one"}}
 
 
-def test_a_summary_with_a_failure_is_a_failure(folder):
-    folder.finish({"failed_reason": "diverged at update 7"})
+def test_a_failure_keeps_its_reason_and_where_it_happened(folder):
+    folder.write_status("failed", phase="offline", step=7, reason="diverged at update 7")
     assert folder.status()["state"] == "failed"
     assert folder.status()["reason"] == "diverged at update 7"
+    assert (folder.status()["phase"], folder.status()["step"]) == ("offline", 7)
 
 
 def test_a_running_run_without_heartbeat_is_lost(folder):

@@ -71,7 +71,8 @@ def conclude(finished: Plan) -> int:
     for run in finished.in_state("failed", "interrupted", "lost"):
         folder = RunFolder.of(finished.root, run)
         status = folder.status()
-        reason = status.get("reason", status["state"])
+        # A lost run left no reason, but perhaps a word in its log.
+        reason = status.get("reason") or folder.last_words() or "no reason is known"
         console.print(
             f"{status['state']}: {run.id} ({run.task.name} {run.arm} seed {run.seed}): {reason}; {folder.log}"
         )
