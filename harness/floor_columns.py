@@ -30,6 +30,9 @@ class FloorColumns:
             transitions.return_to_go[number, : transitions.offline] = torch.cat(parts)
         of_dataset = transitions.return_to_go[:, : transitions.offline]
         self._range = [float(returns.max() - returns.min()) for returns in of_dataset]
+        inflation = torch.tensor([run.floor.inflation for run in runs])
+        self._shift = (inflation * torch.tensor(self._range))[:, None]
+        self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
         self._learned = [number for number, run in enumerate(runs) if run.floor.base == "learned"]
         self._value = self._fit(dataset, of_dataset) if self._learned else None
         for number, returns in enumerate(of_dataset):
@@ -57,10 +60,8 @@ class FloorColumns:
             return batch
         assert len(self._learned) == len(self.runs), "floors that keep learning are packed apart from others"
         self._value.step(batch.states, batch.return_to_go)
-        shift = torch.tensor([run.floor.inflation for run in self.runs]) * torch.tensor(self._range)
-        floor = self._value.values(batch.states) + shift[:, None]
-        active = torch.tensor([run.floor.active_online for run in self.runs])[:, None]
-        batch.floor.copy_(torch.where(active, floor, batch.floor))
+        floor = self._value.values(batch.states) + self._shift
+        batch.floor.copy_(torch.where(self._active, floor, batch.floor))
         return batch
 
     def _return_to_go(self, run: Run, trajectory: Trajectory) -> Tensor:

@@ -144,7 +144,7 @@ def keep_freed_memory() -> None:
     """Let the C library keep what is freed: every update needs the same megabytes again.
 
     By default glibc gives them back to the kernel, which hands them out again page by page: packs of 4 to 8 runs then
-    make 0.6 times the updates per second. Other C libraries are left as they are.
+    make 0.6 to 0.7 times the updates per second. Other C libraries are left as they are.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "gnu_get_libc_version"):
