@@ -1,0 +1,56 @@
+"""Verdicts: claims held against their numbers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import nan
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ablations.claim import Claim, EveryCase
+
+Outcome = Literal["supported", "contradicted", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the numbers say about a claim."""
+
+    claim: Claim
+    outcome: Outcome
+    # The number that decides; of exact cases the one nearest to its bound, or farthest beyond it.
+    effect: float
+    # Its interval; of exact cases the smallest and the largest.
+    low: float
+    high: float
+    # Cases or runs.
+    n: int
+    # What was done, in a few words.
+    method: str
+
+
+def judge(claims: Iterable[Claim]) -> list[Verdict]:
+    """Measure every claim and hold its numbers against its test."""
+    return [verdict(claim, claim.measure()) for claim in claims]
+
+
+def verdict(claim: Claim, numbers: ArrayLike) -> Verdict:
+    """Hold a claim's numbers [n] against its test; without numbers, or with a NaN among them, it is inconclusive."""
+    cases = np.asarray(numbers, dtype=float).ravel()
+    method = in_words(claim.test)
+    if not len(cases) or np.isnan(cases).any():
+        return Verdict(claim, "inconclusive", nan, nan, nan, len(cases), method)
+    room = np.minimum(cases - claim.test.at_least, claim.test.at_most - cases)
+    decisive = int(room.argmin())
+    outcome: Outcome = "supported" if room[decisive] >= 0 else "contradicted"
+    return Verdict(claim, outcome, float(cases[decisive]), float(cases.min()), float(cases.max()), len(cases), method)
+
+
+def in_words(test: EveryCase) -> str:
+    """The test as a reader sees it."""
+    low, high = test.at_least, test.at_most
+    if low == high:
+        return f"every case equals {low:g}"
+    bounds = [f"at least {low:g}"] * np.isfinite(low) + [f"at most {high:g}"] * np.isfinite(high)
+    return f"every case {' and '.join(bounds)}"
