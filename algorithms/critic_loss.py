@@ -22,6 +22,7 @@ class CriticLossForm:
     form: Literal["soft_maximum", "expectation"]
     importance_sampling: bool
     lagrange: bool
+    floor_masking: Literal["per_action", "expectation"] = "per_action"
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,22 @@ def critic_loss(
     `values` [R, C, B, 1 + 3n] are the C critics at s: of the data action, n uniform actions, n actions of pi(.|s) and n
     of pi(.|s'); `log_density` [R, B, 3n] says how likely each sampled action was. `target` [R, B] is the Bellman target
     and `floor` [R, B] is minus infinity for CQL. Values of the policy's actions, not of the uniform ones, are raised to
-    the floor before densities are divided out; a value at or below its floor feels no push-down.
+    the floor before densities are divided out; a value at or below its floor feels no push-down. With `floor_masking`
+    "expectation" no single value is raised: where the mean over pi(.|s) is at or below the floor, the whole push-down of
+    that state is the floor and feels nothing, so that the floor bounds E_pi[Q] alone.
     """
     batch, n = floor.shape[-1], log_density.shape[-1] // 3
     data, sampled = values[..., 0], values[..., 1:]
     floors = floor[:, None, :, None].expand(-1, 1, -1, 3 * n).clone()
     floors[..., :n] = -inf
+    if form.floor_masking == "expectation":
+        floors.fill_(-inf)
     td = data - target[:, None]
     push_down, slope, slope_of_data = _push_down(data, sampled, floors, log_density, form, scalars)
+    if form.floor_masking == "expectation":
+        above = sampled[..., n : 2 * n].mean(-1) > floor[:, None]
+        push_down = torch.where(above, push_down, floor[:, None])
+        slope, slope_of_data = slope * above.unsqueeze(-1), slope_of_data * above
 
     raw = push_down - data
     low, high = (_column(bound, 3) for bound in (scalars.difference_min, scalars.difference_max))

@@ -77,7 +77,7 @@ class Learner:
         self.shape = shape = settings[0]
         runs = len(settings)
         self.runs, self.action_dim = runs, action_dim
-        self.form = CriticLossForm(shape.form, shape.importance_sampling, shape.lagrange)
+        self.form = CriticLossForm(shape.form, shape.importance_sampling, shape.lagrange, shape.floor_masking)
 
         def per_run(name: str, missing: float = 0.0) -> Tensor:
             values = [getattr(own, name) for own in settings]

@@ -82,6 +82,9 @@ class AlgorithmSettings:
     form: Literal["soft_maximum", "expectation"] = "soft_maximum"
     # Soft maximum with the sampling densities divided out; without, the data action joins the sum.
     importance_sampling: bool = True
+    # What the floor bounds: the value of each sampled action of the policy (official code), or only their mean over
+    # pi(.|s), below which the whole push-down of the state rests (calibration as Cal-QL defines it).
+    floor_masking: Literal["per_action", "expectation"] = "per_action"
     # Temperature of the soft maximum (divides inside, multiplies outside). Per run.
     temperature: Positive = 1.0
     # Range to which push-down minus push-up is clipped, per transition; none: unbounded (CORL: -200). Per run.

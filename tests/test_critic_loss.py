@@ -4,7 +4,7 @@ from math import exp, inf, log
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from algorithms.critic_loss import CriticLossForm, CriticLossScalars, critic_loss, uniform_log_density
@@ -94,13 +94,14 @@ def random_inputs(seed):
     form=st.sampled_from(["soft_maximum", "expectation"]),
     importance_sampling=st.booleans(),
     lagrange=st.booleans(),
+    masking=st.sampled_from(["per_action", "expectation"]),
     temperature=st.sampled_from([0.5, 1.0, 3.0]),
     clip=st.sampled_from([(-inf, inf), (-0.5, inf), (-0.2, 1.0)]),
     calibrated=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
 def test_the_written_gradients_are_those_of_autograd(
-    seed, form, importance_sampling, lagrange, temperature, clip, calibrated
+    seed, form, importance_sampling, lagrange, masking, temperature, clip, calibrated
 ):
     values, target, log_density, floor = random_inputs(seed)
     if not calibrated:
@@ -108,7 +109,8 @@ def test_the_written_gradients_are_those_of_autograd(
     numbers = scalars(temperature=temperature, difference_min=clip[0], difference_max=clip[1])
     leaf = values.requires_grad_()
     numbers.log_multiplier.requires_grad_()
-    result = critic_loss(leaf, target, log_density, floor, CriticLossForm(form, importance_sampling, lagrange), numbers)
+    switches = CriticLossForm(form, importance_sampling, lagrange, masking)
+    result = critic_loss(leaf, target, log_density, floor, switches, numbers)
     (expected,) = torch.autograd.grad(result.loss.sum(), leaf, retain_graph=True)
     torch.testing.assert_close(result.gradient.detach(), expected, rtol=1e-9, atol=1e-12)
     if lagrange:
@@ -116,16 +118,110 @@ def test_the_written_gradients_are_those_of_autograd(
         torch.testing.assert_close(result.lagrange_gradient.detach(), of_multiplier)
 
 
-@given(seed=st.integers(0, 10_000), rise=st.floats(0.0, 3.0))
-@settings(max_examples=60, deadline=None)
-def test_a_higher_floor_never_pushes_harder(seed, rise):
+FORMS = st.builds(
+    CriticLossForm,
+    form=st.sampled_from(["soft_maximum", "expectation"]),
+    importance_sampling=st.booleans(),
+    lagrange=st.booleans(),
+    floor_masking=st.sampled_from(["per_action", "expectation"]),
+)
+
+
+@given(seed=st.integers(0, 10_000), form=FORMS, run=st.integers(0, RUNS - 1))
+@settings(max_examples=40, deadline=None)
+def test_the_gradient_is_the_slope_of_the_loss(seed, form, run):
+    """Central differences of the loss itself in float64, away from the kinks, in every value of one run."""
     values, target, log_density, floor = random_inputs(seed)
-    form = CriticLossForm("soft_maximum", True, False)
+    step = 1e-6
+    near_a_kink = (values[..., 1:] - floor[:, None, :, None]).abs().amin()
+    current = values[..., 1 + ACTIONS : 1 + 2 * ACTIONS].mean(-1)
+    assume(min(near_a_kink, (current - floor[:, None]).abs().amin()) > 10 * step)
+    nudges = step * torch.eye(values[run].numel(), dtype=torch.float64).view(-1, *values[run].shape)
+
+    def losses(moved):
+        """One loss per moved copy of the run's values: a pack of copies."""
+        copies = len(moved)
+        inputs = [tensor[run].expand(copies, *tensor[run].shape) for tensor in (target, log_density, floor)]
+        return critic_loss(moved, *inputs, form, scalars(copies)).loss
+
+    expected = (losses(values[run] + nudges) - losses(values[run] - nudges)) / (2 * step)
+    result = critic_loss(values, target, log_density, floor, form, scalars())
+    torch.testing.assert_close(result.gradient[run].flatten(), expected, rtol=1e-5, atol=1e-7)
+
+
+@given(seed=st.integers(0, 10_000), form=FORMS)
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_a_batch_only_orders_the_gradient(seed, form):
+    inputs = random_inputs(seed)
+    order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(seed))
+    values, *columns = inputs
+    straight = critic_loss(*inputs, form, scalars())
+    permuted = critic_loss(values[:, :, order], *(column[:, order] for column in columns), form, scalars())
+    torch.testing.assert_close(permuted.loss, straight.loss, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(permuted.gradient, straight.gradient[:, :, order], rtol=1e-12, atol=1e-12)
+
+
+@given(seed=st.integers(0, 10_000), form=FORMS, company=st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_another_run_in_the_pack_changes_no_bit(seed, form, company):
+    own, other = random_inputs(seed), random_inputs(company)
+    alone = critic_loss(*own, form, scalars())
+    together = critic_loss(*(torch.cat(pair) for pair in zip(own, other, strict=True)), form, scalars(2 * RUNS))
+    assert torch.equal(together.loss[:RUNS], alone.loss)
+    assert torch.equal(together.gradient[:RUNS], alone.gradient)
+    assert torch.equal(together.lagrange_gradient[:RUNS], alone.lagrange_gradient)
+
+
+@given(seed=st.integers(0, 10_000), form=FORMS)
+@settings(max_examples=40, deadline=None)
+def test_a_floor_of_minus_infinity_is_cql(seed, form):
+    """The CQL regulariser written in the usual way, without any floor."""
+    values, target, log_density, floor = random_inputs(seed)
+    result = critic_loss(values, target, log_density, torch.full_like(floor, -inf), form, scalars())
+    data, sampled = values[..., 0], values[..., 1:]
+    if form.form == "expectation":
+        push_down = sampled[..., ACTIONS : 2 * ACTIONS].mean(-1)
+    elif form.importance_sampling:
+        push_down = torch.logsumexp(sampled - log_density[:, None], -1)
+    else:
+        push_down = torch.logsumexp(values, -1)
+    weight = exp(0.3) if form.lagrange else 1.0
+    gap = 0.8 if form.lagrange else 0.0
+    squared = (data - target[:, None]).square()
+    expected = (squared + 5.0 * weight * (push_down - data - gap)).mean(-1).sum(-1)
+    torch.testing.assert_close(result.loss, expected, rtol=1e-12, atol=1e-12)
+    assert (result.bound_rate_current == 0).all()
+
+
+@given(seed=st.integers(0, 10_000), form=FORMS, rise=st.floats(0.0, 3.0))
+@settings(max_examples=60, deadline=None)
+def test_a_higher_floor_never_pushes_harder(seed, form, rise):
+    values, target, log_density, floor = random_inputs(seed)
 
     def pushed(level):
         return critic_loss(values, target, log_density, level, form, scalars()).gradient[..., 1:]
 
     assert (pushed(floor + rise) <= pushed(floor) + 1e-12).all()
+
+
+def test_the_floor_under_the_expectation_bounds_the_mean_alone():
+    """Values -4 and -20 of pi(.|s): their mean of -12 against floors of -13, -12 and -10."""
+    values = torch.tensor([0.0, -1e6, -1e6, -4.0, -20.0, -1e6, -1e6], dtype=torch.float64).expand(1, 1, 3, 7)
+    floor = torch.tensor([[-13.0, -12.0, -10.0]], dtype=torch.float64)
+    zeros = torch.zeros(1, 3, 6, dtype=torch.float64)
+    target = torch.zeros(1, 3, dtype=torch.float64)
+
+    def slopes(form, masking):
+        switches = CriticLossForm(form, True, False, masking)
+        return 3 * critic_loss(values, target, zeros, floor, switches, scalars(1, alpha=1.0)).gradient[0, 0, :, 3:5]
+
+    assert slopes("expectation", "expectation").tolist() == [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]
+    assert slopes("expectation", "per_action").tolist() == [[0.5, 0.0], [0.5, 0.0], [0.5, 0.0]]
+    high, low = 1 / (1 + exp(-16.0)), exp(-16.0) / (1 + exp(-16.0))
+    torch.testing.assert_close(
+        slopes("soft_maximum", "expectation"),
+        torch.tensor([[high, low], [0.0, 0.0], [0.0, 0.0]], dtype=torch.float64),
+    )
 
 
 def test_the_floor_leaves_uniform_and_data_actions_alone():

@@ -20,6 +20,7 @@ VARIANTS = {
     "max_then_min": {"max_backup": "max_then_min"},
     "no importance sampling": {"importance_sampling": False, "temperature": 2.0},
     "expectation": {"form": "expectation"},
+    "floor under the expectation": {"floor_masking": "expectation"},
     "odd widths": {"policy_hidden": (17, 5), "critic_hidden": (9, 33, 7), "batch_size": 5, "n_actions": 1},
     "clipped": {"difference_min": -0.5, "difference_max": 1.5},
 }
@@ -159,7 +160,7 @@ def test_the_gradients_of_the_update_are_those_of_autograd(variant):
         target[None],
         torch.cat((uniform, current_log_prob, following_log_prob), -1)[None],
         batch.floor,
-        CriticLossForm(own.form, own.importance_sampling, own.lagrange),
+        CriticLossForm(own.form, own.importance_sampling, own.lagrange, own.floor_masking),
         CriticLossScalars(
             one(own.alpha),
             one(own.temperature),
