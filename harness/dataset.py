@@ -16,9 +16,9 @@ import numpy as np
 from minari.storage import get_dataset_path
 
 from harness.dataset_checks import check_episodes
-from harness.environment import flatten_observation, is_pointmaze
+from harness.environments.environment import flatten_observation, is_pointmaze
+from harness.environments.pointmaze import collect
 from harness.errors import UserError
-from harness.pointmaze import collect
 from harness.settings import Task, canonical_json
 
 # Raised when the controller changes what it collects, so that old data are never taken for new.

@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from minari import EpisodeData
 
-from harness.environment import gymnasium_environment, observation_parts
+from harness.environments.environment import gymnasium_environment, observation_parts
 from harness.errors import UserError
 from harness.settings import Task
 

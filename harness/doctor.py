@@ -120,7 +120,7 @@ def pointmaze() -> Finding:
     """Whether mujoco starts a PointMaze and steps it."""
     import numpy
 
-    from harness.environment import Environment
+    from harness.environments.environment import Environment
     from harness.tasks import base_run
 
     environment = Environment(base_run("pointmaze-umaze", "demo", seed=0).task)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from algorithms.learner import Learner
 from algorithms.returns import return_to_go
-from harness.environment import Environment
+from harness.environments.environment import Environment
 from harness.settings import Run
 from harness.streams import generator, reset_seed
 from harness.transitions import Transitions

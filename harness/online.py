@@ -8,7 +8,7 @@ import torch
 
 from algorithms.learner import Learner
 from harness.dataset import Trajectory
-from harness.environment import Environment
+from harness.environments.environment import Environment
 from harness.settings import Run
 from harness.streams import StepStreams, reset_seed
 

@@ -36,7 +36,7 @@ def check_floors(runs: Sequence[Run]) -> None:
 
 def check_environments(tasks: Iterable[Task]) -> None:
     """Every task's environment must exist, start, and have spaces that the networks can take."""
-    from harness.environment import Environment
+    from harness.environments.environment import Environment
 
     for task in tasks:
         Environment(task).reset(seed=0)

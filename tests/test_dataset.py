@@ -15,7 +15,7 @@ import pytest
 
 from harness.dataset import dataset_exists, dataset_id, ensure_dataset, load_dataset
 from harness.dataset_card import dataset_card
-from harness.environment import Environment
+from harness.environments.environment import Environment
 from harness.errors import UserError
 from harness.settings import DataSettings, Task
 

@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from harness.environment import Environment, flatten_observation, gymnasium_environment
+from harness.environments.environment import Environment, flatten_observation, gymnasium_environment
+from harness.environments.pointmaze import WayPointController
 from harness.errors import UserError
-from harness.pointmaze import WayPointController
 from harness.settings import Task
 
 
@@ -191,7 +191,7 @@ def test_unfit_environment_is_one_line(tiny_task, environment, message):
 
 def test_says_nothing_on_import():
     code = (
-        "from harness.environment import Environment; from harness.settings import Task;"
+        "from harness.environments.environment import Environment; from harness.settings import Task;"
         "Environment(Task(name='maze', environment='PointMaze_UMaze-v3', horizon=5)).reset(0);"
         "import sys; print('still heard', file=sys.stderr)"
     )

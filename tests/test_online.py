@@ -7,7 +7,7 @@ import torch
 
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
-from harness.environment import Environment
+from harness.environments.environment import Environment
 from harness.online import Actor, Actors
 from harness.settings import Run
 from harness.streams import generator, normal_source, reset_seed

@@ -9,8 +9,8 @@ import networkx
 import numpy as np
 import pytest
 
-from harness.environment import gymnasium_environment
-from harness.pointmaze import WayPointController, collect, free_cells
+from harness.environments.environment import gymnasium_environment
+from harness.environments.pointmaze import WayPointController, collect, free_cells
 
 
 def observation(position, goal, velocity=(0.0, 0.0)) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import minari
 import networkx
 import numpy as np
 
-from harness.environment import gymnasium_environment
+from harness.environments.environment import gymnasium_environment
 from harness.settings import Task
 
 Cell = tuple[int, int]

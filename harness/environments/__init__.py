@@ -1,0 +1,1 @@
+"""Environments as training sees them, and the controllers that collect their data."""
