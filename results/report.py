@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from harness.errors import UserError
 from results import figures, tables
 from results.figures import Drawing
 from results.frame import evaluations, provenance, runs, settings_columns
-from results.style import ON_DARK, label
+from results.page import render
+from results.style import label
 from results.tables import Table
 
 # Settings that set the scale of rewards, values and effort: shown at once; the others are folded away.
@@ -68,7 +67,8 @@ def write_report(roots: Iterable[Path], out: Path, only: Collection[str] | None 
             files += figures.write(drawing, out / "figures")
         page.runs.to_csv(files[1], index=False, lineterminator="\n")
         images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in page.drawings}
-        files[0].write_text(render(page, images))
+        unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
+        files[0].write_text(render("report.html", images, page=page, unfinished=unfinished))
     except OSError as error:
         raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
     return files
@@ -144,36 +144,6 @@ def provenance_table(frame: pd.DataFrame) -> Table:
     ]
     text = pd.DataFrame(rows, columns=["What", "Value", "Runs"])
     return Table("provenance", "Provenance", text, text)
-
-
-def render(page: Page, images: dict[str, str]) -> str:
-    """The page as HTML; `images` holds the SVG text of every drawing by name."""
-    environment = Environment(
-        loader=PackageLoader("results"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
-    inline = {name: Markup(inline_svg(svg, name)) for name, svg in images.items()}
-    template = environment.get_template("report.html")
-    return template.render(page=page, unfinished=unfinished, images=inline, colours=ON_DARK, variable=_variable)
-
-
-def inline_svg(svg: str, name: str) -> str:
-    """The `<svg>` element for a page: ids of its own, the page's width, and colours that follow the page's scheme."""
-    svg = svg[svg.index("<svg") :]
-    for before in ('id="', 'href="#', "url(#"):
-        svg = svg.replace(before, f"{before}{name}-")
-    for colour in ON_DARK:
-        svg = svg.replace(colour, f"var({_variable(colour)})")
-    return svg
-
-
-def _variable(colour: str) -> str:
-    """Name of the CSS variable that stands for a colour of the light page."""
-    return f"--c{colour.removeprefix('#')}"
 
 
 def _varies(frame: pd.DataFrame, column: str) -> bool:

@@ -8,7 +8,8 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from results.report import inline_svg, write_report
+from results.page import inline_svg
+from results.report import write_report
 from tests.run_folder_factory import fail, lose, write_done
 
 FAILURE = "parameters not finite at update <812> & after"
