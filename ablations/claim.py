@@ -2,17 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
 class EveryCase:
-    """For exact numbers: each must lie between the bounds; a single one outside contradicts the claim."""
+    """For exact numbers: each must lie between the bounds; a single one outside contradicts the claim.
+
+    Raises ValueError if no number could fail the test, or none could pass it.
+    """
 
     at_least: float = -inf
     at_most: float = inf
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.at_least) or isfinite(self.at_most)):
+            raise ValueError(f"a test needs a bound that can fail: at_least={self.at_least}, at_most={self.at_most}")
+        if not self.at_least <= self.at_most:
+            raise ValueError(f"no number can pass the test: at_least={self.at_least}, at_most={self.at_most}")
 
 
 # How numbers decide about a claim; `results.verdicts` judges.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import nan
+from math import isfinite, nan
 from typing import Literal
 
 import numpy as np
@@ -31,8 +31,16 @@ class Verdict:
 
 
 def judge(claims: Iterable[Claim]) -> list[Verdict]:
-    """Measure every claim and hold its numbers against its test."""
-    return [verdict(claim, claim.measure()) for claim in claims]
+    """Measure every claim and hold its numbers against its test, one after the other.
+
+    Raises ValueError if two claims have the same id.
+    """
+    verdicts: dict[str, Verdict] = {}
+    for claim in claims:
+        if claim.id in verdicts:
+            raise ValueError(f"claim {claim.id}: there are two of this id")
+        verdicts[claim.id] = verdict(claim, claim.measure())
+    return list(verdicts.values())
 
 
 def verdict(claim: Claim, numbers: ArrayLike) -> Verdict:
@@ -41,7 +49,7 @@ def verdict(claim: Claim, numbers: ArrayLike) -> Verdict:
     method = in_words(claim.test)
     if not len(cases) or np.isnan(cases).any():
         return Verdict(claim, "inconclusive", nan, nan, nan, len(cases), method)
-    room = np.minimum(cases - claim.test.at_least, claim.test.at_most - cases)
+    room = _room(cases, claim.test)
     decisive = int(room.argmin())
     outcome: Outcome = "supported" if room[decisive] >= 0 else "contradicted"
     return Verdict(claim, outcome, float(cases[decisive]), float(cases.min()), float(cases.max()), len(cases), method)
@@ -52,5 +60,13 @@ def in_words(test: EveryCase) -> str:
     low, high = test.at_least, test.at_most
     if low == high:
         return f"every case equals {low:g}"
-    bounds = [f"at least {low:g}"] * np.isfinite(low) + [f"at most {high:g}"] * np.isfinite(high)
+    bounds = [f"at least {low:g}"] if isfinite(low) else []
+    bounds += [f"at most {high:g}"] if isfinite(high) else []
     return f"every case {' and '.join(bounds)}"
+
+
+def _room(cases: np.ndarray, test: EveryCase) -> np.ndarray:
+    """How far each case lies inside the nearer bound, [n]; negative outside. Infinite bounds leave infinite room."""
+    low = cases - test.at_least if isfinite(test.at_least) else np.inf
+    high = test.at_most - cases if isfinite(test.at_most) else np.inf
+    return np.minimum(low, high)
