@@ -1,8 +1,8 @@
 """The tables: numbers for machines (long, one row per estimate), the same as text for people, and their files."""
 
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,10 @@ class Table:
     text: pd.DataFrame
     # What a reader must know beside it, one paragraph each.
     notes: tuple[str, ...] = ()
+    # Column of the text whose values become heading rows in LaTeX.
+    group: str = "Task"
+    # Columns of sentences and the share of the page's width that each has in LaTeX; such a table may break over pages.
+    prose: Mapping[str, float] = field(default_factory=dict)
 
 
 def scores(runs: pd.DataFrame) -> Table:
@@ -243,16 +247,20 @@ def write(table: Table, folder: Path) -> list[Path]:
 
 
 def latex(table: Table) -> str:
-    """The table as a LaTeX `table*` with booktabs rules, a heading row per task, in letters that fit two columns."""
+    """The table with booktabs rules and a heading row per group, in letters that fit two columns.
+
+    A `table*`, or a `longtable` where the table has columns of prose.
+    """
     environment = Environment(
         loader=PackageLoader("results"), variable_start_string="<<", variable_end_string=">>", block_start_string="<%",
         block_end_string="%>", comment_start_string="<#", comment_end_string="#>", trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["tex"] = _tex
-    columns = [column for column in table.text.columns if column != "Task"]
-    groups = [(task, group[columns].to_numpy().tolist()) for task, group in table.text.groupby("Task", sort=False)]
-    return environment.get_template("table.tex").render(table=table, columns=columns, groups=groups)
+    columns = [column for column in table.text.columns if column != table.group]
+    groups = [(name, rows[columns].to_numpy().tolist()) for name, rows in table.text.groupby(table.group, sort=False)]
+    template = environment.get_template("long_table.tex" if table.prose else "table.tex")
+    return template.render(table=table, columns=columns, groups=groups)
 
 
 def _markdown(text: pd.DataFrame) -> str:
