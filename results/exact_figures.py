@@ -1,0 +1,266 @@
+"""The figures of the exact lab: one function per figure, from a frame of exact numbers to a drawing.
+
+What a frame cannot say in columns, the problem behind it, it may say in `frame.attrs["problem"]`, one or two sentences
+that end the caption.
+"""
+
+from math import ceil
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+
+from results.figures import Drawing, Look
+from results.style import COLOURS, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, in_order, label
+
+# The tutorial's numbers: its floor, and the two values whose push-down it follows, with the fill of their dots.
+FLOOR = -10.0
+FOLLOWED = {-7: INK, -35: "#ffffff"}
+
+# What solvers leave; differences below it are none.
+TOLERANCE = 1e-6
+
+MINUS = "\N{MINUS SIGN}"
+
+ORANGE, BLUE, GREEN = COLOURS["cql"], COLOURS["monte_carlo"], COLOURS["learned"]
+
+# Under the other lines, so that one that equals it is seen as such.
+BROAD: Look = {"linewidth": 2.8, "zorder": 1}
+LINE: Look = {"linewidth": 1.4, "zorder": 3}
+DASHED: Look = {"linewidth": 1.4, "linestyle": (0, (4, 1.6)), "zorder": 4}
+DOTTED: Look = {"linewidth": 1.4, "linestyle": (0, (1, 1.3)), "zorder": 4}
+
+
+def max_operation(frame: pd.DataFrame) -> Drawing:
+    """The regulariser's gradient against Q, without a floor, with an exact and with a Monte Carlo floor.
+
+    Columns: form ("expectation", "soft maximum"), floor ("none", "exact", "Monte Carlo"), value (Q of the action),
+    slope (of the regulariser's push-down term).
+    """
+    forms = list(frame["form"].drop_duplicates())
+    looks = {"none": {"color": ORANGE, **BROAD}, "exact": {"color": INK, **LINE},
+             "Monte Carlo": {"color": BLUE, **DASHED}}  # fmt: skip
+    names = {"none": "no floor (CQL)", "exact": "exact floor", "Monte Carlo": "Monte Carlo floor"}
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(len(forms), height=2.1, sharey=True)
+        for form, panel in zip(forms, panels, strict=True):
+            of_form = frame[frame["form"] == form]
+            for floor, look in looks.items():
+                line = of_form[of_form["floor"] == floor].sort_values("value")
+                panel.plot(line["value"], line["slope"], label=names[floor], **look)
+            panel.axvline(FLOOR, color=INK, linestyle=(0, (4, 2)), linewidth=0.7, zorder=2)
+            exact = of_form[of_form["floor"] == "exact"].reset_index(drop=True)
+            for followed, face in FOLLOWED.items():
+                at = exact.loc[(exact["value"] - followed).abs().idxmin()]
+                panel.plot(at["value"], at["slope"], "o", label=f"Q = {followed}".replace("-", MINUS), color=INK,
+                           markerfacecolor=face, markersize=4.5, zorder=5)  # fmt: skip
+            panel.set(title=form.capitalize(), xlabel="Q(s, a) (return)")
+        panels[0].set_ylabel("Push-down, d regulariser / dQ")
+        _legend(figure, panels[0])
+    caption = (
+        "Gradient of the regulariser's push-down term with respect to one action's value; above 0 it pushes the value "
+        "down. Exact, by differentiating the training loss itself. "
+        f"Dashed upright: the floor at {FLOOR:g}; dots: the tutorial's two values with an exact floor."
+    )
+    return Drawing("max_operation", "The max operation's gradient", figure, frame, _caption(frame, caption))
+
+
+def floor_dose(frame: pd.DataFrame) -> Drawing:
+    """Where E_pi Q settles as the floor rises, in one state, and in how many states that goes wrong.
+
+    Columns: dose, state, value (E_pi Q), floor, policy_value, behaviour_value, stopping_value. Numbers: the same, and
+    per dose the shares infeasible (floor above V_pi) and over_estimated (value above V_pi) over the states.
+    """
+    numbers = frame.assign(
+        infeasible=(frame["floor"] > frame["policy_value"] + TOLERANCE).groupby(frame["dose"]).transform("mean"),
+        over_estimated=(frame["value"] > frame["policy_value"] + TOLERANCE).groupby(frame["dose"]).transform("mean"),
+    )
+    state = frame["state"].iloc[0]
+    here = numbers[numbers["state"] == state].sort_values("dose")
+    shares = numbers.drop_duplicates("dose").sort_values("dose")
+    lines = {
+        "value": (r"$E_\pi Q$", {"color": BLUE, **BROAD, "zorder": 3}),
+        "floor": ("floor", {"color": INK, **DASHED}),
+        "stopping_value": ("stopping value", {"color": GREEN, **DOTTED}),
+        "policy_value": (r"$V_\pi$", {"color": ORANGE, **LINE, "zorder": 2}),
+        "behaviour_value": (r"$V_\mu$", {"color": FAINT, **BROAD}),
+    }
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = _panels(2, height=2.2)
+        for column, (name, look) in lines.items():
+            left.plot(here["dose"], here[column], label=name, **look)
+        infeasible = here[here["floor"] > here["policy_value"] + TOLERANCE]
+        if len(infeasible):
+            left.axvspan(infeasible["dose"].min(), here["dose"].max(), color=SHADE, linewidth=0, zorder=0)
+        left.set(ylabel=f"Value in state {state} (return)")
+        right.plot(shares["dose"], shares["infeasible"], label=r"infeasible: floor > $V_\pi$", color=INK, **DASHED)
+        right.plot(
+            shares["dose"], shares["over_estimated"], label=r"over-estimated: $E_\pi Q$ > $V_\pi$", color=BLUE, **BROAD
+        )
+        right.set(ylabel="Share of states", ylim=(-0.03, 1.03))
+        right.yaxis.set_major_formatter(PercentFormatter(1.0))
+        for panel, columns in ((left, 3), (right, 1)):
+            panel.set_xlabel("Dose of inflation (ranges of the return)")
+            panel.margins(x=0)
+            panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
+    caption = (
+        f"Converged E_pi Q against the dose of inflation. Left: state {state} with the exact values of the policy "
+        "(V_pi) and of the behaviour policy (V_mu), the floor, and the value of following the policy with the right to "
+        "stop for the floor; shaded: doses at which the floor lies above V_pi. Right: share of the "
+        f"{frame['state'].nunique()} states in which the floor, and in which E_pi Q, lies above V_pi by more than "
+        f"{TOLERANCE:g}. All values exact, by linear solves."
+    )
+    return Drawing("floor_dose", "Value against the floor's dose", figure, numbers, _caption(frame, caption))
+
+
+def monte_carlo_bias(frame: pd.DataFrame) -> Drawing:
+    """What a Monte Carlo floor adds to the loss and to the converged value, against the spread of the return.
+
+    Columns: deviation (standard deviation of the return), ratio (pi / beta), loss_bias, value_shift.
+    """
+    loss = frame.drop_duplicates("deviation").sort_values("deviation")
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = _panels(2, height=2.2)
+        left.plot(loss["deviation"], loss["deviation"] / 2, label="bound: deviation / 2", color=INK, **DASHED)
+        left.plot(loss["deviation"], loss["loss_bias"], label=f"E max(q, G) {MINUS} max(q, E G)", color=BLUE, **LINE)
+        left.set(ylabel="Bias of the loss at q = E G (return)")
+        ratios = sorted(frame["ratio"].drop_duplicates())
+        for place, ratio in enumerate(ratios):
+            line = frame[frame["ratio"] == ratio].sort_values("deviation")
+            colour = mpl.colors.to_hex(mpl.colormaps["viridis"](0.25 + 0.5 * place / max(len(ratios) - 1, 1)))
+            right.plot(line["deviation"], line["value_shift"], color=colour, label=f"{ratio:g}", **LINE)
+        right.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+        right.set(ylabel=r"Converged Q $-$ $V_\mu$ (return)")
+        right.legend(title=r"$\pi(a|s)$ / $\beta(a|s)$", title_fontsize=STYLE["legend.fontsize"], reverse=True)
+        left.legend()
+        for panel in (left, right):
+            panel.set_xlabel("Standard deviation of the return G")
+            panel.margins(x=0)
+    caption = (
+        "A Monte Carlo floor is a random return G in place of its mean. Left: what that adds to the floored value at "
+        "q = E G, the worst q, and the bound that holds for every distribution. Right: how far the converged value "
+        "then settles from V_mu, by the policy's probability of the action over the data's. Expectations over the exact "
+        "distribution of the return."
+    )
+    return Drawing("monte_carlo_bias", "The bias of a Monte Carlo floor", figure, frame, _caption(frame, caption))
+
+
+def unlearning(frame: pd.DataFrame) -> Drawing:
+    """Q of the good and of the tried action after the switch, and what the greedy action is worth.
+
+    Columns: algorithm, time (gradient steps), good, tried (Q values), policy_value (true value of the greedy action).
+    """
+    algorithms = list(frame["algorithm"].drop_duplicates())
+    looks = dict(zip(algorithms, ({"color": ORANGE, **LINE}, {"color": BLUE, **DASHED}), strict=True))
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(len(algorithms) + 1, height=2.1)
+        for algorithm, panel in zip(algorithms, panels, strict=False):
+            line = frame[frame["algorithm"] == algorithm].sort_values("time")
+            colour = looks[algorithm]["color"]
+            panel.plot(line["time"], line["good"], color=colour, label="good action", **LINE)
+            panel.plot(line["time"], line["tried"], color=colour, label="tried action", **DOTTED)
+            panel.set(title=algorithm, ylabel="Q (return)" if panel is panels[0] else "")
+            panel.title.set_color(colour)
+            panel.legend()
+        for algorithm, look in looks.items():
+            line = frame[frame["algorithm"] == algorithm].sort_values("time")
+            panels[-1].step(line["time"], line["policy_value"], where="post", label=algorithm, **look)
+        panels[-1].set(title="Greedy action", ylabel="True value (return)")
+        panels[-1].legend()
+        for panel in panels[1:-1]:
+            panel.sharey(panels[0])
+        for panel in panels:
+            panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+            panel.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            panel.margins(x=0.02)
+        _name_x(figure, "Gradient steps after the switch")
+    caption = (
+        "Q of the good action of the offline phase and of a worse one that is tried online, and the true value of the "
+        "action that is greedy in Q. Values and gradients are exact: a table, the whole batch, no sampling."
+    )
+    return Drawing("unlearning", "Unlearning after the switch", figure, frame, _caption(frame, caption))
+
+
+def truncation(frame: pd.DataFrame) -> Drawing:
+    """How far each truncation rule's floor is from V_mu, by the steps left to the cut.
+
+    Columns: rule ("failure rule", "sum", "bootstrap"), steps_left, error (E floor - V_mu).
+    """
+    looks: dict[str, Look] = {"failure rule": {"color": ORANGE, **LINE}, "sum": {"color": INK, **DASHED},
+                              "bootstrap": {"color": BLUE, **DOTTED}}  # fmt: skip
+    with mpl.rc_context(STYLE):
+        figure, (panel,) = _panels(1, height=2.3)
+        panel.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+        for rule, look in looks.items():
+            line = frame[frame["rule"] == rule].sort_values("steps_left")
+            panel.plot(line["steps_left"], line["error"], label=rule, **look)
+        panel.set(xlabel="Steps left to the cut", ylabel=r"E floor $-$ $V_\mu$ (return)")
+        panel.invert_xaxis()
+        panel.margins(x=0)
+        _legend(figure, panel)
+    caption = (
+        "Error of the floor by the steps left when the trajectory is cut (time runs to the right). Failure rule: a cut "
+        "trajectory is taken to go on failing for ever; sum: the rewards up to the cut; bootstrap: the exact V_mu of "
+        "the state at the cut is added. Expectations over exact distributions; above 0 the floor is inflated."
+    )
+    return Drawing("truncation", "The error of each truncation rule", figure, frame, _caption(frame, caption))
+
+
+def regret_split(frame: pd.DataFrame) -> Drawing:
+    """Cumulative regret over policy iterations and the two parts it is the sum of, a panel per arm.
+
+    Columns: arm, iteration, miscalibration, overestimation (cumulative sums). Numbers: the same and regret, their sum.
+    """
+    numbers = frame.assign(regret=frame["miscalibration"] + frame["overestimation"])
+    arms = in_order(frame["arm"])
+    lines = {
+        "regret": ("regret, their sum", {"color": FAINT, **BROAD}),
+        "miscalibration": (r"miscalibration, $V^* - \max Q$", {"color": BLUE, **LINE}),
+        "overestimation": (r"over-estimation, $\max Q - V_\pi$", {"color": ORANGE, **DASHED}),
+    }
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(len(arms), height=1.9, sharey=True)
+        for arm, panel in zip(arms, panels, strict=True):
+            line = numbers[numbers["arm"] == arm].sort_values("iteration")
+            panel.axhline(0, color=INK, linewidth=0.5, zorder=0)
+            for column, (name, look) in lines.items():
+                panel.plot(line["iteration"], line[column], label=name, **look)
+            panel.set_title(label(arm))
+            panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            panel.margins(x=0.02)
+        _name_x(figure, "Iteration")
+        figure.supylabel("Cumulative (return)", fontsize=STYLE["axes.labelsize"])
+        _legend(figure, panels[0])
+    caption = (
+        "Regret summed over iterations, and the two parts it splits into exactly: miscalibration (V* - max Q, below 0 "
+        "where values are too high) and over-estimation (max Q - V_pi, below 0 where values are too low). V*, V_pi and "
+        "Q are exact."
+    )
+    return Drawing("regret_split", "What regret is made of", figure, numbers, _caption(frame, caption))
+
+
+def _panels(count: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, at most three beside each other, each row `height` inches high with its labels."""
+    columns = 2 if count == 4 else min(count, 3)
+    rows = ceil(count / columns)
+    figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 0.3 + height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False).flatten()
+    for spare in grid[count:]:
+        spare.remove()
+    return figure, list(grid[:count])
+
+
+def _legend(figure: Figure, panel: Axes) -> None:
+    """The panel's legend above the whole figure."""
+    handles, names = panel.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+
+
+def _name_x(figure: Figure, quantity: str) -> None:
+    figure.supxlabel(quantity, fontsize=STYLE["axes.labelsize"])
+
+
+def _caption(frame: pd.DataFrame, what: str) -> str:
+    return f"{what} {frame.attrs.get('problem', '')}".strip()
