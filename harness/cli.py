@@ -33,6 +33,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else
 
 RUNS = Path("runs")
 
+# What `report` calls the exact lab.
+EXACT = "exact"
+
 
 @app.command()
 def data(
@@ -101,20 +104,28 @@ def status(
 @app.command()
 def report(
     grids: Annotated[
-        list[str] | None, typer.Argument(help="Only the runs of these grids.", metavar="[GRID]...")
+        list[str] | None,
+        typer.Argument(help="Only the runs of these grids; or exact: the exact lab.", metavar="[GRID]..."),
     ] = None,
     root: Annotated[
         list[Path] | None,
         typer.Option(help="Folder of run folders; may be given repeatedly.", show_default=str(RUNS)),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="ROOT/report")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report.", show_default="ROOT/report or runs/exact")
+    ] = None,
     scale: Scale = "demo",
     changes: Changes = None,
 ) -> None:
-    """Write tables, figures and one HTML page about the runs in a folder."""
+    """Write tables, figures and one HTML page about the runs in a folder, or about the exact lab (which needs none)."""
     from harness.commands.grid import grid_runs
-    from harness.commands.report import make_report
+    from harness.commands.report import make_exact_report, make_report
 
+    if grids and EXACT in grids:
+        if grids != [EXACT] or root or changes:
+            raise UserError(f"report {EXACT}: stands alone, without grids, --root or --set; it is about no runs")
+        make_exact_report(out or RUNS / EXACT)
+        return
     named = [run for grid in grids for run in grid_runs(grid, scale, changes or [])] if grids else None
     roots = root or [RUNS]
     make_report(named, roots, out or roots[0] / "report")

@@ -141,8 +141,8 @@ def monte_carlo_bias(frame: pd.DataFrame) -> Drawing:
     caption = (
         "A Monte Carlo floor is a random return G in place of its mean. Left: what that adds to the floored value at "
         "q = E G, the worst q, and the bound that holds for every distribution. Right: how far the converged value "
-        "then settles from V_mu, by the policy's probability of the action over the data's. Expectations over the exact "
-        "distribution of the return."
+        "then settles from V_mu, by the policy's probability of the action over the data's. Expectations over the "
+        "exact distribution of the return."
     )
     return Drawing("monte_carlo_bias", "The bias of a Monte Carlo floor", figure, frame, _caption(frame, caption))
 

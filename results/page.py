@@ -1,5 +1,6 @@
 """A page that stands alone: its template, and drawings in it that follow the reader's colour scheme."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ def render(template: str, images: Mapping[str, str], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["minus"] = minus
     inline = {name: Markup(inline_svg(svg, name)) for name, svg in images.items()}
     return environment.get_template(template).render(images=inline, colours=ON_DARK, variable=_variable, **values)
 
@@ -30,6 +32,11 @@ def inline_svg(svg: str, name: str) -> str:
     for colour in ON_DARK:
         svg = svg.replace(colour, f"var({_variable(colour)})")
     return svg
+
+
+def minus(text: str) -> str:
+    """With true minus signs in its numbers: no line ends behind them."""
+    return re.sub(r"(?<![\w.)])-(?=\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def _variable(colour: str) -> str:

@@ -56,10 +56,13 @@ def verdict(claim: Claim, numbers: ArrayLike) -> Verdict:
 
 
 def in_words(test: EveryCase) -> str:
-    """The test as a reader sees it."""
+    """The test as a reader sees it; bounds close together are a number with a tolerance."""
     low, high = test.at_least, test.at_most
     if low == high:
         return f"every case equals {low:g}"
+    middle, tolerance = (low + high) / 2, (high - low) / 2
+    if isfinite(tolerance) and tolerance <= 0.01 * max(1.0, abs(middle)):
+        return f"every case equals {middle:.4g} within {tolerance:.2g}"
     bounds = [f"at least {low:g}"] if isfinite(low) else []
     bounds += [f"at most {high:g}"] if isfinite(high) else []
     return f"every case {' and '.join(bounds)}"

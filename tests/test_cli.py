@@ -223,6 +223,8 @@ def only_line(done):
         ("status --json --watch", "status: --json prints once; leave out --watch"),
         ("status --root nowhere", "nowhere: there is no such folder of runs"),
         ("report --root nowhere", "nowhere: there is no such folder of runs"),
+        ("report exact floors", "report exact: stands alone, without grids, --root or --set"),
+        ("report exact --root runs", "report exact: stands alone, without grids, --root or --set"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):

@@ -57,6 +57,8 @@ def test_a_test_in_words():
     assert in_words(EveryCase(at_most=1e-9)) == "every case at most 1e-09"
     assert in_words(EveryCase(-2, 0.5)) == "every case at least -2 and at most 0.5"
     assert in_words(EveryCase(-2, -2)) == "every case equals -2"
+    assert in_words(EveryCase(-5 - 1e-9, -5 + 1e-9)) == "every case equals -5 within 1e-09"
+    assert in_words(EveryCase(-1e-9, 1e-9)) == "every case equals 0 within 1e-09"
 
 
 def test_every_claim_is_measured_once_in_order():

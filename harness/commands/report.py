@@ -1,8 +1,11 @@
-"""`floorbench report`: tables, figures and one page from run folders."""
+"""`floorbench report`: tables, figures and one page, from run folders or from the exact lab."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from ablations.claim import Claim
 from harness.commands.output import remark_console, result_console
 from harness.settings import Run
 
@@ -18,3 +21,38 @@ def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path) -
     table = scores(runs(roots, only)).text
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     remark_console().print(f"report: {page}")
+
+
+def make_exact_report(out: Path) -> None:
+    """Measure every claim of the exact lab, write the report about them to `out` and print the verdicts."""
+    import torch
+
+    from ablations.exact.lab import CLAIMS, curves
+    from results.exact_report import summary, write_exact_report
+    from results.verdict_table import verdict_table
+    from results.verdicts import judge
+
+    torch.set_num_threads(1)
+    with _display() as display:
+        verdicts = judge(_announced(CLAIMS, display))
+        display.add_task("figures")
+        page, *_ = write_exact_report(verdicts, curves(), out)
+    table = verdict_table(verdicts).text[["Id", "Verdict", "Effect"]]
+    result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+    remark_console().print(f"{summary(verdicts)}\nreport: {page}")
+
+
+def _display() -> Progress:
+    """One line for what is being done, on a terminal; nothing elsewhere."""
+    console = remark_console()
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _announced(claims: Sequence[Claim], display: Progress) -> Iterator[Claim]:
+    """The claims one by one, the display naming each and its place while it is measured."""
+    line = display.add_task("")
+    for place, claim in enumerate(claims, 1):
+        display.update(line, description=f"{place}/{len(claims)} {claim.id}")
+        yield claim
+    display.remove_task(line)

@@ -1,0 +1,77 @@
+"""The exact lab's page: every claim with its verdict, the figures, and where it was computed."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.provenance import code_version, machine, package_versions, torch_threads
+from results import exact_figures, figures, tables
+from results.page import render
+from results.tables import Table
+from results.verdict_table import by_topic, effect, verdict_table
+from results.verdicts import Outcome, Verdict
+
+# One per frame, in the order of the page.
+FIGURES = (
+    exact_figures.max_operation, exact_figures.floor_dose, exact_figures.monte_carlo_bias, exact_figures.unlearning,
+    exact_figures.truncation, exact_figures.regret_split,
+)  # fmt: skip
+
+
+def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:
+    """Write the report about the exact lab into the folder `out`; returns the files written, the page first.
+
+    `frames` holds a frame for every function of `FIGURES`, by its name. `report.html`; `tables/` with csv, md and tex
+    of the verdicts; `figures/` with pdf, svg, png, csv and caption of every figure. The same numbers give the same
+    bytes.
+
+    Raises UserError if `out` cannot be written.
+    """
+    out = Path(out)
+    drawings = [draw(frames[draw.__name__]) for draw in FIGURES]
+    try:
+        for folder in (out / "tables", out / "figures"):
+            folder.mkdir(parents=True, exist_ok=True)
+        files = [out / "report.html", *tables.write(verdict_table(verdicts), out / "tables")]
+        for drawing in drawings:
+            files += figures.write(drawing, out / "figures")
+        images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
+        page = render(
+            "exact.html",
+            images,
+            summary=summary(verdicts),
+            topics=by_topic(verdicts),
+            effect=effect,
+            drawings=drawings,
+            provenance=provenance_table(),
+        )
+        files[0].write_text(page)
+    except OSError as error:
+        raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
+    return files
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """How many claims there are and what became of them: "12 claims: 9 supported, 2 contradicted, 1 inconclusive"."""
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome))
+    return f"{len(verdicts)} claim{'s' if len(verdicts) != 1 else ''}: {outcomes}"
+
+
+def provenance_table() -> Table:
+    """The code and the packages that the numbers depend on, and the machine."""
+    code, packages, computer = code_version(), package_versions(), machine()
+    values = {
+        "floorbench commit": code["commit"] or "not from a checkout",
+        "changes to the commit": code["difference"] or "none",
+        **{name: packages[name] for name in ("torch", "numpy", "scipy")},
+        "Python": computer["python"],
+        "processor": computer["processor"],
+        "threads": torch_threads(),
+    }
+    text = pd.DataFrame([{"What": name, "Value": str(value)} for name, value in values.items()])
+    return Table("provenance", "Provenance", text, text)
