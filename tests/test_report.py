@@ -8,7 +8,6 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from results.page import inline_svg
 from results.report import write_report
 from tests.run_folder_factory import fail, lose, write_done
 
@@ -144,9 +143,3 @@ def test_one_arm_one_seed_one_task_is_enough(tmp_path):
     files = write_report([tmp_path / "runs"], tmp_path / "out")
     assert "no interval" in (tmp_path / "out" / "tables" / "scores.csv").read_text()
     assert not [file for file in files if "differences" in file.name or "learned_floor" in file.name]
-
-
-def test_colours_of_a_drawing_follow_the_page():
-    svg = '<?xml version="1.0"?>\n<svg id="figure"><path style="fill: #0072b2" clip-path="url(#p1)"/></svg>'
-    expected = '<svg id="curve-figure"><path style="fill: var(--c0072b2)" clip-path="url(#curve-p1)"/></svg>'
-    assert inline_svg(svg, "curve") == expected
