@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from results.figures import Drawing, Look
 from results.style import COLOURS, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, in_order, label
@@ -41,7 +41,7 @@ def max_operation(frame: pd.DataFrame) -> Drawing:
     """
     forms = list(frame["form"].drop_duplicates())
     looks = {"none": {"color": ORANGE, **BROAD}, "exact": {"color": INK, **LINE},
-             "Monte Carlo": {"color": BLUE, **DASHED}}  # fmt: skip
+             "Monte Carlo": {"color": BLUE, **LINE, "linewidth": 1.1, "zorder": 4}}  # fmt: skip
     names = {"none": "no floor (CQL)", "exact": "exact floor", "Monte Carlo": "Monte Carlo floor"}
     with mpl.rc_context(STYLE):
         figure, panels = _panels(len(forms), height=2.1, sharey=True)
@@ -150,7 +150,7 @@ def monte_carlo_bias(frame: pd.DataFrame) -> Drawing:
 def unlearning(frame: pd.DataFrame) -> Drawing:
     """Q of the good and of the tried action after the switch, and what the greedy action is worth.
 
-    Columns: algorithm, time (gradient steps), good, tried (Q values), policy_value (true value of the greedy action).
+    Columns: algorithm, time (full backups), good, tried (Q values), policy_value (true value of the greedy action).
     """
     algorithms = list(frame["algorithm"].drop_duplicates())
     looks = dict(zip(algorithms, ({"color": ORANGE, **LINE}, {"color": BLUE, **DASHED}), strict=True))
@@ -172,10 +172,9 @@ def unlearning(frame: pd.DataFrame) -> Drawing:
         for panel in panels[1:-1]:
             panel.sharey(panels[0])
         for panel in panels:
-            panel.xaxis.set_major_formatter(EngFormatter(sep=""))
             panel.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             panel.margins(x=0.02)
-        _name_x(figure, "Gradient steps after the switch")
+        _name_x(figure, "Learning after the switch (full backups)")
     caption = (
         "Q of the good action of the offline phase and of a worse one that is tried online, and the true value of the "
         "action that is greedy in Q. Values and gradients are exact: a table, the whole batch, no sampling."

@@ -46,11 +46,11 @@ def monte_carlo_bias() -> pd.DataFrame:
 
 def unlearning() -> pd.DataFrame:
     """The good action is worth -5 and the tried one -10; CQL begins at -35, Cal-QL at -2."""
-    time = np.arange(0, 2000, 10)
+    time = np.arange(0, 10, 0.05)
     parts = []
     for algorithm, start in (("CQL", -35.0), ("Cal-QL", -2.0)):
-        good = -5 + (start + 5) * np.exp(-time / 900)
-        tried = -10 + (start - 1 + 10) * np.exp(-time / 150)
+        good = -5 + (start + 5) * np.exp(-time / 4.5)
+        tried = -10 + (start - 1 + 10) * np.exp(-time / 0.75)
         worth = np.where(good >= tried, -5.0, -10.0)
         parts.append(pd.DataFrame({"algorithm": algorithm, "time": time, "good": good, "tried": tried,
                                    "policy_value": worth}))  # fmt: skip
