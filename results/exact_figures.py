@@ -70,15 +70,17 @@ def max_operation(frame: pd.DataFrame) -> Drawing:
 def floor_dose(frame: pd.DataFrame) -> Drawing:
     """Where E_pi Q settles as the floor rises, in one state, and in how many states that goes wrong.
 
-    Columns: dose, state, value (E_pi Q), floor, policy_value, behaviour_value, stopping_value. Numbers: the same, and
-    per dose the shares infeasible (floor above V_pi) and over_estimated (value above V_pi) over the states.
+    Columns: dose, state, value (E_pi Q), floor, policy_value, behaviour_value, stopping_value; problem, where states of
+    several are numbered alike. Numbers: the same, and per dose the shares infeasible (floor above V_pi) and
+    over_estimated (value above V_pi) over all states.
     """
     numbers = frame.assign(
         infeasible=(frame["floor"] > frame["policy_value"] + TOLERANCE).groupby(frame["dose"]).transform("mean"),
         over_estimated=(frame["value"] > frame["policy_value"] + TOLERANCE).groupby(frame["dose"]).transform("mean"),
     )
+    names = frame[[column for column in ("problem", "state") if column in frame]]
     state = frame["state"].iloc[0]
-    here = numbers[numbers["state"] == state].sort_values("dose")
+    here = numbers[(names == names.iloc[0]).all(axis="columns")].sort_values("dose")
     shares = numbers.drop_duplicates("dose").sort_values("dose")
     lines = {
         "value": (r"$E_\pi Q$", {"color": BLUE, **BROAD, "zorder": 3}),
@@ -102,14 +104,14 @@ def floor_dose(frame: pd.DataFrame) -> Drawing:
         right.set(ylabel="Share of states", ylim=(-0.03, 1.03))
         right.yaxis.set_major_formatter(PercentFormatter(1.0))
         for panel, columns in ((left, 3), (right, 1)):
-            panel.set_xlabel("Dose of inflation (ranges of the return)")
+            panel.set_xlabel(r"Dose of inflation (ranges of $V_\mu$)")
             panel.margins(x=0)
             panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
     caption = (
         f"Converged E_pi Q against the dose of inflation. Left: state {state} with the exact values of the policy "
         "(V_pi) and of the behaviour policy (V_mu), the floor, and the value of following the policy with the right to "
         "stop for the floor; shaded: doses at which the floor lies above V_pi. Right: share of the "
-        f"{frame['state'].nunique()} states in which the floor, and in which E_pi Q, lies above V_pi by more than "
+        f"{len(names.drop_duplicates())} states in which the floor, and in which E_pi Q, lies above V_pi by more than "
         f"{TOLERANCE:g}. All values exact, by linear solves."
     )
     return Drawing("floor_dose", "Value against the floor's dose", figure, numbers, _caption(frame, caption))

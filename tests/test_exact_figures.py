@@ -53,6 +53,17 @@ def test_shares_over_states_by_hand():
     assert "share of the 4 states" in drawing.caption
 
 
+def test_states_of_several_problems_are_told_apart():
+    frame = exact_frames.floor_dose()
+    second = frame.assign(value=frame["value"] + 100.0, problem=1)
+    drawing = floor_dose(pd.concat([frame.assign(problem=0), second], ignore_index=True))
+    left, right = drawing.figure.axes
+    assert drawn(left)["floor"][0] == list(frame["dose"].unique())
+    # No floor above V_pi at dose 0; of all states those of the second problem are over-estimated.
+    assert sorted(line[1][0] for line in drawn(right).values()) == [0.0, 0.5]
+    assert "share of the 12 states" in drawing.caption
+
+
 def test_a_line_per_ratio_and_the_bound_is_half_the_deviation():
     frame = exact_frames.monte_carlo_bias()
     left, right = monte_carlo_bias(frame).figure.axes
