@@ -1,0 +1,110 @@
+"""Finite problems with a behaviour policy, small enough that every value is the solution of a linear system."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Behaviour policies choose actions with multiples of 1 / ROWS, so that a dataset with this many rows per state has
+# exactly their frequencies.
+ROWS = 8
+
+
+@dataclass(frozen=True)
+class FiniteProblem:
+    """A Markov decision process with S states and A actions, in float64."""
+
+    # [S, A, S] probabilities of going on to a state; what a row lacks to one ends the episode.
+    transition: Tensor
+    # [S, A] expected reward.
+    reward: Tensor
+    discount: float
+    # [S, A] the policy that made the data, in multiples of 1 / ROWS.
+    behaviour: Tensor
+
+    @property
+    def states(self) -> int:
+        return self.reward.shape[0]
+
+    @property
+    def actions(self) -> int:
+        return self.reward.shape[1]
+
+
+def one_state(rewards: Sequence[float], behaviour: Sequence[float], discount: float = 0.0) -> FiniteProblem:
+    """One state: every action earns its reward; with a discount the state follows itself, without it the episode ends.
+
+    The tutorial's numbers are problems of this kind.
+    """
+    transition = torch.full((1, len(rewards), 1), float(discount > 0), dtype=torch.float64)
+    reward = torch.tensor([rewards], dtype=torch.float64)
+    return FiniteProblem(transition, reward, discount, torch.tensor([behaviour], dtype=torch.float64))
+
+
+def chain(length: int, slip: float, discount: float, right: float = 0.75) -> FiniteProblem:
+    """Walk right from state 0 to a goal beyond the last state, -1 per step; actions left and right.
+
+    A step goes the other way with probability `slip` (left of state 0 is state 0). The behaviour policy goes right with
+    probability `right`.
+    """
+    transition = torch.zeros(length, 2, length, dtype=torch.float64)
+    for state in range(length):
+        for action, chance in ((0, slip), (1, 1.0 - slip)):
+            transition[state, action, max(state - 1, 0)] += 1.0 - chance
+            if state + 1 < length:
+                transition[state, action, state + 1] += chance
+    reward = torch.full((length, 2), -1.0, dtype=torch.float64)
+    behaviour = torch.tensor([[1.0 - right, right]], dtype=torch.float64).expand(length, 2)
+    return FiniteProblem(transition, reward, discount, behaviour)
+
+
+def grid(rows: int, columns: int, slip: float, discount: float) -> FiniteProblem:
+    """Walk to the last cell of a grid, -1 per step; actions up, down, left, right, which walls turn into staying.
+
+    With probability `slip` the step is one of the four at random. The behaviour policy goes down or right in 5 of 8
+    steps.
+    """
+    moves = ((-1, 0), (1, 0), (0, -1), (0, 1))
+    cells = [(row, column) for row in range(rows) for column in range(columns)][:-1]
+    transition = torch.zeros(len(cells), 4, len(cells), dtype=torch.float64)
+    for state, (row, column) in enumerate(cells):
+        for move, (down, right) in enumerate(moves):
+            target = (min(max(row + down, 0), rows - 1), min(max(column + right, 0), columns - 1))
+            if target != (rows - 1, columns - 1):
+                chances = torch.full((4,), slip / 4, dtype=torch.float64)
+                chances[move] += 1.0 - slip
+                transition[state, :, cells.index(target)] += chances
+    reward = torch.full((len(cells), 4), -1.0, dtype=torch.float64)
+    behaviour = torch.tensor([[2, 2, 1, 3]], dtype=torch.float64).div(ROWS).expand(len(cells), 4)
+    return FiniteProblem(transition, reward, discount, behaviour)
+
+
+def garnet(seed: int, states: int = 10, actions: int = 4, branching: int = 3, discount: float = 0.8) -> FiniteProblem:
+    """A random problem (Archibald et al. 1995); each action leads to `branching` states, rewards lie in [-2, 0].
+
+    The behaviour policy takes every action at least once in ROWS, the rest of the times at random.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    transition = torch.zeros(states, actions, states, dtype=torch.float64)
+    followers = torch.rand(states, actions, states, generator=rng).topk(branching).indices
+    chances = torch.rand(states, actions, branching, generator=rng, dtype=torch.float64)
+    transition.scatter_(-1, followers, chances / chances.sum(-1, keepdim=True))
+    reward = -2.0 * torch.rand(states, actions, generator=rng, dtype=torch.float64)
+    extra = torch.randint(actions, (states, ROWS - actions), generator=rng)
+    counts = torch.ones(states, actions, dtype=torch.float64)
+    counts.scatter_add_(1, extra, torch.ones_like(extra, dtype=torch.float64))
+    return FiniteProblem(transition, reward, discount, counts / ROWS)
+
+
+def side_by_side(problems: Sequence[FiniteProblem]) -> FiniteProblem:
+    """Several problems with equal actions and discount as one, whose parts never meet."""
+    offsets = torch.tensor([problem.states for problem in problems]).cumsum(0)
+    states, actions = int(offsets[-1]), problems[0].actions
+    transition = torch.zeros(states, actions, states, dtype=torch.float64)
+    for problem, end in zip(problems, offsets.tolist(), strict=True):
+        own = slice(end - problem.states, end)
+        transition[own, :, own] = problem.transition
+    reward = torch.cat([problem.reward for problem in problems])
+    behaviour = torch.cat([problem.behaviour for problem in problems])
+    return FiniteProblem(transition, reward, problems[0].discount, behaviour)

@@ -1,0 +1,227 @@
+"""What the floor does to the push-down of a value: the tutorial's scenarios, number for number."""
+
+from functools import cache
+from itertools import product
+from math import exp, inf, log
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ablations.claim import Claim, EveryCase
+from ablations.exact.problems import chain, one_state
+from ablations.exact.tabular import CriticTables, Masking, PushDown, expectation, scalars, soft_maximum
+from ablations.exact.values import return_distribution
+from algorithms.critic_loss import CriticLoss, CriticLossForm, critic_loss
+
+TOPIC = "The floor and the push-down"
+CASE_2 = "tutorial, deep explanation of the max operation, case 2"
+ABOVE = "tutorial, what if the floor is greater than the true value"
+
+FORMS = tuple(product(("expectation", "soft_maximum"), ("per_action", "expectation")))
+
+# Where the tutorial's floor lies, and the value of a second action beside the one that is looked at.
+FLOOR = -10.0
+
+
+def push_down(values: Tensor, floor: Tensor, form: str, masking: Masking = "per_action") -> CriticLoss:
+    """The loss of B states with weight 1 in which n actions of pi(.|s) have `values` [B, n]; the data action is at 0.
+
+    Uniform actions and those of pi(.|s') get no weight; slopes are per state.
+    """
+    batch, n = values.shape
+    columns = torch.cat((torch.zeros(batch, 1, dtype=torch.float64), values, values, values), dim=1)[None, None]
+    density = torch.full((1, batch, 3 * n), inf, dtype=torch.float64)
+    density[..., n : 2 * n] = 0.0
+    zero = torch.zeros(1, batch, dtype=torch.float64)
+    switches = CriticLossForm(form, True, False, masking)  # type: ignore[arg-type]
+    return critic_loss(columns, zero, density, floor[None], switches, scalars(torch.ones(1, dtype=torch.float64)))
+
+
+def slopes(values: Tensor, floor: Tensor, form: str, masking: Masking = "per_action") -> Tensor:
+    """Slope of the push-down in every value of `push_down`, [B, n]."""
+    batch, n = values.shape
+    return batch * push_down(values, floor, form, masking).gradient[0, 0, :, 1 + n : 1 + 2 * n]
+
+
+def slope_at(value: float, other: float = FLOOR) -> list[float]:
+    """Slope in a value over the floor of -10, in both forms under both maskings; a second action lies at `other`."""
+    values = torch.tensor([[value, other]], dtype=torch.float64)
+    floor = torch.tensor([FLOOR], dtype=torch.float64)
+    return [slopes(values, floor, form, masking)[0, 0].item() for form, masking in FORMS]
+
+
+def movement_below_the_floor() -> list[float]:
+    """How far the pushed-down value moves when Q falls from -35 to -40 under a floor of -10."""
+    values, floor = torch.tensor([[-35.0], [-40.0]], dtype=torch.float64), torch.full((2,), FLOOR, dtype=torch.float64)
+    heights = [push_down(values[[row]], floor[[row]], *form).difference for form in FORMS for row in (0, 1)]
+    return (torch.stack(heights[1::2]) - torch.stack(heights[::2])).flatten().tolist()
+
+
+def resting_place(start: float, floor: float, other: float, value: float) -> list[float]:
+    """Where the value of an action without data comes to rest, in both forms; the data's action is worth `other`."""
+    problem = one_state([other, value], [1.0, 0.0])
+    undecided = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    forms: tuple[PushDown, ...] = (expectation(undecided), soft_maximum(problem))
+    floors = torch.full((1, 8), floor, dtype=torch.float64)
+    begin = torch.tensor([[[other, start]]], dtype=torch.float64)
+    tables = [CriticTables(problem, form, torch.tensor([5.0], dtype=torch.float64), floors, begin) for form in forms]
+    return [table.converge()[0, 0, 1].item() for table in tables]
+
+
+def preference_for_the_good(alphas: tuple[float, ...]) -> list[float]:
+    """Q(good) - Q(bad) after convergence; true values -2.5 and -5, floor -2, only the good action has data."""
+    problem, weights = one_state([-2.5, -5.0], [1.0, 0.0]), torch.tensor(alphas, dtype=torch.float64)
+    floors = torch.full((len(alphas), 8), -2.0, dtype=torch.float64)
+    undecided = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    gaps = []
+    for form in (expectation(undecided), soft_maximum(problem)):
+        good, bad = CriticTables(problem, form, weights, floors).converge()[:, 0].unbind(-1)
+        gaps += (good - bad).tolist()
+    return gaps
+
+
+@cache
+def official_slopes() -> tuple[float, float, float]:
+    """Slopes of the official loss in a uniform action, one of pi(.|s) and one of pi(.|s'), all with density 1 and at -11
+    under a floor of -10."""
+    values = torch.tensor([[[[0.0, -11.0, -11.0, -11.0]]]], dtype=torch.float64)
+    zero = torch.zeros(1, 1, dtype=torch.float64)
+    floor = torch.full((1, 1), FLOOR, dtype=torch.float64)
+    density, one = torch.zeros(1, 1, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    form = CriticLossForm("soft_maximum", True, False)
+    uniform, current, following = critic_loss(values, zero, density, floor, form, scalars(one)).gradient[0, 0, 0, 1:]
+    return uniform.item(), current.item(), following.item()
+
+
+def weight_taken() -> list[float]:
+    """By how much a second action at -12, -20 and -35 that counts as -10 lowers the slope in a value of -7."""
+    values = torch.tensor([[-7.0, other] for other in (-12.0, -20.0, -35.0)], dtype=torch.float64)
+    with_floor, without = (
+        slopes(values, torch.full((3,), floor, dtype=torch.float64), "soft_maximum")[:, 0] for floor in (FLOOR, -inf)
+    )
+    return (without - with_floor).tolist()
+
+
+def distance_to_the_maximum() -> list[float]:
+    """(soft maximum - maximum) / log(number of actions) for 1,000 random sets of 2 to 20 values of all scales."""
+    rng = torch.Generator().manual_seed(0)
+    shares = []
+    for _ in range(1000):
+        n = int(torch.randint(2, 21, (1,), generator=rng))
+        scale = 10 ** (4 * torch.rand(1, generator=rng) - 2)
+        values = (scale * torch.randn(1, n, generator=rng)).double()
+        soft = push_down(values, torch.tensor([-inf], dtype=torch.float64), "soft_maximum").difference
+        shares.append((soft - values.amax()).item() / log(n))
+    return shares
+
+
+def curve() -> pd.DataFrame:
+    """Slope of the push-down against the value, without floor, at a floor of -10 and under returns of mean -10.
+
+    Columns: form, floor, value, slope. In the soft maximum a second action lies at -10.
+    """
+    grid = torch.linspace(-40.0, 0.0, 401, dtype=torch.float64)
+    values = torch.stack((grid, torch.full_like(grid, FLOOR)), dim=1)
+    walk = chain(6, slip=0.1, discount=0.95)
+    returns, chances = return_distribution(walk, walk.behaviour, start=0)
+    returns = returns * (FLOOR / (returns * chances).sum())
+    parts = []
+    for form in ("expectation", "soft_maximum"):
+        # One action in the expectation: its share would only scale the slope.
+        own = values if form == "soft_maximum" else values[:, :1]
+        floors = {"none": ([-inf], [1.0]), "exact": ([FLOOR], [1.0]), "Monte Carlo": (returns, chances)}
+        for name, (heights, weights) in floors.items():
+            slope = sum(
+                float(weight) * slopes(own, torch.full_like(grid, float(height)), form)[:, 0]
+                for height, weight in zip(heights, weights, strict=True)
+            )
+            parts.append(pd.DataFrame({"form": form.replace("_", " "), "floor": name, "value": grid, "slope": slope}))
+    return pd.concat(parts, ignore_index=True)
+
+
+CLAIMS = (
+    Claim(
+        "push-down-above-the-floor", TOPIC,
+        "Above the floor (Q = -7, floor -10) the push-down still acts.",
+        "tutorial, deep explanation of the max operation, case 1",
+        "slope of the push-down in Q; both forms, floor on each action and on the expectation",
+        lambda: slope_at(-7.0), EveryCase(at_least=0.1),
+    ),
+    Claim(
+        "no-push-down-below-the-floor", TOPIC,
+        "Below the floor (Q = -35, floor -10) the push-down has gradient zero.", CASE_2,
+        "slope of the push-down in Q; both forms, floor on each action and on the expectation",
+        lambda: slope_at(-35.0), EveryCase(0.0, 0.0),
+    ),
+    Claim(
+        "the-loss-rests-below-the-floor", TOPIC,
+        "Below the floor the pushed-down value stays where it is when Q falls from -35 to -40.", CASE_2,
+        "change of the push-down term; both forms, floor on each action and on the expectation",
+        movement_below_the_floor, EveryCase(0.0, 0.0),
+    ),
+    Claim(
+        "falls-to-the-floor", TOPIC,
+        "An action without data is pushed from -7 down to the floor of -10 and rests there.",
+        "tutorial, deep explanation of the max operation, case 1",
+        "resting place of Q; both forms", lambda: resting_place(-7.0, FLOOR, -5.0, -12.0), EveryCase(-10.0, -10.0),
+    ),
+    Claim(
+        "rests-above-its-true-value", TOPIC,
+        "Under a floor of -2 the value of a bad action without data, truly -5, is pushed down to -2 and no further.",
+        ABOVE, "resting place of Q, from 0; both forms",
+        lambda: resting_place(0.0, -2.0, -2.5, -5.0), EveryCase(-2.0, -2.0),
+    ),
+    Claim(
+        "the-floor-lifts", TOPIC,
+        "Cal-QL lifts the value of a bad action up to the floor.", ABOVE + ", error 2",
+        "resting place of Q of an action without data under a floor of -2, from -20; both forms",
+        lambda: resting_place(-20.0, -2.0, -2.5, -5.0), EveryCase(-2.0, -2.0),
+    ),
+    Claim(
+        "the-floor-never-lifts", TOPIC,
+        "The floor only ends the push-down: a value without data that lies below it stays where it is.", "derived",
+        "resting place of Q of an action without data under a floor of -2, from -20; both forms",
+        lambda: resting_place(-20.0, -2.0, -2.5, -5.0), EveryCase(-20.0, -20.0), corrects="the-floor-lifts",
+    ),
+    Claim(
+        "bad-is-not-preferred", TOPIC,
+        "With a floor of -2 over true values of -2.5 (good, in the data) and -5 (bad, not in the data), the bad action "
+        "is never preferred.", ABOVE + ", table",
+        "Q(good) - Q(bad) after convergence; alpha 0.5, 1.5 and 5, both forms",
+        lambda: preference_for_the_good((0.5, 1.5, 5.0)), EveryCase(at_least=0.0),
+    ),
+    Claim(
+        "bad-is-not-preferred-if-the-push-up-reaches-the-floor", TOPIC,
+        "The bad action is not preferred if alpha is at least twice the distance of the good action's true value from "
+        "the floor (here 1): then the push-up carries the good action to the floor.", "derived",
+        "Q(good) - Q(bad) after convergence; alpha 1, 1.5, 5, 20, both forms",
+        lambda: preference_for_the_good((1.0, 1.5, 5.0, 20.0)), EveryCase(at_least=-1e-9),
+        corrects="bad-is-not-preferred",
+    ),
+    Claim(
+        "the-regulariser-turns-off", TOPIC,
+        "Once Q lies below the floor for every action, the push-down turns off.", CASE_2,
+        "slopes of the official loss in a uniform action and in one of pi(.|s) and pi(.|s'), all at -11, floor -10",
+        official_slopes, EveryCase(0.0, 0.0),
+    ),
+    Claim(
+        "uniform-actions-know-no-floor", TOPIC,
+        "In the official loss uniform actions have no floor: they go on being pushed down with their softmax weight.",
+        "official code; derived", "slope in the uniform action minus exp(-11) / (exp(-11) + 2 exp(-10)) = 0.155",
+        lambda: [official_slopes()[0] - 1.0 / (1.0 + 2.0 * exp(1.0))], EveryCase(-1e-12, 1e-12),
+        corrects="the-regulariser-turns-off",
+    ),
+    Claim(
+        "values-at-the-floor-take-weight", TOPIC,
+        "Values below the floor stay in the soft maximum as constants and take weight from the others.",
+        "official code", "slope in a value of -7 without floor minus with a floor of -10, beside a second value of -12, -20, -35",
+        weight_taken, EveryCase(at_least=0.04),
+    ),
+    Claim(
+        "the-soft-maximum-is-nearly-the-maximum", TOPIC,
+        "The logsumexp approximates the maximum: it lies above it by at most the logarithm of the number of actions.",
+        "tutorial, the CQL loss regularizer", "(logsumexp - maximum) / log(actions); 1,000 random sets of values",
+        distance_to_the_maximum, EveryCase(-1e-9, 1.0 + 1e-9),
+    ),
+)  # fmt: skip
