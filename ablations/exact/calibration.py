@@ -10,12 +10,11 @@ from ablations.claim import Claim, EveryCase
 from ablations.exact.conservatism import better_policies
 from ablations.exact.problems import FiniteProblem, one_state
 from ablations.exact.scale import small_problems
-from ablations.exact.tabular import CriticTables, Masking, Rows, expectation
+from ablations.exact.tabular import CriticTables, Masking, PushDown, Rows, expectation, soft_maximum_of
 from ablations.exact.values import policy_value, stopping_value
 
 TOPIC = "Calibration and inflation"
 REFERENCE = "reference of the implementations, the floor is not V"
-ALPHAS = (1.0, 5.0, 20.0)
 DOSES = tuple(dose / 40 for dose in range(-10, 41))
 # A weight whose push-up reaches every floor of `DOSES` from below, and one that pushes little.
 STRONG, WEAK = 40.0, 1.0
@@ -23,28 +22,48 @@ STRONG, WEAK = 40.0, 1.0
 ABOVE = 1e-6
 
 
-def room_between(problem: FiniteProblem, policy: Tensor, masking: Masking, alphas: tuple[float, ...]) -> Tensor:
-    """min(V_pi - E_pi[Q], E_pi[Q] - V_mu) at every state and weight, under the exact floor V_mu."""
-    below, rows = policy_value(problem, problem.behaviour), Rows.of(problem)
-    above = policy_value(problem, policy)
+def room_between(
+    problem: FiniteProblem, policy: Tensor, push_down: PushDown, alphas: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
+    """E_pi[Q] - V_mu and V_pi - E_pi[Q] at every state and weight, under the exact floor V_mu."""
+    below, above, rows = policy_value(problem, problem.behaviour), policy_value(problem, policy), Rows.of(problem)
     weights = torch.tensor(alphas, dtype=torch.float64)
     floors = below[rows.states].expand(len(alphas), -1)
-    value = (policy * CriticTables(problem, expectation(policy, masking), weights, floors).converge()).sum(-1)
-    return torch.minimum(above - value, value - below).flatten()
+    value = (policy * CriticTables(problem, push_down, weights, floors).converge()).sum(-1)
+    return (value - below).flatten(), (above - value).flatten()
 
 
 def room_of_best_policies() -> Tensor:
-    """Room of the behaviour policy's greedy policy in every problem."""
-    rooms = [room_between(problem, better_policies(problem)[0], "per_action", ALPHAS) for problem in small_problems()]
+    """The smaller room of the behaviour policy's greedy policy in every problem."""
+    rooms = []
+    for problem in small_problems():
+        policy = better_policies(problem)[0]
+        rooms.append(torch.minimum(*room_between(problem, policy, expectation(policy), (1.0, 5.0, 20.0))))
     return torch.cat(rooms)
 
 
 def room_of_mixed_policies(masking: Masking) -> Tensor:
-    """Room of the better policies that take every action, and of a slightly better one in a state of two actions."""
-    rooms = [room_between(problem, better_policies(problem)[1], masking, ALPHAS) for problem in small_problems()]
+    """The smaller room of the better policies that take every action, and of a slightly better one in a state of two
+    actions, expectation form."""
+    rooms = []
+    for problem in small_problems():
+        policy = better_policies(problem)[1]
+        rooms.append(torch.minimum(*room_between(problem, policy, expectation(policy, masking), (1.0, 5.0, 20.0))))
     slightly = torch.tensor([[5 / 8, 3 / 8]], dtype=torch.float64)
-    rooms.append(room_between(one_state((-9.0, -11.0), (0.5, 0.5)), slightly, masking, (4.0, 20.0)))
+    two = one_state((-9.0, -11.0), (0.5, 0.5))
+    rooms.append(torch.minimum(*room_between(two, slightly, expectation(slightly, masking), (4.0, 20.0))))
     return torch.cat(rooms)
+
+
+@cache
+def room_in_the_soft_maximum() -> tuple[Tensor, Tensor]:
+    """Both rooms of the better policies that take every action, soft maximum, floor on the expectation."""
+    rooms = []
+    for problem in small_problems():
+        policy = better_policies(problem)[1]
+        rooms.append(room_between(problem, policy, soft_maximum_of(policy, "expectation"), (1.0, 5.0)))
+    below, above = zip(*rooms, strict=True)
+    return torch.cat(below), torch.cat(above)
 
 
 @cache
@@ -117,24 +136,36 @@ def curve() -> pd.DataFrame:
 CLAIMS = (
     Claim(
         "between-floor-and-value", TOPIC,
-        "Under the exact floor V_mu Cal-QL's values lie between V_mu and V_pi, for a deterministic policy that improves "
-        "on mu.", "Cal-QL paper, definition of calibration",
+        "Under the exact floor V_mu Cal-QL's values lie between V_mu and V_pi, for a deterministic policy that "
+        "improves on mu.", "Cal-QL paper, definition of calibration",
         "min(V_pi - E_pi[Q], E_pi[Q] - V_mu); all states of 10 problems, alpha 1, 5, 20",
         room_of_best_policies, EveryCase(at_least=-1e-7),
     ),
     Claim(
         "between-for-any-better-policy", TOPIC,
         "They do so for every policy that improves on mu.", "Cal-QL paper, definition of calibration",
-        "the same for policies that take every action, floor on each action",
+        "the same for policies that take every action, expectation form, floor on each action",
         lambda: room_of_mixed_policies("per_action"), EveryCase(at_least=-1e-7),
     ),
     Claim(
         "between-if-the-expectation-is-bounded", TOPIC,
         "For policies that mix actions it is the bound on the expectation that keeps E_pi[Q] between V_mu and V_pi; a "
         "floor under each action can lift it above V_pi.", "derived",
-        "the same, floor on the expectation",
+        "the same, expectation form, floor on the expectation",
         lambda: room_of_mixed_policies("expectation"), EveryCase(at_least=-1e-7),
         corrects="between-for-any-better-policy",
+    ),
+    Claim(
+        "between-in-the-soft-maximum", TOPIC,
+        "The bound on the expectation keeps E_pi[Q] below V_pi in the soft maximum too.", "derived",
+        "V_pi - E_pi[Q] for policies that take every action; all states of 10 problems, alpha 1 and 5",
+        lambda: room_in_the_soft_maximum()[1], EveryCase(at_least=-1e-7),
+    ),
+    Claim(
+        "calibrated-in-the-soft-maximum", TOPIC,
+        "In the soft maximum only the lower half is sure, E_pi[Q] >= V_mu: what is pushed down is the policy ~ exp Q, "
+        "not pi.", "derived", "E_pi[Q] - V_mu; the same cases",
+        lambda: room_in_the_soft_maximum()[0], EveryCase(at_least=-1e-7), corrects="between-in-the-soft-maximum",
     ),
     Claim(
         "infeasible-states-are-over-estimated", TOPIC,

@@ -92,14 +92,15 @@ CLAIMS = (
     ),
     Claim(
         "cql-bounds-every-value", TOPIC,
-        "CQL's value of every single action lies below its true value.", "tutorial, result of the conservative regularizer",
+        "CQL's value of every single action lies below its true value.",
+        "tutorial, result of the conservative regularizer",
         f"Q - Q_pi of every action, expectation form, two policies each; {CASES}",
         pointwise_over_estimates, EveryCase(at_most=1e-9),
     ),
     Claim(
         "cql-is-a-penalised-problem", TOPIC,
-        "Each action's value is that of a problem with alpha / 2 (pi / beta - 1) taken off its reward: only actions that "
-        "the policy prefers are pushed below their own backup.", "derived; CQL paper, equation 3",
+        "Each action's value is that of a problem with alpha / 2 (pi / beta - 1) taken off its reward: only actions "
+        "that the policy prefers are pushed below their own backup.", "derived; CQL paper, equation 3",
         f"Q - Q of the penalised problem by a linear solve, two policies each; {CASES}",
         distance_from_closed_form, EveryCase(-1e-7, 1e-7), corrects="cql-bounds-every-value",
     ),

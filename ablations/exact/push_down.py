@@ -1,8 +1,8 @@
 """What the floor does to the push-down of a value: the tutorial's scenarios, number for number."""
 
 from functools import cache
-from itertools import product
 from math import exp, inf, log
+from typing import Literal, get_args
 
 import pandas as pd
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
 from ablations.exact.problems import chain, one_state
-from ablations.exact.tabular import CriticTables, Masking, PushDown, expectation, scalars, soft_maximum
+from ablations.exact.tabular import CriticTables, Masking, expectation, scalars, soft_maximum
 from ablations.exact.values import return_distribution
 from algorithms.critic_loss import CriticLoss, CriticLossForm, critic_loss
 
@@ -18,13 +18,19 @@ TOPIC = "The floor and the push-down"
 CASE_2 = "tutorial, deep explanation of the max operation, case 2"
 ABOVE = "tutorial, what if the floor is greater than the true value"
 
-FORMS = tuple(product(("expectation", "soft_maximum"), ("per_action", "expectation")))
+Form = Literal["expectation", "soft_maximum"]
+FORMS: tuple[tuple[Form, Masking], ...] = (
+    ("expectation", "per_action"),
+    ("expectation", "expectation"),
+    ("soft_maximum", "per_action"),
+    ("soft_maximum", "expectation"),
+)
 
 # Where the tutorial's floor lies, and the value of a second action beside the one that is looked at.
 FLOOR = -10.0
 
 
-def push_down(values: Tensor, floor: Tensor, form: str, masking: Masking = "per_action") -> CriticLoss:
+def push_down(values: Tensor, floor: Tensor, form: Form, masking: Masking = "per_action") -> CriticLoss:
     """The loss of B states with weight 1 in which n actions of pi(.|s) have `values` [B, n]; the data action is at 0.
 
     Uniform actions and those of pi(.|s') get no weight; slopes are per state.
@@ -34,11 +40,11 @@ def push_down(values: Tensor, floor: Tensor, form: str, masking: Masking = "per_
     density = torch.full((1, batch, 3 * n), inf, dtype=torch.float64)
     density[..., n : 2 * n] = 0.0
     zero = torch.zeros(1, batch, dtype=torch.float64)
-    switches = CriticLossForm(form, True, False, masking)  # type: ignore[arg-type]
+    switches = CriticLossForm(form, True, False, masking)
     return critic_loss(columns, zero, density, floor[None], switches, scalars(torch.ones(1, dtype=torch.float64)))
 
 
-def slopes(values: Tensor, floor: Tensor, form: str, masking: Masking = "per_action") -> Tensor:
+def slopes(values: Tensor, floor: Tensor, form: Form, masking: Masking = "per_action") -> Tensor:
     """Slope of the push-down in every value of `push_down`, [B, n]."""
     batch, n = values.shape
     return batch * push_down(values, floor, form, masking).gradient[0, 0, :, 1 + n : 1 + 2 * n]
@@ -62,7 +68,7 @@ def resting_place(start: float, floor: float, other: float, value: float) -> lis
     """Where the value of an action without data comes to rest, in both forms; the data's action is worth `other`."""
     problem = one_state([other, value], [1.0, 0.0])
     undecided = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
-    forms: tuple[PushDown, ...] = (expectation(undecided), soft_maximum(problem))
+    forms = (expectation(undecided), soft_maximum(problem))
     floors = torch.full((1, 8), floor, dtype=torch.float64)
     begin = torch.tensor([[[other, start]]], dtype=torch.float64)
     tables = [CriticTables(problem, form, torch.tensor([5.0], dtype=torch.float64), floors, begin) for form in forms]
@@ -83,8 +89,8 @@ def preference_for_the_good(alphas: tuple[float, ...]) -> list[float]:
 
 @cache
 def official_slopes() -> tuple[float, float, float]:
-    """Slopes of the official loss in a uniform action, one of pi(.|s) and one of pi(.|s'), all with density 1 and at -11
-    under a floor of -10."""
+    """Slopes of the official loss in a uniform action, one of pi(.|s) and one of pi(.|s'), all with density 1 and at
+    -11 under a floor of -10."""
     values = torch.tensor([[[[0.0, -11.0, -11.0, -11.0]]]], dtype=torch.float64)
     zero = torch.zeros(1, 1, dtype=torch.float64)
     floor = torch.full((1, 1), FLOOR, dtype=torch.float64)
@@ -127,15 +133,18 @@ def curve() -> pd.DataFrame:
     returns, chances = return_distribution(walk, walk.behaviour, start=0)
     returns = returns * (FLOOR / (returns * chances).sum())
     parts = []
-    for form in ("expectation", "soft_maximum"):
+    for form in get_args(Form):
         # One action in the expectation: its share would only scale the slope.
         own = values if form == "soft_maximum" else values[:, :1]
-        floors = {"none": ([-inf], [1.0]), "exact": ([FLOOR], [1.0]), "Monte Carlo": (returns, chances)}
-        for name, (heights, weights) in floors.items():
-            slope = sum(
-                float(weight) * slopes(own, torch.full_like(grid, float(height)), form)[:, 0]
-                for height, weight in zip(heights, weights, strict=True)
-            )
+        floors = {
+            "none": [(-inf, 1.0)],
+            "exact": [(FLOOR, 1.0)],
+            "Monte Carlo": list(zip(returns, chances, strict=True)),
+        }
+        for name, heights in floors.items():
+            slope = torch.zeros_like(grid)
+            for height, chance in heights:
+                slope += chance * slopes(own, torch.full_like(grid, float(height)), form)[:, 0]
             parts.append(pd.DataFrame({"form": form.replace("_", " "), "floor": name, "value": grid, "slope": slope}))
     return pd.concat(parts, ignore_index=True)
 
@@ -215,7 +224,8 @@ CLAIMS = (
     Claim(
         "values-at-the-floor-take-weight", TOPIC,
         "Values below the floor stay in the soft maximum as constants and take weight from the others.",
-        "official code", "slope in a value of -7 without floor minus with a floor of -10, beside a second value of -12, -20, -35",
+        "official code",
+        "slope in a value of -7 without floor minus with a floor of -10, beside a second value of -12, -20, -35",
         weight_taken, EveryCase(at_least=0.04),
     ),
     Claim(

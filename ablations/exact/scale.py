@@ -131,10 +131,11 @@ CLAIMS = (
     ),
     Claim(
         "optimistic-about-what-the-policy-neglects", TOPIC,
-        "CQL raises those actions of the data that the policy takes less often than the data, and lowers the others: by "
-        "alpha / 2 (1 - pi / beta).", "derived; CQL paper, theorem 3.2",
+        "CQL raises those actions of the data that the policy takes less often than the data, and lowers the others: "
+        "by alpha / 2 (1 - pi / beta).", "derived; CQL paper, theorem 3.2",
         "Q - true value - alpha / 2 (1 - pi / beta) of the two actions",
-        lambda: tutorial_tables()[0] - TUTORIAL.reward[0] - torch.tensor([-30.0, 30.0], dtype=torch.float64), EveryCase(-1e-8, 1e-8),
+        lambda: tutorial_tables()[0] - TUTORIAL.reward[0] - torch.tensor([-30.0, 30.0], dtype=torch.float64),
+        EveryCase(-1e-8, 1e-8),
         corrects="optimistic-about-data",
     ),
     Claim(
@@ -145,8 +146,8 @@ CLAIMS = (
     ),
     Claim(
         "unbounded-without-data-only", TOPIC,
-        "It has no end for actions without data, in the expectation form at constant speed; the value of an action with "
-        "data comes to rest.", "derived",
+        "It has no end for actions without data, in the expectation form at constant speed; the value of an action "
+        "with data comes to rest.", "derived",
         "fall per unit step: without data after 400 relative to 200 steps; 1 + fall of an action with data",
         lambda: (falling_speeds()[2] / falling_speeds()[1], 1.0 + falling_speeds()[0]), EveryCase(1 - 1e-9, 1 + 1e-9),
         corrects="the-push-down-is-unbounded",
@@ -159,8 +160,8 @@ CLAIMS = (
     ),
     Claim(
         "own-policy-calibrated-in-a-table", TOPIC,
-        "A converged table of CQL is calibrated for its own greedy policy: the push-up of a state equals its push-down, "
-        "so max_a Q >= mean of Q over the data >= the behaviour policy's backup of max_a Q.", "derived",
+        "A converged table of CQL is calibrated for its own greedy policy: the push-up of a state equals its "
+        "push-down, so max_a Q >= mean of Q over the data >= the behaviour policy's backup of max_a Q.", "derived",
         "max_a Q(s, a) - V_mu(s), converged tables with max backup; all states of 10 problems, alpha 1 and 5",
         own_policy_above_behaviour, EveryCase(at_least=-1e-7), corrects="own-policy-below-behaviour",
     ),
@@ -188,8 +189,8 @@ CLAIMS = (
         "a-floor-lifts-the-mean", TOPIC,
         "A floor above the values takes the push-down away but not the push-up: the data's values exceed their targets "
         "by up to alpha / 2.", "derived",
-        "mean of Q - target over the data's actions in units of alpha / 2; 3 sets of problems, floor V_mu + dose x its range, "
-        "doses 0.25, 0.5, 1, alpha 1",
+        "mean of Q - target over the data's actions in units of alpha / 2; 3 sets of problems, floor V_mu + dose x "
+        "its range, doses 0.25, 0.5, 1, alpha 1",
         lift_of_a_floor, EveryCase(-1e-7, 1.0 + 1e-7),
     ),
 )  # fmt: skip

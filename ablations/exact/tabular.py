@@ -108,6 +108,17 @@ class CriticTables:
         # Short enough for the curvature of the soft maximum, [R, 1, 1].
         self.step_size = 1.0 / (1.0 + soft * alpha / (4.0 * rarest)).view(-1, 1, 1)
         self._floors_of_state = _by_state(floor, rows.states, problem.states)
+        slots = push_down.slots[rows.states]
+        n = slots.shape[1]
+        columns = torch.cat((rows.actions[:, None], slots, slots, slots), dim=1)
+        # Places in a flat table of the values that the critic loss sees, [B, 1 + 3n].
+        self._cells = rows.states[:, None] * problem.actions + columns
+        # Of the three sets of actions only pi(.|s) takes part: the others have infinite density, that is no weight.
+        self._log_density = torch.full((len(columns), 3 * n), inf, dtype=torch.float64)
+        self._log_density[:, n : 2 * n] = push_down.log_density[rows.states]
+        # How often each action is among the slots of a state, [S, A].
+        self._weights = torch.zeros(shape, dtype=torch.float64)
+        self._weights.scatter_add_(1, push_down.slots, torch.full(push_down.slots.shape, 1.0 / n, dtype=torch.float64))
 
     def velocity(self) -> Tensor:
         """Where the gradient flow moves the tables, [R, S, A]; a value held at its floor from both sides rests."""
@@ -116,7 +127,7 @@ class CriticTables:
             low, high = self._sides(bool(on_floor.any()))
             between = torch.where((low > 0) & (high < 0), 0.0, torch.where(high >= 0, high, low))
             return torch.where(on_floor, between, low)
-        weights, on_floor = self._weights(), self._mean_on_floor()
+        weights, on_floor = self._weights, self._mean_on_floor()
         low, high = self._sides(bool(on_floor.any()))
         up, down = (weights * low).sum(-1), (weights * high).sum(-1)
         held = on_floor & (up > 0) & (down < 0)
@@ -136,7 +147,7 @@ class CriticTables:
             self.values = torch.where(fallen > -inf, fallen, torch.where(risen < inf, risen, moved))
             return velocity
         floor = self._floors_of_state[..., 0]
-        weights = self._weights()
+        weights = self._weights
         before, after = (weights * self.values).sum(-1), (weights * moved).sum(-1)
         crosses = ((before - floor) * (after - floor) < 0) & ~self._mean_on_floor()
         part = torch.where(crosses, (floor - before) / torch.where(crosses, after - before, 1.0), 1.0)
@@ -183,36 +194,16 @@ class CriticTables:
 
     def _gradient(self, tables: Tensor, target: Tensor, floor: Tensor) -> Tensor:
         """Gradient [R, S, A] of the critic loss in the tables."""
-        runs, states = len(tables), self.rows.states
-        slots = self.push_down.slots[states]
-        n = slots.shape[1]
-        columns = torch.cat((self.rows.actions[:, None], slots, slots, slots), dim=1)
-        cells = (states[:, None] * self.problem.actions + columns).expand(runs, -1, -1)
-        flat = tables.reshape(runs, -1)
-        values = flat.gather(1, cells.reshape(runs, -1)).view(runs, 1, *columns.shape)
-        # Of the three sets of actions only pi(.|s) takes part: the others have infinite density, that is no weight.
-        density = torch.full((*columns.shape[:1], 3 * n), inf, dtype=torch.float64)
-        density[:, n : 2 * n] = self.push_down.log_density[states]
-        repeats = runs // len(self.alpha)
-        slope = critic_loss(
-            values,
-            target,
-            density.expand(runs, -1, -1),
-            floor,
-            self.push_down.form,
-            scalars(self.alpha.repeat(repeats)),
-        ).gradient
-        return torch.zeros_like(flat).scatter_add_(1, cells.reshape(runs, -1), slope.view(runs, -1)).view(tables.shape)
-
-    def _weights(self) -> Tensor:
-        """How often each action is among the slots, [S, A]."""
-        slots = self.push_down.slots
-        ones = torch.full(slots.shape, 1.0 / slots.shape[1], dtype=torch.float64)
-        return torch.zeros(self.values.shape[1:], dtype=torch.float64).scatter_add_(1, slots, ones)
+        runs, flat = len(tables), tables.flatten(1)
+        values = flat[:, self._cells].unsqueeze(1)
+        density = self._log_density.expand(runs, -1, -1)
+        weights = scalars(self.alpha.repeat(runs // len(self.alpha)))
+        slope = critic_loss(values, target, density, floor, self.push_down.form, weights).gradient
+        return torch.zeros_like(flat).index_add_(1, self._cells.view(-1), slope.flatten(1)).view(tables.shape)
 
     def _mean_on_floor(self) -> Tensor:
         """Where the mean over the slots lies on the state's floor, [R, S]."""
-        floor, mean = self._floors_of_state[..., 0], (self._weights() * self.values).sum(-1)
+        floor, mean = self._floors_of_state[..., 0], (self._weights * self.values).sum(-1)
         return floor.isfinite() & ((mean - floor).abs() <= ON_THE_FLOOR * (1.0 + floor.abs()))
 
 

@@ -93,7 +93,7 @@ CLAIMS = (
     ),
     Claim(
         "offline-data-prevent-unlearning", TOPIC,
-        "With half offline data neither unlearns in a table: the good action's value recovers as fast as the new one's.",
+        "With half offline data neither unlearns in a table: the good action's value recovers as fast as the other's.",
         "derived", "fall of the greedy action's true value, CQL and both cases of Cal-QL; alpha 0, 1, 5, 20",
         lambda: dips(False, 0.5, (0.0, 1.0, 5.0, 20.0)) + dips(True, 0.5, (0.0, 1.0, 5.0, 20.0)), EveryCase(0.0, 0.0),
         corrects="cql-unlearns-beside-offline-data",

@@ -1,0 +1,21 @@
+"""The exact lab: every claim and every curve."""
+
+import pandas as pd
+
+from ablations.exact import calibration, conservatism, monte_carlo, push_down, regret, scale, truncation, unlearning
+
+MODULES = (push_down, scale, unlearning, conservatism, calibration, monte_carlo, truncation, regret)
+
+CLAIMS = tuple(claim for module in MODULES for claim in module.CLAIMS)
+
+
+def curves() -> dict[str, pd.DataFrame]:
+    """What the figures draw, by the figure's name."""
+    return {
+        "max_operation": push_down.curve(),
+        "unlearning": unlearning.curve(),
+        "floor_dose": calibration.curve(),
+        "monte_carlo_bias": monte_carlo.curve(),
+        "truncation": truncation.curve(),
+        "regret_split": regret.curve(),
+    }
