@@ -9,6 +9,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "cql": {"floor.base": "none"},
     "monte_carlo": {"floor.base": "monte_carlo"},
     "learned": {"floor.base": "learned"},
+    "exact": {"floor.base": "exact"},
     "inflated_0.25": {"floor.base": "monte_carlo", "floor.inflation": 0.25},
     "inflated_1": {"floor.base": "monte_carlo", "floor.inflation": 1.0},
 }

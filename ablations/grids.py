@@ -21,6 +21,12 @@ def floors(scale: str) -> list[Run]:
     return grid(tasks, arms, range(6 if scale == "demo" else 10), scale)
 
 
+def truth(scale: str) -> list[Run]:
+    """What the floor does where the truth is known: with the exact value as one of the floors."""
+    arms = ("cql", "monte_carlo", "learned", "exact", "inflated_0.25", "inflated_1")
+    return grid(("winding-road",), arms, range(6 if scale == "demo" else 10), scale)
+
+
 def smoke(scale: str) -> list[Run]:
     """All phases on one tiny task in under a minute: to see that everything works."""
     tiny = {
@@ -45,7 +51,7 @@ def smoke(scale: str) -> list[Run]:
     return [with_settings(run, tiny, source="grid smoke") for run in runs]
 
 
-GRIDS: dict[str, Callable[[str], list[Run]]] = {"floors": floors, "smoke": smoke}
+GRIDS: dict[str, Callable[[str], list[Run]]] = {"floors": floors, "truth": truth, "smoke": smoke}
 
 
 def runs_of(name: str, scale: str = "demo") -> list[Run]:

@@ -22,6 +22,8 @@ class FloorInputs:
     return_to_go: Tensor  # [T]
     # Value [T] of the behaviour policy at states [T, S]; only where the base is "learned".
     behaviour_value: Callable[[Tensor], Tensor] | None = None
+    # The same without error, where it is known; only where the base is "exact".
+    exact_value: Callable[[Tensor], Tensor] | None = None
 
 
 def no_floor(inputs: FloorInputs) -> Tensor:
@@ -40,6 +42,12 @@ def learned(inputs: FloorInputs) -> Tensor:
     return inputs.behaviour_value(inputs.states)
 
 
+def exact(inputs: FloorInputs) -> Tensor:
+    """The behaviour policy's true value."""
+    assert inputs.exact_value is not None
+    return inputs.exact_value(inputs.states)
+
+
 def constant(inputs: FloorInputs) -> Tensor:
     """One number."""
     return torch.full_like(inputs.return_to_go, inputs.settings.constant)
@@ -49,6 +57,7 @@ FLOORS: dict[str, Callable[[FloorInputs], Tensor]] = {
     "none": no_floor,
     "monte_carlo": monte_carlo,
     "learned": learned,
+    "exact": exact,
     "constant": constant,
 }
 

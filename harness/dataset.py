@@ -15,9 +15,9 @@ import minari
 import numpy as np
 from minari.storage import get_dataset_path
 
+from harness.collection import check_controller, collect
 from harness.dataset_checks import check_episodes
-from harness.environments.environment import flatten_observation, is_pointmaze
-from harness.environments.pointmaze import collect
+from harness.environments.environment import flatten_observation
 from harness.errors import UserError
 from harness.settings import Task, canonical_json
 
@@ -96,10 +96,7 @@ def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = Non
     the dataset is removed.
     """
     if not dataset_exists(task):
-        if not is_pointmaze(task):
-            raise UserError(
-                f"task {task.name}: no controller can collect data in {task.environment}; only PointMaze has one"
-            )
+        check_controller(task)
         with _writing(task) as root, filelock.FileLock(root / ".floorbench.lock"):
             if not dataset_exists(task):
                 rmtree(_dataset_folder(task), ignore_errors=True)

@@ -10,9 +10,13 @@ from torch import Tensor
 from algorithms.learner import Learner
 from algorithms.returns import return_to_go
 from harness.environments.environment import Environment
+from harness.exact_values import exact_values
 from harness.settings import Run
 from harness.streams import generator, reset_seed
 from harness.transitions import Transitions
+
+# What a row says of values against the truth.
+TRUTH = ("calibration_exact", "overestimation_exact", "policy_gap_exact", "floor_error", "floor_rmse")
 
 
 class Evaluator:
@@ -32,6 +36,11 @@ class Evaluator:
         self._rows = rows
         self._states = transitions.dataset_states[rows]
         self._actions = transitions.dataset_actions[rows].unsqueeze(2)
+        self._exact = exact_values(self.task)
+        if self._exact is not None:
+            probes = [states.double().numpy() for states in self._states]
+            self._behaviour = [self._exact.behaviour(states) for states in probes]
+            self._optimal = [self._exact.optimal(states) for states in probes]
 
     def evaluate(self, learner: Learner, live: Sequence[int]) -> list[dict[str, Any]]:
         """One dictionary of metrics per run; runs that are not `live` get an empty one."""
@@ -43,6 +52,7 @@ class Evaluator:
                 **self._roll_out(learner, number),
                 **{name: _number(values[number]) for name, values in logged.items()},
                 **{name: _number(values[number]) for name, values in probes.items()},
+                **self._against_truth(learner, number, float(probes["q_policy"][number])),
             }
         return rows
 
@@ -60,6 +70,32 @@ class Evaluator:
             "return_to_go": returns.mean(-1),
             "calibration_data": (policy - returns).mean(-1),
         }
+
+    def _against_truth(self, learner: Learner, number: int, q_policy: float) -> dict[str, float | None]:
+        """Means over the probe states of one run, None where the task's values are not known.
+
+        calibration_exact: Q(s, pi(s)) - V_mu(s), below 0 where the critic's scale lies under the behaviour's.
+        overestimation_exact: Q(s, pi(s)) - V_pi(s) of the deterministic policy; above 0 the critic is not conservative.
+        policy_gap_exact: V*(s) - V_pi(s). Less the over-estimation it is V* - Q, the miscalibration part of regret.
+        floor_error, floor_rmse: floor - V_mu(s), its mean and the root of its mean square.
+        """
+        if self._exact is None:
+            return dict.fromkeys(TRUTH)
+
+        def act(states: np.ndarray) -> np.ndarray:
+            return learner.act(torch.from_numpy(states).float()[None], run=number)[0].double().numpy()
+
+        behaviour = self._behaviour[number]
+        policy = self._exact.of_policy(act, self._states[number].double().numpy()).mean()
+        error = self._transitions.floor[number, self._rows[number]].double() - torch.from_numpy(behaviour)
+        values = (
+            q_policy - behaviour.mean(),
+            q_policy - policy,
+            self._optimal[number].mean() - policy,
+            error.mean(),
+            error.square().mean().sqrt(),
+        )
+        return {name: _number(value) for name, value in zip(TRUTH, values, strict=True)}
 
     def _roll_out(self, learner: Learner, number: int) -> dict[str, Any]:
         """Episodes of the deterministic policy of one run, side by side."""
@@ -99,7 +135,7 @@ class Evaluator:
         return float(values[0])
 
 
-def _number(value: Tensor) -> float | None:
+def _number(value: Tensor | float) -> float | None:
     """A finite number, or None: what does not apply (the floor of CQL) has no number."""
     number = float(value)
     return number if np.isfinite(number) else None

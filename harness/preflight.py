@@ -22,13 +22,17 @@ def tasks_of(runs: Iterable[Run]) -> list[Task]:
 
 
 def check_floors(runs: Sequence[Run]) -> None:
-    """Every run's floor must have a base that exists; only a learned one can keep learning, and not under noise."""
+    """Every run's floor must have a base that exists on its task; only a learned one without noise keeps learning."""
     from algorithms.floors import FLOORS
+    from harness.exact_values import EXACT_VALUES, exact_values
 
     for run in runs:
         if run.floor.base not in FLOORS:
             raise UserError(f"setting floor.base = {run.floor.base!r}: there is no such floor; "
                             f"one of {', '.join(FLOORS)}")  # fmt: skip
+        if exact_values(run.task) is None and run.floor.base == "exact":
+            raise UserError(f"setting floor.base = 'exact': the values of {run.task.environment} are not known; "
+                            f"known are those of {', '.join(EXACT_VALUES)}")  # fmt: skip
         if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
             raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
                             f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip

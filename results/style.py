@@ -13,6 +13,7 @@ LABELS = {
     "cql": "CQL",
     "monte_carlo": "Cal-QL, Monte Carlo floor",
     "learned": "Cal-QL, learned floor",
+    "exact": "Cal-QL, exact floor",
     "inflated_0.25": "Cal-QL, inflated by 0.25",
     "inflated_1": "Cal-QL, inflated by 1",
 }
@@ -22,6 +23,7 @@ COLOURS = {
     "cql": "#d55e00",
     "monte_carlo": "#0072b2",
     "learned": "#009e73",
+    "exact": "#e69f00",
     "inflated_0.25": "#cc79a7",
     "inflated_1": "#7b2d6b",
 }
@@ -40,6 +42,7 @@ ON_DARK = {
     "#d55e00": "#f0803c",
     "#0072b2": "#4ea8e0",
     "#009e73": "#35c79c",
+    "#e69f00": "#ffc04d",
     "#cc79a7": "#e0a3c5",
     "#7b2d6b": "#c26bb0",
 }

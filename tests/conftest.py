@@ -1,8 +1,9 @@
-"""What all tests share: one thread, as workers have; a Minari folder of their own; a tiny task."""
+"""What all tests share: one thread, as workers have; a Minari folder of their own; tiny tasks."""
 
 import pytest
 import torch
 
+from harness.environments.winding_road import WINDING_ROAD
 from harness.settings import DataSettings, Task
 
 torch.set_num_threads(1)
@@ -27,4 +28,17 @@ def tiny_task() -> Task:
         reward_bias=-1.0,
         failure_reward=-1.0,
         data=DataSettings(transitions=400, action_noise=0.3, seed=3),
+    )
+
+
+@pytest.fixture(scope="session")
+def road_task() -> Task:
+    """The winding road with a few hundred transitions: rewards -1 until the goal, 0 there."""
+    return Task(
+        name="tiny-road",
+        environment=WINDING_ROAD,
+        horizon=160,
+        reward_bias=-1.0,
+        failure_reward=-1.0,
+        data=DataSettings(transitions=300, action_noise=0.4, seed=3),
     )

@@ -215,6 +215,8 @@ def only_line(done):
         ("run smoke --set algorithm.alpha=much", "setting algorithm.alpha = 'much': input should be a valid number"),
         ("run smoke --set algorithm.alpha=-1", "setting algorithm.alpha = -1: input should be greater than"),
         ("run smoke --set algorithm.alpha=NaN", "setting algorithm.alpha = nan: input should be a finite number"),
+        ("plan smoke --set floor.base=exact", "setting floor.base = 'exact': the values of PointMaze_UMaze-v3 are not"),
+        ("plan truth --set task.reward_bias=1", "task.reward_bias = 1: staying on the road pays more than arriving"),
         ("plan smoke --set floor.keeps_learning=true", "setting floor.keeps_learning = true: only a floor.base of"),
         ("run smoke --set floor.base=soft", "setting floor.base = 'soft': there is no such floor; one of none"),
         ("plan smoke --set seed=1", "grid: holds some runs more than once"),

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from harness.environments.environment import Environment, flatten_observation, gymnasium_environment
+from harness.environments.environment import Environment, family, flatten_observation, gymnasium_environment
 from harness.environments.pointmaze import WayPointController
 from harness.errors import UserError
 from harness.settings import Task
@@ -22,7 +22,7 @@ def random_actions(steps: int, seed: int = 0) -> np.ndarray:
 def goal_actions(task: Task, seed: int) -> list[np.ndarray]:
     """Actions that lead from the start of `seed` to its goal, the last one reaching it."""
     environment = gymnasium_environment(task)
-    controller = WayPointController(environment.unwrapped.maze, 0.0, np.random.default_rng(0))
+    controller = WayPointController(environment, 0.0, np.random.default_rng(0))
     observation, _ = environment.reset(seed=seed)
     controller.begin(observation)
     actions, terminated = [], False
@@ -170,6 +170,19 @@ def test_plain_box_environment():
         assert reward == raw * 0.5 + 2.0
         assert flags == [terminated, truncated]
     assert flags == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ("PointMaze_UMaze-v3", "PointMaze"),
+        ("PointMaze_Large_Diverse_GR-v3", "PointMaze"),
+        ("floorbench/WindingRoad-v0", "floorbench/WindingRoad"),
+        ("Pendulum-v1", "Pendulum"),
+    ],
+)
+def test_family(environment, name):
+    assert family(Task(name="any", environment=environment, horizon=5)) == name
 
 
 @pytest.mark.parametrize(

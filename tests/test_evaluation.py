@@ -1,12 +1,14 @@
 """Evaluation: values against hand-made networks, episodes that depend on the seed alone."""
 
+import numpy as np
 import pytest
 import torch
 
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.dataset import ensure_dataset
-from harness.evaluation import Evaluator
+from harness.evaluation import TRUTH, Evaluator
+from harness.exact_values import exact_values
 from harness.floor_columns import FloorColumns
 from harness.settings import Run, Schedule, with_settings
 from harness.streams import generator, normal_source
@@ -70,3 +72,53 @@ def test_evaluations_repeat_and_are_shared_by_arms(pack):
 def test_only_live_runs_are_looked_at(pack):
     evaluator, learner = pack
     assert evaluator.evaluate(learner, [1])[0] == {}
+
+
+def test_without_known_values_nothing_is_said_of_the_truth(pack):
+    evaluator, learner = pack
+    row, _ = evaluator.evaluate(learner, [0, 1])
+    assert [row[name] for name in TRUTH] == [None] * len(TRUTH)
+
+
+@pytest.fixture
+def road_pack(road_task):
+    """A CQL and a Cal-QL run on the road: critics say -3 and -5 everywhere, policies head straight on."""
+    runs = [
+        with_settings(Run(road_task, "arm", 4, algorithm=SETTINGS, schedule=SCHEDULE), {"floor.base": base})
+        for base in ("none", "monte_carlo")
+    ]
+    data = ensure_dataset(road_task)
+    transitions = Transitions(data, 2, 0)
+    FloorColumns(runs, data, transitions)
+    learner = Learner([SETTINGS] * 2, 1, 1, [0.99] * 2, [normal_source(generator(4, "init")) for _ in runs])
+    learner.critic_parameters["output_weight"].zero_()
+    learner.critic_parameters["output_bias"][:, 0, 0] = torch.tensor([-3.0, -5.0, -3.0, -5.0])
+    learner.policy_parameters.flat.zero_()
+    return Evaluator(runs, transitions), learner, transitions
+
+
+def test_values_are_held_against_the_truth(road_pack, road_task):
+    evaluator, learner, transitions = road_pack
+    cql, calibrated = evaluator.evaluate(learner, [0, 1])
+    truth = exact_values(road_task)
+    probes = generator(4, "probe").integers(transitions.offline, size=SCHEDULE.probe_states)
+    states = transitions.dataset_states[probes].double().numpy()
+    behaviour, optimal = truth.behaviour(states), truth.optimal(states)
+    straight = truth.of_policy(np.zeros_like, states)
+    errors = transitions.return_to_go[1, probes].numpy() - behaviour
+    for row in (cql, calibrated):
+        assert row["calibration_exact"] == pytest.approx(-4.0 - behaviour.mean(), rel=1e-5)
+        assert row["overestimation_exact"] == pytest.approx(-4.0 - straight.mean(), rel=1e-5)
+        assert row["policy_gap_exact"] == pytest.approx(optimal.mean() - straight.mean(), rel=1e-5)
+    assert (cql["floor_error"], cql["floor_rmse"]) == (None, None)
+    assert calibrated["floor_error"] == pytest.approx(errors.mean(), rel=1e-4)
+    assert calibrated["floor_rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-4)
+
+
+def test_the_gap_closes_for_a_policy_that_heads_the_road(road_pack, road_task):
+    """A policy network cannot be set to a sine by hand, so the road's own direction acts in its place."""
+    evaluator, learner, _ = road_pack
+    learner.act = lambda states, run=None: 0.5 * torch.sin(2 * torch.pi * states)
+    row, _ = evaluator.evaluate(learner, [0])
+    assert row["policy_gap_exact"] == pytest.approx(0.0, abs=1e-4)
+    assert row["score"] == 1.0

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from ablations.arms import with_arm
+from harness.dataset import ensure_dataset
+from harness.exact_values import exact_values
 from harness.floor_columns import FloorColumns
 from harness.settings import Run, Task, with_settings
 from harness.transitions import Transitions
@@ -88,3 +90,23 @@ def test_a_learned_floor_that_keeps_learning_follows_what_it_sees():
         batch.return_to_go.fill_(5.0)
         batch = floors.learn_online(batch)
     assert (batch.floor - 5.0).abs().mean() < 0.5
+
+
+def test_an_exact_floor_is_the_behaviours_value_offline_and_online(road_task):
+    """On the road V_mu is known to roll-outs of test_road_values.py; here it only has to reach the columns."""
+    data = ensure_dataset(road_task)
+    runs = [with_settings(Run(road_task, "arm", 0), {"floor.base": base}) for base in ("exact", "monte_carlo")]
+    transitions = Transitions(data, 2, capacity=200)
+    floors = FloorColumns(runs, data, transitions)
+    behaviour = exact_values(road_task).behaviour
+    states = transitions.dataset_states.double().numpy()
+    exact, monte_carlo = transitions.floor[:, : transitions.offline].double().numpy()
+    np.testing.assert_allclose(exact, behaviour(states), rtol=1e-6)
+    # Returns scatter around the value: within 4 standard errors, as if 10 neighbours were one return.
+    error = monte_carlo - exact
+    assert error.std() > 3.0
+    assert abs(error.mean()) < 4.0 * error.std() / np.sqrt(len(error) / 10)
+    episode = data.trajectories[0]
+    floors.append(0, episode)
+    online = transitions.floor[0, transitions.offline : transitions.offline + len(episode)].numpy()
+    np.testing.assert_allclose(online, behaviour(episode.observations[:-1].astype(np.float64)), rtol=1e-6)

@@ -13,7 +13,9 @@ RETURNS = torch.tensor([-4.0, -2.0, 0.0])
 
 
 def column(**settings):
-    inputs = FloorInputs(FloorSettings(**settings), STATES, RETURNS, lambda states: 10.0 * states[:, 0])
+    inputs = FloorInputs(
+        FloorSettings(**settings), STATES, RETURNS, lambda states: 10.0 * states[:, 0], lambda states: -states[:, 0]
+    )
     return floor_column(inputs, 8.0, lambda count: torch.arange(count, dtype=torch.float32)).tolist()
 
 
@@ -23,6 +25,8 @@ def column(**settings):
         ({"base": "none"}, [-inf, -inf, -inf]),
         ({"base": "monte_carlo"}, [-4.0, -2.0, 0.0]),
         ({"base": "learned"}, [10.0, 20.0, 30.0]),
+        ({"base": "exact"}, [-1.0, -2.0, -3.0]),
+        ({"base": "exact", "inflation": 0.5}, [3.0, 2.0, 1.0]),
         ({"base": "constant", "constant": -3.0}, [-3.0, -3.0, -3.0]),
         # The dose is a share of the return range, here 8.
         ({"base": "monte_carlo", "inflation": 0.25}, [-2.0, 0.0, 2.0]),

@@ -7,6 +7,7 @@ import pytest
 
 from ablations.grids import GRIDS, runs_of
 from harness.errors import UserError
+from harness.exact_values import exact_values
 from harness.tasks import SCALES
 
 
@@ -31,6 +32,13 @@ def test_floors_at_paper_scale_has_the_published_sizes():
     assert {run.algorithm.critic_hidden for run in runs} == {(256, 256, 256, 256)}
 
 
+def test_truth_crosses_the_floors_and_the_exact_one_with_six_seeds():
+    runs = runs_of("truth")
+    assert Counter(run.arm for run in runs) == {**dict.fromkeys((run.arm for run in runs_of("floors")), 6), "exact": 6}
+    for scale in SCALES:
+        assert all(exact_values(run.task) is not None for run in runs_of("truth", scale))
+
+
 def test_smoke_is_two_arms_with_two_seeds_on_one_task():
     runs = runs_of("smoke")
     assert [(run.arm, run.seed) for run in runs] == [("cql", 0), ("cql", 1), ("monte_carlo", 0), ("monte_carlo", 1)]
@@ -45,7 +53,7 @@ def test_arms_share_everything_but_the_floor():
 
 
 def test_unknown_names_are_one_line():
-    with pytest.raises(UserError, match="grid 'flors': there is no such grid; one of floors, smoke"):
+    with pytest.raises(UserError, match="grid 'flors': there is no such grid; one of floors, truth, smoke"):
         runs_of("flors")
     with pytest.raises(UserError, match="scale 'huge': there is no such scale; one of demo, paper"):
         runs_of("smoke", "huge")

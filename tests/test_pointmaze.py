@@ -1,16 +1,13 @@
-"""The way-point controller by hand, and what it leaves in Minari."""
+"""The way-point controller by hand, and on its way in every maze."""
 
 import dataclasses
-import json
-from importlib.metadata import version
 
-import minari
 import networkx
 import numpy as np
 import pytest
 
 from harness.environments.environment import gymnasium_environment
-from harness.environments.pointmaze import WayPointController, collect, free_cells
+from harness.environments.pointmaze import WayPointController, free_cells
 
 
 def observation(position, goal, velocity=(0.0, 0.0)) -> dict[str, np.ndarray]:
@@ -24,8 +21,7 @@ def observation(position, goal, velocity=(0.0, 0.0)) -> dict[str, np.ndarray]:
 @pytest.fixture
 def controller(tiny_task) -> WayPointController:
     """Without noise, in the U-shaped maze: cell (1, 1) lies at (-1, 1), cell (3, 1) at (-1, -1)."""
-    maze = gymnasium_environment(tiny_task).unwrapped.maze
-    return WayPointController(maze, 0.0, np.random.default_rng(0))
+    return WayPointController(gymnasium_environment(tiny_task), 0.0, np.random.default_rng(0))
 
 
 def test_free_cells_are_joined_to_free_neighbours():
@@ -70,8 +66,7 @@ def test_next_way_point_once_the_first_is_near(controller):
 
 
 def test_noise_has_the_asked_spread(tiny_task):
-    maze = gymnasium_environment(tiny_task).unwrapped.maze
-    controller = WayPointController(maze, 0.2, np.random.default_rng(1))
+    controller = WayPointController(gymnasium_environment(tiny_task), 0.2, np.random.default_rng(1))
     at = observation(position=(-1, 1), goal=(-1, 1))
     controller.begin(at)
     actions = np.array([controller.action(at) for _ in range(4000)])
@@ -86,7 +81,7 @@ def test_noise_has_the_asked_spread(tiny_task):
 def test_reaches_every_goal(tiny_task, size, horizon, noise):
     task = dataclasses.replace(tiny_task, environment=f"PointMaze_{size}-v3", horizon=horizon)
     environment = gymnasium_environment(task)
-    controller = WayPointController(environment.unwrapped.maze, noise, np.random.default_rng(2))
+    controller = WayPointController(environment, noise, np.random.default_rng(2))
     for seed in range(15):
         state, _ = environment.reset(seed=seed)
         controller.begin(state)
@@ -94,55 +89,3 @@ def test_reaches_every_goal(tiny_task, size, horizon, noise):
         while not (terminated or truncated):
             state, _, terminated, truncated, _ = environment.step(controller.action(state))
         assert terminated, f"seed {seed}"
-
-
-def test_collects_a_minari_dataset_of_raw_episodes(tiny_task, tmp_path, monkeypatch):
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    told = []
-    collect(tiny_task, "floorbench/raw-v0", lambda done, total: told.append((done, total)))
-    dataset = minari.load_dataset("floorbench/raw-v0")
-    episodes = list(dataset.iterate_episodes())
-    lengths = [len(episode) for episode in episodes]
-    assert 0 <= sum(lengths) - 400 < lengths[-1], "whole episodes until the transitions are reached"
-    for episode in episodes:
-        assert set(episode.observations) == {"observation", "achieved_goal", "desired_goal"}
-        assert episode.observations["observation"].shape == (len(episode) + 1, 4)
-        assert episode.actions.dtype == np.float32
-        assert episode.rewards.tolist() == [0.0] * (len(episode) - 1) + [1.0], "rewards are not mapped"
-        assert episode.terminations.tolist() == [False] * (len(episode) - 1) + [True]
-        assert not episode.truncations.any()
-        assert np.ptp(episode.observations["desired_goal"], axis=0).tolist() == [0.0, 0.0], "the goal stays"
-    assert told[-1] == (400, 400)
-    assert [done for done, _ in told] == np.minimum(np.cumsum(lengths), 400).tolist()
-
-
-def test_a_horizon_too_short_truncates(tiny_task, tmp_path, monkeypatch):
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    collect(dataclasses.replace(tiny_task, horizon=6), "floorbench/short-v0")
-    episodes = list(minari.load_dataset("floorbench/short-v0").iterate_episodes())
-    cut = [episode for episode in episodes if not episode.terminations[-1]]
-    assert cut
-    for episode in cut:
-        assert episode.truncations.tolist() == [False] * 5 + [True]
-
-
-def test_metadata_tell_how_it_was_made(tiny_task, tmp_path, monkeypatch):
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    collect(tiny_task, "floorbench/described-v0")
-    metadata = json.loads((tmp_path / "floorbench/described-v0/data/metadata.json").read_text())
-    assert metadata["dataset_id"] == "floorbench/described-v0"
-    assert metadata["algorithm_name"] == "way-point controller"
-    assert "PointMaze_UMaze-v3" in metadata["description"]
-    assert "noise 0.3, seed 3" in metadata["description"]
-    assert f"mujoco=={version('mujoco')}" in metadata["requirements"]
-    assert f"floorbench=={version('floorbench')}" in metadata["requirements"]
-    recovered = minari.load_dataset("floorbench/described-v0").recover_environment()
-    assert recovered.spec.max_episode_steps == 300
-    assert recovered.unwrapped.continuing_task is False
-
-
-def test_prints_nothing_and_leaves_no_temporary_folder(tiny_task, tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    collect(tiny_task, "floorbench/quiet-v0")
-    assert capfd.readouterr() == ("", "")
-    assert [path.name for path in tmp_path.iterdir()] == ["floorbench"]

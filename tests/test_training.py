@@ -7,6 +7,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.dataset import ensure_dataset
 from harness.errors import UserError
+from harness.planner import commit
 from harness.run_folder import RunFolder
 from harness.settings import Schedule, with_settings
 from harness.training import offline_marks, online_marks, train_pack
@@ -59,6 +60,20 @@ def test_a_run_gives_the_same_bytes_in_any_pack(tmp_path):
     for one, other in zip(packed, alone, strict=True):
         assert (one.path / "metrics.jsonl").read_bytes() == (other.path / "metrics.jsonl").read_bytes()
         assert one.summary() == other.summary()
+
+
+def test_one_dimension_gives_the_same_bytes_in_any_pack(tmp_path):
+    """States and actions of one number make matrix products of width 1, which torch may compute otherwise in a pack."""
+    changes = {**SHORT, "task.horizon": 60, "schedule.offline_steps": 200}
+    runs = [with_settings(run, changes) for run in runs_of("truth") if run.seed < 2 and run.arm in ("cql", "exact")]
+    ensure_dataset(runs[0].task)
+    packed, alone = commit(runs, tmp_path / "packed"), commit(runs, tmp_path / "alone")
+    train_pack(packed)
+    for folder in alone:
+        train_pack([folder])
+    for one, other in zip(packed, alone, strict=True):
+        assert (one.path / "metrics.jsonl").read_bytes() == (other.path / "metrics.jsonl").read_bytes()
+        assert one.metrics()[-1]["policy_gap_exact"] > 0.0
 
 
 @pytest.fixture(scope="module")

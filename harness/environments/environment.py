@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
+from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import Task
 
@@ -93,9 +95,10 @@ def observation_parts(space: gymnasium.Space) -> dict[str, Box]:
 
 def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
     """The task's Gymnasium environment; PointMaze ends at its goal, which stays where the reset put it."""
-    _register_robotics()
+    _register_environments()
     options: dict[str, Any] = {"max_episode_steps": task.horizon if time_limit else -1, "disable_env_checker": True}
-    if is_pointmaze(task):
+    pointmaze = family(task) == "PointMaze"
+    if pointmaze:
         options |= {"continuing_task": False, "reset_target": False}
     try:
         environment = gymnasium.make(task.environment, **options)
@@ -103,15 +106,15 @@ def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"task.environment = {task.environment!r}: Gymnasium cannot make it: {reason}") from None
     _check_spaces(task, environment)
-    if is_pointmaze(task):
+    if pointmaze:
         # The maze's model was written there to be read once and would stay behind, one file per environment.
         Path(cast(Any, environment.unwrapped).tmp_xml_file_path).unlink(missing_ok=True)
     return environment
 
 
-def is_pointmaze(task: Task) -> bool:
-    """Whether the task's environment is one of the PointMaze family."""
-    return task.environment.startswith("PointMaze_")
+def family(task: Task) -> str:
+    """What the environments of one kind share of their ids: PointMaze_UMaze-v3 belongs to PointMaze."""
+    return re.split(r"_|-v\d", task.environment)[0]
 
 
 def _check_spaces(task: Task, environment: gymnasium.Env) -> None:
@@ -129,8 +132,9 @@ def _check_spaces(task: Task, environment: gymnasium.Env) -> None:
 
 
 @functools.cache
-def _register_robotics() -> None:
-    """Import gymnasium-robotics, which registers its environments and prints notices on stderr while it does."""
+def _register_environments() -> None:
+    """Make Gymnasium know our own environment and those of gymnasium-robotics, which prints notices on stderr."""
+    gymnasium.register(WINDING_ROAD, entry_point="harness.environments.winding_road:WindingRoad")
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import gymnasium_robotics

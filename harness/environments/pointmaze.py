@@ -1,19 +1,14 @@
-"""The offline data of PointMaze: a way-point controller, recorded by Minari's collector.
+"""The way-point controller that collects the offline data of PointMaze.
 
 Gains and noise are those of the hosted D4RL/pointmaze sets; unlike those, episodes end at the goal by termination.
 """
 
-import warnings
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
-import minari
+import gymnasium
 import networkx
 import numpy as np
-
-from harness.environments.environment import gymnasium_environment
-from harness.settings import Task
 
 Cell = tuple[int, int]
 
@@ -25,9 +20,6 @@ REACHED = 0.1
 # Way-points lie up to this many metres from their cell's centre, along each axis.
 JITTER = 0.1
 
-# Packages that decide what is collected; their versions go into the dataset's requirements.
-PACKAGES = ("floorbench", "gymnasium", "gymnasium-robotics", "mujoco", "numpy")
-
 
 class WayPointController:
     """Follows the shortest path over a maze's free cells and pushes to each way-point in turn.
@@ -36,12 +28,15 @@ class WayPointController:
         way_points: where it still has to go, [2] each: the jittered centres of the cells between, then the goal.
     """
 
-    def __init__(self, maze, noise: float, generator: np.random.Generator):
-        """`maze` is gymnasium-robotics' Maze, `noise` the standard deviation of the Gaussian action noise."""
-        self._maze = maze
+    name: ClassVar[str] = "way-point controller"
+    packages: ClassVar[tuple[str, ...]] = ("floorbench", "gymnasium", "gymnasium-robotics", "mujoco", "numpy")
+
+    def __init__(self, environment: gymnasium.Env, noise: float, generator: np.random.Generator):
+        """`environment` is a PointMaze, `noise` the standard deviation of the Gaussian action noise."""
+        self._maze = cast(Any, environment.unwrapped).maze
         self._noise = noise
         self._generator = generator
-        self._cells = free_cells(maze.maze_map)
+        self._cells = free_cells(self._maze.maze_map)
         self.way_points: list[np.ndarray] = []
 
     def begin(self, observation: Mapping[str, np.ndarray]) -> None:
@@ -71,50 +66,3 @@ def free_cells(maze_map: list[list[int | str]]) -> networkx.Graph:
     cells = networkx.grid_2d_graph(len(maze_map), len(maze_map[0]))
     cells.remove_nodes_from([(row, column) for row, column in cells if maze_map[row][column] == 1])
     return cells
-
-
-def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | None = None) -> None:
-    """Collect `task.data.transitions` transitions in whole episodes into a new local Minari dataset.
-
-    Rewards are stored as the environment gives them and observations in full. The same task gives the same arrays.
-    `progress` is told the transitions done and wanted after every episode.
-    """
-    environment = gymnasium_environment(task)
-    generator = np.random.default_rng(task.data.seed)
-    controller = WayPointController(cast(Any, environment.unwrapped).maze, task.data.action_noise, generator)
-    collector = minari.DataCollector(environment)
-    try:
-        done = 0
-        while done < task.data.transitions:
-            done += _collect_episode(collector, controller, seed=int(generator.integers(2**31)))
-            if progress is not None:
-                progress(min(done, task.data.transitions), task.data.transitions)
-        with warnings.catch_warnings():
-            # Minari asks for an e-mail address and a link, which a dataset made on the spot does not have.
-            warnings.simplefilter("ignore", UserWarning)
-            collector.create_dataset(dataset_id, **_description(task))
-    finally:
-        collector.close()
-
-
-def _collect_episode(collector: minari.DataCollector, controller: WayPointController, seed: int) -> int:
-    observation, _ = collector.reset(seed=seed)
-    controller.begin(observation)
-    steps, over = 0, False
-    while not over:
-        observation, _, terminated, truncated, _ = collector.step(controller.action(observation))
-        over = terminated or truncated
-        steps += 1
-    return steps
-
-
-def _description(task: Task) -> dict:
-    return {
-        "description": (
-            f"{task.environment}, goal-terminated, horizon {task.horizon}: {task.data.transitions} transitions "
-            f"of a way-point controller with action noise {task.data.action_noise}, seed {task.data.seed}."
-        ),
-        "algorithm_name": "way-point controller",
-        "author": "floorbench",
-        "requirements": [f"{package}=={version(package)}" for package in PACKAGES],
-    }

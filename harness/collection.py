@@ -1,0 +1,95 @@
+"""Offline data of a task, collected by the scripted controller of its environment and recorded by Minari."""
+
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, ClassVar, Protocol
+
+import gymnasium
+import minari
+import numpy as np
+
+from harness.environments.environment import family, gymnasium_environment
+from harness.environments.pointmaze import WayPointController
+from harness.environments.winding_road import Traveller
+from harness.errors import UserError
+from harness.settings import Task
+
+
+class Controller(Protocol):
+    """What collects data in one family of environments."""
+
+    # What it is, for the dataset's description.
+    name: ClassVar[str]
+    # Packages that decide what is collected; their versions go into the dataset's requirements.
+    packages: ClassVar[tuple[str, ...]]
+
+    def begin(self, observation: Any) -> None:
+        """Prepare for an episode that begins with an observation."""
+
+    def action(self, observation: Any) -> np.ndarray:
+        """The noisy action [A] for an observation, float32."""
+
+
+# By family of environments: the environment, the standard deviation of the action noise and a source of randomness
+# make a controller.
+CONTROLLERS: dict[str, Callable[[gymnasium.Env, float, np.random.Generator], Controller]] = {
+    "PointMaze": WayPointController,
+    "floorbench/WindingRoad": Traveller,
+}
+
+
+def check_controller(task: Task) -> None:
+    """Raise a UserError where nothing can collect the task's data."""
+    if family(task) not in CONTROLLERS:
+        raise UserError(
+            f"task {task.name}: no controller can collect data in {task.environment}; "
+            f"there is one for {' and '.join(CONTROLLERS)}"
+        )
+
+
+def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | None = None) -> None:
+    """Collect `task.data.transitions` transitions in whole episodes into a new local Minari dataset.
+
+    Rewards are stored as the environment gives them and observations in full. The same task gives the same arrays.
+    `progress` is told the transitions done and wanted after every episode.
+    """
+    environment = gymnasium_environment(task)
+    generator = np.random.default_rng(task.data.seed)
+    controller = CONTROLLERS[family(task)](environment, task.data.action_noise, generator)
+    collector = minari.DataCollector(environment)
+    try:
+        done = 0
+        while done < task.data.transitions:
+            done += _collect_episode(collector, controller, seed=int(generator.integers(2**31)))
+            if progress is not None:
+                progress(min(done, task.data.transitions), task.data.transitions)
+        with warnings.catch_warnings():
+            # Minari asks for an e-mail address and a link, which a dataset made on the spot does not have.
+            warnings.simplefilter("ignore", UserWarning)
+            collector.create_dataset(dataset_id, **_description(task, controller))
+    finally:
+        collector.close()
+
+
+def _collect_episode(collector: minari.DataCollector, controller: Controller, seed: int) -> int:
+    observation, _ = collector.reset(seed=seed)
+    controller.begin(observation)
+    steps, over = 0, False
+    while not over:
+        observation, _, terminated, truncated, _ = collector.step(controller.action(observation))
+        over = terminated or truncated
+        steps += 1
+    return steps
+
+
+def _description(task: Task, controller: Controller) -> dict:
+    return {
+        "description": (
+            f"{task.environment}, goal-terminated, horizon {task.horizon}: {task.data.transitions} transitions "
+            f"of a {controller.name} with action noise {task.data.action_noise}, seed {task.data.seed}."
+        ),
+        "algorithm_name": controller.name,
+        "author": "floorbench",
+        "requirements": [f"{package}=={version(package)}" for package in controller.packages],
+    }

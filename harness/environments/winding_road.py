@@ -1,0 +1,91 @@
+"""The winding road: a one-dimensional problem whose values can be computed (road_values.py), and its traveller.
+
+A traveller at a position between 0 and 1 chooses a heading; the road's direction turns with the position. A step takes
+him forward by the speed times the cosine of the angle between heading and road, plus a gust of wind. A wall stops him
+at 0; at 1 he has arrived.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import pi
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+WINDING_ROAD = "floorbench/WindingRoad-v0"
+
+# Where the traveller starts: uniform between 0 and this position.
+LAST_START = 0.5
+
+# What the collecting traveller's heading is off the road on average, as an action: 18 degrees.
+HEADING_BIAS = 0.1
+
+
+@dataclass(frozen=True)
+class Road:
+    """How one travels on the road. Lengths in shares of the road, an action is a heading in half turns."""
+
+    # Progress of a step that heads the road.
+    speed: float = 0.05
+    # Standard deviation of the wind's part of a step.
+    gust: float = 0.02
+
+    def direction(self, positions: np.ndarray) -> np.ndarray:
+        """Action [...] that heads the road at positions [...]."""
+        return 0.5 * np.sin(2.0 * pi * positions)
+
+    def aim(self, positions: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Where a step leads on average, [...], wall and goal left aside."""
+        return positions + self.speed * np.cos(pi * (actions - self.direction(positions)))
+
+
+ROAD = Road()
+
+
+class WindingRoad(gymnasium.Env):
+    """Observation [1]: the position. Action [1] in [-1, 1]: the heading in half turns. Reward 1 on arrival, else 0.
+
+    Positions are kept in float64; the observation's rounding to float32 does not enter the dynamics.
+    """
+
+    def __init__(self, road: Road = ROAD):
+        self.observation_space = Box(0.0, 1.0, (1,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (1,), np.float32)
+        self._road = road
+        self._position = np.zeros(1)
+
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Begin an episode at a drawn position, or where options["position"] says."""
+        super().reset(seed=seed)
+        drawn = self.np_random.uniform(0.0, LAST_START)
+        self._position = np.array([(options or {}).get("position", drawn)])
+        return self._position.astype(np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        """Take a step; the episode terminates on arrival and is never truncated."""
+        aim = self._road.aim(self._position, action.astype(np.float64))
+        self._position = np.clip(aim + self._road.gust * self.np_random.normal(), 0.0, 1.0)
+        arrived = bool(self._position[0] >= 1.0)
+        return self._position.astype(np.float32), float(arrived), arrived, False, {}
+
+
+class Traveller:
+    """Collects the road's data: heads the road with a bias and Gaussian noise."""
+
+    name: ClassVar[str] = "traveller with a biased heading"
+    packages: ClassVar[tuple[str, ...]] = ("floorbench", "gymnasium", "numpy")
+
+    def __init__(self, environment: gymnasium.Env, noise: float, generator: np.random.Generator):
+        """`noise` is the standard deviation of the action's Gaussian noise."""
+        self._noise = noise
+        self._generator = generator
+
+    def begin(self, observation: np.ndarray) -> None:
+        """An episode needs no plan."""
+
+    def action(self, observation: np.ndarray) -> np.ndarray:
+        """The noisy action [1] for an observation [1], float32 in [-1, 1]."""
+        heading = ROAD.direction(observation.astype(np.float64)) + HEADING_BIAS
+        return np.clip(heading + self._generator.normal(0.0, self._noise, size=1), -1.0, 1.0).astype(np.float32)

@@ -1,0 +1,78 @@
+"""Collecting: whole raw episodes in Minari, and what the dataset says of itself."""
+
+import dataclasses
+import json
+from importlib.metadata import version
+
+import minari
+import numpy as np
+import pytest
+
+from harness.collection import CONTROLLERS, check_controller, collect
+from harness.environments.environment import family
+from harness.errors import UserError
+from harness.settings import Task
+from harness.tasks import DEMO
+
+
+@pytest.mark.parametrize("name", DEMO)
+def test_every_task_has_a_controller(name):
+    check_controller(DEMO[name].task)
+    assert family(DEMO[name].task) in CONTROLLERS
+
+
+def test_other_environments_have_no_controller():
+    with pytest.raises(UserError, match=r"task pendulum: no controller can .* Pendulum-v1; there is one for PointMaze"):
+        check_controller(Task(name="pendulum", environment="Pendulum-v1", horizon=10))
+
+
+def test_collects_a_minari_dataset_of_raw_episodes(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    told = []
+    collect(tiny_task, "floorbench/raw-v0", lambda done, total: told.append((done, total)))
+    dataset = minari.load_dataset("floorbench/raw-v0")
+    episodes = list(dataset.iterate_episodes())
+    lengths = [len(episode) for episode in episodes]
+    assert 0 <= sum(lengths) - 400 < lengths[-1], "whole episodes until the transitions are reached"
+    for episode in episodes:
+        assert set(episode.observations) == {"observation", "achieved_goal", "desired_goal"}
+        assert episode.observations["observation"].shape == (len(episode) + 1, 4)
+        assert episode.actions.dtype == np.float32
+        assert episode.rewards.tolist() == [0.0] * (len(episode) - 1) + [1.0], "rewards are not mapped"
+        assert episode.terminations.tolist() == [False] * (len(episode) - 1) + [True]
+        assert not episode.truncations.any()
+        assert np.ptp(episode.observations["desired_goal"], axis=0).tolist() == [0.0, 0.0], "the goal stays"
+    assert told[-1] == (400, 400)
+    assert [done for done, _ in told] == np.minimum(np.cumsum(lengths), 400).tolist()
+
+
+def test_a_horizon_too_short_truncates(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    collect(dataclasses.replace(tiny_task, horizon=6), "floorbench/short-v0")
+    episodes = list(minari.load_dataset("floorbench/short-v0").iterate_episodes())
+    cut = [episode for episode in episodes if not episode.terminations[-1]]
+    assert cut
+    for episode in cut:
+        assert episode.truncations.tolist() == [False] * 5 + [True]
+
+
+def test_metadata_tell_how_it_was_made(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    collect(tiny_task, "floorbench/described-v0")
+    metadata = json.loads((tmp_path / "floorbench/described-v0/data/metadata.json").read_text())
+    assert metadata["dataset_id"] == "floorbench/described-v0"
+    assert metadata["algorithm_name"] == "way-point controller"
+    assert "PointMaze_UMaze-v3" in metadata["description"]
+    assert "noise 0.3, seed 3" in metadata["description"]
+    assert f"mujoco=={version('mujoco')}" in metadata["requirements"]
+    assert f"floorbench=={version('floorbench')}" in metadata["requirements"]
+    recovered = minari.load_dataset("floorbench/described-v0").recover_environment()
+    assert recovered.spec.max_episode_steps == 300
+    assert recovered.unwrapped.continuing_task is False
+
+
+def test_prints_nothing_and_leaves_no_temporary_folder(tiny_task, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    collect(tiny_task, "floorbench/quiet-v0")
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["floorbench"]
