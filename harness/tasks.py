@@ -111,8 +111,8 @@ DEMO = {
     "winding-road": Recipe(winding_road(ROAD_DATA), ROAD_ALGORITHM, ROAD_SCHEDULE),
 }
 
-# No public reference settings exist for these tasks. The mazes have data of the hosted size and noise; the road, a small
-# problem, has a tenth of the data and of the steps.
+# No public reference settings exist for these tasks. The mazes have data of the hosted size and noise; the road has a
+# tenth of the data and of the steps.
 PAPER = {
     **{
         name: published(DEMO[name].task, DataSettings(transitions=1_000_000, action_noise=0.5), Schedule())
