@@ -130,7 +130,9 @@ def distance_from_infeasible_floors() -> pd.Series:
 def curve() -> pd.DataFrame:
     """The chain's values over the dose, weak weight; columns as in `doses`."""
     frame = doses(WEAK)
-    return frame[frame["problem"] == 1].drop(columns="problem")
+    walk = frame[frame["problem"] == 1].drop(columns="problem")
+    walk.attrs["problem"] = f"A chain of 8 cells, its greedy policy, expectation form, alpha {WEAK:g}, discount 0.9."
+    return walk
 
 
 CLAIMS = (

@@ -93,7 +93,12 @@ def curve() -> pd.DataFrame:
         error = (shares * errors(rule)).sum(-1) / shares.sum(-1)
         left = HORIZON - torch.arange(HORIZON)
         parts.append(pd.DataFrame({"rule": rule.replace("_", " "), "steps_left": left, "error": error}))
-    return pd.concat(parts, ignore_index=True)
+    frame = pd.concat(parts, ignore_index=True)
+    frame.attrs["problem"] = (
+        f"A walk of {LENGTH} cells, cut after {HORIZON} steps, -1 per step, discount {DISCOUNT:g}: every trajectory "
+        "that can happen, with its probability."
+    )
+    return frame
 
 
 CASES = f"every state and time of a walk of {LENGTH} cells that is cut after {HORIZON} steps, discount {DISCOUNT}"

@@ -1,0 +1,131 @@
+"""The exact lab: what it says, in one run of the command, and that a wrong loss would change it."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from math import inf
+
+import pandas as pd
+import pytest
+import torch
+
+from ablations.exact import lab, push_down, tabular, truncation
+from algorithms.critic_loss import critic_loss
+from algorithms.returns import return_to_go
+from results.exact_report import FIGURES
+from results.verdicts import verdict
+
+# What the tutorial or the reference says and exact values contradict; every one is put right by a claim that holds.
+CONTRADICTED = {
+    "the-floor-lifts",
+    "bad-is-not-preferred",
+    "the-regulariser-turns-off",
+    "optimistic-about-data",
+    "the-push-down-is-unbounded",
+    "own-policy-below-behaviour",
+    "cql-unlearns-beside-offline-data",
+    "cal-ql-does-not-unlearn-under-push-down",
+    "cql-bounds-every-value",
+    "max-backup-is-conservative",
+    "between-for-any-better-policy",
+    "between-in-the-soft-maximum",
+    "over-estimation-stays-where-the-floor-is-too-high",
+    "a-random-floor-raises-the-value",
+    "the-failure-rule-is-right",
+    "the-exact-floor-lowers-regret",
+    "inflation-costs-regret",
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The folder that `floorbench report exact` writes, and what it prints."""
+    out = tmp_path_factory.mktemp("exact")
+    command = [sys.executable, "-m", "harness.cli", "report", "exact", "--out", str(out)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return out, result.stdout
+
+
+def test_the_verdicts_are_those_of_theory(report):
+    out, printed = report
+    table = pd.read_csv(out / "tables" / "verdicts.csv")
+    outcomes = table.set_index("id")["outcome"]
+    assert set(outcomes.index) == {claim.id for claim in lab.CLAIMS}
+    assert set(outcomes[outcomes == "contradicted"].index) == CONTRADICTED
+    assert set(outcomes[outcomes != "contradicted"]) == {"supported"}
+    assert all(claim in printed for claim in outcomes.index)
+
+
+def test_all_figures_are_drawn(report):
+    out, _ = report
+    for figure in FIGURES:
+        assert (out / "figures" / f"{figure.__name__}.svg").stat().st_size > 1000
+
+
+def test_what_is_contradicted_is_put_right():
+    corrected = {claim.corrects for claim in lab.CLAIMS} - {None}
+    assert corrected == CONTRADICTED
+
+
+@pytest.fixture
+def fresh_lab():
+    """The lab without anything remembered, before and after."""
+
+    def forget():
+        for module in lab.MODULES:
+            for member in vars(module).values():
+                if hasattr(member, "cache_clear"):
+                    member.cache_clear()
+
+    forget()
+    yield
+    forget()
+
+
+def without_floor(values, target, log_density, floor, form, scalars):
+    return critic_loss(values, target, log_density, torch.full_like(floor, -inf), form, scalars)
+
+
+def floor_in_the_loss_alone(values, target, log_density, floor, form, scalars):
+    """The loss of the floored values, the gradient of the others."""
+    floored = critic_loss(values, target, log_density, floor, form, scalars)
+    return replace(floored, gradient=without_floor(values, target, log_density, floor, form, scalars).gradient)
+
+
+def half_the_push_up(values, target, log_density, floor, form, scalars):
+    result = critic_loss(values, target, log_density, floor, form, scalars)
+    gradient = result.gradient.clone()
+    gradient[..., 0] += 0.5 * scalars.alpha[:, None, None] / floor.shape[-1]
+    return replace(result, gradient=gradient)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        (without_floor, "no-push-down-below-the-floor"),
+        (without_floor, "the-loss-rests-below-the-floor"),
+        (floor_in_the_loss_alone, "no-push-down-below-the-floor"),
+        (floor_in_the_loss_alone, "cal-ql-learns-the-floor"),
+        (half_the_push_up, "cql-learns-minus-35"),
+        (half_the_push_up, "push-up-balances-push-down"),
+        (half_the_push_up, "cql-is-a-penalised-problem"),
+        (half_the_push_up, "a-random-floor-balances-shares"),
+    ],
+)
+def test_a_wrong_loss_is_found(wrong, name, fresh_lab, monkeypatch):
+    """With a wrong critic loss in place of the project's a claim that holds does so no more."""
+    for module in (tabular, push_down):
+        monkeypatch.setattr(module, "critic_loss", wrong)
+    (claim,) = (each for each in lab.CLAIMS if each.id == name)
+    assert verdict(claim, claim.measure()).outcome == "contradicted"
+
+
+def test_a_naive_return_to_go_is_found(fresh_lab, monkeypatch):
+    def naive(rewards, terminated, discount, truncation, failure_reward, bootstrap_value):
+        return return_to_go(rewards, terminated, discount, "sum")
+
+    monkeypatch.setattr(truncation, "return_to_go", naive)
+    for name in ("the-failure-rule-is-right-for-the-stuck", "the-failure-rule-deflates", "the-bootstrap-is-right"):
+        (claim,) = (each for each in lab.CLAIMS if each.id == name)
+        assert verdict(claim, claim.measure()).outcome == "contradicted", name
