@@ -2,9 +2,19 @@
 
 import pandas as pd
 
-from ablations.exact import calibration, conservatism, monte_carlo, push_down, regret, scale, truncation, unlearning
+from ablations.exact import (
+    calibration,
+    conservatism,
+    monte_carlo,
+    push_down,
+    regret,
+    road,
+    scale,
+    truncation,
+    unlearning,
+)
 
-MODULES = (push_down, scale, unlearning, conservatism, calibration, monte_carlo, truncation, regret)
+MODULES = (push_down, scale, unlearning, conservatism, calibration, monte_carlo, truncation, regret, road)
 
 CLAIMS = tuple(claim for module in MODULES for claim in module.CLAIMS)
 

@@ -1,0 +1,79 @@
+"""Whether the values of the winding road are true, the task on which ordinary runs are held against truth."""
+
+from functools import cache
+
+import numpy as np
+
+from ablations.claim import Claim, EveryCase
+from harness.environments.road_values import NODES, RoadValues
+from harness.environments.winding_road import ROAD, Traveller, WindingRoad
+from harness.tasks import DEMO
+
+TOPIC = "The winding road"
+TASK = DEMO["winding-road"].task
+
+POSITIONS = np.linspace(0.0, 1.0, 51)[:, None]
+# Where roll-outs begin, and how many from each place.
+STARTS, EPISODES = (0.0, 0.25, 0.5, 0.75), 200
+
+
+@cache
+def road_values() -> RoadValues:
+    """The values as runs see them."""
+    return RoadValues(TASK)
+
+
+def change_with_finer_nodes() -> np.ndarray:
+    """V_mu and V* with half as many nodes again, minus those with the usual ones."""
+    usual, finer = road_values(), RoadValues(TASK, nodes=NODES + NODES // 2)
+    behaviour = finer.behaviour(POSITIONS) - usual.behaviour(POSITIONS)
+    return np.concatenate((behaviour, finer.optimal(POSITIONS) - usual.optimal(POSITIONS)))
+
+
+def advantage_of_other_actions() -> np.ndarray:
+    """Q* of 101 actions minus V* at every position."""
+    values = road_values()
+    states = np.repeat(POSITIONS, 101, axis=0)
+    actions = np.tile(np.linspace(-1.0, 1.0, 101), len(POSITIONS))[:, None]
+    return values.action_values(ROAD.direction, states, actions) - values.optimal(states)
+
+
+def roll_outs() -> list[float]:
+    """Mean discounted return of the traveller's episodes minus V_mu, in standard errors, by start."""
+    environment, values = WindingRoad(), road_values()
+    traveller = Traveller(environment, TASK.data.action_noise, np.random.default_rng(0))
+    deviations = []
+    for start in STARTS:
+        returns = []
+        for episode in range(EPISODES):
+            observation, _ = environment.reset(seed=episode, options={"position": start})
+            total, weight, over = 0.0, 1.0, False
+            while not over:
+                observation, reward, over, _, _ = environment.step(traveller.action(observation))
+                total += weight * (reward * TASK.reward_scale + TASK.reward_bias)
+                weight *= TASK.discount
+            returns.append(total)
+        error = np.std(returns, ddof=1) / np.sqrt(EPISODES)
+        deviations.append(float((np.mean(returns) - values.behaviour(np.array([[start]]))[0]) / error))
+    return deviations
+
+
+CLAIMS = (
+    Claim(
+        "the-quadrature-has-converged", TOPIC,
+        "V_mu and V* of the winding road do not change with a finer quadrature.", "check of the lab",
+        "values with half as many nodes again minus values; 51 positions", change_with_finer_nodes, EveryCase(-1e-9, 1e-9),
+    ),
+    Claim(
+        "heading-the-road-is-optimal", TOPIC,
+        "No action is better than heading the road.", "derived",
+        "Q* - V*; 101 actions at 51 positions", advantage_of_other_actions, EveryCase(at_most=1e-9),
+    ),
+    Claim(
+        "roll-outs-have-the-computed-value", TOPIC,
+        "Episodes of the real environment and its data's controller have the computed V_mu on average.",
+        "check of the lab",
+        f"(mean return - V_mu) in standard errors; {EPISODES} episodes from each of {len(STARTS)} positions",
+        roll_outs, EveryCase(-4.0, 4.0),
+    ),
+)  # fmt: skip
