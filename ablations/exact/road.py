@@ -62,7 +62,8 @@ CLAIMS = (
     Claim(
         "the-quadrature-has-converged", TOPIC,
         "V_mu and V* of the winding road do not change with a finer quadrature.", "check of the lab",
-        "values with half as many nodes again minus values; 51 positions", change_with_finer_nodes, EveryCase(-1e-9, 1e-9),
+        "values with half as many nodes again minus values; 51 positions",
+        change_with_finer_nodes, EveryCase(-1e-9, 1e-9),
     ),
     Claim(
         "heading-the-road-is-optimal", TOPIC,
