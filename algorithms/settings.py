@@ -23,7 +23,7 @@ class FloorSettings:
     """The floor column: a base, shifted by a dose of inflation and by noise. All fields are per run."""
 
     # Which column: "none" is CQL (minus infinity), "monte_carlo" the transition's own return-to-go (Cal-QL),
-    # "learned" a neural value of the behaviour policy, "constant" one number.
+    # "learned" a neural value of the behaviour policy, "exact" its true value where it is known, "constant" one number.
     base: str = "monte_carlo"
     # The number of the base "constant", in units of the mapped return.
     constant: float = 0.0

@@ -13,6 +13,7 @@ from results.frame import evaluations, provenance, runs, settings_columns
 from results.page import render
 from results.style import label
 from results.tables import Table
+from results.truth_table import truth
 
 # Settings that set the scale of rewards, values and effort: shown at once; the others are folded away.
 KEY_SETTINGS = (
@@ -40,6 +41,7 @@ class Page:
     differences: Table | None
     scale_mismatch: Table
     learned_floor: Table | None
+    truth: Table | None
     drawings: list[Drawing]
     run_list: Table
     provenance: Table
@@ -61,7 +63,7 @@ def write_report(roots: Iterable[Path], out: Path, only: Collection[str] | None 
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
         files = [out / "report.html", out / "tables" / "runs.csv"]
-        for table in (page.scores, page.differences, page.scale_mismatch, page.learned_floor):
+        for table in (page.scores, page.differences, page.scale_mismatch, page.learned_floor, page.truth):
             files += tables.write(table, out / "tables") if table else []
         for drawing in page.drawings:
             files += figures.write(drawing, out / "figures")
@@ -92,6 +94,7 @@ def gather(roots: list[Path], only: Collection[str] | None = None) -> Page:
         differences=tables.differences(frame),
         scale_mismatch=tables.scale_mismatch(frame),
         learned_floor=tables.learned_floor(frame),
+        truth=truth(curves),
         drawings=[
             *figures.learning_curves(frame, curves),
             *figures.values_and_floors(frame, curves),

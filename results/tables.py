@@ -94,7 +94,7 @@ def scores(runs: pd.DataFrame) -> Table:
         fell, back = _recovery(here)
         rows = {metric.name: estimate for metric, estimate in estimates.items()} | {"recovery_steps": back}
         numbers += [{"task": task, "arm": arm, "metric": name, **asdict(estimate)} for name, estimate in rows.items()]
-        cells = {metric.heading: _interval(estimate, metric.decimals) for metric, estimate in estimates.items()}
+        cells = {metric.heading: interval_text(estimate, metric.decimals) for metric, estimate in estimates.items()}
         cells["Recovery"] = f"{back.n} of {fell}" + (f" [{back.mean:,.0f} steps]" if back.n else "")
         n = f"{len(here)}" if len(here) == len(group) else f"{len(here)} of {len(group)}"
         lines.append({"Task": task, "Arm": label(arm), **cells, "n": n})
@@ -139,7 +139,7 @@ def differences(runs: pd.DataFrame) -> Table | None:
             for metric in METRICS:
                 estimate = paired_difference(metric.of(theirs)[seeds], metric.of(baseline)[seeds])
                 rows.append({"task": task, "arm": arm, "metric": metric.name, **asdict(estimate)})
-                line[metric.heading] = _interval(estimate, metric.decimals, sign=True)
+                line[metric.heading] = interval_text(estimate, metric.decimals, sign=True)
                 if metric.name == "regret_eval":
                     line["r"] = _number(estimate.correlation, 2)
             lines.append({**line, "n": str(len(seeds))})
@@ -275,7 +275,8 @@ def _tex(text: str) -> str:
     return re.sub(r"(?<![\w.])-(?=\d)", "$-$", escaped)
 
 
-def _interval(estimate: Estimate, decimals: int, sign: bool = False) -> str:
+def interval_text(estimate: Estimate, decimals: int, sign: bool = False) -> str:
+    """A mean and its interval as a cell shows them: "-3.1 [-4.0, -2.2]", or "-" for no runs."""
     if estimate.n == 0:
         return "-"
     text = _number(estimate.mean, decimals, sign)

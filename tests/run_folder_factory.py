@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.environments.winding_road import WINDING_ROAD
+from harness.evaluation import TRUTH
 from harness.run_folder import RunFolder
 from harness.settings import Run
 from harness.summary import summarise
@@ -20,6 +22,7 @@ SHAPES = {
     "cql": (0.45, 0.35, -38.0),
     "monte_carlo": (0.75, 0.05, 4.0),
     "learned": (0.72, 0.08, 5.0),
+    "exact": (0.74, 0.05, 3.0),
     "inflated_0.25": (0.6, 0.15, 22.0),
     "inflated_1": (0.2, 0.1, 80.0),
 }
@@ -122,11 +125,22 @@ def metrics(run: Run) -> list[dict[str, Any]]:
                 "return_to_go": RETURN_TO_GO,
                 "calibration_data": q_policy - RETURN_TO_GO,
                 "calibration_policy": q_policy + 100 * (1 - score),
+                **against_truth(run, q_policy, score),
                 "train_episodes": trained,
                 "train_successes": int(trained * np.clip(mean, 0, 1)),
             }
         )
     return rows
+
+
+def against_truth(run: Run, q_policy: float, score: float) -> dict[str, float | None]:
+    """Values against a made-up truth where the task has one, nothing elsewhere."""
+    if run.task.environment != WINDING_ROAD:
+        return dict.fromkeys(TRUTH)
+    policy = RETURN_TO_GO + 10.0 * score
+    error = None if run.floor.base == "none" else RANGE * run.floor.inflation
+    values = (q_policy - RETURN_TO_GO, q_policy - policy, 10.0 * (1.0 - score), error, error)
+    return dict(zip(TRUTH, values, strict=True))
 
 
 def summary(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
