@@ -17,7 +17,7 @@ COLUMNS = (
     ("policy_gap_exact", "V* - V_pi", "what the policy lacks to the best one; less Q - V_pi it is V* - Q, the part of "
      "regret that is miscalibration"),
     ("floor_error", "Floor - V_mu", "mean error of the floor"),
-    ("floor_rmse", "Floor RMSE", "root of the floor's mean squared error; with Monte Carlo floors the spread of returns"),
+    ("floor_rmse", "Floor RMSE", "root of its mean squared error; with Monte Carlo floors the spread of the returns"),
 )  # fmt: skip
 
 
