@@ -27,7 +27,7 @@ COLOURS = {
     "inflated_0.25": "#cc79a7",
     "inflated_1": "#7b2d6b",
 }
-OTHER_COLOURS = ("#b8860b", "#56b4e9", "#5d6d7e", "#8c564b", "#6a7f10")
+OTHER_COLOURS = ("#56b4e9", "#5d6d7e", "#8c564b", "#6a7f10")
 
 INK = "#222222"
 FAINT = "#c8c8c8"

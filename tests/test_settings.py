@@ -46,8 +46,9 @@ def test_every_setting_changes_the_id(run):
     changed = {
         "task.name": "x", "task.environment": "X-v0", "arm": "x", "schema_version": None,
         "floor.base": "none", "floor.truncation": "sum", "algorithm.form": "expectation",
-        "algorithm.max_backup": "max_then_min", "task.failure_reward": None, "task.discount": 0.5,
-        "schedule.mixing_ratio": 0.25, "algorithm.tau": 0.5, "behaviour_value.held_out": 0.5,
+        "algorithm.max_backup": "max_then_min", "algorithm.floor_masking": "expectation",
+        "task.failure_reward": None, "task.discount": 0.5, "schedule.mixing_ratio": 0.25, "algorithm.tau": 0.5,
+        "behaviour_value.held_out": 0.5,
     }  # fmt: skip
     ids = {run.id}
     paths = [path for path in setting_paths() if path != "schema_version"]
