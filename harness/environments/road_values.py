@@ -22,7 +22,7 @@ from harness.errors import UserError
 from harness.settings import Task
 
 # Nodes between wall and goal, five to a gust. Twice as many move the values of the traveller and of the optimal policy
-# by less than 1e-12, and those of a policy that a network learned, which has kinks, by about 1e-3.
+# by less than 1e-10, those of policies that networks learned, which have kinks, by less than 1e-4.
 NODES = 256
 
 # Degree of the polynomial that stands for V_mu between them.
