@@ -7,7 +7,6 @@ row per evaluation, `log.txt` what its workers said, `done.json` the summary, wr
 import fcntl
 import json
 import os
-import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import UserError
+from harness.files import write_json
 from harness.settings import Run, run_from_dict, run_to_dict
 
 # Seconds without a heartbeat after which a running run counts as lost.
@@ -152,24 +152,6 @@ class RunFolder:
     def finish(self, summary: dict[str, Any]) -> None:
         """Write `done.json`, the last file of a run."""
         write_json(self.path / "done.json", summary)
-
-
-def write_json(file: Path, value: Any) -> None:
-    """Write a file whole or not at all (a temporary file beside it, synchronised, then renamed)."""
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "x") as stream:
-            json.dump(value, stream, indent=1, allow_nan=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            # A full disk does not say by itself which file it refused.
-            error.filename = str(file)
-        raise
 
 
 def _is_alive(status: dict[str, Any]) -> bool:
