@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablations.arms import ARMS, with_arm
+from ablations.exact import lab
 from ablations.grids import GRIDS, runs_of
 from algorithms.floors import FLOORS
 from harness.dataset import ensure_dataset
@@ -16,6 +17,7 @@ from harness.run_folder import RunFolder
 from harness.settings import with_settings
 from harness.tasks import DEMO, base_run
 from harness.training import train_pack
+from results.verdicts import judge
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -37,21 +39,25 @@ def extended():
     """The project with README's floor, arm, task and grid entered, each in its own module."""
     registries = (FLOORS, ARMS, DEMO, GRIDS)
     before = [dict(registry) for registry in registries]
+    claims = lab.CLAIMS
     for module, code in BLOCKS:
         exec(code, vars(importlib.import_module(module.replace("/", "."))))
     yield
     for registry, entries in zip(registries, before, strict=True):
         registry.clear()
         registry.update(entries)
+    lab.CLAIMS = claims
 
 
-def test_readme_adds_a_floor_an_arm_a_task_and_a_grid(extended, tmp_path):
+def test_readme_adds_a_floor_an_arm_a_task_a_grid_and_a_claim(extended, tmp_path):
     assert [module for module, _ in BLOCKS] == [
         "algorithms/floors",
         "ablations/arms",
         "harness/tasks",
         "ablations/grids",
+        "ablations/exact/lab",
     ]
+    assert judge(lab.CLAIMS[-1:])[0].outcome == "supported"
     assert {run.arm for run in runs_of("halves")} == {"monte_carlo", "halved"}
     folders = []
     for arm in ("monte_carlo", "halved"):
