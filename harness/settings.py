@@ -19,6 +19,7 @@ from algorithms.settings import (
     Share,
 )
 from harness.errors import UserError
+from harness.plain_values import SHOWN, dotted, plain_values, shown
 
 # Raised whenever the meaning of a setting or of a metric changes, so that old folders are never mixed with new ones.
 SCHEMA_VERSION = 1
@@ -26,6 +27,7 @@ SCHEMA_VERSION = 1
 ID_LENGTH = 12
 
 Steps = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -44,10 +46,10 @@ class DataSettings:
 class Task:
     """An environment, its offline data and how rewards are read."""
 
-    # Name in the registry of tasks.
-    name: str
+    # Name in the registry of tasks; a part of its dataset's name.
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
     # Gymnasium id.
-    environment: str
+    environment: Name
     # Steps after which an episode is truncated.
     horizon: Count
     # Rewards are mapped to reward * scale + bias before anything else sees them.
@@ -92,7 +94,7 @@ class Run:
 
     task: Task
     # Name of the arm: for the reader; the settings below say what it is.
-    arm: str
+    arm: Name
     # Seed of every named random stream of the run.
     seed: Steps
     floor: FloorSettings = FloorSettings()
@@ -135,11 +137,16 @@ def run_to_dict(run: Run) -> dict[str, Any]:
 
 
 def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
-    """The run of a dictionary as `run_to_dict` writes it; errors name the setting and `source`."""
+    """The run of a dictionary as `run_to_dict` writes it; errors are one line that names the setting and `source`.
+
+    Values are taken as JSON has them: no truth value stands for a number, no text for what it spells.
+    """
     try:
-        run = _RUN.validate_python(values)
+        run = _RUN.validate_json(json.dumps(plain_values(values)), strict=True)
     except ValidationError as error:
         raise UserError(f"{source}: {first_problem(error)}") from None
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from None
     if run.schema_version != SCHEMA_VERSION:
         raise UserError(f"{source}: schema version {run.schema_version} cannot be read by this version, "
                         f"which writes {SCHEMA_VERSION}")  # fmt: skip
@@ -149,11 +156,14 @@ def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
 def first_problem(error: ValidationError) -> str:
     """One line of a pydantic error: the setting's path, the value and what is wrong with it."""
     problem = error.errors()[0]
-    path = ".".join(str(part) for part in problem["loc"])
+    path = dotted(problem["loc"])
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"setting {path}: there is no such setting"
+    if problem["type"] == "missing":
+        return f"setting {path}: is missing"
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"setting {path} = {problem['input']!r}: {message}"
+    name = f"setting {path}" if path else "settings"
+    return f"{name} = {shown(problem['input'])}: {message}"
 
 
 def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run:
@@ -165,7 +175,7 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
         for parent in parents:
             inner = inner.get(parent) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or name not in inner:
-            raise UserError(f"{source}: setting {path}: there is no such setting"
+            raise UserError(f"{source}: setting {dotted(tuple(path.split('.')))}: there is no such setting"
                             f"{_nearest_setting(path)}")  # fmt: skip
         inner[name] = value
     return run_from_dict(values, source)
@@ -197,5 +207,5 @@ def pack_key(run: Run) -> str:
 def _nearest_setting(path: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(path, setting_paths(), n=1, cutoff=0.4)
+    close = difflib.get_close_matches(path[:SHOWN], setting_paths(), n=1, cutoff=0.4)
     return f"; did you mean {close[0]}?" if close else ""

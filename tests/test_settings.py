@@ -87,6 +87,10 @@ def test_an_integer_given_for_a_float_is_the_same_run(run):
     assert with_settings(run, {"algorithm.alpha": 2}).id == with_settings(run, {"algorithm.alpha": 2.0}).id
 
 
+def test_minus_zero_is_the_same_run(run):
+    assert with_settings(run, {"floor.constant": -0.0}).id == with_settings(run, {"floor.constant": 0.0}).id
+
+
 def test_a_run_cannot_be_changed(run):
     with pytest.raises(dataclasses.FrozenInstanceError):
         run.seed = 1
@@ -105,6 +109,14 @@ def test_a_run_cannot_be_changed(run):
         ({"algorithm.policy_hidden": []}, "setting algorithm.policy_hidden = []: "),
         ({"algorithm.alpha": float("nan")}, "setting algorithm.alpha = nan: input should be a finite number"),
         ({"floor.truncation": "guess"}, "setting floor.truncation = 'guess': input should be 'failure_rule'"),
+        ({"seed": True}, "setting seed = True: input should be a valid integer"),
+        ({"seed": "3"}, "setting seed = '3': input should be a valid integer"),
+        ({"algorithm.lagrange": 1}, "setting algorithm.lagrange = 1: input should be a valid boolean"),
+        ({"algorithm.tau": {"a": "b" * 1000}}, "setting algorithm.tau = {'a': 'bbbbbb"),
+        ({"arm": ""}, "setting arm = '': string should have at least 1 character"),
+        ({"arm": "a\nb"}, r"setting arm = 'a\nb': text should be printable, on one line"),
+        ({"task.name": "../up"}, "setting task.name = '../up': string should match pattern"),
+        ({"task.\nname": 1}, r"setting task.'\nname': there is no such setting"),
         ({"task.discount": 1.0}, "setting task.discount = 1.0: input should be less than 1"),
         ({"seed": -1}, "setting seed = -1: input should be greater than or equal to 0"),
     ],
@@ -123,7 +135,13 @@ def test_unknown_and_missing_settings_in_a_file(run):
     with pytest.raises(UserError, match=r"config.json: setting floor.colour: there is no such setting"):
         run_from_dict({**values, "floor": {**values["floor"], "colour": 1}}, source="config.json")
     del values["seed"]
-    with pytest.raises(UserError, match=r"config.json: setting seed"):
+    with pytest.raises(UserError, match=r"^config.json: setting seed: is missing$"):
+        run_from_dict(values, source="config.json")
+
+
+@pytest.mark.parametrize("values", [5, None, [], "run"])
+def test_settings_that_are_no_dictionary(values):
+    with pytest.raises(UserError, match=r"^config.json: settings = .*: input should be an object$"):
         run_from_dict(values, source="config.json")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ablations.grids import runs_of
 from harness.errors import UserError
+from harness.plain_values import quoted_if_odd
 from harness.planner import Plan
 from harness.settings import Run, with_settings
 
@@ -23,10 +24,10 @@ def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not path:
-            raise UserError(f"--set {change}: must be key=value, for example --set algorithm.alpha=1")
+            raise UserError(f"--set {quoted_if_odd(change)}: must be key=value, for example --set algorithm.alpha=1")
         try:
             parsed[path.strip()] = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             parsed[path.strip()] = text
     return parsed
 
