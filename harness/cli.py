@@ -1,6 +1,5 @@
 """The command line. Everything heavy is imported inside the commands, so that help and errors are quick."""
 
-import errno
 import signal
 import sys
 from pathlib import Path
@@ -8,12 +7,9 @@ from typing import Annotated
 
 import typer
 
-from harness.errors import UserError
+from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.planner import PACK_LIMIT
 from harness.provenance import usable_cores
-
-# Faults of the place that is written to, not of the program.
-PLACE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -150,7 +146,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in PLACE_ERRORS:
             raise
-        fail(f"{error.filename or 'disk'}: {(error.strerror or str(error)).lower()}")
+        fail(one_line(error))
 
 
 def fail(message: str) -> None:

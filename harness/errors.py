@@ -1,4 +1,11 @@
-"""The one kind of error a user is meant to read."""
+"""Errors that a user is meant to read, in one line each."""
+
+import errno
+
+# Faults of the place that is written to, not of the program: the same work succeeds once there is room again.
+PLACE_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
+)  # fmt: skip
 
 
 class UserError(Exception):
@@ -6,3 +13,20 @@ class UserError(Exception):
 
     The command line prints the message without a traceback and exits with code 2.
     """
+
+
+class TakenOver(Exception):  # noqa: N818 (what happened, not what went wrong)
+    """Another process owns a run by now; this one must write nothing of it any more."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line: the first line of its message, after its kind unless it is meant to be read as it is.
+
+    A fault of the place names the file, if the error knows it.
+    """
+    if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+        return f"{error.filename or 'disk'}: {(error.strerror or str(error)).lower()}"
+    message = str(error).strip().partition("\n")[0]
+    if isinstance(error, UserError):
+        return message
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from harness.errors import UserError
+from harness.errors import one_line
 from harness.run_folder import RunFolder
 
 # Process id of the pool that started this worker; the worker ends when the pool is gone.
@@ -81,14 +81,6 @@ def leave(folder: RunFolder, state: str, **values: str) -> None:
     before = folder.status()
     kept = {name: before[name] for name in ("phase", "step", "share") if name in before}
     folder.write_status(state, **kept, **values)
-
-
-def one_line(error: BaseException) -> str:
-    """The error in one line: its kind (not for errors meant to be read) and the first line of its message."""
-    message = str(error).strip().partition("\n")[0]
-    if isinstance(error, UserError):
-        return message
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def stop_on_signals() -> None:

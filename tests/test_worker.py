@@ -15,10 +15,9 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.dataset import ensure_dataset
-from harness.errors import UserError
 from harness.planner import commit
 from harness.settings import with_settings
-from harness.worker import Stopped, one_line, work
+from harness.worker import Stopped, work
 from tests.waiting import wait_until
 
 
@@ -110,12 +109,6 @@ def test_stopped_runs_are_interrupted_not_failed(folders):
     assert folders[1].status()["step"] == 7
     with folders[1].lock() as lock:
         assert lock
-
-
-def test_one_line():
-    assert one_line(UserError("task x: no")) == "task x: no"
-    assert one_line(ValueError("first\nsecond")) == "ValueError: first"
-    assert one_line(MemoryError()) == "MemoryError"
 
 
 def start(folders, **variables):
