@@ -1,6 +1,6 @@
 """The learned floor: a neural value of the behaviour policy, regressed on return-to-go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,6 +98,17 @@ class BehaviourValue:
             FitReport(error**0.5, 1.0 - error / variance if variance > 0 else 0.0, taken)
             for error, variance, taken in zip(best_error, variances, best_step, strict=True)
         ]
+
+    def state(self, run: int) -> dict[str, Tensor]:
+        """Everything that steps move of one run, as views: what a checkpoint must hold beside `adam.steps`."""
+        rows = slice(run, run + 1)
+        buffers = {"value": self.parameters.flat, "value_first": self.adam.first, "value_second": self.adam.second}
+        return {name: buffer[rows] for name, buffer in buffers.items()}
+
+    def restore(self, run: int, state: Mapping[str, Tensor]) -> None:
+        """Put back the `state` of one run."""
+        for name, part in self.state(run).items():
+            part.copy_(state[name])
 
     def _held_out_error(self, run: int, states: Tensor, returns: Tensor, held_out: Tensor) -> float:
         error = self.values(states[held_out][None], run)[0] - returns[held_out]

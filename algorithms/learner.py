@@ -1,6 +1,6 @@
 """One update of CQL / Cal-QL for a pack of runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log
 
@@ -176,6 +176,40 @@ class Learner:
         self._sums.zero_()
         self._summed = 0
         return dict(zip(LOGGED, means.unbind(), strict=True))
+
+    def state(self, run: int) -> dict[str, Tensor]:
+        """Everything that updates move of one run, as views: what a checkpoint must hold beside `counters`."""
+        return {name: buffer[rows * run : rows * (run + 1)] for name, (buffer, rows) in self._buffers().items()}
+
+    def restore(self, run: int, state: Mapping[str, Tensor]) -> None:
+        """Put back the `state` of one run."""
+        for name, part in self.state(run).items():
+            part.copy_(state[name])
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Updates made, and those summed since the logged numbers were last taken: the same for all runs."""
+        return {"updates": self.policy_adam.steps, "summed": self._summed}
+
+    @counters.setter
+    def counters(self, values: Mapping[str, int]) -> None:
+        for adam in (self.policy_adam, self.critic_adam, self.scalars_adam):
+            adam.steps = values["updates"]
+        self._summed = values["summed"]
+
+    def _buffers(self) -> dict[str, tuple[Tensor, int]]:
+        """Every buffer that updates move, [R * rows, ...], with the rows of a run."""
+        networks = {
+            "policy": (self.policy_parameters, self.policy_adam, 1),
+            "critic": (self.critic_parameters, self.critic_adam, CRITICS),
+            "scalars": (self.scalars, self.scalars_adam, 1),
+        }
+        buffers = {"target": (self.target_parameters.flat, CRITICS), "sums": (self._sums.T, 1)}
+        for name, (parameters, adam, rows) in networks.items():
+            buffers[name] = (parameters.flat, rows)
+            buffers[f"{name}_first"] = (adam.first, rows)
+            buffers[f"{name}_second"] = (adam.second, rows)
+        return buffers
 
     def finite(self) -> Tensor:
         """Whether all parameters of each run are finite numbers, [R]."""

@@ -1,6 +1,6 @@
 """Looking at a pack: deterministic episodes of each run's policy, and its values against floors and returns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,14 +42,24 @@ class Evaluator:
             self._behaviour = [self._exact.behaviour(states) for states in probes]
             self._optimal = [self._exact.optimal(states) for states in probes]
 
-    def evaluate(self, learner: Learner, live: Sequence[int]) -> list[dict[str, Any]]:
-        """One dictionary of metrics per run; runs that are not `live` get an empty one."""
+    def evaluate(
+        self, learner: Learner, live: Sequence[int], check: Callable[[], None] = lambda: None
+    ) -> list[dict[str, Any] | Exception]:
+        """One dictionary of metrics per run; runs that are not `live` get an empty one.
+
+        A run whose environment breaks gives its error in place of metrics. `check` is called at every step of the
+        episodes; if it raises, nothing has changed.
+        """
+        roll_outs = {number: self._guarded_roll_out(learner, number, check) for number in live}
         logged = learner.take_logged()
         probes = self._probe(learner)
-        rows: list[dict[str, Any]] = [{} for _ in self.runs]
-        for number in live:
+        rows: list[dict[str, Any] | Exception] = [{} for _ in self.runs]
+        for number, episodes in roll_outs.items():
+            if isinstance(episodes, Exception):
+                rows[number] = episodes
+                continue
             rows[number] = {
-                **self._roll_out(learner, number),
+                **episodes,
                 **{name: _number(values[number]) for name, values in logged.items()},
                 **{name: _number(values[number]) for name, values in probes.items()},
                 **self._against_truth(learner, number, float(probes["q_policy"][number])),
@@ -97,7 +107,13 @@ class Evaluator:
         )
         return {name: _number(value) for name, value in zip(TRUTH, values, strict=True)}
 
-    def _roll_out(self, learner: Learner, number: int) -> dict[str, Any]:
+    def _guarded_roll_out(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any] | Exception:
+        try:
+            return self._roll_out(learner, number, check)
+        except Exception as error:
+            return error
+
+    def _roll_out(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any]:
         """Episodes of the deterministic policy of one run, side by side."""
         environments = self._environments
         observations = np.stack(
@@ -108,6 +124,7 @@ class Evaluator:
         terminated, success = [False] * len(environments), [False] * len(environments)
         going = list(range(len(environments)))
         while going:
+            check()
             actions = learner.act(torch.from_numpy(observations[going])[None], run=number)[0].nan_to_num().numpy()
             still = []
             for action, episode in zip(actions, going, strict=True):

@@ -1,6 +1,7 @@
 """The return-to-go and floor columns of a pack: filled for the dataset, then for every finished online episode."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,11 +18,30 @@ from harness.streams import generator, normal_source, uniform_source
 from harness.transitions import Transitions, trajectory_numbers
 
 
+@dataclass(frozen=True)
+class FloorState:
+    """A learned floor of one run: what a checkpoint must hold of it."""
+
+    fitted: Tensor  # [P] parameters after the fit on the dataset, which filled the dataset's column
+    learning: Mapping[str, Tensor]  # parameters and moments of now (`BehaviourValue.state`)
+    steps: int  # of the optimiser since the fit
+    report: FitReport
+
+
 class FloorColumns:
     """What each run of a pack uses as floor; owns the learned values of those runs that have one."""
 
-    def __init__(self, runs: Sequence[Run], dataset: Dataset, transitions: Transitions):
-        """Fill both columns of the dataset's transitions, fitting the learned floors first."""
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        dataset: Dataset,
+        transitions: Transitions,
+        states: Sequence[FloorState | None] = (),
+    ):
+        """Fill both columns of the dataset's transitions, fitting the learned floors first.
+
+        With `states`, one per run, learned floors are put back where they stood instead of being fitted again.
+        """
         self.runs = list(runs)
         self.transitions = transitions
         self.fit_reports: dict[int, FitReport] = {}
@@ -35,10 +55,38 @@ class FloorColumns:
         self._shift = (inflation * torch.tensor(self._range))[:, None]
         self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
         self._learned = [number for number, run in enumerate(runs) if run.floor.base == "learned"]
-        self._value = self._fit(dataset, of_dataset) if self._learned else None
+        self._value = self._new_value(of_dataset) if self._learned else None
+        known = [state for state in states if state is not None]
+        if self._value and known:
+            for place, (number, state) in enumerate(zip(self._learned, known, strict=True)):
+                self._value.parameters.flat[place] = state.fitted
+                self.fit_reports[number] = state.report
+        elif self._value:
+            self._fit(self._value, dataset, of_dataset)
+        self._fitted = self._value.parameters.flat.clone() if self._value else None
         for number, returns in enumerate(of_dataset):
             column = self._column(number, transitions.dataset_states, returns)
             transitions.floor[number, : transitions.offline] = column
+        if self._value and known:
+            # The dataset's column is that of the fit; learning goes on from where it stood.
+            for place, state in enumerate(known):
+                self._value.restore(place, state.learning)
+                self._value.adam.steps = state.steps
+
+    def state(self, number: int) -> FloorState | None:
+        """Where the learned floor of a run stands; None for any other floor."""
+        if number not in self._learned:
+            return None
+        assert self._value is not None
+        assert self._fitted is not None
+        place = self._learned.index(number)
+        learning = self._value.state(place)
+        return FloorState(self._fitted[place], learning, self._value.adam.steps, self.fit_reports[number])
+
+    def skip_online(self, number: int, transitions: int) -> None:
+        """Go past the noise of online transitions whose columns are known already."""
+        if self.runs[number].floor.noise:
+            self._noise[number](transitions)
 
     def begin_online(self) -> None:
         """Take the floor away from those runs that do not keep it in the online phase."""
@@ -90,13 +138,16 @@ class FloorColumns:
         assert exact is not None, "preflight lets exact floors through only where values are known"
         return torch.from_numpy(exact.behaviour(states.double().numpy())).to(states.dtype)
 
-    def _fit(self, dataset: Dataset, of_dataset: Tensor) -> BehaviourValue:
+    def _new_value(self, of_dataset: Tensor) -> BehaviourValue:
+        runs = [self.runs[number] for number in self._learned]
+        normals = [normal_source(generator(run.seed, "floor_init")) for run in runs]
+        states = self.transitions.dataset_states.contiguous()
+        return BehaviourValue(runs[0].behaviour_value, states, of_dataset[self._learned], normals)
+
+    def _fit(self, value: BehaviourValue, dataset: Dataset, of_dataset: Tensor) -> None:
         runs = [self.runs[number] for number in self._learned]
         settings = runs[0].behaviour_value
         states, returns = self.transitions.dataset_states.contiguous(), of_dataset[self._learned]
-        value = BehaviourValue(
-            settings, states, returns, [normal_source(generator(run.seed, "floor_init")) for run in runs]
-        )
         numbers = trajectory_numbers(dataset.trajectories)
         held_out = np.stack([
             _held_out(generator(run.seed, "floor_split"), len(dataset.trajectories), settings.held_out)[numbers]
@@ -105,7 +156,6 @@ class FloorColumns:
         batches = [uniform_source(generator(run.seed, "floor_batch")) for run in runs]
         reports = value.fit(states, returns, torch.from_numpy(held_out), batches)
         self.fit_reports = dict(zip(self._learned, reports, strict=True))
-        return value
 
 
 def _held_out(rng: np.random.Generator, trajectories: int, share: float) -> np.ndarray:

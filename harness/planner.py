@@ -1,11 +1,12 @@
 """Plan, then commit: what of a grid is there already, what is to be computed, and in which packs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError
 from harness.run_folder import RunFolder
@@ -82,16 +83,47 @@ def refuse_duplicates(runs: Sequence[Run]) -> None:
         raise UserError(f"grid: holds some runs more than once: {named}{more}; every run needs its own arm or settings")
 
 
-def packs(runs: Sequence[Run], limit: int, workers: int) -> list[list[Run]]:
+def packs(
+    runs: Sequence[Run], limit: int, workers: int, positions: Mapping[str, Collection[Any]] | None = None
+) -> list[list[Run]]:
     """Runs that may train together, in grid order, at most `limit` per pack.
 
-    The runs of equal `pack_key` are cut into packs whose sizes differ by at most one, as many packs as keep all
-    workers equally busy: the smallest multiple of `workers` that respects the limit.
+    The runs of equal `pack_key` that can go on from a common position (`positions` of the checkpoints by run id) are
+    cut into packs whose sizes differ by at most one, as many packs as keep all workers equally busy: the smallest
+    multiple of `workers` that respects the limit.
     """
-    groups: dict[str, list[Run]] = {}
+    of_key: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(pack_key(run), []).append(run)
-    return [pack for group in groups.values() for pack in _cut(group, limit, workers)]
+        of_key.setdefault(pack_key(run), []).append(run)
+    result = []
+    for equal in of_key.values():
+        by_id = {run.id: run for run in equal}
+        for ids, _ in grouped({id: set((positions or {}).get(id, ())) for id in by_id}):
+            result += _cut([by_id[id] for id in ids], limit, workers)
+    return result
+
+
+def grouped(positions: Mapping[str, set[Any]]) -> list[tuple[list[str], Any]]:
+    """Names grouped so that each group shares a position, with the newest that it shares; no positions: None.
+
+    A run that was killed while its pack saved stands one checkpoint behind the others and still goes with them.
+    """
+
+    def newest(name: str) -> tuple:
+        return (1, max(positions[name])) if positions[name] else (0,)
+
+    groups: list[tuple[list[str], set[Any]]] = []
+    for name in sorted(positions, key=newest, reverse=True):
+        own = positions[name]
+        for names, shared in groups:
+            if shared & own or not (shared or own):
+                names.append(name)
+                shared &= own
+                break
+        else:
+            groups.append(([name], set(own)))
+    order = list(positions)
+    return [(sorted(names, key=order.index), max(shared, default=None)) for names, shared in groups]
 
 
 def _cut(runs: list[Run], limit: int, workers: int) -> list[list[Run]]:

@@ -1,19 +1,26 @@
-"""Train a pack: fill the floors, the offline phase, the online phase, an evaluation row per run at every mark."""
+"""Train a pack: the offline phase, the online phase, an evaluation row per run at every mark, and checkpoints."""
 
+import os
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from algorithms.learner import Learner, backup_actions
-from harness.dataset import load_dataset
-from harness.errors import UserError
+from harness.checkpoint import Position
+from harness.dataset import Dataset, load_dataset
+from harness.errors import PLACE_ERRORS, TakenOver, UserError, one_line
 from harness.evaluation import Evaluator
 from harness.floor_columns import FloorColumns
 from harness.online import Actors
+from harness.pack_state import PackState, floor_of
 from harness.provenance import provenance
+from harness.recorder import Recorder
+from harness.resumption import StartingPoint, starting_points
 from harness.run_folder import RunFolder
 from harness.settings import Schedule, pack_key
+from harness.stop import Stop, Stopped
 from harness.streams import UpdateStreams, generator, normal_source
 from harness.summary import summarise
 from harness.transitions import Transitions
@@ -21,18 +28,24 @@ from harness.transitions import Transitions
 # Seconds between two writings of the status files.
 STATUS_INTERVAL = 5.0
 
+# Seconds between two checkpoints, and the share of the time that saving them may take; the variable of the environment
+# sets other seconds, with 0 every step is saved.
+CHECKPOINT_INTERVAL = 60.0
+CHECKPOINT_SHARE = 0.02
+CHECKPOINT_VARIABLE = "FLOORBENCH_CHECKPOINT_SECONDS"
 
-def train_pack(folders: Sequence[RunFolder]) -> None:
-    """Train the runs of the folders together, from the first step to `done.json`.
 
-    A run whose parameters stop being finite is marked failed; its neighbours go on.
+def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
+    """Train the runs of the folders together, from where they stand to `done.json`.
+
+    A run whose parameters stop being finite or whose environment breaks is marked failed; its neighbours go on. When
+    `stop` is requested every run is saved and left, and `Stopped` raised.
     """
     if len({pack_key(folder.run()) for folder in folders}) != 1:
         raise UserError(f"pack {' '.join(folder.id for folder in folders)}: its runs do not have equal shapes")
-    training = PackTraining(folders)
-    training.offline_phase()
-    training.online_phase()
-    training.finish()
+    dataset = load_dataset(folders[0].run().task)
+    for point in starting_points(folders):
+        PackTraining(point, dataset, stop or Stop()).train()
 
 
 def offline_marks(schedule: Schedule) -> set[int]:
@@ -50,25 +63,24 @@ def online_marks(schedule: Schedule) -> set[int]:
 
 
 class PackTraining:
-    """The state of a pack in training."""
+    """A pack in training. Between two steps its whole state is its position and what `PackState` captures."""
 
-    def __init__(self, folders: Sequence[RunFolder]):
-        self.folders = list(folders)
-        self.runs = runs = [folder.run() for folder in folders]
+    def __init__(self, point: StartingPoint, dataset: Dataset, stop: Stop):
+        self.folders, self.position, self.stop = point.folders, point.position, stop
+        self.runs = runs = [folder.run() for folder in point.folders]
         self.schedule, self.algorithm = runs[0].schedule, runs[0].algorithm
         self.live = list(range(len(runs)))
-        self.rows: list[list[dict[str, Any]]] = [[] for _ in runs]
-        self.updates = 0
-        self.began = self.reported = time.monotonic()
-        self.position = ("starting", 0)
-
-        dataset = load_dataset(runs[0].task)
-        for folder in folders:
-            folder.restart(provenance(dataset_hash=dataset.content_hash))
-        self.report("floor", 0)
-        transitions = Transitions(dataset, len(runs), self.schedule.online_steps)
-        self.transitions = transitions
-        self.floors = FloorColumns(runs, dataset, transitions)
+        self.began = self.saved = time.monotonic()
+        self.cost = 0.0
+        self.reported = ("", 0.0)
+        self.began_at = self.finite_at = self.updates = 0
+        for folder in self.folders:
+            folder.restart(provenance(dataset.content_hash))
+        self.report("floor")
+        checkpoints = point.checkpoints
+        self.recorders = [Recorder(folder, own) for folder, own in zip(self.folders, checkpoints, strict=True)]
+        self.transitions = transitions = Transitions(dataset, len(runs), self.schedule.online_steps)
+        self.floors = FloorColumns(runs, dataset, transitions, [floor_of(own) if own else None for own in checkpoints])
         self.learner = Learner(
             [run.algorithm for run in runs],
             transitions.observation_dim,
@@ -84,46 +96,52 @@ class PackTraining:
             transitions.action_dim,
         )
         self.evaluator = Evaluator(runs, transitions)
-        self.actors: Actors | None = None
+        self.state = PackState(self.learner, self.floors, transitions)
+        if self.position.online_step:
+            self.switch()
+        for number, checkpoint in enumerate(checkpoints):
+            if checkpoint is not None:
+                self.guard(number, self.state.restore, number, self.folders[number], checkpoint)
+        self.began_at = self.finite_at = self.updates = self.learner.counters["updates"]
 
-    def offline_phase(self) -> None:
-        """Gradient steps on the dataset alone."""
-        marks = offline_marks(self.schedule)
-        self.report("offline", 0)
-        for step in range(self.schedule.offline_steps + 1):
-            if step in marks:
-                self.evaluate("offline", step, 0)
-            if step == self.schedule.offline_steps or not self.live:
-                return
-            self.update(from_dataset=self.algorithm.batch_size)
-            self.report("offline", step + 1)
-
-    def online_phase(self) -> None:
-        """Environment steps, each followed by updates on dataset and online transitions."""
+    def train(self) -> None:
+        """From where the pack stands to the end."""
         schedule = self.schedule
+        if not self.position.evaluated:
+            self.evaluate()
+        marks = offline_marks(schedule)
+        while self.live and self.position.offline_step < schedule.offline_steps:
+            self.update(self.algorithm.batch_size)
+            step = self.position.offline_step + 1
+            self.arrive(Position(step, 0, step not in marks))
+        if self.live and self.state.actors is None:
+            self.switch()
         marks = online_marks(schedule)
-        from_dataset = round(schedule.mixing_ratio * self.algorithm.batch_size)
-        self.report("online", 0)
-        self.floors.begin_online()
-        self.actors = Actors(self.runs)
-        for step in range(1, schedule.online_steps + 1):
-            for number, episode in self.actors.step(self.learner, step - 1):
-                self.floors.append(number, episode)
-            for _ in range(schedule.updates_per_step):
-                self.update(from_dataset, online=True)
-            if step in marks:
-                self.evaluate("online", schedule.offline_steps, step)
-            self.report("online", step)
-            if not self.live:
-                return
+        while self.live and self.position.online_step < schedule.online_steps:
+            self.online_step()
+            step = self.position.online_step + 1
+            self.arrive(Position(schedule.offline_steps, step, step not in marks))
+        self.finish()
 
-    def finish(self) -> None:
-        """Write the summary of every run that came through."""
-        for number in self.live:
-            report = self.floors.fit_reports.get(number)
-            summary = summarise(self.rows[number], self.schedule)
-            self.folders[number].finish({**summary, "learned_floor": asdict(report) if report else None})
-            self.folders[number].write_status("done", share=1.0)
+    def switch(self) -> None:
+        """Begin the online phase."""
+        self.floors.begin_online()
+        self.state.actors = Actors(self.runs)
+
+    def online_step(self) -> None:
+        """An environment step of every run, then updates on dataset and online transitions."""
+        assert self.state.actors is not None
+        for number, episode in self.state.actors.step(self.learner, self.position.online_step):
+            if isinstance(episode, Exception):
+                self.fail(number, episode)
+            elif number in self.live:
+                before = int(self.transitions.filled[number])
+                self.floors.append(number, episode)
+                rows = self.transitions.online_rows(number, before).numpy()
+                self.guard(number, self.recorders[number].append_transitions, rows)
+        from_dataset = round(self.schedule.mixing_ratio * self.algorithm.batch_size)
+        for _ in range(self.schedule.updates_per_step):
+            self.update(from_dataset, online=True)
 
     def update(self, from_dataset: int, online: bool = False) -> None:
         """One gradient step of all runs."""
@@ -134,33 +152,110 @@ class PackTraining:
         self.learner.update(batch, noise)
         self.updates += 1
 
-    def evaluate(self, phase: str, offline_step: int, online_step: int) -> None:
+    def arrive(self, position: Position) -> None:
+        """Stand at the next position: evaluate if that is due, report, save from time to time and when told to stop."""
+        self.position = position
+        if not position.evaluated:
+            self.evaluate()
+        self.report(self.phase)
+        if self.stop.requested:
+            self.save()
+            raise Stopped(self.stop.reason)
+        if self.save_is_due():
+            self.save()
+
+    def evaluate(self) -> None:
         """Add a row of metrics to every live run."""
         self.drop_diverged()
-        actors = self.actors.actors if self.actors else None
-        for number, metrics in enumerate(self.evaluator.evaluate(self.learner, self.live)):
-            if number not in self.live:
+        try:
+            rows = self.evaluator.evaluate(self.learner, self.live, self.stop.check)
+        except Stopped:
+            self.save()
+            raise
+        actors = self.state.actors
+        for number in list(self.live):
+            metrics = rows[number]
+            if isinstance(metrics, Exception):
+                self.fail(number, metrics)
                 continue
             row = {
-                "phase": phase,
-                "offline_step": offline_step,
-                "online_step": online_step,
+                "phase": self.phase,
+                "offline_step": self.position.offline_step,
+                "online_step": self.position.online_step,
                 "updates": self.updates,
                 **metrics,
-                "train_episodes": actors[number].episodes if actors else 0,
-                "train_successes": actors[number].successes if actors else 0,
+                "train_episodes": actors.actors[number].episodes if actors else 0,
+                "train_successes": actors.actors[number].successes if actors else 0,
             }
-            self.rows[number].append(row)
-            self.folders[number].append_metrics(row)
+            self.guard(number, self.recorders[number].append_row, row)
+        self.position = replace(self.position, evaluated=True)
+
+    def save_is_due(self) -> bool:
+        """Whether the last checkpoint is old enough, measured by what saving costs."""
+        seconds = float(os.environ.get(CHECKPOINT_VARIABLE, CHECKPOINT_INTERVAL))
+        return time.monotonic() - self.saved >= max(seconds, self.cost / CHECKPOINT_SHARE if seconds else 0.0)
+
+    def save(self) -> None:
+        """Save a checkpoint of every live run."""
+        self.drop_diverged()
+        began = time.monotonic()
+        for number in list(self.live):
+            self.guard(number, self.recorders[number].save, self.position, *self.state.capture(number))
+        self.saved = time.monotonic()
+        self.cost = self.saved - began
+
+    def finish(self) -> None:
+        """Save the end and write the summary of every run that came through."""
+        self.save()
+        for number in list(self.live):
+            report = self.floors.fit_reports.get(number)
+            summary = {
+                **summarise(self.recorders[number].rows, self.schedule),
+                "learned_floor": asdict(report) if report else None,
+                "parameters_hash": self.state.hash_of_parameters(number),
+            }
+            self.guard(number, self.recorders[number].finish, summary, self.position)
+            self.guard(number, self.folders[number].write_status, "done", share=1.0)
 
     def drop_diverged(self) -> None:
         """Mark runs failed whose parameters are not finite any more."""
         finite = self.learner.finite().tolist()
         for number in [number for number in self.live if not finite[number]]:
-            phase, step = self.position
-            reason = f"parameters not finite at update {self.updates}"
-            self.folders[number].write_status("failed", phase=phase, step=step, share=self.share, reason=reason)
+            seen = f"the last finite ones were seen at update {self.finite_at}"
+            self.fail(number, UserError(f"parameters not finite at update {self.updates}; {seen}"))
+        self.finite_at = self.updates
+
+    def guard(self, number: int, action: Callable[..., None], *arguments: Any, **named: Any) -> None:
+        """Do something of one run; what breaks there fails that run alone, a disk that refuses stops the pack."""
+        try:
+            action(*arguments, **named)
+        except TakenOver:
             self.live.remove(number)
+        except OSError as error:
+            if error.errno in PLACE_ERRORS:
+                raise
+            self.fail(number, error)
+        except Exception as error:
+            self.fail(number, error)
+
+    def fail(self, number: int, error: Exception) -> None:
+        """Mark a run failed where it stands; the others go on."""
+        if number not in self.live:
+            return
+        self.live.remove(number)
+        folder = self.folders[number]
+        folder.append_log("".join(traceback.format_exception(error)))
+        place = {"phase": self.phase, "step": self.step, "share": self.share}
+        folder.write_status("failed", **place, reason=one_line(error))
+
+    @property
+    def phase(self) -> str:
+        return "online" if self.position.online_step else "offline"
+
+    @property
+    def step(self) -> int:
+        """Steps of the phase that are done."""
+        return self.position.online_step or self.position.offline_step
 
     @property
     def share(self) -> float:
@@ -168,14 +263,13 @@ class PackTraining:
         total = self.schedule.offline_steps + self.schedule.online_steps * self.schedule.updates_per_step
         return self.updates / max(total, 1)
 
-    def report(self, phase: str, step: int) -> None:
+    def report(self, phase: str) -> None:
         """Write where the pack stands into the status of its live runs: when a phase begins, then from time to time."""
         now = time.monotonic()
-        if phase == self.position[0] and now - self.reported < STATUS_INTERVAL:
+        if phase == self.reported[0] and now - self.reported[1] < STATUS_INTERVAL:
             return
-        self.position, self.reported = (phase, step), now
-        rate = self.updates / max(now - self.began, 1e-9)
-        for number in self.live:
-            self.folders[number].write_status(
-                "running", phase=phase, step=step, share=self.share, updates_per_second=rate
-            )
+        self.reported = (phase, now)
+        rate = (self.updates - self.began_at) / max(now - self.began, 1e-9)
+        for number in list(self.live):
+            write = self.folders[number].write_status
+            self.guard(number, write, "running", phase=phase, step=self.step, share=self.share, updates_per_second=rate)

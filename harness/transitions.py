@@ -52,6 +52,21 @@ class Transitions:
         self.floor[run, start : start + len(episode)] = floor
         self.filled[run] += len(episode)
 
+    def online_rows(self, run: int, start: int = 0) -> Tensor:
+        """A run's online transitions from number `start` on with both columns behind them, [K, W + 2]."""
+        stop = int(self.filled[run])
+        at, own = self.offline + run * self.capacity, slice(self.offline + start, self.offline + stop)
+        columns = (self.return_to_go[run, own], self.floor[run, own])
+        return torch.cat((self.table[at + start : at + stop], torch.stack(columns, dim=1)), dim=1)
+
+    def restore_online(self, run: int, rows: Tensor) -> None:
+        """Put back all online transitions of a run, as `online_rows` gave them."""
+        count = len(rows)
+        at, own = self.offline + run * self.capacity, slice(self.offline, self.offline + count)
+        self.table[at : at + count] = rows[:, :-2]
+        self.return_to_go[run, own], self.floor[run, own] = rows[:, -2], rows[:, -1]
+        self.filled[run] = count
+
     def batch(self, uniform: np.ndarray, from_dataset: int) -> Batch:
         """B transitions per run chosen by `uniform` numbers [R, B] on [0, 1).
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.checkpoint import Checkpoints, Position
 from harness.commands.data import make_datasets
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
@@ -54,7 +55,8 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
     if chosen:
         make_datasets(tasks_of(chosen), console)
         commit(chosen, root)
-        cut = [[RunFolder.of(root, run) for run in pack] for pack in packs(chosen, pack_limit, workers)]
+        planned_packs = packs(chosen, pack_limit, workers, _positions(chosen, root))
+        cut = [[RunFolder.of(root, run) for run in pack] for pack in planned_packs]
         try:
             with ProgressDisplay(cut, console) as display:
                 run_packs(cut, workers, watch=display.refresh)
@@ -62,6 +64,11 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
             console.print(f"stopped; {counts_line(plan(runs, root))}; the same command goes on from there")
             return STOPPED
     return conclude(plan(runs, root))
+
+
+def _positions(runs: Sequence[Run], root: Path) -> dict[str, list[Position]]:
+    """Where the checkpoints of every run stand, by run id."""
+    return {run.id: Checkpoints(RunFolder.of(root, run).checkpoints).positions() for run in runs}
 
 
 def conclude(finished: Plan) -> int:

@@ -1,0 +1,57 @@
+"""Where the runs of a pack can go on: the newest position of which every one has a whole checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.append_file import contents
+from harness.checkpoint import Checkpoint, Checkpoints, Position
+from harness.errors import UserError
+from harness.planner import grouped
+from harness.recorder import METRICS, REPLAY
+from harness.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """Runs that stand at one position, with a checkpoint each; at the first step without."""
+
+    folders: list[RunFolder]
+    position: Position
+    checkpoints: list[Checkpoint] | list[None]
+
+
+def starting_points(folders: Sequence[RunFolder]) -> list[StartingPoint]:
+    """The runs grouped by the position at which they go on together, in one group wherever that is possible.
+
+    A damaged checkpoint is told in the run's log and the one before it is taken. Raises UserError for a run none of
+    whose checkpoints is whole: to begin it anew would throw away what it computed.
+    """
+    whole = {folder.id: _whole_checkpoints(folder) for folder in folders}
+    groups = grouped({id: set(own) for id, own in whole.items()})
+    by_id = {folder.id: folder for folder in folders}
+    points = []
+    for ids, position in groups:
+        own = [by_id[id] for id in ids]
+        if position is None:
+            points.append(StartingPoint(own, Position(0, 0, False), [None] * len(ids)))
+        else:
+            points.append(StartingPoint(own, position, [whole[id][position] for id in ids]))
+    return points
+
+
+def _whole_checkpoints(folder: RunFolder) -> dict[Position, Checkpoint]:
+    """Every checkpoint of a run that is whole and whose files go at least as far, newest first."""
+    checkpoints = Checkpoints(folder.checkpoints)
+    whole, faults = {}, []
+    for position in checkpoints.positions():
+        try:
+            checkpoint = checkpoints.load(position)
+            contents(folder.metrics_file, checkpoint.numbers[METRICS])
+            contents(folder.replay, checkpoint.numbers[REPLAY])
+            whole[position] = checkpoint
+        except UserError as error:
+            faults.append(str(error))
+            folder.append_log(f"not used: {error}")
+    if faults and not whole:
+        raise UserError(f"{faults[0]}; no other checkpoint is whole: remove {folder.path} to begin the run anew")
+    return whole
