@@ -63,6 +63,26 @@ def synchronise_folder(folder: Path) -> None:
 
 def write_json(file: Path, value: Any) -> None:
     """Write a JSON file whole or not at all; NaN and infinity are refused."""
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    data = json_bytes(value)
     with replacing(file) as stream:
-        stream.write(text.encode())
+        stream.write(data)
+
+
+def json_bytes(value: Any) -> bytes:
+    """What `write_json` writes."""
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or None if there is no such file. Damage raises `DamagedFileError`."""
+    try:
+        value = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError:
+        raise DamagedFileError(f"{file}: is a folder where a file should be") from None
+    except (ValueError, RecursionError):
+        raise DamagedFileError(f"{file}: is damaged (not JSON)") from None
+    if not isinstance(value, dict):
+        raise DamagedFileError(f"{file}: is damaged (a JSON object should be in it)")
+    return value

@@ -5,6 +5,7 @@ row per evaluation, `log.txt` what its workers said, `done.json` the summary, wr
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import UserError
-from harness.files import write_json
+from harness.files import DamagedFileError, json_bytes, read_json, write_json
 from harness.settings import Run, run_from_dict, run_to_dict
 
 # Seconds without a heartbeat after which a running run counts as lost.
@@ -39,26 +40,43 @@ class RunFolder:
     # Reading ---------------------------------------------------------------------------------------------------------
 
     def run(self) -> Run:
-        """The run of `config.json`."""
+        """The run of `config.json`, which must hold its text byte for byte: any change of the file is damage."""
+        file = self.path / "config.json"
         values = self._read("config.json")
         if values is None:
-            raise UserError(f"{self.path / 'config.json'}: is missing; this is not a run folder")
-        run = run_from_dict(values, source=str(self.path / "config.json"))
+            raise UserError(f"{file}: is missing; this is not a run folder")
+        run = run_from_dict(values, source=str(file))
         if run.id != self.id:
-            raise UserError(f"{self.path / 'config.json'}: its settings belong to run {run.id}, not to this folder")
+            raise UserError(f"{file}: its settings belong to run {run.id}, not to this folder")
+        if file.read_bytes() != json_bytes(run_to_dict(run)):
+            raise DamagedFileError(f"{file}: is damaged: it should be the text of its settings, byte for byte")
         return run
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of `metrics.jsonl`, in the order of the evaluations."""
+        """The rows of `metrics.jsonl`, in the order of the evaluations.
+
+        Of an unfinished run a half-written last row is left out: it is cut off when the run goes on. Any other damage,
+        and any difference from what `done.json` says of the file, raises `DamagedFileError`.
+        """
         file = self.path / "metrics.jsonl"
-        if not file.exists():
-            return []
+        summary = self.summary()
+        data = file.read_bytes() if file.exists() else b""
+        if summary is None:
+            data = data[: data.rfind(b"\n") + 1]
+        else:
+            found = {"rows": data.count(b"\n"), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            # Folders of older versions do not say.
+            written = summary.get("metrics", found)
+            if written != found:
+                raise DamagedFileError(f"{file}: is damaged: its {_described(found)} should be {_described(written)}")
         rows = []
-        for number, line in enumerate(file.read_text().splitlines(), start=1):
+        for number, line in enumerate(data.splitlines(), start=1):
             try:
                 rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                raise UserError(f"{file}: line {number} is not a whole row of JSON") from None
+            except (ValueError, RecursionError):
+                raise DamagedFileError(f"{file}: line {number} is not a whole row of JSON") from None
+            if not isinstance(rows[-1], dict):
+                raise DamagedFileError(f"{file}: line {number} is not a row of named values")
         return rows
 
     def summary(self) -> dict[str, Any] | None:
@@ -94,13 +112,8 @@ class RunFolder:
         return self._read("provenance.json") or {}
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        file = self.path / name
         try:
-            return json.loads(file.read_text())
-        except FileNotFoundError:
-            return None
-        except json.JSONDecodeError:
-            raise UserError(f"{file}: is damaged (not JSON)") from None
+            return read_json(self.path / name)
         except NotADirectoryError:
             raise UserError(f"{self.path}: is a file where a run folder should be") from None
 
@@ -166,6 +179,13 @@ def _is_alive(status: dict[str, Any]) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _described(mark: Any) -> str:
+    """What `done.json` says of the rows, in words."""
+    if not isinstance(mark, dict):
+        return repr(mark)
+    return f"{mark.get('rows')} rows in {mark.get('bytes')} bytes (SHA-256 {str(mark.get('sha256'))[:12]})"
 
 
 def run_folders(root: Path) -> Iterator[RunFolder]:
