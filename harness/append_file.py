@@ -106,8 +106,6 @@ def _prefix(path: Path, mark: Mark) -> Iterator[bytes]:
         raise DamagedFileError(f"{path}: is missing; it should hold at least {mark['bytes']} bytes") from None
     if left:
         held = mark["bytes"] - left
-        raise DamagedFileError(
-            f"{path}: is truncated: holds {held} of the {mark['bytes']} bytes it had at a checkpoint"
-        )
+        raise DamagedFileError(f"{path}: is truncated: holds {held} of the {mark['bytes']} bytes of the checkpoint")
     if hash.hexdigest() != mark["sha256"]:
         raise DamagedFileError(f"{path}: is damaged: its first {mark['bytes']} bytes are not those of the checkpoint")

@@ -97,8 +97,7 @@ class Checkpoints:
         """
         content = _encode(checkpoint)
         file = self._file(checkpoint.position)
-        with naming(file):
-            self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
         for name in self._names():
             # What `replacing` left when its process was killed.
             if name.startswith(".") and f"{SUFFIX}." in name:
@@ -149,8 +148,7 @@ class Checkpoints:
 
     def _discard(self, positions: list[Position]) -> None:
         for position in positions:
-            with naming(self._file(position)):
-                self._file(position).unlink(missing_ok=True)
+            self._file(position).unlink(missing_ok=True)
 
     def _names(self) -> list[str]:
         try:

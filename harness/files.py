@@ -22,8 +22,7 @@ def naming(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = str(file)
-        raise
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 @contextlib.contextmanager
