@@ -1,5 +1,6 @@
 """Run folders: whole files or none, states that tell the truth, damage named by file."""
 
+import hashlib
 import json
 import os
 import socket
@@ -175,10 +176,55 @@ def test_damage_is_named_by_file(folder, name):
         folder.run() if name == "config.json" else folder.status()
 
 
-def test_a_torn_row_is_named_by_line(folder):
+def test_a_half_written_last_row_of_an_unfinished_run_does_not_count(folder):
     (folder.path / "metrics.jsonl").write_text('{"step": 0}\n{"st')
-    with pytest.raises(UserError, match=r"metrics.jsonl: line 2 is not a whole row of JSON"):
+    assert folder.metrics() == [{"step": 0}]
+    (folder.path / "metrics.jsonl").write_text('{"st')
+    assert folder.metrics() == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ('{"step": 0}\n{"st\n{"step": 2}\n', "line 2 is not a whole row of JSON"),
+        ('{"step": 0}\n\n', "line 2 is not a whole row of JSON"),
+        ("5\n", "line 1 is not a row of named values"),
+    ],
+)
+def test_any_other_damaged_row_is_named_by_line(folder, rows, message):
+    (folder.path / "metrics.jsonl").write_text(rows)
+    with pytest.raises(UserError, match=rf"metrics.jsonl: {message}$"):
         folder.metrics()
+
+
+@pytest.mark.parametrize("rows", ["", '{"step": 0}\n', '{"step": 0}\n{"st', '{"step": 0}\n{"step": 2}\n'])
+def test_rows_of_a_finished_run_are_those_of_its_summary(folder, rows):
+    text = '{"step": 0}\n{"step": 1}\n'
+    (folder.path / "metrics.jsonl").write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    summary = {"metrics": {"rows": 2, "bytes": 24, "sha256": digest}}
+    (folder.path / "done.json").write_text(json.dumps(summary))
+    assert folder.metrics() == [{"step": 0}, {"step": 1}]
+    (folder.path / "metrics.jsonl").write_text(rows)
+    with pytest.raises(UserError, match=rf"is damaged: its \d rows .* should be 2 rows in 24 bytes .*{digest[:12]}"):
+        folder.metrics()
+
+
+def test_any_changed_byte_of_the_settings_is_damage(folder):
+    config = folder.path / "config.json"
+    whole = config.read_bytes()
+    config.write_bytes(whole.replace(b"\n ", b"\n\t", 1))
+    with pytest.raises(UserError, match=r"config.json: is damaged: it should be the text of its settings"):
+        folder.run()
+    config.write_bytes(whole)
+    folder.run()
+
+
+@pytest.mark.parametrize("damage", [b"5", b"[]", b"\xff", b"[" * 100_000])
+def test_a_file_without_an_object_is_damage(folder, damage):
+    (folder.path / "status.json").write_bytes(damage)
+    with pytest.raises(UserError, match=r"status.json: is damaged"):
+        folder.status()
 
 
 def test_a_folder_of_another_run_is_refused(folder):
