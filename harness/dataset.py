@@ -5,7 +5,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 from shutil import disk_usage, rmtree
@@ -13,19 +13,20 @@ from shutil import disk_usage, rmtree
 import filelock
 import minari
 import numpy as np
-from minari.storage import get_dataset_path
 
 from harness.collection import check_controller, collect
 from harness.dataset_checks import check_episodes
+from harness.dataset_files import (
+    dataset_exists,
+    dataset_folder,
+    dataset_id,
+    dataset_stamps,
+    keep_hash,
+    minari_folder,
+)
 from harness.environments.environment import flatten_observation
 from harness.errors import UserError
-from harness.settings import Task, canonical_json
-
-# Raised when the controller changes what it collects, so that old data are never taken for new.
-DATA_VERSION = 0
-
-# The files of a whole dataset; Minari moves them into place last.
-FILES = ("data/metadata.json", "data/main_data.hdf5")
+from harness.settings import Task
 
 # Disk space asked for before collecting; 200 to 400 are written, more where episodes are short.
 BYTES_PER_TRANSITION = 700
@@ -76,19 +77,6 @@ class Dataset:
         return self.trajectories[0].actions.shape[1]
 
 
-def dataset_id(task: Task) -> str:
-    """The Minari id of a task's data: its name and the hash of what decides their content."""
-    decisive = {"environment": task.environment, "horizon": task.horizon, "data": asdict(task.data)}
-    digest = hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:8]
-    return f"floorbench/{task.name}-{digest}-v{DATA_VERSION}"
-
-
-def dataset_exists(task: Task) -> bool:
-    """Whether the whole dataset lies in the local Minari folder."""
-    folder = _dataset_folder(task)
-    return all((folder / file).is_file() for file in FILES)
-
-
 def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = None) -> Dataset:
     """The task's dataset, collected first where it is missing (`progress`: transitions done and wanted).
 
@@ -99,7 +87,7 @@ def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = Non
         check_controller(task)
         with _writing(task) as root, filelock.FileLock(root / ".floorbench.lock"):
             if not dataset_exists(task):
-                rmtree(_dataset_folder(task), ignore_errors=True)
+                rmtree(dataset_folder(task), ignore_errors=True)
                 collect(task, dataset_id(task), progress)
     return load_dataset(task)
 
@@ -109,6 +97,7 @@ def load_dataset(task: Task) -> Dataset:
     name = dataset_id(task)
     if not dataset_exists(task):
         raise UserError(f"dataset {name}: is not in {minari_folder()}; make it with: floorbench data {task.name}")
+    stamps = dataset_stamps(task)
     episodes = list(_read_episodes(task))
     check_episodes(name, episodes, task)
     digest = hashlib.sha256()
@@ -120,22 +109,8 @@ def load_dataset(task: Task) -> Dataset:
             digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
         rewards = (episode.rewards * task.reward_scale + task.reward_bias).astype(np.float32)
         trajectories.append(Trajectory(observations, actions, rewards, episode.terminations, episode.truncations))
+    keep_hash(task, stamps, digest.hexdigest())
     return Dataset(name, digest.hexdigest(), tuple(trajectories))
-
-
-def minari_folder() -> Path:
-    """The local Minari folder (MINARI_DATASETS_PATH, or .minari/datasets at home), made where missing."""
-    try:
-        return get_dataset_path()
-    except OSError as error:
-        raise UserError(
-            f"Minari folder {error.filename}: cannot be made ({error.strerror}); "
-            "let MINARI_DATASETS_PATH name a folder that can be written"
-        ) from None
-
-
-def _dataset_folder(task: Task) -> Path:
-    return minari_folder() / dataset_id(task)
 
 
 @contextmanager
@@ -173,7 +148,7 @@ def _read_episodes(task: Task) -> Iterator[minari.EpisodeData]:
     except _DAMAGE as error:
         raise UserError(
             f"dataset {dataset_id(task)}: {place}: cannot be read ({_reason(error)}); "
-            f"delete {_dataset_folder(task)} and make it again with: floorbench data {task.name}"
+            f"delete {dataset_folder(task)} and make it again with: floorbench data {task.name}"
         ) from error
 
 

@@ -1,0 +1,119 @@
+"""The hash of a dataset's content is known at once while its files stay as they are, and never otherwise."""
+
+import json
+import os
+import time
+
+import h5py
+import minari
+import pytest
+
+from harness import dataset, dataset_files
+from harness.dataset import ensure_dataset, load_dataset
+from harness.dataset_files import FILES, HASH_FILE, dataset_exists, dataset_folder, dataset_hash
+from harness.errors import UserError
+
+
+@pytest.fixture
+def data(tiny_task, tmp_path, monkeypatch):
+    """The tiny task's dataset in a folder of its own, and how often it was read since."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    ensure_dataset(tiny_task)
+    dataset_files._read_hash.cache_clear()
+    readings = []
+
+    def counted(task):
+        readings.append(task)
+        return load_dataset(task)
+
+    monkeypatch.setattr(dataset, "load_dataset", counted)
+    return readings
+
+
+def change(task, step=3):
+    """Another reward in the first episode, as an editor of the data leaves it: same size, later time."""
+    with h5py.File(dataset_folder(task) / "data/main_data.hdf5", "r+") as stored:
+        stored["episode_0"]["rewards"][step] += 0.5
+
+
+def test_no_dataset_no_hash(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    assert dataset_hash(tiny_task) is None
+
+
+def test_loading_leaves_the_hash_beside_the_data(tiny_task, data):
+    content_hash = load_dataset(tiny_task).content_hash
+    kept = json.loads((dataset_folder(tiny_task) / HASH_FILE).read_text())
+    assert kept["content_hash"] == content_hash
+    assert sorted(kept["files"]) == sorted(FILES)
+    assert dataset_hash(tiny_task) == content_hash
+    assert data == []
+    assert dataset_exists(tiny_task)
+    assert list(minari.list_local_datasets()) == [dataset_files.dataset_id(tiny_task)]
+
+
+def test_a_changed_file_is_read_again_once(tiny_task, data):
+    before = dataset_hash(tiny_task)
+    change(tiny_task)
+    after = dataset_hash(tiny_task)
+    assert after != before
+    assert after == load_dataset(tiny_task).content_hash
+    assert len(data) == 1
+    assert dataset_hash(tiny_task) == after
+    assert len(data) == 1
+
+
+def test_a_touched_file_is_read_again_and_has_its_hash_still(tiny_task, data):
+    before = dataset_hash(tiny_task)
+    os.utime(dataset_folder(tiny_task) / FILES[0])
+    assert dataset_hash(tiny_task) == before
+    assert len(data) == 1
+
+
+@pytest.mark.parametrize("kept", ["{", "[]", "{}", '{"files": 5, "content_hash": "00"}', '{"content_hash": 5}'])
+def test_a_damaged_note_is_not_believed(tiny_task, data, kept):
+    before = dataset_hash(tiny_task)
+    (dataset_folder(tiny_task) / HASH_FILE).write_text(kept)
+    assert dataset_hash(tiny_task) == before
+    assert len(data) == 1
+    dataset_files._read_hash.cache_clear()
+    assert dataset_hash(tiny_task) == before
+    assert len(data) == 1
+
+
+def test_data_in_a_folder_that_takes_no_note_are_read_once_by_a_process(tiny_task, data):
+    """A folder in the note's place refuses it, as a folder without write permission does (but for root)."""
+    before = dataset_hash(tiny_task)
+    (dataset_folder(tiny_task) / HASH_FILE).unlink()
+    (dataset_folder(tiny_task) / HASH_FILE).mkdir()
+    assert [dataset_hash(tiny_task) for _ in range(3)] == [before] * 3
+    assert len(data) == 1
+
+
+def test_data_that_change_while_they_are_read_leave_no_note(tiny_task, data, monkeypatch):
+    (dataset_folder(tiny_task) / HASH_FILE).unlink()
+    check = dataset.check_episodes
+
+    def meanwhile(*arguments):
+        check(*arguments)
+        os.utime(dataset_folder(tiny_task) / FILES[1])
+
+    monkeypatch.setattr(dataset, "check_episodes", meanwhile)
+    load_dataset(tiny_task)
+    assert not (dataset_folder(tiny_task) / HASH_FILE).exists()
+
+
+def test_damaged_data_are_one_line(tiny_task, data):
+    (dataset_folder(tiny_task) / FILES[1]).write_bytes(b"no HDF5")
+    with pytest.raises(UserError, match=r"^dataset floorbench/tiny-.*cannot be read") as caught:
+        dataset_hash(tiny_task)
+    assert "\n" not in str(caught.value)
+
+
+def test_it_is_quick(tiny_task, data):
+    dataset_hash(tiny_task)
+    begin = time.perf_counter()
+    for _ in range(100):
+        dataset_hash(tiny_task)
+    # Measured 0.02 s.
+    assert time.perf_counter() - begin < 0.5
