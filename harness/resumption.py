@@ -39,16 +39,20 @@ def starting_points(folders: Sequence[RunFolder]) -> list[StartingPoint]:
     return points
 
 
+def load_whole(folder: RunFolder, position: Position) -> Checkpoint:
+    """A checkpoint that is whole and as far as which the run's files go; damage to any of them raises a UserError."""
+    checkpoint = Checkpoints(folder.checkpoints).load(position)
+    contents(folder.metrics_file, checkpoint.numbers[METRICS])
+    contents(folder.replay, checkpoint.numbers[REPLAY])
+    return checkpoint
+
+
 def _whole_checkpoints(folder: RunFolder) -> dict[Position, Checkpoint]:
     """Every checkpoint of a run that is whole and whose files go at least as far, newest first."""
-    checkpoints = Checkpoints(folder.checkpoints)
     whole, faults = {}, []
-    for position in checkpoints.positions():
+    for position in Checkpoints(folder.checkpoints).positions():
         try:
-            checkpoint = checkpoints.load(position)
-            contents(folder.metrics_file, checkpoint.numbers[METRICS])
-            contents(folder.replay, checkpoint.numbers[REPLAY])
-            whole[position] = checkpoint
+            whole[position] = load_whole(folder, position)
         except UserError as error:
             faults.append(str(error))
             folder.append_log(f"not used: {error}")
