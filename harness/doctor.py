@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.dataset_files import minari_folder
 from harness.errors import UserError
+from harness.integrity import faults
 from harness.preflight import RESERVE_BYTES, check_root
 from harness.provenance import PACKAGES, package_versions, processor, usable_cores
+from harness.run_folder import run_folders
 
 OLDEST_PYTHON = (3, 11)
 
@@ -23,7 +26,8 @@ WORKER_MEMORY = 1_000_000_000
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `verdict` is "ok", "note" (something optional is missing) or "problem" (no demo)."""
+    """One thing looked at. `verdict` is "ok", "note" (something optional is missing) or "problem" (no demo, or a
+    run that is refused)."""
 
     name: str
     verdict: str
@@ -45,7 +49,7 @@ def examine(root: Path) -> list[Finding]:
         ("compiler", lambda: tool("compiler", ("c++", "g++", "clang++"), "kernels will not be compiled")),
         ("git", lambda: tool("git", ("git",), "provenance will not name a commit")),
     ]
-    return [_guarded(name, look) for name, look in examinations]
+    return [*(_guarded(name, look) for name, look in examinations), *run_faults(root)]
 
 
 def can_run_demo(findings: list[Finding]) -> bool:
@@ -136,10 +140,15 @@ def runs_folder(root: Path) -> Finding:
     return Finding("runs", "ok", f"{root} can be written, {_free(existing)}")
 
 
+def run_faults(root: Path) -> list[Finding]:
+    """The faults of the run folders in `root`, one finding each."""
+    folders = list(run_folders(root)) if root.is_dir() else []
+    found = [Finding("run folder", "problem", fault) for folder in folders for fault in faults(folder)]
+    return found or [Finding("run folder", "ok", f"{len(folders)} in {root}, none with a fault")]
+
+
 def datasets_folder() -> Finding:
     """Whether datasets can be written, and the room for them."""
-    from harness.dataset import minari_folder
-
     folder = minari_folder()
     try:
         with tempfile.TemporaryFile(dir=folder):

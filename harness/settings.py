@@ -153,16 +153,16 @@ def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
     return run
 
 
-def first_problem(error: ValidationError) -> str:
-    """One line of a pydantic error: the setting's path, the value and what is wrong with it."""
+def first_problem(error: ValidationError, noun: str = "setting") -> str:
+    """One line of a pydantic error: the path of the setting (or other `noun`), the value and what is wrong with it."""
     problem = error.errors()[0]
     path = dotted(problem["loc"])
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"setting {path}: there is no such setting"
+        return f"{noun} {path}: there is no such {noun}"
     if problem["type"] == "missing":
-        return f"setting {path}: is missing"
+        return f"{noun} {path}: is missing"
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    name = f"setting {path}" if path else "settings"
+    name = f"{noun} {path}" if path else f"{noun}s"
     return f"{name} = {shown(problem['input'])}: {message}"
 
 

@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.commands.output import print_json, result_console, text_table
+from harness.errors import UserError
+from harness.integrity import faults
 from harness.planner import refuse_duplicates, state_of
 from harness.progress import LINE_INTERVAL, REFRESH_INTERVAL
 from harness.run_folder import RunFolder, run_folders
@@ -31,22 +33,38 @@ def show_status(runs: Sequence[Run] | None, root: Path, as_json: bool, watch: bo
 
 
 def rows_of(runs: Sequence[Run] | None, root: Path) -> list[dict[str, Any]]:
-    """One row per run: the names, the state, and what `status.json` says."""
+    """One row per run: the names, the state, what `status.json` says, and the faults of its folder.
+
+    A folder with a fault has the state "damaged" and its first fault as reason; nothing else is read from it.
+    """
     if runs is None:
-        pairs = [(folder.run(), folder) for folder in run_folders(root)]
-        pairs.sort(key=lambda pair: (pair[0].task.name, pair[0].arm, pair[0].seed))
+        pairs = [(_readable(folder), folder) for folder in run_folders(root)]
     else:
         refuse_duplicates(runs)
         pairs = [(run, RunFolder.of(root, run)) for run in runs]
-    return [_row(run, folder) for run, folder in pairs]
+    rows = [_row(run, folder) for run, folder in pairs]
+    if runs is None:
+        rows.sort(key=lambda row: (row["task"] or "", row["arm"] or "", row["seed"] or 0))
+    return rows
 
 
-def _row(run: Run, folder: RunFolder) -> dict[str, Any]:
-    state = state_of(folder)
-    status = folder.status() if state != "new" else {}
+def _readable(folder: RunFolder) -> Run | None:
+    try:
+        return folder.run()
+    except (UserError, OSError):
+        return None
+
+
+def _row(run: Run | None, folder: RunFolder) -> dict[str, Any]:
+    found = faults(folder) if folder.path.exists() else []
+    state = "damaged" if found or run is None else state_of(folder)
+    status = folder.status() if state not in ("new", "damaged") else {}
+    if found:
+        status = {"reason": found[0].removeprefix(f"{folder.path}/")}
     names = ("phase", "step", "share", "updates_per_second", "heartbeat", "reason")
     kept = {name: status.get(name) for name in names}
-    return {"run": run.id, "task": run.task.name, "arm": run.arm, "seed": run.seed, "state": state, **kept}
+    task, arm, seed = (run.task.name, run.arm, run.seed) if run else (None, None, None)
+    return {"run": folder.id, "task": task, "arm": arm, "seed": seed, "state": state, **kept, "faults": found}
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Group:
@@ -59,7 +77,8 @@ def _cells(rows: Sequence[dict[str, Any]]) -> Table:
     cells = []
     for row in rows:
         share = "" if row["share"] is None else f"{row['share']:.0%}"
-        note = row["reason"] if row["state"] == "failed" else None
+        more = f" (and {len(row['faults']) - 1} more)" if len(row["faults"]) > 1 else ""
+        note = f"{row['reason']}{more}" if row["state"] in ("failed", "damaged") else None
         shown = {**row, "share": share, "note": note}
         cells.append(["" if shown[column] is None else shown[column] for column in COLUMNS])
     return text_table(COLUMNS, cells)
