@@ -64,7 +64,8 @@ def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:
 
 def state_of(folder: RunFolder) -> str:
     """The state of one run's folder, after checking that the folder is that run's."""
-    if not folder.path.exists():
+    if not folder.path.exists() or (folder.path.is_dir() and not any(folder.path.glob("[!.]*"))):
+        # A launcher that was killed while it made the folder leaves it empty but for a temporary file.
         return "new"
     folder.run()
     state = folder.status()["state"]

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from harness.errors import UserError
 from harness.files import DamagedFileError, json_bytes, read_json, write_json
-from harness.settings import Run, run_from_dict, run_to_dict
+from harness.settings import ID_LENGTH, Run, run_from_dict, run_to_dict
 
 # Seconds without a heartbeat after which a running run counts as lost.
 HEARTBEAT_LIMIT = 120.0
@@ -189,8 +189,13 @@ def _described(mark: Any) -> str:
 
 
 def run_folders(root: Path) -> Iterator[RunFolder]:
-    """Every run folder that lies directly in `root`, by name."""
+    """Every run folder that lies directly in `root`, by name: also one that has lost its `config.json`."""
     if not Path(root).is_dir():
         raise UserError(f"{root}: there is no such folder of runs")
-    for config in sorted(Path(root).glob("*/config.json")):
-        yield RunFolder(config.parent)
+    for path in sorted(Path(root).iterdir()):
+        if (path / "config.json").exists() or (_is_id(path.name) and any(path.glob("[!.]*"))):
+            yield RunFolder(path)
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == ID_LENGTH and set(name) <= set("0123456789abcdef")

@@ -7,6 +7,8 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ablations.claim import Claim
 from harness.commands.output import remark_console, result_console
+from harness.integrity import refuse_faults
+from harness.run_folder import run_folders
 from harness.settings import Run
 
 
@@ -17,6 +19,7 @@ def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path) -
     from results.tables import scores
 
     only = None if named is None else {run.id for run in named}
+    refuse_faults(folder for root in roots for folder in run_folders(root) if only is None or folder.id in only)
     page, *_ = write_report(roots, out, only)
     table = scores(runs(roots, only)).text
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))

@@ -7,6 +7,7 @@ from harness.checkpoint import Checkpoints, Position
 from harness.commands.data import make_datasets
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
+from harness.integrity import refuse_faults
 from harness.planner import Plan, commit, packs, plan
 from harness.pool import run_packs
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
@@ -19,6 +20,7 @@ DONE, FAILED, STOPPED = 0, 1, 130
 
 def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     """Print what of the runs is new, running, done or failed; writes nothing."""
+    refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
     check_floors(runs)
     columns = ("run", "task", "arm", "seed", "state")
@@ -40,6 +42,7 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
 
     Everything that can be known to be wrong is found before the first update is computed.
     """
+    refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
     chosen = planned.to_start(retry_failed)
     if chosen:
