@@ -73,8 +73,18 @@ def test_foreign_and_damaged_folders_are_refused(tmp_path, runs):
         with pytest.raises(UserError, match=message):
             plan(runs, tmp_path)
     config.unlink()
+    config.with_name("log.txt").write_text("")
     with pytest.raises(UserError, match=r"config.json: is missing"):
         plan(runs, tmp_path)
+
+
+def test_a_folder_without_content_is_new(tmp_path, runs):
+    """A launcher that was killed while it made the folder leaves it like this; the next one goes on."""
+    RunFolder.of(tmp_path, runs[0]).path.mkdir()
+    (tmp_path / runs[0].id / ".config.json.0123abcd").write_text("{")
+    assert plan(runs, tmp_path).counts() == {"new": 4}
+    commit(runs, tmp_path)
+    assert plan(runs, tmp_path).counts() == {"planned": 4}
 
 
 def test_an_unknown_state_is_refused(tmp_path, runs):
