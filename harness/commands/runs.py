@@ -57,6 +57,8 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
         console.print("running runs are in other hands and left to them")
     if chosen:
         make_datasets(tasks_of(chosen), console)
+        # Data that were made anew need not be those on which a run was begun.
+        refuse_faults(RunFolder.of(root, run) for run in chosen)
         commit(chosen, root)
         planned_packs = packs(chosen, pack_limit, workers, _positions(chosen, root))
         cut = [[RunFolder.of(root, run) for run in pack] for pack in planned_packs]
