@@ -9,7 +9,6 @@ a number never has two meanings.
 
 import contextlib
 import errno
-import json
 import os
 import re
 import secrets
@@ -22,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, naming, synchronise_folder, write_json
+from harness.files import naming, read_json, synchronise_folder, write_json
 from harness.processes import has_ended, this_process
 
 # Seconds between two heartbeats.
@@ -70,6 +69,12 @@ class Attempt:
         """Write that the attempt has ended, and why; the run is free."""
         write_json(self.file, {**self.details, "ended": time.time(), "reason": reason})
 
+    def account(self, goes_on: bool) -> dict[str, Any]:
+        """The details; of an attempt that neither goes on nor has said how it ended, with its last heartbeat as end."""
+        if goes_on or "ended" in self.details:
+            return self.details
+        return {**self.details, "ended": self.heartbeat, "reason": "lost: it ended without a word"}
+
     def is_alive(self, now: float) -> bool:
         """Whether the owner still has the run at time `now`, by all that can be known: in doubt it has."""
         if "ended" in self.details or now - self.heartbeat > HEARTBEAT_LIMIT:
@@ -113,8 +118,9 @@ def latest(folder: Path) -> Attempt | None:
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """What the files of all attempts say, oldest first."""
-    return [_read(folder / "attempts", number).details for number in _numbers(folder / "attempts")]
+    """What is known of all attempts, oldest first."""
+    found = [_read(folder / "attempts", number) for number in _numbers(folder / "attempts")]
+    return [attempt.account(attempt is found[-1] and attempt.is_alive(time.time())) for attempt in found]
 
 
 class Heart:
@@ -153,16 +159,9 @@ def _numbers(place: Path) -> list[int]:
 
 def _read(place: Path, number: int) -> Attempt:
     file = place / f"{number:06d}.json"
-    try:
-        # Opened, not merely looked at: a network file system then asks its server for the time.
-        with open(file, "rb") as stream:
-            heartbeat = os.fstat(stream.fileno()).st_mtime
-            details = json.load(stream)
-    except ValueError:
-        raise DamagedFileError(f"{file}: is damaged (not JSON)") from None
-    if not isinstance(details, dict):
-        raise DamagedFileError(f"{file}: is damaged (not a JSON object)")
-    return Attempt(place, number, details, heartbeat)
+    # Reading comes first: a network file system asks its server about a file only when it is opened.
+    details = read_json(file) or {}
+    return Attempt(place, number, details, file.stat().st_mtime)
 
 
 def _link(temporary: Path, file: Path) -> bool:

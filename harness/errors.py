@@ -15,10 +15,6 @@ class UserError(Exception):
     """
 
 
-class TakenOver(Exception):  # noqa: N818 (what happened, not what went wrong)
-    """Another process owns a run by now; this one must write nothing of it any more."""
-
-
 def one_line(error: BaseException) -> str:
     """An error in one line: the first line of its message, after its kind unless it is meant to be read as it is.
 

@@ -7,19 +7,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from harness import attempts
+from harness.errors import UserError, one_line
 from harness.provenance import LAUNCHER_VARIABLE, PROJECT
 from harness.run_folder import RunFolder
-from harness.worker import PARENT_VARIABLE, STOPPED_CODE, leave, unfinished
+from harness.worker import FAILED_CODE, PARENT_VARIABLE, STOPPED_CODE, ending, mark
 
 # Seconds between two looks at the workers.
 POLL_INTERVAL = 0.2
 
-# Seconds a worker has to stop by itself before it is killed.
-GRACE_PERIOD = 15.0
+# Seconds a worker has to save its runs and stop by itself before it is killed.
+GRACE_PERIOD = 60.0
+
+# Seconds to wait for the last words of a worker that has ended.
+COPIER_PERIOD = 15.0
+
+# Signals by which somebody asks a process to end: no fault of the process.
+REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Pack = Sequence[RunFolder]
 
@@ -29,11 +37,16 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 
 @dataclass(frozen=True)
 class Worker:
-    """A running worker process, its pack and the thread that copies what it says to its runs' logs."""
+    """A running worker process, its pack and the thread that copies what it says to its runs' logs.
+
+    `began` is when it was started, `stood` names every run's newest checkpoint then, by id.
+    """
 
     process: subprocess.Popen[bytes]
     pack: Pack
     copier: threading.Thread
+    began: float
+    stood: dict[str, str]
 
 
 def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = lambda: None) -> None:
@@ -54,12 +67,14 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
                 settle(worker)
             watch()
     except BaseException:
-        stop(active)
+        with undisturbed():
+            stop(active)
         raise
 
 
 def start(pack: Pack) -> Worker:
     """Start the worker of one pack; all folders of a pack lie in one root."""
+    began, stood = time.time(), {folder.id: newest_checkpoint(folder) for folder in pack}
     command = [sys.executable, "-P", "-m", "harness.worker", str(pack[0].path.parent), *(folder.id for folder in pack)]
     search_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     environment = {
@@ -81,27 +96,63 @@ def start(pack: Pack) -> Worker:
     assert process.stdout is not None
     copier = threading.Thread(target=copy_output, args=(process.stdout, pack), daemon=True)
     copier.start()
-    return Worker(process, pack, copier)
+    return Worker(process, pack, copier, began, stood)
+
+
+def newest_checkpoint(folder: RunFolder) -> str:
+    """The file name of a run's newest checkpoint, or an empty string; such names sort by position."""
+    return max((file.name for file in folder.checkpoints.glob("*.ckpt")), default="")
 
 
 def copy_output(stream: IO[bytes], pack: Pack) -> None:
-    """Append every line a worker says to the log of each of its runs."""
+    """Append every line a worker says to the log of each of its runs; what no disk takes is said on stderr."""
     for line in stream:
-        for folder in pack:
-            # A full disk is for the worker to report; the pipe must be drained all the same.
+        text = line.decode(errors="replace")
+        try:
+            for folder in pack:
+                folder.append_log(text)
+        except OSError:
             with contextlib.suppress(OSError):
-                folder.append_log(line.decode(errors="replace"))
+                print(text, end="", file=sys.stderr, flush=True)
 
 
-def settle(worker: Worker) -> None:
-    """After a worker's end: mark runs failed that it left without a word, as a crash or a kill does."""
-    worker.copier.join(timeout=GRACE_PERIOD)
-    if worker.process.returncode != STOPPED_CODE:
-        for folder in unfinished(worker.pack):
-            leave(folder, "failed", reason=ending(worker.process.returncode))
+def settle(worker: Worker, asked: bool = False) -> None:
+    """After a worker's end: mark the runs that it left without a word, as a crash or a kill does.
+
+    A run of which there is a newer checkpoint than the worker found is left interrupted: it will go on from there.
+    Without progress it would only end in the same way again, so it is marked failed, unless the worker was `asked`.
+    """
+    worker.copier.join(timeout=COPIER_PERIOD)
+    code = worker.process.returncode
+    if code in (0, STOPPED_CODE):
+        return
+    asked = asked or -code in REQUESTS
+    for folder in worker.pack:
+        progress = newest_checkpoint(folder) > worker.stood[folder.id]
+        try:
+            close(worker, folder, "interrupted" if asked or progress else "failed", cause(code))
+        except (OSError, UserError) as error:
+            print(f"floorbench: error: {one_line(error)}", file=sys.stderr)
 
 
-def ending(code: int) -> str:
+def close(worker: Worker, folder: RunFolder, state: str, reason: str) -> None:
+    """Mark a run and end its attempt in the place of a worker that did not, if the run is in nobody's hands."""
+    attempt = attempts.latest(folder.path)
+    if attempt is not None and attempt.is_alive(time.time()):
+        return
+    told = {"process": 0, "started": 0.0, **(attempt.details if attempt else {})}
+    if told["process"] != worker.process.pid or told["started"] < worker.began:
+        # It ended before it took the run.
+        if folder.status()["state"] != "done":
+            mark(folder, state, reason)
+    elif "ended" not in told and worker.process.returncode != FAILED_CODE:
+        # With that code it could not write, and said so.
+        if folder.status()["state"] not in ("done", "failed"):
+            mark(folder, state, reason)
+        attempt.end(ending(folder.status()))
+
+
+def cause(code: int) -> str:
     """How a process ended, in words."""
     if code >= 0:
         return f"its worker ended with exit code {code} and said nothing more"
@@ -121,6 +172,15 @@ def stop(workers: Sequence[Worker]) -> None:
             worker.process.kill()
             worker.process.wait()
     for worker in workers:
-        worker.copier.join(timeout=1.0)
-        for folder in unfinished(worker.pack):
-            leave(folder, "interrupted")
+        settle(worker, asked=True)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no SIGINT or SIGTERM into the block: nobody else would finish what it leaves undone."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

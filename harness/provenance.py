@@ -4,7 +4,6 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import socket
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -22,24 +21,28 @@ LAUNCHER_VARIABLE = "FLOORBENCH_LAUNCHER"
 
 
 def provenance(dataset_hash: str) -> dict[str, Any]:
-    """What `RunFolder.restart` writes; `attempt` holds what belongs to this attempt alone.
+    """What `provenance.json` holds: whatever can move a run's numbers.
 
     Without git, or outside its checkout, `commit` and `difference` are None; nothing here fails for want of a tool.
     """
-    attempt = {
-        "host": socket.gethostname(),
-        "process": os.getpid(),
-        "launcher": os.environ.get(LAUNCHER_VARIABLE, "by hand"),
-        "commit": code_version()["commit"],
-    }
     return {
         **code_version(),
         "lock": file_hash(PROJECT / "requirements.lock"),
         "packages": package_versions(),
         "machine": machine(),
+        "gpus": gpus(),
         "threads": torch_threads(),
         "dataset": dataset_hash,
-        "attempt": attempt,
+    }
+
+
+def attempt_details() -> dict[str, Any]:
+    """What an attempt at a run says of itself: what is known before anything large is imported or loaded."""
+    return {
+        "launcher": os.environ.get(LAUNCHER_VARIABLE, "by hand"),
+        **code_version(),
+        "packages": package_versions(),
+        "machine": machine(),
     }
 
 
@@ -104,6 +107,13 @@ def torch_threads() -> int:
     import torch
 
     return torch.get_num_threads()
+
+
+def gpus() -> str | None:
+    """Names of the GPUs that torch sees, or None."""
+    import torch
+
+    return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())) or None
 
 
 @cache

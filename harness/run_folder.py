@@ -1,10 +1,10 @@
 """A run's folder: the only truth about what was asked, what happened and what came out.
 
-`config.json` the run, `provenance.json` where it was computed, `status.json` state and heartbeat, `metrics.jsonl` one
-row per evaluation, `log.txt` what its workers said, `done.json` the summary, written last.
+`config.json` the run, `provenance.json` where it was computed, `attempts/` by whom, `status.json` state and heartbeat,
+`metrics.jsonl` one row per evaluation, `log.txt` what its workers said, `checkpoint/` and `replay/` what it goes on
+from, `done.json` the summary, written last.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,21 +12,25 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from harness import attempts
+from harness.attempts import Attempt
 from harness.errors import UserError
-from harness.files import DamagedFileError, json_bytes, read_json, write_json
+from harness.files import DamagedFileError, json_bytes, naming, read_json, write_json
 from harness.settings import ID_LENGTH, Run, run_from_dict, run_to_dict
-
-# Seconds without a heartbeat after which a running run counts as lost.
-HEARTBEAT_LIMIT = 120.0
 
 
 class RunFolder:
-    """Reader and writer of `root/<run id>/`."""
+    """Reader and writer of `root/<run id>/`.
+
+    From `begin_attempt` to `end_attempt` the run is this process's: whatever writes first looks whether it still is,
+    and raises `TakenOver` if not. Without an attempt of its own nothing is looked at.
+    """
 
     def __init__(self, path: Path):
         self.path = Path(path)
+        self.attempt: Attempt | None = None
 
     @classmethod
     def of(cls, root: Path, run: Run) -> "RunFolder":
@@ -64,7 +68,7 @@ class RunFolder:
         if summary is None:
             data = data[: data.rfind(b"\n") + 1]
         else:
-            found = {"rows": data.count(b"\n"), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            found = _measured(data)
             # Folders of older versions do not say.
             written = summary.get("metrics", found)
             if written != found:
@@ -86,15 +90,34 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         """State, phase, step, share of the work done (0 to 1), heartbeat, reason of a failure.
 
-        The state is "planned", "running", "interrupted", "lost", "failed" or "done". A running run is lost when its
-        heart has stopped, or when its process has ended on this very machine.
+        The state is "planned", "running", "interrupted", "lost", "failed" or "done". A running run is lost when the
+        heart of its owner has stopped, or when the owner's process has ended on this very machine.
         """
         status = self._read("status.json") or {"state": "planned"}
         if self.summary() is not None:
             status |= {"state": "done", "share": 1.0}
-        elif status.get("state") == "running" and not _is_alive(status):
+        elif status.get("state") == "running" and not self.is_owned():
             status["state"] = "lost"
         return status
+
+    def is_owned(self) -> bool:
+        """Whether a process has the run, as far as a reader can tell, whose clock may not be the file system's."""
+        attempt = attempts.latest(self.path)
+        return attempt is not None and attempt.is_alive(time.time())
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def replay(self) -> Path:
+        """The file of online transitions."""
+        return self.path / "replay" / "online.bin"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoint"
 
     @property
     def log(self) -> Path:
@@ -109,7 +132,10 @@ class RunFolder:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def provenance(self) -> dict[str, Any]:
-        return self._read("provenance.json") or {}
+        """What the last attempt that loaded its data wrote, and all `attempts`, oldest first; empty before any."""
+        written = self._read("provenance.json") or {}
+        history = attempts.history(self.path)
+        return {**written, "attempts": history} if written or history else {}
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
@@ -125,60 +151,49 @@ class RunFolder:
         if not (self.path / "config.json").exists():
             write_json(self.path / "config.json", run_to_dict(run))
 
-    def restart(self, provenance: dict[str, Any]) -> None:
-        """Begin an attempt from the first step: what an earlier attempt measured is dropped."""
-        attempts = self.provenance().get("attempts", [])
-        attempt = {"started": time.time(), **provenance.get("attempt", {})}
-        lasting = {name: value for name, value in provenance.items() if name != "attempt"}
-        write_json(self.path / "provenance.json", {**lasting, "attempts": [*attempts, attempt]})
-        (self.path / "done.json").unlink(missing_ok=True)
-        (self.path / "metrics.jsonl").write_text("")
+    def begin_attempt(self, details: dict[str, Any]) -> bool:
+        """Take the run for this process; False if it is in other hands. `details` are kept with the attempt."""
+        self.attempt = attempts.take(self.path, details)
+        return self.attempt is not None
 
-    def append_metrics(self, row: dict[str, Any]) -> None:
-        """Add a row; NaN and infinity are refused, so a row always is JSON."""
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+    def end_attempt(self, reason: str) -> None:
+        """Give the run back and keep the reason."""
+        self.check_owner()
+        if self.attempt is not None:
+            self.attempt.end(reason)
+            self.attempt = None
+
+    def check_owner(self) -> None:
+        """Raise `TakenOver` if another process owns the run by now."""
+        if self.attempt is not None:
+            self.attempt.check()
+
+    def record_provenance(self, values: dict[str, Any]) -> None:
+        """Replace `provenance.json`."""
+        self.check_owner()
+        write_json(self.path / "provenance.json", values)
 
     def write_status(self, state: str, **values: Any) -> None:
         """Replace `status.json`, with the heartbeat of now and the process that writes."""
+        self.check_owner()
         writer = {"heartbeat": time.time(), "host": socket.gethostname(), "process": os.getpid()}
         write_json(self.path / "status.json", {"state": state, **writer, **values})
 
     def append_log(self, text: str) -> None:
         """Add to the log; it keeps the words of every attempt."""
-        with open(self.log, "a") as file:
+        self.check_owner()
+        with naming(self.log), open(self.log, "a") as file:
             file.write(text if text.endswith("\n") else text + "\n")
 
-    def lock(self) -> IO[str] | None:
-        """Take the run for this process, or None if another process has it.
-
-        The run is free again when the returned file is closed or the process ends, however it ends.
-        """
-        file = open(self.path / ".lock", "w")  # noqa: SIM115 (the caller closes it)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        return file
-
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write `done.json`, the last file of a run."""
-        write_json(self.path / "done.json", summary)
+        """Write `done.json`, the last file of a run: the summary, and what the file of metrics must be from now on."""
+        self.check_owner()
+        metrics = self.metrics_file.read_bytes() if self.metrics_file.exists() else b""
+        write_json(self.path / "done.json", {**summary, "metrics": _measured(metrics)})
 
 
-def _is_alive(status: dict[str, Any]) -> bool:
-    if time.time() - status.get("heartbeat", 0.0) > HEARTBEAT_LIMIT:
-        return False
-    if status.get("host") != socket.gethostname() or "process" not in status:
-        return True
-    try:
-        os.kill(status["process"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _measured(metrics: bytes) -> dict[str, Any]:
+    return {"rows": metrics.count(b"\n"), "bytes": len(metrics), "sha256": hashlib.sha256(metrics).hexdigest()}
 
 
 def _described(mark: Any) -> str:

@@ -8,9 +8,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from algorithms.learner import Learner, backup_actions
+from harness.attempts import TakenOver
 from harness.checkpoint import Position
 from harness.dataset import Dataset, load_dataset
-from harness.errors import PLACE_ERRORS, TakenOver, UserError, one_line
+from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.evaluation import Evaluator
 from harness.floor_columns import FloorColumns
 from harness.online import Actors
@@ -75,7 +76,7 @@ class PackTraining:
         self.reported = ("", 0.0)
         self.began_at = self.finite_at = self.updates = 0
         for folder in self.folders:
-            folder.restart(provenance(dataset.content_hash))
+            folder.record_provenance(provenance(dataset.content_hash))
         self.report("floor")
         checkpoints = point.checkpoints
         self.recorders = [Recorder(folder, own) for folder, own in zip(self.folders, checkpoints, strict=True)]

@@ -1,10 +1,11 @@
 """A worker: one process, one thread, one pack.
 
 `python -m harness.worker ROOT RUN_ID...` trains the named runs and leaves everything in their folders; its exit code
-is 0 if every run came to its end, 1 if one failed, 130 if a signal stopped it. The local pool starts it, and so can a
-cluster.
+is 0 if every run came to its end or is in other hands, 1 if one did not, 130 if it was asked to stop. The local pool
+starts it, and so can a cluster.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -15,93 +16,150 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-from harness.errors import one_line
+from harness.attempts import Heart, TakenOver
+from harness.errors import PLACE_ERRORS, UserError, one_line
+from harness.provenance import attempt_details
 from harness.run_folder import RunFolder
+from harness.stop import Stop, Stopped
 
 # Process id of the pool that started this worker; the worker ends when the pool is gone.
 PARENT_VARIABLE = "FLOORBENCH_PARENT"
 
-# Exit code of a worker that was stopped by a signal.
-STOPPED_CODE = 130
+# Exit codes of a worker: a run did not come to its end; it was asked to stop.
+FAILED_CODE, STOPPED_CODE = 1, 130
 
 # Options of glibc's mallopt, and the bytes below which memory is neither mapped apart nor given back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MALLOC_LIMIT = 2**30
 
-Train = Callable[[Sequence[RunFolder]], None]
+Train = Callable[[Sequence[RunFolder], Stop], None]
 
 
-class Stopped(BaseException):
-    """The worker was asked to stop; not an error, so no `except Exception` may hold it up."""
-
-
-def work(folders: Sequence[RunFolder], train: Train) -> bool:
+def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
     """Train the runs of one pack that are neither done nor in another process's hands.
 
-    Whatever breaks the pack marks its unfinished runs failed with one line, the traceback going to their logs; a
-    signal leaves them interrupted and is passed on as `Stopped`.
-    Returns whether every run of the pack is done or somebody else's.
+    Whatever breaks the pack marks its unfinished runs failed with one line, the traceback going to their logs. A
+    request to stop leaves them interrupted, and is passed on as `Stopped`. A disk that refuses leaves them interrupted
+    too, for all up to their last checkpoints is there, and is told on stderr; so is a damaged folder, which is left as
+    it is. Returns whether every run of the pack is done or somebody else's.
     """
-    locks = [folder.lock() for folder in folders]
-    mine = [folder for folder, lock in zip(folders, locks, strict=True) if lock and folder.status()["state"] != "done"]
+    mine: list[RunFolder] = []
+    refused: list[UserError] = []
     try:
-        if mine:
-            for folder in mine:
-                folder.write_status("running", phase="starting", step=0, share=0.0, updates_per_second=0.0)
-            train(mine)
+        for folder in folders:
+            try:
+                if begin(folder):
+                    mine.append(folder)
+            except UserError as error:
+                refused.append(error)
+                say(error)
+        with Heart([folder.attempt for folder in mine if folder.attempt]):
+            train_owned(mine, train, stop)
     except Stopped:
-        for folder in unfinished(mine):
-            leave(folder, "interrupted")
+        tell(leave(mine, "interrupted", f"stopped by {stop.reason}"))
         raise
     except Exception as error:
-        for folder in unfinished(mine):
-            folder.append_log(traceback.format_exc())
-            leave(folder, "failed", reason=one_line(error))
-    finally:
-        for lock in locks:
-            if lock:
-                lock.close()
-    return all(folder.status()["state"] == "done" for folder in mine)
+        if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+            leave(mine, "interrupted", one_line(error))
+            say(error)
+        else:
+            tell(leave(mine, "failed", one_line(error), traceback.format_exc()))
+        return False
+    tell(leave(mine, "failed", "its training ended without a word"))
+    return not refused and all(folder.status()["state"] == "done" for folder in mine)
 
 
-def unfinished(folders: Sequence[RunFolder]) -> list[RunFolder]:
-    """The folders whose run has not come to its end, has not been marked failed and is in no other process's hands."""
-
-    def is_open(status: dict[str, Any]) -> bool:
-        elsewhere = status["state"] == "running" and status.get("process") != os.getpid()
-        return status["state"] not in ("done", "failed") and not elsewhere
-
-    return [folder for folder in folders if is_open(folder.status())]
+def begin(folder: RunFolder) -> bool:
+    """Take a run for this process; False if it is done or in other hands."""
+    if folder.status()["state"] == "done" or not folder.begin_attempt(attempt_details()):
+        return False
+    folder.write_status("running", phase="starting", step=0, share=0.0, updates_per_second=0.0)
+    return True
 
 
-def leave(folder: RunFolder, state: str, **values: str) -> None:
+def train_owned(mine: list[RunFolder], train: Train, stop: Stop) -> None:
+    """Train the runs. One that is taken over meanwhile is dropped; the others go on from their last checkpoints."""
+    while mine:
+        stop.check()
+        try:
+            return train(mine, stop)
+        except TakenOver:
+            mine[:] = [folder for folder in mine if is_owner(folder)]
+
+
+def is_owner(folder: RunFolder) -> bool:
+    """Whether the run still is this process's."""
+    try:
+        folder.check_owner()
+    except TakenOver:
+        return False
+    return True
+
+
+def leave(folders: Sequence[RunFolder], state: str, reason: str, log: str = "") -> list[Exception]:
+    """Give runs back; those neither done nor failed by themselves get this state, reason and addition to their logs.
+
+    Runs in other hands are left to them. Returns what kept anything from being written.
+    """
+    problems: list[Exception] = []
+    for folder in folders:
+        try:
+            folder.check_owner()
+            if folder.status()["state"] not in ("done", "failed"):
+                if log:
+                    folder.append_log(log)
+                mark(folder, state, reason)
+            folder.end_attempt(ending(folder.status()))
+        except TakenOver:
+            continue
+        except (OSError, UserError) as error:
+            problems.append(error)
+    return problems
+
+
+def mark(folder: RunFolder, state: str, reason: str) -> None:
     """Change a run's state; phase, step and share stay, so that one sees how far it came."""
     before = folder.status()
     kept = {name: before[name] for name in ("phase", "step", "share") if name in before}
-    folder.write_status(state, **kept, **values)
+    folder.write_status(state, **kept, reason=reason)
 
 
-def stop_on_signals() -> None:
-    """Turn the first SIGINT or SIGTERM into `Stopped` in the main thread; later ones are ignored."""
+def ending(status: dict[str, Any]) -> str:
+    """How an attempt ended: "done", or a state with its reason."""
+    return "done" if status["state"] == "done" else f"{status['state']}: {status.get('reason', '')}"
 
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        for either in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(either, signal.SIG_IGN)
-        raise Stopped
+
+def tell(problems: Sequence[Exception]) -> None:
+    """Say the first of some problems, which mostly are one and the same."""
+    for error in problems[:1]:
+        say(error)
+
+
+def say(error: Exception) -> None:
+    """One line on stderr, which the pool copies to the logs of the runs."""
+    with contextlib.suppress(OSError):
+        print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
+
+
+def stop_on_signals(stop: Stop) -> None:
+    """Let SIGINT and SIGTERM request a stop, once; more of them change nothing."""
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.request(signal.Signals(number).name)
 
     for either in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(either, stop)
+        signal.signal(either, request)
 
 
-def stop_with_parent(parent: int) -> None:
-    """Stop this process soon after process `parent` has ended: no orphan goes on computing unseen."""
+def stop_with_parent(parent: int, stop: Stop) -> None:
+    """Request a stop soon after process `parent` has ended: no orphan goes on computing unseen."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop.request("the end of its launcher")
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -112,16 +170,17 @@ def main() -> int:
         print("usage: python -m harness.worker ROOT RUN_ID...", file=sys.stderr)
         return 2
     root, *ids = sys.argv[1:]
+    stop = Stop()
+    stop_on_signals(stop)
+    if PARENT_VARIABLE in os.environ:
+        stop_with_parent(int(os.environ[PARENT_VARIABLE]), stop)
     try:
-        stop_on_signals()
-        if PARENT_VARIABLE in os.environ:
-            stop_with_parent(int(os.environ[PARENT_VARIABLE]))
-        return 0 if work([RunFolder(Path(root) / id) for id in ids], train_one_thread) else 1
+        return 0 if work([RunFolder(Path(root) / id) for id in ids], train_one_thread, stop) else FAILED_CODE
     except Stopped:
         return STOPPED_CODE
 
 
-def train_one_thread(folders: Sequence[RunFolder]) -> None:
+def train_one_thread(folders: Sequence[RunFolder], stop: Stop) -> None:
     """`train_pack` with the one thread that makes a run's bits independent of the machine's number of cores."""
     import torch
 
@@ -129,7 +188,8 @@ def train_one_thread(folders: Sequence[RunFolder]) -> None:
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    train_pack(folders)
+    stop.check()
+    train_pack(folders, stop)
 
 
 def keep_freed_memory() -> None:

@@ -4,6 +4,8 @@ The curves are made up, but shaped like the real ones: every number of a row and
 same curve, so tables and figures can be checked against each other.
 """
 
+import json
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,10 +38,10 @@ def write_done(root: Path, runs: Iterable[Run]) -> list[RunFolder]:
     for run in runs:
         folder = begin(root, run)
         rows = metrics(run)
-        for row in rows:
-            folder.append_metrics(row)
+        folder.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         folder.write_status("done")
         folder.finish(summary(run, rows))
+        folder.end_attempt("done")
         folders.append(folder)
     return folders
 
@@ -48,16 +50,14 @@ def begin(root: Path, run: Run) -> RunFolder:
     """A folder whose run has just started."""
     folder = RunFolder.of(root, run)
     folder.create(run)
-    folder.restart(
-        {
-            "commit": "0123456789abcdef0123456789abcdef01234567",
-            "difference": None,
-            "packages": {"torch": "2.13.0", "mujoco": "3.3.7"},
-            "machine": {"processor": "a processor", "cores": 2},
-            "dataset": "89abcdef01234567",
-            "attempt": {"host": "here", "launcher": "local pool"},
-        }
-    )
+    own = {
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "difference": None,
+        "packages": {"torch": "2.13.0", "mujoco": "3.3.7"},
+        "machine": {"processor": "a processor", "cores": 2},
+    }
+    folder.begin_attempt({**own, "launcher": "local pool"})
+    folder.record_provenance({**own, "dataset": "89abcdef01234567"})
     folder.write_status("running", phase="offline", step=0)
     return folder
 
@@ -66,16 +66,15 @@ def fail(root: Path, run: Run, reason: str) -> RunFolder:
     """A folder whose run stopped with `reason`."""
     folder = begin(root, run)
     folder.write_status("failed", reason=reason)
+    folder.end_attempt(f"failed: {reason}")
     return folder
 
 
 def lose(root: Path, run: Run) -> RunFolder:
-    """A folder whose run stopped telling of itself an hour ago."""
+    """A folder whose run's heart stopped an hour ago."""
     folder = begin(root, run)
-    folder.write_status("running", phase="offline", step=0)
-    status = (folder.path / "status.json").read_text()
-    heartbeat = folder.status()["heartbeat"]
-    (folder.path / "status.json").write_text(status.replace(str(heartbeat), str(time.time() - 3600)))
+    long_ago = time.time() - 3600
+    os.utime(folder.attempt.file, (long_ago, long_ago))
     return folder
 
 

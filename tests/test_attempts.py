@@ -141,8 +141,12 @@ def test_a_killed_owners_run_is_free_at_once(tmp_path, holder):
     assert take(tmp_path, {}) is None
     holder.kill()
     holder.wait()
+    assert "lost" in history(tmp_path)[0]["reason"]
     assert take(tmp_path, {}).number == 2
-    assert "reason" not in history(tmp_path)[0]
+    killed, own = history(tmp_path)
+    assert killed["reason"] == "lost: it ended without a word"
+    assert killed["started"] - 1.0 < killed["ended"] == os.stat(tmp_path / "attempts" / "000001.json").st_mtime
+    assert "reason" not in own
 
 
 def test_a_killed_owner_that_nobody_has_buried_is_dead_too(tmp_path, holder):
@@ -226,7 +230,7 @@ def test_damage_is_named_by_file(tmp_path, text):
     take(tmp_path, {}).end("done")
     latest(tmp_path).file.write_text(text, encoding="latin-1")
     for look in (latest, history, lambda folder: take(folder, {})):
-        with pytest.raises(UserError, match=r"attempts/000001.json: is damaged \(not JSON|not a JSON object\)"):
+        with pytest.raises(UserError, match=r"attempts/000001.json: is damaged \((not JSON|a JSON object should)"):
             look(tmp_path)
 
 

@@ -121,6 +121,7 @@ def test_watch_goes_on_until_nothing_runs(tmp_path):
     run = runs_of("smoke")[0]
     folder = RunFolder.of(tmp_path, run)
     folder.create(run)
+    folder.begin_attempt({})
     folder.write_status("running", phase="online", step=12, share=0.25)
     with subprocess.Popen(
         [*FLOORBENCH, "status", "--root", str(tmp_path), "--watch"], stdout=subprocess.PIPE, text=True

@@ -40,11 +40,11 @@ def test_commit_makes_the_folders(tmp_path, runs):
 def test_every_state(tmp_path):
     runs = seeds(7)
     folders = commit(runs[1:], tmp_path)
-    folders[1].write_status("running")
+    for folder in (folders[1], folders[3]):
+        folder.begin_attempt({})
+        folder.write_status("running")
     folders[2].write_status("interrupted")
-    folders[3].write_status("running")
-    old = json.loads((folders[3].path / "status.json").read_text()) | {"heartbeat": 0}
-    (folders[3].path / "status.json").write_text(json.dumps(old))
+    os.utime(folders[3].attempt.file, (0, 0))
     folders[4].write_status("failed", reason="diverged")
     folders[5].finish({})
     planned = plan(runs, tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.dataset import ensure_dataset
 from harness.planner import commit, packs
-from harness.pool import ending, run_packs
+from harness.pool import cause, run_packs
 from harness.settings import with_settings
 from tests.waiting import wait_until
 
@@ -121,6 +121,6 @@ def test_workers_do_not_outlive_a_killed_pool(tmp_path):
     wait_until(lambda: states(packs) == [["interrupted"] * 2])
 
 
-def test_ending():
-    assert ending(-signal.SIGSEGV) == "its worker was ended by SIGSEGV"
-    assert ending(3) == "its worker ended with exit code 3 and said nothing more"
+def test_cause():
+    assert cause(-signal.SIGSEGV) == "its worker was ended by SIGSEGV"
+    assert cause(3) == "its worker ended with exit code 3 and said nothing more"

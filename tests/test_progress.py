@@ -14,6 +14,8 @@ from harness.progress import ProgressDisplay, duration, view
 @pytest.fixture
 def packs(tmp_path):
     folders = commit(runs_of("smoke"), tmp_path)
+    for folder in folders:
+        folder.begin_attempt({})
     return [folders[:2], folders[2:]]
 
 

@@ -11,7 +11,16 @@ import pytest
 import torch
 
 from harness import provenance as module
-from harness.provenance import PROJECT, code_version, file_hash, machine, package_versions, provenance, usable_cores
+from harness.provenance import (
+    PROJECT,
+    attempt_details,
+    code_version,
+    file_hash,
+    machine,
+    package_versions,
+    provenance,
+    usable_cores,
+)
 
 
 def test_what_it_says():
@@ -24,13 +33,22 @@ def test_what_it_says():
     assert told["machine"]["cores"] == usable_cores() >= 1
     assert told["machine"]["python"] == sys.version.split()[0]
     assert told["lock"] == file_hash(PROJECT / "requirements.lock")
-    assert told["attempt"]["launcher"] == "by hand"
-    assert told["attempt"]["commit"] == told["commit"]
+    assert told["gpus"] is None or torch.cuda.is_available()
 
 
-def test_the_launcher_is_who_started_the_worker(monkeypatch):
+def test_what_an_attempt_says_of_itself(monkeypatch):
+    told, lasting = attempt_details(), provenance(dataset_hash="")
+    json.dumps(told, allow_nan=False)
+    assert told.pop("launcher") == "by hand"
+    assert told == {name: lasting[name] for name in ("commit", "difference", "packages", "machine")}
     monkeypatch.setenv(module.LAUNCHER_VARIABLE, "local pool")
-    assert provenance(dataset_hash="")["attempt"]["launcher"] == "local pool"
+    assert attempt_details()["launcher"] == "local pool"
+
+
+def test_an_attempt_is_described_without_torch():
+    """A worker takes its runs before it imports what takes seconds."""
+    code = "import sys, harness.worker; harness.worker.attempt_details(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
 
 
 def test_file_hash(tmp_path):

@@ -11,8 +11,10 @@ import time
 import pytest
 
 from ablations.grids import runs_of
+from harness.attempts import HEARTBEAT_LIMIT, TakenOver, latest
 from harness.errors import UserError
-from harness.run_folder import HEARTBEAT_LIMIT, RunFolder, run_folders, write_json
+from harness.files import write_json
+from harness.run_folder import RunFolder, run_folders
 
 
 @pytest.fixture
@@ -47,32 +49,63 @@ def test_create_leaves_a_folder_as_it_is(folder, run):
 
 
 def test_a_life(folder):
-    folder.restart({"commit": "abc", "attempt": {"host": "one"}})
+    assert folder.provenance() == {}
+    assert folder.begin_attempt({"launcher": "by hand"})
+    folder.record_provenance({"commit": "abc"})
     folder.write_status("running", phase="offline", step=3, share=0.25)
     assert folder.status() | {"heartbeat": 0} == {
         "state": "running", "heartbeat": 0, "host": socket.gethostname(), "process": os.getpid(),
         "phase": "offline", "step": 3, "share": 0.25,
     }  # fmt: skip
-    folder.append_metrics({"step": 0, "score": 0.5})
-    folder.append_metrics({"step": 1, "score": None})
+    folder.metrics_file.write_text('{"step": 0, "score": 0.5}\n{"step": 1, "score": null}\n')
     assert folder.metrics() == [{"step": 0, "score": 0.5}, {"step": 1, "score": None}]
     folder.finish({"final_score": 1.0})
+    folder.end_attempt("done")
     assert folder.status()["state"] == "done"
     assert folder.status()["share"] == 1.0
-    assert folder.summary() == {"final_score": 1.0}
+    assert folder.summary()["final_score"] == 1.0
+    told = folder.provenance()
+    assert told["commit"] == "abc"
+    assert [(attempt["launcher"], attempt["reason"]) for attempt in told["attempts"]] == [("by hand", "done")]
 
 
-def test_restart_drops_what_was_measured_and_keeps_the_attempts(folder):
-    provenance = {"commit": "abc", "attempt": {"host": "one"}}
-    folder.restart(provenance)
-    folder.append_metrics({"step": 0})
-    folder.finish({"final_score": 1.0})
-    folder.restart({"commit": "def", "attempt": {"host": "two"}})
-    assert folder.metrics() == []
-    assert folder.summary() is None
-    assert folder.provenance()["commit"] == "def"
-    assert [attempt["host"] for attempt in folder.provenance()["attempts"]] == ["one", "two"]
-    assert provenance == {"commit": "abc", "attempt": {"host": "one"}}
+def test_the_summary_tells_what_the_metrics_must_be(folder):
+    folder.finish({})
+    # The published SHA-256 of nothing.
+    nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert folder.summary() == {"metrics": {"rows": 0, "bytes": 0, "sha256": nothing}}
+    folder.metrics_file.write_text('{"step": 0}\n{"step": 1}\n')
+    folder.finish({})
+    digest = hashlib.sha256(b'{"step": 0}\n{"step": 1}\n').hexdigest()
+    assert folder.summary() == {"metrics": {"rows": 2, "bytes": 24, "sha256": digest}}
+    assert len(folder.metrics()) == 2
+
+
+def test_an_attempt_can_be_known_before_its_provenance(folder):
+    folder.begin_attempt({"launcher": "by hand"})
+    assert [attempt["launcher"] for attempt in folder.provenance()["attempts"]] == ["by hand"]
+    assert "commit" not in folder.provenance()
+
+
+def test_what_was_taken_over_is_written_no_more(folder):
+    assert folder.begin_attempt({})
+    folder.write_status("running")
+    age(folder, HEARTBEAT_LIMIT + 5)
+    new = RunFolder(folder.path)
+    assert new.begin_attempt({})
+    new.write_status("running", phase="online")
+    before = {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file()}
+    for write in (
+        lambda: folder.write_status("failed"),
+        lambda: folder.append_log("still there"),
+        lambda: folder.record_provenance({}),
+        lambda: folder.finish({}),
+        lambda: folder.end_attempt("failed"),
+    ):
+        with pytest.raises(TakenOver, match=r"000002\.json: another process has taken the run over"):
+            write()
+    assert {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file()} == before
+    new.end_attempt("interrupted: stopped by SIGTERM")
 
 
 def test_a_failure_keeps_its_reason_and_where_it_happened(folder):
@@ -82,45 +115,59 @@ def test_a_failure_keeps_its_reason_and_where_it_happened(folder):
     assert (folder.status()["phase"], folder.status()["step"]) == ("offline", 7)
 
 
+def age(folder, seconds, **changes):
+    """Let the heartbeat of a run's owner be older, and its file say something else."""
+    file = latest(folder.path).file
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    os.utime(file, (time.time() - seconds,) * 2)
+
+
 def test_a_running_run_without_heartbeat_is_lost(folder):
+    folder.begin_attempt({})
     folder.write_status("running")
     assert folder.status()["state"] == "running"
-    overwrite(folder, "status.json", host="elsewhere", heartbeat=time.time() - HEARTBEAT_LIMIT + 5)
+    age(folder, HEARTBEAT_LIMIT - 5, host="elsewhere")
     assert folder.status()["state"] == "running"
-    overwrite(folder, "status.json", host="elsewhere", heartbeat=time.time() - HEARTBEAT_LIMIT - 1)
+    age(folder, HEARTBEAT_LIMIT + 1)
+    assert folder.status()["state"] == "lost"
+
+
+def test_a_running_run_that_nobody_owns_is_lost(folder):
+    folder.write_status("running")
+    assert folder.status()["state"] == "lost"
+    folder.begin_attempt({})
+    assert folder.status()["state"] == "running"
+    folder.end_attempt("interrupted: stopped by SIGTERM")
     assert folder.status()["state"] == "lost"
 
 
 def test_a_running_run_whose_process_ended_here_is_lost_at_once(folder):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
+    folder.begin_attempt({})
     folder.write_status("running")
-    overwrite(folder, "status.json", process=ended.pid)
+    age(folder, 0, process=ended.pid)
     assert folder.status()["state"] == "lost"
-    overwrite(folder, "status.json", host="elsewhere")
+    age(folder, 0, host="elsewhere")
     assert folder.status()["state"] == "running"
 
 
-def test_one_process_at_a_time_has_a_run(folder):
-    lock = folder.lock()
-    assert folder.lock() is None
-    lock.close()
-    again = folder.lock()
-    assert again is not None
-    again.close()
+def test_looking_at_a_state_writes_nothing(folder):
+    folder.begin_attempt({})
+    folder.write_status("running")
+    before = os.stat(folder.path / "attempts").st_mtime_ns
+    folder.status()
+    folder.provenance()
+    assert os.stat(folder.path / "attempts").st_mtime_ns == before
 
 
-def test_a_lock_dies_with_its_process(folder):
-    code = (
-        "import sys, time; from pathlib import Path; from harness.run_folder import RunFolder;"
-        "kept = RunFolder(Path(sys.argv[1])).lock(); print('locked', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"locked\n"
-        assert folder.lock() is None
-        holder.kill()
-    with folder.lock() as lock:
-        assert lock
+def test_one_owner_at_a_time(folder):
+    assert folder.begin_attempt({})
+    other = RunFolder(folder.path)
+    assert not other.begin_attempt({})
+    folder.end_attempt("failed: no")
+    assert other.begin_attempt({})
+    assert latest(folder.path).number == 2
 
 
 def test_last_words(folder):
@@ -129,12 +176,6 @@ def test_last_words(folder):
     folder.append_log("Traceback\n  ValueError: no\n\n")
     assert folder.log.read_text().startswith("first\nTraceback\n")
     assert folder.last_words() == "ValueError: no"
-
-
-def test_not_a_number_never_reaches_a_file(folder):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        folder.append_metrics({"score": float("nan")})
-    assert folder.metrics() == []
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -169,8 +210,10 @@ def test_files_are_as_readable_as_the_user_wants(tmp_path):
     assert (tmp_path / "value.json").stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize("name", ["config.json", "status.json", "done.json"])
+@pytest.mark.parametrize("name", ["config.json", "status.json", "done.json", "attempts/000001.json"])
 def test_damage_is_named_by_file(folder, name):
+    folder.begin_attempt({})
+    folder.write_status("running")
     (folder.path / name).write_text('{"state": "run')
     with pytest.raises(UserError, match=rf"{name}: is damaged \(not JSON\)"):
         folder.run() if name == "config.json" else folder.status()

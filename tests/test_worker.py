@@ -4,6 +4,7 @@
 real training runs in test_pool.py and test_cli.py.
 """
 
+import errno
 import os
 import platform
 import signal
@@ -14,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from ablations.grids import runs_of
+from harness import attempts
+from harness.attempts import HEARTBEAT_LIMIT, history, latest
 from harness.dataset import ensure_dataset
 from harness.planner import commit
+from harness.run_folder import RunFolder
 from harness.settings import with_settings
-from harness.worker import Stopped, work
+from harness.stop import Stop, Stopped
+from harness.worker import work
 from tests.waiting import wait_until
 
 
@@ -38,6 +43,11 @@ def states(folders):
     return [folder.status()["state"] for folder in folders]
 
 
+def endings(folders):
+    """By run how each of its attempts ended."""
+    return [[attempt.get("reason") for attempt in history(folder.path)] for folder in folders]
+
+
 def finish_all(folders):
     for folder in folders:
         folder.finish({})
@@ -46,39 +56,44 @@ def finish_all(folders):
 def test_all_well(folders):
     seen = []
 
-    def train(pack):
+    def train(pack, stop):
         seen.append((states(pack), [folder.status()["phase"] for folder in pack]))
         finish_all(pack)
 
-    assert work(folders, train)
+    assert work(folders, train, Stop())
     assert seen == [(["running"] * 4, ["starting"] * 4)]
     assert states(folders) == ["done"] * 4
+    assert endings(folders) == [["done"]] * 4
+    assert history(folders[0].path)[0]["launcher"] == "by hand"
 
 
 def test_finished_runs_and_those_of_another_process_are_left_alone(folders):
     folders[0].finish({"final_score": 1.0})
-    taken = folders[1].lock()
+    other = RunFolder(folders[1].path)
+    other.begin_attempt({})
     trained = []
 
-    def train(pack):
+    def train(pack, stop):
         trained.extend(pack)
         finish_all(pack)
 
-    assert work(folders, train)
+    assert work(folders, train, Stop())
     assert trained == folders[2:]
     assert states(folders) == ["done", "planned", "done", "done"]
-    taken.close()
-    assert work(folders[1:2], train)
+    assert endings(folders) == [[], [None], ["done"], ["done"]]
+    other.end_attempt("interrupted: stopped by SIGTERM")
+    assert work(folders[1:2], train, Stop())
+    assert endings(folders[1:2]) == [["interrupted: stopped by SIGTERM", "done"]]
 
 
 def test_what_breaks_the_pack_marks_the_unfinished_runs(folders):
-    def train(pack):
+    def train(pack, stop):
         pack[0].finish({})
         pack[1].write_status("failed", reason="diverged at update 3")
         pack[2].write_status("running", phase="online", step=40, share=0.5)
         raise ValueError("shapes differ\nin a second line")
 
-    assert not work(folders, train)
+    assert not work(folders, train, Stop())
     assert states(folders) == ["done", "failed", "failed", "failed"]
     assert folders[1].status()["reason"] == "diverged at update 3"
     assert folders[2].status()["reason"] == "ValueError: shapes differ"
@@ -86,29 +101,118 @@ def test_what_breaks_the_pack_marks_the_unfinished_runs(folders):
     assert "Traceback" in folders[2].log.read_text()
     assert 'raise ValueError("shapes differ' in folders[3].log.read_text()
     assert not folders[0].log.exists()
+    broke = "failed: ValueError: shapes differ"
+    assert endings(folders) == [["done"], ["failed: diverged at update 3"], [broke], [broke]]
 
 
 def test_a_run_that_failed_alone_does_not_fail_its_neighbours(folders):
-    def train(pack):
+    def train(pack, stop):
         pack[0].write_status("failed", reason="diverged")
         finish_all(pack[1:])
 
-    assert not work(folders, train)
+    assert not work(folders, train, Stop())
     assert states(folders) == ["failed", "done", "done", "done"]
 
 
 def test_stopped_runs_are_interrupted_not_failed(folders):
-    def train(pack):
+    def train(pack, stop):
         pack[0].finish({})
         pack[1].write_status("running", phase="offline", step=7, share=0.1)
-        raise Stopped
+        stop.request("SIGTERM")
+        stop.request("SIGINT")
+        stop.check()
 
     with pytest.raises(Stopped):
-        work(folders, train)
+        work(folders, train, Stop())
     assert states(folders) == ["done", "interrupted", "interrupted", "interrupted"]
     assert folders[1].status()["step"] == 7
-    with folders[1].lock() as lock:
-        assert lock
+    assert folders[1].status()["reason"] == "stopped by SIGTERM"
+    assert endings(folders) == [["done"], *[["interrupted: stopped by SIGTERM"]] * 3]
+    assert folders[1].begin_attempt({})
+
+
+def test_a_request_to_stop_comes_before_training(folders):
+    stop = Stop()
+    stop.request("SIGINT")
+    with pytest.raises(Stopped):
+        work(folders, lambda pack, stop: pytest.fail("trained"), stop)
+    assert states(folders) == ["interrupted"] * 4
+
+
+def test_a_run_that_is_taken_over_is_dropped_and_the_others_go_on(folders):
+    packs = []
+
+    def train(pack, stop):
+        packs.append(list(pack))
+        if len(packs) == 1:
+            file = latest(folders[1].path).file
+            os.utime(file, (file.stat().st_mtime - HEARTBEAT_LIMIT - 5,) * 2)
+            assert other.begin_attempt({"launcher": "another"})
+            other.write_status("running", phase="online", step=40)
+        for folder in pack:
+            folder.write_status("running", phase="offline", step=1)
+        finish_all(pack)
+
+    other = RunFolder(folders[1].path)
+    assert work(folders, train, Stop())
+    assert packs == [folders, [folders[0], *folders[2:]]]
+    assert states(folders) == ["done", "running", "done", "done"]
+    assert folders[1].status()["phase"] == "online"
+    assert endings(folders) == [["done"], ["lost: it ended without a word", None], ["done"], ["done"]]
+
+
+def test_the_heart_beats_while_the_pack_trains(folders, monkeypatch):
+    monkeypatch.setattr(attempts, "HEARTBEAT_INTERVAL", 0.01)
+
+    def train(pack, stop):
+        files = [latest(folder.path).file for folder in pack]
+        for file in files:
+            os.utime(file, (0, 0))
+        wait_until(lambda: all(file.stat().st_mtime > 0 for file in files))
+        finish_all(pack)
+
+    assert work(folders, train, Stop())
+
+
+def test_a_disk_that_refuses_leaves_the_runs_interrupted(folders, capfd):
+    def train(pack, stop):
+        pack[0].finish({})
+        pack[1].write_status("running", phase="offline", step=7, share=0.1)
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/a/checkpoint/b")
+
+    assert not work(folders, train, Stop())
+    assert states(folders) == ["done", "interrupted", "interrupted", "interrupted"]
+    reason = "runs/a/checkpoint/b: no space left on device"
+    assert (folders[1].status()["reason"], folders[1].status()["step"]) == (reason, 7)
+    assert endings(folders[1:2]) == [[f"interrupted: {reason}"]]
+    assert capfd.readouterr().err == f"error: {reason}\n"
+
+
+def test_another_error_of_the_system_is_a_failure(folders):
+    def train(pack, stop):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "floor.bin")
+
+    assert not work(folders[:1], train, Stop())
+    assert folders[0].status()["reason"] == "FileNotFoundError: [Errno 2] No such file or directory: 'floor.bin'"
+    assert states(folders[:1]) == ["failed"]
+
+
+def test_a_damaged_folder_is_told_and_left_and_the_others_are_trained(folders, capfd):
+    (folders[0].path / "status.json").write_text("{")
+    folders[1].begin_attempt({})
+    folders[1].end_attempt("interrupted: stopped by SIGTERM")
+    latest(folders[1].path).file.write_text("{")
+    before = files_of(folders[0]) | files_of(folders[1])
+    assert not work(folders, lambda pack, stop: finish_all(pack), Stop())
+    assert states(folders[2:]) == ["done"] * 2
+    assert files_of(folders[0]) | files_of(folders[1]) == before
+    first, second = capfd.readouterr().err.splitlines()
+    assert first == f"error: {folders[0].path / 'status.json'}: is damaged (not JSON)"
+    assert second == f"error: {folders[1].path / 'attempts' / '000001.json'}: is damaged (not JSON)"
+
+
+def files_of(folder):
+    return {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file()}
 
 
 def start(folders, **variables):
@@ -135,6 +239,7 @@ def test_signals_stop_it_quietly(long_folders, number):
     assert (worker.returncode, output) == (130, b"")
     assert states(long_folders) == ["interrupted"] * 4
     assert all(folder.status()["step"] > 0 for folder in long_folders)
+    assert endings(long_folders) == [[f"interrupted: stopped by {number.name}"]] * 4
 
 
 def test_it_ends_with_its_parent(long_folders, tmp_path):
@@ -150,6 +255,7 @@ def test_it_ends_with_its_parent(long_folders, tmp_path):
     parent.kill()
     parent.wait()
     wait_until(lambda: folder.status()["state"] == "interrupted")
+    assert folder.status()["reason"] == "stopped by the end of its launcher"
     wait_until(lambda: not is_process(folder.status()["process"]))
 
 
