@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from ablations.grids import runs_of
 from harness import doctor
 from harness.doctor import Finding, can_run_demo, examine
+from tests.run_folder_factory import write_done
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,16 @@ def test_a_missing_tool_is_a_note():
 def test_findings_are_plain(findings):
     assert json.dumps([finding.__dict__ for finding in findings.values()])
     assert all("\n" not in finding.text for finding in findings.values())
+
+
+def test_faults_of_run_folders_are_problems_one_by_one(tmp_path):
+    folders = write_done(tmp_path, runs_of("smoke"))
+    assert doctor.run_faults(tmp_path) == [Finding("run folder", "ok", f"4 in {tmp_path}, none with a fault")]
+    (folders[0].path / "config.json").write_text("{")
+    (folders[2].path / "metrics.jsonl").write_text("")
+    found = doctor.run_faults(tmp_path)
+    assert [(finding.name, finding.verdict) for finding in found] == [("run folder", "problem")] * 2
+    assert {finding.text.split(": is damaged")[0] for finding in found} == {
+        str(folders[0].path / "config.json"), str(folders[2].path / "metrics.jsonl"),
+    }  # fmt: skip
+    assert doctor.run_faults(tmp_path / "nowhere")[0].verdict == "ok"
