@@ -1,0 +1,1 @@
+"""Packs on a SLURM cluster, and a cluster to try them on."""

@@ -1,0 +1,75 @@
+"""A test cluster by hand: python -m slurm.testcluster up|down|env|install."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import UserError
+from slurm.testcluster import packages
+from slurm.testcluster.cluster import Cluster
+from slurm.testcluster.configuration import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A real SLURM on this machine, in a folder: two nodes with fake GPUs, on the loopback address only.",
+)
+
+Folder = Annotated[
+    Path, typer.Argument(help="Folder of the cluster; a new one, or that of an old cluster.", metavar="DIR")
+]
+Accounting = Annotated[bool, typer.Option(help="With slurmdbd and MariaDB.")]
+DEFAULT = Settings()
+
+
+@app.command()
+def up(
+    folder: Folder,
+    accounting: Accounting = DEFAULT.accounting,
+    nodes: Annotated[int, typer.Option(help="Nodes, each a slurmd.")] = DEFAULT.nodes,
+    cpus: Annotated[int, typer.Option(help="Processors of each node, whatever the machine has.")] = DEFAULT.cpus,
+    gpus: Annotated[int, typer.Option(help="Fake GPUs of each node.")] = DEFAULT.gpus,
+) -> None:
+    """Bring up a fresh cluster, which stays up."""
+    cluster = Cluster(folder, Settings(accounting=accounting, nodes=nodes, cpus=cpus, gpus=gpus))
+    cluster.up(outlives=True)
+    print(f"up, with the nodes {' and '.join(cluster.nodes)}; to use it in a shell:")
+    print(f'eval "$({Path(sys.executable).name} -m slurm.testcluster env {shlex.quote(str(folder))})"')
+
+
+@app.command()
+def down(folder: Folder) -> None:
+    """End every process of a cluster, jobs included."""
+    Cluster(folder).down()
+
+
+@app.command()
+def env(folder: Folder) -> None:
+    """Print the shell commands that turn SLURM's commands to a cluster."""
+    for name, value in Cluster(folder).variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def install(accounting: Accounting = True) -> None:
+    """Install what is missing, with apt."""
+    if packages.missing(accounting):
+        print("installing SLURM's packages (less than a minute)", file=sys.stderr)
+    packages.install(accounting)
+
+
+def main() -> None:
+    """Run a command; exit code 2 and one line for what cannot be done here."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
