@@ -71,7 +71,7 @@ class Cluster:
                 self._daemons = daemons.daemons(self.folder, self.settings, block.first)
                 for name in self._daemons:
                     self.start(name)
-            self._await_nodes()
+            self.wait_until_idle()
             if self.settings.accounting:
                 self._open_account()
         except BaseException:
@@ -126,6 +126,12 @@ class Cluster:
         states = re.findall(r"\bState=(\S+)", self.run("scontrol", "show", "node", "--oneliner", node))
         return states[0]
 
+    def wait_until_idle(self) -> None:
+        """Wait until every node is up and has no job; `UserError` if that takes too long."""
+        if not processes.wait_until(lambda: all(self.node_state(node) == "IDLE" for node in self.nodes), READY_PERIOD):
+            states = ", ".join(f"{node} {self.node_state(node)}" for node in self.nodes)
+            raise UserError(f"{self.folder}: nodes are not ready after {READY_PERIOD:.0f} s: {states}; see log/ there")
+
     # Mishaps ---------------------------------------------------------------------------------------------------------
 
     def set_down(self, node: str) -> None:
@@ -169,11 +175,6 @@ class Cluster:
             (self.folder / part).mkdir()
         for node in self.nodes:
             (self.folder / "spool" / node).mkdir()
-
-    def _await_nodes(self) -> None:
-        if not processes.wait_until(lambda: all(self.node_state(node) == "IDLE" for node in self.nodes), READY_PERIOD):
-            states = ", ".join(f"{node} {self.node_state(node)}" for node in self.nodes)
-            raise UserError(f"{self.folder}: nodes are not ready after {READY_PERIOD:.0f} s: {states}; see log/ there")
 
     def _open_account(self) -> None:
         """Without an account nobody may submit a job."""

@@ -25,6 +25,8 @@ ACCOUNT = "research"
 # SLURM counts up to 67 million.
 FIRST_JOB_IDS = range(1_000, 60_000_000, 1_000)
 
+LONGEST_NODE_NAME = 20
+
 # Bytes that the name of a socket may have, and those of the longest name below the folder of a node:
 # "<node>_<job>.<step>".
 SOCKET_LENGTH = 107
@@ -56,10 +58,11 @@ class Settings:
 def node_names(count: int) -> tuple[str, ...]:
     """Names of nodes. The first two are names of this machine that resolve, as those of a real cluster do.
 
-    The host's own name must come first: slurmd refuses a list in which it follows another.
+    The host's own name must come first: slurmd refuses a list in which it follows another. A long one is left out:
+    names of sockets have a node's name in them twice.
     """
     host = host_name()
-    names = [host, "localhost"] if host != "localhost" else [host]
+    names = ["localhost"] if host == "localhost" or len(host) > LONGEST_NODE_NAME else [host, "localhost"]
     return tuple([*names, *(f"node{number}" for number in range(len(names) + 1, count + 1))][:count])
 
 

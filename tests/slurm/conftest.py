@@ -1,0 +1,43 @@
+"""Clusters that the tests share. Whoever breaks something on one mends it before the test ends."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm.testcluster import packages
+from slurm.testcluster.cluster import Cluster, take_down_abandoned
+from slurm.testcluster.configuration import Settings
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """Skips the test where SLURM is not there, and says so loudly. What a killed session left running is ended."""
+    if missing := packages.missing():
+        reason = f"SKIPPED: this test needs SLURM; missing: {' '.join(missing)}; make slurm-test installs it"
+        warnings.warn(reason, stacklevel=1)
+        pytest.skip(reason)
+    take_down_abandoned()
+
+
+@pytest.fixture
+def folder(installed, tmp_path_factory) -> Iterator[Path]:
+    """For a cluster of the test's own. Its name is short, as the names of sockets have to be."""
+    folder = tmp_path_factory.mktemp("own")
+    yield folder
+    Cluster(folder).down()
+
+
+@pytest.fixture(scope="session")
+def cluster(installed, tmp_path_factory) -> Iterator[Cluster]:
+    """Two nodes, each with 8 processors and 4 GPUs, and accounting."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster_without_accounting(installed, tmp_path_factory) -> Iterator[Cluster]:
+    """The same without accounting, beside the other one; arrays of 10 at most."""
+    with Cluster(tmp_path_factory.mktemp("plain"), Settings(accounting=False, max_array_size=10)) as cluster:
+        yield cluster

@@ -1,0 +1,274 @@
+"""A real SLURM comes up, does what a cluster does, bears what happens to clusters, and leaves nothing behind."""
+
+import multiprocessing
+import os
+import pwd
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError, one_line
+from slurm.testcluster import configuration, processes
+from slurm.testcluster.cluster import Cluster, take_down_abandoned
+from slurm.testcluster.configuration import Settings
+from tests.slurm.jobs import job, lines, submit, wait_for_state, wait_until_saved
+from tests.slurm.sockets import listeners, listening_ports
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slurm
+
+PLAIN = Settings(accounting=False)
+ROOT = Path(__file__).parents[2]
+
+# Writes the number of its start into `starts`, and ends by itself once there is a file `enough`.
+STARTS = "echo ${SLURM_RESTART_COUNT:-0} $SLURMD_NODENAME >> starts; while [ ! -e enough ]; do sleep 0.2; done"
+
+
+def numbers(cluster):
+    return [process.number for process in processes.of_cluster(cluster.folder)]
+
+
+def test_a_job_sees_its_gpus_and_everybody_sees_the_job(cluster, tmp_path):
+    number = submit(
+        cluster,
+        tmp_path,
+        "echo $CUDA_VISIBLE_DEVICES; srun --gpus=1 hostname; sleep 2",
+        "--gres=gpu:2",
+        "--job-name=seen",
+    )
+    wait_for_state(cluster, number, "RUNNING")
+    assert cluster.run("squeue", "--noheader", "--format=%i %j %T %P").split() == [number, "seen", "RUNNING", "gpu"]
+    assert set(cluster.run("sinfo", "--noheader", "--format=%R %D %G").splitlines()) == {
+        f"{partition} 2 gpu:4" for partition in ("gpu", "cpu", "spare", "urgent")
+    }
+    wait_for_state(cluster, number, "COMPLETED")
+    assert lines(tmp_path / f"{number}.txt") == ["0,1", configuration.host_name()]
+    query = (
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        "--format=JobID,State,Account,AllocTRES",
+        f"-j{number}",
+    )
+    wait_until(lambda: "COMPLETED" in cluster.run(*query))
+    assert cluster.run(*query).strip() == f"{number}|COMPLETED|research|billing=1,cpu=1,gres/gpu=2,node=1"
+
+
+def test_without_accounting_jobs_run_and_sacct_has_nothing_to_tell(cluster_without_accounting, tmp_path):
+    cluster = cluster_without_accounting
+    number = submit(cluster, tmp_path, "echo $CUDA_VISIBLE_DEVICES", "--gres=gpu:1")
+    wait_for_state(cluster, number, "COMPLETED")
+    assert lines(tmp_path / f"{number}.txt") == ["0"]
+    with pytest.raises(UserError, match="accounting storage is disabled"):
+        cluster.run("sacct")
+
+
+def test_two_clusters_side_by_side_share_neither_ports_nor_job_ids(cluster, cluster_without_accounting, tmp_path):
+    both = (cluster, cluster_without_accounting)
+    ports = [{port for _, port in listeners(numbers(each))} for each in both]
+    assert [len(each) for each in ports] == [4, 3]
+    assert not ports[0] & ports[1]
+    first, second = (int(submit(each, tmp_path, "true")) for each in both)
+    assert abs(first - second) > 100
+
+
+def test_every_listener_is_on_the_loopback_address(cluster, tmp_path):
+    before = listeners(numbers(cluster))
+    number = submit(cluster, tmp_path, "srun sleep 3", "--gres=gpu:1")
+    wait_until(lambda: "srun" in {process.program for process in processes.of_cluster(cluster.folder)})
+    wait_until(lambda: len(listeners(numbers(cluster))) > len(before))
+    assert {address for address, _ in listeners(numbers(cluster))} == {"127.0.0.1"}
+    wait_for_state(cluster, number, "COMPLETED")
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--partition=wrong", "invalid partition specified: wrong"),
+        ("--gres=gpu:5", "Requested node configuration is not available"),
+        ("--gres=tpu:1", "Invalid generic resource"),
+        ("--account=wrong", "Invalid account"),
+        ("--qos=wrong", "Invalid qos"),
+    ],
+)
+def test_wrong_requests_are_refused_with_a_reason(cluster, tmp_path, option, reason):
+    with pytest.raises(UserError, match=reason):
+        submit(cluster, tmp_path, "true", option)
+
+
+def test_the_largest_array_is_a_setting(cluster_without_accounting, tmp_path):
+    cluster = cluster_without_accounting
+    with pytest.raises(UserError, match="Invalid job array specification"):
+        submit(cluster, tmp_path, "true", "--array=0-10")
+    number = submit(cluster, tmp_path, "true", "--array=0-9")
+    query = ("squeue", "--noheader", "--array", "--states=all", "--format=%T", f"--jobs={number}")
+    wait_until(lambda: cluster.run(*query).split() == ["COMPLETED"] * 10)
+
+
+def test_a_node_set_down_hands_its_job_to_the_other(cluster, tmp_path):
+    number = submit(cluster, tmp_path, STARTS, "--gres=gpu:1")
+    first = wait_for_state(cluster, number, "RUNNING")["NodeList"]
+    wait_until(lambda: len(lines(tmp_path / "starts")) == 1)
+    cluster.set_down(first)
+    assert cluster.node_state(first).startswith("DOWN")
+    wait_until(lambda: len(lines(tmp_path / "starts")) == 2, 40.0)
+    (second,) = set(cluster.nodes) - {first}
+    assert lines(tmp_path / "starts") == [f"0 {first}", f"1 {second}"]
+    (tmp_path / "enough").touch()
+    assert wait_for_state(cluster, number, "COMPLETED")["Restarts"] == "1"
+    cluster.resume(first)
+    cluster.wait_until_idle()
+
+
+def test_a_job_outlives_the_daemons_around_it(cluster, tmp_path):
+    number = submit(cluster, tmp_path, STARTS, "--gres=gpu:1")
+    node = wait_for_state(cluster, number, "RUNNING")["NodeList"]
+    wait_until(lambda: len(lines(tmp_path / "starts")) == 1)
+    cluster.kill(f"slurmd.{node}")
+    assert f"slurmd.{node}" not in {process.daemon for process in processes.of_cluster(cluster.folder)}
+    assert "slurmstepd" in {process.program for process in processes.of_cluster(cluster.folder)}
+    cluster.start(f"slurmd.{node}")
+    wait_until_saved(cluster, number)
+    cluster.restart("slurmctld")
+    assert job(cluster, number)["JobState"] == "RUNNING"
+    (tmp_path / "enough").touch()
+    wait_for_state(cluster, number, "COMPLETED")
+    assert lines(tmp_path / "starts") == [f"0 {node}"]
+    cluster.wait_until_idle()
+
+
+def test_jobs_run_while_accounting_is_down_and_are_accounted_for_afterwards(cluster, tmp_path):
+    query = ("sacct", "--noheader", "--allocations", "--format=State")
+    cluster.kill("slurmdbd")
+    with pytest.raises(UserError, match="sacct"):
+        cluster.run(*query)
+    number = submit(cluster, tmp_path, "true")
+    wait_for_state(cluster, number, "COMPLETED")
+    cluster.start("slurmdbd")
+    wait_until(lambda: cluster.run(*query, f"-j{number}").strip() == "COMPLETED")
+
+
+def test_an_urgent_job_has_a_spare_one_signalled_and_started_again(cluster, tmp_path):
+    victim = f"trap 'echo signalled >> starts; exit' USR1; {STARTS}"
+    spare = submit(cluster, tmp_path, victim, "--partition=spare", "--nodes=2", "--gres=gpu:4", "--signal=B:USR1@30")
+    wait_until(lambda: len(lines(tmp_path / "starts")) == 1)
+    urgent = submit(cluster, tmp_path, "sleep 1", "--partition=urgent", "--gres=gpu:4")
+    wait_for_state(cluster, urgent, "COMPLETED")
+    assert lines(tmp_path / "starts")[1] == "signalled"
+    cluster.run("scancel", spare)
+    cluster.wait_until_idle()
+
+
+def test_down_leaves_no_process_and_no_listener(folder, tmp_path):
+    cluster = Cluster(folder, PLAIN)
+    cluster.up()
+    number = submit(cluster, tmp_path, "trap '' TERM; env -i sleep 100 & srun sleep 100", "--gres=gpu:1")
+    wait_until(
+        lambda: {"sleep", "srun", "slurmstepd"} <= {found.program for found in processes.of_cluster(cluster.folder)}
+    )
+    # A node's daemon that crashed leaves the job's processes behind.
+    cluster.kill(f"slurmd.{job(cluster, number)['NodeList']}")
+    members = numbers(cluster)
+    ports = {port for _, port in listeners(members)}
+    assert ports <= listening_ports()
+    began = time.monotonic()
+    cluster.down()
+    assert time.monotonic() - began < 5
+    assert not any(processes.is_alive(member) for member in members)
+    assert not ports & listening_ports()
+    cluster.down()
+
+
+def test_a_cluster_whose_owner_was_killed_is_found_and_taken_down(cluster, folder):
+    code = (
+        "import sys, time; from pathlib import Path; from slurm.testcluster.cluster import Cluster, Settings\n"
+        "Cluster(Path(sys.argv[1]), Settings(accounting=False)).up(); print('up', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:
+        assert owner.stdout.readline() == "up\n"
+        assert folder not in take_down_abandoned()
+        assert numbers(Cluster(folder))
+        owner.send_signal(signal.SIGKILL)
+    assert take_down_abandoned() == [folder]
+    assert not numbers(Cluster(folder))
+    assert cluster.run("sinfo")
+
+
+def test_by_hand_it_stays_up_until_taken_down(folder):
+    def command(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "slurm.testcluster", *arguments], cwd=ROOT, capture_output=True, text=True
+        )
+
+    assert command("up", folder, "--no-accounting", "--nodes=1", "--cpus=3", "--gpus=1").returncode == 0
+    assert take_down_abandoned() == []
+    again = command("up", folder)
+    assert (again.returncode, again.stderr) == (2, f"error: {folder}: a cluster is up in it; take it down first\n")
+    variables = command("env", folder).stdout
+    shell = subprocess.run(["sh", "-c", f"{variables} sinfo -hNo '%N %c %G' -p cpu"], capture_output=True, text=True)
+    assert shell.stdout == f"{configuration.host_name()} 3 gpu:1\n"
+    assert command("down", folder).returncode == 0
+    assert not numbers(Cluster(folder))
+    assert command("up", folder, "--no-accounting").returncode == 0
+    assert command("down", folder).returncode == 0
+
+
+def test_a_daemon_that_does_not_start_gives_its_reason_and_nothing_stays(folder, monkeypatch):
+    monkeypatch.setattr(configuration, "CHARACTER_DEVICES", ("/dev/null", "/dev/there-is-none"))
+    cluster = Cluster(folder, Settings(accounting=False, gpus=2))
+    with pytest.raises(UserError, match=r"^slurmd\..*: ended at its start: .*there-is-none"):
+        cluster.up()
+    assert not numbers(cluster)
+
+
+def _as_nobody(folder, report):
+    """In a process of its own: become nobody, run a job on a cluster with accounting, take it down."""
+    nobody = pwd.getpwnam("nobody")
+    try:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(nobody.pw_gid)
+            os.setuid(nobody.pw_uid)
+        if not os.access(configuration.__file__, os.R_OK):
+            report.put(("skipped", "nobody may not read this checkout"))
+            return
+        with Cluster(folder / "cluster") as cluster:
+            number = submit(cluster, folder, "id -u; echo $CUDA_VISIBLE_DEVICES", "--gres=gpu:2")
+            wait_for_state(cluster, number, "COMPLETED")
+            wait_until(lambda: "COMPLETED" in cluster.run("sacct", "-X", "-j", number))
+            members = numbers(cluster)
+        assert not any(processes.is_alive(member) for member in members)
+        report.put(("done", lines(folder / f"{number}.txt")))
+    except BaseException as error:
+        report.put(("failed", one_line(error)))
+
+
+def test_an_ordinary_user_has_a_cluster_too(cluster):
+    # The session's own folders are closed to other users.
+    with tempfile.TemporaryDirectory(prefix="floorbench-") as name:
+        folder, user = Path(name).resolve(), os.geteuid() or pwd.getpwnam("nobody").pw_uid
+        os.chown(folder, user, -1)
+        # A fork, since nobody may not be allowed to read this interpreter.
+        fork = multiprocessing.get_context("fork")
+        report = fork.SimpleQueue()
+        child = fork.Process(target=_as_nobody, args=(folder, report))
+        child.start()
+        outcome, value = report.get()
+        child.join()
+    if outcome == "skipped":
+        pytest.skip(value)
+    assert (outcome, value) == ("done", [str(user), "0,1"])
+
+
+def test_a_folder_with_something_else_in_it_is_refused(folder):
+    (folder / "thesis.tex").write_text("dear")
+    with pytest.raises(UserError, match=re.escape(f"{folder}: has something else in it")):
+        Cluster(folder, PLAIN).up()
+    assert [file.name for file in folder.iterdir()] == ["thesis.tex"]
