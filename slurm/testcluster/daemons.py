@@ -112,9 +112,7 @@ def kill(folder: Path, name: str) -> None:
 
 
 def last_words(output: Path) -> str:
-    """The line of a daemon's output that tells best why it ended."""
+    """Of a daemon's output the lines that tell best why it ended: its last two complaints, in one line."""
     lines = [line.strip() for line in output.read_text(errors="replace").splitlines() if line.strip()]
-    complaints = [line for line in lines if "fatal" in line.lower()] or [
-        line for line in lines if "error" in line.lower()
-    ]
-    return (complaints or lines or ["it said nothing"])[-1]
+    complaints = [line for line in lines if "fatal" in line.lower() or "error" in line.lower()]
+    return "; ".join(complaints[-2:] or lines[-1:]) or "it said nothing"

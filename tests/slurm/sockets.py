@@ -1,5 +1,6 @@
 """Who listens where."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,5 +38,10 @@ def _dotted(digits: str) -> str:
 
 def _socket_inodes(number: int) -> list[str]:
     folder = Path(f"/proc/{number}/fd")
-    targets = [os.readlink(folder / name) for name in os.listdir(folder)]
+    targets = []
+    # Files are closed and processes end while one looks.
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):
+                targets.append(os.readlink(folder / name))
     return [target.removeprefix("socket:[").removesuffix("]") for target in targets if target.startswith("socket:[")]

@@ -1,8 +1,6 @@
 """A real SLURM comes up, does what a cluster does, bears what happens to clusters, and leaves nothing behind."""
 
-import multiprocessing
 import os
-import pwd
 import re
 import signal
 import subprocess
@@ -13,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UserError, one_line
+from harness.errors import UserError
 from slurm.testcluster import configuration, processes
 from slurm.testcluster.cluster import Cluster, take_down_abandoned
 from slurm.testcluster.configuration import Settings
 from tests.slurm.jobs import job, lines, submit, wait_for_state, wait_until_saved
+from tests.slurm.ordinary_user import as_ordinary_user, ordinary_user
 from tests.slurm.sockets import listeners, listening_ports
 from tests.waiting import wait_until
 
@@ -80,10 +79,13 @@ def test_two_clusters_side_by_side_share_neither_ports_nor_job_ids(cluster, clus
 
 
 def test_every_listener_is_on_the_loopback_address(cluster, tmp_path):
-    before = listeners(numbers(cluster))
     number = submit(cluster, tmp_path, "srun sleep 3", "--gres=gpu:1")
-    wait_until(lambda: "srun" in {process.program for process in processes.of_cluster(cluster.folder)})
-    wait_until(lambda: len(listeners(numbers(cluster))) > len(before))
+
+    def ports_of(program):
+        return listeners([found.number for found in processes.of_cluster(cluster.folder) if found.program == program])
+
+    wait_until(lambda: bool(ports_of("srun")))
+    assert all(ports_of(program) for program in ("slurmctld", "slurmd", "slurmdbd"))
     assert {address for address, _ in listeners(numbers(cluster))} == {"127.0.0.1"}
     wait_for_state(cluster, number, "COMPLETED")
 
@@ -221,50 +223,29 @@ def test_by_hand_it_stays_up_until_taken_down(folder):
 
 
 def test_a_daemon_that_does_not_start_gives_its_reason_and_nothing_stays(folder, monkeypatch):
-    monkeypatch.setattr(configuration, "CHARACTER_DEVICES", ("/dev/null", "/dev/there-is-none"))
-    cluster = Cluster(folder, Settings(accounting=False, gpus=2))
-    with pytest.raises(UserError, match=r"^slurmd\..*: ended at its start: .*there-is-none"):
+    monkeypatch.setattr(configuration, "user_name", lambda: "nobody-has-this-name")
+    cluster = Cluster(folder, PLAIN)
+    with pytest.raises(UserError, match=r"^slurmctld: ended at its start: .*nobody-has-this-name"):
         cluster.up()
     assert not numbers(cluster)
 
 
-def _as_nobody(folder, report):
-    """In a process of its own: become nobody, run a job on a cluster with accounting, take it down."""
-    nobody = pwd.getpwnam("nobody")
-    try:
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(nobody.pw_gid)
-            os.setuid(nobody.pw_uid)
-        if not os.access(configuration.__file__, os.R_OK):
-            report.put(("skipped", "nobody may not read this checkout"))
-            return
-        with Cluster(folder / "cluster") as cluster:
-            number = submit(cluster, folder, "id -u; echo $CUDA_VISIBLE_DEVICES", "--gres=gpu:2")
-            wait_for_state(cluster, number, "COMPLETED")
-            wait_until(lambda: "COMPLETED" in cluster.run("sacct", "-X", "-j", number))
-            members = numbers(cluster)
-        assert not any(processes.is_alive(member) for member in members)
-        report.put(("done", lines(folder / f"{number}.txt")))
-    except BaseException as error:
-        report.put(("failed", one_line(error)))
+def _job_on_a_cluster(folder):
+    with Cluster(folder / "cluster") as cluster:
+        number = submit(cluster, folder, "id -u; echo $CUDA_VISIBLE_DEVICES", "--gres=gpu:2")
+        wait_for_state(cluster, number, "COMPLETED")
+        wait_until(lambda: "COMPLETED" in cluster.run("sacct", "--allocations", f"-j{number}"))
+        members = numbers(cluster)
+    assert not any(processes.is_alive(member) for member in members)
+    return lines(folder / f"{number}.txt")
 
 
 def test_an_ordinary_user_has_a_cluster_too(cluster):
     # The session's own folders are closed to other users.
     with tempfile.TemporaryDirectory(prefix="floorbench-") as name:
-        folder, user = Path(name).resolve(), os.geteuid() or pwd.getpwnam("nobody").pw_uid
-        os.chown(folder, user, -1)
-        # A fork, since nobody may not be allowed to read this interpreter.
-        fork = multiprocessing.get_context("fork")
-        report = fork.SimpleQueue()
-        child = fork.Process(target=_as_nobody, args=(folder, report))
-        child.start()
-        outcome, value = report.get()
-        child.join()
-    if outcome == "skipped":
-        pytest.skip(value)
-    assert (outcome, value) == ("done", [str(user), "0,1"])
+        folder = Path(name).resolve()
+        os.chown(folder, ordinary_user(), -1)
+        assert as_ordinary_user(_job_on_a_cluster, folder) == [str(ordinary_user()), "0,1"]
 
 
 def test_a_folder_with_something_else_in_it_is_refused(folder):
