@@ -1,11 +1,11 @@
-# make setup | demo | test | lint | bench. PYTHON names the interpreter (3.11 or later) that .venv is made from.
+# make setup | demo | test | slurm-test | lint | bench. PYTHON names the interpreter (3.11 or later) of .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMP := .venv/.installed
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test slurm-test lint bench
 
 setup: $(STAMP)
 
@@ -27,6 +27,14 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest -q
+
+# Exit code 2 of the installation: it is not possible here, for the reason it gives.
+slurm-test: setup
+	@$(BIN)/python -m slurm.testcluster install; case $$? in \
+		0) $(BIN)/python -m pytest -q -rs -m 'slurm and not slow' ;; \
+		2) echo "slurm-test: SKIPPED, no test on a SLURM cluster has run: see the reason above" ;; \
+		*) exit 1 ;; \
+	esac
 
 lint: setup
 	@$(BIN)/ruff check

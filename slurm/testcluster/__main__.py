@@ -37,7 +37,7 @@ def up(
     """Bring up a fresh cluster, which stays up."""
     cluster = Cluster(folder, Settings(accounting=accounting, nodes=nodes, cpus=cpus, gpus=gpus))
     cluster.up(outlives=True)
-    print(f"up, with the nodes {' and '.join(cluster.nodes)}; to use it in a shell:")
+    print(f"up, with the nodes {', '.join(cluster.nodes)}; to use it in a shell:")
     print(f'eval "$({Path(sys.executable).name} -m slurm.testcluster env {shlex.quote(str(folder))})"')
 
 
