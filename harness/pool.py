@@ -138,15 +138,14 @@ def settle(worker: Worker, asked: bool = False) -> None:
 def close(worker: Worker, folder: RunFolder, state: str, reason: str) -> None:
     """Mark a run and end its attempt in the place of a worker that did not, if the run is in nobody's hands."""
     attempt = attempts.latest(folder.path)
-    if attempt is not None and attempt.is_alive(time.time()):
+    if attempt and (attempt.is_alive(time.time()) or attempt.details.get("ended", 0.0) >= worker.began):
         return
-    told = {"process": 0, "started": 0.0, **(attempt.details if attempt else {})}
-    if told["process"] != worker.process.pid or told["started"] < worker.began:
-        # It ended before it took the run.
+    if not attempt or attempt.details.get("process") != worker.process.pid or "ended" in attempt.details:
+        # The worker ended before it took the run.
         if folder.status()["state"] != "done":
             mark(folder, state, reason)
-    elif "ended" not in told and worker.process.returncode != FAILED_CODE:
-        # With that code it could not write, and said so.
+    elif worker.process.returncode != FAILED_CODE:
+        # With that code the worker could not write, and said so.
         if folder.status()["state"] not in ("done", "failed"):
             mark(folder, state, reason)
         attempt.end(ending(folder.status()))
