@@ -134,7 +134,8 @@ class RunFolder:
     def provenance(self) -> dict[str, Any]:
         """What the last attempt that loaded its data wrote, and all `attempts`, oldest first; empty before any."""
         written = self._read("provenance.json") or {}
-        history = attempts.history(self.path)
+        # Folders of older versions have their attempts among the rest.
+        history = [*written.get("attempts", []), *attempts.history(self.path)]
         return {**written, "attempts": history} if written or history else {}
 
     def _read(self, name: str) -> dict[str, Any] | None:

@@ -85,6 +85,8 @@ def test_an_attempt_can_be_known_before_its_provenance(folder):
     folder.begin_attempt({"launcher": "by hand"})
     assert [attempt["launcher"] for attempt in folder.provenance()["attempts"]] == ["by hand"]
     assert "commit" not in folder.provenance()
+    folder.record_provenance({"commit": "abc", "attempts": [{"launcher": "of an older version"}]})
+    assert [told["launcher"] for told in folder.provenance()["attempts"]] == ["of an older version", "by hand"]
 
 
 def test_what_was_taken_over_is_written_no_more(folder):
