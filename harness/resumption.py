@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from harness.append_file import contents
 from harness.checkpoint import Checkpoint, Checkpoints, Position
 from harness.errors import UserError
+from harness.files import DamagedFileError
 from harness.planner import grouped
 from harness.recorder import METRICS, REPLAY
 from harness.run_folder import RunFolder
@@ -53,7 +54,7 @@ def _whole_checkpoints(folder: RunFolder) -> dict[Position, Checkpoint]:
     for position in Checkpoints(folder.checkpoints).positions():
         try:
             whole[position] = load_whole(folder, position)
-        except UserError as error:
+        except DamagedFileError as error:
             faults.append(str(error))
             folder.append_log(f"not used: {error}")
     if faults and not whole:

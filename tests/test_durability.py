@@ -1,0 +1,123 @@
+"""Killed at any moment, in any process, by any signal: a grid that is started again ends with the same bytes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from ablations.grids import runs_of
+from harness.planner import plan
+from harness.run_folder import RunFolder
+from harness.training import CHECKPOINT_VARIABLE
+
+KILLS = tuple(product(("launcher", "worker"), (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
+
+# Of one grid, before it is left to come to its end.
+KILLS_PER_GRID = 5
+
+
+def start(root):
+    """`floorbench run smoke` with a checkpoint every tenth of a second."""
+    command = [
+        sys.executable,
+        "-m",
+        "harness.cli",
+        "run",
+        "smoke",
+        "--root",
+        str(root),
+        "--workers",
+        "2",
+        "--pack",
+        "2",
+    ]
+    return subprocess.Popen(
+        [*command, "--retry-failed"],
+        env={**os.environ, CHECKPOINT_VARIABLE: "0.1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def workers_of(launcher):
+    """The ids of its processes."""
+    return [int(child) for child in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()]
+
+
+def kill(launcher, target, number, rng):
+    """Send the signal; whether there was somebody to send it to."""
+    victims = [launcher.pid] if target == "launcher" else workers_of(launcher)
+    if not victims:
+        return False
+    os.kill(rng.choice(victims), number)
+    return True
+
+
+def run_to_the_end(root, seconds=120):
+    """Start the grid again until nothing of it is left to do; a run in an orphan's hands is waited for."""
+    deadline = time.monotonic() + seconds
+    while plan(runs_of("smoke"), root).counts() != {"done": 4}:
+        assert time.monotonic() < deadline, plan(runs_of("smoke"), root).counts()
+        start(root).communicate(timeout=seconds)
+
+
+def results(root):
+    folders = [RunFolder.of(root, run) for run in runs_of("smoke")]
+    return {folder.id: (folder.metrics_file.read_bytes(), folder.summary()) for folder in folders}
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    """The results of a grid that nobody disturbed, and the seconds it took."""
+    root = tmp_path_factory.mktemp("untouched")
+    began = time.monotonic()
+    run_to_the_end(root)
+    return results(root), time.monotonic() - began
+
+
+def kill_and_compare(root, untouched, kills, seed):
+    """Kill as planned at random moments, one start of the grid for each, then let it end and compare."""
+    expected, seconds = untouched
+    rng = random.Random(seed)
+    waiting = list(kills)
+    while waiting:
+        launcher = start(root)
+        moment = rng.uniform(0.0, seconds)
+        try:
+            launcher.wait(moment)
+        except subprocess.TimeoutExpired:
+            if kill(launcher, *waiting[0], rng):
+                waiting.pop(0)
+        _, said = launcher.communicate(timeout=120)
+        assert "Traceback" not in said
+        if plan(runs_of("smoke"), root).counts() == {"done": 4}:
+            break
+    run_to_the_end(root)
+    assert results(root) == expected
+    return len(kills) - len(waiting)
+
+
+def test_ten_kills(tmp_path, untouched):
+    kills = [*KILLS, *KILLS[:4]]
+    done, grid = 0, 0
+    while done < len(kills):
+        done += kill_and_compare(tmp_path / str(grid), untouched, kills[done : done + KILLS_PER_GRID], seed=grid)
+        grid += 1
+
+
+@pytest.mark.slow
+def test_a_hundred_kills(tmp_path, untouched):
+    rng = random.Random(0)
+    kills = [rng.choice(KILLS) for _ in range(100)]
+    done, grid = 0, 0
+    while done < len(kills):
+        wanted = kills[done : done + KILLS_PER_GRID]
+        done += kill_and_compare(tmp_path / str(grid), untouched, wanted, seed=1000 + grid)
+        grid += 1
