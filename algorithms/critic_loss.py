@@ -65,8 +65,8 @@ def critic_loss(
     of pi(.|s'); `log_density` [R, B, 3n] says how likely each sampled action was. `target` [R, B] is the Bellman target
     and `floor` [R, B] is minus infinity for CQL. Values of the policy's actions, not of the uniform ones, are raised to
     the floor before densities are divided out; a value at or below its floor feels no push-down. With `floor_masking`
-    "expectation" no single value is raised: where the mean over pi(.|s) is at or below the floor, the whole push-down of
-    that state is the floor and feels nothing, so that the floor bounds E_pi[Q] alone.
+    "expectation" no single value is raised: where the mean over pi(.|s) is at or below the floor, the whole push-down
+    of that state is the floor and feels nothing, so that the floor bounds E_pi[Q] alone.
     """
     batch, n = floor.shape[-1], log_density.shape[-1] // 3
     data, sampled = values[..., 0], values[..., 1:]
