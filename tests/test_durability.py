@@ -96,7 +96,8 @@ def kill_and_compare(root, untouched, kills, seed):
             if kill(launcher, *waiting[0], rng):
                 waiting.pop(0)
         _, said = launcher.communicate(timeout=120)
-        assert "Traceback" not in said
+        # Before its own code is loaded Python answers SIGINT in its own way.
+        assert "Traceback" not in said or "KeyboardInterrupt" in said
         if plan(runs_of("smoke"), root).counts() == {"done": 4}:
             break
     run_to_the_end(root)
@@ -104,6 +105,7 @@ def kill_and_compare(root, untouched, kills, seed):
     return len(kills) - len(waiting)
 
 
+@pytest.mark.slow
 def test_ten_kills(tmp_path, untouched):
     kills = [*KILLS, *KILLS[:4]]
     done, grid = 0, 0
