@@ -75,6 +75,10 @@ def begin(folder: RunFolder) -> bool:
     """Take a run for this process; False if it is done or in other hands."""
     if folder.status()["state"] == "done" or not folder.begin_attempt(attempt_details()):
         return False
+    if folder.status()["state"] == "done":
+        # Its owner came to the end between the two looks.
+        folder.end_attempt("done")
+        return False
     folder.write_status("running", phase="starting", step=0, share=0.0, updates_per_second=0.0)
     return True
 

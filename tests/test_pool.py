@@ -40,8 +40,14 @@ import sys
 from pathlib import Path
 from harness.pool import run_packs
 from harness.run_folder import RunFolder
-run_packs([[RunFolder(Path(path)) for path in sys.argv[1:]]], 1)
+run_packs([[RunFolder(Path(path)) for path in pack.split(",")] for pack in sys.argv[1:]], 1)
 """
+
+
+def start_pool(packs, **options):
+    """A process whose pool has one worker."""
+    named = [",".join(str(folder.path) for folder in pack) for pack in packs]
+    return subprocess.Popen([sys.executable, "-c", POOL, *named], **options)
 
 
 def endings(packs):
@@ -68,6 +74,14 @@ def test_no_more_workers_than_asked_and_one_thread_each(tmp_path):
     assert [folder.provenance()["threads"] for folder in folders] == [1] * 4
     assert [folder.provenance()["attempts"][0]["launcher"] for folder in folders] == ["local pool"] * 4
     assert len({folder.provenance()["attempts"][0]["process"] for folder in folders}) == 4
+
+
+def test_two_pools_divide_the_runs(tmp_path):
+    packs = folders_of(tiny(runs_of("smoke")[:2]), tmp_path, limit=1)
+    pools = [start_pool(packs) for _ in range(2)]
+    assert [pool.wait(120) for pool in pools] == [0, 0]
+    assert states(packs) == [["done"]] * 2
+    assert endings(packs) == [[["done"]]] * 2
 
 
 def test_a_pack_that_fails_takes_no_other_with_it(tmp_path):
@@ -211,7 +225,7 @@ def test_an_exception_stops_the_workers_in_order(tmp_path):
 
 def test_workers_do_not_outlive_a_killed_pool(tmp_path):
     packs = folders_of(with_long(runs_of("smoke")[:2]), tmp_path, limit=2)
-    pool = subprocess.Popen([sys.executable, "-c", POOL, *(str(folder.path) for folder in packs[0])])
+    pool = start_pool(packs)
     wait_until(lambda: packs[0][0].status().get("phase") == "floor")
     pool.kill()
     pool.wait()
@@ -221,7 +235,7 @@ def test_workers_do_not_outlive_a_killed_pool(tmp_path):
 def test_no_second_signal_keeps_the_pool_from_stopping_in_order(tmp_path):
     """The worker stands still while the impatient user goes on pressing Ctrl-C."""
     folder = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)[0][0]
-    pool = subprocess.Popen([sys.executable, "-c", POOL, str(folder.path)], stderr=subprocess.PIPE, text=True)
+    pool = start_pool([[folder]], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: folder.status().get("phase") == "offline")
     worker = folder.status()["process"]
     os.kill(worker, signal.SIGSTOP)

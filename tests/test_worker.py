@@ -230,6 +230,33 @@ def test_a_missing_dataset_fails_in_one_line(folders):
     assert "Traceback" in folders[1].log.read_text()
 
 
+def test_a_stopped_worker_that_lost_its_run_writes_nothing_more(tmp_path):
+    """The real training: another worker goes on from the first one's checkpoint, which then wakes up again."""
+    run = with_settings(runs_of("smoke")[0], {"schedule.offline_steps": 400, "schedule.online_steps": 0})
+    ensure_dataset(run.task)
+    untouched, folder = (commit([run], tmp_path / name)[0] for name in ("untouched", "taken"))
+    assert start([untouched]).wait(60) == 0
+    first = start([folder], FLOORBENCH_CHECKPOINT_SECONDS="0.1")
+    wait_until(lambda: len(list(folder.checkpoints.glob("*.ckpt"))) == 2)
+    first.send_signal(signal.SIGSTOP)
+    assert start([folder]).wait(60) == 0
+    assert states([folder]) == ["running"]
+    file = latest(folder.path).file
+    os.utime(file, (file.stat().st_mtime - HEARTBEAT_LIMIT - 5,) * 2)
+    assert start([folder]).wait(60) == 0
+    assert states([folder]) == ["done"]
+    before = files_of(folder)
+    first.send_signal(signal.SIGCONT)
+    output, _ = first.communicate(timeout=60)
+    assert (first.returncode, output) == (0, b"")
+    assert files_of(folder) == before
+    assert endings([folder]) == [["lost: it ended without a word", "done"]]
+    assert (folder.metrics_file.read_bytes(), folder.summary()) == (
+        untouched.metrics_file.read_bytes(),
+        untouched.summary(),
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_it_quietly(long_folders, number):
     worker = start(long_folders)
