@@ -11,6 +11,12 @@ from harness.doctor import Finding, can_run_demo, examine
 from tests.run_folder_factory import write_done
 
 
+@pytest.fixture(autouse=True)
+def folder_without_data(tmp_path_factory, monkeypatch):
+    """The factory's runs name data that nobody has; what other tests collected must not be compared with them."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
+
+
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory):
     return {finding.name: finding for finding in examine(tmp_path_factory.mktemp("root"))}

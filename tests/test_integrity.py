@@ -21,6 +21,12 @@ from harness.run_folder import RunFolder
 from tests.run_folder_factory import begin, fail, lose, write_done
 
 
+@pytest.fixture(autouse=True)
+def folder_without_data(tmp_path_factory, monkeypatch):
+    """The factory's runs name data that nobody has; what other tests collected must not be compared with them."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
+
+
 @pytest.fixture
 def run():
     return runs_of("smoke")[0]
