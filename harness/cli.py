@@ -98,6 +98,25 @@ def status(
 
 
 @app.command()
+def verify(
+    grid: Grid,
+    sample: Annotated[int, typer.Option(min=1, help="Finished runs that are computed again, at most.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed that chooses them.")] = 0,
+    root: Root = RUNS,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Worker processes of one thread each.", show_default="usable cores")
+    ] = usable_cores(),
+    scale: Scale = "demo",
+    changes: Changes = None,
+) -> None:
+    """Compute some finished runs of a grid again, elsewhere, and compare; exit code 1 if one differs."""
+    from harness.commands.grid import grid_runs
+    from harness.commands.verify import verify_grid
+
+    raise typer.Exit(verify_grid(grid_runs(grid, scale, changes or []), root, sample, seed, workers))
+
+
+@app.command()
 def report(
     grids: Annotated[
         list[str] | None,
