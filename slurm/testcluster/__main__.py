@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.errors import UserError
+from harness.errors import PLACE_ERRORS, UserError, one_line
 from slurm.testcluster import packages
 from slurm.testcluster.cluster import Cluster
 from slurm.testcluster.configuration import Settings
@@ -57,8 +57,8 @@ def env(folder: Folder) -> None:
 @app.command()
 def install(accounting: Accounting = True) -> None:
     """Install what is missing, with apt."""
-    if packages.missing(accounting):
-        print("installing SLURM's packages (less than a minute)", file=sys.stderr)
+    if names := packages.missing(accounting):
+        print(f"SLURM: {len(names)} packages are missing; to install them takes some 10 s", file=sys.stderr)
     packages.install(accounting)
 
 
@@ -67,8 +67,17 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        fail(str(error))
+    except OSError as error:
+        if error.errno not in PLACE_ERRORS:
+            raise
+        fail(one_line(error))
+
+
+def fail(message: str) -> None:
+    """Print the one line of an error and exit."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,10 @@ class Cluster:
             if not _is_abandoned(self.folder):
                 raise UserError(f"{self.folder}: a cluster is up in it; take it down first")
             self.down()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot be made ({error.strerror}); name another folder") from error
         write_json(self.folder / OWNER, {"owner": None if outlives else this_process()})
         for part in PARTS:
             with contextlib.suppress(FileNotFoundError):

@@ -158,13 +158,16 @@ def test_jobs_run_while_accounting_is_down_and_are_accounted_for_afterwards(clus
 
 
 def test_an_urgent_job_has_a_spare_one_signalled_and_started_again(cluster, tmp_path):
-    victim = f"trap 'echo signalled >> starts; exit' USR1; {STARTS}"
+    victim = f"trap 'echo signalled >> starts' USR1; {STARTS}"
     spare = submit(cluster, tmp_path, victim, "--partition=spare", "--nodes=2", "--gres=gpu:4", "--signal=B:USR1@30")
     wait_until(lambda: len(lines(tmp_path / "starts")) == 1)
     urgent = submit(cluster, tmp_path, "sleep 1", "--partition=urgent", "--gres=gpu:4")
     wait_for_state(cluster, urgent, "COMPLETED")
-    assert lines(tmp_path / "starts")[1] == "signalled"
-    cluster.run("scancel", spare)
+    wait_until(lambda: len(lines(tmp_path / "starts")) == 3)
+    assert lines(tmp_path / "starts") == ["0 localhost", "signalled", "1 localhost"]
+    (tmp_path / "enough").touch()
+    wait_for_state(cluster, spare, "COMPLETED")
+    assert "PREEMPTED" in cluster.run("sacct", "--duplicates", "--allocations", "--format=State", f"-j{spare}")
     cluster.wait_until_idle()
 
 
@@ -246,6 +249,12 @@ def test_an_ordinary_user_has_a_cluster_too(cluster):
         folder = Path(name).resolve()
         os.chown(folder, ordinary_user(), -1)
         assert as_ordinary_user(_job_on_a_cluster, folder) == [str(ordinary_user()), "0,1"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(folder):
+    (folder / "file").touch()
+    with pytest.raises(UserError, match=re.escape(f"{folder}/file/below: cannot be made (Not a directory)")):
+        Cluster(folder / "file" / "below", PLAIN).up()
 
 
 def test_a_folder_with_something_else_in_it_is_refused(folder):
