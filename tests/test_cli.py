@@ -225,6 +225,11 @@ def only_line(done):
         ("data pointmaze-tiny", "task 'pointmaze-tiny': there is no such task; one of pointmaze-umaze"),
         ("data", "data: name at least one task"),
         ("status --json --watch", "status: --json prints once; leave out --watch"),
+        (
+            "verify smoke --root nowhere",
+            "verify: no run of this grid is finished in nowhere; run it first",
+        ),
+        ("verify nope", "grid 'nope': there is no such grid"),
         ("status --root nowhere", "nowhere: there is no such folder of runs"),
         ("report --root nowhere", "nowhere: there is no such folder of runs"),
         ("report exact floors", "report exact: stands alone, without grids, --root or --set"),
@@ -287,15 +292,51 @@ def test_a_disk_that_refuses_is_one_line(tmp_path):
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
-def test_a_damaged_run_folder_is_named(tmp_path):
-    run = runs_of("smoke")[0]
-    RunFolder.of(tmp_path, run).create(run)
-    (tmp_path / run.id / "config.json").write_text("{")
-    for command in ("plan", "run"):
-        assert f"{run.id}/config.json: is damaged" in only_line(call(command, "smoke", "--root", tmp_path, code=2))
+def test_a_damaged_run_folder_is_named_and_never_written_to(smoke, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(smoke[0], root)
+    first, second = (root / run.id for run in runs_of("smoke")[:2])
+    (first / "config.json").write_text("{")
+    (second / "metrics.jsonl").write_text("")
+    before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    for command in ("plan", "run", "verify"):
+        line = only_line(call(command, "smoke", "--root", root, code=2))
+        assert f"{first / 'config.json'}: is damaged (not JSON) (and 1 more)" in line
+    # The report looks at the folders in the order of their names.
+    named = first / "config.json" if first.name < second.name else second / "metrics.jsonl"
+    line = only_line(call("report", "smoke", "--root", root, code=2))
+    assert f"{named}: is damaged" in line
+    assert "(and 1 more)" in line
+    rows = json.loads(call("status", "--root", root, "--json").stdout)
+    assert sorted(row["state"] for row in rows) == ["damaged", "damaged", "done", "done"]
+    assert "2 damaged" in call("status", "smoke", "--root", root).stdout
+    told = json.loads(call("doctor", "--root", root, "--json", code=1).stdout)
+    problems = [finding["text"] for finding in told["findings"] if finding["verdict"] == "problem"]
+    assert sorted(problem.split(": is damaged")[0] for problem in problems) == sorted(
+        [str(first / "config.json"), str(second / "metrics.jsonl")]
+    )
+    assert {file: file.read_bytes() for file in root.rglob("*") if file.is_file()} == before
 
 
-@pytest.mark.parametrize("arguments", ["run", "run smoke --workers 0", "run smoke --pack x", "fly", "run smoke --moon"])
+def test_changed_data_are_named_and_refused(smoke, tmp_path, monkeypatch):
+    """The same dataset with one reward changed, in the place of the one that the runs were computed on."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    ensure_dataset(runs_of("smoke")[0].task)
+    assert "4 done" in call("plan", "smoke", "--root", smoke[0]).stdout
+    with h5py.File(next(tmp_path.rglob("main_data.hdf5")), "r+") as stored:
+        stored["episode_0"]["rewards"][0] += 0.5
+    for command in ("plan", "run", "verify", "report"):
+        line = only_line(call(command, "smoke", "--root", smoke[0], code=2))
+        assert "provenance.json: the run was computed on data with content hash" in line
+        assert "(and 3 more)" in line
+    rows = json.loads(call("status", "--root", smoke[0], "--json").stdout)
+    assert {row["state"] for row in rows} == {"damaged"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["run", "run smoke --workers 0", "run smoke --pack x", "verify smoke --sample 0", "fly", "run smoke --moon"],
+)
 def test_bad_usage_is_exit_code_2(arguments):
     done = call(*arguments.split(), code=2)
     assert "Usage: floorbench" in done.stderr
@@ -314,5 +355,5 @@ def test_help_is_quick_and_light():
     assert done.returncode == 0, done.stderr
     # Measured 0.3 s; the limit leaves room for a busy machine.
     assert time.monotonic() - begin < 2.0
-    for command in ("data", "plan", "run", "status", "report", "doctor"):
+    for command in ("data", "plan", "run", "status", "verify", "report", "doctor"):
         assert re.search(rf"^\W*{command} ", done.stdout, re.MULTILINE)

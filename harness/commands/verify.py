@@ -1,0 +1,86 @@
+"""`floorbench verify`: compute some finished runs once more, elsewhere, and compare."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import rmtree
+
+from rich.console import Console
+
+from harness.commands.data import make_datasets
+from harness.commands.output import remark_console, result_console, text_table
+from harness.commands.runs import DONE, FAILED, STOPPED
+from harness.errors import UserError
+from harness.integrity import refuse_faults
+from harness.planner import PACK_LIMIT, commit, packs, plan
+from harness.pool import run_packs
+from harness.preflight import check_environments, check_root, tasks_of
+from harness.progress import ProgressDisplay
+from harness.row_differences import TOLERANCES
+from harness.run_folder import RunFolder
+from harness.settings import Run
+from harness.verification import Verification, sample, verify
+
+COLUMNS = ("run", "task", "arm", "seed", "compared", "verdict", "first difference")
+
+
+def verify_grid(runs: Sequence[Run], root: Path, count: int, seed: int, workers: int) -> int:
+    """Repeat a sample of the finished runs in a temporary root and print how they compare; returns the exit code.
+
+    Nothing in `root` is written. The repetition is removed unless it differs.
+    """
+    refuse_faults(RunFolder.of(root, run) for run in runs)
+    finished = plan(runs, root).in_state("done")
+    if not finished:
+        raise UserError(f"verify: no run of this grid is finished in {root}; run it first, or name its --root")
+    chosen = sample(finished, count, seed)
+    console = remark_console()
+    check_environments(tasks_of(chosen))
+    make_datasets(tasks_of(chosen), console)
+    # Data that were made anew need not be those the runs were computed on.
+    refuse_faults(RunFolder.of(root, run) for run in chosen)
+    console.print(f"repeating {len(chosen)} of {len(finished)} finished runs in {root}")
+    place = Path(tempfile.mkdtemp(prefix="floorbench-verify-"))
+    code = STOPPED
+    try:
+        check_root(place, chosen)
+        repeat(chosen, place, workers, console)
+        results = [verify(RunFolder.of(root, run), RunFolder.of(place, run)) for run in chosen]
+        code = FAILED if any(result.difference for result in results) else DONE
+        show(results)
+    except KeyboardInterrupt:
+        console.print(f"stopped; nothing was compared, {root} is as it was")
+    finally:
+        if code != FAILED:
+            rmtree(place)
+    if code == FAILED:
+        console.print(f"the repetition stays in {place}")
+    return code
+
+
+def repeat(runs: Sequence[Run], root: Path, workers: int, console: Console) -> None:
+    """Compute the runs in a root of their own."""
+    commit(runs, root)
+    cut = [[RunFolder.of(root, run) for run in pack] for pack in packs(runs, PACK_LIMIT, workers)]
+    with ProgressDisplay(cut, console) as display:
+        run_packs(cut, workers, watch=display.refresh)
+
+
+def show(results: Sequence[Verification]) -> None:
+    """One line per run, then which comparisons were made and why."""
+    console = result_console()
+    console.print(text_table(COLUMNS, [_cells(result) for result in results]))
+    agreed = sum(result.difference is None for result in results)
+    console.print(f"{agreed} of {len(results)} agree")
+    for kind, why in dict.fromkeys((result.comparison.kind, result.comparison.why) for result in results):
+        how = "byte for byte" if kind == "bytes" else f"within tolerances ({TOLERANCES})"
+        console.print(f"compared {how}: {why}")
+    for remark in dict.fromkeys(filter(None, (result.remark for result in results))):
+        console.print(remark)
+
+
+def _cells(result: Verification) -> tuple[str, ...]:
+    run = result.run
+    verdict = "differs" if result.difference else "agrees"
+    difference = str(result.difference) if result.difference else ""
+    return (run.id, run.task.name, run.arm, str(run.seed), result.comparison.kind, verdict, difference)
