@@ -318,6 +318,28 @@ def test_a_damaged_run_folder_is_named_and_never_written_to(smoke, tmp_path):
     assert {file: file.read_bytes() for file in root.rglob("*") if file.is_file()} == before
 
 
+def test_verify_finds_the_one_changed_number(smoke, tmp_path):
+    """A copy in which somebody improved a score, with all marks made to agree; the other runs verify."""
+    root = tmp_path / "root"
+    shutil.copytree(smoke[0], root)
+    folder = RunFolder.of(root, runs_of("smoke")[1])
+    *rows, last = folder.metrics()
+    folder.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**last, "score": 1.5}]))
+    folder.finish({name: value for name, value in folder.summary().items() if name != "metrics"})
+    before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    done = call("verify", "smoke", "--root", root, "--sample", 4, code=1)
+    assert "3 of 4 agree" in done.stdout
+    differs = next(line for line in done.stdout.splitlines() if "differs" in line)
+    assert differs.startswith(folder.id)
+    assert f"row {len(rows) + 1}, score: 1.5 there" in differs
+    assert "compared byte for byte: the same type of machine" in done.stdout
+    assert {file: file.read_bytes() for file in root.rglob("*") if file.is_file()} == before
+    place = Path(re.search(r"the repetition stays in (\S+)", done.stderr)[1])
+    assert states(place) == ["done"] * 4
+    shutil.rmtree(place)
+    assert "1 of 1 agree" in call("verify", "smoke", "--root", smoke[0], "--sample", 1, "--seed", 2).stdout
+
+
 def test_changed_data_are_named_and_refused(smoke, tmp_path, monkeypatch):
     """The same dataset with one reward changed, in the place of the one that the runs were computed on."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
