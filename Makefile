@@ -26,7 +26,7 @@ demo: setup
 	@$(BIN)/floorbench report --root runs/demo --out runs/demo/report
 
 test: setup
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 # Exit code 2 of the installation: it is not possible here, for the reason it gives.
 slurm-test: setup
