@@ -82,7 +82,7 @@ def start(pack: Pack) -> Worker:
         **ONE_THREAD,
         "PYTHONPATH": search_path,
         PARENT_VARIABLE: str(os.getpid()),
-        LAUNCHER_VARIABLE: "local pool",
+        LAUNCHER_VARIABLE: os.environ.get(LAUNCHER_VARIABLE, "local pool"),
     }
     process = subprocess.Popen(
         command,

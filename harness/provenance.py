@@ -9,7 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.files import read_json
+
 PROJECT = Path(__file__).resolve().parent.parent
+
+# In a snapshot of the project, which lies in no checkout: what `code_version` said where it was taken.
+CODE_FILE = "code.json"
 
 # Packages that can move a run's numbers.
 PACKAGES = (
@@ -40,6 +45,7 @@ def attempt_details() -> dict[str, Any]:
     """What an attempt at a run says of itself: what is known before anything large is imported or loaded."""
     return {
         "launcher": os.environ.get(LAUNCHER_VARIABLE, "by hand"),
+        **slurm_job(),
         **code_version(),
         "packages": package_versions(),
         "machine": machine(),
@@ -48,7 +54,13 @@ def attempt_details() -> dict[str, Any]:
 
 @cache
 def code_version() -> dict[str, str | None]:
-    """The commit, and a hash of what differs from it (None: nothing does)."""
+    """The commit, and a hash of what differs from it (None: nothing does); in a snapshot what was so when it was taken.
+
+    A snapshot adds its own name.
+    """
+    taken = read_json(PROJECT / CODE_FILE)
+    if taken is not None:
+        return {**taken, "snapshot": PROJECT.name}
     own_file = Path(__file__).resolve().relative_to(PROJECT)
     # A copy installed inside somebody else's checkout must not borrow that checkout's commit.
     if _git("ls-files", "--error-unmatch", str(own_file)) is None:
@@ -61,6 +73,22 @@ def code_version() -> dict[str, str | None]:
     return {
         "commit": commit.decode().strip() if commit else None,
         "difference": hashlib.sha256(difference).hexdigest()[:16] if difference else None,
+    }
+
+
+def slurm_job() -> dict[str, Any]:
+    """Inside a SLURM job: its id as users see it, the id by which SLURM counts it, which start it is, the node."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return {}
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return {
+        "slurm": {
+            "job": f"{array}_{task}" if array else job,
+            "raw_job": job,
+            "restart": int(os.environ.get("SLURM_RESTART_COUNT", 0)),
+            "node": os.environ.get("SLURMD_NODENAME"),
+        }
     }
 
 

@@ -1,5 +1,6 @@
 """Clusters that the tests share. Whoever breaks something on one mends it before the test ends."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slurm.testcluster import packages
-from slurm.testcluster.cluster import Cluster, take_down_abandoned
+from slurm.testcluster.cluster import FOREIGN_VARIABLES, Cluster, take_down_abandoned
 from slurm.testcluster.configuration import Settings
 
 
@@ -41,3 +42,13 @@ def cluster_without_accounting(installed, tmp_path_factory) -> Iterator[Cluster]
     """The same without accounting, beside the other one; arrays of 10 at most."""
     with Cluster(tmp_path_factory.mktemp("plain"), Settings(accounting=False, max_array_size=10)) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def at_cluster(cluster, monkeypatch) -> None:
+    """This process's SLURM commands speak to the cluster."""
+    for name in os.environ:
+        if name.startswith(FOREIGN_VARIABLES):
+            monkeypatch.delenv(name)
+    for name, value in cluster.variables.items():
+        monkeypatch.setenv(name, value)

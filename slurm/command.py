@@ -1,0 +1,38 @@
+"""Asking SLURM's programs."""
+
+import os
+import re
+import subprocess
+
+from harness.errors import UserError
+
+# Seconds for one question. A controller that is away is waited for by the programs themselves, for 10 s or more.
+PATIENCE = 60.0
+
+
+def ask(*command: str, patience: float = PATIENCE) -> str:
+    """What a program of SLURM prints; UserError with its own reason where it fails, is missing or takes too long."""
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=patience,
+        )
+    except FileNotFoundError:
+        raise UserError(f"{command[0]}: there is no such program; this machine does not know SLURM") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{command[0]}: did not answer within {patience:.0f} s") from None
+    if done.returncode != 0:
+        raise UserError(f"{command[0]}: {complaint(done.stderr) or f'ended with {done.returncode}'}")
+    return done.stdout
+
+
+def complaint(stderr: str) -> str:
+    """The reason in what a program of SLURM complains of: its first error, without the words before it."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"\b(error|failure|fatal):", line)] or lines
+    return re.sub(r"^(\w+: )?((error|fatal|allocation failure): )?", "", errors[0]) if errors else ""

@@ -1,0 +1,66 @@
+"""Profiles: the examples are sound, and every fault is one line with the file and the field."""
+
+import json
+
+import pytest
+
+from harness.errors import UserError
+from slurm.profile import Profile, examples, load, profile_from_dict, profile_to_dict
+
+
+def test_every_example_is_sound_and_explains_itself():
+    assert examples() == ["cpu", "gpu-preemptable", "whole-node"]
+    gpu, cpu, node = (load(name) for name in ("gpu-preemptable", "cpu", "whole-node"))
+    assert (gpu.gpus, gpu.requeue, gpu.partition) == (1, True, "gpu")
+    assert (cpu.gpus, cpu.workers, cpu.cpus_per_task) == (0, 4, 4)
+    assert node.sbatch == {"exclusive": True, "mem": 0}
+
+
+def test_a_file_of_ones_own_by_its_path(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('time_minutes = 5\nsetup = ["module load x", "ulimit -c 0"]\n[sbatch]\nmail-type = "END"\n')
+    profile = load(str(file))
+    assert profile.setup == ("module load x", "ulimit -c 0")
+    assert profile == Profile(time_minutes=5, setup=profile.setup, sbatch={"mail-type": "END"}, signal_seconds=120)
+    assert profile_from_dict(json.loads(json.dumps(profile_to_dict(profile))), "here") == profile
+
+
+@pytest.mark.parametrize(
+    ("gres", "count"),
+    [(None, 0), ("gpu", 1), ("gpu:3", 3), ("gpu:a100:2", 2), ("gpu:a100", 1), ("tpu:4", 0), ("gpu:2(S:0-1),nvme:1", 2)],
+)
+def test_gpus_of_a_task(gres, count):
+    assert Profile(time_minutes=5, gres=gres).gpus == count
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "field time_minutes: is missing"),
+        ('time_minutes = "5"', "field time_minutes = '5': input should be a valid integer"),
+        ("time_minutes = 5\nworker = 2", "field worker: there is no such field; did you mean workers?"),
+        ("time_minutes = 5\ncpus_per_task = 2\nworkers = 3", "workers = 3 should be at most cpus_per_task = 2"),
+        ("time_minutes = 2\nsignal_seconds = 120", "signal_seconds = 120 should be less than time_minutes = 2 has"),
+        ("time_minutes = 5\n[sbatch]\ntime = 3", "sbatch.time is given by the field time_minutes"),
+        ("time_minutes = 5\n[sbatch]\narray = '0-3'", "sbatch.array is set by floorbench itself"),
+        ("time_minutes = 5\n[sbatch]\nbegin = [1]", "sbatch.begin = [1] should be text, a number, true or false"),
+        ("time_minutes = 5\nsetup = 'module'", "field setup = 'module': input should be a valid array"),
+        ("time_minutes = ", "is no TOML: Invalid value (at end of document)"),
+    ],
+)
+def test_faults_are_one_line_with_file_and_field(tmp_path, text, reason):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(str(file))
+    assert str(caught.value) == f"{file}: {reason}"
+
+
+def test_what_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="^--cluster gpus: there is no such profile; one of cpu, gpu-preempt"):
+        load("gpus")
+    with pytest.raises(UserError, match=r"^--cluster .*/none\.toml: cannot be read \(no such file or directory\)$"):
+        load(str(tmp_path / "none.toml"))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"binary\.toml: cannot be read \(is no text\)$"):
+        load(str(tmp_path / "binary.toml"))
