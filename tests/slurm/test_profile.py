@@ -57,7 +57,7 @@ def test_faults_are_one_line_with_file_and_field(tmp_path, text, reason):
 
 
 def test_what_is_not_there(tmp_path):
-    with pytest.raises(UserError, match="^--cluster gpus: there is no such profile; one of cpu, gpu-preempt"):
+    with pytest.raises(UserError, match=r"^--cluster gpus: there is no such profile; one of cpu, gpu-preempt"):
         load("gpus")
     with pytest.raises(UserError, match=r"^--cluster .*/none\.toml: cannot be read \(no such file or directory\)$"):
         load(str(tmp_path / "none.toml"))
