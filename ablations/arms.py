@@ -10,8 +10,14 @@ ARMS: dict[str, dict[str, Any]] = {
     "monte_carlo": {"floor.base": "monte_carlo"},
     "learned": {"floor.base": "learned"},
     "exact": {"floor.base": "exact"},
+    "deflated_0.25": {"floor.base": "monte_carlo", "floor.inflation": -0.25},
     "inflated_0.25": {"floor.base": "monte_carlo", "floor.inflation": 0.25},
+    "inflated_0.5": {"floor.base": "monte_carlo", "floor.inflation": 0.5},
     "inflated_1": {"floor.base": "monte_carlo", "floor.inflation": 1.0},
+    "noisy_0.25": {"floor.base": "monte_carlo", "floor.noise": 0.25},
+    # The largest return where every step costs: a floor that knows nothing of the state.
+    "constant_0": {"floor.base": "constant", "floor.constant": 0.0},
+    "naive_truncation": {"floor.base": "monte_carlo", "floor.truncation": "sum"},
 }
 
 

@@ -27,6 +27,21 @@ def truth(scale: str) -> list[Run]:
     return grid(("winding-road",), arms, range(6 if scale == "demo" else 10), scale)
 
 
+def doses(scale: str) -> list[Run]:
+    """How much floor: from none over deflated to inflated at three doses, noisy, and one number for all states."""
+    arms = (
+        "cql", "deflated_0.25", "monte_carlo", "inflated_0.25", "inflated_0.5", "inflated_1", "noisy_0.25",
+        "constant_0",
+    )  # fmt: skip
+    return grid(("winding-road",), arms, range(6 if scale == "demo" else 10), scale)
+
+
+def truncation(scale: str) -> list[Run]:
+    """What is made of trajectories that are cut off on the way: the failure rule, the naive sum, and the truth."""
+    arms = ("cql", "monte_carlo", "naive_truncation", "exact")
+    return grid(("winding-road-short",), arms, range(6 if scale == "demo" else 10), scale)
+
+
 def smoke(scale: str) -> list[Run]:
     """All phases on one tiny task in under a minute: to see that everything works."""
     tiny = {
@@ -51,7 +66,13 @@ def smoke(scale: str) -> list[Run]:
     return [with_settings(run, tiny, source="grid smoke") for run in runs]
 
 
-GRIDS: dict[str, Callable[[str], list[Run]]] = {"floors": floors, "truth": truth, "smoke": smoke}
+GRIDS: dict[str, Callable[[str], list[Run]]] = {
+    "floors": floors,
+    "truth": truth,
+    "doses": doses,
+    "truncation": truncation,
+    "smoke": smoke,
+}
 
 
 def runs_of(name: str, scale: str = "demo") -> list[Run]:

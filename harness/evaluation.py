@@ -15,6 +15,9 @@ from harness.settings import Run
 from harness.streams import generator, reset_seed
 from harness.transitions import Transitions
 
+# Uniform actions per probe state.
+UNIFORM_ACTIONS = 4
+
 # What a row says of values against the truth.
 TRUTH = ("calibration_exact", "overestimation_exact", "policy_gap_exact", "floor_error", "floor_rmse")
 
@@ -28,14 +31,17 @@ class Evaluator:
         episodes = range(schedule.evaluation_episodes)
         self._environments = [Environment(self.task) for _ in episodes]
         self._seeds = [[reset_seed(run.seed, "evaluation", episode) for episode in episodes] for run in runs]
+        generators = [generator(run.seed, "probe") for run in runs]
         rows = torch.stack([
-            torch.from_numpy(generator(run.seed, "probe").integers(transitions.offline, size=schedule.probe_states))
-            for run in runs
+            torch.from_numpy(each.integers(transitions.offline, size=schedule.probe_states)) for each in generators
         ])  # fmt: skip
         self._transitions = transitions
         self._rows = rows
         self._states = transitions.dataset_states[rows]
         self._actions = transitions.dataset_actions[rows].unsqueeze(2)
+        shape = (schedule.probe_states, UNIFORM_ACTIONS, self._actions.shape[-1])
+        uniform = [each.uniform(-1.0, 1.0, size=shape) for each in generators]
+        self._uniform = torch.from_numpy(np.stack(uniform)).to(self._actions.dtype)
         self._exact = exact_values(self.task)
         if self._exact is not None:
             probes = [states.double().numpy() for states in self._states]
@@ -67,7 +73,11 @@ class Evaluator:
         return rows
 
     def _probe(self, learner: Learner) -> dict[str, Tensor]:
-        """Values on the probe transitions of the dataset, each [R]; Q is the mean of the two critics."""
+        """Values on the probe transitions of the dataset, each [R]; Q is the mean of the two critics.
+
+        q_data, q_policy, q_uniform: of the dataset's action, of pi(s) and of uniform actions, most of them out of the
+        data's distribution.
+        """
         floor = self._transitions.floor.gather(1, self._rows)
         returns = self._transitions.return_to_go.gather(1, self._rows)
         data = learner.values(self._states, self._actions).squeeze(-1).mean(1)
@@ -75,6 +85,7 @@ class Evaluator:
         return {
             "q_data": data.mean(-1),
             "q_policy": policy.mean(-1),
+            "q_uniform": learner.values(self._states, self._uniform).mean(1).flatten(1).mean(-1),
             "floor_mean": floor.mean(-1),
             "below_floor": (policy < floor).float().mean(-1),
             "return_to_go": returns.mean(-1),

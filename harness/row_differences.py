@@ -19,7 +19,7 @@ import numpy as np
 Rows = Sequence[dict[str, Any]]
 
 # Before the first update values depend on the run's streams and data alone, and the last bits of a forward pass.
-START = ("q_data", "q_policy")
+START = ("q_data", "q_policy", "q_uniform")
 START_TOLERANCE = 1e-3
 
 # A mean over data that must be the same.

@@ -14,20 +14,30 @@ LABELS = {
     "monte_carlo": "Cal-QL, Monte Carlo floor",
     "learned": "Cal-QL, learned floor",
     "exact": "Cal-QL, exact floor",
+    "deflated_0.25": "Cal-QL, deflated by 0.25",
     "inflated_0.25": "Cal-QL, inflated by 0.25",
+    "inflated_0.5": "Cal-QL, inflated by 0.5",
     "inflated_1": "Cal-QL, inflated by 1",
+    "noisy_0.25": "Cal-QL, noise of 0.25",
+    "constant_0": "Cal-QL, constant floor 0",
+    "naive_truncation": "Cal-QL, naive truncation",
 }
 
-# Colours that stay apart for the colour-blind and in grey (after Okabe and Ito, and Tol); two doses share a hue.
+# Colours that stay apart for the colour-blind and in grey (after Okabe and Ito, and Tol); doses share a hue.
 COLOURS = {
     "cql": "#d55e00",
     "monte_carlo": "#0072b2",
     "learned": "#009e73",
     "exact": "#e69f00",
+    "deflated_0.25": "#8c564b",
     "inflated_0.25": "#cc79a7",
+    "inflated_0.5": "#a8558b",
     "inflated_1": "#7b2d6b",
+    "noisy_0.25": "#56b4e9",
+    "constant_0": "#5d6d7e",
+    "naive_truncation": "#6a7f10",
 }
-OTHER_COLOURS = ("#56b4e9", "#5d6d7e", "#8c564b", "#6a7f10")
+OTHER_COLOURS = ("#b3a100", "#3b4cc0", "#999999", "#d62728")
 
 INK = "#222222"
 FAINT = "#c8c8c8"
@@ -44,7 +54,12 @@ ON_DARK = {
     "#009e73": "#35c79c",
     "#e69f00": "#ffc04d",
     "#cc79a7": "#e0a3c5",
+    "#a8558b": "#d487bb",
     "#7b2d6b": "#c26bb0",
+    "#8c564b": "#b98072",
+    "#5d6d7e": "#8d9db0",
+    "#6a7f10": "#a3bb3d",
+    "#3b4cc0": "#8492ff",
 }
 
 # Settings of matplotlib: a quiet frame, letters of 7 to 8 points at the printed width, the same bytes every time.

@@ -25,8 +25,11 @@ SHAPES = {
     "monte_carlo": (0.75, 0.05, 4.0),
     "learned": (0.72, 0.08, 5.0),
     "exact": (0.74, 0.05, 3.0),
+    "deflated_0.25": (0.65, 0.15, -12.0),
     "inflated_0.25": (0.6, 0.15, 22.0),
+    "inflated_0.5": (0.45, 0.15, 40.0),
     "inflated_1": (0.2, 0.1, 80.0),
+    "naive_truncation": (0.6, 0.15, 20.0),
 }
 RETURN_TO_GO = -52.0
 RANGE = 95.0
@@ -117,8 +120,10 @@ def metrics(run: Run) -> list[dict[str, Any]]:
                 "episode_return": -300.0 + 250.0 * score,
                 "episode_length": 300.0 - 250.0 * score,
                 "critic_loss": None if offline_step == 0 else 4.0 * (2 - done),
+                "bound_rate_current": None if floor is None or offline_step == 0 else bound_rate(run, q_policy, floor),
                 "q_data": q_policy + 1.5,
                 "q_policy": q_policy,
+                "q_uniform": q_policy - 2.0,
                 "floor_mean": floor,
                 "below_floor": None if floor is None else float(q_policy < floor),
                 "return_to_go": RETURN_TO_GO,
@@ -130,6 +135,11 @@ def metrics(run: Run) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def bound_rate(run: Run, q_policy: float, floor: float) -> float:
+    """Made up: the further the floor lies above the values, and the larger the dose, the more is bound."""
+    return float(np.clip(0.3 + 0.4 * run.floor.inflation + 0.01 * (floor - q_policy), 0, 1))
 
 
 def against_truth(run: Run, q_policy: float, score: float) -> dict[str, float | None]:

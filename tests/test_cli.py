@@ -155,7 +155,7 @@ def test_data(smoke):
     assert len(cards) == 1
     listed = {row["task"]: row["made"] for row in json.loads(call("data", "--list", "--json").stdout)}
     mazes = {"pointmaze-umaze": True, "pointmaze-medium": False, "pointmaze-large": False}
-    assert listed == {**mazes, "winding-road": False}
+    assert listed == {**mazes, "winding-road": False, "winding-road-short": False}
 
 
 def test_doctor_where_runs_cannot_be_written(tmp_path):
@@ -210,7 +210,7 @@ def only_line(done):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("run nope", "grid 'nope': there is no such grid; one of floors, truth, smoke"),
+        ("run nope", "grid 'nope': there is no such grid; one of floors, truth, doses, truncation, smoke"),
         ("run smoke --scale huge", "scale 'huge': there is no such scale; one of demo, paper"),
         ("plan smoke --set alpha", "--set alpha: must be key=value, for example --set algorithm.alpha=1"),
         ("run smoke --set algorithm.alhpa=1", "did you mean algorithm.alpha?"),

@@ -7,7 +7,7 @@ import torch
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.dataset import ensure_dataset
-from harness.evaluation import TRUTH, Evaluator
+from harness.evaluation import TRUTH, UNIFORM_ACTIONS, Evaluator
 from harness.exact_values import exact_values
 from harness.floor_columns import FloorColumns
 from harness.settings import Run, Schedule, with_settings
@@ -38,7 +38,7 @@ def test_values_are_the_mean_of_the_critics_against_floor_and_return(pack):
     evaluator, learner = pack
     cql, calibrated = evaluator.evaluate(learner, [0, 1])
     for row in (cql, calibrated):
-        assert row["q_data"] == row["q_policy"] == 4.0
+        assert row["q_data"] == row["q_policy"] == row["q_uniform"] == 4.0
         assert row["calibration_data"] == pytest.approx(4.0 - row["return_to_go"], rel=1e-5)
         assert row["critic_loss"] is None
     assert cql["floor_mean"] is None
@@ -113,6 +113,22 @@ def test_values_are_held_against_the_truth(road_pack, road_task):
     assert (cql["floor_error"], cql["floor_rmse"]) == (None, None)
     assert calibrated["floor_error"] == pytest.approx(errors.mean(), rel=1e-4)
     assert calibrated["floor_rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-4)
+
+
+def test_uniform_actions_have_the_mean_value_of_all_actions_and_are_shared_by_arms(road_pack):
+    """Critics that are linear in the action, q = 3 a - 4, have a mean of -4 and a spread of sqrt(3)."""
+    evaluator, learner, _ = road_pack
+    critic = learner.critic_parameters
+    critic.flat.zero_()
+    # 3 relu(a) - 3 relu(-a) - 4
+    critic["action_weight"][:, 0, :2] = torch.tensor([1.0, -1.0])
+    critic["output_weight"][:, 0, :2] = torch.tensor([3.0, -3.0])
+    critic["output_bias"][:] = -4.0
+    cql, calibrated = evaluator.evaluate(learner, [0, 1])
+    assert cql["q_uniform"] == calibrated["q_uniform"]
+    standard_error = np.sqrt(3.0 / (SCHEDULE.probe_states * UNIFORM_ACTIONS))
+    assert cql["q_uniform"] == pytest.approx(-4.0, abs=4 * standard_error)
+    assert cql["q_uniform"] != -4.0
 
 
 def test_the_gap_closes_for_a_policy_that_heads_the_road(road_pack, road_task):

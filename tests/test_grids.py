@@ -8,7 +8,7 @@ import pytest
 from ablations.grids import GRIDS, runs_of
 from harness.errors import UserError
 from harness.exact_values import exact_values
-from harness.tasks import SCALES
+from harness.tasks import SCALES, SHORT_HORIZON
 
 
 @pytest.mark.parametrize(("name", "scale"), product(GRIDS, SCALES))
@@ -39,6 +39,21 @@ def test_truth_crosses_the_floors_and_the_exact_one_with_six_seeds():
         assert all(exact_values(run.task) is not None for run in runs_of("truth", scale))
 
 
+def test_doses_share_runs_with_truth():
+    """The same run is the same folder, so either grid continues the other."""
+    shared = {run.id for run in runs_of("doses")} & {run.id for run in runs_of("truth")}
+    assert len(shared) == 4 * 6, "cql, monte_carlo, inflated_0.25 and inflated_1"
+
+
+def test_truncation_differs_in_the_rule_alone():
+    naive, rule = (
+        [run for run in runs_of("truncation") if run.arm == arm] for arm in ("naive_truncation", "monte_carlo")
+    )
+    assert {run.floor.truncation for run in naive} == {"sum"}
+    assert {run.floor.truncation for run in rule} == {"failure_rule"}
+    assert all(run.task.horizon == SHORT_HORIZON for run in naive)
+
+
 def test_smoke_is_two_arms_with_two_seeds_on_one_task():
     runs = runs_of("smoke")
     assert [(run.arm, run.seed) for run in runs] == [("cql", 0), ("cql", 1), ("monte_carlo", 0), ("monte_carlo", 1)]
@@ -53,7 +68,9 @@ def test_arms_share_everything_but_the_floor():
 
 
 def test_unknown_names_are_one_line():
-    with pytest.raises(UserError, match="grid 'flors': there is no such grid; one of floors, truth, smoke"):
+    with pytest.raises(
+        UserError, match="grid 'flors': there is no such grid; one of floors, truth, doses, truncation, smoke"
+    ):
         runs_of("flors")
     with pytest.raises(UserError, match="scale 'huge': there is no such scale; one of demo, paper"):
         runs_of("smoke", "huge")
