@@ -1,11 +1,12 @@
-# make setup | demo | test | slurm-test | lint | bench. PYTHON names the interpreter (3.11 or later) of .venv.
+# make setup | demo | test | slurm-test | lint | bench | bench-peers. PYTHON names the interpreter (3.11 or later) of .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMP := .venv/.installed
+PEERS := .venv-peers
 
-.PHONY: setup demo test slurm-test lint bench
+.PHONY: setup demo test slurm-test lint bench bench-peers
 
 setup: $(STAMP)
 
@@ -43,3 +44,12 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --benchmark-only
+
+# Ends with one line of JSON: updates per second and core of this project, a plain PyTorch baseline and d3rlpy.
+bench-peers: setup $(PEERS)/.installed
+	@$(BIN)/python -m tests.benchmarks.peers.compare --d3rlpy $(PEERS)/bin/python
+
+$(PEERS)/.installed: tests/benchmarks/peers/requirements.txt
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install -r $<
+	@touch $@

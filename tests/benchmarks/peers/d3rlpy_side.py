@@ -1,0 +1,54 @@
+"""d3rlpy's CalQL at the same size, in an environment of its own; imports nothing of this project but the size."""
+
+import sys
+import warnings
+
+import d3rlpy
+import numpy as np
+import torch
+from d3rlpy.algos import CalQLConfig
+from d3rlpy.models import VectorEncoderFactory
+
+from tests.benchmarks.peers.sizes import SIZES
+from tests.benchmarks.peers.stopwatch import serve
+
+# Transitions of the made-up dataset; a batch is drawn once.
+TRANSITIONS = 10_000
+
+
+def main() -> None:
+    """Serve the size that is named."""
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    size = SIZES[sys.argv[1]]
+    encoder = VectorEncoderFactory(hidden_units=list(size.hidden))
+    algorithm = CalQLConfig(
+        batch_size=size.batch_size,
+        n_action_samples=size.n_actions,
+        actor_encoder_factory=encoder,
+        critic_encoder_factory=encoder,
+        max_q_backup=size.max_backup,
+        # A rate of zero turns the tuned weight off.
+        alpha_learning_rate=3e-4 if size.lagrange else 0.0,
+    ).create(device=False)
+    random = np.random.default_rng(0)
+    terminals = np.zeros(TRANSITIONS, dtype=np.float32)
+    terminals[99::100] = 1
+    dataset = d3rlpy.dataset.MDPDataset(
+        random.normal(size=(TRANSITIONS, size.state_dim)).astype(np.float32),
+        random.uniform(-1, 1, size=(TRANSITIONS, size.action_dim)).astype(np.float32),
+        -np.ones(TRANSITIONS, dtype=np.float32),
+        terminals,
+    )
+    algorithm.build_with_dataset(dataset)
+    batch = dataset.sample_transition_batch(size.batch_size)
+
+    def update() -> int:
+        algorithm.update(batch)
+        return 1
+
+    serve(update)
+
+
+if __name__ == "__main__":
+    main()

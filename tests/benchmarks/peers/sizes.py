@@ -1,0 +1,28 @@
+"""What is computed on every side: shapes and options of one update. Standard library only."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """One update of Cal-QL with two critics, importance sampling and a Monte Carlo floor."""
+
+    state_dim: int
+    action_dim: int
+    # Widths of the hidden layers of the policy and of each critic.
+    hidden: tuple[int, ...]
+    batch_size: int
+    # Actions of each kind in the push-down, and candidates of the max backup.
+    n_actions: int
+    # Backup: the best of n_actions by the smaller critic, or one action.
+    max_backup: bool
+    # Tuned weight of the regulariser.
+    lagrange: bool
+
+
+SIZES = {
+    # The demo's tasks and settings.
+    "demo": Size(6, 2, (64, 64), 64, 4, max_backup=False, lagrange=False),
+    # AntMaze's observations and actions as the official script has them, with two hidden layers.
+    "reference": Size(29, 8, (256, 256), 256, 10, max_backup=True, lagrange=True),
+}

@@ -1,0 +1,83 @@
+"""A side waits until it is asked, computes for so many seconds and says how much it did. Standard library only.
+
+All sides are started first and then asked in turn, so that they are measured in the same minutes of the machine.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+# Updates before the first measurement.
+WARM_UP = 20
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+def serve(update: Callable[[], int]) -> None:
+    """Answer requests on stdin; `update` makes some updates and returns how many."""
+    for _ in range(WARM_UP):
+        update()
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        end = (begin := time.perf_counter()) + float(line)
+        updates = 0
+        while time.perf_counter() < end:
+            updates += update()
+        print(json.dumps(updates / (time.perf_counter() - begin)), flush=True)
+
+
+class Side:
+    """The processes of one side, each bound to a core of its own."""
+
+    def __init__(self, python: str, module: str, arguments: list[str], cores: list[int]):
+        # Read only if a process fails: some packages complain at every start.
+        self.complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the processes)
+        self.processes = [self._start([python, "-m", module, *arguments], core) for core in cores]
+        for process in self.processes:
+            self._read(process)
+
+    def measure(self, seconds: float) -> float:
+        """Updates per second and core, all cores computing at once for so long."""
+        for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{seconds}\n")
+            process.stdin.flush()
+        return sum(self._read(process) for process in self.processes) / len(self.processes)
+
+    def end(self) -> None:
+        """End the processes."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def _start(self, command: list[str], core: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env={**os.environ, **ONE_THREAD},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.complaints,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )
+
+    def _read(self, process: subprocess.Popen[str]) -> float:
+        """The next JSON line; libraries may print lines of their own."""
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            return 0.0 if value == "ready" else float(value)
+        code = process.wait()
+        self.complaints.seek(0)
+        raise RuntimeError(f"{' '.join(map(str, process.args))}: ended with {code}\n{self.complaints.read()}")
