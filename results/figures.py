@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from results.estimates import CONFIDENCE, estimates_by
 from results.frame import done
+from results.statistics.estimate import CONFIDENCE
+from results.statistics.intervals import estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
 
 Look = dict[str, Any]

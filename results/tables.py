@@ -11,8 +11,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from harness.errors import UserError
-from results.estimates import CONFIDENCE, Estimate, mean_interval, paired_difference
 from results.frame import done
+from results.statistics.estimate import CONFIDENCE, Estimate
+from results.statistics.intervals import mean_interval
+from results.statistics.pairs import paired_difference
 from results.style import label
 
 # The arm against which the others are held, within seed.

@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from results.estimates import CONFIDENCE, mean_interval
+from results.statistics.estimate import CONFIDENCE
+from results.statistics.intervals import mean_interval
 from results.style import label
 from results.tables import Table, interval_text
 

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from results.estimates import estimates_by, mean_interval, paired_difference
+from results.statistics.intervals import estimates_by, mean_interval
 
 
 def test_t_interval_of_three_values_by_hand():
@@ -45,34 +45,21 @@ def test_equal_values_give_an_interval_of_width_zero():
     assert (estimate.low, estimate.high) == (1.0, 1.0)
 
 
-def test_pairs_take_the_seed_out():
-    # Differences 1, 2, 3 though both arms vary by tens between seeds.
-    estimate = paired_difference([11.0, 32.0, 53.0], [10.0, 30.0, 50.0])
-    assert estimate.mean == pytest.approx(2.0)
-    assert estimate.high == pytest.approx(2.0 + 4.302653 / math.sqrt(3), abs=1e-6)
-    assert estimate.correlation == pytest.approx(1.0)
-    assert (estimate.n, estimate.method) == (3, "paired t, 95%")
-
-
-def test_correlation_by_hand():
-    # Deviations (-1, 0, 1) and (-1, 1, 0): covariance 1, both sums of squares 2.
-    assert paired_difference([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]).correlation == pytest.approx(0.5)
-
-
-def test_a_constant_arm_has_no_correlation_and_half_a_pair_is_left_out():
-    estimate = paired_difference([1.0, 1.0, math.nan], [0.0, 0.5, 9.0])
-    assert math.isnan(estimate.correlation)
-    assert (estimate.mean, estimate.n) == (0.75, 2)
-
-
-def test_arrays_that_cannot_be_paired_are_refused():
-    with pytest.raises(ValueError, match="cannot be paired"):
-        paired_difference([1.0, 2.0], [1.0])
-
-
 def test_groups_keep_their_order_and_empty_ones_are_left_out():
     frame = pd.DataFrame({"arm": ["b", "b", "a", "c"], "score": [0.0, 1.0, 0.4, math.nan]})
     table = estimates_by(frame, ["arm"], "score")
     assert list(table["arm"]) == ["b", "a"]
     assert list(table["mean"]) == [0.5, 0.4]
     assert list(table["n"]) == [2, 1]
+
+
+def test_groups_are_the_means_and_intervals_of_their_numbers():
+    frame = pd.DataFrame({"arm": ["a"] * 4 + ["b"], "step": [0, 0, 0, 1, 1], "score": [1.0, 2.0, 3.0, 7.0, math.nan]})
+    table = estimates_by(frame, ["arm", "step"], "score")
+    assert list(table.columns) == ["arm", "step", "mean", "low", "high", "n", "method"]
+    assert list(table["step"]) == [0, 1]
+    by_hand, alone = table.iloc[0], table.iloc[1]
+    assert by_hand["high"] == pytest.approx(2.0 + 4.302653 / math.sqrt(3), abs=1e-6)
+    assert by_hand["low"] == pytest.approx(2.0 - 4.302653 / math.sqrt(3), abs=1e-6)
+    assert (by_hand["method"], alone["method"]) == ("t, 95%", "no interval")
+    assert math.isnan(alone["low"])

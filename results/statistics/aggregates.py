@@ -1,0 +1,54 @@
+"""Numbers that sum several tasks up, by the conventions of rliable (Agarwal et al. 2021).
+
+Every function takes `tasks`, one array per task whose last axes are its runs, with any equal leading axes in front:
+[..., n_t], or [..., n_t, 2] where two arms are compared, entry [i, 0] and [i, 1] from the same seed. Tasks may have
+different numbers of runs; where runs are pooled each counts once. The leading axes are what is returned.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+Tasks = Sequence[np.ndarray]
+
+
+def iqm(tasks: Tasks) -> np.ndarray:
+    """Interquartile mean of all runs of all `tasks` [..., n_t]: the mean of the middle half, [...].
+
+    A quarter of the runs, rounded down, is cut off at either end.
+    """
+    return np.asarray(stats.trim_mean(np.concatenate(tasks, axis=-1), 0.25, axis=-1))
+
+
+def optimality_gap(tasks: Tasks, target: float = 1.0) -> np.ndarray:
+    """What the runs of all `tasks` [..., n_t] lack on average to `target`; a run beyond it lacks nothing, [...]."""
+    return target - np.minimum(np.concatenate(tasks, axis=-1), target).mean(axis=-1)
+
+
+def probability_of_improvement(tasks: Tasks) -> np.ndarray:
+    """Chance that a run of the first arm beats one of the second on a random task of `tasks` [..., n_t, 2], [...].
+
+    Of each task all n_t^2 pairs of runs are compared (Mann-Whitney); a tie counts half.
+    """
+    return np.mean([_chance_to_win(task[..., 0], task[..., 1]) for task in tasks], axis=0)
+
+
+def iqm_difference(tasks: Tasks) -> np.ndarray:
+    """IQM of the first arm minus that of the second, `tasks` [..., n_t, 2], [...]."""
+    return iqm([task[..., 0] for task in tasks]) - iqm([task[..., 1] for task in tasks])
+
+
+def performance_profile(tasks: Tasks, thresholds: ArrayLike) -> np.ndarray:
+    """Share of all runs of all `tasks` [..., n_t] that lie above each of `thresholds` [K], [..., K]."""
+    runs = np.concatenate(tasks, axis=-1)
+    above = [(runs > threshold).mean(axis=-1) for threshold in np.asarray(thresholds, dtype=float)]
+    return np.stack(above, axis=-1)
+
+
+def _chance_to_win(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Share of pairs of `ours` [..., n] and `theirs` [..., n] in which ours is larger, ties half, [...]."""
+    n = ours.shape[-1]
+    ranks = stats.rankdata(np.concatenate([ours, theirs], axis=-1), axis=-1)[..., :n]
+    return (ranks.sum(axis=-1) - n * (n + 1) / 2) / n**2
