@@ -6,6 +6,8 @@ from math import inf, isfinite
 
 from numpy.typing import ArrayLike
 
+from ablations.decision import Decision
+
 
 @dataclass(frozen=True)
 class EveryCase:
@@ -25,7 +27,7 @@ class EveryCase:
 
 
 # How numbers decide about a claim; `results.verdicts` judges.
-Test = EveryCase
+Test = EveryCase | Decision
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Claim:
     source: str
     # What the numbers are, with unit and cases.
     metric: str
-    # The numbers, one per case (exact lab: takes nothing).
+    # The numbers. Exact lab: one per case, takes nothing. Runs: a series of one per run, takes the frame of
+    # `results.verdicts.per_run`.
     measure: Callable[..., ArrayLike]
     test: Test
     # Id of the claim that this one puts in place of, where that does not hold or holds only under a condition.

@@ -12,8 +12,8 @@ from harness.provenance import code_version, machine, package_versions, torch_th
 from results import exact_figures, figures, tables
 from results.page import render
 from results.tables import Table
-from results.verdict_table import by_topic, effect, verdict_table
-from results.verdicts import Outcome, Verdict
+from results.verdicts.table import by_topic, effect, verdict_table
+from results.verdicts.verdict import Outcome, Verdict
 
 # One per frame, in the order of the page.
 FIGURES = (

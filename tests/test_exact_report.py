@@ -8,7 +8,7 @@ import pytest
 from ablations.claim import Claim, EveryCase
 from harness.errors import UserError
 from results.exact_report import FIGURES, summary, write_exact_report
-from results.verdicts import judge
+from results.verdicts.exact import judge
 from tests import exact_frames
 from tests.test_report import Tags
 

@@ -17,7 +17,7 @@ from harness.run_folder import RunFolder
 from harness.settings import with_settings
 from harness.tasks import DEMO, base_run
 from harness.training import train_pack
-from results.verdicts import judge
+from results.verdicts.exact import judge
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

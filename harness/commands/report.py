@@ -32,8 +32,8 @@ def make_exact_report(out: Path) -> None:
 
     from ablations.exact.lab import CLAIMS, curves
     from results.exact_report import summary, write_exact_report
-    from results.verdict_table import verdict_table
-    from results.verdicts import judge
+    from results.verdicts.exact import judge
+    from results.verdicts.table import verdict_table
 
     torch.set_num_threads(1)
     with _display() as display:

@@ -13,7 +13,7 @@ from ablations.exact import lab, push_down, tabular, truncation
 from algorithms.critic_loss import critic_loss
 from algorithms.returns import return_to_go
 from results.exact_report import FIGURES
-from results.verdicts import verdict
+from results.verdicts.exact import verdict
 
 # What the tutorial or the reference says and exact values contradict; every one is put right by a claim that holds.
 CONTRADICTED = {

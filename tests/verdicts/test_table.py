@@ -7,8 +7,9 @@ import pytest
 
 from ablations.claim import Claim, EveryCase
 from results.tables import write
-from results.verdict_table import by_topic, effect, number, verdict_table
-from results.verdicts import Verdict, judge
+from results.verdicts.exact import judge
+from results.verdicts.table import by_topic, effect, number, verdict_table
+from results.verdicts.verdict import Verdict
 
 
 def claim(name: str, topic: str, numbers=(0.5,), corrects: str | None = None) -> Claim:

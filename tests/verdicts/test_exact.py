@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ablations.claim import Claim, EveryCase
-from results.verdicts import in_words, judge, verdict
+from results.verdicts.exact import in_words, judge, verdict
 
 
 def claim(test: EveryCase, numbers=(), name: str = "push-down") -> Claim:

@@ -6,7 +6,7 @@ from math import isnan
 import pandas as pd
 
 from results.tables import Table
-from results.verdicts import Verdict
+from results.verdicts.verdict import Verdict
 
 NOTES = (
     "Effect: of exact cases the number that decides, the one nearest to its bound or farthest beyond it [smallest, "

@@ -1,33 +1,13 @@
-"""Verdicts: claims held against their numbers."""
+"""Verdicts on the exact lab: claims held against numbers without error."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import isfinite, nan
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ablations.claim import Claim, EveryCase
-
-Outcome = Literal["supported", "contradicted", "inconclusive"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the numbers say about a claim."""
-
-    claim: Claim
-    outcome: Outcome
-    # The number that decides; of exact cases the one nearest to its bound, or farthest beyond it.
-    effect: float
-    # Its interval; of exact cases the smallest and the largest.
-    low: float
-    high: float
-    # Cases or runs.
-    n: int
-    # What was done, in a few words.
-    method: str
+from results.verdicts.verdict import Outcome, Verdict
 
 
 def judge(claims: Iterable[Claim]) -> list[Verdict]:
@@ -44,7 +24,12 @@ def judge(claims: Iterable[Claim]) -> list[Verdict]:
 
 
 def verdict(claim: Claim, numbers: ArrayLike) -> Verdict:
-    """Hold a claim's numbers [n] against its test; without numbers, or with a NaN among them, it is inconclusive."""
+    """Hold a claim's numbers [n] against its test; without numbers, or with a NaN among them, it is inconclusive.
+
+    Raises TypeError for a claim about runs.
+    """
+    if not isinstance(claim.test, EveryCase):
+        raise TypeError(f"claim {claim.id}: its test is not one of exact cases")
     cases = np.asarray(numbers, dtype=float).ravel()
     method = in_words(claim.test)
     if not len(cases) or np.isnan(cases).any():

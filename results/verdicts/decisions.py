@@ -1,0 +1,143 @@
+"""How the numbers of runs decide: from arrays of one number per seed to a finding, from findings to outcomes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan, nan
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from ablations.decision import (
+    FEWEST_SEEDS,
+    Decision,
+    Difference,
+    DoseResponse,
+    Equivalence,
+    Level,
+    NonInferiority,
+)
+from results.statistics.equivalence import equivalent, no_worse
+from results.statistics.intervals import mean_interval
+from results.statistics.multiplicity import holm
+from results.statistics.pairs import paired_difference, sign_flip_p_value
+from results.statistics.trend import dose_response
+from results.verdicts.verdict import Outcome
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The number that decides, and how surely it speaks for the claim or against it."""
+
+    effect: float
+    low: float
+    high: float
+    # Seeds.
+    n: int
+    method: str
+    # p-values of the tests whose passing supports and contradicts the claim; each is held against alpha.
+    p_for: float
+    p_against: float
+    correlation: float = nan
+
+    @property
+    def p_value(self) -> float:
+        """Of the test that comes nearer to passing."""
+        return min(self.p_for, self.p_against)
+
+
+def level(values: ArrayLike, test: Level) -> Finding:
+    """Of `values` [n], one per seed (NaN: none)."""
+    estimate = mean_interval(values)
+    away = np.asarray(values, dtype=float) - test.bound
+    method = f"mean {test.side} {test.bound:g}: {estimate.method} interval, exact sign-flip test"
+    p_above, p_below = _two_sided(away)
+    p_for, p_against = (p_above, p_below) if test.side == "above" else (p_below, p_above)
+    return Finding(estimate.mean, estimate.low, estimate.high, estimate.n, method, p_for, p_against)
+
+
+def difference(values: ArrayLike, baseline: ArrayLike, test: Difference) -> Finding:
+    """Of `values` [n] against `baseline` [n], paired by seed (NaN on either side: no pair)."""
+    estimate = paired_difference(values, baseline)
+    p_above, p_below = _two_sided(np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float))
+    p_for, p_against = (p_above, p_below) if test.side == "above" else (p_below, p_above)
+    method = f"difference {test.side} 0: {estimate.method} interval, exact sign-flip test"
+    found = (estimate.mean, estimate.low, estimate.high, estimate.n)
+    return Finding(*found, method, p_for, p_against, estimate.correlation)
+
+
+def equivalence(values: ArrayLike, baseline: ArrayLike, test: Equivalence) -> Finding:
+    """Of `values` [n] against `baseline` [n], paired by seed."""
+    pairs = paired_difference(values, baseline)
+    differences = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
+    found = equivalent(differences, test.margin, test.alpha)
+    beyond = np.min([_p_above(differences, test.margin), _p_above(-differences, test.margin)])
+    method = f"difference within {test.margin:g} either way: {found.method}"
+    return Finding(
+        found.mean, found.low, found.high, found.n, method, found.p_value, float(beyond), pairs.correlation
+    )  # fmt: skip
+
+
+def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority) -> Finding:
+    """Of `values` [n] against `baseline` [n], paired by seed; effect and interval are of the plain difference."""
+    pairs = paired_difference(values, baseline)
+    gain = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
+    better = gain if test.better == "above" else -gain
+    found = no_worse(better, test.margin, test.alpha)
+    low, high = (found.low, found.high) if test.better == "above" else (-found.high, -found.low)
+    bound = f"above {-test.margin:g}" if test.better == "above" else f"below {test.margin:g}"
+    worse = _p_above(-better, test.margin)
+    return Finding(
+        pairs.mean, low, high, found.n, f"difference {bound}: {found.method}", found.p_value, worse, pairs.correlation
+    )  # fmt: skip
+
+
+def trend(values: ArrayLike, doses: ArrayLike, test: DoseResponse) -> Finding:
+    """Of `values` [n, d] at `doses` [d] of inflation, a row per seed; the effect is the mean slope within seed."""
+    rises = dose_response(values, doses, "rises")
+    falls = dose_response(values, doses, "falls")
+    p_for, p_against = (rises, falls) if test.direction == "rises" else (falls, rises)
+    slope = rises.slope
+    shown = ", ".join(f"{dose:g}" for dose in np.asarray(doses, dtype=float))
+    method = f"{test.direction} with the dose ({shown}): slope, {slope.method} interval, Page's exact trend test"
+    p_values = (min(1.0, 2.0 * p_for.p_value), min(1.0, 2.0 * p_against.p_value))
+    return Finding(slope.mean, slope.low, slope.high, slope.n, method, *p_values, rises.rank_correlation)
+
+
+def outcomes(findings: Sequence[Finding], test: Decision) -> list[tuple[Outcome, float, str]]:
+    """What follows from the findings on the arms of one claim and task: outcome, p-value by Holm, reason of none.
+
+    The arms of a claim are one family.
+    """
+    adjusted = holm([finding.p_value if finding.n >= FEWEST_SEEDS else nan for finding in findings])
+    family = int(np.isfinite(adjusted).sum())
+    return [_outcome(finding, float(p), test, family) for finding, p in zip(findings, adjusted, strict=True)]
+
+
+def _outcome(finding: Finding, p_value: float, test: Decision, family: int) -> tuple[Outcome, float, str]:
+    if finding.n < FEWEST_SEEDS:
+        return "inconclusive", p_value, f"{finding.n} seeds; fewer than {FEWEST_SEEDS} decide nothing"
+    if isnan(p_value):
+        return "inconclusive", p_value, "the test cannot be made of these numbers"
+    if p_value <= test.alpha:
+        return ("supported" if finding.p_for <= finding.p_against else "contradicted"), p_value, ""
+    if isinstance(test, Level | Difference) and family * 2.0 ** (1 - finding.n) > test.alpha:
+        return "inconclusive", p_value, f"{finding.n} seeds cannot pass {test.alpha:g} for {family} arms at once"
+    return "inconclusive", p_value, f"neither the claim nor its opposite passes {test.alpha:g}"
+
+
+def _two_sided(differences: np.ndarray) -> tuple[float, float]:
+    """p-values of a mean above and of one below 0, each doubled, so that both together err as often as alpha says."""
+    sides = [sign_flip_p_value(differences, alternative) for alternative in ("greater", "less")]
+    above, below = (min(1.0, 2.0 * p) if not isnan(p) else nan for p in sides)
+    return above, below
+
+
+def _p_above(differences: np.ndarray, bound: float) -> float:
+    """Of the one-sided t test that the mean exceeds a bound; without any spread 0 or 1, NaN below two numbers."""
+    numbers = differences[~np.isnan(differences)]
+    if len(numbers) < 2:
+        return nan
+    if np.ptp(numbers) == 0:
+        return float(numbers[0] <= bound)
+    return float(stats.ttest_1samp(numbers, bound, alternative="greater").pvalue)

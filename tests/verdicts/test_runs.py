@@ -1,0 +1,137 @@
+"""Claims about runs: which runs enter, what is said of the others, and that nothing is left out in silence."""
+
+from math import isnan, nan
+
+import pandas as pd
+import pytest
+
+from ablations.claim import Claim, EveryCase
+from ablations.decision import Difference, DoseResponse, Equivalence, Level, NonInferiority
+from results.verdicts.per_run import measured, per_run
+from results.verdicts.runs import judge_runs
+
+DOSES = {"cql": 0.0, "monte_carlo": 0.0, "inflated_0.25": 0.25, "inflated_1": 1.0}
+
+
+def claim(test, measure=lambda runs: runs["dip"], name="some-claim") -> Claim:
+    return Claim(name, "topic", "Something is so.", "derived", "dip", measure, test)
+
+
+def frames(values: dict[tuple[str, str], list[float]], failed: tuple[tuple[str, int], ...] = ()):
+    """Runs with these dips by task and arm, seed by seed (None: there is no such run), and two evaluations of each."""
+    runs, rows = [], []
+    for (task, arm), dips in values.items():
+        for seed, dip in enumerate(dips):
+            if dip is None:
+                continue
+            run = f"{task}-{arm}-{seed}"
+            state = "failed" if (arm, seed) in failed else "done"
+            runs.append((run, task, arm, seed, state, DOSES[arm], dip))
+            rows += [(run, task, arm, seed, step, phase, q) for step, phase, q in
+                     ((-10, "offline", 0.0), (0, "offline", dip), (10, "online", 2 * dip))]  # fmt: skip
+    columns = ["run", "task", "arm", "seed", "state", "floor.inflation", "dip"]
+    return pd.DataFrame(runs, columns=columns), pd.DataFrame(
+        rows, columns=["run", "task", "arm", "seed", "step", "phase", "q_policy"]
+    )  # fmt: skip
+
+
+SIX = [1.0, 2, 3, 4, 5, 6]
+TWO_ARMS = {("maze", "cql"): [10.0 + dip for dip in SIX], ("maze", "monte_carlo"): [10.0] * 6}
+
+
+def judge(test, *material, **keywords):
+    return judge_runs([claim(test, **keywords)], *material)
+
+
+def test_a_row_per_run_has_both_moments():
+    frame = per_run(*frames(TWO_ARMS)).set_index("run")
+    row = frame.loc["maze-cql-2"]
+    assert (row["dip"], row["switch.q_policy"], row["end.q_policy"]) == (13.0, 13.0, 26.0)
+    assert len(frame) == 12
+
+
+def test_the_runs_behind_a_verdict_are_those_of_both_arms():
+    (verdict,) = judge(Difference(("monte_carlo",), "cql", "below"), *frames(TWO_ARMS))
+    assert (verdict.outcome, verdict.effect, verdict.n, verdict.p_value) == ("supported", -3.5, 6, 2 / 64)
+    assert (verdict.task, verdict.arm, verdict.remark) == ("maze", "monte_carlo", "")
+    assert set(verdict.runs) == {f"maze-{arm}-{seed}" for arm in ("cql", "monte_carlo") for seed in range(6)}
+
+
+def test_seeds_that_lack_an_arm_are_named():
+    values = {**TWO_ARMS, ("maze", "monte_carlo"): [10.0, None, 10, 10, nan, 10, 10, 10, 10]}
+    values["maze", "cql"] = [*TWO_ARMS["maze", "cql"], 17.0, 18.0, 19.0]
+    (verdict,) = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values, failed=(("cql", 3),)))
+    assert verdict.n == 6
+    assert verdict.remark == "left out: seed 1 (monte_carlo not there), seed 3 (cql failed), seed 4 (no number)"
+    assert not [run for run in verdict.runs if run[-1] in "134"]
+    assert verdict.outcome == "supported"
+
+
+def test_too_few_seeds_are_said():
+    values = {key: dips[:5] for key, dips in TWO_ARMS.items()}
+    (verdict,) = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values))
+    assert (verdict.outcome, verdict.n) == ("inconclusive", 5)
+    assert verdict.remark == "5 seeds; fewer than 6 decide nothing"
+    assert verdict.effect == pytest.approx(-3.0), "the effect is shown all the same"
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        Level(("cql", "learned"), "above"),
+        Difference(("monte_carlo", "learned"), "cql", "below"),
+        Equivalence("learned", "monte_carlo", 0.1),
+        NonInferiority("learned", "cql", 0.1, "above"),
+    ],
+)
+def test_an_arm_that_was_not_run_has_a_verdict_that_says_so(test):
+    verdict = judge(test, *frames(TWO_ARMS))[-1]
+    assert (verdict.arm, verdict.outcome, verdict.n, verdict.runs) == ("learned", "inconclusive", 0, ())
+    assert verdict.remark == "no finished run of learned"
+    assert isnan(verdict.effect)
+
+
+def test_an_arm_that_was_not_run_does_not_weigh_on_the_others():
+    first, second = judge(Level(("cql", "learned"), "above"), *frames(TWO_ARMS))
+    assert (first.outcome, first.p_value) == ("supported", 2 / 64)
+    assert second.n == 0
+
+
+def test_a_trend_is_over_the_doses_that_were_run():
+    values = {("maze", arm): [dose + seed for seed in range(6)] for arm, dose in DOSES.items() if arm != "cql"}
+    arms = ("monte_carlo", "inflated_0.25", "inflated_0.5", "inflated_1")
+    (verdict,) = judge(DoseResponse(arms, "rises"), *frames(values))
+    assert (verdict.outcome, verdict.n, verdict.arm) == ("supported", 6, "")
+    assert verdict.effect == pytest.approx(1.0)
+    assert "dose (0, 0.25, 1)" in verdict.method
+    del values["maze", "inflated_1"]
+    (few,) = judge(DoseResponse(arms, "rises"), *frames(values))
+    assert few.remark == f"2 of the doses {', '.join(arms)} were run; a trend needs 3"
+
+
+def test_every_task_has_its_own_verdict():
+    values = {**TWO_ARMS, **{("road", arm): dips for (_, arm), dips in TWO_ARMS.items()}}
+    values["road", "monte_carlo"] = [20.0] * 6
+    verdicts = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values))
+    assert [(each.task, each.outcome) for each in verdicts] == [("maze", "supported"), ("road", "contradicted")]
+
+
+@pytest.mark.parametrize("measure", [lambda runs: runs["switch.q_nowhere"], lambda runs: runs["dip"] * nan])
+def test_a_number_that_no_run_has_is_said(measure):
+    (verdict,) = judge(Level(("cql",), "above"), *frames(TWO_ARMS), measure=measure)
+    assert verdict.remark == "what is measured is not known of cql here"
+    assert verdict.outcome == "inconclusive"
+
+
+def test_a_failed_run_has_no_number():
+    material = frames(TWO_ARMS, failed=(("cql", 0),))
+    numbers = measured(claim(Level(("cql",), "above")), per_run(*material))
+    assert len(numbers) == 11
+
+
+def test_two_claims_of_one_id_and_claims_of_the_lab_are_refused():
+    level = claim(Level(("cql",), "above"))
+    with pytest.raises(ValueError, match="some-claim: there are two"):
+        judge_runs([level, level], *frames(TWO_ARMS))
+    with pytest.raises(TypeError, match="exact cases"):
+        judge(EveryCase(at_least=0.0), *frames(TWO_ARMS))
