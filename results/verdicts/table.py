@@ -5,19 +5,26 @@ from math import isnan
 
 import pandas as pd
 
+from results.style import label
 from results.tables import Table
 from results.verdicts.verdict import Verdict
 
-NOTES = (
+OF_CASES = (
     "Effect: of exact cases the number that decides, the one nearest to its bound or farthest beyond it [smallest, "
-    "largest]; n: cases. A claim that stands instead of another one follows it.",
+    "largest]; n: cases. A claim that stands instead of another one follows it."
+)
+OF_RUNS = (
+    "Of runs the effect is a mean over seeds [interval]; n: seeds; p: of the test that comes nearer to passing, "
+    "two-sided or against the margin, by Holm over the arms of the claim; r: correlation of the two arms over the seeds, of a "
+    "trend the mean rank correlation with the dose. A claim is contradicted only by a test of the opposite."
 )
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """One row per claim: topics as they come, a correction directly after what it corrects.
+    """One row per verdict: topics as they come, a correction directly after what it corrects.
 
-    Numbers: id, topic, outcome, effect, low, high, n, method, corrects (empty: nothing), source.
+    Numbers: id, topic, outcome, effect, low, high, n, method, corrects (empty: nothing), source, task, arm, p_value,
+    correlation, remark, runs (ids, with spaces).
     """
     ordered = [(topic, each) for topic, group in by_topic(verdicts).items() for each in group]
     numbers = [
@@ -32,52 +39,89 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
             "method": verdict.method,
             "corrects": verdict.claim.corrects,
             "source": verdict.claim.source,
+            "task": verdict.task,
+            "arm": verdict.arm,
+            "p_value": verdict.p_value,
+            "correlation": verdict.correlation,
+            "remark": verdict.remark,
+            "runs": " ".join(verdict.runs),
         }
         for topic, verdict in ordered
     ]
+    of_runs = any(verdict.task for verdict in verdicts)
     text = [
         {
             "Topic": topic,
             "Id": verdict.claim.id,
             "Claim": statement(verdict),
             "Source": verdict.claim.source,
-            "Metric": f"{verdict.claim.metric}; {verdict.method}",
+            "Metric": "; ".join(filter(None, (verdict.claim.metric, verdict.method))),
+            **({"Where": where(verdict)} if of_runs else {}),
             "Verdict": verdict.outcome,
             "Effect": effect(verdict),
             "n": str(verdict.n),
+            **({"p": p_value(verdict), "r": correlation(verdict), "Remark": verdict.remark} if of_runs else {}),
         }
         for topic, verdict in ordered
     ]
     prose = {"Id": 0.12, "Claim": 0.27, "Source": 0.12, "Metric": 0.2}
-    return Table("verdicts", "Claims and verdicts", pd.DataFrame(numbers), pd.DataFrame(text), NOTES, "Topic", prose)
+    if of_runs:
+        prose = {"Id": 0.08, "Claim": 0.16, "Source": 0.08, "Metric": 0.16, "Where": 0.09, "Remark": 0.09}
+    notes = (OF_CASES, OF_RUNS) if of_runs else (OF_CASES,)
+    return Table("verdicts", "Claims and verdicts", pd.DataFrame(numbers), pd.DataFrame(text), notes, "Topic", prose)
 
 
 def by_topic(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """Verdicts by topic, a correction directly after what it corrects and under the same topic.
+    """Verdicts by topic, those on one claim together, a correction directly after what it corrects and under its topic.
 
     A correction of a claim that is not among them stands where it comes. Raises ValueError if claims correct each other
     in a circle.
     """
-    ids = {verdict.claim.id for verdict in verdicts}
-    corrections: dict[str, list[Verdict]] = {}
-    topics: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        if verdict.claim.corrects in ids:
-            corrections.setdefault(str(verdict.claim.corrects), []).append(verdict)
+    claims = by_claim(verdicts)
+    corrections: dict[str, list[str]] = {}
+    topics: dict[str, list[str]] = {}
+    for name, (first, *_) in claims.items():
+        if first.claim.corrects in claims:
+            corrections.setdefault(str(first.claim.corrects), []).append(name)
         else:
-            topics.setdefault(verdict.claim.topic, []).append(verdict)
-    ordered = {topic: _with_corrections(group, corrections) for topic, group in topics.items()}
-    if lost := ids - {verdict.claim.id for group in ordered.values() for verdict in group}:
+            topics.setdefault(first.claim.topic, []).append(name)
+    ordered = {topic: _with_corrections(names, corrections) for topic, names in topics.items()}
+    if lost := set(claims) - {name for names in ordered.values() for name in names}:
         raise ValueError(f"claims {', '.join(sorted(lost))}: they correct each other in a circle")
-    return ordered
+    return {topic: [each for name in names for each in claims[name]] for topic, names in ordered.items()}
 
 
-def _with_corrections(verdicts: Sequence[Verdict], corrections: dict[str, list[Verdict]]) -> list[Verdict]:
-    """Every verdict followed by its corrections, and each of those by its own."""
-    followed = []
+def by_claim(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    """The verdicts on each claim, by its id."""
+    claims: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
-        followed += [verdict, *_with_corrections(corrections.get(verdict.claim.id, []), corrections)]
+        claims.setdefault(verdict.claim.id, []).append(verdict)
+    return claims
+
+
+def _with_corrections(names: Sequence[str], corrections: dict[str, list[str]]) -> list[str]:
+    """Every claim followed by its corrections, and each of those by its own."""
+    followed = []
+    for name in names:
+        followed += [name, *_with_corrections(corrections.get(name, []), corrections)]
     return followed
+
+
+def where(verdict: Verdict) -> str:
+    """Task and arm: "winding-road, Cal-QL, learned floor"; of the exact lab nothing."""
+    return ", ".join(filter(None, (verdict.task, label(verdict.arm) if verdict.arm else "")))
+
+
+def p_value(verdict: Verdict) -> str:
+    """Two digits, "<0.001" below that, "-" for none."""
+    if isnan(verdict.p_value):
+        return "-"
+    return "<0.001" if verdict.p_value < 0.001 else f"{verdict.p_value:.2g}"
+
+
+def correlation(verdict: Verdict) -> str:
+    """Two decimals, "-" for none."""
+    return "-" if isnan(verdict.correlation) else f"{verdict.correlation + 0.0:.2f}"
 
 
 def statement(verdict: Verdict) -> str:

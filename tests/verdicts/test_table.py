@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from ablations.claim import Claim, EveryCase
+from ablations.decision import Level
 from results.tables import write
 from results.verdicts.exact import judge
 from results.verdicts.table import by_topic, effect, number, verdict_table
@@ -58,6 +59,27 @@ def test_a_row_for_machines_and_a_row_for_people(verdicts):
     assert text.loc["a", "Metric"] == "gap; every case at most 1"
 
 
+def test_verdicts_on_runs_have_their_place_test_and_remark():
+    """Two tasks of one claim stand together, and its correction once, behind both."""
+    level = Claim("low", "scale", "It is low.", "tutorial", "Q", lambda: (), Level(("cql",), "below"))
+    instead = Claim("lower", "scale", "It is lower.", "derived", "Q", lambda: (), Level(("cql",), "below"), "low")
+    found = [
+        Verdict(level, "supported", -3.0, -4.0, -2.0, 6, "t", "maze", "cql", 0.03125, nan, "", ("a1", "b2")),
+        Verdict(level, "inconclusive", nan, nan, nan, 0, "", "road", "cql", remark="no finished run of cql"),
+        Verdict(instead, "contradicted", 2.0, 1.0, 3.0, 6, "t", "maze", "cql", 1e-5, -0.6),
+    ]
+    table = verdict_table(found)
+    text, numbers = table.text.set_index("Id"), table.numbers
+    assert list(text.index) == ["low", "low", "lower"]
+    assert text["Where"].to_list() == ["maze, CQL", "road, CQL", "maze, CQL"]
+    assert text["p"].to_list() == ["0.031", "-", "<0.001"]
+    assert text["r"].to_list() == ["-", "-", "-0.60"]
+    assert text["Remark"].to_list() == ["", "no finished run of cql", ""]
+    assert numbers["runs"].to_list() == ["a1 b2", "", ""]
+    assert sum(table.prose.values()) < 0.75
+    assert len(table.notes) == 2
+
+
 def test_one_number_stands_without_interval(verdicts):
     assert effect(verdicts[1]) == "0.5"
 
@@ -75,6 +97,7 @@ def test_files_of_the_table(verdicts, tmp_path):
     csv, md, tex = write(verdict_table(verdicts), tmp_path)
     assert list(pd.read_csv(csv).columns) == [
         "id", "topic", "outcome", "effect", "low", "high", "n", "method", "corrects", "source",
+        "task", "arm", "p_value", "correlation", "remark", "runs",
     ]  # fmt: skip
     assert md.read_text().count("| contradicted ") == 1
     text = tex.read_text()
