@@ -9,7 +9,9 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.provenance import code_version, machine, package_versions, torch_threads
-from results import exact_figures, figures, tables
+from results import tables
+from results.figures import exact_lab
+from results.figures.drawing import write
 from results.page import render
 from results.tables import Table
 from results.verdicts.table import by_topic, effect, verdict_table
@@ -17,8 +19,8 @@ from results.verdicts.verdict import Outcome, Verdict
 
 # One per frame, in the order of the page.
 FIGURES = (
-    exact_figures.max_operation, exact_figures.floor_dose, exact_figures.monte_carlo_bias, exact_figures.unlearning,
-    exact_figures.truncation, exact_figures.regret_split,
+    exact_lab.max_operation, exact_lab.floor_dose, exact_lab.monte_carlo_bias, exact_lab.unlearning,
+    exact_lab.truncation, exact_lab.regret_split,
 )  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.Data
             folder.mkdir(parents=True, exist_ok=True)
         files = [out / "report.html", *tables.write(verdict_table(verdicts), out / "tables")]
         for drawing in drawings:
-            files += figures.write(drawing, out / "figures")
+            files += write(drawing, out / "figures")
         images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
         page = render(
             "exact.html",

@@ -7,8 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from results import figures, tables
-from results.figures import Drawing
+from results import tables
+from results.figures.drawing import Drawing, write
+from results.figures.learning_curves import learning_curves
+from results.figures.score_by_floor import score_by_floor
+from results.figures.values_and_floors import values_and_floors
 from results.frame import evaluations, provenance, runs, settings_columns
 from results.page import render
 from results.style import label
@@ -66,7 +69,7 @@ def write_report(roots: Iterable[Path], out: Path, only: Collection[str] | None 
         for table in (page.scores, page.differences, page.scale_mismatch, page.learned_floor, page.truth):
             files += tables.write(table, out / "tables") if table else []
         for drawing in page.drawings:
-            files += figures.write(drawing, out / "figures")
+            files += write(drawing, out / "figures")
         page.runs.to_csv(files[1], index=False, lineterminator="\n")
         images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in page.drawings}
         unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
@@ -96,9 +99,9 @@ def gather(roots: list[Path], only: Collection[str] | None = None) -> Page:
         learned_floor=tables.learned_floor(frame),
         truth=truth(curves),
         drawings=[
-            *figures.learning_curves(frame, curves),
-            *figures.values_and_floors(frame, curves),
-            figures.score_by_floor(frame),
+            *learning_curves(frame, curves),
+            *values_and_floors(frame, curves),
+            score_by_floor(frame),
         ],
         run_list=run_list(frame),
         provenance=provenance_table(provenance(roots, only)),

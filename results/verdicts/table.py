@@ -15,8 +15,8 @@ OF_CASES = (
 )
 OF_RUNS = (
     "Of runs the effect is a mean over seeds [interval]; n: seeds; p: of the test that comes nearer to passing, "
-    "two-sided or against the margin, by Holm over the arms of the claim; r: correlation of the two arms over the seeds, of a "
-    "trend the mean rank correlation with the dose. A claim is contradicted only by a test of the opposite."
+    "two-sided or against the margin, by Holm over the arms of the claim; r: correlation of the two arms over the "
+    "seeds, of a trend the mean rank correlation with the dose. A claim is contradicted only by a test of the opposite."
 )
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from results.figures import Drawing, Look
+from results.figures.drawing import Drawing, Look
 from results.style import COLOURS, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, in_order, label
 
 # The tutorial's numbers: its floor, and the two values whose push-down it follows, with the fill of their dots.

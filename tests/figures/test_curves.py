@@ -8,7 +8,11 @@ from matplotlib.image import imread
 
 from ablations.grids import runs_of
 from harness.settings import with_settings
-from results.figures import curves, learning_curves, score_by_floor, values_and_floors, write
+from results.figures.curves import curves
+from results.figures.drawing import write
+from results.figures.learning_curves import learning_curves
+from results.figures.score_by_floor import score_by_floor
+from results.figures.values_and_floors import values_and_floors
 from results.frame import evaluations, runs
 from results.style import PAGE, STYLE, colours, in_order, label
 from tests.run_folder_factory import write_done

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from results.exact_figures import floor_dose, max_operation, monte_carlo_bias, regret_split, truncation, unlearning
-from results.figures import write
+from results.figures.drawing import write
+from results.figures.exact_lab import floor_dose, max_operation, monte_carlo_bias, regret_split, truncation, unlearning
 from results.style import COLUMN, PAGE, label
 from tests import exact_frames
 

@@ -1,0 +1,186 @@
+"""The figure of a claim about runs: the numbers that its test looks at, seed by seed, with what they come to."""
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ablations.claim import Claim, Test
+from ablations.decision import Difference, DoseResponse, Equivalence, Level, NonInferiority
+from results.figures.drawing import Drawing
+from results.statistics.estimate import CONFIDENCE
+from results.statistics.intervals import estimates_by
+from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, label
+from results.verdicts.verdict import Verdict
+
+# Letters of an axis' name on a line of one column.
+LINE_OF_LETTERS = 60
+
+
+def claim_figure(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing | None:
+    """The figure of one claim, given all verdicts on it and its numbers (`results.verdicts.per_run.measured`).
+
+    None where no verdict rests on any run.
+    """
+    looked_at = [verdict for verdict in verdicts if verdict.n]
+    if not looked_at:
+        return None
+    if isinstance(looked_at[0].claim.test, DoseResponse):
+        return _dose_response(looked_at, measured)
+    return _effects(looked_at, measured)
+
+
+def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
+    """A row per verdict: a dot per seed, mean and interval, with the bound or the margin.
+
+    Numbers: task, arm, seed (empty: the mean), value, low, high, n, p_value, correlation, outcome.
+    """
+    claim = verdicts[0].claim
+    numbers = pd.concat([_row(verdict, measured) for verdict in verdicts], ignore_index=True)
+    numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
+    colour = colours(verdict.arm for verdict in verdicts)
+    several = len({verdict.task for verdict in verdicts}) > 1
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN, 0.8 + 0.4 * len(verdicts)), layout="constrained")
+        panel = figure.subplots()
+        _mark(panel, claim.test)
+        for place, verdict in enumerate(verdicts):
+            here = numbers[(numbers["task"] == verdict.task) & (numbers["arm"] == verdict.arm)]
+            own = colour[verdict.arm]
+            _seeds(panel, here.loc[here["seed"].notna(), "value"], place - 0.05, own)
+            panel.plot([verdict.low, verdict.high], [place + 0.15] * 2, color=own, linewidth=1.5, zorder=4)
+            panel.plot(verdict.effect, place + 0.15, "o", color=own, markersize=4.5, zorder=5)
+        names = [f"{label(verdict.arm)}\n{verdict.task}" if several else label(verdict.arm) for verdict in verdicts]
+        panel.set_yticks(range(len(verdicts)), names)
+        panel.set(ylim=(len(verdicts) - 0.5, -0.5))
+        panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        panel.tick_params(axis="y", length=0)
+        panel.margins(x=0.06)
+        figure.supxlabel(textwrap.fill(_axis(claim), LINE_OF_LETTERS), fontsize=STYLE["axes.labelsize"])
+    caption = (
+        f"{claim.statement} {_what(claim)}: a dot per seed, mean and interval. {_marked(claim.test)} {_found(verdicts)}"
+    )
+    return Drawing(f"claim_{claim.id}", claim.statement, figure, numbers, caption)
+
+
+def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
+    """A panel per verdict: the number against the dose, a thin line per seed, mean and interval at every dose.
+
+    Numbers: task, dose, seed (empty: the mean over seeds), mean (of a seed: its value), low, high, n, method.
+    """
+    claim = verdicts[0].claim
+    parts = []
+    for verdict in verdicts:
+        own = measured[measured["run"].isin(verdict.runs)]
+        keys = ["task", "dose"]
+        parts += [estimates_by(own.sort_values("dose"), keys, "value"), own[[*keys, "seed", "value"]]]
+    numbers = pd.concat([part.rename(columns={"value": "mean"}) for part in parts], ignore_index=True)
+    numbers = numbers[["task", "dose", "seed", "mean", "low", "high", "n", "method"]]
+    numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
+    arm = verdicts[0].claim.test.arms[-1] if isinstance(verdicts[0].claim.test, DoseResponse) else ""
+    colour = colours([arm])[arm]
+    columns = min(len(verdicts), 3)
+    with mpl.rc_context(STYLE):
+        size = (COLUMN if columns == 1 else PAGE, 2.3 * -(-len(verdicts) // columns))
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(-(-len(verdicts) // columns), columns, squeeze=False).flatten()
+        for spare in panels[len(verdicts) :]:
+            spare.remove()
+        for verdict, panel in zip(verdicts, panels, strict=False):
+            here = numbers[numbers["task"] == verdict.task]
+            for _, seed in here.dropna(subset="seed").groupby("seed"):
+                seed = seed.sort_values("dose")
+                panel.plot(seed["dose"], seed["mean"], color=FAINT, linewidth=0.7, zorder=2)
+            means = here[here["seed"].isna()]
+            panel.vlines(means["dose"], means["low"], means["high"], color=colour, linewidth=1.3, zorder=3)
+            panel.plot(means["dose"], means["mean"], "o-", color=colour, linewidth=1.3, markersize=4, zorder=4)
+            panel.axvline(0, color=INK, linestyle=(0, (4, 2)), linewidth=0.6, zorder=1)
+            panel.set(title=verdict.task, xlabel="Inflation of the floor (ranges of the return)")
+        panels[0].set_ylabel(textwrap.fill(_axis(claim), 34))
+    caption = (
+        f"{claim.statement} {_what(claim)}, against the floor's inflation; dashed: the Monte Carlo floor itself. A "
+        f"thin line per seed, mean and {CONFIDENCE:.0%} t interval at every dose. {_found(verdicts)}"
+    )
+    return Drawing(f"claim_{claim.id}", claim.statement, figure, numbers, caption)
+
+
+def _seeds(panel: Axes, values: pd.Series, height: float, colour: str) -> None:
+    """A dot per seed, stacked upwards where seeds gave the same number."""
+    stack = values.groupby(values.round(6)).cumcount() * 0.3 / max(len(values) - 1, 5)
+    panel.plot(values, height - stack, "o", color=colour, alpha=0.6, markersize=3, markeredgewidth=0, zorder=3)
+
+
+def _row(verdict: Verdict, measured: pd.DataFrame) -> pd.DataFrame:
+    """Mean and seeds of one verdict."""
+    own = measured[measured["run"].isin(verdict.runs)].pivot(index="seed", columns="arm", values="value")
+    test = verdict.claim.test
+    baseline = test.baseline if isinstance(test, Difference | Equivalence | NonInferiority) else None
+    values = own[verdict.arm] - own[baseline] if baseline else own[verdict.arm]
+    mean = {
+        "value": verdict.effect, "low": verdict.low, "high": verdict.high, "n": verdict.n, "p_value": verdict.p_value,
+        "correlation": verdict.correlation, "outcome": verdict.outcome,
+    }  # fmt: skip
+    rows = pd.concat([pd.DataFrame([mean]), values.rename("value").reset_index()], ignore_index=True)
+    rows.insert(0, "task", verdict.task)
+    rows.insert(1, "arm", verdict.arm)
+    return rows[["task", "arm", "seed", *mean]]
+
+
+def _mark(panel: Axes, test: Test) -> None:
+    """The bound of a level, the margin of what is to be small, and otherwise the line of no difference."""
+    match test:
+        case Level():
+            panel.axvline(test.bound, color=INK, linewidth=0.8, zorder=1)
+        case Equivalence():
+            panel.axvspan(-test.margin, test.margin, color=SHADE, linewidth=0, zorder=0)
+            panel.axvline(0, color=INK, linewidth=0.8, zorder=1)
+        case NonInferiority():
+            edge = -test.margin if test.better == "above" else test.margin
+            panel.axvline(edge, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+            panel.axvline(0, color=INK, linewidth=0.8, zorder=1)
+        case _:
+            panel.axvline(0, color=INK, linewidth=0.8, zorder=1)
+
+
+def _marked(test: Test) -> str:
+    """What the lines and the shade of `_mark` are."""
+    match test:
+        case Level():
+            return f"Line: {test.bound:g}."
+        case Equivalence():
+            return "Shaded: the margin of equivalence."
+        case NonInferiority():
+            return "Dashed: the margin beyond which the arm is worse."
+        case _:
+            return "Line: no difference."
+
+
+def _axis(claim: Claim) -> str:
+    """The number on an axis: the metric up to its unit, as a difference where the test compares two arms."""
+    quantity = claim.metric.partition(" (")[0].partition("; ")[0]
+    match claim.test:
+        case Difference(baseline=baseline) | Equivalence(baseline=baseline) | NonInferiority(baseline=baseline):
+            return f"Difference to {label(baseline)}: {quantity}"
+        case _:
+            return quantity[0].upper() + quantity[1:]
+
+
+def _what(claim: Claim) -> str:
+    """The metric as a caption begins with it."""
+    match claim.test:
+        case Difference(baseline=baseline) | Equivalence(baseline=baseline) | NonInferiority(baseline=baseline):
+            return f"Difference to {label(baseline)} within seed of {claim.metric}"
+        case _:
+            return claim.metric[0].upper() + claim.metric[1:]
+
+
+def _found(verdicts: Sequence[Verdict]) -> str:
+    """n and the test of every verdict, once where they agree."""
+    methods = {verdict.method for verdict in verdicts}
+    counts = sorted({verdict.n for verdict in verdicts})
+    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    return f"{n} seeds; {'; '.join(sorted(methods))}."

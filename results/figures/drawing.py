@@ -1,0 +1,39 @@
+"""A figure with its numbers and its caption, and their files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from results.style import STYLE
+
+Look = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what must stand beside it."""
+
+    # Stem of its files.
+    name: str
+    title: str
+    figure: Figure
+    # What is drawn, one row per mean and per seed.
+    numbers: pd.DataFrame
+    # Names the statistic, the interval and n.
+    caption: str
+
+
+def write(drawing: Drawing, folder: Path) -> list[Path]:
+    """Write `<name>.pdf`, `.svg`, `.png`, the numbers as `.csv` and the caption as `.txt`; no file holds a date."""
+    paths = [folder / f"{drawing.name}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "txt")]
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    with mpl.rc_context(STYLE):
+        for path, (kind, metadata) in zip(paths, undated.items(), strict=False):
+            drawing.figure.savefig(path, format=kind, metadata=metadata)
+    paths[3].write_text(drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    paths[4].write_text(drawing.caption + "\n")
+    return paths

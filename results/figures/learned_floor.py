@@ -1,0 +1,100 @@
+"""The learned floor against the Monte Carlo floor it stands in for: the floors themselves, and what comes of them."""
+
+from dataclasses import asdict
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ablations.claims import MARGIN
+from results.figures.drawing import Drawing
+from results.statistics.estimate import CONFIDENCE
+from results.statistics.pairs import paired_difference
+from results.style import COLOURS, INK, PAGE, SHADE, STYLE
+
+LEARNED, EXACT = "learned", "monte_carlo"
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+# Column of `per_run`, title, and whether the claims' margin applies.
+PANELS = {
+    "switch.floor_mean": ("Mean floor (mapped return)", False),
+    "final_score": ("Score, online end", True),
+    "regret_eval": ("regret_eval", True),
+}
+
+
+def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
+    """A dot per seed, learned against Monte Carlo; None without a seed that has both.
+
+    `per_run` is the frame of `results.verdicts.per_run`. Numbers: task, quantity, seed (empty: the mean difference),
+    monte_carlo, learned, held_out_rmse, mean, low, high, n, method, correlation, p_value.
+    """
+    exact, learned = (per_run[per_run["arm"] == arm] for arm in (EXACT, LEARNED))
+    both = pd.merge(exact, learned, on=["task", "seed"])
+    if both.empty:
+        return None
+    seeds, estimates = [], []
+    for quantity in PANELS:
+        columns = {"monte_carlo": both[f"{quantity}_x"], "learned": both[f"{quantity}_y"]}
+        error = {"held_out_rmse": both["learned_floor.held_out_rmse_y"]}
+        seeds.append(both[["task", "seed"]].assign(quantity=quantity, **columns, **error))
+        for task, group in seeds[-1].groupby("task", sort=False):
+            pairs = asdict(paired_difference(group["learned"], group["monte_carlo"]))
+            estimates.append({"task": task, "quantity": quantity, **pairs})
+    numbers = pd.concat([pd.DataFrame(estimates), *seeds], ignore_index=True)
+    order = ["task", "quantity", "seed", "monte_carlo", "learned", "held_out_rmse"]
+    numbers = numbers[[*order, *(name for name in estimates[0] if name not in order)]]
+    numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
+    tasks = list(both["task"].drop_duplicates())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 2.5 + 0.2 * (len(tasks) > 1)), layout="constrained")
+        for panel, (quantity, (title, bounded)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+            own = numbers[(numbers["quantity"] == quantity) & numbers["seed"].notna()]
+            _scatter(panel, own, tasks, bounded)
+            panel.set(title=title, xlabel="with the Monte Carlo floor")
+        figure.axes[0].set_ylabel("with the learned floor")
+        if len(tasks) > 1:
+            figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(tasks))
+    caption = (
+        "Cal-QL with a learned floor against Cal-QL with the Monte Carlo floor, a dot per seed, larger where "
+        "seeds coincide; line: equality. Left: "
+        "mean of the two floors over the same probe transitions, bars: root mean square error of the learned one on "
+        f"trajectories kept out of its fit. Middle and right: what comes of them; shaded: the claims' margin of "
+        f"{MARGIN:g}. {_differences(estimates, len(tasks) > 1)}"
+    )
+    return Drawing("learned_floor", "Learned against Monte Carlo floor", figure, numbers, caption)
+
+
+def _scatter(panel: Axes, own: pd.DataFrame, tasks: list[str], bounded: bool) -> None:
+    """The dots of one quantity, with equality and, where it applies, the margin about it."""
+    for task, marker in zip(tasks, MARKERS * len(tasks), strict=False):
+        dots = own[own["task"] == task]
+        if not bounded:
+            panel.errorbar(dots["monte_carlo"], dots["learned"], dots["held_out_rmse"], fmt="none", ecolor=INK,
+                           elinewidth=0.6, alpha=0.6, zorder=2)  # fmt: skip
+        places = dots.groupby(["monte_carlo", "learned"]).size().rename("seeds").reset_index()
+        panel.scatter(places["monte_carlo"], places["learned"], s=14 * places["seeds"], color=COLOURS[LEARNED],
+                      marker=marker, alpha=0.85, linewidth=0, label=task, zorder=3)  # fmt: skip
+    low, high = np.nanmin(own[["monte_carlo", "learned"]]), np.nanmax(own[["monte_carlo", "learned"]])
+    room = max(0.08 * (high - low), 0.12 if bounded else 1.0)
+    ends = np.array([low - room, high + room])
+    if bounded:
+        panel.fill_between(ends, ends - MARGIN, ends + MARGIN, color=SHADE, linewidth=0, zorder=0)
+    panel.plot(ends, ends, color=INK, linewidth=0.7, zorder=1)
+    panel.set(xlim=ends)
+    if bounded:
+        panel.set(ylim=ends)
+
+
+def _differences(estimates: list[dict[str, Any]], several: bool) -> str:
+    """Every mean difference in words."""
+    names = {"switch.floor_mean": "floor", "final_score": "score", "regret_eval": "regret_eval"}
+    parts = [
+        f"{row['task'] + ', ' if several else ''}{names[row['quantity']]} {row['mean']:+.3g} [{row['low']:.3g}, "
+        f"{row['high']:.3g}], r = {row['correlation']:.2f}, n = {row['n']}"
+        for row in estimates
+    ]
+    return f"Mean difference within seed [{CONFIDENCE:.0%} paired t interval]: {'; '.join(parts)}."

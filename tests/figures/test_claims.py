@@ -1,0 +1,67 @@
+"""The figure of a claim shows the very numbers that decided about it."""
+
+import numpy as np
+import pytest
+
+from ablations.claims import CLAIMS
+from results.figures.claims import claim_figure
+from results.style import COLUMN, PAGE
+from results.verdicts.per_run import measured
+from results.verdicts.runs import judge_runs
+from results.verdicts.table import by_claim
+
+
+@pytest.fixture(scope="module")
+def drawings(frames):
+    runs, evaluations, per_run = frames
+    verdicts = by_claim(judge_runs(CLAIMS, runs, evaluations))
+    claims = {claim.id: claim for claim in CLAIMS}
+    return {name: (claim_figure(group, measured(claims[name], per_run)), group) for name, group in verdicts.items()}
+
+
+def test_every_claim_with_runs_has_a_figure_of_its_verdicts(drawings):
+    for name, (drawing, verdicts) in drawings.items():
+        assert drawing.name == f"claim_{name}"
+        assert drawing.figure.get_figwidth() in (COLUMN, PAGE)
+        assert f"n = {max(verdict.n for verdict in verdicts)}" in drawing.caption
+        assert verdicts[0].claim.statement in drawing.caption
+        assert any(verdict.method in drawing.caption for verdict in verdicts if verdict.n)
+
+
+def test_the_seeds_average_to_what_the_verdict_says(drawings):
+    for name in ("cql-scale-mismatch", "cal-ql-lower-regret", "learned-floor-score", "every-dose-costs-score"):
+        drawing, verdicts = drawings[name]
+        for verdict in (verdict for verdict in verdicts if verdict.n):
+            own = drawing.numbers[(drawing.numbers["task"] == verdict.task) & (drawing.numbers["arm"] == verdict.arm)]
+            mean, seeds = own[own["seed"].isna()], own[own["seed"].notna()]
+            assert mean["value"].item() == verdict.effect == pytest.approx(seeds["value"].mean())
+            assert len(seeds) == verdict.n == mean["n"].item()
+
+
+def test_a_trend_has_a_mean_at_every_dose_and_a_line_per_seed(drawings):
+    drawing, verdicts = drawings["inflation-binds"]
+    (panel,) = drawing.figure.axes
+    means = drawing.numbers[drawing.numbers["seed"].isna()]
+    assert list(means["dose"]) == [-0.25, 0.0, 0.25, 0.5, 1.0]
+    curve = next(line for line in panel.lines if line.get_marker() == "o")
+    assert list(curve.get_xdata()) == list(means["dose"])
+    assert list(curve.get_ydata()) == list(means["mean"])
+    thin = [line for line in panel.lines if line.get_linewidth() == 0.7]
+    assert len(thin) == 6
+    slope = np.polyfit(means["dose"], means["mean"], 1)[0]
+    assert next(verdict.effect for verdict in verdicts if verdict.n) == pytest.approx(slope)
+
+
+def test_the_margin_is_shaded(drawings):
+    (panel,) = drawings["learned-floor-score"][0].figure.axes
+    (shade,) = panel.patches
+    assert (shade.get_x(), shade.get_width()) == pytest.approx((-0.1, 0.2))
+
+
+def test_without_runs_there_is_no_figure(frames, drawings):
+    _, verdicts = drawings["cql-scale-mismatch"]
+    runs, evaluations, per_run = frames
+    here = runs["arm"] != "cql"
+    others = judge_runs([verdicts[0].claim], runs[here], evaluations[evaluations["arm"] != "cql"])
+    assert [verdict.n for verdict in others] == [0, 0]
+    assert claim_figure(others, measured(verdicts[0].claim, per_run)) is None

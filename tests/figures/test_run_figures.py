@@ -1,0 +1,81 @@
+"""The figures about all arms: what they count, what they draw, what they leave out."""
+
+import numpy as np
+import pytest
+
+from results.figures.bound_rate import bound_rate
+from results.figures.learned_floor import learned_floor
+from results.figures.paired_differences import PANELS, paired_differences
+from results.figures.performance_profile import performance_profile
+from results.figures.seed_traces import FAILED, seed_traces
+from results.style import colours, in_order, label
+from results.tables import differences
+
+
+def test_only_arms_with_a_floor_have_a_bound_rate(frames):
+    runs, evaluations, _ = frames
+    road, short = bound_rate(runs, evaluations)
+    assert (road.name, short.name) == ("bound_rate_winding-road", "bound_rate_winding-road-short")
+    assert set(short.numbers["arm"]) == {"monte_carlo", "naive_truncation", "exact"}
+    assert "cql" not in set(road.numbers["arm"])
+    here = evaluations[(evaluations["arm"] == "exact") & (evaluations["task"] == "winding-road-short")]
+    mean = short.numbers[(short.numbers["arm"] == "exact") & short.numbers["seed"].isna()].set_index("step")["mean"]
+    assert mean[0] == pytest.approx(here.loc[here["step"] == 0, "bound_rate_current"].mean())
+
+
+def test_without_any_floor_there_is_no_figure_of_bound_rates(frames):
+    runs, evaluations, _ = frames
+    assert bound_rate(runs[runs["arm"] == "cql"], evaluations[evaluations["arm"] == "cql"]) == []
+
+
+def test_failed_seeds_are_counted_and_drawn_in_colour(frames):
+    runs, evaluations, _ = frames
+    last = evaluations["step"] == evaluations.groupby("run")["step"].transform("max")
+    low = (evaluations["arm"] == "exact") & (evaluations["seed"] < 2) & last
+    worse = evaluations.assign(score=evaluations["score"].mask(low, FAILED / 2))
+    drawing = seed_traces(runs, worse)[0]
+    titles = {panel.get_title(): panel for panel in drawing.figure.axes}
+    exact = titles[f"{label('exact')}: 2 of 6 failed"]
+    colour = colours(in_order(runs.loc[runs["task"] == "winding-road", "arm"]))["exact"]
+    assert [line.get_color() for line in exact.lines].count(colour) == 2
+    assert f"{label('noisy_0.25')}: 0 of 6 failed, 1 not done" in titles
+    assert drawing.numbers.groupby("run")["failed"].first().sum() == 2
+
+
+def test_profiles_fall_from_all_to_none_within_their_bands(frames):
+    runs, *_ = frames
+    drawing = performance_profile(runs)
+    for (moment, arm), own in drawing.numbers.groupby(["moment", "arm"]):
+        shares = own.sort_values("threshold")["share"].to_numpy()
+        assert (np.diff(shares) <= 0).all()
+        assert (own["low"] <= own["share"] + 1e-9).all()
+        assert (own["high"] >= own["share"] - 1e-9).all()
+        done = runs[(runs["arm"] == arm) & (runs["state"] == "done")][moment]
+        assert shares[25] == pytest.approx((done > 0.5).mean())
+    assert "stratified bootstrap" in drawing.caption
+
+
+def test_the_forest_has_a_row_per_task_and_arm_and_the_numbers_of_the_table(frames):
+    table = differences(frames[0])
+    drawing = paired_differences(table.numbers, "cql")
+    assert [panel.get_title() for panel in drawing.figure.axes] == list(PANELS.values())
+    rows = [tick.get_text() for tick in drawing.figure.axes[0].get_yticklabels()]
+    assert f"winding-road-short: {label('naive_truncation')}" in rows
+    assert len(rows) == len(drawing.numbers) / len(PANELS)
+    middle = [line.get_xdata()[0] for line in drawing.figure.axes[1].lines if line.get_marker() == "o"]
+    assert sorted(middle) == sorted(drawing.numbers.loc[drawing.numbers["metric"] == "regret_eval", "mean"])
+    assert "n = 5 to 6" in drawing.caption
+
+
+def test_learned_and_monte_carlo_floors_are_paired_by_seed(frames):
+    per_run = frames[2]
+    drawing = learned_floor(per_run)
+    scores = drawing.numbers[(drawing.numbers["quantity"] == "final_score") & drawing.numbers["seed"].notna()]
+    for row in scores.itertuples():
+        here = per_run[(per_run["task"] == row.task) & (per_run["seed"] == row.seed)].set_index("arm")
+        assert (row.monte_carlo, row.learned) == tuple(here.loc[["monte_carlo", "learned"], "final_score"])
+        assert row.held_out_rmse == here.loc["learned", "learned_floor.held_out_rmse"]
+    mean = drawing.numbers[(drawing.numbers["quantity"] == "final_score") & drawing.numbers["seed"].isna()]
+    assert mean["mean"].item() == pytest.approx((scores["learned"] - scores["monte_carlo"]).mean())
+    assert set(drawing.numbers["task"]) == {"winding-road"}, "nothing was learned on the short road"
+    assert learned_floor(per_run[per_run["arm"] != "learned"]) is None
