@@ -80,6 +80,35 @@ def run(
 
 
 @app.command()
+def submit(
+    grid: Grid,
+    cluster: Annotated[
+        str, typer.Option(help="Profile: gpu-preemptable, cpu or whole-node, or a file of your own, FILE.toml.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be submitted; write nothing.")] = False,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of run folders, on all nodes.", show_default="the profile's, or runs")
+    ] = None,
+    changes: Changes = None,
+    scale: Scale = "demo",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Submit failed runs again.")] = False,
+    json: Json = False,
+) -> None:
+    """Submit a grid to SLURM; runs that are done, running or queued are left alone."""
+    from harness.commands.grid import grid_runs
+    from harness.commands.submit import show_draft, submit_grid
+    from slurm.profile import load
+
+    profile = load(cluster)
+    runs, place = grid_runs(grid, scale, changes or []), root or Path(profile.root or RUNS)
+    if dry_run:
+        show_draft(runs, place, profile, retry_failed, json)
+    else:
+        words = " ".join([grid, "--scale", scale, *(f"--set {change}" for change in changes or [])])
+        submit_grid(runs, place, profile, words, retry_failed, json)
+
+
+@app.command()
 def status(
     grid: Annotated[str | None, typer.Argument(help="Only the runs of this grid.", metavar="[GRID]")] = None,
     root: Root = RUNS,

@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoint import Checkpoints
 from harness.errors import UserError
 from harness.run_folder import RunFolder
 from harness.settings import Run, pack_key
@@ -102,6 +103,12 @@ def packs(
         for ids, _ in grouped({id: set((positions or {}).get(id, ())) for id in by_id}):
             result += _cut([by_id[id] for id in ids], limit, workers)
     return result
+
+
+def cut_packs(runs: Sequence[Run], root: Path, limit: int, workers: int) -> list[list[RunFolder]]:
+    """The folders of runs, in the `packs` in which they go on from their checkpoints."""
+    positions = {run.id: Checkpoints(RunFolder.of(root, run).checkpoints).positions() for run in runs}
+    return [[RunFolder.of(root, run) for run in pack] for pack in packs(runs, limit, workers, positions)]
 
 
 def grouped(positions: Mapping[str, set[Any]]) -> list[tuple[list[str], Any]]:

@@ -74,7 +74,7 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
 
 def start(pack: Pack) -> Worker:
     """Start the worker of one pack; all folders of a pack lie in one root."""
-    began, stood = time.time(), {folder.id: newest_checkpoint(folder) for folder in pack}
+    began, stood = time.time(), {folder.id: folder.newest_checkpoint for folder in pack}
     command = [sys.executable, "-P", "-m", "harness.worker", str(pack[0].path.parent), *(folder.id for folder in pack)]
     search_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     environment = {
@@ -97,11 +97,6 @@ def start(pack: Pack) -> Worker:
     copier = threading.Thread(target=copy_output, args=(process.stdout, pack), daemon=True)
     copier.start()
     return Worker(process, pack, copier, began, stood)
-
-
-def newest_checkpoint(folder: RunFolder) -> str:
-    """The file name of a run's newest checkpoint, or an empty string; such names sort by position."""
-    return max((file.name for file in folder.checkpoints.glob("*.ckpt")), default="")
 
 
 def copy_output(stream: IO[bytes], pack: Pack) -> None:
@@ -128,7 +123,7 @@ def settle(worker: Worker, asked: bool = False) -> None:
         return
     asked = asked or -code in REQUESTS
     for folder in worker.pack:
-        progress = newest_checkpoint(folder) > worker.stood[folder.id]
+        progress = folder.newest_checkpoint > worker.stood[folder.id]
         try:
             close(worker, folder, "interrupted" if asked or progress else "failed", cause(code))
         except (OSError, UserError) as error:

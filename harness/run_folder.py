@@ -120,6 +120,11 @@ class RunFolder:
         return self.path / "checkpoint"
 
     @property
+    def newest_checkpoint(self) -> str:
+        """The file name of the newest checkpoint, or an empty string; such names sort by position."""
+        return max((file.name for file in self.checkpoints.glob("*.ckpt")), default="")
+
+    @property
     def log(self) -> Path:
         return self.path / "log.txt"
 

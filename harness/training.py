@@ -216,7 +216,7 @@ class PackTraining:
                 "parameters_hash": self.state.hash_of_parameters(number),
             }
             self.guard(number, self.recorders[number].finish, summary, self.position)
-            self.guard(number, self.folders[number].write_status, "done", share=1.0)
+            self.guard(number, self.folders[number].write_status, "done", share=1.0, **self.speed())
 
     def drop_diverged(self) -> None:
         """Mark runs failed whose parameters are not finite any more."""
@@ -270,7 +270,12 @@ class PackTraining:
         if phase == self.reported[0] and now - self.reported[1] < STATUS_INTERVAL:
             return
         self.reported = (phase, now)
-        rate = (self.updates - self.began_at) / max(now - self.began, 1e-9)
         for number in list(self.live):
             write = self.folders[number].write_status
-            self.guard(number, write, "running", phase=phase, step=self.step, share=self.share, updates_per_second=rate)
+            self.guard(number, write, "running", phase=phase, step=self.step, share=self.share, **self.speed())
+
+    def speed(self) -> dict[str, float]:
+        """Updates of this process, how many it makes in a second, everything included, and of how many runs."""
+        updates = self.updates - self.began_at
+        seconds = max(time.monotonic() - self.began, 1e-9)
+        return {"updates_per_second": updates / seconds, "updates": updates, "pack": len(self.runs)}

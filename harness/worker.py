@@ -73,7 +73,8 @@ def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
 
 def begin(folder: RunFolder) -> bool:
     """Take a run for this process; False if it is done or in other hands."""
-    if folder.status()["state"] == "done" or not folder.begin_attempt(attempt_details()):
+    details = {**attempt_details(), "from": folder.newest_checkpoint}
+    if folder.status()["state"] == "done" or not folder.begin_attempt(details):
         return False
     if folder.status()["state"] == "done":
         # Its owner came to the end between the two looks.

@@ -76,6 +76,11 @@ class Place:
     task: int
 
     @property
+    def key(self) -> tuple[str, int, int]:
+        """Which task it is, whatever has become known of it since."""
+        return self.submission.name, self.array, self.task
+
+    @property
     def job_array(self) -> Array:
         return self.submission.arrays[self.array]
 

@@ -12,7 +12,7 @@ from ablations.grids import runs_of
 from harness.attempts import history
 from harness.dataset import ensure_dataset
 from harness.planner import commit, packs
-from harness.pool import cause, newest_checkpoint, run_packs
+from harness.pool import cause, run_packs
 from harness.run_folder import RunFolder
 from harness.settings import with_settings
 from harness.training import CHECKPOINT_VARIABLE
@@ -122,7 +122,7 @@ def test_a_killed_worker_that_came_further_is_interrupted_until_it_comes_no_furt
             os.kill(status["process"], signal.SIGKILL)
 
     monkeypatch.setenv(CHECKPOINT_VARIABLE, "0.1")
-    run_packs(packs, workers=1, watch=lambda: kill_when(lambda: newest_checkpoint(folder)))
+    run_packs(packs, workers=1, watch=lambda: kill_when(lambda: folder.newest_checkpoint))
     assert states(packs) == [["interrupted"]]
     reason = "its worker was ended by SIGKILL (out of memory?)"
     assert folder.status()["reason"] == reason

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.checkpoint import Checkpoints, Position
 from harness.commands.data import make_datasets
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
 from harness.integrity import refuse_faults
-from harness.planner import Plan, commit, packs, plan
+from harness.planner import Plan, commit, cut_packs, plan
 from harness.pool import run_packs
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
 from harness.progress import ProgressDisplay
@@ -60,8 +59,7 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
         # Data that were made anew need not be those on which a run was begun.
         refuse_faults(RunFolder.of(root, run) for run in chosen)
         commit(chosen, root)
-        planned_packs = packs(chosen, pack_limit, workers, _positions(chosen, root))
-        cut = [[RunFolder.of(root, run) for run in pack] for pack in planned_packs]
+        cut = cut_packs(chosen, root, pack_limit, workers)
         try:
             with ProgressDisplay(cut, console) as display:
                 run_packs(cut, workers, watch=display.refresh)
@@ -69,11 +67,6 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
             console.print(f"stopped; {counts_line(plan(runs, root))}; the same command goes on from there")
             return STOPPED
     return conclude(plan(runs, root))
-
-
-def _positions(runs: Sequence[Run], root: Path) -> dict[str, list[Position]]:
-    """Where the checkpoints of every run stand, by run id."""
-    return {run.id: Checkpoints(RunFolder.of(root, run).checkpoints).positions() for run in runs}
 
 
 def conclude(finished: Plan) -> int:

@@ -1,0 +1,187 @@
+"""`floorbench submit`: what is not done goes to SLURM; `--dry-run` shows what would."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.commands.data import make_datasets
+from harness.commands.grid import counts_line
+from harness.commands.output import print_json, remark_console, result_console, text_table
+from harness.cost import costs, makespan, total_updates
+from harness.errors import UserError
+from harness.integrity import refuse_faults
+from harness.planner import plan
+from harness.preflight import check_environments, check_floors, check_root, tasks_of
+from harness.progress import duration
+from harness.run_folder import RunFolder
+from harness.settings import Run, pack_key
+from slurm.limits import Limits, limits
+from slurm.profile import Profile
+from slurm.queue import QueuedTask, queue
+from slurm.reconciliation import reconcile
+from slurm.submission import Draft, draft, job_script, locked, submit, try_out
+from slurm.submissions import Submission, Task
+
+ARRAY_COLUMNS = ("array", "tasks", "at once", "after", "job")
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a submission will take: times in seconds, cores and GPUs counted as they are reserved."""
+
+    longest_task: float
+    all_tasks: float  # until the last task has ended, if as many run at once as may
+    core_hours: float
+    gpu_hours: float
+    source: str
+
+
+def submit_grid(
+    runs: Sequence[Run], root: Path, profile: Profile, grid: str, retry_failed: bool, as_json: bool
+) -> None:
+    """Submit what of the runs is not done, running or queued; returns as soon as SLURM has it."""
+    console = remark_console()
+    folders = [RunFolder.of(root, run) for run in runs]
+    refuse_faults(folders)
+    chosen = plan(runs, root).to_start(retry_failed)
+    check_floors(chosen)
+    check_environments(tasks_of(chosen))
+    try_out(profile)
+    check_root(root, chosen)
+    # No data are made, and none are fetched, where the runs are computed.
+    make_datasets(tasks_of(chosen), console)
+    refuse_faults(folders)
+    submission = None
+    with locked(root):
+        for remark in reconcile(root.resolve()):
+            console.print(remark)
+        drafted = draft(plan(runs, root), profile, limits(profile.account), queue(), retry_failed)
+        if drafted.tasks:
+            submission = submit(drafted, profile, grid)
+    if as_json:
+        print_json(description(drafted, submission))
+        return
+    console.print(states_line(drafted))
+    if submission is None:
+        console.print("nothing to submit")
+    else:
+        result_console().print(arrays_table(drafted, submission))
+        console.print(f"submitted {len(drafted.runs)} runs; floorbench status --root {root} shows how they do")
+    for remark in remarks(drafted):
+        console.print(remark)
+
+
+def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: bool, as_json: bool) -> None:
+    """Print what `submit_grid` would submit, what it would cost, and the job script. Writes nothing."""
+    refuse_faults(RunFolder.of(root, run) for run in runs)
+    planned = plan(runs, root)
+    check_floors(runs)
+    console = remark_console()
+    try:
+        known, tasks = limits(profile.account), queue()
+    except UserError as error:
+        known, tasks = Limits(), list[QueuedTask]()
+        console.print(f"{error}; an empty queue with SLURM's own limits is assumed")
+    drafted = draft(planned, profile, known, tasks, retry_failed)
+    expected = expectation(drafted, profile) if drafted.tasks else None
+    notes = [*remarks(drafted), *warnings(expected, profile)]
+    script = job_script(drafted, profile, 0) if drafted.arrays else None
+    if as_json:
+        more = {"expected": asdict(expected) if expected else None, "remarks": notes, "script": script}
+        print_json({**description(drafted, None), **more})
+        return
+    out = result_console()
+    out.print(states_line(drafted))
+    if expected is not None and script is not None:
+        packs = sum(len(task) for task in drafted.tasks)
+        out.print(f"to submit: {len(drafted.runs)} runs in {packs} packs and {len(drafted.tasks)} tasks")
+        out.print(arrays_table(drafted, None))
+        out.print(expectation_line(expected, profile))
+        out.print(f"\n{script}")
+    for note in notes:
+        console.print(note)
+
+
+def expectation(drafted: Draft, profile: Profile) -> Expectation:
+    """What the tasks of a draft will take, by the cost of their packs' shapes and what is left of each run."""
+    known = costs(drafted.runs, drafted.plan.root, profile.runs_per_pack)
+    by_id = {run.id: run for run in drafted.runs}
+
+    def seconds_of(pack: Sequence[str]) -> float:
+        pack_runs = [by_id[id] for id in pack]
+        left = max(1.0 - RunFolder.of(drafted.plan.root, run).status().get("share", 0.0) for run in pack_runs)
+        return left * total_updates(pack_runs[0].schedule) * known[pack_key(pack_runs[0])].of_pack(len(pack))
+
+    def seconds_of_task(task: Task) -> float:
+        return makespan(map(seconds_of, task), profile.workers)
+
+    lengths = [seconds_of_task(task) for task in drafted.tasks]
+    hours = sum(lengths) / 3600
+    return Expectation(
+        longest_task=max(lengths),
+        all_tasks=makespan(lengths, profile.array_limit),
+        core_hours=hours * profile.cpus_per_task,
+        gpu_hours=hours * profile.gpus,
+        source="; ".join(dict.fromkeys(cost.source for cost in known.values())),
+    )
+
+
+def expectation_line(expected: Expectation, profile: Profile) -> str:
+    """The expectation in one line."""
+    gpus = f" and {expected.gpu_hours:.3g} GPU-hours" if profile.gpus else ""
+    longest, limit = duration(expected.longest_task), duration(60 * profile.time_minutes)
+    return (
+        f"expected: {expected.core_hours:.3g} core-hours{gpus}; the longest task takes {longest} of its {limit}, all "
+        f"of them {duration(expected.all_tasks)} with {profile.array_limit} at once and nobody in the way "
+        f"(by {expected.source})"
+    )
+
+
+def remarks(drafted: Draft) -> list[str]:
+    """What a reader must know of a draft."""
+    found = []
+    if drafted.plan.in_state("failed") and not set(drafted.plan.in_state("failed")) & set(drafted.runs):
+        found.append("failed runs are left as they are; --retry-failed submits them again")
+    if drafted.left:
+        found.append(f"{drafted.left} runs find no room in the queue: submit again when it is emptier")
+    return found
+
+
+def warnings(expected: Expectation | None, profile: Profile) -> list[str]:
+    """What will go wrong."""
+    if expected is None or profile.requeue or expected.longest_task < 60 * profile.time_minutes:
+        return []
+    return [
+        f"warning: a task is expected to take {duration(expected.longest_task)}, time_minutes = {profile.time_minutes} "
+        "is less, and requeue = false: what is not done then has to be submitted again"
+    ]
+
+
+def states_line(drafted: Draft) -> str:
+    """The states of the grid's runs, and how many of them are in the queue."""
+    return f"{counts_line(drafted.plan)}; {len(drafted.queued)} of them in SLURM's queue"
+
+
+def arrays_table(drafted: Draft, submission: Submission | None) -> Any:
+    """One line per array."""
+    arrays = submission.arrays if submission else drafted.arrays
+    rows = [
+        (array.job_name, f"0-{len(array.tasks) - 1}%{array.limit}" if len(array.tasks) > 1 else "0", array.limit,
+         "" if array.after is None else arrays[array.after].job_name, array.job_id or "")
+        for array in arrays
+    ]  # fmt: skip
+    return text_table(ARRAY_COLUMNS, rows)
+
+
+def description(drafted: Draft, submission: Submission | None) -> dict[str, Any]:
+    """A draft, or what became of it, as JSON has it."""
+    arrays = submission.arrays if submission else drafted.arrays
+    return {
+        "root": str(drafted.plan.root),
+        "counts": drafted.plan.counts(),
+        "queued": sorted(drafted.queued),
+        "submission": submission.name if submission else None,
+        "arrays": [asdict(array) for array in arrays],
+        "left": drafted.left,
+    }

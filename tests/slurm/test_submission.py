@@ -1,0 +1,178 @@
+"""Drafts of submissions, without any SLURM; then the real thing on the test cluster."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from ablations.grids import runs_of
+from harness.errors import UserError
+from harness.planner import plan
+from harness.run_folder import RunFolder
+from slurm import submissions
+from slurm.limits import Limits
+from slurm.profile import Profile
+from slurm.queue import QueuedTask, parse_queue
+from slurm.submission import draft, job_script, locked, outside_of_a_job, tasks_of, try_out
+from tests.run_folder_factory import fail, write_done
+from tests.slurm.test_submissions import write
+
+RUNS = runs_of("smoke")
+PLAIN = Profile(time_minutes=5, runs_per_pack=1, array_limit=3)
+
+
+def drafted(root, profile=PLAIN, limits=Limits(), queue=(), retry_failed=False):  # noqa: B008 (it is frozen)
+    return draft(plan(RUNS, root), profile, limits, queue, retry_failed)
+
+
+def test_packs_become_tasks_and_tasks_arrays(tmp_path):
+    found = drafted(tmp_path, limits=Limits(max_array_size=3))
+    ids = [run.id for run in RUNS]
+    assert found.runs == tuple(RUNS)
+    assert found.tasks == tuple(((id,),) for id in ids)
+    assert [(array.tasks, array.limit, array.job_id) for array in found.arrays] == [
+        (found.tasks[:2], 1, None),
+        (found.tasks[2:], 2, None),
+    ]
+    assert len({array.job_name for array in found.arrays}) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tasks_have_equally_many_packs():
+    packs = [(str(number),) for number in range(7)]
+    assert [len(task) for task in tasks_of(packs, 3)] == [2, 2, 3]
+    assert [pack for task in tasks_of(packs, 3) for pack in task] == packs
+    assert tasks_of([], 3) == ()
+
+
+def test_done_failed_and_queued_runs_are_left_alone(tmp_path):
+    write_done(tmp_path, RUNS[:1])
+    fail(tmp_path, RUNS[1], "of something")
+    first = drafted(tmp_path)
+    assert first.runs == tuple(RUNS[2:])
+    arrays = (submissions.Array("name", (((RUNS[2].id,),),), 1, job_id="7"),)
+    write(tmp_path, submissions.Submission("s", "smoke", "me", "login", 1.0, {}, "0" * 16, arrays))
+    waiting = QueuedTask("7", "7", "PENDING", "Resources", "", "name")
+    second = drafted(tmp_path, queue=[waiting], retry_failed=True)
+    assert (second.runs, second.queued) == ((RUNS[1], RUNS[3]), {RUNS[2].id})
+
+
+def test_what_the_queue_has_no_room_for_is_left_for_later(tmp_path):
+    others = [QueuedTask(str(number), str(number), "RUNNING", "None", "n1", "other") for number in range(5)]
+    found = drafted(tmp_path, limits=Limits(max_submitted=8), queue=others)
+    assert (found.runs, found.left) == (tuple(RUNS[:3]), 1)
+    full = drafted(tmp_path, limits=Limits(max_submitted=5), queue=others)
+    assert (full.runs, full.arrays, full.left) == ((), (), 4)
+
+
+def test_the_job_script_says_what_the_profile_says(tmp_path):
+    profile = Profile(
+        time_minutes=90, partition="gpu", account="me", qos="high", gres="gpu:2", constraint="a100", cpus_per_task=3,
+        memory_gb=1.5, requeue=False, signal_seconds=33, setup=("module load x",), python="/opt/py thon",
+        sbatch={"mail-type": "END", "exclusive": True, "contiguous": False}, packs_per_task=2, array_limit=2,
+    )  # fmt: skip
+    found = job_script(drafted(tmp_path, profile), profile, 0)
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", found, re.MULTILINE))
+    del options["job-name"], options["output"]
+    assert options == {
+        "time": "90", "partition": "gpu", "account": "me", "qos": "high", "gres": "gpu:2", "constraint": "a100",
+        "cpus-per-task": "3", "mem": "1536M", "no-requeue": "", "signal": "USR2@33", "mail-type": "END",
+        "exclusive": "", "nodes": "1", "ntasks-per-node": "1", "open-mode": "append", "chdir": str(tmp_path),
+    }  # fmt: skip
+    assert found.index("module load x") < found.index("export PYTHONPATH=") < found.index("srun ")
+    assert "'/opt/py thon' -P -u -m submitit.core._submit" in found
+
+
+def test_arrays_have_their_range_limit_and_order_in_the_script(tmp_path):
+    profile = Profile(time_minutes=5, runs_per_pack=1, array_limit=1)
+    found = drafted(tmp_path, profile, Limits(max_array_size=2))
+    scripts = [job_script(found, profile, number) for number in range(2)]
+    assert "#SBATCH --array=0-1%1" in scripts[0]
+    assert "--dependency" not in scripts[0]
+    assert f"#SBATCH --dependency='afterany:<{found.arrays[0].job_name}>'" in scripts[1]
+
+
+def test_one_submitter_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("slurm.submission.LOCK_PATIENCE", 0.05)
+    with locked(tmp_path), pytest.raises(UserError, match="another submission is being made there"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_a_job_that_submits_hides_what_slurm_gave_it(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_GPUS_PER_NODE", "4")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    with outside_of_a_job():
+        assert [name for name in os.environ if name.startswith("SLURM_")] == ["SLURM_CONF"]
+    assert (os.environ["SLURM_JOB_ID"], os.environ["SLURM_GPUS_PER_NODE"]) == ("7", "4")
+
+
+def test_names_of_jobs_may_hold_anything():
+    text = "7_3|7|PENDING|Priority||floorbench-0\n8|8|RUNNING|None|n1|a|b c\n"
+    assert parse_queue(text) == [
+        QueuedTask("7_3", "7", "PENDING", "Priority", "", "floorbench-0"),
+        QueuedTask("8", "8", "RUNNING", "None", "n1", "a|b c"),
+    ]
+
+
+def command(*arguments):
+    done = subprocess.run([sys.executable, "-m", "harness.cli", "submit", *arguments], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path):
+    root = tmp_path / "runs"
+    write_done(root, RUNS[:1])
+    for folder in (RunFolder.of(root, run) for run in RUNS[:1]):
+        folder.write_status("done", updates_per_second=2.0, updates=1000, pack=1)
+    before = sorted(root.rglob("*"))
+    profile = tmp_path / "mine.toml"
+    profile.write_text('time_minutes = 5\nruns_per_pack = 1\ngres = "gpu:2"\nrequeue = false\nsignal_seconds = 30\n')
+    code, out, err = command("smoke", "--cluster", str(profile), "--dry-run", "--root", str(root))
+    assert code == 0, err
+    assert f"4 runs in {root}: 3 new, 1 done; 0 of them in SLURM's queue" in out
+    assert "to submit: 3 runs in 3 packs and 3 tasks" in out
+    assert "0-2%3" in out
+    # 1000 updates of half a second, three times: 1500 s, on one core and two GPUs each.
+    assert "expected: 0.417 core-hours and 0.833 GPU-hours; the longest task takes 8 min of its 5 min" in out
+    assert f"(by 1 finished runs in {root}, in packs of 1)" in out
+    assert "#SBATCH --gres=gpu:2" in out
+    assert "warning: a task is expected to take 8 min, time_minutes = 5 is less, and requeue = false" in err
+    assert sorted(root.rglob("*")) == before
+
+
+def test_faults_of_a_profile_are_one_line(tmp_path):
+    code, out, err = command("smoke", "--cluster", "gpus", "--root", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert err.startswith("floorbench: error: --cluster gpus: there is no such profile")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        ({"partition": "wrong"}, "sbatch: invalid partition specified: wrong"),
+        ({"gres": "gpu:9"}, "sbatch: Requested node configuration is not available"),
+        ({"gres": "tpu:1"}, r"sbatch: Invalid generic resource \(gres\) specification"),
+        ({"account": "wrong"}, "sbatch: Invalid account or account/partition combination specified"),
+        ({"sbatch": {"colour": "red"}}, "sbatch: unrecognized option '--colour=red'"),
+    ],
+)
+def test_slurm_says_itself_what_is_wrong_with_a_profile(at_cluster, field, reason):
+    with pytest.raises(UserError, match=f"^{reason}$"):
+        try_out(Profile(time_minutes=5, **field))
+    try_out(Profile(time_minutes=5))
+
+
+@pytest.mark.slurm
+def test_a_refused_profile_leaves_nothing_behind(at_cluster, tmp_path):
+    profile = tmp_path / "mine.toml"
+    profile.write_text('time_minutes = 5\npartition = "wrong"\n')
+    code, out, err = command("smoke", "--cluster", str(profile), "--root", str(tmp_path / "runs"))
+    assert (code, out, err) == (2, "", "floorbench: error: sbatch: invalid partition specified: wrong\n")
+    assert list(tmp_path.iterdir()) == [profile]
