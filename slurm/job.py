@@ -20,7 +20,7 @@ from harness.errors import UserError
 from harness.planner import OPEN_STATES, cut_packs
 from harness.pool import run_packs
 from harness.progress import ProgressDisplay
-from harness.provenance import LAUNCHER_VARIABLE, slurm_job
+from harness.provenance import LAUNCHER_VARIABLE, attempt_details, slurm_job
 from harness.run_folder import RunFolder
 from harness.stop import Stop, Stopped
 from harness.worker import mark
@@ -152,7 +152,7 @@ def is_fruitless(folder: RunFolder) -> bool:
     ):
         return False
     reason = f"{FRUITLESS_LIMIT} starts in a row brought no newer checkpoint; the last one was {last[-1]['reason']}"
-    if folder.begin_attempt({"launcher": os.environ[LAUNCHER_VARIABLE], "from": newest}):
+    if folder.begin_attempt({**attempt_details(), "from": newest}):
         mark(folder, "failed", reason)
         folder.end_attempt(f"failed: {reason}")
     return True

@@ -1,0 +1,97 @@
+"""Grids on a test cluster: submitted by the project itself, disturbed, waited for, compared with the local pool's."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablations.grids import runs_of
+from harness.commands.submit import submit_grid
+from harness.planner import commit, cut_packs
+from harness.pool import run_packs
+from harness.provenance import PROJECT
+from harness.run_folder import RunFolder
+from harness.settings import Run
+from slurm import submissions
+from slurm.profile import Profile
+from slurm.queue import QueuedTask, queue
+from slurm.submissions import Submission
+from tests.waiting import wait_until
+
+# Seconds until a grid has come to its end, whatever happened to it, on a machine that has other things to do.
+PATIENCE = 300.0
+
+# What every story starts from: all runs in one task.
+FIELDS = {
+    "time_minutes": 30,
+    "signal_seconds": 20,
+    "partition": "gpu",
+    "account": "research",
+    "gres": "gpu:1",
+    "runs_per_pack": 4,
+}
+
+
+def smoke() -> list[Run]:
+    """The grid of the stories: four runs."""
+    return runs_of("smoke")
+
+
+def compute_here(runs: Sequence[Run], root: Path) -> dict[str, bytes]:
+    """The metrics that the local pool makes of some runs."""
+    commit(runs, root)
+    run_packs(cut_packs(runs, root, limit=8, workers=2), workers=2)
+    return metrics(runs, root)
+
+
+def metrics(runs: Sequence[Run], root: Path) -> dict[str, bytes]:
+    """The bytes of every finished run's metrics."""
+    folders = [RunFolder.of(root, run) for run in runs]
+    assert [folder.status()["state"] for folder in folders] == ["done"] * len(runs), report(runs, root)
+    return {folder.id: folder.metrics_file.read_bytes() for folder in folders}
+
+
+def report(runs: Sequence[Run], root: Path) -> str:
+    """What a failed test wants to know."""
+    logs = [f"{file}:\n{file.read_text()}" for file in sorted(Path(root).glob("submissions/*/jobs/*.out"))]
+    return "\n".join([str([RunFolder.of(root, run).status() for run in runs]), *logs])
+
+
+def submit(root: Path, runs: Sequence[Run], retry_failed: bool = False, **fields) -> Submission:
+    """Submit to the cluster that the environment speaks of; returns the newest submission."""
+    submit_grid(runs, root, Profile(**{**FIELDS, **fields}), "smoke", retry_failed, as_json=False)
+    return submissions.submissions(root)[-1]
+
+
+def submit_elsewhere(root: Path, environment: dict[str, str], runs: str = "smoke()", code: str = "", **fields) -> str:
+    """The same in a process of its own; `code` may prepare it for what is to happen to it. Returns how it ended."""
+    program = f"{code}\nfrom tests.slurm.grids import *\nsubmit(Path({str(root)!r}), {runs}, **{fields!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **environment}, cwd=PROJECT, capture_output=True, text=True
+    )
+    return f"{done.returncode} {done.stderr}"
+
+
+def tasks_in_queue(submission: Submission) -> list[QueuedTask]:
+    """The tasks of a submission that wait or run."""
+    names = {array.job_name for array in submission.arrays}
+    return [task for task in queue() if task.job_name in names]
+
+
+def wait_for_end(root: Path) -> None:
+    """Wait until no task of any submission in the root waits or runs."""
+    wait_until(lambda: not any(map(tasks_in_queue, submissions.submissions(root))), PATIENCE)
+
+
+def wait_for_checkpoint(root: Path, runs: Sequence[Run]) -> None:
+    """Wait until every run can go on from somewhere, and see that none is done yet."""
+    folders = [RunFolder.of(root, run) for run in runs]
+    wait_until(lambda: all(folder.newest_checkpoint for folder in folders), PATIENCE)
+    assert not any(folder.summary() for folder in folders), "the runs were too quick for the test"
+
+
+def attempts(root: Path, run: Run) -> list[tuple[str, int, str]]:
+    """Job, start and end of every attempt at a run."""
+    found = RunFolder.of(root, run).provenance()["attempts"]
+    return [(one["slurm"]["job"], one["slurm"]["restart"], one.get("reason", "").split(":")[0]) for one in found]
