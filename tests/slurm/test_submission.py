@@ -124,7 +124,9 @@ def command(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path):
+def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
+    # The data that the made-up runs were computed on are nowhere.
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     root = tmp_path / "runs"
     write_done(root, RUNS[:1])
     for folder in (RunFolder.of(root, run) for run in RUNS[:1]):
