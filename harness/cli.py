@@ -38,15 +38,17 @@ def data(
     tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks.", metavar="TASK...")] = None,
     scale: Scale = "demo",
     list_tasks: Annotated[bool, typer.Option("--list", help="List the tasks and whether their data are made.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the cards as tables and figures.")] = None,
     json: Json = False,
 ) -> None:
     """Make tasks' datasets, check them and print their cards."""
-    from harness.commands import data as command
+    from harness.commands.data import show_cards
+    from harness.commands.task_list import list_tasks as show_list
 
     if list_tasks:
-        command.list_tasks(scale, json)
+        show_list(scale, json)
     elif tasks:
-        command.show_cards(tasks, scale, json)
+        show_cards(tasks, scale, json, out)
     else:
         raise UserError("data: name at least one task, or --list to see them")
 

@@ -13,7 +13,7 @@ from harness.environments.environment import family, gymnasium_environment
 from harness.environments.pointmaze import WayPointController
 from harness.environments.winding_road import Traveller
 from harness.errors import UserError
-from harness.settings import Task
+from harness.settings import DataSettings, Task
 
 
 class Controller(Protocol):
@@ -54,20 +54,21 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
     Rewards are stored as the environment gives them and observations in full. The same task gives the same arrays.
     `progress` is told the transitions done and wanted after every episode.
     """
+    data = task.collected
     environment = gymnasium_environment(task)
-    generator = np.random.default_rng(task.data.seed)
-    controller = CONTROLLERS[family(task)](environment, task.data.action_noise, generator)
+    generator = np.random.default_rng(data.seed)
+    controller = CONTROLLERS[family(task)](environment, data.action_noise, generator)
     collector = minari.DataCollector(environment)
     try:
         done = 0
-        while done < task.data.transitions:
+        while done < data.transitions:
             done += _collect_episode(collector, controller, seed=int(generator.integers(2**31)))
             if progress is not None:
-                progress(min(done, task.data.transitions), task.data.transitions)
+                progress(min(done, data.transitions), data.transitions)
         with warnings.catch_warnings():
             # Minari asks for an e-mail address and a link, which a dataset made on the spot does not have.
             warnings.simplefilter("ignore", UserWarning)
-            collector.create_dataset(dataset_id, **_description(task, controller))
+            collector.create_dataset(dataset_id, **_description(task, data, controller))
     finally:
         collector.close()
 
@@ -83,11 +84,11 @@ def _collect_episode(collector: minari.DataCollector, controller: Controller, se
     return steps
 
 
-def _description(task: Task, controller: Controller) -> dict:
+def _description(task: Task, data: DataSettings, controller: Controller) -> dict:
     return {
         "description": (
-            f"{task.environment}, goal-terminated, horizon {task.horizon}: {task.data.transitions} transitions "
-            f"of a {controller.name} with action noise {task.data.action_noise}, seed {task.data.seed}."
+            f"{task.environment}, goal-terminated, horizon {task.horizon}: {data.transitions} transitions "
+            f"of a {controller.name} with action noise {data.action_noise}, seed {data.seed}."
         ),
         "algorithm_name": controller.name,
         "author": "floorbench",

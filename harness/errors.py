@@ -1,6 +1,7 @@
 """Errors that a user is meant to read, in one line each."""
 
 import errno
+import re
 
 # Faults of the place that is written to, not of the program: the same work succeeds once there is room again.
 PLACE_ERRORS = (
@@ -26,3 +27,10 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, UserError):
         return message
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def reason(error: BaseException) -> str:
+    """The telling part of an error: the system's words, or what HDF5 puts in brackets, or all of it in one line."""
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    found = re.search(r"error message = '([^']*)'", text) or re.search(r"\((.+)\)", text)
+    return found.group(1) if found else text

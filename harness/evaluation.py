@@ -132,7 +132,7 @@ class Evaluator:
         )
         start = torch.from_numpy(observations.copy())[None]
         rewards: list[list[float]] = [[] for _ in environments]
-        terminated, success = [False] * len(environments), [False] * len(environments)
+        terminated = [False] * len(environments)
         going = list(range(len(environments)))
         while going:
             check()
@@ -142,14 +142,13 @@ class Evaluator:
                 environment = environments[episode]
                 observations[episode], reward, terminated[episode], truncated = environment.step(action)
                 rewards[episode].append(reward)
-                success[episode] |= environment.success
                 if not (terminated[episode] or truncated):
                     still.append(episode)
             going = still
         returns = [self._discounted(*episode) for episode in zip(rewards, terminated, strict=True)]
         q_start = learner.values(start, learner.act(start, run=number).unsqueeze(2), run=number).mean(1).squeeze()
         return {
-            "score": float(np.mean(success)),
+            "score": float(np.mean([environment.score for environment in environments])),
             "episode_return": float(np.mean([np.sum(own) for own in rewards])),
             "episode_length": float(np.mean([len(own) for own in rewards])),
             "calibration_policy": _number(q_start.double().mean() - float(np.mean(returns))),

@@ -11,10 +11,11 @@ from algorithms.behaviour_value import BehaviourValue, FitReport
 from algorithms.floors import FloorInputs, floor_column
 from algorithms.learner import Batch
 from algorithms.returns import return_to_go
-from harness.dataset import Dataset, Trajectory
+from harness.dataset import Dataset
 from harness.exact_values import exact_values
 from harness.settings import Run
 from harness.streams import generator, normal_source, uniform_source
+from harness.trajectories import Trajectory
 from harness.transitions import Transitions, trajectory_numbers
 
 
@@ -46,9 +47,13 @@ class FloorColumns:
         self.transitions = transitions
         self.fit_reports: dict[int, FitReport] = {}
         self._noise = [normal_source(generator(run.seed, "floor")) for run in runs]
+        rows = dataset.rows
+        rewards, terminated = torch.from_numpy(rows.rewards), torch.from_numpy(rows.terminated)
+        lengths = rows.lengths.tolist()
         for number, run in enumerate(runs):
-            parts = [self._return_to_go(run, trajectory) for trajectory in dataset.trajectories]
-            transitions.return_to_go[number, : transitions.offline] = torch.cat(parts)
+            parts = zip(*(column.split(lengths) for column in (rewards, terminated)), strict=True)
+            returns = torch.cat([self._return_to_go(run, *part) for part in parts])
+            transitions.return_to_go[number, : transitions.offline] = returns
         of_dataset = transitions.return_to_go[:, : transitions.offline]
         self._range = [float(returns.max() - returns.min()) for returns in of_dataset]
         inflation = torch.tensor([run.floor.inflation for run in runs])
@@ -97,7 +102,7 @@ class FloorColumns:
     def append(self, number: int, episode: Trajectory) -> None:
         """Hand a finished online episode of run `number` to its transitions, with both columns."""
         run = self.runs[number]
-        returns = self._return_to_go(run, episode)
+        returns = self._return_to_go(run, torch.from_numpy(episode.rewards), torch.from_numpy(episode.terminated))
         column = self._column(number, torch.from_numpy(episode.observations[:-1]), returns)
         if not run.floor.active_online:
             column = torch.full_like(column, -torch.inf)
@@ -113,10 +118,10 @@ class FloorColumns:
         batch.floor.copy_(torch.where(self._active, floor, batch.floor))
         return batch
 
-    def _return_to_go(self, run: Run, trajectory: Trajectory) -> Tensor:
+    def _return_to_go(self, run: Run, rewards: Tensor, terminated: Tensor) -> Tensor:
         return return_to_go(
-            torch.from_numpy(trajectory.rewards),
-            torch.from_numpy(trajectory.terminated),
+            rewards,
+            terminated,
             run.task.discount,
             run.floor.truncation,
             run.task.failure_reward,
@@ -141,16 +146,17 @@ class FloorColumns:
     def _new_value(self, of_dataset: Tensor) -> BehaviourValue:
         runs = [self.runs[number] for number in self._learned]
         normals = [normal_source(generator(run.seed, "floor_init")) for run in runs]
-        states = self.transitions.dataset_states.contiguous()
+        states = self.transitions.dataset_states
         return BehaviourValue(runs[0].behaviour_value, states, of_dataset[self._learned], normals)
 
     def _fit(self, value: BehaviourValue, dataset: Dataset, of_dataset: Tensor) -> None:
         runs = [self.runs[number] for number in self._learned]
         settings = runs[0].behaviour_value
-        states, returns = self.transitions.dataset_states.contiguous(), of_dataset[self._learned]
-        numbers = trajectory_numbers(dataset.trajectories)
+        states, returns = self.transitions.dataset_states, of_dataset[self._learned]
+        lengths = dataset.rows.lengths
+        numbers = trajectory_numbers(lengths)
         held_out = np.stack([
-            _held_out(generator(run.seed, "floor_split"), len(dataset.trajectories), settings.held_out)[numbers]
+            _held_out(generator(run.seed, "floor_split"), len(lengths), settings.held_out)[numbers]
             for run in runs
         ])  # fmt: skip
         batches = [uniform_source(generator(run.seed, "floor_batch")) for run in runs]

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from algorithms.learner import Learner
-from harness.dataset import Trajectory
 from harness.environments.environment import Environment
 from harness.settings import Run
 from harness.streams import StepStreams, reset_seed
+from harness.trajectories import Trajectory
 
 
 @dataclass

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ PACKAGES = (
 LAUNCHER_VARIABLE = "FLOORBENCH_LAUNCHER"
 
 
-def provenance(dataset_hash: str) -> dict[str, Any]:
-    """What `provenance.json` holds: whatever can move a run's numbers.
+def provenance(dataset_hash: str, repairs: Sequence[str] = ()) -> dict[str, Any]:
+    """What `provenance.json` holds: whatever can move a run's numbers, with a line on each repair of the data.
 
     Without git, or outside its checkout, `commit` and `difference` are None; nothing here fails for want of a tool.
     """
@@ -38,6 +39,7 @@ def provenance(dataset_hash: str) -> dict[str, Any]:
         "gpus": gpus(),
         "threads": torch_threads(),
         "dataset": dataset_hash,
+        "repairs": list(repairs),
     }
 
 

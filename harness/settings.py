@@ -1,11 +1,10 @@
 """A run is a value: every resolved setting, its canonical JSON and the id that is the hash of it."""
 
-import dataclasses
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from algorithms.settings import (
@@ -22,7 +21,7 @@ from harness.errors import UserError
 from harness.plain_values import SHOWN, dotted, plain_values, shown
 
 # Raised whenever the meaning of a setting or of a metric changes, so that old folders are never mixed with new ones.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 ID_LENGTH = 12
 
@@ -42,6 +41,32 @@ class DataSettings:
     seed: Steps = 0
 
 
+# Names of the functions in repairs.py, which say what they do.
+RepairName = Literal[
+    "without_contact_forces", "goal_of_first_observation", "successes_only", "cut_at_success", "terminal_at_success",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, config=CONFIG)
+class HostedData:
+    """Which hosted Minari sets are a task's dataset, and what is repaired in them."""
+
+    # Minari ids with their versions; the sets are read one after the other.
+    ids: Annotated[tuple[Annotated[str, Field(pattern=r"^([\w-]+/)*[\w-]+-v\d+$")], ...], Field(min_length=1)]
+    # Repairs of every episode, in this order; an episode without the fault is left as it is.
+    repairs: tuple[RepairName, ...] = ()
+
+
+def _kind_of_data(data: Any) -> str:
+    hosted = {"ids", "repairs"} & set(data) if isinstance(data, dict) else isinstance(data, HostedData)
+    return "hosted" if hosted else "collected"
+
+
+Data = Annotated[
+    Annotated[DataSettings, Tag("collected")] | Annotated[HostedData, Tag("hosted")], Discriminator(_kind_of_data)
+]
+
+
 @dataclass(frozen=True, config=CONFIG)
 class Task:
     """An environment, its offline data and how rewards are read."""
@@ -52,14 +77,33 @@ class Task:
     environment: Name
     # Steps after which an episode is truncated.
     horizon: Count
+    # Rows of the maze, one character a cell: # wall, . free, r start, g goal; none: the environment's own maze.
+    maze: tuple[Annotated[str, Field(pattern=r"^[#.rg]+$")], ...] | None = None
+    # What is to be done in the kitchen; none elsewhere.
+    subtasks: tuple[Name, ...] = ()
+    # Which rewards: the environment's, or 0 at a success and -1 at every other step ("binary").
+    reward: Literal["environment", "binary"] = "environment"
+    # A step with this reward (before it is mapped) or a larger one succeeds and ends the episode; none: the
+    # environment alone says when an episode ends.
+    success_reward: float | None = None
     # Rewards are mapped to reward * scale + bias before anything else sees them.
     reward_scale: Positive = 1.0
     reward_bias: float = 0.0
     # Mapped reward of every step without success; none for a dense task (then no failure rule applies).
     failure_reward: float | None = None
+    # Returns (sums of rewards before they are mapped) that score 0 and 1; none: the score is the success.
+    reference_returns: tuple[float, float] | None = None
     # Discount per environment step.
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    data: DataSettings = DataSettings()
+    # Collected by the scripted controller, or hosted.
+    data: Data = DataSettings()
+
+    @property
+    def collected(self) -> DataSettings:
+        """How the data are collected; a UserError where they are hosted."""
+        if isinstance(self.data, HostedData):
+            raise UserError(f"task.data of {self.name}: are hosted; data of the scripted controller are needed here")
+        return self.data
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -125,6 +169,9 @@ PER_RUN = {
 
 _RUN = TypeAdapter(Run)
 
+# What pydantic puts into the path of a setting of data, which has no such part.
+_KINDS_OF_DATA = ("collected", "hosted")
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces; refuses NaN and infinity."""
@@ -156,7 +203,7 @@ def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
 def first_problem(error: ValidationError, noun: str = "setting") -> str:
     """One line of a pydantic error: the path of the setting (or other `noun`), the value and what is wrong with it."""
     problem = error.errors()[0]
-    path = dotted(problem["loc"])
+    path = dotted(tuple(part for part in problem["loc"] if part not in _KINDS_OF_DATA))
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"{noun} {path}: there is no such {noun}"
     if problem["type"] == "missing":
@@ -176,20 +223,14 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
             inner = inner.get(parent) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or name not in inner:
             raise UserError(f"{source}: setting {dotted(tuple(path.split('.')))}: there is no such setting"
-                            f"{_nearest_setting(path)}")  # fmt: skip
+                            f"{_nearest_setting(path, values)}")  # fmt: skip
         inner[name] = value
     return run_from_dict(values, source)
 
 
-def setting_paths(kind: type = Run, prefix: str = "") -> list[str]:
-    """Every dotted path that `with_settings` accepts."""
-    paths = []
-    for field in dataclasses.fields(kind):
-        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
-            paths += setting_paths(field.type, f"{prefix}{field.name}.")
-        else:
-            paths.append(prefix + field.name)
-    return paths
+def setting_paths(run: Run) -> list[str]:
+    """Every dotted path that `with_settings` accepts for a run, down to single settings."""
+    return _paths(run_to_dict(run))
 
 
 def pack_key(run: Run) -> str:
@@ -204,8 +245,15 @@ def pack_key(run: Run) -> str:
     return canonical_json(values)
 
 
-def _nearest_setting(path: str) -> str:
+def _paths(values: dict[str, Any], prefix: str = "") -> list[str]:
+    paths = []
+    for name, value in values.items():
+        paths += _paths(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+    return paths
+
+
+def _nearest_setting(path: str, values: dict[str, Any]) -> str:
     import difflib
 
-    close = difflib.get_close_matches(path[:SHOWN], setting_paths(), n=1, cutoff=0.4)
+    close = difflib.get_close_matches(path[:SHOWN], _paths(values), n=1, cutoff=0.4)
     return f"; did you mean {close[0]}?" if close else ""

@@ -1,21 +1,13 @@
-"""The tasks, and for each scale the settings they are run with."""
+"""The tasks, and for each scale the settings they are run with; those with hosted data are in hosted_tasks.py."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
+from harness.hosted_tasks import HOSTED
+from harness.recipe import Recipe
 from harness.settings import DataSettings, Run, Schedule, Task
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A task with the settings it is run with at one scale."""
-
-    task: Task
-    algorithm: AlgorithmSettings
-    schedule: Schedule
-    behaviour_value: BehaviourValueSettings = field(default_factory=BehaviourValueSettings)
 
 
 def pointmaze(size: str, horizon: int, data: DataSettings) -> Task:
@@ -129,8 +121,8 @@ ROAD_PAPER_SCHEDULE = Schedule(
     dense_steps=10_000,
 )
 
-# No public reference settings exist for these tasks. The mazes have data of the hosted size and noise; the roads have a
-# tenth of the data and of the steps.
+# No public reference settings exist for the collected tasks. The mazes have data of the hosted size and noise; the
+# roads have a tenth of the data and of the steps.
 PAPER = {
     **{
         name: published(DEMO[name].task, DataSettings(transitions=1_000_000, action_noise=0.5), Schedule())
@@ -140,9 +132,16 @@ PAPER = {
         name: published(DEMO[name].task, replace(ROAD_DATA, transitions=100_000), ROAD_PAPER_SCHEDULE)
         for name in ("winding-road", "winding-road-short")
     },
+    **HOSTED,
 }
 
 SCALES = {"demo": DEMO, "paper": PAPER}
+
+
+def scaled_task(name: str, scale: str) -> Task:
+    """The task at a scale, or where it has no settings for that one, as the papers have it."""
+    alone = scale in SCALES and name not in SCALES[scale] and name in PAPER
+    return base_run(name, "paper" if alone else scale, seed=0).task
 
 
 def base_run(task: str, scale: str, seed: int) -> Run:
@@ -150,8 +149,10 @@ def base_run(task: str, scale: str, seed: int) -> Run:
     if scale not in SCALES:
         raise UserError(f"scale {scale!r}: there is no such scale; one of {', '.join(SCALES)}")
     recipes = SCALES[scale]
+    if task not in recipes and task in PAPER:
+        raise UserError(f"task {task!r}: has the published settings alone; name --scale paper")
     if task not in recipes:
-        raise UserError(f"task {task!r}: there is no such task; one of {', '.join(recipes)}")
+        raise UserError(f"task {task!r}: there is no such task; floorbench data --list shows all")
     recipe = recipes[task]
     return Run(
         task=recipe.task,

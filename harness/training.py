@@ -76,7 +76,7 @@ class PackTraining:
         self.reported = ("", 0.0)
         self.began_at = self.finite_at = self.updates = 0
         for folder in self.folders:
-            folder.record_provenance(provenance(dataset.content_hash))
+            folder.record_provenance(provenance(dataset.content_hash, dataset.repairs))
         self.report("floor")
         checkpoints = point.checkpoints
         self.recorders = [Recorder(folder, own) for folder, own in zip(self.folders, checkpoints, strict=True)]

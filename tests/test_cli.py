@@ -19,6 +19,7 @@ from harness.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.preflight import check_space
 from harness.run_folder import RunFolder, run_folders
+from harness.tasks import DEMO, PAPER
 from tests.waiting import wait_until
 
 FLOORBENCH = [sys.executable, "-m", "harness.cli"]
@@ -154,8 +155,8 @@ def test_data(smoke):
     cards = json.loads(call("data", "pointmaze-umaze", "--json").stdout)
     assert len(cards) == 1
     listed = {row["task"]: row["made"] for row in json.loads(call("data", "--list", "--json").stdout)}
-    mazes = {"pointmaze-umaze": True, "pointmaze-medium": False, "pointmaze-large": False}
-    assert listed == {**mazes, "winding-road": False, "winding-road-short": False}
+    assert set(listed) == set(DEMO) | set(PAPER)
+    assert [task for task, made in listed.items() if made] == ["pointmaze-umaze"]
 
 
 def test_doctor_where_runs_cannot_be_written(tmp_path):
@@ -222,7 +223,7 @@ def only_line(done):
         ("plan smoke --set floor.keeps_learning=true", "setting floor.keeps_learning = true: only a floor.base of"),
         ("run smoke --set floor.base=soft", "setting floor.base = 'soft': there is no such floor; one of none"),
         ("plan smoke --set seed=1", "grid: holds some runs more than once"),
-        ("data pointmaze-tiny", "task 'pointmaze-tiny': there is no such task; one of pointmaze-umaze"),
+        ("data pointmaze-tiny", "task 'pointmaze-tiny': there is no such task; floorbench data --list shows all"),
         ("data", "data: name at least one task"),
         ("status --json --watch", "status: --json prints once; leave out --watch"),
         (

@@ -211,11 +211,12 @@ def test_card_by_hand(tiny_task, dataset):
     assert (card["id"], card["content_hash"]) == (dataset.id, dataset.content_hash)
     assert (card["episodes"], card["transitions"]) == (len(lengths), sum(lengths))
     assert (card["success_share"], card["truncated_share"]) == (1.0, 0.0)
-    assert card["episode_length"] == {"min": lengths[0], "median": np.median(lengths), "max": lengths[-1]}
+    spread = {name: card["episode_length"][name] for name in ("min", "q50", "max", "mean")}
+    assert spread == {"min": lengths[0], "q50": np.median(lengths), "max": lengths[-1], "mean": np.mean(lengths)}
     # An episode of T steps that ends at the goal: -1 for all but the last step.
-    assert card["mean_return"] == pytest.approx(-(np.mean(lengths) - 1))
-    assert card["return_to_go"]["max"] == 0.0
-    assert card["return_to_go"]["min"] == pytest.approx(-(1 - 0.99 ** (lengths[-1] - 1)) / 0.01, rel=1e-5)
+    assert card["episode_return"]["mean"] == pytest.approx(-(np.mean(lengths) - 1))
+    assert card["floors"]["failure_rule"]["max"] == 0.0
+    assert card["floors"]["failure_rule"]["min"] == pytest.approx(-(1 - 0.99 ** (lengths[-1] - 1)) / 0.01, rel=1e-5)
 
 
 def test_card_counts_failures(tiny_task, empty_folder):
@@ -227,7 +228,7 @@ def test_card_counts_failures(tiny_task, empty_folder):
     assert 0 < failed < len(dataset.trajectories)
     assert card["truncated_share"] == pytest.approx(failed / len(dataset.trajectories))
     assert card["success_share"] == pytest.approx(1 - failed / len(dataset.trajectories))
-    assert card["return_to_go"]["min"] == pytest.approx(-100.0)
+    assert card["floors"]["failure_rule"]["min"] == pytest.approx(-100.0)
 
 
 @pytest.mark.benchmark

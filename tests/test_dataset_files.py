@@ -92,13 +92,14 @@ def test_data_in_a_folder_that_takes_no_note_are_read_once_by_a_process(tiny_tas
 
 def test_data_that_change_while_they_are_read_leave_no_note(tiny_task, data, monkeypatch):
     (dataset_folder(tiny_task) / HASH_FILE).unlink()
-    check = dataset.check_episodes
+    read = dataset.read_sets
 
-    def meanwhile(*arguments):
-        check(*arguments)
+    def meanwhile(task):
+        reading = read(task)
         os.utime(dataset_folder(tiny_task) / FILES[1])
+        return reading
 
-    monkeypatch.setattr(dataset, "check_episodes", meanwhile)
+    monkeypatch.setattr(dataset, "read_sets", meanwhile)
     load_dataset(tiny_task)
     assert not (dataset_folder(tiny_task) / HASH_FILE).exists()
 

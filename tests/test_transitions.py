@@ -46,4 +46,4 @@ def test_a_run_without_finished_episodes_draws_all_from_the_dataset():
 
 
 def test_trajectory_numbers():
-    assert trajectory_numbers([trajectory(0, 3), trajectory(0, 2)]).tolist() == [0, 0, 0, 1, 1]
+    assert trajectory_numbers(np.array([3, 2])).tolist() == [0, 0, 0, 1, 1]

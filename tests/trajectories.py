@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from harness.dataset import Dataset, Trajectory
+from harness.dataset import Dataset
+from harness.trajectories import Trajectory, stack
 
 
 def trajectory(start: float, length: int, terminated: bool = True, reward: float = -1.0) -> Trajectory:
@@ -21,4 +22,4 @@ def trajectory(start: float, length: int, terminated: bool = True, reward: float
 
 def dataset(*trajectories: Trajectory) -> Dataset:
     """A dataset of these trajectories."""
-    return Dataset("tests/hand-made-v0", "0" * 64, trajectories)
+    return Dataset("tests/hand-made-v0", "0" * 64, stack(trajectories))

@@ -41,7 +41,7 @@ def advantage_of_other_actions() -> np.ndarray:
 def roll_outs() -> list[float]:
     """Mean discounted return of the traveller's episodes minus V_mu, in standard errors, by start."""
     environment, values = WindingRoad(), road_values()
-    traveller = Traveller(environment, TASK.data.action_noise, np.random.default_rng(0))
+    traveller = Traveller(environment, TASK.collected.action_noise, np.random.default_rng(0))
     deviations = []
     for start in STARTS:
         returns = []

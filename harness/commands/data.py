@@ -2,49 +2,38 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness.commands.output import print_json, remark_console, result_console, text_table
+from harness.commands.card import print_card, write_card
+from harness.commands.output import print_json, remark_console, result_console
 from harness.progress import LINE_INTERVAL
-from harness.settings import Task
-from harness.tasks import DEMO, base_run
+from harness.settings import HostedData, Task
+from harness.tasks import scaled_task
 
 if TYPE_CHECKING:
     from harness.dataset import Dataset
 
 
-def show_cards(names: Sequence[str], scale: str, as_json: bool) -> None:
-    """Make what is missing and print one card per task."""
-    from harness.dataset_card import dataset_card
+def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None) -> None:
+    """Make what is missing and print one card per task; with `out`, write each as table and figure into that folder."""
+    from harness.dataset_card import card_arrays, dataset_card
 
-    tasks = [base_run(name, scale, seed=0).task for name in names]
-    datasets = make_datasets(tasks, remark_console())
-    cards = [dataset_card(task, dataset) for task, dataset in zip(tasks, datasets, strict=True)]
+    console = remark_console()
+    tasks = [scaled_task(name, scale) for name in names]
+    cards = []
+    for task, dataset in zip(tasks, make_datasets(tasks, console), strict=True):
+        arrays = card_arrays(task, dataset)
+        cards.append(dataset_card(task, dataset, arrays))
+        if not as_json:
+            print_card(cards[-1], result_console())
+        if out is not None:
+            console.print(f"card: {write_card(cards[-1], arrays, out)[0].with_suffix('.*')}")
     if as_json:
         print_json(cards)
-        return
-    for card in cards:
-        result_console().print(text_table(("", ""), card.items()))
-
-
-def list_tasks(scale: str, as_json: bool) -> None:
-    """Every task (all scales have the same) and whether its dataset is there."""
-    from harness.dataset import dataset_exists, dataset_id
-
-    tasks = [base_run(name, scale, seed=0).task for name in DEMO]
-    rows = [
-        {"task": task.name, "environment": task.environment, "dataset": dataset_id(task), "made": dataset_exists(task)}
-        for task in tasks
-    ]
-    if as_json:
-        print_json(rows)
-    else:
-        columns = ("task", "environment", "dataset", "made")
-        cells = [[row["task"], row["environment"], row["dataset"], "yes" if row["made"] else "no"] for row in rows]
-        result_console().print(text_table(columns, cells))
 
 
 def make_datasets(tasks: Iterable[Task], console: Console) -> "list[Dataset]":
@@ -55,7 +44,7 @@ def make_datasets(tasks: Iterable[Task], console: Console) -> "list[Dataset]":
 def _make_dataset(task: Task, console: Console) -> "Dataset":
     from harness.dataset import dataset_exists, ensure_dataset
 
-    if dataset_exists(task):
+    if isinstance(task.data, HostedData) or dataset_exists(task):
         return ensure_dataset(task)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
@@ -63,7 +52,7 @@ def _make_dataset(task: Task, console: Console) -> "Dataset":
 
 
 def _teller(task: Task, bars: Progress, console: Console) -> Callable[[int, int], None]:
-    bar = bars.add_task(f"collecting {task.name}", total=task.data.transitions)
+    bar = bars.add_task(f"collecting {task.name}", total=task.collected.transitions)
     next_line = time.monotonic()
 
     def tell(transitions: int, wanted: int) -> None:

@@ -5,7 +5,7 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +13,22 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
+from harness.environments.kitchen import KITCHEN, ShareOfSubtasks, kitchen_options
+from harness.environments.maze_map import maze_map
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import Task
 
-# The parts of a goal observation that a flat observation is made of; the achieved goal repeats the position.
+# Of which parts of a goal observation a flat observation is made. The achieved goal repeats the position, but that of
+# an ant is not among its other numbers. In the kitchen goals never change.
 GOAL_PARTS = ("observation", "desired_goal")
+PARTS = {
+    "AntMaze": ("achieved_goal", "observation", "desired_goal"),
+    "FrankaKitchen": ("observation",),
+}
+
+# Families whose environments are told where walls, start and goal are, and to end at the goal instead of going on.
+MAZES = ("PointMaze", "AntMaze")
 
 
 class Environment:
@@ -29,32 +39,42 @@ class Environment:
     Attributes:
         observation_dim: S, numbers of a flat observation.
         action_dim: A, numbers of an action.
-        success: whether the last step succeeded: the environment's own word, or else a terminal.
+        success: whether the last step succeeded: by the task's success reward, else the environment's own word, or
+            else a terminal.
+        score: what the episode has reached so far, 1 is all: its return between the task's reference returns, or else
+            the share of the task that is done, or else its success.
     """
 
     def __init__(self, task: Task):
         """Make the environment; an unknown id or unfit spaces raise a UserError."""
+        if task.reference_returns is not None and task.reference_returns[0] >= task.reference_returns[1]:
+            raise UserError(f"task.reference_returns = {list(task.reference_returns)}: the second must be the larger")
         environment = gymnasium_environment(task, time_limit=False)
         if isinstance(environment, gymnasium.wrappers.OrderEnforcing):
             environment = environment.env
         self._environment = environment
+        self._task = task
+        self._parts = observation_parts(task)
         action_box = cast(Box, environment.action_space)
         self._low, self._high = action_box.low, action_box.high
         self._horizon = task.horizon
-        self._scale, self._bias = task.reward_scale, task.reward_bias
         self._steps = 0
+        self._return = 0.0
         self._over = True
-        self.observation_dim = sum(part.shape[0] for part in observation_parts(environment.observation_space).values())
+        self.observation_dim = sum(box.shape[0] for box in observation_boxes(task, environment).values())
         self.action_dim = action_box.shape[0]
         self.success = False
+        self.score = 0.0
 
     def reset(self, seed: int) -> np.ndarray:
         """Begin the episode of a seed, whatever was stepped before; its first observation [S], float32."""
         observation, _ = self._environment.reset(seed=seed)
         self._steps = 0
+        self._return = 0.0
         self._over = False
         self.success = False
-        return flatten_observation(observation)
+        self.score = 0.0
+        return flatten_observation(observation, self._parts)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         """Take an action [A], clipped to the action box.
@@ -64,64 +84,114 @@ class Environment:
         """
         if self._over:
             raise RuntimeError("there is no episode to step: call reset first")
+        task = self._task
         action = np.minimum(np.maximum(action, self._low), self._high)
         observation, reward, terminated, truncated, info = self._environment.step(action)
+        reward = float(reward) if task.reward == "environment" else binary_rewards(_told_success(task, info))
         self._steps += 1
+        self._return += reward
         terminated = bool(terminated)
+        if task.success_reward is None:
+            self.success = bool(info.get("success", terminated))
+        else:
+            self.success = reward >= task.success_reward
+            terminated |= self.success
+        if task.reference_returns is None:
+            self.score = max(self.score, float(info.get("share_done", self.success)))
+        else:
+            zero, one = task.reference_returns
+            self.score = (self._return - zero) / (one - zero)
         truncated = bool(truncated) or self._steps >= self._horizon
         self._over = terminated or truncated
-        self.success = bool(info.get("success", terminated))
-        return flatten_observation(observation), float(reward) * self._scale + self._bias, terminated, truncated
+        mapped = reward * task.reward_scale + task.reward_bias
+        return flatten_observation(observation, self._parts), mapped, terminated, truncated
 
 
-def flatten_observation(observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
-    """One observation or a block of them as float32 [..., S].
+def _told_success(task: Task, info: Mapping[str, Any]) -> bool:
+    if "success" not in info:
+        raise UserError(f"task.reward = 'binary': {task.environment} does not tell which steps succeed")
+    return bool(info["success"])
 
-    A goal observation (a dictionary) becomes observation and desired goal side by side: for PointMaze x, y, vx, vy,
-    goal x, goal y.
-    """
+
+def binary_rewards(success: Any) -> Any:
+    """0 for a success and -1 for anything else, of one step or of an array of them."""
+    return success * 1.0 - 1.0
+
+
+def flatten_observation(
+    observation: np.ndarray | Mapping[str, np.ndarray], parts: Sequence[str] = GOAL_PARTS
+) -> np.ndarray:
+    """One observation or a block of them as float32 [..., S]; of a dictionary, its `parts` side by side."""
     if isinstance(observation, Mapping):
-        parts = tuple(observation[name] for name in GOAL_PARTS)
-        return np.concatenate(parts, axis=-1, dtype=np.float32, casting="same_kind")
+        chosen = tuple(observation[name] for name in parts)
+        return np.concatenate(chosen, axis=-1, dtype=np.float32, casting="same_kind")
     return np.asarray(observation, dtype=np.float32)
 
 
-def observation_parts(space: gymnasium.Space) -> dict[str, Box]:
-    """The boxes that a flat observation is made of, by name; a plain box has the empty name."""
+def observation_parts(task: Task) -> tuple[str, ...]:
+    """The parts of a dictionary of which the task's flat observations are made."""
+    return PARTS.get(family(task), GOAL_PARTS)
+
+
+def observation_boxes(task: Task, environment: gymnasium.Env) -> dict[str, Box]:
+    """The boxes of which the task's flat observations are made, by name; a plain box has the empty name."""
+    space = environment.observation_space
     if isinstance(space, Dict):
-        return {name: cast(Box, space[name]) for name in GOAL_PARTS}
+        return {name: cast(Box, space[name]) for name in observation_parts(task)}
     return {"": cast(Box, space)}
 
 
 def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
-    """The task's Gymnasium environment; PointMaze ends at its goal, which stays where the reset put it."""
+    """The task's Gymnasium environment; mazes end at their goal, which stays where the reset put it."""
     _register_environments()
     options: dict[str, Any] = {"max_episode_steps": task.horizon if time_limit else -1, "disable_env_checker": True}
-    pointmaze = family(task) == "PointMaze"
-    if pointmaze:
-        options |= {"continuing_task": False, "reset_target": False}
     try:
-        environment = gymnasium.make(task.environment, **options)
+        with warnings.catch_warnings():
+            # A task names the version of the environment that its data are of.
+            warnings.filterwarnings("ignore", message=".*is out of date")
+            environment = gymnasium.make(task.environment, **options, **_own_options(task))
     except (gymnasium.error.Error, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"task.environment = {task.environment!r}: Gymnasium cannot make it: {reason}") from None
     _check_spaces(task, environment)
-    if pointmaze:
+    if family(task) in MAZES:
         # The maze's model was written there to be read once and would stay behind, one file per environment.
         Path(cast(Any, environment.unwrapped).tmp_xml_file_path).unlink(missing_ok=True)
-    return environment
+    return ShareOfSubtasks(environment) if family(task) == KITCHEN else environment
+
+
+def _own_options(task: Task) -> dict[str, Any]:
+    """What a family's environments are told beyond what Gymnasium tells all."""
+    options: dict[str, Any] = {}
+    if family(task) in MAZES:
+        options |= {"continuing_task": False, "reset_target": False}
+        if task.maze is not None:
+            options["maze_map"] = maze_map(task.maze)
+    elif task.maze is not None:
+        raise UserError(f"task.maze: {task.environment} has no maze; leave it out")
+    if family(task) == KITCHEN:
+        options |= kitchen_options(task.subtasks)
+    elif task.subtasks:
+        raise UserError(f"task.subtasks: {task.environment} has none; leave them out")
+    return options
 
 
 def family(task: Task) -> str:
     """What the environments of one kind share of their ids: PointMaze_UMaze-v3 belongs to PointMaze."""
-    return re.split(r"_|-v\d", task.environment)[0]
+    return family_of(task.environment)
+
+
+def family_of(environment: str) -> str:
+    """The family of a Gymnasium id."""
+    return re.split(r"_|-v\d", environment)[0]
 
 
 def _check_spaces(task: Task, environment: gymnasium.Env) -> None:
     observations, actions = environment.observation_space, environment.action_space
-    goal_parts = isinstance(observations, Dict) and set(GOAL_PARTS) <= set(observations.keys())
-    if not (goal_parts or isinstance(observations, Box)) or any(
-        not isinstance(box, Box) or len(box.shape) != 1 for box in observation_parts(observations).values()
+    parts = observations.keys() if isinstance(observations, Dict) else ()
+    whole = set(observation_parts(task)) <= set(parts) or isinstance(observations, Box)
+    if not whole or any(
+        not isinstance(box, Box) or len(box.shape) != 1 for box in observation_boxes(task, environment).values()
     ):
         raise UserError(
             f"task.environment = {task.environment!r}: its observations are {observations}; "

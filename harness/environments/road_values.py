@@ -89,7 +89,7 @@ class RoadValues:
 
     def _behaviour_step(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Like `_step`, averaged over the traveller's noisy action."""
-        actions, weights = noisy_actions(self._road.direction(states) + HEADING_BIAS, self._task.data.action_noise)
+        actions, weights = noisy_actions(self._road.direction(states) + HEADING_BIAS, self._task.collected.action_noise)
         kernel, reward = self._step(states[:, None], actions[..., None])
         return np.einsum("ij,ijk->ik", weights, kernel), (weights * reward).sum(-1)
 

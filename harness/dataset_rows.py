@@ -1,0 +1,86 @@
+"""A dataset's rows in a file beside it, which all processes of a machine map into their memory instead of copying it.
+
+The file depends on the content of the sets and on how the task reads them; it is made again wherever either changes.
+"""
+
+import contextlib
+import hashlib
+import tempfile
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import numpy as np
+
+from harness.dataset_files import dataset_folder
+from harness.environments.environment import observation_parts
+from harness.files import DamagedFileError, read_json, write_json
+from harness.settings import HostedData, Task, canonical_json
+from harness.trajectories import Rows
+
+# Raised when rows are made otherwise of the same content.
+ROWS_VERSION = 0
+
+# Minari does not look for datasets in hidden folders.
+FOLDER = ".rows"
+
+ARRAYS = ("table", "truncated", "lengths")
+
+
+def map_rows(task: Task, content_hash: str) -> tuple[Rows, tuple[str, ...]] | None:
+    """The rows kept for a content and the notes that go with them, mapped; None where there are none, or damaged ones.
+
+    What a process writes into the mapped arrays stays its own.
+    """
+    folder = _folder(task, content_hash)
+    try:
+        about = read_json(folder / "about.json")
+        if about is None:
+            return None
+        arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
+        # Reading all of it once also brings it into the memory that processes share.
+        if about["checksum"] != _checksum(arrays["table"]):
+            return None
+        return Rows(**arrays, observation_dim=about["observation_dim"]), tuple(about["notes"])
+    except (DamagedFileError, OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def keep_rows(task: Task, content_hash: str, rows: Rows, notes: tuple[str, ...]) -> None:
+    """Keep rows for the next processes, in place of those of other contents; nothing happens where no file can be."""
+    folder = _folder(task, content_hash)
+    with contextlib.suppress(OSError):
+        folder.parent.mkdir(exist_ok=True)
+        for other in folder.parent.iterdir():
+            if other == folder or not other.name.startswith(_content(content_hash)):
+                rmtree(other, ignore_errors=True)
+        making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_content(content_hash)))
+        try:
+            for name in ARRAYS:
+                np.save(making / f"{name}.npy", getattr(rows, name))
+            about = {"observation_dim": rows.observation_dim, "notes": notes, "checksum": _checksum(rows.table)}
+            write_json(making / "about.json", about)
+            making.rename(folder)
+        finally:
+            rmtree(making, ignore_errors=True)
+
+
+def _folder(task: Task, content_hash: str) -> Path:
+    """Named by the content and by everything of the task that decides the rows made of it."""
+    decisive = {
+        "version": ROWS_VERSION,
+        "parts": observation_parts(task),
+        "reward": [task.reward, task.reward_scale, task.reward_bias, task.success_reward],
+        "repairs": task.data.repairs if isinstance(task.data, HostedData) else (),
+        "maze": task.maze,
+    }
+    reading = hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:12]
+    return dataset_folder(task) / FOLDER / f"{_content(content_hash)}-{reading}"
+
+
+def _content(content_hash: str) -> str:
+    return content_hash[:12]
+
+
+def _checksum(table: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(table).reshape(-1).data).hexdigest()
