@@ -3,7 +3,9 @@
 Looking at a fault changes nothing: no file is repaired, overwritten or removed because of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +15,7 @@ from harness.dataset_files import dataset_exists, dataset_hash, dataset_id
 from harness.errors import UserError, one_line
 from harness.files import DamagedFileError
 from harness.run_folder import RunFolder
-from harness.settings import Task, first_problem
+from harness.settings import Run, Task, first_problem
 
 CONFIG = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
@@ -47,31 +49,79 @@ class Provenance(BaseModel):
     attempts: list[dict[str, Any]] = []
 
 
-def faults(folder: RunFolder) -> list[str]:
-    """The faults of a run folder, one line each: which file, what is wrong with it, what would be right.
+@dataclass(frozen=True)
+class Contents:
+    """What a run folder says, each file read once; what is damaged is missing here and named by the faults."""
+
+    run: Run | None
+    status: dict[str, Any]
+    rows: list[dict[str, Any]]
+    summary: dict[str, Any] | None
+    provenance: dict[str, Any]
+    # One line each: which file, what is wrong with it, what would be right.
+    faults: tuple[str, ...]
+
+
+# The content hash of a task's data on this machine, None where there are none.
+HashOf = Callable[[Task], str | None]
+
+
+def inspect(folder: RunFolder, hash_of: HashOf | None = None) -> Contents:
+    """Read a run folder and find its faults. Whoever inspects many hands in a `hash_of` that remembers.
 
     A folder that a process began to make and nothing was put into has none, and neither has an unfinished run because
     of a half-written last row of metrics, or of a damaged checkpoint while the one before it is whole.
     """
     if folder.path.is_dir() and not any(folder.path.glob("[!.]*")):
-        return []
-    found = []
-    for look in (_settings, _status, _metrics, _provenance, _checkpoints, _dataset):
+        return Contents(None, {"state": "planned"}, [], None, {}, ())
+    found: list[str] = []
+
+    def look(at: Callable[[], Any], otherwise: Any = None) -> Any:
         try:
-            look(folder)
+            return at()
         except (UserError, OSError) as error:
             found.append(one_line(error))
-    return list(dict.fromkeys(found))
+            return otherwise
+
+    run = look(folder.run)
+    status = look(lambda: _valid(Status, folder.status(), folder.path / "status.json"), {})
+    rows = look(folder.metrics, [])
+    provenance = look(lambda: _valid(Provenance, folder.provenance(), folder.path / "provenance.json"), {})
+    look(lambda: _checkpoints(folder))
+    if run is not None and "dataset" in provenance:
+        look(lambda: _dataset(folder, run.task, hash_of or present_hash))
+    summary = look(folder.summary)
+    return Contents(run, status, rows, summary, provenance, tuple(dict.fromkeys(found)))
+
+
+def faults(folder: RunFolder) -> list[str]:
+    """The faults of a run folder, as `inspect` finds them."""
+    return list(inspect(folder).faults)
 
 
 def refuse_faults(folders: Iterable[RunFolder]) -> None:
     """Raise a UserError that names the first fault in some folders and how many more there are."""
-    found = [(folder, fault) for folder in folders if folder.path.exists() for fault in faults(folder)]
+    hash_of = cache(present_hash)
+    refuse([(folder, fault) for folder in folders if folder.path.exists() for fault in inspect(folder, hash_of).faults])
+
+
+def refuse(found: Sequence[tuple[RunFolder, str]]) -> None:
+    """Raise a UserError about faults that were found, if any were."""
     if found:
         folder, first = found[0]
         rest = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise UserError(f"{first}{rest}; nothing was changed: floorbench doctor --root {folder.path.parent} lists "
                         "all faults")  # fmt: skip
+
+
+def present_hash(task: Task) -> str | None:
+    """The content hash of a task's data, or None where this machine has none or no place for any."""
+    try:
+        if not dataset_exists(task):
+            return None
+    except UserError:
+        return None
+    return dataset_hash(task)
 
 
 def check_dataset(folder: RunFolder, name: str, content_hash: str) -> None:
@@ -82,22 +132,6 @@ def check_dataset(folder: RunFolder, name: str, content_hash: str) -> None:
             f"{folder.path / 'provenance.json'}: the run was computed on data with content hash {begun_on}, but "
             f"that of dataset {name} is {content_hash} now; bring the data back or run it in another root"
         )
-
-
-def _settings(folder: RunFolder) -> None:
-    folder.run()
-
-
-def _status(folder: RunFolder) -> None:
-    _validate(Status, folder.status(), folder.path / "status.json")
-
-
-def _metrics(folder: RunFolder) -> None:
-    folder.metrics()
-
-
-def _provenance(folder: RunFolder) -> None:
-    _validate(Provenance, folder.provenance(), folder.path / "provenance.json")
 
 
 def _checkpoints(folder: RunFolder) -> None:
@@ -120,26 +154,17 @@ def _checkpoints(folder: RunFolder) -> None:
         raise damage[0]
 
 
-def _dataset(folder: RunFolder) -> None:
+def _dataset(folder: RunFolder, task: Task, hash_of: HashOf) -> None:
     """The data of the run's task, where they are there, must be those that it was computed on."""
-    task = folder.run().task
-    if "dataset" not in folder.provenance() or not _has_data(task):
-        return
-    content_hash = dataset_hash(task)
+    content_hash = hash_of(task)
     if content_hash is not None:
         check_dataset(folder, dataset_id(task), content_hash)
 
 
-def _has_data(task: Task) -> bool:
-    """Whether the task's dataset lies on this machine; where no data can lie, none does."""
-    try:
-        return dataset_exists(task)
-    except UserError:
-        return False
-
-
-def _validate(kind: type[BaseModel], values: dict[str, Any], file: Path) -> None:
+def _valid(kind: type[BaseModel], values: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The values, if they are what others rely on."""
     try:
         kind.model_validate(values)
     except ValidationError as error:
         raise DamagedFileError(f"{file}: is damaged: {first_problem(error, noun='value')}") from None
+    return values

@@ -1,6 +1,5 @@
 """The report: tables, figures and one page that stands alone."""
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from results.figures.drawing import Drawing, write
 from results.figures.learning_curves import learning_curves
 from results.figures.score_by_floor import score_by_floor
 from results.figures.values_and_floors import values_and_floors
-from results.frame import evaluations, provenance, runs, settings_columns
+from results.frame import Frames, settings_columns
+from results.frame.remarks import remarks
 from results.page import render
 from results.style import label
 from results.tables import Table
@@ -36,6 +36,8 @@ class Page:
     runs: pd.DataFrame
     # Finished runs by state, for example "29 done, 1 failed".
     states: str
+    # What a reader must know of the runs, one line each.
+    remarks: list[str]
     key_settings: Table
     arm_settings: Table
     other_settings: Table
@@ -50,18 +52,16 @@ class Page:
     provenance: Table
 
 
-def write_report(roots: Iterable[Path], out: Path, only: Collection[str] | None = None) -> list[Path]:
-    """Write the report about every run in `roots` (of `only` those ids, where given) into the folder `out`.
-
-    Returns the files written, the page first.
+def write_report(frames: Frames, out: Path) -> list[Path]:
+    """Write the report about the runs of `frames` into the folder `out`; returns the files written, the page first.
 
     `report.html`; `tables/` with csv, md and tex of every table and `runs.csv`, the frame they are made of; `figures/`
-    with pdf, svg, png, csv and caption of every figure. The same run folders give the same bytes.
+    with pdf, svg, png, csv and caption of every figure. The same frames give the same bytes.
 
-    Raises UserError if there is no finished run, if a run folder is damaged or if `out` cannot be written.
+    Raises UserError if there is no finished run or if `out` cannot be written.
     """
-    roots, out = list(roots), Path(out)
-    page = gather(roots, only)
+    out = Path(out)
+    page = contents(frames)
     try:
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -79,10 +79,9 @@ def write_report(roots: Iterable[Path], out: Path, only: Collection[str] | None 
     return files
 
 
-def gather(roots: list[Path], only: Collection[str] | None = None) -> Page:
-    """Read the run folders and make every table and figure."""
-    frame = runs(roots, only)
-    curves = evaluations(roots, only)
+def contents(frames: Frames) -> Page:
+    """Make every table and figure."""
+    frame, curves = frames.runs, frames.evaluations
     scores = tables.scores(frame)
     columns = settings_columns(frame)
     varied = [column for column in columns if _varies(frame, column)]
@@ -90,6 +89,7 @@ def gather(roots: list[Path], only: Collection[str] | None = None) -> Page:
     return Page(
         runs=frame,
         states=", ".join(f"{count} {state}" for state, count in frame["state"].value_counts().items()),
+        remarks=remarks(frames),
         key_settings=settings_by_task(frame, [column for column in KEY_SETTINGS if column in shared]),
         arm_settings=settings_by_arm(frame, varied),
         other_settings=settings_by_task(frame, [column for column in shared if column not in KEY_SETTINGS]),
@@ -104,7 +104,7 @@ def gather(roots: list[Path], only: Collection[str] | None = None) -> Page:
             score_by_floor(frame),
         ],
         run_list=run_list(frame),
-        provenance=provenance_table(provenance(roots, only)),
+        provenance=provenance_table(frames.provenance),
     )
 
 

@@ -2,12 +2,12 @@
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
+from results.frame import gather
 from results.report import write_report
 from tests.run_folder_factory import fail, lose, write_done
 
@@ -49,7 +49,7 @@ def report(tmp_path_factory):
     lose(root, runs[-2])
     fail(root, runs[-1], FAILURE)
     out = root / "report"
-    return runs, root, out, write_report([root], out)
+    return runs, root, out, write_report(gather(root), out)
 
 
 def test_all_files_are_there(report):
@@ -119,7 +119,7 @@ def test_definitions_stand_with_the_table(report):
 
 def test_the_same_runs_give_the_same_bytes(report, tmp_path):
     _, root, out, files = report
-    again = write_report([root], tmp_path / "again")
+    again = write_report(gather(root), tmp_path / "again")
     for first, second in zip(files, again, strict=True):
         assert first.relative_to(out) == second.relative_to(tmp_path / "again")
         assert first.read_bytes() == second.read_bytes(), first.name
@@ -128,18 +128,21 @@ def test_the_same_runs_give_the_same_bytes(report, tmp_path):
 def test_a_folder_that_cannot_be_written_is_one_line(report, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"report folder .*cannot be written") as error:
-        write_report([report[1]], tmp_path / "file" / "report")
+        write_report(gather(report[1]), tmp_path / "file" / "report")
     assert "\n" not in str(error.value)
-
-
-def test_nothing_to_report_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="there is no run here to report"):
-        write_report([tmp_path], tmp_path / "out")
-    assert not Path(tmp_path / "out").exists()
 
 
 def test_one_arm_one_seed_one_task_is_enough(tmp_path):
     write_done(tmp_path / "runs", runs_of("smoke")[:1])
-    files = write_report([tmp_path / "runs"], tmp_path / "out")
+    files = write_report(gather(tmp_path / "runs"), tmp_path / "out")
     assert "no interval" in (tmp_path / "out" / "tables" / "scores.csv").read_text()
     assert not [file for file in files if "differences" in file.name or "learned_floor" in file.name]
+
+
+def test_what_to_know_of_the_runs_stands_on_the_page(tmp_path):
+    runs = runs_of("smoke")
+    write_done(tmp_path / "runs", runs[:-1])
+    page, *_ = write_report(gather(tmp_path / "runs"), tmp_path / "out")
+    assert "<li>pointmaze-umaze, Cal-QL, Monte Carlo floor: no run of seed 1, which other arms have</li>" in (
+        page.read_text()
+    )

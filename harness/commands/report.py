@@ -7,22 +7,22 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ablations.claim import Claim
 from harness.commands.output import remark_console, result_console
-from harness.integrity import refuse_faults
-from harness.run_folder import run_folders
 from harness.settings import Run
 
 
 def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path) -> None:
     """Write the report about the runs in `roots` to `out` and print its main table; `named`: only about these runs."""
-    from results.frame import runs
+    from results.frame import gather
+    from results.frame.remarks import remarks
     from results.report import write_report
     from results.tables import scores
 
-    only = None if named is None else {run.id for run in named}
-    refuse_faults(folder for root in roots for folder in run_folders(root) if only is None or folder.id in only)
-    page, *_ = write_report(roots, out, only)
-    table = scores(runs(roots, only)).text
+    frames = gather(roots, None if named is None else {run.id for run in named})
+    page, *_ = write_report(frames, out)
+    table = scores(frames.runs).text
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+    for remark in remarks(frames):
+        remark_console().print(f"note: {remark}")
     remark_console().print(f"report: {page}")
 
 

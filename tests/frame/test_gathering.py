@@ -1,14 +1,17 @@
 """Run folders in, tidy frames out; nothing is dropped in silence."""
 
+import json
 import math
 
 import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
+from harness.files import write_json
 from harness.run_folder import RunFolder
 from harness.settings import with_settings
-from results.frame import done, evaluations, runs
+from results import evaluations, runs
+from results.frame import done, gather
 from tests.run_folder_factory import begin, fail, lose, metrics, write_done
 
 
@@ -72,12 +75,74 @@ def test_a_run_in_two_roots_counts_once_and_the_finished_copy_wins(tmp_path, smo
     assert set(frame["state"]) == {"done"}
 
 
-def test_runs_that_differ_in_more_than_their_seed_are_not_averaged(tmp_path, smoke):
-    other = with_settings(smoke[0], {"algorithm.alpha": 5.0, "seed": 9})
-    write_done(tmp_path, [smoke[0], other])
-    differ = rf"both pointmaze-umaze / cql but differ in algorithm\.alpha \({smoke[0].algorithm.alpha} and 5\.0\)"
-    with pytest.raises(UserError, match=differ):
-        runs([tmp_path])
+def test_a_folder_by_name_or_several(tmp_path, smoke):
+    write_done(tmp_path / "a", smoke[:2])
+    write_done(tmp_path / "b", smoke[2:])
+    assert runs(str(tmp_path / "a"))["run"].tolist() == [run.id for run in smoke[:2]]
+    both = gather([tmp_path / "a", str(tmp_path / "b")])
+    assert both.runs["run"].tolist() == [run.id for run in smoke]
+    assert both.evaluations["run"].drop_duplicates().tolist() == [run.id for run in smoke]
+    assert sorted(both.provenance["run"]) == sorted(run.id for run in smoke)
+    assert set(both.provenance["launcher"]) == {"local pool"}
+    assert set(both.provenance["attempts"]) == {1}
+
+
+def test_an_unfinished_copy_in_a_later_root_changes_nothing(tmp_path, smoke):
+    write_done(tmp_path / "a", smoke)
+    begin(tmp_path / "b", smoke[0])
+    frame = gather([tmp_path / "a", tmp_path / "b"])
+    assert set(frame.runs["state"]) == {"done"}
+    assert len(frame.evaluations) == 6 * len(smoke)
+
+
+def test_a_damaged_folder_is_refused_by_name(tmp_path, smoke):
+    folders = write_done(tmp_path, smoke)
+    text = folders[1].metrics_file.read_bytes()
+    folders[1].metrics_file.write_bytes(text[:-1])
+    with pytest.raises(UserError, match=rf"{smoke[1].id}/metrics.jsonl: is damaged: .*nothing was changed"):
+        gather(tmp_path)
+    assert folders[1].metrics_file.read_bytes() == text[:-1]
+
+
+def test_a_half_written_row_of_an_unfinished_run_is_no_fault_and_no_row(tmp_path, smoke):
+    write_done(tmp_path, smoke[:3])
+    running = begin(tmp_path, smoke[3])
+    running.metrics_file.write_text(json.dumps(metrics(smoke[3])[0]) + '\n{"phase": "off')
+    frames = gather(tmp_path)
+    assert frames.runs.set_index("run")["state"].to_dict()[smoke[3].id] == "running"
+    assert smoke[3].id not in set(frames.evaluations["run"])
+
+
+def rewritten(folder, change):
+    """A finished folder of an older version, which does not say what its metrics are, with other rows."""
+    rows = [change(row) for row in folder.metrics()]
+    folder.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = {name: value for name, value in folder.summary().items() if name != "metrics"}
+    write_json(folder.path / "done.json", summary)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda row: {**row, "score": "high"}, "holds str where numbers should be"),
+        (lambda row: {**row, "score": [1.0]}, "holds list where numbers should be"),
+        (lambda row: {name: value for name, value in row.items() if name != "phase"}, "a row has no 'phase'"),
+        (lambda row: {**row, "phase": "online", "online_step": None, "score": True}, "holds bool where"),
+    ],
+)
+def test_rows_that_are_no_evaluations_are_refused(tmp_path, smoke, change, said):
+    folders = write_done(tmp_path, smoke)
+    rewritten(folders[2], change)
+    with pytest.raises(UserError, match=rf"{smoke[2].id}/metrics.jsonl: is damaged: {said}"):
+        gather(tmp_path)
+
+
+def test_a_column_that_only_some_runs_have_is_empty_for_the_others(tmp_path, smoke):
+    folders = write_done(tmp_path, smoke)
+    rewritten(folders[0], lambda row: {**row, "q_other": 1.5})
+    frame = evaluations(tmp_path).set_index("run")
+    assert set(frame.loc[smoke[0].id, "q_other"]) == {1.5}
+    assert frame.drop(smoke[0].id)["q_other"].isna().all()
 
 
 def test_nothing_there_is_one_line(tmp_path):

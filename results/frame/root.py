@@ -1,0 +1,109 @@
+"""One root of run folders: what each says, read only where it has changed since the last time."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from harness.dataset_files import dataset_id
+from harness.errors import UserError, one_line
+from harness.integrity import check_dataset, inspect, present_hash
+from harness.run_folder import RunFolder, run_folders
+from harness.settings import canonical_json
+from results.frame.columns import NAMES, TEXT
+from results.frame.memory import Memory, stamp_of
+from results.frame.record import Record, evaluation_rows, record
+
+# Rows that wait to become a frame: as dictionaries they take ten times the memory.
+WAITING = 20_000
+
+
+@dataclass(frozen=True)
+class Root:
+    """What a folder of run folders says."""
+
+    records: list[Record]
+    # A row per finished run and evaluation.
+    evaluations: pd.DataFrame
+    # What is wrong with a folder, one line each; such a folder has no record.
+    faults: list[tuple[RunFolder, str]]
+
+
+def read_root(path: Path, only: Collection[str] | None = None) -> Root:
+    """Read every run folder in `path` (of `only` those ids, where given), and keep in memory what is finished."""
+    memory, hash_of = Memory.of(path), cache(present_hash)
+    remembered: list[tuple[Record, str]] = []
+    read: list[Record] = []
+    new: list[tuple[Record, str]] = []
+    faults: list[tuple[RunFolder, str]] = []
+    rows: list[dict] = []
+    pieces: list[pd.DataFrame] = []
+    folders = [folder for folder in run_folders(path) if only is None or folder.id in only]
+    for folder in folders:
+        stamp = stamp_of(folder)
+        known = memory.recall(folder, stamp)
+        if known is not None and stamp is not None:
+            remembered.append((known, stamp))
+            continue
+        contents = inspect(folder, hash_of)
+        faults += [(folder, fault) for fault in contents.faults]
+        if contents.faults or contents.run is None:
+            continue
+        try:
+            rows += evaluation_rows(folder, contents)
+        except UserError as error:
+            faults.append((folder, one_line(error)))
+            continue
+        read.append(record(folder, contents))
+        # What changed while it was read belongs to neither stamp.
+        if read[-1].state == "done" and stamp is not None and stamp_of(folder) == stamp:
+            new.append((read[-1], stamp))
+        if len(rows) >= WAITING:
+            pieces.append(numeric(rows))
+            rows = []
+    fresh = joined([*pieces, numeric(rows)])
+    memory.replace(new, fresh, gone=memory.runs - {each.id for each in folders} if only is None else ())
+    recalled = [each for each, _ in remembered]
+    faults += changed_data(recalled)
+    known_rows = memory.evaluations({each.folder.id: stamp for each, stamp in remembered})
+    return Root([*recalled, *read], joined([known_rows, fresh]), faults)
+
+
+def changed_data(records: Collection[Record]) -> list[tuple[RunFolder, str]]:
+    """Faults of folders whose files are as they were, where the data that the runs were computed on are not."""
+    by_task: dict[str, list[Record]] = {}
+    for each in records:
+        settings = {name: value for name, value in each.run.items() if name.startswith("task")}
+        by_task.setdefault(canonical_json(settings), []).append(each)
+    faults = []
+    for group in by_task.values():
+        try:
+            task = group[0].folder.run().task
+            content_hash = present_hash(task)
+        except UserError as error:
+            faults.append((group[0].folder, one_line(error)))
+            continue
+        for each in group:
+            if content_hash is not None and each.provenance.get("dataset") not in (None, content_hash):
+                try:
+                    check_dataset(each.folder, dataset_id(task), content_hash)
+                except UserError as error:
+                    faults.append((each.folder, one_line(error)))
+    return faults
+
+
+def numeric(rows: list[dict]) -> pd.DataFrame:
+    """Rows of evaluations as a frame; whatever is not a name is a number, and what a row lacks is NaN."""
+    frame = pd.DataFrame(rows, columns=None if rows else list(NAMES))
+    for column in frame.columns.difference(list(TEXT)):
+        frame[column] = pd.to_numeric(frame[column])
+        if frame[column].isna().all():
+            frame[column] = frame[column].astype(float)
+    return frame
+
+
+def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Frames one below the other; an empty one with the columns of names if all are."""
+    return pd.concat([each for each in frames if len(each)] or [numeric([])], ignore_index=True)
