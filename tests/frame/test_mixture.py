@@ -4,7 +4,7 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.settings import with_settings
+from harness.settings import SCHEMA_VERSION, with_settings
 from results.frame import gather, runs
 from tests.run_folder_factory import write_done
 
@@ -50,6 +50,6 @@ def test_tasks_may_have_different_data_and_a_run_may_not_have_begun(tmp_path, sm
 def test_another_schema_version_is_refused_by_name(tmp_path, smoke):
     folders = write_done(tmp_path, smoke)
     config = folders[1].path / "config.json"
-    config.write_text(config.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    config.write_text(config.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 0'))
     with pytest.raises(UserError, match=rf"{smoke[1].id}/config.json: schema version 0 cannot be read"):
         gather(tmp_path)
