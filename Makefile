@@ -1,4 +1,5 @@
-# make setup | demo | test | slurm-test | lint | bench | bench-peers. PYTHON names the interpreter (3.11 or later) of .venv.
+# make setup | demo | test | slurm-test | browser-test | lint | bench | bench-peers.
+# PYTHON names the interpreter (3.11 or later) of .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMP := .venv/.installed
 PEERS := .venv-peers
 
-.PHONY: setup demo test slurm-test lint bench bench-peers
+.PHONY: setup demo test slurm-test browser-test lint bench bench-peers
 
 setup: $(STAMP)
 
@@ -24,7 +25,7 @@ $(STAMP): pyproject.toml requirements.lock
 # Exit code 1 is a failed run, which the report counts; anything else ends the demo.
 demo: setup
 	@$(BIN)/floorbench run floors --scale demo --root runs/demo || [ $$? -eq 1 ]
-	@$(BIN)/floorbench report --root runs/demo --out runs/demo/report
+	@$(BIN)/floorbench report exact --root runs/demo --out runs/demo/report
 
 test: setup
 	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
@@ -34,6 +35,14 @@ slurm-test: setup
 	@$(BIN)/python -m slurm.testcluster install; case $$? in \
 		0) $(BIN)/python -m pytest -q -rs -m 'slurm and not slow' ;; \
 		2) echo "slurm-test: SKIPPED, no test on a SLURM cluster has run: see the reason above" ;; \
+		*) exit 1 ;; \
+	esac
+
+# Exit code 2 as above.
+browser-test: setup
+	@$(BIN)/python -m tests.browser.chromium; case $$? in \
+		0) $(BIN)/python -m pytest -q -rs -n 0 -m browser tests/browser ;; \
+		2) echo "browser-test: SKIPPED, no page has been opened in a browser: see the reason above" ;; \
 		*) exit 1 ;; \
 	esac
 

@@ -55,7 +55,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "cal-ql-calibrated-scale", SCALE,
-        "Cal-QL's values do not: they end at or above them.", "tutorial, Cal-QL: the solution",
+        "Cal-QL's values end offline training at or above the returns of the data.", "tutorial, Cal-QL: the solution",
         OF_CALIBRATION, calibration, Level(("monte_carlo",), "above"),
     ),
     Claim(
@@ -84,7 +84,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "learned-floor-scale", LEARNED,
-        "With a learned floor the values end at or above the returns of the data, too.", "derived",
+        "With a learned floor, too, the values end offline training at or above the returns of the data.", "derived",
         OF_CALIBRATION, calibration, Level(("learned",), "above"),
     ),
     Claim(
@@ -144,19 +144,21 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "naive-truncation-binds", CUT,
-        "It acts as one: more of the policy's actions lie below it than below the true floor.", "derived",
+        "Naive truncation acts as an inflated floor: more of the policy's actions lie below it than below the truth.",
+        "derived",
         OF_BINDING,
         lambda runs: runs["switch.bound_rate_current"], Difference(("naive_truncation",), "exact", "above"),
     ),
     Claim(
         "naive-truncation-lifts-unseen-actions", CUT,
-        "It acts as one: actions outside the data have higher values than with the true floor.", "derived",
+        "Naive truncation acts as an inflated floor: actions outside the data have higher values than with the truth.",
+        "derived",
         OF_UNIFORM,
         uniform_excess, Difference(("naive_truncation",), "exact", "above"),
     ),
     Claim(
         "naive-truncation-costs-score", CUT,
-        "It acts as one: the score is lower than with the true floor.", "derived",
+        "Naive truncation acts as an inflated floor: the score is lower than with the truth.", "derived",
         "score at the switch (success rate)",
         lambda runs: runs["offline_score"], Difference(("naive_truncation",), "exact", "below"),
     ),

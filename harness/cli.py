@@ -151,7 +151,7 @@ def verify(
 def report(
     grids: Annotated[
         list[str] | None,
-        typer.Argument(help="Only the runs of these grids; or exact: the exact lab.", metavar="[GRID]..."),
+        typer.Argument(help="Only the runs of these grids; exact: the exact lab, too, or alone.", metavar="[GRID]..."),
     ] = None,
     root: Annotated[
         list[Path] | None,
@@ -163,18 +163,19 @@ def report(
     scale: Scale = "demo",
     changes: Changes = None,
 ) -> None:
-    """Write tables, figures and one HTML page about the runs in a folder, or about the exact lab (which needs none)."""
+    """Write tables, figures, verdicts and one page about the runs in a folder, or about the exact lab without runs."""
     from harness.commands.grid import grid_runs
-    from harness.commands.report import make_exact_report, make_report
+    from harness.commands.report import make_report, show_exact_report
 
-    if grids and EXACT in grids:
-        if grids != [EXACT] or root or changes:
-            raise UserError(f"report {EXACT}: stands alone, without grids, --root or --set; it is about no runs")
-        make_exact_report(out or RUNS / EXACT)
+    named, exact = [grid for grid in grids or [] if grid != EXACT], EXACT in (grids or [])
+    if exact and not named and changes:
+        raise UserError(f"report {EXACT}: is about no runs that --set could change; name a grid, too")
+    if exact and not named and not root:
+        show_exact_report(out or RUNS / EXACT)
         return
-    named = [run for grid in grids for run in grid_runs(grid, scale, changes or [])] if grids else None
+    runs = [run for grid in named for run in grid_runs(grid, scale, changes or [])] if named else None
     roots = root or [RUNS]
-    make_report(named, roots, out or roots[0] / "report")
+    make_report(runs, roots, out or roots[0] / "report", exact)
 
 
 @app.command()

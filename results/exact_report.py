@@ -14,7 +14,8 @@ from results.figures import exact_lab
 from results.figures.drawing import write
 from results.page import render
 from results.tables import Table
-from results.verdicts.table import by_topic, effect, verdict_table
+from results.verdicts import table as words
+from results.verdicts.table import by_topic, verdict_table
 from results.verdicts.verdict import Outcome, Verdict
 
 # One per frame, in the order of the page.
@@ -47,7 +48,7 @@ def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.Data
             images,
             summary=summary(verdicts),
             topics=by_topic(verdicts),
-            effect=effect,
+            words=words,
             drawings=drawings,
             provenance=provenance_table(),
         )

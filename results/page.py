@@ -24,6 +24,15 @@ def render(template: str, images: Mapping[str, str], **values: Any) -> str:
     return environment.get_template(template).render(images=inline, colours=ON_DARK, variable=_variable, **values)
 
 
+def markdown(template: str, **values: Any) -> str:
+    """The same for a repository: Markdown that names its pictures by their files."""
+    environment = Environment(
+        loader=PackageLoader("results"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["markdown"] = lambda frame: frame.to_markdown(index=False, disable_numparse=True)
+    return re.sub(r"\n{3,}", "\n\n", environment.get_template(template).render(**values)).strip() + "\n"
+
+
 def inline_svg(svg: str, name: str) -> str:
     """The `<svg>` element for a page: ids of its own, the page's width, and colours that follow the page's scheme."""
     svg = svg[svg.index("<svg") :]

@@ -1,22 +1,28 @@
 """The report: tables, figures and one page that stands alone."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 
+from ablations.claims import CLAIMS
 from harness.errors import UserError
 from results import tables
+from results.claim_sections import LAB, NOT_RUN, ClaimSection, all_verdicts, claim_sections, overview
 from results.figures.drawing import Drawing, write
-from results.figures.learning_curves import learning_curves
-from results.figures.score_by_floor import score_by_floor
-from results.figures.values_and_floors import values_and_floors
+from results.figures.gallery import gallery
 from results.frame import Frames, settings_columns
 from results.frame.remarks import remarks
-from results.page import render
+from results.page import markdown, render
 from results.style import label
 from results.tables import Table
 from results.truth_table import truth
+from results.verdicts import table as words
+from results.verdicts.table import verdict_table
+from results.verdicts.verdict import Outcome, Verdict
 
 # Settings that set the scale of rewards, values and effort: shown at once; the others are folded away.
 KEY_SETTINGS = (
@@ -38,6 +44,13 @@ class Page:
     states: str
     # What a reader must know of the runs, one line each.
     remarks: list[str]
+    # What became of the claims, in a line; the sections of those about runs; all of them in a line each; every verdict.
+    summary: str
+    claims: list[ClaimSection]
+    overview: pd.DataFrame
+    verdicts: Table
+    # Whether the claims of the exact lab are among them.
+    exact: bool
     key_settings: Table
     arm_settings: Table
     other_settings: Table
@@ -52,37 +65,50 @@ class Page:
     provenance: Table
 
 
-def write_report(frames: Frames, out: Path) -> list[Path]:
+def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = ()) -> list[Path]:
     """Write the report about the runs of `frames` into the folder `out`; returns the files written, the page first.
 
-    `report.html`; `tables/` with csv, md and tex of every table and `runs.csv`, the frame they are made of; `figures/`
-    with pdf, svg, png, csv and caption of every figure. The same frames give the same bytes.
+    `report.html` and, for a repository, `report.md`; `tables/` with csv, md and tex of every table and `runs.csv`, the
+    frame they are made of; `figures/` with pdf, svg, png, csv and caption of every figure. `exact`: verdicts of the
+    exact lab, whose own report stands in `out`/exact. The same frames give the same bytes.
 
     Raises UserError if there is no finished run or if `out` cannot be written.
     """
     out = Path(out)
-    page = contents(frames)
+    page = contents(frames, exact)
     try:
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
-        files = [out / "report.html", out / "tables" / "runs.csv"]
-        for table in (page.scores, page.differences, page.scale_mismatch, page.learned_floor, page.truth):
+        files = [out / "report.html", out / "tables" / "runs.csv", out / "report.md"]
+        for table in (
+            page.verdicts,
+            page.scores,
+            page.differences,
+            page.scale_mismatch,
+            page.learned_floor,
+            page.truth,
+        ):
             files += tables.write(table, out / "tables") if table else []
-        for drawing in page.drawings:
+        drawings = [*(section.drawing for section in page.claims if section.drawing), *page.drawings]
+        for drawing in drawings:
             files += write(drawing, out / "figures")
         page.runs.to_csv(files[1], index=False, lineterminator="\n")
-        images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in page.drawings}
+        images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
         unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
-        files[0].write_text(render("report.html", images, page=page, unfinished=unfinished))
+        values = {"page": page, "unfinished": unfinished, "words": words, "lab": LAB, "not_run": NOT_RUN}
+        files[0].write_text(render("report.html", images, **values))
+        files[2].write_text(markdown("report.md", **values))
     except OSError as error:
         raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
     return files
 
 
-def contents(frames: Frames) -> Page:
+def contents(frames: Frames, exact: Sequence[Verdict] = ()) -> Page:
     """Make every table and figure."""
     frame, curves = frames.runs, frames.evaluations
-    scores = tables.scores(frame)
+    scores, differences = tables.scores(frame), tables.differences(frame)
+    sections = claim_sections(CLAIMS, frame, curves)
+    verdicts = [*all_verdicts(sections), *exact]
     columns = settings_columns(frame)
     varied = [column for column in columns if _varies(frame, column)]
     shared = [column for column in columns if column not in varied]
@@ -90,22 +116,31 @@ def contents(frames: Frames) -> Page:
         runs=frame,
         states=", ".join(f"{count} {state}" for state, count in frame["state"].value_counts().items()),
         remarks=remarks(frames),
+        summary=summary(verdicts),
+        claims=sections,
+        overview=overview(verdicts),
+        verdicts=verdict_table(verdicts),
+        exact=bool(exact),
         key_settings=settings_by_task(frame, [column for column in KEY_SETTINGS if column in shared]),
         arm_settings=settings_by_arm(frame, varied),
         other_settings=settings_by_task(frame, [column for column in shared if column not in KEY_SETTINGS]),
         scores=scores,
-        differences=tables.differences(frame),
+        differences=differences,
         scale_mismatch=tables.scale_mismatch(frame),
         learned_floor=tables.learned_floor(frame),
         truth=truth(curves),
-        drawings=[
-            *learning_curves(frame, curves),
-            *values_and_floors(frame, curves),
-            score_by_floor(frame),
-        ],
+        drawings=gallery(frame, curves, differences),
         run_list=run_list(frame),
         provenance=provenance_table(frames.provenance),
     )
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """What became of the claims: "30 verdicts on 20 claims: 21 supported, 3 contradicted, 6 inconclusive"."""
+    given = [verdict for verdict in verdicts if verdict.n]
+    counts = Counter(verdict.outcome for verdict in given)
+    outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome))
+    return f"{len(given)} verdicts on {len({verdict.claim.id for verdict in given})} claims: {outcomes}"
 
 
 def settings_by_task(frame: pd.DataFrame, columns: list[str]) -> Table:

@@ -233,8 +233,8 @@ def only_line(done):
         ("verify nope", "grid 'nope': there is no such grid"),
         ("status --root nowhere", "nowhere: there is no such folder of runs"),
         ("report --root nowhere", "nowhere: there is no such folder of runs"),
-        ("report exact floors", "report exact: stands alone, without grids, --root or --set"),
-        ("report exact --root runs", "report exact: stands alone, without grids, --root or --set"),
+        ("report exact --set seed=3", "report exact: is about no runs that --set could change"),
+        ("report exact --root nowhere", "nowhere: there is no such folder of runs"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):

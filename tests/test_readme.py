@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ablations import claims
 from ablations.arms import ARMS, with_arm
 from ablations.exact import lab
 from ablations.grids import GRIDS, runs_of
@@ -17,7 +18,10 @@ from harness.run_folder import RunFolder
 from harness.settings import with_settings
 from harness.tasks import DEMO, base_run
 from harness.training import train_pack
+from results.frame import evaluations, runs
 from results.verdicts.exact import judge
+from results.verdicts.runs import judge_runs
+from tests.run_folder_factory import write_done
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -39,22 +43,23 @@ def extended():
     """The project with README's floor, arm, task and grid entered, each in its own module."""
     registries = (FLOORS, ARMS, DEMO, GRIDS)
     before = [dict(registry) for registry in registries]
-    claims = lab.CLAIMS
+    lab_claims, run_claims = lab.CLAIMS, claims.CLAIMS
     for module, code in BLOCKS:
         exec(code, vars(importlib.import_module(module.replace("/", "."))))
     yield
     for registry, entries in zip(registries, before, strict=True):
         registry.clear()
         registry.update(entries)
-    lab.CLAIMS = claims
+    lab.CLAIMS, claims.CLAIMS = lab_claims, run_claims
 
 
-def test_readme_adds_a_floor_an_arm_a_task_a_grid_and_a_claim(extended, tmp_path):
+def test_readme_adds_a_floor_an_arm_a_task_a_grid_and_claims(extended, tmp_path):
     assert [module for module, _ in BLOCKS] == [
         "algorithms/floors",
         "ablations/arms",
         "harness/tasks",
         "ablations/grids",
+        "ablations/claims",
         "ablations/exact/lab",
     ]
     assert judge(lab.CLAIMS[-1:])[0].outcome == "supported"
@@ -69,6 +74,15 @@ def test_readme_adds_a_floor_an_arm_a_task_a_grid_and_a_claim(extended, tmp_path
     whole, half = (folder.metrics()[-1] for folder in folders)
     assert folders[1].status()["state"] == "done"
     assert half["floor_mean"] == pytest.approx(0.5 * whole["floor_mean"], rel=1e-5)
+
+
+def test_a_claim_of_readme_is_judged(extended, tmp_path):
+    write_done(tmp_path, runs_of("floors"))
+    frames = runs([tmp_path]), evaluations([tmp_path])
+    (verdict,) = judge_runs(claims.CLAIMS[-1:], *frames)
+    of_arm = frames[1].groupby("run").tail(1).groupby("arm")["episode_length"].mean()
+    assert verdict.claim.id == "cal-ql-shorter-episodes"
+    assert verdict.effect == pytest.approx(of_arm["monte_carlo"] - of_arm["cql"])
 
 
 def test_every_command_of_readme_exists():

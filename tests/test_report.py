@@ -3,8 +3,10 @@
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
+from ablations.claims import CLAIMS
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
@@ -75,7 +77,8 @@ def test_the_page_stands_alone(report):
             assert link[1:] in page.ids
         else:
             assert (out / link).is_file()
-    assert text.count("<svg") == 3
+    written = sum(path.suffix == ".svg" for path in (out / "figures").iterdir())
+    assert text.count("<svg") == written > 3 + len(CLAIMS) / 2
     assert "@import" not in text
     assert "prefers-color-scheme: dark" in text
 
@@ -86,6 +89,36 @@ def test_references_inside_the_drawings_resolve(report):
     references = set(re.findall(r"url\(#([^)]+)\)", text))
     assert references
     assert references <= ids
+
+
+def test_every_claim_has_a_section_with_its_runs(report):
+    runs, _, out, files = report
+    text = files[0].read_text()
+    for claim in CLAIMS:
+        assert f'id="claim-{claim.id}"' in text
+    section = text[text.index('id="claim-cal-ql-smaller-dip"') : text.index('id="claim-cal-ql-lower-regret"')]
+    behind = [run.id for run in runs if run.arm in ("cql", "monte_carlo")]
+    assert all(f"<code>{run}</code>" in section for run in behind)
+    assert "6 runs behind it" in section
+    assert "3 seeds; fewer than 6 decide nothing" in section.lower()
+    assert "figures/claim_cal-ql-smaller-dip.pdf" in section
+    unseen = text[text.index('id="claim-naive-truncation-binds"') :].partition("</section>")[0]
+    assert "Nothing to look at on pointmaze-medium" in unseen
+    assert "no finished run of naive_truncation or exact" in unseen
+    verdicts = pd.read_csv(out / "tables" / "verdicts.csv")
+    assert set(verdicts["id"]) == {claim.id for claim in CLAIMS}
+
+
+def test_the_same_in_markdown(report):
+    _, _, out, _ = report
+    text = (out / "report.md").read_text()
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(pictures) > 10
+    assert all((out / picture).is_file() for picture in pictures)
+    assert "**2 of 15 runs are not done" in text
+    assert (out / "tables" / "scores.md").read_text().splitlines()[2] in text
+    assert "### Cal-QL's score dips less after the switch than CQL's." in text
+    assert "\n\n\n" not in text
 
 
 def test_every_run_is_named_with_its_state_and_reason(report):
@@ -117,12 +150,12 @@ def test_definitions_stand_with_the_table(report):
         assert f"<strong>{term}</strong>" in text
 
 
-def test_the_same_runs_give_the_same_bytes(report, tmp_path):
-    _, root, out, files = report
-    again = write_report(gather(root), tmp_path / "again")
-    for first, second in zip(files, again, strict=True):
-        assert first.relative_to(out) == second.relative_to(tmp_path / "again")
-        assert first.read_bytes() == second.read_bytes(), first.name
+def test_the_same_runs_give_the_same_bytes(tmp_path):
+    write_done(tmp_path / "runs", runs_of("smoke"))
+    first, again = (write_report(gather(tmp_path / "runs"), tmp_path / name) for name in ("first", "again"))
+    for one, other in zip(first, again, strict=True):
+        assert one.relative_to(tmp_path / "first") == other.relative_to(tmp_path / "again")
+        assert one.read_bytes() == other.read_bytes(), one.name
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(report, tmp_path):

@@ -1,7 +1,10 @@
 """`floorbench report`: tables, figures and one page, from run folders or from the exact lab."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -9,37 +12,56 @@ from ablations.claim import Claim
 from harness.commands.output import remark_console, result_console
 from harness.settings import Run
 
+if TYPE_CHECKING:
+    from results.verdicts.verdict import Verdict
 
-def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path) -> None:
-    """Write the report about the runs in `roots` to `out` and print its main table; `named`: only about these runs."""
+# Folder of the exact lab's report within that of a report about runs.
+EXACT_FOLDER = "exact"
+
+
+def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path, exact: bool) -> None:
+    """Write the report about the runs in `roots` to `out` and print its main table.
+
+    `named`: only about these runs; `exact`: with the claims of the exact lab, whose own report goes to `out`/exact.
+    """
     from results.frame import gather
     from results.frame.remarks import remarks
     from results.report import write_report
     from results.tables import scores
 
     frames = gather(roots, None if named is None else {run.id for run in named})
-    page, *_ = write_report(frames, out)
+    # Before the lab's half minute: it raises where there is nothing to report.
     table = scores(frames.runs).text
+    verdicts = make_exact_report(out / EXACT_FOLDER)[0] if exact else []
+    page, *_ = write_report(frames, out, verdicts)
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     for remark in remarks(frames):
         remark_console().print(f"note: {remark}")
     remark_console().print(f"report: {page}")
 
 
-def make_exact_report(out: Path) -> None:
-    """Measure every claim of the exact lab, write the report about them to `out` and print the verdicts."""
+def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:
+    """Measure every claim of the exact lab and write the report about them to `out`; the verdicts and the page."""
     import torch
 
     from ablations.exact.lab import CLAIMS, curves
-    from results.exact_report import summary, write_exact_report
+    from results.exact_report import write_exact_report
     from results.verdicts.exact import judge
-    from results.verdicts.table import verdict_table
 
     torch.set_num_threads(1)
     with _display() as display:
         verdicts = judge(_announced(CLAIMS, display))
         display.add_task("figures")
         page, *_ = write_exact_report(verdicts, curves(), out)
+    return verdicts, page
+
+
+def show_exact_report(out: Path) -> None:
+    """Write the report about the exact lab to `out` and print the verdicts."""
+    from results.exact_report import summary
+    from results.verdicts.table import verdict_table
+
+    verdicts, page = make_exact_report(out)
     table = verdict_table(verdicts).text[["Id", "Verdict", "Effect"]]
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     remark_console().print(f"{summary(verdicts)}\nreport: {page}")

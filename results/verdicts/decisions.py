@@ -50,7 +50,7 @@ def level(values: ArrayLike, test: Level) -> Finding:
     """Of `values` [n], one per seed (NaN: none)."""
     estimate = mean_interval(values)
     away = np.asarray(values, dtype=float) - test.bound
-    method = f"mean {test.side} {test.bound:g}: {estimate.method} interval, exact sign-flip test"
+    method = f"mean {test.side} {test.bound:g}; interval: {estimate.method}; test: exact sign flips"
     p_above, p_below = _two_sided(away)
     p_for, p_against = (p_above, p_below) if test.side == "above" else (p_below, p_above)
     return Finding(estimate.mean, estimate.low, estimate.high, estimate.n, method, p_for, p_against)
@@ -61,7 +61,7 @@ def difference(values: ArrayLike, baseline: ArrayLike, test: Difference) -> Find
     estimate = paired_difference(values, baseline)
     p_above, p_below = _two_sided(np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float))
     p_for, p_against = (p_above, p_below) if test.side == "above" else (p_below, p_above)
-    method = f"difference {test.side} 0: {estimate.method} interval, exact sign-flip test"
+    method = f"difference {test.side} 0; interval: {estimate.method}; test: exact sign flips"
     found = (estimate.mean, estimate.low, estimate.high, estimate.n)
     return Finding(*found, method, p_for, p_against, estimate.correlation)
 
@@ -72,7 +72,7 @@ def equivalence(values: ArrayLike, baseline: ArrayLike, test: Equivalence) -> Fi
     differences = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
     found = equivalent(differences, test.margin, test.alpha)
     beyond = np.min([_p_above(differences, test.margin), _p_above(-differences, test.margin)])
-    method = f"difference within {test.margin:g} either way: {found.method}"
+    method = f"difference within {test.margin:g} either way; {found.method}"
     return Finding(
         found.mean, found.low, found.high, found.n, method, found.p_value, float(beyond), pairs.correlation
     )  # fmt: skip
@@ -88,7 +88,7 @@ def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority
     bound = f"above {-test.margin:g}" if test.better == "above" else f"below {test.margin:g}"
     worse = _p_above(-better, test.margin)
     return Finding(
-        pairs.mean, low, high, found.n, f"difference {bound}: {found.method}", found.p_value, worse, pairs.correlation
+        pairs.mean, low, high, found.n, f"difference {bound}; {found.method}", found.p_value, worse, pairs.correlation
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def trend(values: ArrayLike, doses: ArrayLike, test: DoseResponse) -> Finding:
     p_for, p_against = (rises, falls) if test.direction == "rises" else (falls, rises)
     slope = rises.slope
     shown = ", ".join(f"{dose:g}" for dose in np.asarray(doses, dtype=float))
-    method = f"{test.direction} with the dose ({shown}): slope, {slope.method} interval, Page's exact trend test"
+    method = f"{test.direction} with the dose ({shown}): slope; interval: {slope.method}; test: Page's exact trend"
     p_values = (min(1.0, 2.0 * p_for.p_value), min(1.0, 2.0 * p_against.p_value))
     return Finding(slope.mean, slope.low, slope.high, slope.n, method, *p_values, rises.rank_correlation)
 

@@ -131,19 +131,25 @@ def statement(verdict: Verdict) -> str:
 
 
 def effect(verdict: Verdict) -> str:
-    """The number that decides, and its interval unless it is a single number: "-35", "-7 [-35, -7]"."""
+    """The number that decides, and its interval unless it is a single number: "-35", "-7 [-35, -7]".
+
+    Of exact cases with four digits, of runs with three.
+    """
+    digits = 3 if verdict.task else 4
     if isnan(verdict.effect):
         return "-"
     if verdict.low == verdict.high:
-        return number(verdict.effect)
-    return f"{number(verdict.effect)} [{number(verdict.low)}, {number(verdict.high)}]"
+        return number(verdict.effect, digits)
+    return " ".join(
+        (number(verdict.effect, digits), f"[{number(verdict.low, digits)}, {number(verdict.high, digits)}]")
+    )
 
 
-def number(value: float) -> str:
-    """Four digits, whole thousands and more in full: "-35", "0.3333", "12346", "1.2e-11"."""
+def number(value: float, digits: int = 4) -> str:
+    """So many digits, whole numbers in full: "-35", "0.3333", "12346", "1.2e-11"."""
     size = abs(value)
     if size == 0:
         return "0"
     if 1e-3 <= size < 1e6:
-        return f"{value:.0f}" if size >= 1000 else f"{value:.4g}"
+        return f"{value:.0f}" if size >= 10 ** (digits - 1) else f"{value:.{digits}g}"
     return f"{value:.2g}"

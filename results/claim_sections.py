@@ -1,0 +1,70 @@
+"""What a report says of the claims: an overview of all, and a section per claim about runs."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ablations.claim import Claim
+from results.figures.claims import claim_figure
+from results.figures.drawing import Drawing
+from results.verdicts.per_run import measured, per_run
+from results.verdicts.runs import judge_runs
+from results.verdicts.table import by_claim, by_topic
+from results.verdicts.verdict import Verdict
+
+# The column of the overview for claims that are judged without runs, and what it shows where nothing was looked at.
+LAB = "exact lab"
+NOT_RUN = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class ClaimSection:
+    """A claim about runs with all that was found about it."""
+
+    claim: Claim
+    # Those that rest on runs.
+    verdicts: list[Verdict]
+    # Those for which there was nothing to look at; their remarks say why.
+    not_looked_at: list[Verdict]
+    # None where there was nothing to look at.
+    drawing: Drawing | None
+
+
+def claim_sections(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[ClaimSection]:
+    """Judge the claims on the two frames of runs and draw each."""
+    frame = per_run(runs, evaluations)
+    sections = []
+    for verdicts in by_claim(judge_runs(claims, runs, evaluations)).values():
+        claim = verdicts[0].claim
+        looked_at = [verdict for verdict in verdicts if verdict.n]
+        others = [verdict for verdict in verdicts if not verdict.n]
+        sections.append(ClaimSection(claim, looked_at, others, claim_figure(verdicts, measured(claim, frame))))
+    return sections
+
+
+def all_verdicts(sections: Iterable[ClaimSection]) -> list[Verdict]:
+    """Every verdict of the sections."""
+    return [verdict for section in sections for verdict in (*section.verdicts, *section.not_looked_at)]
+
+
+def overview(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """A row per claim: Topic, Id, Claim, then what was found on each task, and by the exact lab.
+
+    Several arms are counted ("2 supported, 1 inconclusive"); an en dash: nothing was looked at.
+    """
+    places = list(dict.fromkeys(verdict.task or LAB for verdict in verdicts))
+    rows = []
+    for topic, group in by_topic(verdicts).items():
+        for name, own in by_claim(group).items():
+            found = {place: _found([each for each in own if (each.task or LAB) == place]) for place in places}
+            rows.append({"Topic": topic, "Id": name, "Claim": own[0].claim.statement, **found})
+    return pd.DataFrame(rows, columns=["Topic", "Id", "Claim", *places])
+
+
+def _found(verdicts: Sequence[Verdict]) -> str:
+    counts = Counter(verdict.outcome for verdict in verdicts if verdict.n)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or NOT_RUN

@@ -1,0 +1,31 @@
+"""Every figure about all arms, in the order of the report."""
+
+import pandas as pd
+
+from results.figures.bound_rate import bound_rate
+from results.figures.drawing import Drawing
+from results.figures.learned_floor import learned_floor
+from results.figures.learning_curves import learning_curves
+from results.figures.paired_differences import paired_differences
+from results.figures.performance_profile import performance_profile
+from results.figures.score_by_floor import score_by_floor
+from results.figures.seed_traces import seed_traces
+from results.figures.values_and_floors import values_and_floors
+from results.tables import BASELINE, Table
+from results.verdicts.per_run import per_run
+
+
+def gallery(runs: pd.DataFrame, evaluations: pd.DataFrame, differences: Table | None) -> list[Drawing]:
+    """The figures of the two frames and of the table of differences; those with nothing to show are left out."""
+    forest = [paired_differences(differences.numbers, BASELINE)] if differences else []
+    learned = learned_floor(per_run(runs, evaluations))
+    return [
+        *learning_curves(runs, evaluations),
+        *values_and_floors(runs, evaluations),
+        *bound_rate(runs, evaluations),
+        score_by_floor(runs),
+        *forest,
+        *([learned] if learned else []),
+        performance_profile(runs),
+        *seed_traces(runs, evaluations),
+    ]
