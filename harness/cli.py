@@ -38,17 +38,20 @@ def data(
     tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks.", metavar="TASK...")] = None,
     scale: Scale = "demo",
     list_tasks: Annotated[bool, typer.Option("--list", help="List the tasks and whether their data are made.")] = False,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Copy of hosted data: a folder, an archive or an HDF5 file.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the cards as tables and figures.")] = None,
     json: Json = False,
 ) -> None:
-    """Make tasks' datasets, check them and print their cards."""
+    """Make or download tasks' datasets, check them and print their cards."""
     from harness.commands.data import show_cards
     from harness.commands.task_list import list_tasks as show_list
 
     if list_tasks:
         show_list(scale, json)
     elif tasks:
-        show_cards(tasks, scale, json, out)
+        show_cards(tasks, scale, json, out, source)
     else:
         raise UserError("data: name at least one task, or --list to see them")
 

@@ -98,6 +98,9 @@ def _faults(episode: EpisodeData, metadata: Mapping[str, Any], parts: Sequence[s
         if len(part) == steps:
             yield f"has {steps} {label} for {steps} actions; {steps + 1} are needed, the last one after the last action"
         yield from _array_faults(label, part, (steps + 1, *part.shape[1:]), np.floating)
+    achieved, desired = (_part(episode.observations, f"{name}_goal") for name in ("achieved", "desired"))
+    if isinstance(achieved, np.ndarray) and isinstance(desired, np.ndarray) and _stands(achieved) > _stands(desired):
+        yield "its desired goals move while its achieved goals stand still: the set's keys are mixed up"
     yield from _array_faults("rewards", episode.rewards, (steps,), np.number)
     yield from _array_faults("terminations", episode.terminations, (steps,), np.bool_)
     yield from _array_faults("truncations", episode.truncations, (steps,), np.bool_)
@@ -116,6 +119,10 @@ def _width_faults(episode: EpisodeData, boxes: Mapping[str, Box]) -> Iterator[st
         assert part is not None, "checked before"
         if part.shape[1:] != box.shape:
             yield f"{_label(name)} have the shape {part.shape}; {(len(part), *box.shape)} is needed"
+
+
+def _stands(positions: np.ndarray) -> bool:
+    return bool((positions == positions[0]).all())
 
 
 def _label(part: str) -> str:

@@ -85,6 +85,12 @@ FAULTS = {
         "action 4 is [0.5, -1.5], outside the action box [-1.0, -1.0] to [1.0, 1.0]",
     ),
     "NaN reward": (changed("rewards", with_value(1, np.nan)), "rewards hold NaN or infinity at row 1"),
+    "infinite reward": (changed("rewards", with_value(1, np.inf)), "rewards hold NaN or infinity at row 1"),
+    "rewards as text": (changed("rewards", lambda array: array.astype("S8")), "rewards are |S8; number numbers are"),
+    "whole-number actions": (
+        changed("actions", lambda array: array.astype(int)),
+        "actions are int64; floating numbers",
+    ),
     "short rewards": (changed("rewards", lambda array: array[1:]), "rewards have the shape ("),
     "terminations as numbers": (changed("terminations", lambda array: array.astype(float)), "are float64; bool"),
     "early terminal": (changed("terminations", with_value(0, True)), "after the termination at step 0"),
@@ -173,3 +179,62 @@ def test_overwritten_file(tiny_task, folder):
 def test_broken_metadata(tiny_task, folder, text):
     (folder / "data/metadata.json").write_text(text)
     assert load_error(tiny_task).startswith("data/metadata.json: cannot be read (")
+
+
+def test_an_episode_that_is_there_twice(tiny_task, folder):
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        del file["episode_3"]
+        file.copy("episode_1", "episode_3")
+        file["episode_3"].attrs["id"] = 3
+    assert load_error(tiny_task) == "episode 3: is episode 1 once more"
+
+
+def test_episodes_whose_keys_are_mixed_up(tiny_task, folder):
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        file.move("episode_0", "aside")
+        file.move("episode_2", "episode_0")
+        file.move("aside", "episode_2")
+    assert load_error(tiny_task) == "episode 0: is stored as episode 2: the set's keys are mixed up"
+
+
+def test_parts_whose_keys_are_mixed_up(tiny_task, folder):
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        parts = file["episode_1/observations"]
+        parts.move("observation", "aside")
+        parts.move("desired_goal", "observation")
+        parts.move("aside", "desired_goal")
+    assert "episode 1: observations[observation] have the shape (" in load_error(tiny_task)
+
+
+def test_a_goal_that_has_changed_places_with_the_position(tiny_task, folder):
+    """Both are two numbers wide; only the dynamics tell them apart."""
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        parts = file["episode_1/observations"]
+        parts.move("achieved_goal", "aside")
+        parts.move("desired_goal", "achieved_goal")
+        parts.move("aside", "desired_goal")
+    assert load_error(tiny_task) == (
+        "episode 1: its desired goals move while its achieved goals stand still: the set's keys are mixed up"
+    )
+
+
+def test_steps_that_the_set_counts_otherwise(tiny_task, folder):
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        steps = len(file["episode_2/actions"])
+        file["episode_2"].attrs["total_steps"] = steps + 1
+    assert load_error(tiny_task) == f"episode 2: has {steps} actions, but says that it has {steps + 1} steps"
+
+
+@pytest.mark.parametrize("other", ["PointMaze_UMaze-v2", "AntMaze_UMaze-v4"])
+def test_another_environment(tiny_task, folder, other):
+    file = folder / "data/metadata.json"
+    file.write_text(file.read_text().replace("PointMaze_UMaze-v3", other))
+    assert load_error(tiny_task) == f"was recorded in {other}, but task tiny runs in PointMaze_UMaze-v3"
+
+
+def test_episodes_of_different_width(tiny_task, folder):
+    """All of one width but the last."""
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        last = len(file) - 1
+        replace(file[f"episode_{last}"], STATE, lambda array: array[:, :3])
+    assert load_error(tiny_task).startswith(f"episode {last}: observations[observation] have the shape (")

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.commands.card import print_card, write_card
 from harness.commands.output import print_json, remark_console, result_console
+from harness.errors import UserError
 from harness.progress import LINE_INTERVAL
 from harness.settings import HostedData, Task
 from harness.tasks import scaled_task
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
     from harness.dataset import Dataset
 
 
-def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None) -> None:
-    """Make what is missing and print one card per task; with `out`, write each as table and figure into that folder."""
+def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None, source: Path | None) -> None:
+    """Make or get what is missing and print one card per task.
+
+    With `out`, each card is written as table and figure into that folder; hosted data are taken from `source` if named.
+    """
     from harness.dataset_card import card_arrays, dataset_card
 
     console = remark_console()
     tasks = [scaled_task(name, scale) for name in names]
+    if source is not None:
+        _take_from(source, tasks)
     cards = []
-    for task, dataset in zip(tasks, make_datasets(tasks, console), strict=True):
+    for task, dataset in zip(tasks, make_datasets(tasks, console, download=True), strict=True):
         arrays = card_arrays(task, dataset)
         cards.append(dataset_card(task, dataset, arrays))
         if not as_json:
@@ -36,14 +42,30 @@ def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None
         print_json(cards)
 
 
-def make_datasets(tasks: Iterable[Task], console: Console) -> "list[Dataset]":
-    """Read and check the datasets of tasks; the missing ones are made first, with progress on `console`."""
-    return [_make_dataset(task, console) for task in tasks]
+def make_datasets(tasks: Iterable[Task], console: Console, download: bool = False) -> "list[Dataset]":
+    """Read and check the datasets of tasks; the missing ones are made first, with progress on `console`.
+
+    Hosted ones are downloaded first where `download` allows it: not on a machine that computes.
+    """
+    return [_make_dataset(task, console, download) for task in tasks]
 
 
-def _make_dataset(task: Task, console: Console) -> "Dataset":
+def _take_from(source: Path, tasks: Sequence[Task]) -> None:
+    from harness.hosting import take_sets
+
+    for task in tasks:
+        if not isinstance(task.data, HostedData):
+            raise UserError(f"--from: the data of {task.name} are made here, not copied; leave it out")
+        take_sets(task, source)
+
+
+def _make_dataset(task: Task, console: Console, download: bool) -> "Dataset":
     from harness.dataset import dataset_exists, ensure_dataset
 
+    if isinstance(task.data, HostedData) and download and not dataset_exists(task):
+        from harness.hosting import download_sets
+
+        download_sets(task)
     if isinstance(task.data, HostedData) or dataset_exists(task):
         return ensure_dataset(task)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -50,7 +50,7 @@ def submit_grid(
     try_out(profile)
     check_root(root, chosen)
     # No data are made, and none are fetched, where the runs are computed.
-    make_datasets(tasks_of(chosen), console)
+    make_datasets(tasks_of(chosen), console, download=True)
     refuse_faults(folders)
     submission = None
     with locked(root):
