@@ -5,6 +5,7 @@ from itertools import product
 
 from ablations.arms import with_arm
 from harness.errors import UserError
+from harness.hosted_tasks import COMPARED
 from harness.settings import Run, with_settings
 from harness.tasks import base_run
 
@@ -17,8 +18,14 @@ def grid(tasks: Iterable[str], arms: Iterable[str], seeds: Iterable[int], scale:
 def floors(scale: str) -> list[Run]:
     """What the floor does: none, exact Monte Carlo, learned, and inflated at two doses."""
     arms = ("cql", "monte_carlo", "learned", "inflated_0.25", "inflated_1")
-    tasks = ("pointmaze-medium",) if scale == "demo" else ("pointmaze-umaze", "pointmaze-medium", "pointmaze-large")
-    return grid(tasks, arms, range(6 if scale == "demo" else 10), scale)
+    if scale == "demo":
+        return grid(("pointmaze-medium",), arms, range(6), scale)
+    return grid(("pointmaze-umaze", "pointmaze-medium", "pointmaze-large", *COMPARED), arms, range(10), scale)
+
+
+def paper(scale: str) -> list[Run]:
+    """The published comparison: CQL and Cal-QL on the tasks of the papers, with their settings at any scale."""
+    return grid(COMPARED, ("cql", "monte_carlo"), range(10), "paper")
 
 
 def truth(scale: str) -> list[Run]:
@@ -68,6 +75,7 @@ def smoke(scale: str) -> list[Run]:
 
 GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "floors": floors,
+    "paper": paper,
     "truth": truth,
     "doses": doses,
     "truncation": truncation,

@@ -11,6 +11,9 @@ from algorithms.parameters import Parameters
 from algorithms.settings import BehaviourValueSettings
 from algorithms.value_network import ValueNetwork
 
+# States that go through the network at once: a whole dataset would take gigabytes for its hidden layers.
+FORWARD_ROWS = 16_384
+
 
 @dataclass(frozen=True)
 class FitReport:
@@ -48,8 +51,11 @@ class BehaviourValue:
         """Values [R, B] of states [R, B, S]; with `run`, of that run alone (then R = 1)."""
         chosen = slice(None) if run is None else slice(run, run + 1)
         parameters = Parameters(self.parameters.shapes, self.parameters.flat[chosen])
-        standardised, _ = self.network.forward(parameters, self._standardise(states), None)
-        return standardised.squeeze(-1) * self.scale[chosen, None] + self.mean[chosen, None]
+        parts = [
+            self.network.forward(parameters, self._standardise(part), None)[0].squeeze(-1)
+            for part in states.split(FORWARD_ROWS, dim=1)
+        ]
+        return torch.cat(parts, dim=1) * self.scale[chosen, None] + self.mean[chosen, None]
 
     def step(self, states: Tensor, returns: Tensor) -> None:
         """One gradient step of the mean squared error on states [R, B, S] and returns [R, B]."""

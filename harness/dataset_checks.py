@@ -122,7 +122,7 @@ def _width_faults(episode: EpisodeData, boxes: Mapping[str, Box]) -> Iterator[st
 
 
 def _stands(positions: np.ndarray) -> bool:
-    return bool((positions == positions[0]).all())
+    return bool((positions == positions[:1]).all())
 
 
 def _label(part: str) -> str:

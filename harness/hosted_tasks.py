@@ -218,5 +218,8 @@ _RECIPES = (
     *(locomotion(name, quality) for name in LOCOMOTION for quality in LOCOMOTION_QUALITIES),
 )
 
+# The tasks of the Cal-QL paper's comparison.
+COMPARED = tuple(recipe.task.name for recipe in (*map(antmaze, ANTMAZE), *map(kitchen, KITCHEN), *map(adroit, ADROIT)))
+
 # By name of the task.
 HOSTED = {recipe.task.name: recipe for recipe in _RECIPES}

@@ -8,6 +8,7 @@ import pytest
 from ablations.grids import GRIDS, runs_of
 from harness.errors import UserError
 from harness.exact_values import exact_values
+from harness.settings import HostedData
 from harness.tasks import SCALES, SHORT_HORIZON
 
 
@@ -27,9 +28,25 @@ def test_floors_crosses_five_arms_with_six_seeds():
 
 def test_floors_at_paper_scale_has_the_published_sizes():
     runs = runs_of("floors", "paper")
-    assert len(runs) == 3 * 5 * 10
-    assert {run.schedule.offline_steps for run in runs} == {1_000_000}
-    assert {run.algorithm.critic_hidden for run in runs} == {(256, 256, 256, 256)}
+    assert len(runs) == (3 + 12) * 5 * 10
+    mazes = [run for run in runs if "maze" in run.task.name]
+    assert {run.schedule.offline_steps for run in mazes} == {1_000_000}
+    assert {run.algorithm.critic_hidden for run in mazes} == {(256, 256, 256, 256)}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_paper_is_the_published_comparison_at_any_scale(scale):
+    runs = runs_of("paper", scale)
+    assert Counter(run.arm for run in runs) == {"cql": 120, "monte_carlo": 120}
+    assert Counter(run.task.name.split("-")[0] for run in runs) == {
+        "antmaze": 120, "kitchen": 60, "pen": 20, "door": 20, "relocate": 20,
+    }  # fmt: skip
+    for run in runs:
+        assert run.schedule.mixing_ratio == 0.5
+        assert (run.algorithm.n_actions, run.algorithm.max_backup) == (10, "min_then_max")
+        assert isinstance(run.task.data, HostedData)
+    # The two arms of a seed differ in the floor alone.
+    assert len({(run.task, run.algorithm, run.schedule, run.seed) for run in runs}) == 120
 
 
 def test_truth_crosses_the_floors_and_the_exact_one_with_six_seeds():
@@ -69,7 +86,7 @@ def test_arms_share_everything_but_the_floor():
 
 def test_unknown_names_are_one_line():
     with pytest.raises(
-        UserError, match="grid 'flors': there is no such grid; one of floors, truth, doses, truncation, smoke"
+        UserError, match="grid 'flors': there is no such grid; one of floors, paper, truth, doses, truncation, smoke"
     ):
         runs_of("flors")
     with pytest.raises(UserError, match="scale 'huge': there is no such scale; one of demo, paper"):
