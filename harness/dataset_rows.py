@@ -28,20 +28,20 @@ ARRAYS = ("table", "truncated", "lengths")
 
 
 def map_rows(task: Task, content_hash: str) -> tuple[Rows, tuple[str, ...]] | None:
-    """The rows kept for a content and the notes that go with them, mapped; None where there are none, or damaged ones.
+    """The rows kept for a content and the notes that go with them; None where there are none, or damaged ones.
 
-    What a process writes into the mapped arrays stays its own.
+    The table is mapped; what a process writes into it stays its own.
     """
     folder = _folder(task, content_hash)
     try:
         about = read_json(folder / "about.json")
         if about is None:
             return None
-        arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
+        arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy") for name in ("truncated", "lengths")}
+        arrays["table"] = np.load(folder / "table.npy", mmap_mode="c")
+        rows = Rows(**arrays, observation_dim=about["observation_dim"])
         # Reading all of it once also brings it into the memory that processes share.
-        if about["checksum"] != _checksum(arrays["table"]):
-            return None
-        return Rows(**arrays, observation_dim=about["observation_dim"]), tuple(about["notes"])
+        return (rows, tuple(about["notes"])) if about["checksum"] == _checksum(rows) else None
     except (DamagedFileError, OSError, ValueError, KeyError, EOFError):
         return None
 
@@ -58,7 +58,7 @@ def keep_rows(task: Task, content_hash: str, rows: Rows, notes: tuple[str, ...])
         try:
             for name in ARRAYS:
                 np.save(making / f"{name}.npy", getattr(rows, name))
-            about = {"observation_dim": rows.observation_dim, "notes": notes, "checksum": _checksum(rows.table)}
+            about = {"observation_dim": rows.observation_dim, "notes": notes, "checksum": _checksum(rows)}
             write_json(making / "about.json", about)
             making.rename(folder)
         finally:
@@ -82,5 +82,8 @@ def _content(content_hash: str) -> str:
     return content_hash[:12]
 
 
-def _checksum(table: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(table).reshape(-1).data).hexdigest()
+def _checksum(rows: Rows) -> str:
+    digest = hashlib.sha256()
+    for name in ARRAYS:
+        digest.update(np.ascontiguousarray(getattr(rows, name)).reshape(-1).data)
+    return digest.hexdigest()

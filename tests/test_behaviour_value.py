@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from algorithms import behaviour_value
 from algorithms.behaviour_value import BehaviourValue
 from algorithms.settings import BehaviourValueSettings
 from harness.streams import generator, normal_source, uniform_source
@@ -61,3 +62,12 @@ def test_more_steps_on_new_returns_move_the_value():
     for _ in range(200):
         value.step(STATES[None], torch.full((1, 2000), -10.0))
     assert (value.values(STATES[None]) + 10.0).abs().mean() < 0.2 * before
+
+
+def test_values_of_many_states_are_those_of_their_parts(monkeypatch):
+    value, _ = fit([0, 1], max_steps=20)
+    states = torch.stack([STATES, STATES.flip(0)])
+    whole = value.values(states)
+    monkeypatch.setattr(behaviour_value, "FORWARD_ROWS", 300)
+    torch.testing.assert_close(value.values(states), whole)
+    torch.testing.assert_close(value.values(states[:1], run=1)[0], value.values(STATES.expand(2, -1, -1))[1])

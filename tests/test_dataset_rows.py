@@ -1,0 +1,100 @@
+"""The rows beside a dataset are those of its content, whole, shared and never written; else they are made again."""
+
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+
+from harness import dataset as module
+from harness.dataset import ensure_dataset, load_dataset
+from harness.dataset_files import dataset_folder
+from harness.dataset_rows import FOLDER
+
+
+@pytest.fixture
+def data(tiny_task, tmp_path, monkeypatch):
+    """The tiny task's dataset in a folder of its own, and how often its set was read since."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    ensure_dataset(tiny_task)
+    readings = []
+
+    def counted(task):
+        readings.append(task)
+        return read(task)
+
+    read = module.read_sets
+    monkeypatch.setattr(module, "read_sets", counted)
+    return readings
+
+
+def kept(task):
+    return sorted(path.name for path in (dataset_folder(task) / FOLDER).iterdir())
+
+
+def test_the_second_time_nothing_is_read(tiny_task, data):
+    first, second = load_dataset(tiny_task), load_dataset(tiny_task)
+    assert data == []
+    np.testing.assert_array_equal(first.rows.table, second.rows.table)
+    assert isinstance(first.rows.table, np.memmap)
+
+
+def test_what_one_process_writes_stays_its_own(tiny_task, data):
+    mine = load_dataset(tiny_task)
+    before = float(mine.rows.table[0, 0])
+    mine.rows.table[0, 0] = before + 1.0
+    assert float(load_dataset(tiny_task).rows.table[0, 0]) == before
+
+
+def test_each_way_of_reading_has_its_rows(tiny_task, data):
+    scaled = dataclasses.replace(tiny_task, reward_scale=2.0, reward_bias=-2.0, failure_reward=-2.0)
+    np.testing.assert_array_equal(load_dataset(scaled).rows.rewards, 2.0 * load_dataset(tiny_task).rows.rewards)
+    assert len(kept(tiny_task)) == 2
+    load_dataset(scaled)
+    assert len(data) == 1
+    # What does not change the rows shares them.
+    load_dataset(dataclasses.replace(tiny_task, discount=0.5))
+    assert len(data) == 1
+
+
+@pytest.mark.parametrize("name", ["table.npy", "lengths.npy", "truncated.npy", "about.json"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "overwritten"])
+def test_damaged_rows_are_made_again(tiny_task, data, name, harm):
+    before = load_dataset(tiny_task)
+    table = before.rows.table.copy()
+    (file,) = (dataset_folder(tiny_task) / FOLDER).glob(f"*/{name}")
+    content = file.read_bytes()
+    if harm == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(content[: len(content) // 2] + (b"" if harm == "cut" else b"\xa5" * (len(content) // 2)))
+    again = load_dataset(tiny_task)
+    np.testing.assert_array_equal(again.rows.table, table)
+    np.testing.assert_array_equal(again.rows.lengths, before.rows.lengths)
+    np.testing.assert_array_equal(again.rows.truncated, before.rows.truncated)
+    assert again.repairs == ()
+    assert len(data) == 1
+    load_dataset(tiny_task)
+    assert len(data) == 1, "made again once"
+
+
+def test_rows_of_other_contents_go(tiny_task, data):
+    before = kept(tiny_task)
+    with h5py.File(dataset_folder(tiny_task) / "data/main_data.hdf5", "r+") as stored:
+        stored["episode_0"]["rewards"][3] += 0.5
+    changed = load_dataset(tiny_task)
+    assert changed.rows.rewards[3] == -0.5
+    assert len(kept(tiny_task)) == 1
+    assert kept(tiny_task) != before
+
+
+def test_a_place_that_takes_no_rows_has_none(tiny_task, data):
+    """A file in the folder's place refuses them, as a folder without write permission does (but for root)."""
+    for folder in (dataset_folder(tiny_task) / FOLDER).iterdir():
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+    (dataset_folder(tiny_task) / FOLDER).rmdir()
+    (dataset_folder(tiny_task) / FOLDER).write_text("")
+    assert load_dataset(tiny_task).transitions == load_dataset(tiny_task).transitions >= 400
+    assert len(data) == 2
