@@ -154,7 +154,12 @@ def _numbers(place: Path) -> list[int]:
         names = os.listdir(place)
     except FileNotFoundError:
         return []
-    return sorted(int(name.removesuffix(".json")) for name in names if re.fullmatch(r"\d{6,}\.json", name))
+    return sorted(filter(None, map(file_number, names)))
+
+
+def file_number(name: str) -> int | None:
+    """The number of the attempt that a file of this name tells of; None if it tells of none."""
+    return int(name.removesuffix(".json")) if re.fullmatch(r"\d{6,}\.json", name) else None
 
 
 def _read(place: Path, number: int) -> Attempt:

@@ -10,6 +10,7 @@ import typer
 from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.planner import PACK_LIMIT
 from harness.provenance import usable_cores
+from harness.settings import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,15 +121,15 @@ def status(
     scale: Scale = "demo",
     changes: Changes = None,
     json: Json = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on showing until no run is running.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until no run is running or queued.")] = False,
+    every_run: Annotated[bool, typer.Option("--runs", help="A line per run, however many there are.")] = False,
 ) -> None:
     """Show what the runs in a folder are doing."""
-    from harness.commands.grid import grid_runs
     from harness.commands.status import show_status
 
     if json and watch:
         raise UserError("status: --json prints once; leave out --watch")
-    show_status(grid_runs(grid, scale, changes or []) if grid else None, root, json, watch)
+    show_status(_named(grid, scale, changes), root, json, watch, every_run)
 
 
 @app.command()
@@ -187,6 +188,15 @@ def doctor(root: Root = RUNS, json: Json = False) -> None:
     from harness.commands.doctor import show_examination
 
     raise typer.Exit(show_examination(root, json))
+
+
+def _named(grid: str | None, scale: str, changes: list[str] | None) -> list[Run] | None:
+    """The runs of a grid, if one is named."""
+    if grid is None:
+        return None
+    from harness.commands.grid import grid_runs
+
+    return grid_runs(grid, scale, changes or [])
 
 
 def main() -> None:

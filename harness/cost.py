@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.run_folder import run_folders
-from harness.settings import Run, Schedule, pack_key
+from harness.settings import Run, pack_key, total_updates
 
 # Seconds for which updates, and steps of the environment, are measured after a first one.
 MEASURED_SECONDS = 2.0
@@ -37,11 +37,6 @@ class Cost:
     def of_pack(self, runs: int) -> float:
         """Seconds per gradient step of a pack of another size: a larger one takes longer in proportion, at most."""
         return self.seconds * max(1.0, runs / self.pack)
-
-
-def total_updates(schedule: Schedule) -> int:
-    """Gradient steps of a run."""
-    return schedule.offline_steps + schedule.online_steps * schedule.updates_per_step
 
 
 def costs(runs: Sequence[Run], root: Path, pack: int) -> dict[str, Cost]:

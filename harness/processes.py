@@ -2,6 +2,7 @@
 
 import os
 import socket
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def has_ended(process: dict[str, Any]) -> bool:
     return found["state"] in ("Z", "X") and found["threads"] <= 1
 
 
+@cache
 def _whereabouts() -> dict[str, Any]:
     """Where numbers of processes mean the same as here: one start of one machine, and one namespace of processes."""
     try:

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from harness.attempts import Attempt
 from harness.errors import UserError
 from harness.files import DamagedFileError, json_bytes, naming, read_json, write_json
 from harness.settings import ID_LENGTH, Run, run_from_dict, run_to_dict
+
+# Bytes of a log that are read for its last line.
+TAIL = 8192
 
 
 class RunFolder:
@@ -68,7 +71,7 @@ class RunFolder:
         if summary is None:
             data = data[: data.rfind(b"\n") + 1]
         else:
-            found = _measured(data)
+            found = measured(data)
             # Folders of older versions do not say.
             written = summary.get("metrics", found)
             if written != found:
@@ -93,12 +96,7 @@ class RunFolder:
         The state is "planned", "running", "interrupted", "lost", "failed" or "done". A running run is lost when the
         heart of its owner has stopped, or when the owner's process has ended on this very machine.
         """
-        status = self._read("status.json") or {"state": "planned"}
-        if self.summary() is not None:
-            status |= {"state": "done", "share": 1.0}
-        elif status.get("state") == "running" and not self.is_owned():
-            status["state"] = "lost"
-        return status
+        return settled_status(self._read("status.json"), self.summary() is not None, self.is_owned)
 
     def is_owned(self) -> bool:
         """Whether a process has the run, as far as a reader can tell, whose clock may not be the file system's."""
@@ -130,10 +128,7 @@ class RunFolder:
 
     def last_words(self) -> str:
         """The last line of the log that says something, or an empty string."""
-        try:
-            lines = self.log.read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            return ""
+        lines = tail(self.log).splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def provenance(self) -> dict[str, Any]:
@@ -195,10 +190,31 @@ class RunFolder:
         """Write `done.json`, the last file of a run: the summary, and what the file of metrics must be from now on."""
         self.check_owner()
         metrics = self.metrics_file.read_bytes() if self.metrics_file.exists() else b""
-        write_json(self.path / "done.json", {**summary, "metrics": _measured(metrics)})
+        write_json(self.path / "done.json", {**summary, "metrics": measured(metrics)})
 
 
-def _measured(metrics: bytes) -> dict[str, Any]:
+def tail(file: Path) -> str:
+    """The last few thousand characters of a text; nothing if there is no such file."""
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
+            return stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def settled_status(written: dict[str, Any] | None, done: bool, is_owned: Callable[[], bool]) -> dict[str, Any]:
+    """What `status.json` says (None: there is none), put right where other files know better."""
+    status = written or {"state": "planned"}
+    if done:
+        return status | {"state": "done", "share": 1.0}
+    if status.get("state") == "running" and not is_owned():
+        return status | {"state": "lost"}
+    return status
+
+
+def measured(metrics: bytes) -> dict[str, Any]:
+    """What `done.json` says of the file of metrics."""
     return {"rows": metrics.count(b"\n"), "bytes": len(metrics), "sha256": hashlib.sha256(metrics).hexdigest()}
 
 
@@ -214,9 +230,10 @@ def run_folders(root: Path) -> Iterator[RunFolder]:
     if not Path(root).is_dir():
         raise UserError(f"{root}: there is no such folder of runs")
     for path in sorted(Path(root).iterdir()):
-        if (path / "config.json").exists() or (_is_id(path.name) and any(path.glob("[!.]*"))):
+        if (path / "config.json").exists() or (is_id(path.name) and any(path.glob("[!.]*"))):
             yield RunFolder(path)
 
 
-def _is_id(name: str) -> bool:
+def is_id(name: str) -> bool:
+    """Whether a name has the form of a run's id."""
     return len(name) == ID_LENGTH and set(name) <= set("0123456789abcdef")

@@ -233,6 +233,11 @@ def setting_paths(run: Run) -> list[str]:
     return _paths(run_to_dict(run))
 
 
+def total_updates(schedule: Schedule) -> int:
+    """Gradient steps of a run from beginning to end."""
+    return schedule.offline_steps + schedule.online_steps * schedule.updates_per_step
+
+
 def pack_key(run: Run) -> str:
     """Runs with equal keys have equal shapes and may train in one pack."""
     values = run_to_dict(run)

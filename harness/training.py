@@ -20,7 +20,7 @@ from harness.provenance import provenance
 from harness.recorder import Recorder
 from harness.resumption import StartingPoint, starting_points
 from harness.run_folder import RunFolder
-from harness.settings import Schedule, pack_key
+from harness.settings import Schedule, pack_key, total_updates
 from harness.stop import Stop, Stopped
 from harness.streams import UpdateStreams, generator, normal_source
 from harness.summary import summarise
@@ -261,8 +261,7 @@ class PackTraining:
     @property
     def share(self) -> float:
         """Share of the work that is done, 0 to 1."""
-        total = self.schedule.offline_steps + self.schedule.online_steps * self.schedule.updates_per_step
-        return self.updates / max(total, 1)
+        return self.updates / max(total_updates(self.schedule), 1)
 
     def report(self, phase: str) -> None:
         """Write where the pack stands into the status of its live runs: when a phase begins, then from time to time."""

@@ -108,12 +108,15 @@ def test_plan_tells_states_and_writes_nothing(smoke, tmp_path):
 
 
 def test_status(smoke, tmp_path):
-    rows = json.loads(call("status", "--root", smoke[0], "--json").stdout)
+    told = json.loads(call("status", "--root", smoke[0], "--json").stdout)
+    rows = told["runs"]
     assert [(row["arm"], row["seed"]) for row in rows] == [
         ("cql", 0), ("cql", 1), ("monte_carlo", 0), ("monte_carlo", 1),
     ]  # fmt: skip
     assert {(row["state"], row["share"]) for row in rows} == {("done", 1.0)}
-    rows = json.loads(call("status", "smoke", "--root", tmp_path, "--json").stdout)
+    assert told["total"]["counts"] == {"done": 4}
+    assert 0.0 < told["total"]["usage"]["core_hours"] < 60 / 3600 * 2
+    rows = json.loads(call("status", "smoke", "--root", tmp_path, "--json").stdout)["runs"]
     assert [row["state"] for row in rows] == ["new"] * 4
     assert "4 runs: 4 done" in call("status", "--root", smoke[0], "--watch").stdout
 
@@ -143,7 +146,7 @@ def test_report_inside_the_root(smoke, tmp_path):
     assert "pointmaze-umaze" in done.stdout
     assert "regret_eval" in done.stdout
     assert len(done.stdout.splitlines()) == 4
-    assert len(json.loads(call("status", "--root", root, "--json").stdout)) == 4
+    assert json.loads(call("status", "--root", root, "--json").stdout)["total"]["runs"] == 4
 
 
 def test_report_takes_only_the_runs_of_the_named_grids(smoke):
@@ -308,7 +311,7 @@ def test_a_damaged_run_folder_is_named_and_never_written_to(smoke, tmp_path):
     line = only_line(call("report", "smoke", "--root", root, code=2))
     assert f"{named}: is damaged" in line
     assert "(and 1 more)" in line
-    rows = json.loads(call("status", "--root", root, "--json").stdout)
+    rows = json.loads(call("status", "--root", root, "--json").stdout)["runs"]
     assert sorted(row["state"] for row in rows) == ["damaged", "damaged", "done", "done"]
     assert "2 damaged" in call("status", "smoke", "--root", root).stdout
     told = json.loads(call("doctor", "--root", root, "--json", code=1).stdout)
@@ -352,7 +355,7 @@ def test_changed_data_are_named_and_refused(smoke, tmp_path, monkeypatch):
         line = only_line(call(command, "smoke", "--root", smoke[0], code=2))
         assert "provenance.json: the run was computed on data with content hash" in line
         assert "(and 3 more)" in line
-    rows = json.loads(call("status", "--root", smoke[0], "--json").stdout)
+    rows = json.loads(call("status", "--root", smoke[0], "--json").stdout)["runs"]
     assert {row["state"] for row in rows} == {"damaged"}
 
 

@@ -1,100 +1,65 @@
 """`floorbench status`: what every run is doing."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from harness.commands.output import print_json, result_console, text_table
-from harness.errors import UserError
-from harness.integrity import faults
-from harness.planner import refuse_duplicates, state_of
+from harness.commands.output import print_json, result_console
+from harness.commands.status_table import by_group, by_run, summary_line
+from harness.overview import Row, overview, total
 from harness.progress import LINE_INTERVAL, REFRESH_INTERVAL
-from harness.run_folder import RunFolder, run_folders
 from harness.settings import Run
 
-COLUMNS = ("run", "task", "arm", "seed", "state", "phase", "step", "share", "note")
+# Runs of which each has a line of its own; of more there is a line per task and arm.
+LINES = 60
+
+# States in which something still happens by itself: what `--watch` waits for.
+WATCHED = ("running", "queued")
+
+Look = Callable[[], list[Row]]
 
 
-def show_status(runs: Sequence[Run] | None, root: Path, as_json: bool, watch: bool) -> None:
-    """Print the state of the given runs, or of all in the root; with `watch`, until none is running."""
-    if as_json:
-        print_json(rows_of(runs, root))
-    elif watch:
-        _watch(lambda: rows_of(runs, root), result_console())
-    else:
-        result_console().print(_table(rows_of(runs, root)))
+def show_status(
+    runs: Sequence[Run] | None, root: Path, as_json: bool = False, watch: bool = False, every_run: bool = False
+) -> None:
+    """Print the state of the given runs, or of all in the root; with `watch`, until none is running or queued.
 
-
-def rows_of(runs: Sequence[Run] | None, root: Path) -> list[dict[str, Any]]:
-    """One row per run: the names, the state, what `status.json` says, and the faults of its folder.
-
-    A folder with a fault has the state "damaged" and its first fault as reason; nothing else is read from it.
+    `every_run`: a line per run however many there are.
     """
-    if runs is None:
-        pairs = [(_readable(folder), folder) for folder in run_folders(root)]
+
+    def look() -> list[Row]:
+        return overview(root, runs, {})
+
+    if as_json:
+        rows, now = look(), time.time()
+        print_json({"root": str(root), "total": total(rows, now).plain(), "runs": [row.plain() for row in rows]})
+    elif watch:
+        _watch(look, result_console(), every_run)
     else:
-        refuse_duplicates(runs)
-        pairs = [(run, RunFolder.of(root, run)) for run in runs]
-    rows = [_row(run, folder) for run, folder in pairs]
-    if runs is None:
-        rows.sort(key=lambda row: (row["task"] or "", row["arm"] or "", row["seed"] or 0))
-    return rows
+        result_console().print(_table(look(), every_run))
 
 
-def _readable(folder: RunFolder) -> Run | None:
-    try:
-        return folder.run()
-    except (UserError, OSError):
-        return None
+def _table(rows: Sequence[Row], every_run: bool, lines: int = LINES) -> RenderableType:
+    draw = by_run if every_run or len(rows) <= lines else by_group
+    return draw(rows, time.time())
 
 
-def _row(run: Run | None, folder: RunFolder) -> dict[str, Any]:
-    found = faults(folder) if folder.path.exists() else []
-    state = "damaged" if found or run is None else state_of(folder)
-    status = folder.status() if state not in ("new", "damaged") else {}
-    if found:
-        status = {"reason": found[0].removeprefix(f"{folder.path}/")}
-    names = ("phase", "step", "share", "updates_per_second", "heartbeat", "reason")
-    kept = {name: status.get(name) for name in names}
-    task, arm, seed = (run.task.name, run.arm, run.seed) if run else (None, None, None)
-    return {"run": folder.id, "task": task, "arm": arm, "seed": seed, "state": state, **kept, "faults": found}
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> Group:
-    counts = Counter(row["state"] for row in rows)
-    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
-    return Group(_cells(rows), Text(f"{len(rows)} runs: {summary}" if rows else "no runs"))
-
-
-def _cells(rows: Sequence[dict[str, Any]]) -> Table:
-    cells = []
-    for row in rows:
-        share = "" if row["share"] is None else f"{row['share']:.0%}"
-        more = f" (and {len(row['faults']) - 1} more)" if len(row["faults"]) > 1 else ""
-        note = f"{row['reason']}{more}" if row["state"] in ("failed", "damaged") else None
-        shown = {**row, "share": share, "note": note}
-        cells.append(["" if shown[column] is None else shown[column] for column in COLUMNS])
-    return text_table(COLUMNS, cells)
-
-
-def _watch(look: Callable[[], list[dict[str, Any]]], console: Console) -> None:
+def _watch(look: Look, console: Console, every_run: bool) -> None:
     rows = look()
     if not console.is_terminal:
-        while any(row["state"] == "running" for row in rows):
-            console.print(_table(rows))
+        console.print(_table(rows, every_run))
+        while any(row.state in WATCHED for row in rows):
             time.sleep(LINE_INTERVAL)
             rows = look()
-        console.print(_table(rows))
+            console.print(summary_line(rows, time.time()))
         return
-    with Live(_table(rows), console=console, auto_refresh=False) as live:
-        while any(row["state"] == "running" for row in rows):
+    # A live table cannot be scrolled: it has to fit.
+    lines = min(LINES, console.height - 3)
+    with Live(_table(rows, every_run, lines), console=console, auto_refresh=False) as live:
+        while any(row.state in WATCHED for row in rows):
             time.sleep(REFRESH_INTERVAL)
             rows = look()
-            live.update(_table(rows), refresh=True)
+            live.update(_table(rows, every_run, lines), refresh=True)

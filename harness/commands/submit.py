@@ -8,14 +8,14 @@ from typing import Any
 from harness.commands.data import make_datasets
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
-from harness.cost import costs, makespan, total_updates
+from harness.cost import costs, makespan
 from harness.errors import UserError
 from harness.integrity import refuse_faults
 from harness.planner import plan
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
 from harness.progress import duration
 from harness.run_folder import RunFolder
-from harness.settings import Run, pack_key
+from harness.settings import Run, pack_key, total_updates
 from slurm.limits import Limits, limits
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, queue

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic_core import from_json, to_json
 
+from harness.file_memory import cache_folder
 from harness.files import replacing
 from harness.run_folder import RunFolder
 from results.frame.record import Record
@@ -98,12 +99,6 @@ def stamp_of(folder: RunFolder) -> str | None:
     if max((max(times) for _, _, _, *times in files), default=0) > (time.time() - SETTLED) * 1e9:
         return None
     return hashlib.sha256(repr(sorted(files)).encode()).hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """Where this user's programs keep what they can find out again (XDG Base Directory Specification)."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(named) if os.path.isabs(named) else Path.home() / ".cache") / "floorbench"
 
 
 def _files(folder: Path) -> list[os.DirEntry]:

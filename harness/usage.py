@@ -1,0 +1,45 @@
+"""What runs have cost, by the accounts that their attempts give of themselves."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A run's share of what its attempts used: a pack's cores and GPUs are divided equally among its runs."""
+
+    attempts: int = 0
+    # Hours during which the run was being computed.
+    wall_hours: float = 0.0
+    core_hours: float = 0.0
+    # Hours of GPUs that were reserved for the run, whether it used them or not.
+    gpu_hours: float = 0.0
+    # Most memory that a process which computed the run held, in bytes; None where nobody measured it.
+    peak_memory: float | None = None
+
+    def __add__(self, other: "Usage") -> "Usage":
+        peaks = [peak for peak in (self.peak_memory, other.peak_memory) if peak is not None]
+        return Usage(
+            self.attempts + other.attempts,
+            self.wall_hours + other.wall_hours,
+            self.core_hours + other.core_hours,
+            self.gpu_hours + other.gpu_hours,
+            max(peaks, default=None),
+        )
+
+
+def usage(accounts: Iterable[Mapping[str, Any]], now: float) -> Usage:
+    """The cost of a run from the accounts of its attempts (`harness.attempts.Attempt.account`) at time `now`.
+
+    Attempts of older versions do not tell their resources: they count as one core's.
+    """
+    return sum((_cost(account, now) for account in accounts), Usage())
+
+
+def _cost(account: Mapping[str, Any], now: float) -> Usage:
+    hours = max(0.0, account.get("ended", now) - account.get("started", now)) / HOUR
+    share = hours / max(account.get("pack_size", 1), 1)
+    return Usage(1, hours, share * account.get("cores", 1), share * account.get("gpus", 0), account.get("peak_memory"))
