@@ -94,7 +94,7 @@ def test_a_run_that_stops_beating_is_lost_though_no_file_changed_its_content(roo
 DAMAGE = {
     "settings": ("config.json", lambda text: text.replace('"seed": 0', '"seed": 1', 1)),
     "no settings": ("config.json", None),
-    "another schema": ("config.json", lambda text: text.replace('"schema_version": 1', '"schema_version": 2')),
+    "another schema": ("config.json", lambda text: text.replace('"schema_version": ', '"schema_version": 9')),
     "status is a list": ("status.json", lambda text: "[]"),
     "summary": ("done.json", lambda text: text[:-3]),
     "summary is a list": ("done.json", lambda text: "[]"),
