@@ -9,6 +9,9 @@ from harness.errors import UserError
 # Seconds for one question. A controller that is away is waited for by the programs themselves, for 10 s or more.
 PATIENCE = 60.0
 
+# Words before the reason itself.
+PREAMBLE = r"^(\w+: )?((error|fatal|allocation failure): )?(Batch job submission failed: )?"
+
 
 def ask(*command: str, patience: float = PATIENCE) -> str:
     """What a program of SLURM prints; UserError with its own reason where it fails, is missing or takes too long."""
@@ -35,4 +38,4 @@ def complaint(stderr: str) -> str:
     """The reason in what a program of SLURM complains of: its first error, without the words before it."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"\b(error|failure|fatal):", line)] or lines
-    return re.sub(r"^(\w+: )?((error|fatal|allocation failure): )?", "", errors[0]) if errors else ""
+    return re.sub(PREAMBLE, "", errors[0]) if errors else ""

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from harness import attempts
 from harness.errors import UserError
-from harness.planner import OPEN_STATES, cut_packs
+from harness.planner import cut_packs
 from harness.pool import run_packs
 from harness.progress import ProgressDisplay
 from harness.provenance import LAUNCHER_VARIABLE, attempt_details, slurm_job
@@ -30,6 +30,9 @@ from slurm.profile import Profile, profile_from_dict
 from slurm.submissions import Place
 
 DONE, UNFINISHED = 0, 1
+
+# States in which a task finds runs that it has to compute, or to wait for.
+UNFINISHED_STATES = ("planned", "running", "interrupted", "lost")
 
 # Signals that announce the end of a task's time, or that somebody more urgent needs its place.
 ANNOUNCEMENTS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -106,21 +109,21 @@ def folders_of(place: Place) -> list[RunFolder]:
 
 
 def compute(place: Place, profile: Profile, stop: Stop) -> None:
-    """Train what is open until nothing is, or nothing more can be done; `Stopped` on request, with everything saved.
+    """Train every run that is not at its end, once; `Stopped` on request, with everything saved.
 
     A run that another process has is waited for: the former copy of this task may have survived its node's daemon, and
     either brings the run to its end or is soon seen to be gone.
     """
-    stood: dict[str, str] = {}
+    tried: set[str] = set()
     while True:
         stop.check()
-        waiting = [folder for folder in folders_of(place) if folder.status()["state"] in ("running", *OPEN_STATES)]
+        waiting = [folder for folder in folders_of(place) if folder.status()["state"] in UNFINISHED_STATES]
         owned = [folder for folder in waiting if folder.is_owned()]
-        free = [folder for folder in waiting if folder not in owned and not is_fruitless(folder)]
-        fresh = [folder for folder in free if folder.newest_checkpoint != stood.get(folder.id)]
-        if fresh:
-            stood |= {folder.id: folder.newest_checkpoint for folder in fresh}
-            train(fresh, profile, stop)
+        free = [folder for folder in waiting if folder not in owned and folder.id not in tried]
+        hopeful = [folder for folder in free if not is_fruitless(folder)]
+        if hopeful:
+            tried |= {folder.id for folder in hopeful}
+            train(hopeful, profile, stop)
         elif owned:
             time.sleep(POLL_INTERVAL)
         else:

@@ -31,6 +31,9 @@ from slurm.submissions import FOLDER, JOBS, Array, Submission, Task, folder_of, 
 # Seconds to wait for another submitter of the same root.
 LOCK_PATIENCE = 10.0
 
+# What a trial says of nodes that there are not, and of those that are down.
+UNAVAILABLE = "Requested node configuration is not available"
+
 # Variables that SLURM puts into a job: a job that submits another must not pass them on.
 JOB_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_")
 
@@ -102,7 +105,13 @@ def try_out(profile: Profile) -> None:
         file = folder / "trial.sh"
         file.write_text(script.text(profile, folder, wanted, 1))
         with outside_of_a_job():
-            ask("sbatch", "--test-only", str(file))
+            try:
+                ask("sbatch", "--test-only", str(file))
+            except UserError as error:
+                if UNAVAILABLE not in str(error):
+                    raise
+                # Or all nodes are away at the moment: then a job may wait for them, and a held one shows it.
+                ask("scancel", ask("sbatch", "--hold", "--parsable", str(file)).strip().split(";")[0])
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
         console.print(f"{error}; an empty queue with SLURM's own limits is assumed")
     drafted = draft(planned, profile, known, tasks, retry_failed)
     expected = expectation(drafted, profile) if drafted.tasks else None
-    notes = [*remarks(drafted), *warnings(expected, profile)]
+    notes = [*remarks(drafted), *cautions(expected, profile)]
     script = job_script(drafted, profile, 0) if drafted.arrays else None
     if as_json:
         more = {"expected": asdict(expected) if expected else None, "remarks": notes, "script": script}
@@ -148,7 +148,7 @@ def remarks(drafted: Draft) -> list[str]:
     return found
 
 
-def warnings(expected: Expectation | None, profile: Profile) -> list[str]:
+def cautions(expected: Expectation | None, profile: Profile) -> list[str]:
     """What will go wrong."""
     if expected is None or profile.requeue or expected.longest_task < 60 * profile.time_minutes:
         return []

@@ -13,7 +13,9 @@ import pytest
 
 from harness.dataset import ensure_dataset
 from harness.planner import plan
+from harness.settings import Run, with_settings
 from harness.training import CHECKPOINT_VARIABLE
+from slurm.queue import QueuedTask
 from slurm.testcluster import processes
 from slurm.testcluster.cluster import Cluster
 from tests.slurm import grids
@@ -91,7 +93,8 @@ def requeued(cluster: Cluster, root: Path) -> None:
 
 def out_of_time(cluster: Cluster, root: Path) -> None:
     """The limit is one minute: SLURM, which looks twice a minute, tells the task in time, and it goes on later."""
-    job_id = submit(root, smoke(), time_minutes=1, signal_seconds=40, setup=(SLOWLY,)).arrays[0].job_id
+    fields = {"time_minutes": 1, "signal_seconds": 5, "runs_per_pack": 1, "packs_per_task": 4, "setup": (SLOWLY,)}
+    job_id = submit(root, smoke(), **fields).arrays[0].job_id
     wait_for_end(root)
     for run in smoke():
         *before, last = attempts(root, run)
@@ -258,3 +261,68 @@ def test_more_tasks_than_an_array_takes(at_this_cluster, cluster, reference, tmp
     wait_for_end(tmp_path)
     assert [attempts(tmp_path, run) for run in smoke()] == [[(task, 0, "done")] for task in ends]
     assert grids.metrics(smoke(), tmp_path) == reference
+
+
+def forty() -> list[Run]:
+    """Forty short runs: four arms with ten seeds each."""
+    short = {"schedule.offline_steps": 60, "schedule.online_steps": 60, "schedule.offline_interval": 30}
+    arms = ({}, {"algorithm.alpha": 1.0}, {"floor.inflation": 0.5}, {"algorithm.tau": 0.01})
+    return [
+        with_settings(smoke()[2], {**short, **arm, "seed": seed, "arm": f"arm{number}"})
+        for number, arm in enumerate(arms)
+        for seed in range(10)
+    ]
+
+
+def kill_a_task(cluster: Cluster, task: QueuedTask) -> None:
+    members = processes.of_cluster(cluster.folder)
+    processes.kill([found for found in members if found.environment.get("SLURM_JOB_ID") == raw_id(cluster, task)])
+
+
+def restart_the_controller(cluster: Cluster, task: QueuedTask) -> None:
+    wait_until_saved(cluster, raw_id(cluster, task))
+    cluster.restart("slurmctld")
+
+
+def set_its_node_down(cluster: Cluster, task: QueuedTask) -> None:
+    cluster.set_down(task.node)
+    time.sleep(10)
+    cluster.resume(task.node)
+
+
+def raw_id(cluster: Cluster, task: QueuedTask) -> str:
+    """The id that SLURM counts a task of an array by."""
+    return job(cluster, task.id)["JobId"]
+
+
+MISHAPS: tuple[Callable[[Cluster, QueuedTask], object], ...] = (
+    lambda cluster, task: cluster.run("scontrol", "requeue", task.id),
+    lambda cluster, task: cluster.run("scancel", "--signal=USR2", task.id),
+    lambda cluster, task: cluster.run("scancel", task.id),
+    kill_a_task,
+    restart_the_controller,
+    set_its_node_down,
+)
+
+
+@pytest.mark.slow
+def test_forty_runs_and_one_mishap_after_another(at_this_cluster, cluster, tmp_path):
+    runs, root = forty(), tmp_path / "cluster"
+    expected = grids.compute_here(runs, tmp_path / "here")
+    fields = {"runs_per_pack": 4, "packs_per_task": 2, "array_limit": 3, "retry_failed": True}
+    submit(root, runs, **fields)
+    for mishap in MISHAPS:
+        wait_until(lambda: any(task.state == "RUNNING" for task in grids.queue()) or not grids.queue(), grids.PATIENCE)
+        if running := [task for task in grids.queue() if task.state == "RUNNING"]:
+            # Far enough for the workers to have begun.
+            time.sleep(8)
+            mishap(cluster, running[0])
+        submit(root, runs, **fields)
+    for _ in range(3):
+        wait_for_end(root)
+        submit(root, runs, **fields)
+    wait_for_end(root)
+    cluster.wait_until_idle()
+    assert grids.metrics(runs, root) == expected
+    for run in runs:
+        assert [ending for _, _, ending in attempts(root, run)].count("done") == 1

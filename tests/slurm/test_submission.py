@@ -14,7 +14,7 @@ from harness.run_folder import RunFolder
 from slurm import submissions
 from slurm.limits import Limits
 from slurm.profile import Profile
-from slurm.queue import QueuedTask, parse_queue
+from slurm.queue import QueuedTask, parse_queue, queue
 from slurm.submission import draft, job_script, locked, outside_of_a_job, tasks_of, try_out
 from tests.run_folder_factory import fail, write_done
 from tests.slurm.test_submissions import write
@@ -169,6 +169,21 @@ def test_slurm_says_itself_what_is_wrong_with_a_profile(at_cluster, field, reaso
     with pytest.raises(UserError, match=f"^{reason}$"):
         try_out(Profile(time_minutes=5, **field))
     try_out(Profile(time_minutes=5))
+
+
+@pytest.mark.slurm
+def test_a_profile_is_tried_out_while_all_nodes_are_away(at_cluster, cluster):
+    for node in cluster.nodes:
+        cluster.set_down(node)
+    try:
+        try_out(Profile(time_minutes=5))
+        with pytest.raises(UserError, match=r"^sbatch: Requested node configuration is not available$"):
+            try_out(Profile(time_minutes=5, gres="gpu:9"))
+        assert queue() == []
+    finally:
+        for node in cluster.nodes:
+            cluster.resume(node)
+        cluster.wait_until_idle()
 
 
 @pytest.mark.slurm
