@@ -99,19 +99,24 @@ def job_script(drafted: Draft, profile: Profile, number: int) -> str:
 
 def try_out(profile: Profile) -> None:
     """Ask SLURM whether it would take a task with these options; UserError with its reason if not. Nothing stays."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, outside_of_a_job():
         folder = Path(name)
         wanted = script.parameters(profile, "floorbench-trial", 1, None, folder, folder)
         file = folder / "trial.sh"
         file.write_text(script.text(profile, folder, wanted, 1))
-        with outside_of_a_job():
-            try:
-                ask("sbatch", "--test-only", str(file))
-            except UserError as error:
-                if UNAVAILABLE not in str(error):
-                    raise
-                # Or all nodes are away at the moment: then a job may wait for them, and a held one shows it.
-                ask("scancel", ask("sbatch", "--hold", "--parsable", str(file)).strip().split(";")[0])
+        try:
+            ask("sbatch", "--test-only", str(file))
+        except UserError as error:
+            if UNAVAILABLE not in str(error) or not nodes_away(profile):
+                raise
+            # A job that is to begin much later is judged by what the nodes have when they are there.
+            ask("scancel", ask("sbatch", "--begin=now+1day", "--parsable", str(file)).strip().split(";")[0])
+
+
+def nodes_away(profile: Profile) -> bool:
+    """Whether some of the partition's nodes are down or drained: a trial then refuses what they alone could take."""
+    partition = [f"--partition={profile.partition}"] if profile.partition else []
+    return bool(ask("sinfo", "--noheader", "--states=down,drain,fail,maint", "--format=%N", *partition).strip())
 
 
 @contextlib.contextmanager
