@@ -1,6 +1,5 @@
 """Figures: their numbers are those of the runs, they have the asked width, and their files hold no date."""
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +13,7 @@ from results.figures.learning_curves import learning_curves
 from results.figures.score_by_floor import score_by_floor
 from results.figures.values_and_floors import values_and_floors
 from results.frame import evaluations, runs
-from results.style import PAGE, STYLE, colours, in_order, label
+from results.style import PAGE, colours, in_order, label
 from tests.run_folder_factory import write_done
 
 
@@ -90,18 +89,3 @@ def test_the_same_runs_give_the_same_svg(frames, tmp_path):
         (tmp_path / name).mkdir()
         texts.append(write(values_and_floors(*frames)[0], tmp_path / name)[1].read_bytes())
     assert texts[0] == texts[1]
-
-
-def test_letters_are_legible_at_the_printed_width():
-    sizes = [value for name, value in STYLE.items() if name.endswith("size") and "tick.major" not in name]
-    assert len(sizes) >= 5
-    assert min(sizes) >= 7
-
-
-def test_known_arms_come_first_and_every_arm_has_a_colour_of_its_own():
-    arms = ["zeta", "learned", "cql", "alpha"]
-    assert in_order(arms) == ["cql", "learned", "alpha", "zeta"]
-    assert len(set(colours(arms).values())) == 4
-    assert colours(["learned"])["learned"] == colours(arms)["learned"]
-    assert all(mpl.colors.is_color_like(colour) for colour in colours(arms).values())
-    assert label("zeta") == "zeta"
