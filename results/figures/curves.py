@@ -5,7 +5,6 @@ from math import ceil
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -66,12 +65,11 @@ def _steps(value: float, position: int | None = None) -> str:
 
 
 def seeds(panel: Axes, numbers: pd.DataFrame, colour: str) -> None:
-    """A thin line per seed."""
-    sns.lineplot(
-        numbers.dropna(subset="seed"), x="step", y="mean", units="seed", estimator=None, color=colour, alpha=0.45,
-        linewidth=0.5, ax=panel, zorder=2, legend=False,
-    )  # fmt: skip
-    panel.set(xlabel="", ylabel="")
+    """A thin line per seed: one line for matplotlib, with gaps, for it takes a millisecond per line."""
+    each = numbers.dropna(subset="seed").sort_values(["seed", "step"], kind="stable")
+    gaps = each.drop_duplicates("seed", keep="last").assign(mean=float("nan"))
+    lines = pd.concat([each, gaps]).sort_values("seed", kind="stable")
+    panel.plot(lines["step"], lines["mean"], color=colour, alpha=0.45, linewidth=0.5, zorder=2)
 
 
 def mean(panel: Axes, means: pd.DataFrame, **look: Any) -> None:

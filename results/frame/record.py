@@ -34,7 +34,7 @@ def record(folder: RunFolder, contents: Contents) -> Record:
     learned = summary.get("learned_floor") or {}
     row = {
         **flat(run_to_dict(run)),
-        "run": run.id,
+        "run": folder.id,
         "task": run.task.name,
         "arm": run.arm,
         "seed": run.seed,
@@ -43,7 +43,7 @@ def record(folder: RunFolder, contents: Contents) -> Record:
         **{name: summary.get(name) for name in SUMMARY},
         **{f"learned_floor.{name}": learned.get(name) for name in LEARNED_FLOOR},
     }
-    return Record(folder, row, provenance_row(run, contents.provenance))
+    return Record(folder, row, provenance_row(folder, contents.provenance))
 
 
 def evaluation_rows(folder: RunFolder, contents: Contents) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def evaluation_rows(folder: RunFolder, contents: Contents) -> list[dict[str, Any
     if wrong := kinds - {int, float, type(None)}:
         kind = ", ".join(sorted(each.__name__ for each in wrong))
         raise DamagedFileError(f"{folder.metrics_file}: is damaged: holds {kind} where numbers should be")
-    names = {"run": run.id, "task": run.task.name, "arm": run.arm, "seed": run.seed}
+    names = {"run": folder.id, "task": run.task.name, "arm": run.arm, "seed": run.seed}
     try:
         return [{**names, "step": _step(run, row), **row} for row in contents.rows]
     except (KeyError, TypeError) as error:
@@ -71,14 +71,14 @@ def _step(run: Run, row: dict[str, Any]) -> int:
     return row["offline_step"] - run.schedule.offline_steps if row["phase"] == "offline" else row["online_step"]
 
 
-def provenance_row(run: Run, values: dict[str, Any]) -> dict[str, Any]:
+def provenance_row(folder: RunFolder, values: dict[str, Any]) -> dict[str, Any]:
     """Where a run was computed and how often it was begun, by dotted path."""
     if not values:
         return {}
     attempts = values.get("attempts", [])
     own = {name: value for name, value in values.items() if name != "attempts"}
     launcher = attempts[-1].get("launcher", "") if attempts else ""
-    return {"run": run.id, **flat(own), "launcher": launcher, "attempts": len(attempts)}
+    return {"run": folder.id, **flat(own), "launcher": launcher, "attempts": len(attempts)}
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
