@@ -10,16 +10,23 @@ import pandas as pd
 
 from ablations.claims import CLAIMS
 from harness.errors import UserError
-from results import tables
 from results.claim_sections import LAB, NOT_RUN, ClaimSection, all_verdicts, claim_sections, overview
-from results.figures.drawing import Drawing, write
+from results.figures import drawing as figures
+from results.figures.drawing import Drawing
 from results.figures.gallery import gallery
 from results.frame import Frames, settings_columns
 from results.frame.remarks import remarks
 from results.page import markdown, render
 from results.style import label
-from results.tables import Table
-from results.truth_table import truth
+from results.tables import Table, write
+from results.tables.differences import differences
+from results.tables.doses import doses
+from results.tables.learned_floor import learned_floor
+from results.tables.pooled import pooled
+from results.tables.published import beside_published
+from results.tables.scale_mismatch import scale_mismatch
+from results.tables.scores import scores
+from results.tables.truth import truth
 from results.verdicts import table as words
 from results.verdicts.table import verdict_table
 from results.verdicts.verdict import Outcome, Verdict
@@ -57,6 +64,8 @@ class Page:
     # Tables of results, by their place on the page; None where there is nothing to show.
     scores: Table
     differences: Table | None
+    # Floors by dose, all tasks together, beside published numbers.
+    further: list[Table]
     scale_mismatch: Table
     learned_floor: Table | None
     truth: Table | None
@@ -84,14 +93,15 @@ def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = ()) -> li
             page.verdicts,
             page.scores,
             page.differences,
+            *page.further,
             page.scale_mismatch,
             page.learned_floor,
             page.truth,
         ):
-            files += tables.write(table, out / "tables") if table else []
+            files += write(table, out / "tables") if table else []
         drawings = [*(section.drawing for section in page.claims if section.drawing), *page.drawings]
         for drawing in drawings:
-            files += write(drawing, out / "figures")
+            files += figures.write(drawing, out / "figures")
         page.runs.to_csv(files[1], index=False, lineterminator="\n")
         images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
         unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
@@ -106,7 +116,8 @@ def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = ()) -> li
 def contents(frames: Frames, exact: Sequence[Verdict] = ()) -> Page:
     """Make every table and figure."""
     frame, curves = frames.runs, frames.evaluations
-    scores, differences = tables.scores(frame), tables.differences(frame)
+    differing = differences(frame)
+    further = (doses(frame, curves), pooled(frame), beside_published(frame))
     sections = claim_sections(CLAIMS, frame, curves)
     verdicts = [*all_verdicts(sections), *exact]
     columns = settings_columns(frame)
@@ -124,12 +135,13 @@ def contents(frames: Frames, exact: Sequence[Verdict] = ()) -> Page:
         key_settings=settings_by_task(frame, [column for column in KEY_SETTINGS if column in shared]),
         arm_settings=settings_by_arm(frame, varied),
         other_settings=settings_by_task(frame, [column for column in shared if column not in KEY_SETTINGS]),
-        scores=scores,
-        differences=differences,
-        scale_mismatch=tables.scale_mismatch(frame),
-        learned_floor=tables.learned_floor(frame),
+        scores=scores(frame),
+        differences=differing,
+        further=[table for table in further if table],
+        scale_mismatch=scale_mismatch(frame),
+        learned_floor=learned_floor(frame),
         truth=truth(curves),
-        drawings=gallery(frame, curves, differences),
+        drawings=gallery(frame, curves, differing),
         run_list=run_list(frame),
         provenance=provenance_table(frames.provenance),
     )

@@ -27,7 +27,7 @@ def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path, e
     from results.frame import gather
     from results.frame.remarks import remarks
     from results.report import write_report
-    from results.tables import scores
+    from results.tables.scores import scores
 
     frames = gather(roots, None if named is None else {run.id for run in named})
     # Before the lab's half minute: it raises where there is nothing to report.

@@ -11,7 +11,8 @@ from results.figures.performance_profile import performance_profile
 from results.figures.score_by_floor import score_by_floor
 from results.figures.seed_traces import seed_traces
 from results.figures.values_and_floors import values_and_floors
-from results.tables import BASELINE, Table
+from results.tables import Table
+from results.tables.differences import BASELINE
 from results.verdicts.per_run import per_run
 
 

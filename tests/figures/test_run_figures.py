@@ -9,7 +9,7 @@ from results.figures.paired_differences import PANELS, paired_differences
 from results.figures.performance_profile import performance_profile
 from results.figures.seed_traces import FAILED, seed_traces
 from results.style import colours, in_order, label
-from results.tables import differences
+from results.tables.differences import differences
 
 
 def test_only_arms_with_a_floor_have_a_bound_rate(frames):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from ablations.grids import runs_of
 from results.frame import evaluations
-from results.truth_table import COLUMNS, truth
+from results.tables.truth import COLUMNS, truth
 from tests.run_folder_factory import write_done
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 from results.statistics.estimate import CONFIDENCE
 from results.statistics.intervals import mean_interval
 from results.style import label
-from results.tables import Table, interval_text
+from results.tables.table import Table
+from results.tables.text import interval_text
 
 # Column of the evaluations, heading, and what it is for the reader.
 COLUMNS = (
@@ -25,7 +26,7 @@ COLUMNS = (
 def truth(evaluations: pd.DataFrame) -> Table | None:
     """Values and floors against the truth at the end of either phase, or None where no task's values are known.
 
-    `evaluations` is the frame of `results.frame.evaluations`. Numbers: task, at, arm, metric, mean, low, high, n and
+    `evaluations` is the frame of that name. Numbers: task, at, arm, metric, mean, low, high, n and
     method.
     """
     if "calibration_exact" not in evaluations:

@@ -1,0 +1,108 @@
+"""Floors by dose: what inflating the floor does, dose by dose, and the trend within seed."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from results.frame import done, settings_columns
+from results.statistics.estimate import CONFIDENCE, Estimate
+from results.statistics.intervals import mean_interval
+from results.statistics.trend import MOST_DOSES, Direction, dose_response
+from results.tables.table import Table
+from results.tables.text import interval_text
+
+DOSE = "floor.inflation"
+
+
+@dataclass(frozen=True)
+class Response:
+    """A number that the dose may move: a column of the runs, or of the evaluation at the switch."""
+
+    column: str
+    heading: str
+    decimals: int
+    # Which trend the test looks for.
+    direction: Direction
+    meaning: str
+
+
+RESPONSES = (
+    Response("below_floor", "Bound rate", 2, "rises",
+             "share of probe transitions of the dataset at which Q(s, pi(s)) lies below the floor, at the switch"),
+    Response("calibration_data", "Calibration", 1, "rises",
+             "mean Q(s, pi(s)) - return-to-go over the probe transitions, at the switch, in mapped return"),
+    Response("overestimation_exact", "Over-estimation", 1, "rises",
+             "mean Q(s, pi(s)) - true value of the run's own policy, at the switch, where the truth is known"),
+    Response("offline_score", "Score, offline end", 2, "falls", "success rate at the switch"),
+    Response("final_score", "Score, online end", 2, "falls", "success rate at the last evaluation"),
+)  # fmt: skip
+
+
+def doses(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Table | None:
+    """Numbers by dose of inflation where arms of a task differ in nothing else, with their trend; None without any.
+
+    Numbers: task, dose (empty: the trend), metric, mean (of the trend: slope per unit of dose), low, high, n, method,
+    rank_correlation and p_value (of the trend).
+    """
+    finished = done(runs)
+    switch = evaluations[evaluations["step"] == 0].set_index("run")
+    known = [response.column for response in RESPONSES if response.column in switch and response.column not in finished]
+    finished = finished.join(switch[known], on="run")
+    responses = [each for each in RESPONSES if each.column in finished and finished[each.column].notna().any()]
+    numbers: list[dict[str, Any]] = []
+    lines: list[dict[str, str]] = []
+    for task, series in dose_series(finished):
+        levels = [(dose, series[series[DOSE] == dose]) for dose in sorted(series[DOSE].unique())]
+        rows = [{"Task": task, "Inflation": f"{dose:g}"} for dose, _ in levels]
+        trend_row = {"Task": task, "Inflation": "slope per unit"}
+        for response in responses:
+            for (dose, group), row in zip(levels, rows, strict=True):
+                estimate = mean_interval(group[response.column])
+                numbers.append({"task": task, "dose": dose, "metric": response.column, **asdict(estimate)})
+                row[response.heading] = interval_text(estimate, response.decimals, of=len(group))
+            slope, measured = _trend(series, response)
+            numbers.append({"task": task, "dose": None, "metric": response.column, **asdict(slope), **measured})
+            trend_row[response.heading] = _slope_text(slope, response, measured["p_value"])
+        for (_, group), row in zip(levels, rows, strict=True):
+            lines.append({**row, "n": str(len(group))})
+        lines.append({**trend_row, "n": ""})
+    if not lines:
+        return None
+    notes = (
+        "Inflation: what is added to the floor, as a share of the range of returns; nothing else differs between the "
+        f"rows of a task. Mean over seeds [{CONFIDENCE:.0%} t interval]. Slope: mean over seeds of the least-squares "
+        "slope over the doses [interval]; p: Page's test, one-sided, for a trend within seed, upwards for bound rate, "
+        "calibration and over-estimation, downwards for scores; not adjusted for the number of columns.",
+        *(f"{response.heading}: {response.meaning}." for response in responses),
+    )
+    return Table("doses", "Floors by dose of inflation", pd.DataFrame(numbers), pd.DataFrame(lines), notes)
+
+
+def dose_series(finished: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per task the runs whose arms differ in the dose of inflation alone, where there are at least three doses.
+
+    Where several such families exist, that with the most doses.
+    """
+    columns = [column for column in settings_columns(finished) if column != DOSE]
+    for task, of_task in finished.groupby("task", sort=False):
+        arms = of_task.drop_duplicates("arm").set_index("arm")
+        others = arms[columns].map(repr).agg("|".join, axis=1)
+        families = [of_task[of_task["arm"].isin(others.index[others == each])] for each in others.unique()]
+        largest = max(families, key=lambda rows: rows[DOSE].nunique())
+        floored = largest["floor.base"].iloc[0] != "none"
+        if floored and 3 <= largest[DOSE].nunique() <= MOST_DOSES:
+            yield str(task), largest
+
+
+def _trend(series: pd.DataFrame, response: Response) -> tuple[Estimate, dict[str, float]]:
+    """Slope, and rank correlation with its p-value, over the seeds that have every dose."""
+    table = series.drop_duplicates(["seed", DOSE]).pivot(index="seed", columns=DOSE, values=response.column)
+    trend = dose_response(table.to_numpy(), table.columns.to_numpy(), response.direction)
+    return trend.slope, {"rank_correlation": trend.rank_correlation, "p_value": trend.p_value}
+
+
+def _slope_text(slope: Estimate, response: Response, p_value: float) -> str:
+    text = interval_text(slope, response.decimals, sign=True)
+    return text if pd.isna(p_value) else f"{text}, p = {p_value:.2g}"

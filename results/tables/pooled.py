@@ -1,0 +1,91 @@
+"""All tasks at once: what an arm does on average, with an interval over runs within tasks."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.frame import done
+from results.statistics.aggregates import iqm, optimality_gap, probability_of_improvement
+from results.statistics.bootstrap import RESAMPLES, stratified_interval
+from results.statistics.estimate import CONFIDENCE, Estimate
+from results.style import in_order, label
+from results.tables.differences import BASELINE
+from results.tables.table import Table
+from results.tables.text import NONE, interval_text
+
+# Seed of the resampling: the same runs give the same intervals.
+SEED = 0
+
+
+def pooled(runs: pd.DataFrame) -> Table | None:
+    """Interquartile means over several tasks by arm, or None if the runs have fewer than two tasks in common.
+
+    Numbers: arm, metric, mean (the point value), low, high, n, method.
+    """
+    finished = done(runs)
+    tasks, arms = common_tasks(finished)
+    if len(tasks) < 2:
+        return None
+    numbers: list[dict[str, Any]] = []
+    lines = []
+    for arm in arms:
+        estimates = arm_estimates(finished, tasks, arm)
+        numbers += [{"arm": arm, "metric": name, **asdict(estimate)} for name, estimate in estimates.items()]
+        cells = {
+            heading: interval_text(estimates[name], 2) if name in estimates else NONE for name, heading in HEADINGS
+        }
+        lines.append({"Tasks": ", ".join(tasks), "Arm": label(arm), **cells, "n": str(estimates["final_iqm"].n)})
+    absent = [label(arm) for arm in in_order(finished["arm"].unique()) if arm not in arms]
+    notes = (
+        f"Over {', '.join(tasks)}; n runs. IQM: interquartile mean of all runs, without the lowest and the highest "
+        f"quarter. [{CONFIDENCE:.0%} stratified bootstrap interval: {RESAMPLES:,} draws of runs within each task, "
+        "percentiles moved outwards for few runs.]",
+        "Optimality gap: what runs lack on average to a score of 1 at the online end. Improvement: chance that a run "
+        f"of the arm ends above one of {label(BASELINE)} on a random task, ties half; seeds are drawn together.",
+        *([f"Not pooled, for want of runs on each of these tasks: {', '.join(absent)}."] if absent else []),
+    )
+    return Table("pooled", "All tasks together", pd.DataFrame(numbers), pd.DataFrame(lines), notes, "Tasks")
+
+
+HEADINGS = (
+    ("offline_iqm", "IQM, offline end"),
+    ("final_iqm", "IQM, online end"),
+    ("regret_iqm", "IQM of regret_eval"),
+    ("optimality_gap", "Optimality gap"),
+    ("improvement", "Improvement"),
+)
+
+
+def common_tasks(finished: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Tasks on which the baseline has finished runs, and the arms that have some on each of them."""
+    tasks = list(finished.loc[finished["arm"] == BASELINE, "task"].unique())
+    counts = finished[finished["task"].isin(tasks)].groupby("arm")["task"].nunique()
+    return tasks, in_order(counts.index[counts == len(tasks)])
+
+
+def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dict[str, Estimate]:
+    """Every pooled estimate of an arm; that of improvement for other arms than the baseline."""
+    of_arm = [finished[(finished["task"] == task) & (finished["arm"] == arm)].set_index("seed") for task in tasks]
+    interval = partial(stratified_interval, generator=np.random.default_rng(SEED))
+    estimates = {
+        "offline_iqm": interval([runs["offline_score"] for runs in of_arm], iqm),
+        "final_iqm": interval([runs["final_score"] for runs in of_arm], iqm),
+        "regret_iqm": interval([runs["regret_eval"] for runs in of_arm], iqm),
+        "optimality_gap": interval([runs["final_score"] for runs in of_arm], optimality_gap),
+    }
+    if arm != BASELINE:
+        baseline = finished[finished["arm"] == BASELINE]
+        pairs = [
+            pd.concat(
+                [runs["final_score"], baseline[baseline["task"] == task].set_index("seed")["final_score"]],
+                axis=1,
+                join="inner",
+            )
+            for task, runs in zip(tasks, of_arm, strict=True)
+        ]
+        estimates["improvement"] = interval([each.to_numpy() for each in pairs], probability_of_improvement)
+    return estimates

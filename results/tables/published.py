@@ -1,0 +1,81 @@
+"""Our numbers beside published ones, where task and definition match; nothing is averaged over the two."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.frame import done
+from results.statistics.intervals import mean_interval
+from results.style import label
+from results.tables.table import Table
+from results.tables.text import interval_text, number
+
+# Sources and definitions: README.md in the same folder.
+FILE = Path(__file__).parents[1] / "published" / "corl_offline_to_online.csv"
+SEEDS = 4
+
+# Our task: theirs, the same by maze, collection and score.
+TASKS = {
+    f"antmaze-{maze}": f"antmaze-{maze}-v2"
+    for maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
+}
+ARMS = {"cql": "CQL", "monte_carlo": "Cal-QL"}
+
+# Column of our runs: their metric, the column of its mean, and how many of theirs are one of ours.
+METRICS = {
+    "offline_score": ("Score, offline end", "score", "offline", 100.0),
+    "final_score": ("Score, online end", "score", "final", 100.0),
+    "regret_train": ("regret_train", "regret", "final", 1.0),
+}
+
+
+def beside_published(runs: pd.DataFrame) -> Table | None:
+    """Ours and CORL's, line by line, for the tasks and arms that both have; None if there are none.
+
+    Numbers: task, arm, source, metric, mean, low, high (of ours), deviation (of theirs, population), n.
+    """
+    finished = done(runs)
+    numbers: list[dict[str, Any]] = []
+    lines = []
+    for (task, arm), group in finished.groupby(["task", "arm"], sort=False):
+        if task not in TASKS or arm not in ARMS:
+            continue
+        ours = {"Task": str(task), "Arm": label(arm), "Source": "ours"}
+        theirs = {"Task": str(task), "Arm": ARMS[arm], "Source": "CORL"}
+        for column, (heading, metric, phase, unit) in METRICS.items():
+            estimate = mean_interval(group[column])
+            names = {"task": task, "arm": arm, "metric": column}
+            numbers.append({**names, "source": "ours", "mean": estimate.mean, "low": estimate.low,
+                            "high": estimate.high, "n": estimate.n})  # fmt: skip
+            ours[heading] = interval_text(estimate, 2)
+            mean, deviation = (value / unit for value in published(TASKS[task], ARMS[arm], metric, phase))
+            numbers.append({**names, "source": "CORL", "mean": mean, "deviation": deviation, "n": SEEDS})
+            theirs[heading] = f"{number(mean, 2)} (SD {number(deviation, 2)})"
+        lines += [{**ours, "n": str(len(group))}, {**theirs, "n": str(SEEDS)}]
+    if not lines:
+        return None
+    columns = ["task", "arm", "source", "metric", "mean", "low", "high", "deviation", "n"]
+    notes = (
+        "Ours: mean over seeds [95% t interval]; CORL (Tarasov et al. 2023): mean and population standard deviation of "
+        "4 seeds, as published. The mazes, the way their data were collected and the definitions of score and regret "
+        "match. The data were generated again since; CORL drops the floor online and merges the data for CQL.",
+    )
+    return Table(
+        "published", "Beside published numbers", pd.DataFrame(numbers, columns=columns), pd.DataFrame(lines), notes
+    )
+
+
+def published(task: str, algorithm: str, metric: str, phase: str) -> tuple[float, float]:
+    """Mean and standard deviation as published."""
+    rows = _published()
+    (row,) = rows[(rows["algorithm"] == algorithm) & (rows["task"] == task) & (rows["metric"] == metric)].to_dict(
+        "records"
+    )
+    return row[f"{phase}_mean"], row[f"{phase}_std"]
+
+
+@cache
+def _published() -> pd.DataFrame:
+    return pd.read_csv(FILE)
