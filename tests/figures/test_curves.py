@@ -43,9 +43,13 @@ def test_every_arm_has_a_panel_with_its_seeds_and_the_switch(frames):
     panels = drawing.figure.axes
     assert [panel.get_title() for panel in panels] == ["All arms, means", *map(label, arms)]
     cql = panels[1]
-    drawn = [line for line in cql.lines if line.get_color() == colours(arms)["cql"] and len(line.get_xdata()) == 6]
-    # Three thin seeds and a thick mean.
-    assert sorted(line.get_linewidth() for line in drawn) == [0.5, 0.5, 0.5, 1.5]
+    own = [line for line in cql.lines if line.get_color() == colours(arms)["cql"]]
+    # Three thin seeds of six evaluations, a gap behind each, and a thick mean.
+    thin, thick = sorted(own, key=lambda line: line.get_linewidth())
+    assert [(line.get_linewidth(), len(line.get_xdata())) for line in (thin, thick)] == [(0.5, 3 * 7), (1.5, 6)]
+    assert np.isnan(thin.get_ydata()).nonzero()[0].tolist() == [6, 13, 20]
+    seed = frames[1][(frames[1]["arm"] == "cql") & (frames[1]["seed"] == 1)]
+    assert thin.get_ydata()[7:13].tolist() == seed["score"].tolist()
     assert any(list(line.get_xdata()) == [0, 0] and line.is_dashed() for line in cql.lines)
     assert "n = 3 seeds per arm" in drawing.caption
     assert "95% t interval" in drawing.caption
