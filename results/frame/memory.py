@@ -16,16 +16,16 @@ from pathlib import Path
 import pandas as pd
 from pydantic_core import from_json, to_json
 
-from harness.file_memory import cache_folder
+from harness.file_memory import SETTLED, cache_folder
 from harness.files import replacing
 from harness.run_folder import RunFolder
+from results.frame import columns
+from results.frame import record as record_module
 from results.frame.record import Record
 
-# Raised whenever what is kept changes its meaning.
-FORMAT = 1
-
-# Seconds after its last change in which a file could change again and keep its times: such a folder has no stamp yet.
-SETTLED = 2.0
+# What is kept is only good for the code that made it.
+_MAKERS = [Path(module.__file__ or "") for module in (columns, record_module)]
+FORMAT = hashlib.sha256(b"".join(file.read_bytes() for file in _MAKERS)).hexdigest()
 
 # Columns of both files: the run, and the stamp of its folder when it was read.
 KEYS = ["run", "stamp"]
@@ -94,7 +94,10 @@ class Memory:
 
 
 def stamp_of(folder: RunFolder) -> str | None:
-    """What changes whenever a file that frames rest on is written, appears or goes; None if that was just now."""
+    """What changes whenever a file that frames rest on is written, appears or goes; None if that was just now.
+
+    For so long a file could change again and keep its times.
+    """
     files = [_stat(path) for place in (folder.path, folder.path / "attempts") for path in _files(place)]
     if max((max(times) for _, _, _, *times in files), default=0) > (time.time() - SETTLED) * 1e9:
         return None
