@@ -3,6 +3,7 @@
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -29,6 +30,9 @@ Root = Annotated[Path, typer.Option(help="Folder in which the run folders lie.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 RUNS = Path("runs")
+
+# Exit code of a command that was asked to end.
+INTERRUPTED = 130
 
 # What `report` calls the exact lab.
 EXACT = "exact"
@@ -201,16 +205,26 @@ def _named(grid: str | None, scale: str, changes: list[str] | None) -> list[Run]
 
 def main() -> None:
     """The command `floorbench`: exit codes 0 done, 1 a run failed, 2 bad usage or input, 130 interrupted."""
+    requests: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        requests.append(number)
+        raise KeyboardInterrupt
+
     # A request to end is treated like Ctrl-C: what is being done is left in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         app(prog_name="floorbench")
-    except UserError as error:
-        fail(str(error))
-    except OSError as error:
-        if error.errno not in PLACE_ERRORS:
-            raise
-        fail(one_line(error))
+    except Exception as error:
+        if requests:
+            # Whatever was being imported took the interruption for a fault of its own.
+            sys.exit(INTERRUPTED)
+        if isinstance(error, UserError):
+            fail(str(error))
+        if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+            fail(one_line(error))
+        raise
 
 
 def fail(message: str) -> None:

@@ -287,6 +287,25 @@ def test_too_little_space_costs_nothing(tmp_path):
         check_space(tmp_path, 10**18)
 
 
+def test_an_interruption_that_a_package_swallows_is_none_of_its_faults():
+    """As a package does that starts a process while it is imported and takes whatever happens for its absence."""
+    program = """
+import os, signal
+from harness import cli
+
+@cli.app.command()
+def swallow():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        raise ImportError("cannot be loaded") from None
+
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program, "swallow"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_a_disk_that_refuses_is_one_line(tmp_path):
     """A limit on file sizes makes writing fail in the middle, as a full disk does."""
     limited = f"ulimit -f 1 && exec {shlex.join([*FLOORBENCH, 'run', 'smoke', '--root', str(tmp_path)])}"
