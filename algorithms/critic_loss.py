@@ -1,7 +1,8 @@
 """The critic loss of CQL and Cal-QL as one function of tensors: critic values in, loss and gradients out.
 
 The floor is a column of the batch; minus infinity everywhere gives CQL. The gradients are written out by hand, so
-nothing here needs autograd and a fused kernel can take this function's place.
+nothing here needs autograd. kernels/source/critic_loss.h says the same state by state: a switch added here is added
+there.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class CriticLossForm:
     importance_sampling: bool
     lagrange: bool
     floor_masking: Literal["per_action", "expectation"] = "per_action"
+    floor_uniform: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,16 @@ def critic_loss(
 
     `values` [R, C, B, 1 + 3n] are the C critics at s: of the data action, n uniform actions, n actions of pi(.|s) and n
     of pi(.|s'); `log_density` [R, B, 3n] says how likely each sampled action was. `target` [R, B] is the Bellman target
-    and `floor` [R, B] is minus infinity for CQL. Values of the policy's actions, not of the uniform ones, are raised to
-    the floor before densities are divided out; a value at or below its floor feels no push-down. With `floor_masking`
-    "expectation" no single value is raised: where the mean over pi(.|s) is at or below the floor, the whole push-down
-    of that state is the floor and feels nothing, so that the floor bounds E_pi[Q] alone.
+    and `floor` [R, B] is minus infinity for CQL. Values of the policy's actions (with `floor_uniform` of the uniform
+    ones too) are raised to the floor before densities are divided out; a value at or below its floor feels no
+    push-down. With `floor_masking` "expectation" no single value is raised: where the mean over pi(.|s) is at or below
+    the floor, the whole push-down of that state is the floor and feels nothing, so that the floor bounds E_pi[Q] alone.
     """
     batch, n = floor.shape[-1], log_density.shape[-1] // 3
     data, sampled = values[..., 0], values[..., 1:]
     floors = floor[:, None, :, None].expand(-1, 1, -1, 3 * n).clone()
-    floors[..., :n] = -inf
+    if not form.floor_uniform:
+        floors[..., :n] = -inf
     if form.floor_masking == "expectation":
         floors.fill_(-inf)
     td = data - target[:, None]

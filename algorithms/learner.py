@@ -9,7 +9,9 @@ from torch import Tensor
 
 from algorithms.adam import Adam
 from algorithms.backup import bellman_target
-from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars, critic_loss, uniform_log_density
+from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars, uniform_log_density
+from algorithms.kernels.build import load_library
+from algorithms.kernels.critic_kernel import KERNELS
 from algorithms.parameters import Parameters
 from algorithms.policy_loss import policy_loss, smaller_critic, temperature_gradient
 from algorithms.policy_network import Distribution, PolicyNetwork, Sample, mode, sample
@@ -61,7 +63,7 @@ class Learner:
     """Policies, twin critics, targets and temperatures of R runs, and the update that moves them.
 
     `settings` holds one entry per run, equal in everything that decides shapes; `normals` one source of standard
-    normal numbers per run (its "init" stream); `discounts` one discount per run.
+    normal numbers per run (its "init" stream); `discounts` one discount per run. Raises KernelUnavailable.
     """
 
     def __init__(
@@ -77,7 +79,12 @@ class Learner:
         self.shape = shape = settings[0]
         runs = len(settings)
         self.runs, self.action_dim = runs, action_dim
-        self.form = CriticLossForm(shape.form, shape.importance_sampling, shape.lagrange, shape.floor_masking)
+        self.form = CriticLossForm(
+            shape.form, shape.importance_sampling, shape.lagrange, shape.floor_masking, shape.floor_uniform
+        )
+        if shape.kernel == "fused":
+            load_library()
+        self.kernel = KERNELS[shape.kernel]
 
         def per_run(name: str, missing: float = 0.0) -> Tensor:
             values = [getattr(own, name) for own in settings]
@@ -125,7 +132,6 @@ class Learner:
     def update(self, batch: Batch, noise: Noise) -> None:
         """One gradient step of everything; all gradients are taken at the parameters before the step."""
         n = self.shape.n_actions
-        pair_states = _pairs(batch.states)
         at_state = self.policy.distribution(self.policy_parameters, batch.states)
         at_next = self.policy.distribution(self.policy_parameters, batch.next_states)
         own, current = sample(at_state, noise.state).split(1, n)
@@ -134,8 +140,8 @@ class Learner:
         entropy_temperature = log_temperature.exp()
 
         target = self._target(batch, candidates, entropy_temperature)
-        critic = self._critic_gradient(batch, pair_states, target, noise.uniform, current, following)
-        policy = self._policy_gradient(pair_states, at_state, own, entropy_temperature)
+        critic = self._critic_gradient(batch, target, noise.uniform, current, following)
+        policy = self._policy_gradient(batch.states, at_state, own, entropy_temperature)
         log_prob = own.log_prob.squeeze(-1)
         self.scalars_gradient["log_temperature"][:, 0] = temperature_gradient(
             log_temperature, log_prob, self.target_entropy
@@ -154,8 +160,7 @@ class Learner:
         parameters = self.critic_parameters
         if run is not None:
             parameters = parameters.part(CRITICS * run, CRITICS * (run + 1))
-        values, _ = self.critic.forward(parameters, _pairs(states), _pairs(actions))
-        return values.view(-1, CRITICS, *values.shape[1:])
+        return self.kernel.values(self.critic, parameters, states, actions)
 
     def act(self, states: Tensor, noise: Tensor | None = None, run: int | None = None) -> Tensor:
         """Actions [R, B, A] at states [R, B, S]: sampled with standard normal `noise` [R, B, A], or the mode.
@@ -217,26 +222,26 @@ class Learner:
         return self.policy_parameters.flat.isfinite().all(-1) & critics
 
     def _target(self, batch: Batch, candidates: Sample, entropy_temperature: Tensor) -> Tensor:
-        values, _ = self.critic.forward(self.target_parameters, _pairs(batch.next_states), _pairs(candidates.action))
         return bellman_target(
             batch.rewards,
             batch.terminals,
             self.discount,
-            values.view(self.runs, CRITICS, *values.shape[1:]),
+            self.kernel.values(self.critic, self.target_parameters, batch.next_states, candidates.action),
             candidates.log_prob,
             self.shape.max_backup,
             entropy_temperature if self.shape.backup_entropy else None,
         )
 
     def _critic_gradient(
-        self, batch: Batch, pair_states: Tensor, target: Tensor, uniform: Tensor, current: Sample, following: Sample
+        self, batch: Batch, target: Tensor, uniform: Tensor, current: Sample, following: Sample
     ) -> CriticLoss:
-        data = batch.actions.unsqueeze(2)
-        actions = _pairs(torch.cat((data, uniform, current.action, following.action), dim=2))
+        actions = torch.cat((batch.actions.unsqueeze(2), uniform, current.action, following.action), dim=2)
         uniform_density = torch.full_like(current.log_prob, uniform_log_density(self.action_dim))
-        values, hidden = self.critic.forward(self.critic_parameters, pair_states, actions)
-        result = critic_loss(
-            values.view(self.runs, CRITICS, *values.shape[1:]),
+        return self.kernel.gradient(
+            self.critic,
+            self.critic_parameters,
+            batch.states,
+            actions,
             target,
             torch.cat((uniform_density, current.log_prob, following.log_prob), dim=-1),
             batch.floor,
@@ -249,19 +254,15 @@ class Learner:
                 self.difference_max,
                 self.scalars["log_multiplier"].squeeze(1),
             ),
+            self.critic_gradient,
         )
-        slope = result.gradient.view(values.shape)
-        self.critic.backward(self.critic_parameters, self.critic_gradient, pair_states, actions, hidden, slope)
-        return result
 
     def _policy_gradient(
-        self, pair_states: Tensor, at_state: Distribution, own: Sample, entropy_temperature: Tensor
+        self, states: Tensor, at_state: Distribution, own: Sample, entropy_temperature: Tensor
     ) -> Tensor:
-        values, hidden = self.critic.forward(self.critic_parameters, pair_states, _pairs(own.action))
-        value, slope = smaller_critic(values.view(self.runs, CRITICS, *values.shape[1:]))
-        of_action = self.critic.action_gradient(self.critic_parameters, hidden, slope.view(values.shape))
-        of_action = of_action.view(self.runs, CRITICS, *of_action.shape[1:]).sum(1).squeeze(2)
-        result = policy_loss(at_state, own, value.squeeze(-1), of_action, entropy_temperature)
+        values, slopes = self.kernel.action_slopes(self.critic, self.critic_parameters, states, own.action)
+        value, of_action = smaller_critic(values, slopes)
+        result = policy_loss(at_state, own, value.squeeze(-1), of_action.squeeze(2), entropy_temperature)
         self.policy.backward(self.policy_parameters, self.policy_gradient, at_state, result.of_mean, result.of_log_std)
         return result.loss
 
@@ -280,8 +281,3 @@ class Learner:
             )
         )
         self._summed += 1
-
-
-def _pairs(tensor: Tensor) -> Tensor:
-    """[R, ...] repeated for each critic: [C * R, ...]."""
-    return tensor.unsqueeze(1).expand(-1, CRITICS, *tensor.shape[1:]).reshape(-1, *tensor.shape[1:])

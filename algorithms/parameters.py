@@ -18,16 +18,18 @@ WIDTH_STEP = 4
 
 
 class Parameters:
-    """N networks with equally named tensors, as views [N, *shape] of `flat` [N, P]."""
+    """N networks with equally named tensors, as views [N, *shape] of `flat` [N, P], in which they begin at `offsets`."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: Tensor):
         self.shapes = dict(shapes)
         self.flat = flat
         self.tensors: dict[str, Tensor] = {}
+        self.offsets: list[int] = []
         offset = 0
         for name, shape in self.shapes.items():
             piece = flat[:, offset : offset + prod(shape)]
             self.tensors[name] = piece.view(flat.shape[0], *shape)
+            self.offsets.append(offset)
             offset += _padded(prod(shape))
 
     @classmethod

@@ -85,6 +85,8 @@ class AlgorithmSettings:
     # What the floor bounds: the value of each sampled action of the policy (official code), or only their mean over
     # pi(.|s), below which the whole push-down of the state rests (calibration as Cal-QL defines it).
     floor_masking: Literal["per_action", "expectation"] = "per_action"
+    # Whether the uniform actions have the floor as well (official: no; tianshou: yes).
+    floor_uniform: bool = False
     # Temperature of the soft maximum (divides inside, multiplies outside). Per run.
     temperature: Positive = 1.0
     # Range to which push-down minus push-up is clipped, per transition; none: unbounded (CORL: -200). Per run.
@@ -111,3 +113,5 @@ class AlgorithmSettings:
     target_entropy: float | None = None
     # Step of the target critics towards the critics. Per run.
     tau: Share = 0.005
+    # What computes the critics: "fused" (C++, needs a compiler) or "torch". Their numbers differ in the last digits.
+    kernel: Literal["fused", "torch"] = "fused"

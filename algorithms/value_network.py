@@ -6,6 +6,7 @@ behaviour policy's value is the same without actions (K = 1).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import sqrt
 
@@ -23,9 +24,14 @@ class ValueNetwork:
     action_dim: int  # 0: values of states alone
     hidden: tuple[int, ...]
 
+    @cached_property
+    def widths(self) -> list[int]:
+        """Widths that the hidden layers have in memory."""
+        return [padded_width(width) for width in self.hidden]
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of one network's tensors."""
-        widths = [padded_width(width) for width in self.hidden]
+        widths = self.widths
         shapes: dict[str, tuple[int, ...]] = {"state_weight": (self.state_dim, widths[0])}
         if self.action_dim:
             shapes["action_weight"] = (padded_width(self.action_dim), widths[0])

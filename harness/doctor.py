@@ -46,7 +46,7 @@ def examine(root: Path) -> list[Finding]:
         ("pointmaze", pointmaze),
         ("runs", lambda: runs_folder(root)),
         ("datasets", datasets_folder),
-        ("compiler", lambda: tool("compiler", ("c++", "g++", "clang++"), "kernels will not be compiled")),
+        ("kernels", kernels),
         ("git", lambda: tool("git", ("git",), "provenance will not name a commit")),
     ]
     return [*(_guarded(name, look) for name, look in examinations), *run_faults(root)]
@@ -118,6 +118,18 @@ def torch_device() -> Finding:
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return Finding("torch", "ok", f"{torch.get_num_threads()} threads by default; CUDA: {', '.join(gpus) or 'none'}")
+
+
+def kernels() -> Finding:
+    """Whether the C++ kernels are there; they are built at the first use, here nothing is."""
+    from algorithms.kernels.build import compiler, is_built, library, obstacle
+
+    reason = obstacle()
+    if reason:
+        return Finding("kernels", "note", f"{reason}; without, runs need --set algorithm.kernel=torch and are slower")
+    if is_built():
+        return Finding("kernels", "ok", f"built, {library()}")
+    return Finding("kernels", "ok", f"not built yet; the first run builds them with {compiler()}")
 
 
 def pointmaze() -> Finding:

@@ -14,6 +14,7 @@ from harness.dataset import Dataset, load_dataset
 from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.evaluation import Evaluator
 from harness.floor_columns import FloorColumns
+from harness.kernels import provide_kernels
 from harness.online import Actors
 from harness.pack_state import PackState, floor_of
 from harness.provenance import provenance
@@ -44,6 +45,7 @@ def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
     """
     if len({pack_key(folder.run()) for folder in folders}) != 1:
         raise UserError(f"pack {' '.join(folder.id for folder in folders)}: its runs do not have equal shapes")
+    provide_kernels([folders[0].run()])
     dataset = load_dataset(folders[0].run().task)
     for point in starting_points(folders):
         PackTraining(point, dataset, stop or Stop()).train()

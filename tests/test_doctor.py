@@ -51,9 +51,7 @@ def test_looking_leaves_no_trace(tmp_path):
 
 
 def test_a_missing_tool_is_a_note():
-    assert doctor.tool("compiler", ("no-such-compiler",), "kernels will not be compiled") == Finding(
-        "compiler", "note", "not found; kernels will not be compiled"
-    )
+    assert doctor.tool("git", ("no-such-tool",), "no commit") == Finding("git", "note", "not found; no commit")
 
 
 def test_findings_are_plain(findings):

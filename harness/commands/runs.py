@@ -7,6 +7,7 @@ from harness.commands.data import make_datasets
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
 from harness.integrity import refuse_faults
+from harness.kernels import check_kernels, provide_kernels
 from harness.planner import Plan, commit, cut_packs, plan
 from harness.pool import run_packs
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
@@ -22,6 +23,7 @@ def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
     check_floors(runs)
+    check_kernels(runs)
     columns = ("run", "task", "arm", "seed", "state")
     rows = [
         (run.id, run.task.name, run.arm, run.seed, state)
@@ -46,6 +48,7 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
     chosen = planned.to_start(retry_failed)
     if chosen:
         check_floors(chosen)
+        check_kernels(chosen)
         check_environments(tasks_of(chosen))
         check_root(root, chosen)
     console = remark_console()
@@ -55,6 +58,7 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
     if planned.in_state("running"):
         console.print("running runs are in other hands and left to them")
     if chosen:
+        provide_kernels(chosen, console.print)
         make_datasets(tasks_of(chosen), console)
         # Data that were made anew need not be those on which a run was begun.
         refuse_faults(RunFolder.of(root, run) for run in chosen)

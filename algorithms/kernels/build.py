@@ -1,0 +1,145 @@
+"""Building the C++ kernels: once per machine type and user, at the installation or at the first use.
+
+`python -m algorithms.kernels.build` builds them, or says in one line why they cannot be built (exit code 1). They lie
+in the user's cache (`XDG_CACHE_HOME`, else `~/.cache`) in a folder named by everything that decides what is compiled:
+a home folder that different machines share holds one for each.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from functools import cache
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+SOURCES = Path(__file__).parent / "source"
+NAME = "floorbench_kernels"
+
+# The instructions of this very machine, products and sums in one rounding, but nothing that changes what infinity and
+# NaN mean.
+FLAGS = (
+    "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-ignored-attributes",
+)  # fmt: skip
+
+
+class KernelUnavailable(Exception):
+    """Why there are no C++ kernels here, in one line."""
+
+
+@cache
+def load_library() -> Path:
+    """Make `torch.ops.floorbench` known, built first if need be; returns the library. Raises KernelUnavailable."""
+    folder = build_folder()
+    try:
+        if not is_built():
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                if not is_built():
+                    _build(folder)
+        torch.ops.load_library(library())
+    except OSError as error:
+        raise KernelUnavailable(f"{folder}: {error.strerror or error}; remove that folder and try again") from None
+    return library()
+
+
+def library() -> Path:
+    """Where the library is or will be."""
+    return build_folder() / f"{NAME}.so"
+
+
+def is_built() -> bool:
+    """Whether the library is there and whole."""
+    return (build_folder() / "complete").exists()
+
+
+def obstacle() -> str | None:
+    """Why the library is not there and cannot be built, as far as can be told without building it; None: nothing."""
+    if is_built():
+        return None
+    if not compiler():
+        return "there is no C++ compiler; install g++"
+    if not shutil.which("ninja", path=_search_path()):
+        return "ninja is not there, which builds torch extensions; pip install ninja"
+    return None
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch takes: the variable CXX, else c++."""
+    return shutil.which(os.environ.get("CXX", "c++"))
+
+
+def build_folder() -> Path:
+    """The folder of this source for this machine, torch and set of flags."""
+    cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache_folder / "floorbench" / "kernels" / _key()
+
+
+@cache
+def _key() -> str:
+    parts = [torch.__version__, platform.machine(), _instructions(), *FLAGS]
+    parts += [f"{file.name}\0{file.read_text()}" for file in sorted(SOURCES.iterdir())]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _instructions() -> str:
+    """What the processor is and can do, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.split("\t")[0].strip() in names}))
+
+
+def _build(folder: Path) -> None:
+    """Compile into `folder`, which no other process touches meanwhile."""
+    from torch.utils import cpp_extension
+
+    problem = obstacle()
+    if problem:
+        raise KernelUnavailable(problem)
+    # What a build that was killed left behind would make torch wait for it.
+    (folder / "lock").unlink(missing_ok=True)
+    log = folder / "build.log"
+    before = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = _search_path()
+    try:
+        cpp_extension.load(
+            NAME,
+            [str(SOURCES / "operators.cpp")],
+            extra_cflags=list(FLAGS),
+            build_directory=str(folder),
+            is_python_module=False,
+        )
+    except RuntimeError as error:
+        log.write_text(str(error))
+        first = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error))
+        raise KernelUnavailable(f"the C++ kernels could not be built: {first.strip()[:200]}; see {log}") from None
+    finally:
+        os.environ["PATH"] = before
+    (folder / "complete").touch()
+
+
+def _search_path() -> str:
+    """Where commands are looked for: those installed beside this Python too, whether or not it is activated."""
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
+
+
+def main() -> int:
+    """The command line; returns its exit code."""
+    if not is_built() and not obstacle():
+        print("building the C++ kernels (half a minute, once)", file=sys.stderr)
+    try:
+        load_library()
+    except KernelUnavailable as error:
+        print(f"no C++ kernels: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+// A packed network of algorithms/value_network.py on a tile of a few states with all their actions.
+//
+// The state's part of the first layer is computed once per state. Everything a tile needs stays in the caches.
+#pragma once
+
+#include <vector>
+
+#include "arena.h"
+#include "panels.h"
+
+namespace floorbench {
+
+// Sizes of a network and where its tensors begin in a row of parameters: state_weight, action_weight, bias_0, then
+// weight and bias of each further layer, output_weight, output_bias.
+struct NetworkShape {
+    long states, actions;
+    std::vector<long> widths;
+    std::vector<long> offsets;
+
+    long layers() const { return static_cast<long>(widths.size()); }
+    long state_weight() const { return offsets[0]; }
+    long action_weight() const { return offsets[1]; }
+    long weight(long layer) const { return offsets[1 + 2 * layer]; }
+    long bias(long layer) const { return offsets[2 + 2 * layer]; }
+    long output_weight() const { return offsets[offsets.size() - 2]; }
+    long output_bias() const { return offsets[offsets.size() - 1]; }
+};
+
+// The tensors of a network, or their gradients, in panels.
+template <typename Real>
+struct PanelNetwork {
+    Panels<Real> state_weight, action_weight;
+    std::vector<Panels<Real>> weights;  // of layers 1, 2, ...
+    std::vector<Panels<Real>> biases;   // of all layers, one row each
+    Panels<Real> output_weight;
+    Real output_bias;
+
+    PanelNetwork(const NetworkShape& shape, Arena& arena) {
+        const auto matrix = [&](long rows, long columns) {
+            return Panels<Real>{arena.take<Real>(Panels<Real>::size(rows, columns)), rows, columns};
+        };
+        state_weight = matrix(shape.states, shape.widths[0]);
+        action_weight = matrix(shape.actions, shape.widths[0]);
+        for (long layer = 0; layer < shape.layers(); ++layer) {
+            if (layer) weights.push_back(matrix(shape.widths[layer - 1], shape.widths[layer]));
+            biases.push_back(matrix(1, shape.widths[layer]));
+        }
+        output_weight = matrix(1, shape.widths.back());
+    }
+
+    static size_t bytes(const NetworkShape& shape) {
+        const auto matrix = [](long rows, long columns) {
+            return Arena::bytes<Real>(Panels<Real>::size(rows, columns));
+        };
+        size_t total = matrix(shape.states, shape.widths[0]) + matrix(shape.actions, shape.widths[0]);
+        for (long layer = 0; layer < shape.layers(); ++layer)
+            total += matrix(1, shape.widths[layer]) + (layer ? matrix(shape.widths[layer - 1], shape.widths[layer]) : 0);
+        return total + matrix(1, shape.widths.back());
+    }
+
+    // Call `with(matrix, rows, offset)` for every tensor but the output's bias.
+    template <typename With>
+    void each(const NetworkShape& shape, const With& with) const {
+        with(state_weight, shape.states, shape.state_weight());
+        with(action_weight, shape.actions, shape.action_weight());
+        for (long layer = 0; layer < shape.layers(); ++layer) {
+            with(biases[layer], 1, shape.bias(layer));
+            if (layer) with(weights[layer - 1], shape.widths[layer - 1], shape.weight(layer));
+        }
+        with(output_weight, 1, shape.output_weight());
+    }
+
+    void read(const NetworkShape& shape, const Real* parameters) {
+        each(shape, [&](Panels<Real> matrix, long rows, long offset) {
+            pack(parameters + offset, rows, matrix.columns, matrix);
+        });
+        output_bias = parameters[shape.output_bias()];
+    }
+
+    void write(const NetworkShape& shape, Real* parameters) const {
+        each(shape, [&](Panels<Real> matrix, long rows, long offset) { unpack(matrix, rows, parameters + offset); });
+        parameters[shape.output_bias()] = output_bias;
+    }
+
+    void clear(const NetworkShape& shape) {
+        each(shape, [](Panels<Real> matrix, long, long) { matrix.clear(); });
+        output_bias = 0;
+    }
+};
+
+// The transposed weights that lead slopes back, of layers 1, 2, ...
+template <typename Real>
+std::vector<Panels<Real>> transposed_weights(const NetworkShape& shape, const Real* parameters, Arena& arena) {
+    std::vector<Panels<Real>> transposed;
+    for (long layer = 1; layer < shape.layers(); ++layer) {
+        const long inputs = shape.widths[layer - 1], outputs = shape.widths[layer];
+        transposed.push_back({arena.take<Real>(Panels<Real>::size(outputs, inputs)), outputs, inputs});
+        pack_transposed(parameters + shape.weight(layer), inputs, outputs, transposed.back());
+    }
+    return transposed;
+}
+
+template <typename Real>
+size_t transposed_weights_bytes(const NetworkShape& shape) {
+    size_t total = 0;
+    for (long layer = 1; layer < shape.layers(); ++layer)
+        total += Arena::bytes<Real>(Panels<Real>::size(shape.widths[layer], shape.widths[layer - 1]));
+    return total;
+}
+
+// A few states with `count` actions each: their inputs, activations and values.
+template <typename Real>
+struct Tile {
+    long count;                        // actions per state
+    Panels<Real> states, actions;      // inputs
+    Panels<Real> of_states;            // the states' part of the first layer; on the way back its slope
+    std::vector<Panels<Real>> hidden;  // activations of each layer; on the way back their slopes
+    Real* values;
+
+    // Room for `states_per_tile` states. Odd numbers of rows keep panels from falling on the same lines of the caches.
+    Tile(const NetworkShape& shape, long states_per_tile, long actions_per_state, Arena& arena)
+        : count(actions_per_state) {
+        const auto matrix = [&](long rows, long columns) {
+            return Panels<Real>{arena.take<Real>(Panels<Real>::size(rows | 1, columns)), rows | 1, columns};
+        };
+        const long rows = states_per_tile * count;
+        states = matrix(states_per_tile, shape.states);
+        actions = matrix(rows, shape.actions);
+        of_states = matrix(states_per_tile, shape.widths[0]);
+        for (const long width : shape.widths) hidden.push_back(matrix(rows, width));
+        values = arena.take<Real>(rows);
+    }
+
+    static size_t bytes(const NetworkShape& shape, long states_per_tile, long count) {
+        const auto matrix = [](long rows, long columns) {
+            return Arena::bytes<Real>(Panels<Real>::size(rows | 1, columns));
+        };
+        const long rows = states_per_tile * count;
+        size_t total = matrix(states_per_tile, shape.states) + matrix(states_per_tile, shape.widths[0]);
+        total += matrix(rows, shape.actions) + Arena::bytes<Real>(rows);
+        for (const long width : shape.widths) total += matrix(rows, width);
+        return total;
+    }
+
+    // The values of `used` states [used, S] with actions [used, count, A].
+    void forward(const PanelNetwork<Real>& network, const Real* from_states, const Real* from_actions, long used) {
+        const long rows = used * count;
+        pack(from_states, used, states.columns, states);
+        pack(from_actions, rows, actions.columns, actions);
+        product<Real, Finish::plain>(states, network.state_weight, network.biases[0].data, PANEL<Real>, of_states, 0,
+                                     used);
+        for (long state = 0; state < used; ++state)
+            product<Real, Finish::rectify>(actions, network.action_weight, of_states.row(state),
+                                           of_states.rows * PANEL<Real>, hidden[0], state * count, count);
+        for (size_t layer = 1; layer < hidden.size(); ++layer)
+            product<Real, Finish::rectify>(hidden[layer - 1], network.weights[layer - 1], network.biases[layer].data,
+                                           PANEL<Real>, hidden[layer], 0, rows);
+        for (long row = 0; row < rows; ++row) {
+            Vector<Real> low = {}, high = {};
+            for (long panel = 0; panel < hidden.back().count(); ++panel) {
+                const Real *of_row = hidden.back().panel(panel) + row * PANEL<Real>;
+                const Real *weight = network.output_weight.panel(panel);
+                low += load(of_row) * load(weight);
+                high += load(of_row + LANES<Real>) * load(weight + LANES<Real>);
+            }
+            values[row] = sum<Real>(low + high) + network.output_bias;
+        }
+    }
+
+    // The slopes of the last layer from those of the values; with `gradient`, what they mean for the last two tensors.
+    void last_slopes(const PanelNetwork<Real>& network, const Real* slopes, long used, PanelNetwork<Real>* gradient) {
+        const long rows = used * count;
+        Panels<Real>& last = hidden.back();
+        for (long panel = 0; panel < last.count(); ++panel) {
+            const Vector<Real> weight[PAIR] = {load(network.output_weight.panel(panel)),
+                                               load(network.output_weight.panel(panel) + LANES<Real>)};
+            Vector<Real> of_weight[PAIR] = {}, of_bias[PAIR] = {};
+            for (long row = 0; row < rows; ++row)
+                for (int half = 0; half < PAIR; ++half) {
+                    Real* at = last.panel(panel) + row * PANEL<Real> + half * LANES<Real>;
+                    const Vector<Real> activation = load(at);
+                    const Vector<Real> slope = passed<Real>(slopes[row] * weight[half], activation);
+                    of_weight[half] += slopes[row] * activation;
+                    of_bias[half] += slope;
+                    store(at, slope);
+                }
+            if (!gradient) continue;
+            for (int half = 0; half < PAIR; ++half) {
+                Real* to_weight = gradient->output_weight.panel(panel) + half * LANES<Real>;
+                Real* to_bias = gradient->biases.back().panel(panel) + half * LANES<Real>;
+                store(to_weight, load(to_weight) + of_weight[half]);
+                if (hidden.size() > 1) store(to_bias, load(to_bias) + of_bias[half]);
+            }
+        }
+        if (gradient)
+            for (long row = 0; row < rows; ++row) gradient->output_bias += slopes[row];
+    }
+
+    // Add to `gradient` what the slopes of the values mean for the parameters.
+    void backward(const PanelNetwork<Real>& network, const std::vector<Panels<Real>>& transposed, const Real* slopes,
+                  long used, PanelNetwork<Real>& gradient) {
+        const long rows = used * count;
+        last_slopes(network, slopes, used, &gradient);
+        for (size_t layer = hidden.size() - 1; layer > 0; --layer) {
+            add_outer(hidden[layer - 1], hidden[layer], rows, gradient.weights[layer - 1]);
+            product<Real, Finish::mask>(hidden[layer], transposed[layer - 1], nullptr, 0, hidden[layer - 1], 0, rows);
+            if (layer > 1) add_rows(hidden[layer - 1], rows, gradient.biases[layer - 1].data);
+        }
+        add_outer(actions, hidden[0], rows, gradient.action_weight);
+        of_states.clear();
+        for (long panel = 0; panel < of_states.count(); ++panel)
+            for (long state = 0; state < used; ++state) {
+                const Panels<Real> own{hidden[0].panel(panel) + state * count * PANEL<Real>, count, PANEL<Real>};
+                add_rows(own, count, of_states.panel(panel) + state * PANEL<Real>);
+            }
+        add_outer(states, of_states, used, gradient.state_weight);
+        add_rows(of_states, used, gradient.biases[0].data);
+    }
+
+    // The slope of every value in its action, into [used, count, A].
+    void action_slopes(const PanelNetwork<Real>& network, const std::vector<Panels<Real>>& transposed,
+                       Panels<Real> action_weight_transposed, const Real* ones, long used, Real* into) {
+        const long rows = used * count;
+        last_slopes(network, ones, used, nullptr);
+        for (size_t layer = hidden.size() - 1; layer > 0; --layer)
+            product<Real, Finish::mask>(hidden[layer], transposed[layer - 1], nullptr, 0, hidden[layer - 1], 0, rows);
+        product<Real, Finish::plain>(hidden[0], action_weight_transposed, nullptr, 0, actions, 0, rows);
+        unpack(actions, rows, into);
+    }
+};
+
+}  // namespace floorbench
