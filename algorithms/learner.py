@@ -63,7 +63,7 @@ class Learner:
     """Policies, twin critics, targets and temperatures of R runs, and the update that moves them.
 
     `settings` holds one entry per run, equal in everything that decides shapes; `normals` one source of standard
-    normal numbers per run (its "init" stream); `discounts` one discount per run. Raises KernelUnavailable.
+    normal numbers per run (its "init" stream); `discounts` one discount per run. Raises KernelUnavailableError.
     """
 
     def __init__(

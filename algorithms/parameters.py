@@ -18,7 +18,7 @@ WIDTH_STEP = 4
 
 
 class Parameters:
-    """N networks with equally named tensors, as views [N, *shape] of `flat` [N, P], in which they begin at `offsets`."""
+    """N networks with equally named tensors: views [N, *shape] of `flat` [N, P], in which they begin at `offsets`."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: Tensor):
         self.shapes = dict(shapes)

@@ -18,14 +18,14 @@ def check_kernels(runs: Iterable[Run]) -> None:
 
 def provide_kernels(runs: Iterable[Run], say: Callable[[str], object] = lambda text: None) -> None:
     """Build the runs' kernel if it is not there yet; raises UserError if that is not possible."""
-    from algorithms.kernels.build import KernelUnavailable, is_built, load_library
+    from algorithms.kernels.build import KernelUnavailableError, is_built, load_library
 
     if any(run.algorithm.kernel == "fused" for run in runs):
         if not is_built():
             say("building the C++ kernels (half a minute, once)")
         try:
             load_library()
-        except KernelUnavailable as error:
+        except KernelUnavailableError as error:
             raise refusal(str(error)) from None
 
 

@@ -6,13 +6,21 @@ of the cases lie in the JSON file beside the arrays. Prints the worst relative e
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from algorithms.backup import bellman_target
-from algorithms.critic_loss import CriticLossForm, CriticLossScalars, bound_rate, critic_loss, uniform_log_density
+from algorithms.critic_loss import (
+    CriticLoss,
+    CriticLossForm,
+    CriticLossScalars,
+    bound_rate,
+    critic_loss,
+    uniform_log_density,
+)
 from algorithms.returns import return_to_go
 
 TOLERANCE = 1e-6
@@ -27,8 +35,10 @@ def relative_error(ours: np.ndarray, golden: np.ndarray) -> float:
     return float((np.abs(ours - golden) / scale).max())
 
 
-def critic_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The outputs of one critic-loss case, computed in float64 as a pack of one run."""
+def critic_case(
+    options: dict, given: dict[str, np.ndarray], loss: Callable[..., CriticLoss] = critic_loss
+) -> dict[str, np.ndarray]:
+    """The outputs of one critic-loss case, computed in float64 as a pack of one run by `loss`."""
     tensor = {name: torch.from_numpy(array).double() for name, array in given.items()}
 
     def both(name: str) -> torch.Tensor:
@@ -55,7 +65,7 @@ def critic_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.nda
     values = torch.cat((both("data").unsqueeze(-1), both("random"), both("current"), both("next")), dim=-1)
     uniform = torch.full_like(tensor["log_prob_current"], uniform_log_density(options["action_dim"]))
     log_density = torch.cat((uniform, tensor["log_prob_current"], tensor["log_prob_next"]), dim=-1)
-    result = critic_loss(
+    result = loss(
         values,
         target,
         log_density[None],
@@ -98,8 +108,8 @@ def return_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.nda
     return {"return_to_go": values.numpy()}
 
 
-def check(file: Path) -> float:
-    """Worst relative error over all cases and outputs of a file; prints a line per output."""
+def check(file: Path, loss: Callable[..., CriticLoss] = critic_loss) -> float:
+    """Worst relative error of `loss` over all cases and outputs of a file; prints a line per output."""
     arrays = np.load(file)
     cases = json.loads(file.with_suffix(".json").read_text())
     worst: dict[str, float] = {}
@@ -110,7 +120,9 @@ def check(file: Path) -> float:
             outputs = return_case(options, own)
         else:
             expected = {key[4:]: value for key, value in own.items() if key.startswith("out/")}
-            outputs = critic_case(options, {key[3:]: value for key, value in own.items() if key.startswith("in/")})
+            outputs = critic_case(
+                options, {key[3:]: value for key, value in own.items() if key.startswith("in/")}, loss
+            )
         for name, value in expected.items():
             worst[name] = max(worst.get(name, 0.0), relative_error(outputs[name], value))
     for name, error in worst.items():

@@ -124,6 +124,7 @@ FORMS = st.builds(
     importance_sampling=st.booleans(),
     lagrange=st.booleans(),
     floor_masking=st.sampled_from(["per_action", "expectation"]),
+    floor_uniform=st.booleans(),
 )
 
 
@@ -234,6 +235,13 @@ def test_the_floor_leaves_uniform_and_data_actions_alone():
     assert (uniform > 0).all()
     td = 2.0 / BATCH * (values[..., 0] - target[:, None])
     torch.testing.assert_close(of_data.squeeze(-1), td - 5.0 / BATCH)
+
+
+def test_the_floor_can_stand_under_uniform_actions_too():
+    values, target, log_density, _ = random_inputs(0)
+    high = torch.full((RUNS, BATCH), 100.0, dtype=torch.float64)
+    form = CriticLossForm("soft_maximum", True, False, floor_uniform=True)
+    assert (critic_loss(values, target, log_density, high, form, scalars()).gradient[..., 1:] == 0).all()
 
 
 def test_bound_rates_count_values_below_the_floor():

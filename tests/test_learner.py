@@ -21,6 +21,7 @@ VARIANTS = {
     "no importance sampling": {"importance_sampling": False, "temperature": 2.0},
     "expectation": {"form": "expectation"},
     "floor under the expectation": {"floor_masking": "expectation"},
+    "floor under uniform actions": {"floor_uniform": True},
     "odd widths": {"policy_hidden": (17, 5), "critic_hidden": (9, 33, 7), "batch_size": 5, "n_actions": 1},
     "clipped": {"difference_min": -0.5, "difference_max": 1.5},
 }
@@ -40,18 +41,24 @@ def state(learner, run):
     ])  # fmt: skip
 
 
+KERNELS = pytest.mark.parametrize("kernel", ["fused", "torch"])
+
+
+@KERNELS
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_runs_bits_do_not_depend_on_its_company(variant):
-    own = replace(TINY, **VARIANTS[variant])
+def test_a_runs_bits_do_not_depend_on_its_company(variant, kernel):
+    own = replace(TINY, **VARIANTS[variant], kernel=kernel)
     others = [replace(own, alpha=0.1), own, replace(own, policy_learning_rate=1e-2), replace(own, tau=0.5)]
     alone = train([own], [7], updates=10)
     packed = train(others, [1, 7, 3, 4], updates=10)
     assert torch.equal(state(packed, 1), state(alone, 0))
 
 
-def test_a_diverged_neighbour_changes_no_bit():
-    healthy = train([TINY, TINY], [1, 2], updates=5)
-    learner = make_learner([TINY, replace(TINY, alpha=3e38)], [1, 2])
+@KERNELS
+def test_a_diverged_neighbour_changes_no_bit(kernel):
+    own = replace(TINY, kernel=kernel)
+    healthy = train([own, own], [1, 2], updates=5)
+    learner = make_learner([own, replace(own, alpha=3e38)], [1, 2])
     for update in range(5):
         learner.update(make_batch([1, 2], update, TINY.batch_size), make_noise(TINY, [1, 2], update))
     learner.critic_parameters.flat[CRITICS:] = torch.nan
@@ -119,10 +126,11 @@ def critic_values(parameters, index, states, actions, hidden):
     return x @ parameters["output_weight"][index, 0] + parameters["output_bias"][index, 0]
 
 
+@KERNELS
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_gradients_of_the_update_are_those_of_autograd(variant):
+def test_the_gradients_of_the_update_are_those_of_autograd(variant, kernel):
     """The whole update in float64 against the losses written the usual way, differentiated by torch."""
-    own = replace(TINY, **VARIANTS[variant], output_gain=1.0)
+    own = replace(TINY, **VARIANTS[variant], output_gain=1.0, kernel=kernel)
     learner = make_learner([own], [3], torch.float64)
     batch, noise = make_batch([3], 0, own.batch_size, dtype=torch.float64), make_noise(own, [3], 0, torch.float64)
     policy_leaf = learner.policy_parameters.flat.clone().requires_grad_()
@@ -160,7 +168,7 @@ def test_the_gradients_of_the_update_are_those_of_autograd(variant):
         target[None],
         torch.cat((uniform, current_log_prob, following_log_prob), -1)[None],
         batch.floor,
-        CriticLossForm(own.form, own.importance_sampling, own.lagrange, own.floor_masking),
+        CriticLossForm(own.form, own.importance_sampling, own.lagrange, own.floor_masking, own.floor_uniform),
         CriticLossScalars(
             one(own.alpha),
             one(own.temperature),

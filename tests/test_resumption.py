@@ -53,6 +53,7 @@ CHANGES = {
     "noise": {"floor.noise": 0.5},
     "learning": {"floor.base": "learned", "floor.keeps_learning": True, "floor.inflation": 0.5},
     "no floor online": {"floor.active_online": False},
+    "torch": {"algorithm.kernel": "torch"},
 }
 
 

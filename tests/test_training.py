@@ -52,8 +52,9 @@ def test_marks():
     assert online_marks(replace(schedule, online_steps=0)) == set()
 
 
-def test_a_run_gives_the_same_bytes_in_any_pack(tmp_path):
-    packed, alone = folders(tmp_path / "packed"), folders(tmp_path / "alone")
+@pytest.mark.parametrize("kernel", ["fused", "torch"])
+def test_a_run_gives_the_same_bytes_in_any_pack(tmp_path, kernel):
+    packed, alone = (folders(tmp_path / name, **{"algorithm.kernel": kernel}) for name in ("packed", "alone"))
     train_pack(packed)
     for folder in alone:
         train_pack([folder])

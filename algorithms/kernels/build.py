@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -26,13 +27,13 @@ FLAGS = (
 )  # fmt: skip
 
 
-class KernelUnavailable(Exception):
+class KernelUnavailableError(Exception):
     """Why there are no C++ kernels here, in one line."""
 
 
 @cache
 def load_library() -> Path:
-    """Make `torch.ops.floorbench` known, built first if need be; returns the library. Raises KernelUnavailable."""
+    """Make `torch.ops.floorbench` known, built first if need be; returns the library. Raises KernelUnavailableError."""
     folder = build_folder()
     try:
         if not is_built():
@@ -42,7 +43,7 @@ def load_library() -> Path:
                     _build(folder)
         torch.ops.load_library(library())
     except OSError as error:
-        raise KernelUnavailable(f"{folder}: {error.strerror or error}; remove that folder and try again") from None
+        raise KernelUnavailableError(f"{folder}: {error.strerror or error}; remove that folder and try again") from None
     return library()
 
 
@@ -101,7 +102,7 @@ def _build(folder: Path) -> None:
 
     problem = obstacle()
     if problem:
-        raise KernelUnavailable(problem)
+        raise KernelUnavailableError(problem)
     # What a build that was killed left behind would make torch wait for it.
     (folder / "lock").unlink(missing_ok=True)
     log = folder / "build.log"
@@ -115,10 +116,11 @@ def _build(folder: Path) -> None:
             build_directory=str(folder),
             is_python_module=False,
         )
-    except RuntimeError as error:
+    except (RuntimeError, subprocess.SubprocessError) as error:
         log.write_text(str(error))
-        first = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error))
-        raise KernelUnavailable(f"the C++ kernels could not be built: {first.strip()[:200]}; see {log}") from None
+        lines = [line.strip() for line in str(error).splitlines()]
+        said = next((line for line in lines if "error: " in line), lines[0])
+        raise KernelUnavailableError(f"the C++ kernels could not be built: {said[:200]}; see {log}") from None
     finally:
         os.environ["PATH"] = before
     (folder / "complete").touch()
@@ -135,7 +137,7 @@ def main() -> int:
         print("building the C++ kernels (half a minute, once)", file=sys.stderr)
     try:
         load_library()
-    except KernelUnavailable as error:
+    except KernelUnavailableError as error:
         print(f"no C++ kernels: {error}", file=sys.stderr)
         return 1
     return 0

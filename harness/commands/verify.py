@@ -12,6 +12,7 @@ from harness.commands.output import remark_console, result_console, text_table
 from harness.commands.runs import DONE, FAILED, STOPPED
 from harness.errors import UserError
 from harness.integrity import refuse_faults
+from harness.kernels import provide_kernels
 from harness.planner import PACK_LIMIT, commit, packs, plan
 from harness.pool import run_packs
 from harness.preflight import check_environments, check_root, tasks_of
@@ -36,6 +37,7 @@ def verify_grid(runs: Sequence[Run], root: Path, count: int, seed: int, workers:
     chosen = sample(finished, count, seed)
     console = remark_console()
     check_environments(tasks_of(chosen))
+    provide_kernels(chosen, console.print)
     make_datasets(tasks_of(chosen), console)
     # Data that were made anew need not be those the runs were computed on.
     refuse_faults(RunFolder.of(root, run) for run in chosen)

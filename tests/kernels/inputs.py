@@ -1,0 +1,103 @@
+"""Random critics and what their loss is computed from, for the tests of the kernels."""
+
+from dataclasses import dataclass, replace
+from math import inf
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars
+from algorithms.kernels.build import load_library
+from algorithms.kernels.critic_kernel import KERNELS
+from algorithms.parameters import Parameters
+from algorithms.value_network import ValueNetwork
+
+CRITICS = 2
+
+FORMS = st.builds(
+    CriticLossForm,
+    form=st.sampled_from(["soft_maximum", "expectation"]),
+    importance_sampling=st.booleans(),
+    lagrange=st.booleans(),
+    floor_masking=st.sampled_from(["per_action", "expectation"]),
+    floor_uniform=st.booleans(),
+)
+
+# State and action dimensions, batch and n; widths that are and are not those of vectors and panels.
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 35), st.integers(1, 30), st.integers(1, 6))
+HIDDEN = st.lists(st.integers(1, 70), min_size=1, max_size=4).map(tuple)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A pack of R runs, and everything that its critic loss needs."""
+
+    network: ValueNetwork
+    parameters: Parameters
+    states: Tensor
+    actions: Tensor
+    target: Tensor
+    log_density: Tensor
+    floor: Tensor
+    scalars: CriticLossScalars
+
+    def of_run(self, run: int) -> "Inputs":
+        """One run alone."""
+        own = slice(run, run + 1)
+        return replace(
+            self,
+            parameters=self.parameters.part(CRITICS * run, CRITICS * (run + 1)),
+            scalars=CriticLossScalars(**{name: value[own] for name, value in vars(self.scalars).items()}),
+            **{name: getattr(self, name)[own] for name in ("states", "actions", "target", "log_density", "floor")},
+        )
+
+
+def random_inputs(
+    seed: int, runs: int, sizes: tuple[int, ...], hidden: tuple[int, ...], dtype: torch.dtype = torch.float32
+) -> Inputs:
+    """Inputs of `sizes` (S, A, B, n). The runs differ in everything, a clip and a half-way floor included."""
+    state_dim, action_dim, batch, n = sizes
+    rng = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=rng, dtype=dtype)
+
+    network = ValueNetwork(state_dim, action_dim, hidden)
+    parameters = Parameters.zeros(network.shapes(), CRITICS * runs, dtype, "cpu")
+    for index in range(CRITICS * runs):
+        network.initialise(parameters, index, normal, output_gain=1.0)
+        for layer, width in enumerate(hidden):
+            parameters[f"bias_{layer}"][index, 0, :width] = 0.3 * normal(width)
+    parameters["output_bias"].copy_(normal(CRITICS * runs, 1, 1))
+
+    def per_run(low: float, high: float) -> Tensor:
+        return torch.rand(runs, generator=rng, dtype=dtype) * (high - low) + low
+
+    no_clip = torch.arange(runs) % 2 == 0
+    return Inputs(
+        network,
+        parameters,
+        normal(runs, batch, state_dim),
+        normal(runs, batch, 1 + 3 * n, action_dim).tanh(),
+        normal(runs, batch),
+        normal(runs, batch, 3 * n),
+        normal(runs, batch).where(torch.rand(runs, batch, generator=rng) > 0.2, -inf),
+        CriticLossScalars(
+            per_run(0.5, 5.0),
+            per_run(0.5, 2.0),
+            per_run(0.0, 1.0),
+            per_run(-1.0, 0.0).where(~no_clip, -inf),
+            per_run(1.0, 3.0).where(~no_clip, inf),
+            per_run(-1.0, 1.0),
+        ),
+    )
+
+
+def gradient(kernel: str, inputs: Inputs, form: CriticLossForm) -> tuple[CriticLoss, Tensor]:
+    """The critic loss by a kernel and its gradient in the parameters."""
+    load_library()
+    into = inputs.parameters.like()
+    arguments = [value for name, value in vars(inputs).items() if name != "scalars"]
+    loss = KERNELS[kernel].gradient(*arguments, form, inputs.scalars, into)
+    return loss, into.flat
