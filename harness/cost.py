@@ -94,8 +94,10 @@ def update_seconds(run: Run, pack: int, seconds: float) -> float:
 
     from algorithms.learner import Batch, Learner, backup_actions
     from harness.environments.environment import Environment
+    from harness.kernels import provide_kernels
     from harness.streams import UpdateStreams, generator, normal_source
 
+    provide_kernels([run])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     environment, settings = Environment(run.task), run.algorithm

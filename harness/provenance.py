@@ -22,6 +22,9 @@ PACKAGES = (
     "torch", "numpy", "scipy", "mujoco", "gymnasium", "gymnasium-robotics", "minari", "h5py", "pydantic", "pandas",
 )  # fmt: skip
 
+# Files whose content counts although git does not know them yet.
+CODE = ("*.py", "*.cpp", "*.h")
+
 # Set by whoever starts a worker, so that its runs can say who did.
 LAUNCHER_VARIABLE = "FLOORBENCH_LAUNCHER"
 
@@ -68,7 +71,7 @@ def code_version() -> dict[str, str | None]:
     if _git("ls-files", "--error-unmatch", str(own_file)) is None:
         return {"commit": None, "difference": None}
     changed = _git("diff", "HEAD", "--binary") or b""
-    new_files = (_git("ls-files", "--others", "--exclude-standard", "-z", "*.py") or b"").split(b"\0")
+    new_files = (_git("ls-files", "--others", "--exclude-standard", "-z", *CODE) or b"").split(b"\0")
     contents = [name + b"\0" + (PROJECT / os.fsdecode(name)).read_bytes() for name in new_files if name]
     difference = b"\0".join([changed, *contents])
     commit = _git("rev-parse", "HEAD")

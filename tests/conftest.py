@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from algorithms.kernels.build import build_folder
 from harness.environments.winding_road import WINDING_ROAD
 from harness.settings import DataSettings, Task
 
@@ -20,8 +21,12 @@ def minari_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory):
-    """No test reads or writes what the user's programs remember."""
+    """No test reads or writes what the user's programs remember, but for the kernels, which take long to build."""
     folder = tmp_path_factory.mktemp("cache")
+    kernels = build_folder().parent
+    kernels.mkdir(parents=True, exist_ok=True)
+    (folder / "floorbench").mkdir()
+    (folder / "floorbench" / "kernels").symlink_to(kernels)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder

@@ -82,7 +82,7 @@ def build_folder() -> Path:
 @cache
 def _key() -> str:
     parts = [torch.__version__, platform.machine(), _instructions(), *FLAGS]
-    parts += [f"{file.name}\0{file.read_text()}" for file in sorted(SOURCES.iterdir())]
+    parts += [f"{file.name}\0{file.read_text()}" for file in sorted(SOURCES.glob("[!.]*.*"))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

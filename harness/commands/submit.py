@@ -11,6 +11,7 @@ from harness.commands.output import print_json, remark_console, result_console, 
 from harness.cost import costs, makespan
 from harness.errors import UserError
 from harness.integrity import refuse_faults
+from harness.kernels import check_kernels, provide_kernels
 from harness.planner import plan
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
 from harness.progress import duration
@@ -47,6 +48,7 @@ def submit_grid(
     chosen = plan(runs, root).to_start(retry_failed)
     check_floors(chosen)
     check_environments(tasks_of(chosen))
+    provide_kernels(chosen, console.print)
     try_out(profile)
     check_root(root, chosen)
     # No data are made, and none are fetched, where the runs are computed.
@@ -77,6 +79,7 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
     check_floors(runs)
+    check_kernels(runs)
     console = remark_console()
     try:
         known, tasks = limits(profile.account), queue()
