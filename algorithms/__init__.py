@@ -1,1 +1,1 @@
-"""What is computed: packed networks, the critic loss with its floor, floors and returns. Torch only."""
+"""What is computed: packed networks, the critic loss with its floor, floors and returns."""

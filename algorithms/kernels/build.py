@@ -98,31 +98,21 @@ def _instructions() -> str:
 
 def _build(folder: Path) -> None:
     """Compile into `folder`, which no other process touches meanwhile."""
-    from torch.utils import cpp_extension
-
-    problem = obstacle()
-    if problem:
-        raise KernelUnavailableError(problem)
+    reason = obstacle()
+    if reason:
+        raise KernelUnavailableError(reason)
     # What a build that was killed left behind would make torch wait for it.
     (folder / "lock").unlink(missing_ok=True)
+    script, source = Path(__file__).with_name("compilation.py"), SOURCES / "operators.cpp"
+    command = [sys.executable, str(script), NAME, str(source), str(folder), *FLAGS]
+    environment = {**os.environ, "PATH": _search_path()}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log = folder / "build.log"
-    before = os.environ.get("PATH", os.defpath)
-    os.environ["PATH"] = _search_path()
-    try:
-        cpp_extension.load(
-            NAME,
-            [str(SOURCES / "operators.cpp")],
-            extra_cflags=list(FLAGS),
-            build_directory=str(folder),
-            is_python_module=False,
-        )
-    except (RuntimeError, subprocess.SubprocessError) as error:
-        log.write_text(str(error))
-        lines = [line.strip() for line in str(error).splitlines()]
-        said = next((line for line in lines if "error: " in line), lines[0])
-        raise KernelUnavailableError(f"the C++ kernels could not be built: {said[:200]}; see {log}") from None
-    finally:
-        os.environ["PATH"] = before
+    log.write_text(done.stdout)
+    if done.returncode:
+        lines = [line.strip() for line in done.stdout.splitlines()]
+        said = next((line for line in lines if "error: " in line), lines[-1] if lines else "no word")
+        raise KernelUnavailableError(f"the C++ kernels could not be built: {said[:200]}; see {log}")
     (folder / "complete").touch()
 
 
