@@ -1,4 +1,4 @@
-# make setup | demo | test | slurm-test | browser-test | lint | bench | bench-peers.
+# make setup | demo | report | test | slurm-test | browser-test | lint | bench | bench-peers.
 # PYTHON names the interpreter (3.11 or later) of .venv.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 PEERS := .venv-peers
 KERNELS := $(BIN)/python -m algorithms.kernels.build
 
-.PHONY: setup demo test slurm-test browser-test lint bench bench-peers
+.PHONY: setup demo report test slurm-test browser-test lint bench bench-peers
 
 setup: $(STAMP)
 
@@ -29,6 +29,11 @@ demo: setup
 	@kernel=fused; $(KERNELS) || kernel=torch; \
 		$(BIN)/floorbench run floors --scale demo --root runs/demo --set algorithm.kernel=$$kernel || [ $$? -eq 1 ]
 	@$(BIN)/floorbench report exact --root runs/demo --out runs/demo/report
+
+# From the numbers of the project's own runs, without training.
+report: setup
+	@$(BIN)/floorbench report --from results/reference --out runs/reference/report
+	@$(BIN)/python -m results.readme
 
 test: setup
 	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile

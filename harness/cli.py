@@ -168,22 +168,35 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the report.", show_default="ROOT/report or runs/exact")
     ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Instead of a report, write all numbers of the runs to this folder.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Report from numbers that --export wrote, not from run folders.")
+    ] = None,
     scale: Scale = "demo",
     changes: Changes = None,
 ) -> None:
     """Write tables, figures, verdicts and one page about the runs in a folder, or about the exact lab without runs."""
     from harness.commands.grid import grid_runs
-    from harness.commands.report import make_report, show_exact_report
+    from harness.commands.report import export_runs, make_report, show_exact_report
 
     named, exact = [grid for grid in grids or [] if grid != EXACT], EXACT in (grids or [])
     if exact and not named and changes:
         raise UserError(f"report {EXACT}: is about no runs that --set could change; name a grid, too")
-    if exact and not named and not root:
+    if exact and not named and not root and not source:
         show_exact_report(out or RUNS / EXACT)
         return
     runs = [run for grid in named for run in grid_runs(grid, scale, changes or [])] if named else None
     roots = root or [RUNS]
-    make_report(runs, roots, out or roots[0] / "report", exact)
+    if export is not None:
+        if out or source or exact:
+            raise UserError("report: --export writes numbers and no report; leave out --out, --from and exact")
+        export_runs(runs, roots, export)
+        return
+    if root and source:
+        raise UserError("report: --root names run folders and --from what was exported of some; leave out one of them")
+    make_report(runs, source or roots, out or (source or roots[0]) / "report", exact)
 
 
 @app.command()

@@ -154,6 +154,17 @@ def test_report_takes_only_the_runs_of_the_named_grids(smoke):
     assert "there is no run here to report of those named" in only_line(done)
 
 
+def test_report_from_exported_numbers_needs_no_run_folders(smoke, tmp_path):
+    frames = tmp_path / "frames"
+    files = call("report", "--root", smoke[0], "--export", frames).stdout.splitlines()
+    assert files == [str(frames / f"{name}.parquet") for name in ("runs", "evaluations", "provenance")]
+    done = call("report", "smoke", "--from", frames)
+    assert len(done.stdout.splitlines()) == 4
+    assert (frames / "report" / "tables" / "scores.csv").exists()
+    both = call("report", "--from", frames, "--root", smoke[0], code=2)
+    assert "leave out one of them" in only_line(both)
+
+
 def test_data(smoke):
     cards = json.loads(call("data", "pointmaze-umaze", "--json").stdout)
     assert len(cards) == 1

@@ -13,23 +13,24 @@ from harness.commands.output import remark_console, result_console
 from harness.settings import Run
 
 if TYPE_CHECKING:
+    from results.frame import Frames
     from results.verdicts.verdict import Verdict
 
 # Folder of the exact lab's report within that of a report about runs.
 EXACT_FOLDER = "exact"
 
 
-def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path, exact: bool) -> None:
-    """Write the report about the runs in `roots` to `out` and print its main table.
+def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out: Path, exact: bool) -> None:
+    """Write the report about runs to `out` and print its main table.
 
-    `named`: only about these runs; `exact`: with the claims of the exact lab, whose own report goes to `out`/exact.
+    `source`: roots of run folders, or a folder of exported frames. `named`: only about these runs; `exact`: with the
+    claims of the exact lab, whose own report goes to `out`/exact.
     """
-    from results.frame import gather
     from results.frame.remarks import remarks
     from results.report import write_report
     from results.tables.scores import scores
 
-    frames = gather(roots, None if named is None else {run.id for run in named})
+    frames = _frames(named, source)
     # Before the lab's half minute: it raises where there is nothing to report.
     table = scores(frames.runs).text
     verdicts = make_exact_report(out / EXACT_FOLDER)[0] if exact else []
@@ -38,6 +39,23 @@ def make_report(named: Sequence[Run] | None, roots: Sequence[Path], out: Path, e
     for remark in remarks(frames):
         remark_console().print(f"note: {remark}")
     remark_console().print(f"report: {page}")
+
+
+def export_runs(named: Sequence[Run] | None, roots: Sequence[Path], folder: Path) -> None:
+    """Write the frames of the runs in `roots` to `folder` and print the files."""
+    from results.frame.store import export
+
+    for file in export(_frames(named, roots), folder):
+        result_console().print(file)
+
+
+def _frames(named: Sequence[Run] | None, source: Path | Sequence[Path]) -> Frames:
+    """The frames of the runs, of `named` alone where given."""
+    from results.frame import gather
+    from results.frame.store import load
+
+    only = None if named is None else {run.id for run in named}
+    return load(source, only) if isinstance(source, Path) else gather(source, only)
 
 
 def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:

@@ -1,5 +1,6 @@
 """The frames, and frames as files: what a report can be made of again without the run folders."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
@@ -49,9 +50,17 @@ def export(frames: Frames, folder: Path) -> list[Path]:
     return paths
 
 
-def load(folder: Path) -> Frames:
-    """The frames that `export` wrote into a folder. Raises UserError if they are not there, or damaged."""
-    return Frames(*(_loaded(Path(folder) / f"{name}.parquet") for name in NAMES))
+def load(folder: Path, only: Collection[str] | None = None) -> Frames:
+    """The frames that `export` wrote into a folder; of `only` the runs of those ids, where given.
+
+    Raises UserError if they are not there, are damaged or hold none of the runs.
+    """
+    frames = [_loaded(Path(folder) / f"{name}.parquet") for name in NAMES]
+    if only is not None:
+        frames = [frame[frame["run"].isin(only)].reset_index(drop=True) for frame in frames]
+    if frames[0].empty:
+        raise UserError(f"{folder}: there is no run here to report" + (" of those named" if only is not None else ""))
+    return Frames(*frames)
 
 
 def _loaded(path: Path) -> pd.DataFrame:

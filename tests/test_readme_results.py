@@ -1,0 +1,58 @@
+"""README's results are those of the project's own runs, and are written in their place."""
+
+import pytest
+
+from ablations.grids import runs_of
+from harness.errors import UserError
+from results.frame import gather
+from results.frame.store import export
+from results.readme import BEGIN, END, FIGURE, NOTHING, README, REFERENCE, section, with_section, write
+from tests.run_folder_factory import write_done
+
+FRAME = f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe rest.\n"
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    write_done(folder / "runs", [run for run in runs_of("floors") if run.seed < 3])
+    export(gather(folder / "runs"), folder)
+    return folder
+
+
+def test_readme_is_up_to_date():
+    text = README.read_text()
+    assert with_section(text) == text, "make report brings it up to date"
+    assert (REFERENCE / FIGURE).exists() == (section() != NOTHING)
+
+
+def test_table_claims_and_figure_stand_between_the_marks(reference, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(FRAME)
+    write(readme, reference)
+    text = readme.read_text()
+    assert text.startswith(f"# Title\n\n{BEGIN}\n\nOf 15 runs (15 done) on pointmaze-medium")
+    assert text.endswith(f"{END}\n\nThe rest.\n")
+    assert "old" not in text
+    lines = [line for line in text.splitlines() if line.startswith("| pointmaze-medium | ")]
+    assert [line.split(" | ")[1] for line in lines][:2] == ["CQL", "Cal-QL, Monte Carlo floor"]
+    assert "inconclusive" in text
+    assert (reference / FIGURE).read_bytes().startswith(b"\x89PNG")
+    write(readme, reference)
+    assert readme.read_text() == text
+
+
+def test_without_runs_it_says_so(tmp_path):
+    assert with_section(FRAME, tmp_path) == f"# Title\n\n{BEGIN}\n\n{NOTHING}\n\n{END}\n\nThe rest.\n"
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}\n{END}"])
+def test_a_readme_without_its_place_is_one_line(text, tmp_path):
+    with pytest.raises(UserError, match="README: should have the line"):
+        with_section(text, tmp_path)
+
+
+def test_half_of_the_files_are_named(reference, tmp_path):
+    (tmp_path / "runs.parquet").write_bytes((reference / "runs.parquet").read_bytes())
+    with pytest.raises(UserError, match=r"evaluations\.parquet: is missing"):
+        section(tmp_path)
