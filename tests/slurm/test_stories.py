@@ -3,6 +3,7 @@
 The stories that disturb nobody else are begun together; those that break the cluster follow one by one.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from harness.dataset import ensure_dataset
+from harness.errors import UserError
 from harness.planner import plan
 from harness.provenance import attempt_details
 from harness.run_folder import RunFolder
 from harness.settings import Run, with_settings
 from harness.training import CHECKPOINT_VARIABLE
+from slurm.profile import Profile
 from slurm.queue import QueuedTask
+from slurm.submission import try_out
 from slurm.testcluster import processes
 from slurm.testcluster.cluster import Cluster
 from tests.slurm import grids
@@ -289,6 +293,14 @@ def restart_the_controller(cluster: Cluster, task: QueuedTask) -> None:
     wait_until_saved(cluster, raw_id(cluster, task))
     cluster.restart("slurmctld")
 
+    def knows_its_nodes() -> bool:
+        with contextlib.suppress(UserError):
+            try_out(Profile(**grids.FIELDS))
+            return True
+        return False
+
+    wait_until(knows_its_nodes)
+
 
 def set_its_node_down(cluster: Cluster, task: QueuedTask) -> None:
     cluster.set_down(task.node)
@@ -323,6 +335,8 @@ def test_forty_runs_and_one_mishap_after_another(at_this_cluster, cluster, tmp_p
             # Far enough for the workers to have begun.
             time.sleep(8)
             mishap(cluster, running[0])
+        for run in plan(runs, root).in_state("failed"):
+            print(RunFolder.of(root, run).status(), attempts(root, run))
         submit(root, runs, **fields)
     for _ in range(3):
         wait_for_end(root)
@@ -331,4 +345,5 @@ def test_forty_runs_and_one_mishap_after_another(at_this_cluster, cluster, tmp_p
     cluster.wait_until_idle()
     assert grids.metrics(runs, root) == expected
     for run in runs:
+        print(run.id, attempts(root, run))
         assert [ending for _, _, ending in attempts(root, run)].count("done") == 1
