@@ -65,9 +65,9 @@ class Attempt:
         """Show that the owner lives."""
         os.utime(self.file)
 
-    def end(self, reason: str) -> None:
-        """Write that the attempt has ended, and why; the run is free."""
-        write_json(self.file, {**self.details, "ended": time.time(), "reason": reason})
+    def end(self, reason: str, **more: Any) -> None:
+        """Write that the attempt has ended, and why, with what `more` is known only now; the run is free."""
+        write_json(self.file, {**self.details, **more, "ended": time.time(), "reason": reason})
 
     def account(self, goes_on: bool) -> dict[str, Any]:
         """The details; of an attempt that neither goes on nor has said how it ended, with its last heartbeat as end."""

@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 Grid = Annotated[str, typer.Argument(help="Name of a grid, for example floors or smoke.", metavar="GRID")]
+Names = Annotated[list[str], typer.Argument(help="Ids of runs, their beginnings, or grids.", metavar="RUN|GRID...")]
 Scale = Annotated[str, typer.Option(help="demo: minutes on two cores; paper: the published settings.")]
 Changes = Annotated[
     list[str] | None,
@@ -134,6 +135,55 @@ def status(
     if json and watch:
         raise UserError("status: --json prints once; leave out --watch")
     show_status(_named(grid, scale, changes), root, json, watch, every_run)
+
+
+@app.command()
+def logs(
+    run: Annotated[str, typer.Argument(help="Id of a run, or the beginning of it.", metavar="RUN")],
+    root: Root = RUNS,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+) -> None:
+    """Print what a run's workers have said."""
+    from harness.commands.logs import show_logs
+
+    show_logs(run, root, follow)
+
+
+@app.command()
+def cancel(
+    names: Names,
+    root: Root = RUNS,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    scale: Scale = "demo",
+    changes: Changes = None,
+) -> None:
+    """Stop runs, or take them out of the queue. Nothing that was computed is lost."""
+    from harness.commands.cancel import cancel_runs
+    from harness.commands.selection import named_runs
+
+    cancel_runs(named_runs(names, root, scale, changes or []), root, yes)
+
+
+@app.command()
+def retry(
+    names: Names,
+    cluster: Annotated[
+        str | None, typer.Option(help="Profile of a cluster to submit them to.", show_default="this machine")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Worker processes of one thread each, here.", show_default="usable cores")
+    ] = usable_cores(),
+    pack: Annotated[int, typer.Option(min=1, help="Runs that train together in one worker here.")] = PACK_LIMIT,
+    root: Root = RUNS,
+    scale: Scale = "demo",
+    changes: Changes = None,
+) -> None:
+    """Start runs again that failed, were interrupted or cancelled, or are lost."""
+    from harness.commands.retry import retry_runs
+    from harness.commands.selection import named_runs
+
+    runs = named_runs(names, root, scale, changes or [])
+    raise typer.Exit(retry_runs(runs, root, workers, pack, cluster, f"retry {' '.join(names)}"))
 
 
 @app.command()

@@ -22,7 +22,7 @@ from harness.errors import UserError, one_line
 from harness.file_memory import FileMemory
 from harness.files import DamagedFileError, read_json
 from harness.integrity import Status, check_dataset, faults, present_hash
-from harness.run_folder import RunFolder, is_id, measured, settled_status
+from harness.run_folder import CANCEL, RunFolder, is_id, measured, settled_status
 from harness.settings import ID_LENGTH, SCHEMA_VERSION, Run, canonical_json, run_from_dict, total_updates
 
 # Parts of an attempt's details that say where it computed, at length; nobody asks for them at a glance.
@@ -110,6 +110,7 @@ class _Look:
             names = Names(**settings.value["names"])
             written = self.memory.read(f"{id}/status.json", _status)
             summary = self.memory.read(f"{id}/done.json", _mark)
+            cancelled = self.memory.read(f"{id}/{CANCEL}", _status)
             if summary is not None:
                 self._check_metrics(id, summary.value)
             if fault := self._data_fault(id, settings.value["task"]):
@@ -118,6 +119,7 @@ class _Look:
             status = settled_status(
                 written.value if written else None,
                 summary is not None,
+                cancelled.value if cancelled else None,
                 lambda: bool(attempts) and attempts[-1].is_alive(time.time()),
             )
             Status.model_validate(status)

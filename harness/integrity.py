@@ -24,7 +24,7 @@ class Status(BaseModel):
     """What others rely on in a run's status."""
 
     model_config = CONFIG
-    state: Literal["planned", "running", "interrupted", "lost", "failed", "done"]
+    state: Literal["planned", "running", "interrupted", "cancelled", "lost", "failed", "done"]
     phase: str | None = None
     step: int | None = None
     share: float | None = None

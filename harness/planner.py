@@ -17,10 +17,11 @@ from harness.settings import Run, pack_key
 PACK_LIMIT = 4
 
 # Every state a planned run can be in, in the order in which they are shown. "new" has no folder yet, "planned" has one
-# but never started, "running" has a beating heart somewhere, "interrupted" was stopped, "lost" vanished.
-STATES = ("new", "planned", "running", "interrupted", "lost", "failed", "done")
+# but never started, "running" has a beating heart somewhere, "interrupted" was stopped, "cancelled" is not wanted until
+# somebody starts it again, "lost" vanished.
+STATES = ("new", "planned", "running", "interrupted", "cancelled", "lost", "failed", "done")
 
-# States from which a run is started without further ado.
+# States from which a run goes on without anybody's word.
 OPEN_STATES = ("new", "planned", "interrupted", "lost")
 
 
@@ -42,8 +43,8 @@ class Plan:
         return {state: counted[state] for state in STATES if counted[state]}
 
     def to_start(self, retry_failed: bool = False) -> list[Run]:
-        """The runs that `run` starts; failed ones only when asked for."""
-        return self.in_state(*OPEN_STATES, *(["failed"] if retry_failed else []))
+        """The runs that `run` and `submit` start; failed ones only when asked for."""
+        return self.in_state(*OPEN_STATES, "cancelled", *(["failed"] if retry_failed else []))
 
 
 def plan(runs: Sequence[Run], root: Path) -> Plan:
@@ -56,10 +57,11 @@ def plan(runs: Sequence[Run], root: Path) -> Plan:
 
 
 def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:
-    """Make the folders of the runs that have none; returns the folders of all."""
+    """Make the folders of the runs that have none, let cancelled ones be wanted again; returns the folders of all."""
     folders = [RunFolder.of(root, run) for run in runs]
     for folder, run in zip(folders, runs, strict=True):
         folder.create(run)
+        folder.want()
     return folders
 
 

@@ -15,6 +15,7 @@ from harness import attempts
 from harness.errors import UserError, one_line
 from harness.provenance import LAUNCHER_VARIABLE, PROJECT
 from harness.run_folder import RunFolder
+from harness.usage import WORKERS_VARIABLE
 from harness.worker import FAILED_CODE, PARENT_VARIABLE, STOPPED_CODE, ending, mark
 
 # Seconds between two looks at the workers.
@@ -60,7 +61,7 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
     try:
         while waiting or active:
             while waiting and len(active) < workers:
-                active.append(start(waiting.pop(0)))
+                active.append(start(waiting.pop(0), workers))
             time.sleep(POLL_INTERVAL)
             for worker in [worker for worker in active if worker.process.poll() is not None]:
                 active.remove(worker)
@@ -72,8 +73,8 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
         raise
 
 
-def start(pack: Pack) -> Worker:
-    """Start the worker of one pack; all folders of a pack lie in one root."""
+def start(pack: Pack, workers: int = 1) -> Worker:
+    """Start the worker of one pack, one of `workers` at a time; all folders of a pack lie in one root."""
     began, stood = time.time(), {folder.id: folder.newest_checkpoint for folder in pack}
     command = [sys.executable, "-P", "-m", "harness.worker", str(pack[0].path.parent), *(folder.id for folder in pack)]
     search_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
@@ -82,6 +83,7 @@ def start(pack: Pack) -> Worker:
         **ONE_THREAD,
         "PYTHONPATH": search_path,
         PARENT_VARIABLE: str(os.getpid()),
+        WORKERS_VARIABLE: str(workers),
         LAUNCHER_VARIABLE: os.environ.get(LAUNCHER_VARIABLE, "local pool"),
     }
     process = subprocess.Popen(

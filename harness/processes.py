@@ -37,6 +37,18 @@ def has_ended(process: dict[str, Any]) -> bool:
     return found["state"] in ("Z", "X") and found["threads"] <= 1
 
 
+def peak_memory() -> int | None:
+    """Bytes of memory that this process has held at most; None where the system does not tell.
+
+    What getrusage tells instead counts that of the parent before this program began.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
 @cache
 def _whereabouts() -> dict[str, Any]:
     """Where numbers of processes mean the same as here: one start of one machine, and one namespace of processes."""

@@ -41,7 +41,7 @@ class PackView:
 
 
 def view(title: str, pack: Sequence[RunFolder]) -> PackView:
-    """Read a pack's folders; a failed run's work counts as over, a stopped one's as not begun."""
+    """Read a pack's folders; a failed or cancelled run's work counts as over, a stopped one's as not begun."""
     statuses = [folder.status() for folder in pack]
     running = [status for status in statuses if status["state"] == "running"]
     leader = running[0] if running else {}
@@ -56,7 +56,7 @@ def view(title: str, pack: Sequence[RunFolder]) -> PackView:
 
 
 def _share(status: dict) -> float:
-    if status["state"] in ("done", "failed"):
+    if status["state"] in ("done", "failed", "cancelled"):
         return 1.0
     return status.get("share", 0.0) if status["state"] == "running" else 0.0
 

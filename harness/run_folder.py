@@ -2,7 +2,7 @@
 
 `config.json` the run, `provenance.json` where it was computed, `attempts/` by whom, `status.json` state and heartbeat,
 `metrics.jsonl` one row per evaluation, `log.txt` what its workers said, `checkpoint/` and `replay/` what it goes on
-from, `done.json` the summary, written last.
+from, `done.json` the summary, written last. `cancel.json` is there while the run is not wanted.
 """
 
 import hashlib
@@ -18,7 +18,12 @@ from harness import attempts
 from harness.attempts import Attempt
 from harness.errors import UserError
 from harness.files import DamagedFileError, json_bytes, naming, read_json, write_json
+from harness.processes import peak_memory
 from harness.settings import ID_LENGTH, Run, run_from_dict, run_to_dict
+
+# The file by which a run is cancelled, and the states of runs that nobody computes which it changes.
+CANCEL = "cancel.json"
+CANCELLABLE = ("planned", "interrupted", "lost")
 
 # Bytes of a log that are read for its last line.
 TAIL = 8192
@@ -93,15 +98,20 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         """State, phase, step, share of the work done (0 to 1), heartbeat, reason of a failure.
 
-        The state is "planned", "running", "interrupted", "lost", "failed" or "done". A running run is lost when the
-        heart of its owner has stopped, or when the owner's process has ended on this very machine.
+        The state is "planned", "running", "interrupted", "cancelled", "lost", "failed" or "done". A running run is lost
+        when the heart of its owner has stopped, or when the owner's process has ended on this very machine.
         """
-        return settled_status(self._read("status.json"), self.summary() is not None, self.is_owned)
+        return settled_status(self._read("status.json"), self.summary() is not None, self._read(CANCEL), self.is_owned)
 
     def is_owned(self) -> bool:
         """Whether a process has the run, as far as a reader can tell, whose clock may not be the file system's."""
         attempt = attempts.latest(self.path)
         return attempt is not None and attempt.is_alive(time.time())
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody does not want the run computed any more."""
+        return (self.path / CANCEL).exists()
 
     @property
     def metrics_file(self) -> Path:
@@ -152,6 +162,14 @@ class RunFolder:
         if not (self.path / "config.json").exists():
             write_json(self.path / "config.json", run_to_dict(run))
 
+    def cancel(self, user: str) -> None:
+        """Ask whoever computes the run to save it and stop, and others not to begin; `want` takes it back."""
+        write_json(self.path / CANCEL, {"user": user, "asked": time.time()})
+
+    def want(self) -> None:
+        """Let a cancelled run be computed again."""
+        (self.path / CANCEL).unlink(missing_ok=True)
+
     def begin_attempt(self, details: dict[str, Any]) -> bool:
         """Take the run for this process; False if it is in other hands. `details` are kept with the attempt."""
         self.attempt = attempts.take(self.path, details)
@@ -161,7 +179,7 @@ class RunFolder:
         """Give the run back and keep the reason."""
         self.check_owner()
         if self.attempt is not None:
-            self.attempt.end(reason)
+            self.attempt.end(reason, peak_memory=peak_memory())
             self.attempt = None
 
     def check_owner(self) -> None:
@@ -203,13 +221,17 @@ def tail(file: Path) -> str:
         return ""
 
 
-def settled_status(written: dict[str, Any] | None, done: bool, is_owned: Callable[[], bool]) -> dict[str, Any]:
-    """What `status.json` says (None: there is none), put right where other files know better."""
+def settled_status(
+    written: dict[str, Any] | None, done: bool, cancelled: dict[str, Any] | None, is_owned: Callable[[], bool]
+) -> dict[str, Any]:
+    """What `status.json` and `cancel.json` say (None: there is none), put right where other files know better."""
     status = written or {"state": "planned"}
     if done:
         return status | {"state": "done", "share": 1.0}
     if status.get("state") == "running" and not is_owned():
-        return status | {"state": "lost"}
+        status = status | {"state": "lost"}
+    if cancelled is not None and status.get("state") in CANCELLABLE:
+        return status | {"state": "cancelled", "reason": f"cancelled by {cancelled.get('user', 'somebody')}"}
     return status
 
 

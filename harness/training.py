@@ -160,7 +160,8 @@ class PackTraining:
         self.position = position
         if not position.evaluated:
             self.evaluate()
-        self.report(self.phase)
+        if self.report(self.phase):
+            self.drop_cancelled()
         if self.stop.requested:
             self.save()
             raise Stopped(self.stop.reason)
@@ -228,6 +229,22 @@ class PackTraining:
             self.fail(number, UserError(f"parameters not finite at update {self.updates}; {seen}"))
         self.finite_at = self.updates
 
+    def drop_cancelled(self) -> None:
+        """Save and give back the runs that are not wanted any more; the others go on."""
+        cancelled = [number for number in self.live if self.folders[number].is_cancelled]
+        if cancelled:
+            self.drop_diverged()
+        for number in [number for number in cancelled if number in self.live]:
+            self.guard(number, self.give_back, number)
+
+    def give_back(self, number: int) -> None:
+        """Save a run and leave it interrupted, with its attempt at an end."""
+        self.recorders[number].save(self.position, *self.state.capture(number))
+        folder = self.folders[number]
+        folder.write_status("interrupted", phase=self.phase, step=self.step, share=self.share, reason="cancelled")
+        folder.end_attempt("interrupted: cancelled")
+        self.live.remove(number)
+
     def guard(self, number: int, action: Callable[..., None], *arguments: Any, **named: Any) -> None:
         """Do something of one run; what breaks there fails that run alone, a disk that refuses stops the pack."""
         try:
@@ -265,15 +282,19 @@ class PackTraining:
         """Share of the work that is done, 0 to 1."""
         return self.updates / max(total_updates(self.schedule), 1)
 
-    def report(self, phase: str) -> None:
-        """Write where the pack stands into the status of its live runs: when a phase begins, then from time to time."""
+    def report(self, phase: str) -> bool:
+        """Write where the pack stands into the status of its live runs: when a phase begins, then from time to time.
+
+        Returns whether it was time to.
+        """
         now = time.monotonic()
         if phase == self.reported[0] and now - self.reported[1] < STATUS_INTERVAL:
-            return
+            return False
         self.reported = (phase, now)
         for number in list(self.live):
             write = self.folders[number].write_status
             self.guard(number, write, "running", phase=phase, step=self.step, share=self.share, **self.speed())
+        return True
 
     def speed(self) -> dict[str, float]:
         """Updates of this process, how many it makes in a second, everything included, and of how many runs."""

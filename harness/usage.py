@@ -1,10 +1,14 @@
 """What runs have cost, by the accounts that their attempts give of themselves."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 HOUR = 3600.0
+
+# Set by a pool: how many workers share the GPUs that are reserved for it.
+WORKERS_VARIABLE = "FLOORBENCH_WORKERS"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,13 @@ class Usage:
             self.gpu_hours + other.gpu_hours,
             max(peaks, default=None),
         )
+
+
+def resources(pack_size: int) -> dict[str, Any]:
+    """What this process reserves for a pack, as an attempt says it: runs, cores and its share of the visible GPUs."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    gpus = len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    return {"pack_size": pack_size, "cores": 1, "gpus": gpus / int(os.environ.get(WORKERS_VARIABLE, "1"))}
 
 
 def usage(accounts: Iterable[Mapping[str, Any]], now: float) -> Usage:

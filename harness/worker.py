@@ -23,6 +23,7 @@ from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.provenance import attempt_details
 from harness.run_folder import RunFolder
 from harness.stop import Stop, Stopped
+from harness.usage import resources
 
 # Process id of the pool that started this worker; the worker ends when the pool is gone.
 PARENT_VARIABLE = "FLOORBENCH_PARENT"
@@ -43,14 +44,14 @@ def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
     Whatever breaks the pack marks its unfinished runs failed with one line, the traceback going to their logs. A
     request to stop leaves them interrupted, and is passed on as `Stopped`. A disk that refuses leaves them interrupted
     too, for all up to their last checkpoints is there, and is told on stderr; so is a damaged folder, which is left as
-    it is. Returns whether every run of the pack is done or somebody else's.
+    it is. Returns whether every run of the pack is done, cancelled or somebody else's.
     """
     mine: list[RunFolder] = []
     refused: list[UserError] = []
     try:
         for folder in folders:
             try:
-                if begin(folder):
+                if begin(folder, len(folders)):
                     mine.append(folder)
             except UserError as error:
                 refused.append(error)
@@ -68,13 +69,13 @@ def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
             tell(leave(mine, "failed", one_line(error), traceback.format_exc()))
         return False
     tell(leave(mine, "failed", "its training ended without a word"))
-    return not refused and all(folder.status()["state"] == "done" for folder in mine)
+    return not refused and all(folder.status()["state"] in ("done", "cancelled") for folder in mine)
 
 
-def begin(folder: RunFolder) -> bool:
-    """Take a run for this process; False if it is done or in other hands."""
-    details = {**attempt_details(), "from": folder.newest_checkpoint}
-    if folder.status()["state"] == "done" or not folder.begin_attempt(details):
+def begin(folder: RunFolder, pack_size: int = 1) -> bool:
+    """Take a run of a pack for this process; False if it is done, cancelled or in other hands."""
+    details = {**attempt_details(), **resources(pack_size), "from": folder.newest_checkpoint}
+    if folder.status()["state"] == "done" or folder.is_cancelled or not folder.begin_attempt(details):
         return False
     if folder.status()["state"] == "done":
         # Its owner came to the end between the two looks.
@@ -91,7 +92,7 @@ def train_owned(mine: list[RunFolder], train: Train, stop: Stop) -> None:
         try:
             return train(mine, stop)
         except TakenOver:
-            mine[:] = [folder for folder in mine if is_owner(folder)]
+            mine[:] = [folder for folder in mine if folder.attempt and is_owner(folder)]
 
 
 def is_owner(folder: RunFolder) -> bool:
@@ -106,10 +107,13 @@ def is_owner(folder: RunFolder) -> bool:
 def leave(folders: Sequence[RunFolder], state: str, reason: str, log: str = "") -> list[Exception]:
     """Give runs back; those neither done nor failed by themselves get this state, reason and addition to their logs.
 
-    Runs in other hands are left to them. Returns what kept anything from being written.
+    Runs in other hands, and those that were given back before, are left alone. Returns what kept anything from being
+    written.
     """
     problems: list[Exception] = []
     for folder in folders:
+        if folder.attempt is None:
+            continue
         try:
             folder.check_owner()
             if folder.status()["state"] not in ("done", "failed"):

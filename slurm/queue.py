@@ -2,10 +2,11 @@
 
 import getpass
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from harness.errors import UserError
-from slurm.command import ask
+from slurm.command import PATIENCE, ask
 
 # What squeue is asked for; names come last, for they may hold anything.
 FORMAT = "%i|%F|%T|%r|%N|%j"
@@ -32,9 +33,11 @@ class QueuedTask:
     job_name: str
 
 
-def queue() -> list[QueuedTask]:
-    """This user's tasks in the queue; UserError if the controller does not answer."""
-    return parse_queue(ask("squeue", "--noheader", "--array", f"--user={getpass.getuser()}", f"--format={FORMAT}"))
+def queue(users: Collection[str] = (), patience: float = PATIENCE) -> list[QueuedTask]:
+    """The tasks of some users (none: this one) in the queue; UserError if the controller does not answer in time."""
+    named = ",".join(sorted(users)) or getpass.getuser()
+    asked = ("squeue", "--noheader", "--array", f"--user={named}", f"--format={FORMAT}")
+    return parse_queue(ask(*asked, patience=patience))
 
 
 def parse_queue(text: str) -> list[QueuedTask]:

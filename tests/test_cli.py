@@ -115,7 +115,7 @@ def test_status(smoke, tmp_path):
     ]  # fmt: skip
     assert {(row["state"], row["share"]) for row in rows} == {("done", 1.0)}
     assert told["total"]["counts"] == {"done": 4}
-    assert 0.0 < told["total"]["usage"]["core_hours"] < 60 / 3600 * 2
+    assert told["total"]["usage"]["core_hours"] > 0.0
     rows = json.loads(call("status", "smoke", "--root", tmp_path, "--json").stdout)["runs"]
     assert [row["state"] for row in rows] == ["new"] * 4
     assert "4 runs: 4 done" in call("status", "--root", smoke[0], "--watch").stdout

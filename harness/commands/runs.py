@@ -17,6 +17,9 @@ from harness.settings import Run
 
 DONE, FAILED, STOPPED = 0, 1, 130
 
+# States of runs that nobody computes and that are not done.
+UNFINISHED = ("failed", "interrupted", "cancelled", "lost")
+
 
 def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     """Print what of the runs is new, running, done or failed; writes nothing."""
@@ -77,7 +80,7 @@ def conclude(finished: Plan) -> int:
     """Say how the runs ended, name what failed; returns the exit code."""
     console = remark_console()
     console.print(counts_line(finished))
-    for run in finished.in_state("failed", "interrupted", "lost"):
+    for run in finished.in_state(*UNFINISHED):
         folder = RunFolder.of(finished.root, run)
         status = folder.status()
         # A lost run left no reason, but perhaps a word in its log.
@@ -85,4 +88,4 @@ def conclude(finished: Plan) -> int:
         console.print(
             f"{status['state']}: {run.id} ({run.task.name} {run.arm} seed {run.seed}): {reason}; {folder.log}"
         )
-    return FAILED if finished.in_state("failed", "interrupted", "lost") else DONE
+    return FAILED if finished.in_state(*UNFINISHED) else DONE

@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from harness.commands.output import print_json, result_console
+from harness.commands.output import print_json, remark_console, result_console
+from harness.commands.queue import QueueView
 from harness.commands.status_table import by_group, by_run, summary_line
 from harness.overview import Row, overview, total
 from harness.progress import LINE_INTERVAL, REFRESH_INTERVAL
@@ -30,16 +31,28 @@ def show_status(
     `every_run`: a line per run however many there are.
     """
 
+    queue = QueueView(root)
+
     def look() -> list[Row]:
-        return overview(root, runs, {})
+        return overview(root, runs, queue.now())
 
     if as_json:
         rows, now = look(), time.time()
-        print_json({"root": str(root), "total": total(rows, now).plain(), "runs": [row.plain() for row in rows]})
-    elif watch:
+        print_json(
+            {
+                "root": str(root),
+                "total": total(rows, now).plain(),
+                "remarks": queue.remarks,
+                "runs": [row.plain() for row in rows],
+            }
+        )
+        return
+    if watch:
         _watch(look, result_console(), every_run)
     else:
         result_console().print(_table(look(), every_run))
+    for remark in queue.remarks:
+        remark_console().print(remark)
 
 
 def _table(rows: Sequence[Row], every_run: bool, lines: int = LINES) -> RenderableType:

@@ -15,7 +15,7 @@ from harness.progress import duration
 TROUBLES, NAMED = ("failed", "lost", "damaged"), 5
 
 # States whose reason is told.
-EXPLAINED = ("failed", "lost", "damaged", "interrupted", "queued")
+EXPLAINED = ("failed", "lost", "damaged", "interrupted", "cancelled", "queued")
 
 
 def by_run(rows: Sequence[Row], now: float) -> Group:

@@ -1,0 +1,50 @@
+"""What SLURM's queue says of the runs of a root, and taking them out of it."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from harness.overview import Queued
+from slurm.command import PATIENCE, ask
+from slurm.queue import queue
+from slurm.submissions import places
+
+# SLURM's words for a task that has its nodes; any other waits.
+AT_WORK = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+
+
+def queued_runs(root: Path, patience: float = PATIENCE) -> dict[str, Queued]:
+    """The tasks that wait or run, by the id of every run of which they are the newest.
+
+    Asks once, for the users who submitted in this root. UserError if the controller does not answer in time.
+    """
+    known = places(root)
+    users = {place.submission.user for place in known.values() if place.task_id}
+    if not users:
+        return {}
+    tasks = {(task.id, task.job_name): task for task in queue(users, patience)}
+    found = {}
+    for run, place in known.items():
+        task = tasks.get((place.task_id or "", place.job_name))
+        if task is not None:
+            found[run] = Queued(
+                job=task.id,
+                waits=task.state not in AT_WORK,
+                reason=task.reason,
+                node=task.node or None,
+                submitted=place.submission.submitted,
+            )
+    return found
+
+
+def tasks_of_nothing_else(root: Path, runs: Collection[str], kept: Collection[str]) -> list[str]:
+    """SLURM's ids of the tasks that some runs belong to, and none of the runs that are `kept`."""
+    known = places(root)
+    needed = {known[run].key for run in kept if run in known}
+    free = {known[run].key: known[run] for run in runs if run in known and known[run].key not in needed}
+    return [place.task_id for place in free.values() if place.task_id]
+
+
+def take_out(tasks: Sequence[str]) -> None:
+    """Cancel tasks that wait; one that has begun meanwhile goes on. UserError if SLURM refuses."""
+    if tasks:
+        ask("scancel", "--state=PENDING", *tasks)
