@@ -11,7 +11,7 @@ from typing import Any
 from harness.glance import Glance, glances
 from harness.planner import STATES, refuse_duplicates
 from harness.settings import Run
-from harness.usage import Usage, usage
+from harness.usage import Known, Usage, usage
 
 # Every state of a row, in the order in which they are shown: those of a plan, "queued" (a cluster will compute the
 # run, or does so in a moment) and "damaged".
@@ -71,22 +71,28 @@ class Row:
 
 
 def overview(
-    root: Path, runs: Sequence[Run] | None, queue: Mapping[str, Queued], now: float | None = None
+    root: Path,
+    runs: Sequence[Run] | None,
+    queue: Mapping[str, Queued],
+    now: float | None = None,
+    known: Mapping[str, Known] | None = None,
 ) -> list[Row]:
     """A row per run folder in `root`, by task, arm and seed; or per run, in the order of `runs`. Writes nothing there.
 
-    `queue` has the tasks that wait or run by run id. Raises UserError if there is no such root, or for equal runs.
+    `queue` has the tasks that wait or run by run id, and `known` what accounting says of costs. Raises UserError if
+    there is no such root, or for equal runs.
     """
     if runs is not None:
         refuse_duplicates(runs)
     now = time.time() if now is None else now
-    rows = [_row(glance, queue.get(glance.id), now) for glance in glances(root, runs)]
+    known = known or {}
+    rows = [_row(glance, queue.get(glance.id), known.get(glance.id), now) for glance in glances(root, runs)]
     if runs is None:
         rows.sort(key=lambda row: (row.task or "", row.arm or "", row.seed or 0))
     return rows
 
 
-def _row(glance: Glance, queued: Queued | None, now: float) -> Row:
+def _row(glance: Glance, queued: Queued | None, known: Known | None, now: float) -> Row:
     names, status = glance.names, glance.status
     details = glance.attempts[-1].details if glance.attempts else {}
     state, running = glance.state, glance.state == "running"
@@ -105,15 +111,24 @@ def _row(glance: Glance, queued: Queued | None, now: float) -> Row:
         heartbeat=glance.attempts[-1].heartbeat if glance.attempts else status.get("heartbeat"),
         node=slurm.get("node") or details.get("host"),
         job=slurm.get("job"),
-        reason=glance.faults[0].removeprefix(f"{glance.folder.path}/") if glance.faults else status.get("reason"),
+        reason=_reason(glance, slurm.get("job"), known),
         last_words=glance.folder.last_words() if state in ("failed", "lost") else None,
         faults=glance.faults,
-        usage=usage(accounts, now),
+        usage=usage(accounts, now, known),
         updates=names.updates if names else 0,
     )
     if running:
         return replace(row, expected_end=_end(_remaining(row), row.updates_per_second, now))
     return row if queued is None else _in_queue(row, queued)
+
+
+def _reason(glance: Glance, job: str | None, known: Known | None) -> str | None:
+    """Why the run is not on its way; a lost one has left no word itself, but perhaps its cluster has one."""
+    if glance.faults:
+        return glance.faults[0].removeprefix(f"{glance.folder.path}/")
+    if glance.state == "lost" and known and job is not None and job in known.tasks:
+        return f"its task {job} is {known.tasks[job]} by SLURM's accounting"
+    return glance.status.get("reason")
 
 
 def _in_queue(row: Row, queued: Queued) -> Row:

@@ -2,10 +2,16 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from harness.files import DamagedFileError, read_json
+
 HOUR = 3600.0
+
+# In the folder of a submission: what its cluster's accounting said.
+ACCOUNTING = "accounting.json"
 
 # Set by a pool: how many workers share the GPUs that are reserved for it.
 WORKERS_VARIABLE = "FLOORBENCH_WORKERS"
@@ -42,15 +48,50 @@ def resources(pack_size: int) -> dict[str, Any]:
     return {"pack_size": pack_size, "cores": 1, "gpus": gpus / int(os.environ.get(WORKERS_VARIABLE, "1"))}
 
 
-def usage(accounts: Iterable[Mapping[str, Any]], now: float) -> Usage:
+def usage(accounts: Iterable[Mapping[str, Any]], now: float, known: "Known | None" = None) -> Usage:
     """The cost of a run from the accounts of its attempts (`harness.attempts.Attempt.account`) at time `now`.
 
-    Attempts of older versions do not tell their resources: they count as one core's.
+    Attempts of older versions do not tell their resources: they count as one core's. What accounting is `known` to say
+    of the run takes the place of what the attempts that it covers say.
     """
-    return sum((_cost(account, now) for account in accounts), Usage())
+    if known is None:
+        return sum((cost(account, now) for account in accounts), Usage())
+    total = known.usage
+    for account in accounts:
+        covered = (account.get("slurm") or {}).get("job") in known.tasks
+        own = cost(account, now)
+        total += replace(own, core_hours=0.0, gpu_hours=0.0) if covered else own
+    return total
 
 
-def _cost(account: Mapping[str, Any], now: float) -> Usage:
+def cost(account: Mapping[str, Any], now: float) -> Usage:
+    """What one attempt cost by its own account."""
     hours = max(0.0, account.get("ended", now) - account.get("started", now)) / HOUR
     share = hours / max(account.get("pack_size", 1), 1)
     return Usage(1, hours, share * account.get("cores", 1), share * account.get("gpus", 0), account.get("peak_memory"))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a cluster's accounting says of a run: cores, GPUs and memory of the starts of some tasks."""
+
+    usage: Usage = field(default_factory=Usage)
+    # Its word for how each of these tasks ended, by id.
+    tasks: Mapping[str, str] = field(default_factory=dict)
+
+
+def known_usage(root: Path) -> dict[str, Known]:
+    """What was written down of a cluster's accounting, by run id; a damaged file raises a UserError."""
+    found: dict[str, Known] = {}
+    for file in sorted(Path(root).glob(f"submissions/*/{ACCOUNTING}")):
+        kept = read_json(file) or {}
+        try:
+            tasks = dict(kept["tasks"])
+            for run, values in kept["runs"].items():
+                before = found.get(run, Known())
+                found[run] = Known(before.usage + Usage(**values), {**before.tasks, **tasks})
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise DamagedFileError(
+                f"{file}: is damaged; remove it, and floorbench status asks SLURM's accounting again"
+            ) from None
+    return found

@@ -45,6 +45,9 @@ def tasks_of_nothing_else(root: Path, runs: Collection[str], kept: Collection[st
 
 
 def take_out(tasks: Sequence[str]) -> None:
-    """Cancel tasks that wait; one that has begun meanwhile goes on. UserError if SLURM refuses."""
+    """Cancel tasks. UserError if SLURM refuses.
+
+    Without `--state=PENDING`: with it SLURM 22.05 cancels every waiting task of the array, named or not.
+    """
     if tasks:
-        ask("scancel", "--state=PENDING", *tasks)
+        ask("scancel", *tasks)

@@ -71,4 +71,4 @@ def _leave_queue(root: Path, rows: Sequence[Row]) -> list[str]:
         take_out(tasks)
     except UserError as error:
         return [f"{error}; the tasks stay in SLURM's queue and will leave the cancelled runs alone"]
-    return [f"{len(tasks)} tasks out of SLURM's queue: {' '.join(tasks)}"] if tasks else []
+    return [f"out of SLURM's queue: {' '.join(tasks)}"] if tasks else []

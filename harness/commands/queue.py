@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import UserError, one_line
 from harness.overview import Queued
+from harness.usage import Known, known_usage
 
 # Seconds after which the queue is asked again: its controller serves everybody.
 INTERVAL = 10.0
@@ -14,11 +15,12 @@ PATIENCE = 5.0
 
 
 class QueueView:
-    """The queue as it was when it was last asked; `remarks` say why it could not be."""
+    """The queue, and what accounting says of `costs`, as they were when last asked; `remarks` say why they were not."""
 
     def __init__(self, root: Path):
         self.root = root
         self.remarks: list[str] = []
+        self.costs: dict[str, Known] = {}
         self._asked: float | None = None
         self._runs: dict[str, Queued] = {}
 
@@ -33,10 +35,22 @@ class QueueView:
         return self._runs
 
     def _ask(self) -> None:
+        from slurm.accounting import keep_accounts
         from slurm.watching import queued_runs
 
+        self.remarks = []
         try:
-            self._runs, self.remarks = queued_runs(self.root, PATIENCE), []
+            self._runs = queued_runs(self.root, PATIENCE)
         except UserError as error:
-            self._runs, self.remarks = {}, [f"{error}; what waits in SLURM's queue is not known"]
+            self._runs = {}
+            self.remarks.append(f"{error}; what waits in SLURM's queue is not known")
+        else:
+            try:
+                keep_accounts(self.root, {queued.job for queued in self._runs.values()}, PATIENCE)
+            except (UserError, OSError) as error:
+                self.remarks.append(f"{one_line(error)}; costs are those that the runs themselves tell")
+        try:
+            self.costs = known_usage(self.root)
+        except UserError as error:
+            self.remarks.append(str(error))
         self._asked = time.monotonic()

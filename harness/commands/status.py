@@ -34,7 +34,8 @@ def show_status(
     queue = QueueView(root)
 
     def look() -> list[Row]:
-        return overview(root, runs, queue.now())
+        in_queue = queue.now()
+        return overview(root, runs, in_queue, known=queue.costs)
 
     if as_json:
         rows, now = look(), time.time()

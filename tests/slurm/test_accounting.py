@@ -1,0 +1,152 @@
+"""What sacct printed on the test cluster, taken apart and shared out; and the real thing."""
+
+import getpass
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from ablations.grids import runs_of
+from harness.errors import UserError
+from harness.files import DamagedFileError
+from harness.overview import overview
+from harness.run_folder import RunFolder
+from harness.usage import ACCOUNTING, Known, Usage, known_usage
+from slurm import accounting
+from slurm.accounting import Start, account, ask_accounting, keep_accounts, parse_accounting, shared
+from slurm.submissions import Array, Submission, folder_of
+from tests.slurm.jobs import submit, wait_for_state
+from tests.slurm.test_submissions import write
+from tests.waiting import wait_until
+
+# Printed by sacct of SLURM 22.05.8: a job that was requeued and ended (its parts not side by side), two tasks of an
+# array of which the second still runs, and tasks that were never begun.
+PRINTED = """\
+32875001|REQUEUED|11|billing=1,cpu=1,node=1||2026-11-23T13:47:54|localhost|single
+32875001.batch|COMPLETED|9|cpu=1,mem=0,node=1|10860K|2026-11-23T13:47:54|localhost|batch
+32875001.0|COMPLETED|9|cpu=1,mem=0,node=1|215612K|2026-11-23T13:47:54|localhost|python3
+32875000_0|COMPLETED|8|billing=1,cpu=1,gres/gpu=1,node=1||2026-11-23T13:47:54|localhost|arr
+32875000_0.batch|COMPLETED|8|cpu=1,gres/gpu=1,mem=0,node=1|10848K|2026-11-23T13:47:54|localhost|batch
+32875000_0.0|COMPLETED|8|cpu=1,gres/gpu=1,mem=0,node=1|1640K|2026-11-23T13:47:54|localhost|sleep
+32875000_2|RUNNING|5|billing=1,cpu=1,gres/gpu=1,node=1||2026-11-23T13:48:02|localhost|arr
+32875000_2.batch|RUNNING|5|cpu=1,gres/gpu=1,mem=0,node=1||2026-11-23T13:48:02|localhost|batch
+32875002_[3-4,6%2]|PENDING|0|||Unknown|None assigned|held
+32875001|CANCELLED by 0|10|billing=4,cpu=4,gres/gpu:a100=2,gres/gpu=2,mem=8G,node=1||2026-11-23T13:48:16|n[1-2]|single
+32875001.0|CANCELLED|10|cpu=4,mem=0,node=1|1.50G|2026-11-23T13:48:16|n[1-2]|python3
+"""
+
+
+def start(task, seconds, cores=1, gpus=0, name="n-0", **values):
+    return Start(task, **{"state": "COMPLETED", "peak_memory": None, "started": "", "node": "n1", **values},
+                 seconds=seconds, cores=cores, gpus=gpus, job_name=name)  # fmt: skip
+
+
+def test_every_start_of_every_task():
+    found = parse_accounting(PRINTED)
+    assert [(one.task, one.state, one.seconds, one.cores, one.gpus) for one in found] == [
+        ("32875001", "REQUEUED", 11, 1, 0),
+        ("32875000_0", "COMPLETED", 8, 1, 1),
+        ("32875000_2", "RUNNING", 5, 1, 1),
+        ("32875001", "CANCELLED", 10, 4, 2),
+    ]
+    assert [one.peak_memory for one in found] == [215612 * 1024, 10848 * 1024, None, round(1.5 * 2**30)]
+    assert {one.job_name for one in found} == {"single", "arr"}
+    assert parse_accounting("") == []
+
+
+def test_a_task_is_shared_out_by_weight_or_equally():
+    starts = [start("7", 3600, cores=4, gpus=1), start("7", 1800, cores=4, gpus=1, peak_memory=5)]
+    assert shared(starts, {"a": 3.0, "b": 1.0}) == {
+        "a": Usage(core_hours=4.5, gpu_hours=1.125, peak_memory=5),
+        "b": Usage(core_hours=1.5, gpu_hours=0.375, peak_memory=5),
+    }
+    assert shared(starts, {"a": 0.0, "b": 0.0})["a"].core_hours == 3.0
+    assert shared(starts, {}) == {}
+
+
+def submission(name, *arrays):
+    return Submission(name, "smoke", getpass.getuser(), "login", time.time(), {"time_minutes": 5}, "0" * 16, arrays)
+
+
+def finished(root, run, job, hours):
+    """A folder whose run was computed for so long in a job."""
+    folder = RunFolder.of(root, run)
+    folder.create(run)
+    now = time.time()
+    folder.begin_attempt({"slurm": {"job": job}, "started": now - hours * 3600, "pack_size": 2})
+    folder.end_attempt("done")
+    folder.write_status("interrupted", reason="for the test")
+
+
+def test_accounts_cover_the_attempts_of_their_tasks(tmp_path):
+    """By hand: the task had 4 cores for 1.5 h, of which runs a and b account for 1 h and 0.5 h of a pack of two."""
+    runs = runs_of("smoke")[:2]
+    for run, hours in zip(runs, (1.0, 0.5), strict=True):
+        finished(tmp_path, run, "7", hours)
+    local = RunFolder.of(tmp_path, runs[0])
+    local.begin_attempt({"started": time.time() - 1800})
+    local.end_attempt("interrupted")
+    array = Array("n-0", ((tuple(run.id for run in runs),),), 1, job_id="7")
+    write(tmp_path, submission("s", array))
+    starts = [start("7", 5400, cores=4, gpus=1), start("7", 99, name="somebody else's")]
+    kept = account(tmp_path, submission("s", array), accounting.starts_of(submission("s", array), starts), True)
+    (folder_of(tmp_path, "s") / ACCOUNTING).write_text(json.dumps(kept))
+    rows = overview(tmp_path, runs, {}, known=known_usage(tmp_path))
+    assert [row.usage.core_hours for row in rows] == [pytest.approx(4.0 + 0.5, abs=0.01), pytest.approx(2.0, abs=0.01)]
+    assert [row.usage.gpu_hours for row in rows] == [pytest.approx(1.0, abs=0.01), pytest.approx(0.5, abs=0.01)]
+    assert [row.usage.wall_hours for row in rows] == [pytest.approx(1.5, abs=0.01), pytest.approx(0.5, abs=0.01)]
+    assert [row.usage.attempts for row in rows] == [2, 1]
+
+
+def test_a_damaged_account_is_named(tmp_path):
+    file = folder_of(tmp_path, "s") / ACCOUNTING
+    file.parent.mkdir(parents=True)
+    for text in ("{}", '{"tasks": {}, "runs": {"a": {"hours": 1}}}', '{"tasks": 3, "runs": {}}'):
+        file.write_text(text)
+        with pytest.raises(DamagedFileError, match=r"accounting\.json: is damaged; remove it"):
+            known_usage(tmp_path)
+    assert known_usage(tmp_path / "elsewhere") == {}
+
+
+def test_accounts_of_several_submissions_add_up(tmp_path):
+    for name, task in (("first", "7"), ("second", "8_0")):
+        kept = {"tasks": {task: "COMPLETED"}, "runs": {"a": {"core_hours": 1.0}}}
+        folder_of(tmp_path, name).mkdir(parents=True)
+        (folder_of(tmp_path, name) / ACCOUNTING).write_text(json.dumps(kept))
+    assert known_usage(tmp_path) == {"a": Known(Usage(core_hours=2.0), {"7": "COMPLETED", "8_0": "COMPLETED"})}
+
+
+@pytest.mark.slurm
+def test_real_accounts_are_asked_until_they_are_complete(cluster, tmp_path, monkeypatch):
+    for name, value in cluster.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(accounting, "INTERVAL", 0.0)
+    program = "srun python3 -c 'x = bytearray(200 * 2**20); import time; time.sleep(3)'"
+    job_id = submit(cluster, tmp_path, program, "--job-name=n-0", "--array=0-1", "--gres=gpu:1", "--requeue")
+    write(tmp_path, submission("s", Array("n-0", ((("a",),), (("b",),)), 2, job_id=job_id)))
+    for number in (f"{job_id}_0", f"{job_id}_1"):
+        wait_for_state(cluster, number, "COMPLETED")
+    file = folder_of(tmp_path, "s") / ACCOUNTING
+
+    def is_complete() -> bool:
+        keep_accounts(tmp_path, set())
+        return json.loads(file.read_text())["complete"]
+
+    wait_until(is_complete)
+    kept = known_usage(tmp_path)
+    assert set(kept) == {"a", "b"}
+    assert kept["a"].tasks == {f"{job_id}_0": "COMPLETED", f"{job_id}_1": "COMPLETED"}
+    assert kept["a"].usage.gpu_hours == kept["a"].usage.core_hours > 0.0
+    assert kept["a"].usage.peak_memory > 200 * 2**20
+    # Complete accounts need no SLURM any more: a week later, and elsewhere.
+    monkeypatch.setenv("PATH", str(Path("/nowhere")))
+    keep_accounts(tmp_path, set())
+
+
+@pytest.mark.slurm
+def test_without_accounting_there_is_one_line(cluster_without_accounting, monkeypatch):
+    for name, value in cluster_without_accounting.variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^sacct: .*accounting storage is disabled"):
+        ask_accounting(["7"])
