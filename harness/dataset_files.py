@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from minari.storage import get_dataset_path
-
 from harness.errors import UserError
 from harness.files import DamagedFileError, read_json, write_json
 from harness.settings import HostedData, Task, canonical_json
@@ -28,6 +26,8 @@ Stamps = dict[str, list[int]]
 
 def minari_folder() -> Path:
     """The local Minari folder (MINARI_DATASETS_PATH, or .minari/datasets at home), made where missing."""
+    from minari.storage import get_dataset_path
+
     try:
         return get_dataset_path()
     except OSError as error:

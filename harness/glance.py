@@ -8,7 +8,7 @@ another than at the last glance. What takes longer to look at (checkpoints, rows
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ from harness.errors import UserError, one_line
 from harness.file_memory import FileMemory
 from harness.files import DamagedFileError, read_json
 from harness.integrity import Status, check_dataset, faults, present_hash
-from harness.run_folder import CANCEL, RunFolder, is_id, measured, settled_status
+from harness.run_folder import CANCEL, RunFolder, is_id, last_line, measured, settled_status
 from harness.settings import ID_LENGTH, SCHEMA_VERSION, Run, canonical_json, run_from_dict, total_updates
 
 # Parts of an attempt's details that say where it computed, at length; nobody asks for them at a glance.
-AT_LENGTH = ("packages", "machine")
+AT_LENGTH = ("packages", "machine", "commit", "difference", "snapshot")
+
+# States in which the log may say more than the status.
+SPEAKING = ("failed", "lost")
 
 # What reading a damaged file raises.
 DAMAGE = (UserError, OSError, ValidationError, ValueError, KeyError, TypeError, AttributeError)
@@ -57,6 +60,8 @@ class Glance:
     status: dict[str, Any]
     # Oldest first.
     attempts: tuple[Attempt, ...] = ()
+    # The last line of its log, where the run came to grief.
+    last_words: str | None = None
     faults: tuple[str, ...] = ()
 
     @property
@@ -102,51 +107,50 @@ class _Look:
     def at(self, id: str, names: Names | None = None) -> Glance:
         """A glance at one run folder."""
         try:
-            settings = self.memory.read(f"{id}/config.json", _settings)
-            if settings is None and _is_empty(self.root / id):
+            present = set(self.memory.names(id))
+            if all(name.startswith(".") for name in present):
+                # No folder, or one in which nothing was left but temporary files.
                 return Glance(self.root, id, names, {"state": "new"})
-            if settings is None or settings.value["id"] != id:
+
+            def read(name: str, take: Callable[[bytes], Any]) -> Any:
+                content = self.memory.read(f"{id}/{name}", take) if name in present else None
+                return content.value if content else None
+
+            settings = read("config.json", _settings)
+            if settings is None or settings["id"] != id:
                 raise DamagedFileError(f"{self.root / id}: its settings are missing or another run's")
-            names = Names(**settings.value["names"])
-            written = self.memory.read(f"{id}/status.json", _status)
-            summary = self.memory.read(f"{id}/done.json", _mark)
-            cancelled = self.memory.read(f"{id}/{CANCEL}", _status)
-            if summary is not None:
-                self._check_metrics(id, summary.value)
-            if fault := self._data_fault(id, settings.value["task"]):
+            names = Names(**settings["names"])
+            done = "done.json" in present
+            if done and read("done.json", _mark) not in (None, read("metrics.jsonl", measured) or measured(b"")):
+                raise DamagedFileError(f"{self.root / id}: its metrics are not those of its summary")
+            if fault := self._data_fault(id, settings["task"], read("provenance.json", _dataset)):
                 return Glance(self.root, id, names, {"state": "damaged"}, faults=(fault,))
-            attempts = self._attempts(id)
+            attempts = self._attempts(id) if "attempts" in present else ()
             status = settled_status(
-                written.value if written else None,
-                summary is not None,
-                cancelled.value if cancelled else None,
+                read("status.json", _status),
+                done,
+                read(CANCEL, _status),
                 lambda: bool(attempts) and attempts[-1].is_alive(time.time()),
             )
             Status.model_validate(status)
-            return Glance(self.root, id, names, status, attempts)
+            words = read("log.txt", last_line) if status["state"] in SPEAKING else None
+            return Glance(self.root, id, names, status, attempts, words or None)
         except DAMAGE as error:
             found = faults(RunFolder(self.root / id)) or [one_line(error)]
             return Glance(self.root, id, names, {"state": "damaged"}, faults=tuple(found))
 
-    def _check_metrics(self, id: str, mark: dict[str, Any] | None) -> None:
-        found = self.memory.read(f"{id}/metrics.jsonl", measured)
-        if mark not in (None, found.value if found else measured(b"")):
-            raise DamagedFileError(f"{id}: its metrics are not those of its summary")
-
-    def _data_fault(self, id: str, task: str) -> str | None:
-        """What is wrong with the data of a run, whose task has this hash."""
-        provenance = self.memory.read(f"{id}/provenance.json", _dataset)
-        if provenance is None or provenance.value is None:
+    def _data_fault(self, id: str, task: str, computed_on: str | None) -> str | None:
+        """What is wrong with the data of a run whose task has this hash, and which was computed on data of that one."""
+        if computed_on is None:
             return None
-        folder = RunFolder(self.root / id)
         if task not in self.data:
-            settings = run_from_dict(read_json(folder.path / "config.json") or {}).task
+            settings = run_from_dict(read_json(self.root / id / "config.json") or {}).task
             self.data[task] = (dataset_id(settings), present_hash(settings))
         name, content_hash = self.data[task]
-        if content_hash in (None, provenance.value):
+        if content_hash in (None, computed_on):
             return None
         try:
-            check_dataset(folder, name, content_hash)
+            check_dataset(RunFolder(self.root / id), name, content_hash)
         except UserError as error:
             return one_line(error)
         return None
@@ -159,11 +163,6 @@ class _Look:
             if content is not None:
                 found.append(Attempt(place, number, content.value, content.changed))
         return tuple(found)
-
-
-def _is_empty(path: Path) -> bool:
-    """Whether there is no folder, or one in which nothing was left but temporary files."""
-    return not path.exists() or (path.is_dir() and not any(path.glob("[!.]*")))
 
 
 def _settings(data: bytes) -> dict[str, Any]:

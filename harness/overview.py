@@ -112,7 +112,7 @@ def _row(glance: Glance, queued: Queued | None, known: Known | None, now: float)
         node=slurm.get("node") or details.get("host"),
         job=slurm.get("job"),
         reason=_reason(glance, slurm.get("job"), known),
-        last_words=glance.folder.last_words() if state in ("failed", "lost") else None,
+        last_words=glance.last_words,
         faults=glance.faults,
         usage=usage(accounts, now, known),
         updates=names.updates if names else 0,

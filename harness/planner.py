@@ -8,7 +8,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoint import Checkpoints
 from harness.errors import UserError
 from harness.run_folder import RunFolder
 from harness.settings import Run, pack_key
@@ -109,6 +108,8 @@ def packs(
 
 def cut_packs(runs: Sequence[Run], root: Path, limit: int, workers: int) -> list[list[RunFolder]]:
     """The folders of runs, in the `packs` in which they go on from their checkpoints."""
+    from harness.checkpoint import Checkpoints
+
     positions = {run.id: Checkpoints(RunFolder.of(root, run).checkpoints).positions() for run in runs}
     return [[RunFolder.of(root, run) for run in pack] for pack in packs(runs, limit, workers, positions)]
 

@@ -138,8 +138,7 @@ class RunFolder:
 
     def last_words(self) -> str:
         """The last line of the log that says something, or an empty string."""
-        lines = tail(self.log).splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return last_line(tail(self.log).encode())
 
     def provenance(self) -> dict[str, Any]:
         """What the last attempt that loaded its data wrote, and all `attempts`, oldest first; empty before any."""
@@ -219,6 +218,12 @@ def tail(file: Path) -> str:
             return stream.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def last_line(text: bytes) -> str:
+    """The last line of the end of a text that says something, or an empty string."""
+    lines = text[-TAIL:].decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def settled_status(

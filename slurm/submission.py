@@ -44,7 +44,7 @@ class Draft:
 
     Attributes:
         plan: the grid and the states of its runs.
-        queued: ids of the grid's runs that a task in SLURM's queue will compute. It does not touch failed ones.
+        queued: ids of the grid's runs that a task in SLURM's queue will compute, so no failed or cancelled one.
         runs: what is submitted.
         tasks: the same as tasks of packs.
         arrays: the same as arrays, without ids.
@@ -61,7 +61,7 @@ class Draft:
 
 def draft(planned: Plan, profile: Profile, limits: Limits, queue: Sequence[QueuedTask], retry_failed: bool) -> Draft:
     """Cut what is to be done into packs, tasks and arrays. Writes nothing."""
-    over = {run.id for run in planned.in_state("done", "failed")}
+    over = {run.id for run in planned.in_state("done", "failed", "cancelled")}
     queued = runs_in_queue(planned.root, [(task.id, task.job_name) for task in queue]) - over
     runs = [run for run in planned.to_start(retry_failed) if run.id not in queued]
     packs = cut_packs(runs, planned.root, profile.runs_per_pack, profile.workers)
