@@ -19,6 +19,7 @@ from results.frame.remarks import remarks
 from results.page import markdown, render
 from results.style import label
 from results.tables import Table, write
+from results.tables.cost import cost
 from results.tables.differences import differences
 from results.tables.doses import doses
 from results.tables.learned_floor import learned_floor
@@ -71,6 +72,7 @@ class Page:
     truth: Table | None
     drawings: list[Drawing]
     run_list: Table
+    cost: Table | None
     provenance: Table
 
 
@@ -97,6 +99,7 @@ def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = ()) -> li
             page.scale_mismatch,
             page.learned_floor,
             page.truth,
+            page.cost,
         ):
             files += write(table, out / "tables") if table else []
         drawings = [*(section.drawing for section in page.claims if section.drawing), *page.drawings]
@@ -143,6 +146,7 @@ def contents(frames: Frames, exact: Sequence[Verdict] = ()) -> Page:
         truth=truth(curves),
         drawings=gallery(frame, curves, differing),
         run_list=run_list(frame),
+        cost=cost(frame),
         provenance=provenance_table(frames.provenance),
     )
 

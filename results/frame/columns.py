@@ -11,6 +11,9 @@ SUMMARY = (
 )  # fmt: skip
 LEARNED_FLOOR = ("held_out_rmse", "held_out_r2", "steps")
 
+# What a run cost, by `results.frame.costs`.
+COST = ("attempts", "wall_hours", "core_hours", "gpu_hours", "peak_memory", "cost_source")
+
 # What names an evaluation: the columns of evaluations that are no numbers, and those that count.
 NAMES = ("run", "task", "arm", "seed", "step", "phase")
 TEXT = ("run", "task", "arm", "phase")

@@ -48,7 +48,9 @@ def runs(roots: Roots, only: Collection[str] | None = None) -> pd.DataFrame:
 
     Columns: run (id), task, arm, seed, state, reason (of a failure, else empty), every setting by its dotted path
     ("algorithm.alpha"), the numbers of `SUMMARY` and "learned_floor.*" (NaN while the run is not done or where they do
-    not apply). Ordered by task, arm and seed. Raises UserError as `gather` does.
+    not apply), and what it cost: attempts, wall_hours, core_hours, gpu_hours, peak_memory (bytes, NaN where nobody
+    measured) and cost_source, "runs", "accounting" or "both". Ordered by task, arm and seed. Raises UserError as
+    `gather` does.
     """
     return gather(roots, only).runs
 
@@ -81,7 +83,7 @@ def chosen_places(roots: Sequence[Root]) -> dict[str, int]:
 def runs_frame(records: Sequence[Record]) -> pd.DataFrame:
     """The rows of runs in the order of tables, their numbers as such."""
     frame = pd.DataFrame([{name: _comparable(value) for name, value in each.run.items()} for each in records])
-    numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR)]
+    numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR), "peak_memory"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric).astype(float)
     return ordered(frame, ["seed"])
 

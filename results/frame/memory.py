@@ -16,15 +16,16 @@ from pathlib import Path
 import pandas as pd
 from pydantic_core import from_json, to_json
 
+from harness import usage
 from harness.file_memory import SETTLED, cache_folder
 from harness.files import replacing
 from harness.run_folder import RunFolder
-from results.frame import columns
+from results.frame import columns, costs
 from results.frame import record as record_module
 from results.frame.record import Record
 
 # What is kept is only good for the code that made it.
-_MAKERS = [Path(module.__file__ or "") for module in (columns, record_module)]
+_MAKERS = [Path(module.__file__ or "") for module in (columns, costs, record_module, usage)]
 FORMAT = hashlib.sha256(b"".join(file.read_bytes() for file in _MAKERS)).hexdigest()
 
 # Columns of both files: the run, and the stamp of its folder when it was read.

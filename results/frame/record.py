@@ -1,5 +1,6 @@
 """What one run folder gives to the frames."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from harness.integrity import Contents
 from harness.run_folder import RunFolder
 from harness.settings import Run, run_to_dict
 from results.frame.columns import LEARNED_FLOOR, SUMMARY
+from results.frame.costs import cost_columns
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def record(folder: RunFolder, contents: Contents) -> Record:
         "reason": "" if finished else status.get("reason") or "",
         **{name: summary.get(name) for name in SUMMARY},
         **{f"learned_floor.{name}": learned.get(name) for name in LEARNED_FLOOR},
+        **cost_columns(contents.provenance.get("attempts", []), time.time()),
     }
     return Record(folder, row, provenance_row(folder, contents.provenance))
 

@@ -1,18 +1,22 @@
 """One root of run folders: what each says, read only where it has changed since the last time."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
+from harness import attempts
 from harness.dataset_files import dataset_id
 from harness.errors import UserError, one_line
 from harness.integrity import check_dataset, inspect, present_hash
 from harness.run_folder import RunFolder, run_folders
 from harness.settings import canonical_json
+from harness.usage import known_usage
 from results.frame.columns import NAMES, TEXT
+from results.frame.costs import cost_columns
 from results.frame.memory import Memory, stamp_of
 from results.frame.record import Record, evaluation_rows, record
 
@@ -68,7 +72,18 @@ def read_root(path: Path, only: Collection[str] | None = None) -> Root:
     recalled = [each for each, _ in remembered]
     faults += changed_data(recalled)
     known_rows = memory.evaluations({each.folder.id: stamp for each, stamp in remembered})
-    return Root([*recalled, *read], joined([known_rows, fresh]), faults)
+    return Root(with_accounting([*recalled, *read], path, time.time()), joined([known_rows, fresh]), faults)
+
+
+def with_accounting(records: Sequence[Record], root: Path, now: float) -> list[Record]:
+    """The records of a root with what its clusters' accounting says; it may be known only after a run was done."""
+    known = known_usage(root)
+    return [
+        replace(each, run=each.run | cost_columns(attempts.history(each.folder.path), now, known[each.folder.id]))
+        if each.folder.id in known
+        else each
+        for each in records
+    ]
 
 
 def changed_data(records: Collection[Record]) -> list[tuple[RunFolder, str]]:

@@ -1,0 +1,67 @@
+"""What runs cost: attempts, cores, GPUs, time and memory."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from results.frame.columns import COST
+from results.style import label
+from results.tables.table import Table
+from results.tables.text import NONE, number
+
+SOURCES = {
+    "accounting": "SLURM's accounting",
+    "runs": "the runs' own attempts",
+    "both": "SLURM's accounting where it covers an attempt, else the attempt itself",
+}
+
+GIGABYTE = 2**30
+
+
+def cost(runs: pd.DataFrame) -> Table | None:
+    """What every run cost, done or not, by task and arm; None for frames that do not tell.
+
+    Numbers: task, arm, runs, attempts, wall_hours, core_hours, gpu_hours, peak_memory (bytes), source.
+    """
+    if not set(COST) <= set(runs.columns) or not runs["attempts"].any():
+        return None
+    numbers = pd.DataFrame(_lines(runs))
+    text = pd.DataFrame(
+        {
+            "Task": numbers["task"],
+            "Arm": [NONE if arm == "" else label(arm) for arm in numbers["arm"]],
+            "Runs": numbers["runs"].map(str),
+            "Attempts": numbers["attempts"].map(str),
+            "Core-hours": numbers["core_hours"].map(lambda value: number(value, 2)),
+            "GPU-hours": numbers["gpu_hours"].map(lambda value: number(value, 2)),
+            "Wall time [h]": numbers["wall_hours"].map(lambda value: number(value, 2)),
+            "Peak memory [GiB]": numbers["peak_memory"].map(lambda value: number(value / GIGABYTE, 2)),
+            "Source": numbers["source"],
+        }
+    )
+    occurring = sorted(set(runs["cost_source"]) & set(SOURCES))
+    sources = "; ".join(f"{source}: {SOURCES[source]}" for source in occurring)
+    notes = (
+        "All runs count, finished or not, with every attempt. A pack's cores and GPUs are divided among its runs; wall "
+        "time is the sum over runs of the time in which they were computed, so runs of one pack count the same hour "
+        f"each. Peak memory is that of the largest process. Source: {sources}.",
+    )
+    return Table("cost", "What the runs cost", numbers, text, notes)
+
+
+def _lines(runs: pd.DataFrame) -> Iterator[dict]:
+    for (task, arm), group in runs.groupby(["task", "arm"], sort=False):
+        yield {"task": task, "arm": arm, **_sum(group)}
+    if runs[["task", "arm"]].drop_duplicates().shape[0] > 1:
+        yield {"task": "all", "arm": "", **_sum(runs)}
+
+
+def _sum(group: pd.DataFrame) -> dict:
+    sources = set(group["cost_source"]) - {""}
+    return {
+        "runs": len(group),
+        "attempts": int(group["attempts"].sum()),
+        **{name: float(group[name].sum()) for name in ("wall_hours", "core_hours", "gpu_hours")},
+        "peak_memory": float(group["peak_memory"].max()),
+        "source": NONE if not sources else sources.pop() if len(sources) == 1 else "both",
+    }

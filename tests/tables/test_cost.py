@@ -1,0 +1,41 @@
+"""The table of costs, on numbers worked by hand."""
+
+import pandas as pd
+
+from results.tables.cost import GIGABYTE, cost
+
+
+def frame(**changes):
+    columns = {
+        "task": ["maze"] * 3,
+        "arm": ["cql", "cql", "monte_carlo"],
+        "attempts": [1, 3, 0],
+        "wall_hours": [1.0, 2.0, 0.0],
+        "core_hours": [0.5, 1.25, 0.0],
+        "gpu_hours": [0.0, 0.25, 0.0],
+        "peak_memory": [GIGABYTE, 2.5 * GIGABYTE, float("nan")],
+        "cost_source": ["runs", "accounting", ""],
+    }
+    return pd.DataFrame(columns | changes)
+
+
+def test_runs_add_up_by_task_and_arm_and_in_all():
+    table = cost(frame())
+    assert table.text.to_numpy().tolist() == [
+        ["maze", "CQL", "2", "4", "1.75", "0.25", "3.00", "2.50", "both"],
+        ["maze", "Cal-QL, Monte Carlo floor", "1", "0", "0.00", "0.00", "0.00", "-", "-"],
+        ["all", "-", "3", "4", "1.75", "0.25", "3.00", "2.50", "both"],
+    ]
+    assert table.numbers["core_hours"].tolist() == [1.75, 0.0, 1.75]
+    assert "runs: the runs' own attempts" in table.notes[0]
+    assert "accounting: SLURM's accounting" in table.notes[0]
+
+
+def test_one_group_needs_no_sum():
+    table = cost(frame(arm=["cql"] * 3, cost_source=["runs", "runs", ""]))
+    assert table.text["Source"].tolist() == ["runs"]
+
+
+def test_frames_of_older_versions_and_runs_that_never_began_have_no_table():
+    assert cost(frame().drop(columns="cost_source")) is None
+    assert cost(frame(attempts=[0, 0, 0])) is None
