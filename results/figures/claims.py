@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from ablations.claim import Claim, Test
 from ablations.decision import Difference, DoseResponse, Equivalence, Level, NonInferiority
 from results.figures.drawing import Drawing
+from results.figures.traces import traces
 from results.statistics.estimate import CONFIDENCE
 from results.statistics.intervals import estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, label
@@ -92,9 +93,7 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
             spare.remove()
         for verdict, panel in zip(verdicts, panels, strict=False):
             here = numbers[numbers["task"] == verdict.task]
-            for _, seed in here.dropna(subset="seed").groupby("seed"):
-                seed = seed.sort_values("dose")
-                panel.plot(seed["dose"], seed["mean"], color=FAINT, linewidth=0.7, zorder=2)
+            traces(panel, here.dropna(subset="seed"), "dose", "mean", color=FAINT, linewidth=0.7, zorder=2)
             means = here[here["seed"].isna()]
             panel.vlines(means["dose"], means["low"], means["high"], color=colour, linewidth=1.3, zorder=3)
             panel.plot(means["dose"], means["mean"], "o-", color=colour, linewidth=1.3, markersize=4, zorder=4)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from results.figures.captions import window
+from results.figures.traces import traces
 from results.statistics.intervals import estimates_by
 from results.style import COLUMN, INK, PAGE, SHADE, STYLE
 
@@ -65,11 +66,9 @@ def _steps(value: float, position: int | None = None) -> str:
 
 
 def seeds(panel: Axes, numbers: pd.DataFrame, colour: str) -> None:
-    """A thin line per seed: one line for matplotlib, with gaps, for it takes a millisecond per line."""
-    each = numbers.dropna(subset="seed").sort_values(["seed", "step"], kind="stable")
-    gaps = each.drop_duplicates("seed", keep="last").assign(mean=float("nan"))
-    lines = pd.concat([each, gaps]).sort_values("seed", kind="stable")
-    panel.plot(lines["step"], lines["mean"], color=colour, alpha=0.45, linewidth=0.5, zorder=2)
+    """A thin line per seed."""
+    each = numbers.dropna(subset="seed")
+    traces(panel, each, "step", "mean", color=colour, alpha=0.45, linewidth=0.5, zorder=2)
 
 
 def mean(panel: Axes, means: pd.DataFrame, **look: Any) -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 from results.statistics.estimate import CONFIDENCE, Estimate
 from results.statistics.intervals import NO_INTERVAL
 
-RESAMPLES = 10_000
+RESAMPLES = 5_000
 
 # Numbers drawn at a time: bounds the memory.
 PIECE = 2**21

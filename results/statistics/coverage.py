@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from results.statistics import aggregates
-from results.statistics.bootstrap import RESAMPLES, Statistic, stratified_band, stratified_interval
+from results.statistics.bootstrap import Statistic, stratified_band, stratified_interval
 from results.statistics.equivalence import equivalent, equivalent_samples, no_worse
 from results.statistics.estimate import Estimate
 from results.statistics.intervals import mean_interval
@@ -23,6 +23,7 @@ SEED = 0
 # Simulated studies per row: one standard error of a coverage of 95% is 0.3 points with 4,000, 0.5 with 2,000.
 STUDIES = 4_000
 POOLED_STUDIES = 2_000
+POOLED_RESAMPLES = 2_000
 # Draws from which the truth about pooled tasks is taken.
 TRUTH_DRAWS = 400_000
 TASKS = 6
@@ -122,7 +123,7 @@ def false_claims(studies: int) -> Iterator[tuple]:
                _rejected(dose_response(each, DOSES, "rises").p_value for each in rates))  # fmt: skip
 
 
-def document(studies: int = STUDIES, pooled_studies: int = POOLED_STUDIES, resamples: int = RESAMPLES // 5) -> str:
+def document(studies: int = STUDIES, pooled_studies: int = POOLED_STUDIES, resamples: int = POOLED_RESAMPLES) -> str:
     """COVERAGE.md."""
     intervals = _table([*one_task(studies), *several_tasks(pooled_studies, resamples)], "Interval", "Holds the truth")
     tests = _table(false_claims(studies), "Test", "Wrongly accepted")

@@ -60,11 +60,18 @@ def page_p_value(ranks: np.ndarray, dose_ranks: np.ndarray) -> float:
     distribution = np.ones(1)
     for row, times in zip(*np.unique(np.sort(doubled, axis=1), axis=0, return_counts=True), strict=True):
         sums = np.array(list(permutations(row.tolist()))) @ weights
-        once = np.bincount(sums) / len(sums)
-        for _ in range(times):
-            distribution = np.convolve(distribution, once)
+        distribution = np.convolve(distribution, _sum_of(np.bincount(sums) / len(sums), times))
     observed = int((doubled @ weights).sum())
     return float(min(distribution[observed:].sum(), 1.0))
+
+
+def _sum_of(distribution: np.ndarray, times: int) -> np.ndarray:
+    """The distribution of the sum of so many independent draws, by doubling."""
+    if times == 1:
+        return distribution
+    half = _sum_of(distribution, times // 2)
+    doubled = np.convolve(half, half)
+    return np.convolve(doubled, distribution) if times % 2 else doubled
 
 
 def _mean_rank_correlation(ranks: np.ndarray, dose_ranks: np.ndarray) -> float:
