@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 from results.figures.captions import BAND, counts, finished_of
 from results.figures.curves import curves, finish_curves, mean_with_band, seeds, small_multiples
 from results.figures.drawing import Drawing
+from results.figures.traces import left_out
 from results.style import STYLE, colours, in_order, label
 
 # Share of the sampled actions of pi(.|s) below the floor, mean over the updates since the last evaluation.
@@ -39,6 +40,7 @@ def bound_rate(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
             f"Share of the sampled actions of the policy whose value lies below the floor, on {task}: where it "
             "does, the push-down rests. Mean over the updates since the evaluation before; thick: mean over seeds, "
             f"band: {BAND}, thin: every seed. CQL has no floor. {counts(finished[finished['arm'].isin(arms)])}"
+            f"{left_out(rows)}"
         )
         drawings.append(Drawing(f"bound_rate_{task}", f"Bound rate, {task}", figure, numbers, caption))
     return drawings

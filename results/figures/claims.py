@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from ablations.claim import Claim, Test
 from ablations.decision import Difference, DoseResponse, Equivalence, Level, NonInferiority
 from results.figures.drawing import Drawing
-from results.figures.traces import traces
+from results.figures.traces import left_out, traces
 from results.statistics.estimate import CONFIDENCE
 from results.statistics.intervals import estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, label
@@ -102,7 +102,7 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
         panels[0].set_ylabel(textwrap.fill(_axis(claim), 34))
     caption = (
         f"{claim.statement} {_what(claim)}, against the floor's inflation; dashed: the Monte Carlo floor itself. A "
-        f"thin line per seed, mean and {CONFIDENCE:.0%} t interval at every dose. {_found(verdicts)}"
+        f"thin line per seed, mean and {CONFIDENCE:.0%} t interval at every dose. {_found(verdicts)}{left_out(numbers)}"
     )
     return Drawing(f"claim_{claim.id}", claim.statement, figure, numbers, caption)
 

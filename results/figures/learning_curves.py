@@ -6,6 +6,7 @@ import pandas as pd
 from results.figures.captions import BAND, counts, episodes, finished_of, window
 from results.figures.curves import curves, finish_curves, mean, mean_with_band, seeds, small_multiples
 from results.figures.drawing import Drawing
+from results.figures.traces import left_out
 from results.style import FAINT, STYLE, colours, in_order, label
 
 
@@ -41,7 +42,7 @@ def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawi
             f"Success rate on {task} over training: left of the dashed line gradient steps of the offline phase, right "
             f"of it environment steps of the online phase. Thick: mean; band: {BAND}; thin: every seed; grey: means of "
             f"the other arms; shaded: the {window(finished):,.0f} steps over which the dip is measured. "
-            f"{counts(finished)} {episodes(finished)}"
+            f"{counts(finished)} {episodes(finished)}{left_out(of_task)}"
         )
         drawings.append(Drawing(f"learning_curves_{task}", f"Learning curves, {task}", figure, numbers, caption))
     return drawings

@@ -6,7 +6,7 @@ import pandas as pd
 from results.figures.captions import episodes, finished_of
 from results.figures.curves import finish_curves, small_multiples
 from results.figures.drawing import Drawing
-from results.figures.traces import traces
+from results.figures.traces import left_out, traces
 from results.style import FAINT, STYLE, colours, in_order, label
 
 # A seed whose last score lies below this has failed.
@@ -39,7 +39,7 @@ def seed_traces(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
         caption = (
             f"Success rate of every seed on {task}, one line each, nothing averaged. In colour, and counted in the "
             f"titles: seeds whose last evaluation lies below {FAILED:g}; runs that did not end are counted with them "
-            f"and have no line. {episodes(finished_of(runs, task))}"
+            f"and have no line. {episodes(finished_of(runs, task))}{left_out(rows)}"
         )
         drawings.append(Drawing(f"seed_traces_{task}", f"Every seed, {task}", figure, numbers, caption))
     return drawings

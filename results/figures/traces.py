@@ -1,22 +1,27 @@
-"""A thin line per seed, for any number of seeds."""
+"""A thin line per seed."""
 
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-# More lines than this become pixels in vector files, which would else grow by a megabyte per thousand.
-VECTOR_LIMIT = 100
+# Lines that an eye can tell apart, with room to spare; of more seeds the first so many are drawn.
+MOST = 50
 
 
 def traces(panel: Axes, rows: pd.DataFrame, x: str, y: str, **look: Any) -> None:
-    """Draw column `y` over `x` for each seed of `rows` (column "seed").
+    """Draw column `y` over `x` for each seed of `rows` (column "seed"), of the first `MOST`.
 
     One line with gaps for matplotlib, which takes a millisecond per line.
     """
-    if rows.empty:
-        return
-    each = rows[["seed", x, y]].sort_values(["seed", x], kind="stable")
+    drawn = sorted(rows["seed"].unique())[:MOST]
+    each = rows.loc[rows["seed"].isin(drawn), ["seed", x, y]].sort_values(["seed", x], kind="stable")
     gaps = each.drop_duplicates("seed", keep="last").assign(**{y: float("nan")})
     lines = pd.concat([each, gaps]).sort_values("seed", kind="stable")
-    panel.plot(lines[x], lines[y], rasterized=len(gaps) > VECTOR_LIMIT, **look)
+    if len(lines):
+        panel.plot(lines[x], lines[y], **look)
+
+
+def left_out(rows: pd.DataFrame) -> str:
+    """A sentence for the caption where not every seed of `rows` is drawn, else nothing."""
+    return f" Thin lines are those of the first {MOST} seeds." if rows["seed"].nunique() > MOST else ""

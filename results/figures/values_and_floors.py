@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from results.figures.captions import BAND, counts, finished_of, window
 from results.figures.curves import curves, finish_curves, mean, mean_with_band, seeds, small_multiples
 from results.figures.drawing import Drawing, Look
+from results.figures.traces import left_out
 from results.style import FAINT, INK, STYLE, colours, in_order, label
 
 # The lines beside Q(s, pi(s)) in the figure of values. The return-to-go lies broad under all others, so that a floor
@@ -45,6 +46,7 @@ def values_and_floors(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Dra
             "Q(s, a) of the dataset's actions; black dashed: mean floor (absent where there is none); broad grey: mean "
             "return-to-go. Dashed upright: the switch to the online phase; shaded: the "
             f"{window(finished):,.0f} steps over which the dip is measured. {counts(finished)}"
+            f"{left_out(of_task)}"
         )
         drawings.append(Drawing(f"values_and_floors_{task}", f"Q against the floor, {task}", figure, numbers, caption))
     return drawings

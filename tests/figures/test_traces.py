@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results.figures.traces import VECTOR_LIMIT, traces
+from results.figures.traces import MOST, left_out, traces
 
 
 def rows(seeds):
@@ -18,12 +18,14 @@ def test_seeds_in_order_of_steps_with_a_gap_behind_each():
     (line,) = panel.lines
     np.testing.assert_array_equal(line.get_xdata(), [0, 5, 10, 10, 0, 5, 10, 10])
     np.testing.assert_array_equal(line.get_ydata(), [0, 5, 10, np.nan, 1, 6, 11, np.nan])
-    assert (line.get_color(), line.get_rasterized()) == ("red", False)
+    assert line.get_color() == "red"
 
 
-def test_many_lines_become_pixels_and_none_draws_nothing():
+def test_of_many_seeds_the_first_are_drawn_and_the_caption_says_so():
     panel = Figure().subplots()
-    traces(panel, rows(VECTOR_LIMIT + 1), "step", "score")
-    assert panel.lines[0].get_rasterized()
+    assert left_out(rows(MOST)) == ""
+    traces(panel, rows(MOST + 2), "step", "score")
+    assert len(panel.lines[0].get_xdata()) == MOST * 4
+    assert left_out(rows(MOST + 2)) == f" Thin lines are those of the first {MOST} seeds."
     traces(panel, rows(1).head(0), "step", "score")
     assert len(panel.lines) == 1
