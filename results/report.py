@@ -11,8 +11,7 @@ import pandas as pd
 from ablations.claims import CLAIMS
 from harness.errors import UserError
 from results.claim_sections import LAB, NOT_RUN, ClaimSection, all_verdicts, claim_sections, overview
-from results.figures import drawing as figures
-from results.figures.drawing import Drawing
+from results.figures.drawing import Drawing, write_all
 from results.figures.gallery import gallery
 from results.frame import Frames, settings_columns
 from results.frame.remarks import remarks
@@ -76,12 +75,13 @@ class Page:
     provenance: Table
 
 
-def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = ()) -> list[Path]:
+def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = (), workers: int = 1) -> list[Path]:
     """Write the report about the runs of `frames` into the folder `out`; returns the files written, the page first.
 
     `report.html` and, for a repository, `report.md`; `tables/` with csv, md and tex of every table and `runs.csv`, the
     frame they are made of; `figures/` with pdf, svg, png, csv and caption of every figure. `exact`: verdicts of the
-    exact lab, whose own report stands in `out`/exact. The same frames give the same bytes.
+    exact lab, whose own report stands in `out`/exact. `workers`: processes that write figures (see `write_all`). The
+    same frames give the same bytes.
 
     Raises UserError if there is no finished run or if `out` cannot be written.
     """
@@ -103,8 +103,7 @@ def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = ()) -> li
         ):
             files += write(table, out / "tables") if table else []
         drawings = [*(section.drawing for section in page.claims if section.drawing), *page.drawings]
-        for drawing in drawings:
-            files += figures.write(drawing, out / "figures")
+        files += write_all(drawings, out / "figures", workers)
         page.runs.to_csv(files[1], index=False, lineterminator="\n")
         images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
         unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")

@@ -150,7 +150,7 @@ def test_definitions_stand_with_the_table(report):
         assert f"<strong>{term}</strong>" in text
 
 
-def test_the_same_runs_give_the_same_bytes(tmp_path):
+def test_the_same_runs_give_the_same_bytes_with_any_number_of_processes(tmp_path):
     write_done(tmp_path / "runs", runs_of("smoke"))
     first, again = (write_report(gather(tmp_path / "runs"), tmp_path / name) for name in ("first", "again"))
     for one, other in zip(first, again, strict=True):

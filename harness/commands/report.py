@@ -10,6 +10,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ablations.claim import Claim
 from harness.commands.output import remark_console, result_console
+from harness.provenance import usable_cores
 from harness.settings import Run
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     # Before the lab's half minute: it raises where there is nothing to report.
     table = scores(frames.runs).text
     verdicts = make_exact_report(out / EXACT_FOLDER)[0] if exact else []
-    page, *_ = write_report(frames, out, verdicts)
+    page, *_ = write_report(frames, out, verdicts, workers=usable_cores())
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     for remark in remarks(frames):
         remark_console().print(f"note: {remark}")

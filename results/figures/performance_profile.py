@@ -9,7 +9,7 @@ from results.figures.captions import counts, episodes
 from results.figures.drawing import Drawing
 from results.frame import done
 from results.statistics.aggregates import performance_profile as profile_of
-from results.statistics.bootstrap import RESAMPLES, stratified_band
+from results.statistics.bootstrap import FEWEST, stratified_band
 from results.statistics.estimate import CONFIDENCE
 from results.style import PAGE, STYLE, colours, in_order, label
 
@@ -47,7 +47,7 @@ def performance_profile(runs: pd.DataFrame) -> Drawing:
     caption = (
         f"Performance profiles: share of the runs of {tasks} task{'s' if tasks > 1 else ''} whose success rate exceeds "
         f"tau. Band: {CONFIDENCE:.0%} stratified bootstrap interval at every tau, whole runs drawn again within each "
-        f"task, {RESAMPLES:,} resamples. {counts(finished)} {episodes(finished)}"
+        f"task, {FEWEST:,} resamples or more. {counts(finished)} {episodes(finished)}"
     )
     return Drawing("performance_profiles", "Performance profiles", figure, numbers, caption)
 

@@ -13,7 +13,9 @@ from scipy import stats
 from results.statistics.estimate import CONFIDENCE, Estimate
 from results.statistics.intervals import NO_INTERVAL
 
-RESAMPLES = 5_000
+# Draws: as many as take a fraction of a second, but at least and at most so many.
+FEWEST, MOST = 2_000, 10_000
+NUMBERS = 4_000_000
 
 # Numbers drawn at a time: bounds the memory.
 PIECE = 2**21
@@ -26,7 +28,7 @@ def stratified_interval(
     tasks: Sequence[ArrayLike],
     statistic: Statistic,
     generator: np.random.Generator,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
     """A statistic of `tasks`, one array [n_t] or [n_t, k] per task (row: a run, or a seed of k arms), with interval.
@@ -46,7 +48,7 @@ def stratified_band(
     tasks: Sequence[ArrayLike],
     statistic: Statistic,
     generator: np.random.Generator,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
     confidence: float = CONFIDENCE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Point, low and high of a statistic of `tasks` with values of any shape [...], each [...] on its own.
@@ -60,7 +62,8 @@ def stratified_band(
     freedom = sum(len(task) - 1 for task in present)
     if freedom == 0:
         return point, np.full(point.shape, np.nan), np.full(point.shape, np.nan)
-    drawn = resampled(present, statistic, generator, resamples)
+    numbers = sum(task.size for task in present)
+    drawn = resampled(present, statistic, generator, resamples or max(FEWEST, min(MOST, NUMBERS // numbers)))
     narrowing = np.sqrt(sum(map(len, present)) / freedom)
     tail = stats.norm.cdf(-narrowing * stats.t.ppf((1 + confidence) / 2, freedom))
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)

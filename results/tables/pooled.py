@@ -10,7 +10,7 @@ import pandas as pd
 
 from results.frame import done
 from results.statistics.aggregates import iqm, optimality_gap, probability_of_improvement
-from results.statistics.bootstrap import RESAMPLES, stratified_interval
+from results.statistics.bootstrap import FEWEST, stratified_interval
 from results.statistics.estimate import CONFIDENCE, Estimate
 from results.style import in_order, label
 from results.tables.differences import BASELINE
@@ -42,7 +42,7 @@ def pooled(runs: pd.DataFrame) -> Table | None:
     absent = [label(arm) for arm in in_order(finished["arm"].unique()) if arm not in arms]
     notes = (
         f"Over {', '.join(tasks)}; n runs. IQM: interquartile mean of all runs, without the lowest and the highest "
-        f"quarter. [{CONFIDENCE:.0%} stratified bootstrap interval: {RESAMPLES:,} draws of runs within each task, "
+        f"quarter. [{CONFIDENCE:.0%} stratified bootstrap interval: {FEWEST:,} draws of runs or more within each task, "
         "percentiles moved outwards for few runs.]",
         "Optimality gap: what runs lack on average to a score of 1 at the online end. Improvement: chance that a run "
         f"of the arm ends above one of {label(BASELINE)} on a random task, ties half; seeds are drawn together.",
