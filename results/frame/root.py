@@ -3,17 +3,15 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from harness import attempts
-from harness.dataset_files import dataset_id
 from harness.errors import UserError, one_line
-from harness.integrity import check_dataset, inspect, present_hash
+from harness.integrity import inspect
 from harness.run_folder import RunFolder, run_folders
-from harness.settings import canonical_json
+from harness.settings import Task
 from harness.usage import known_usage
 from results.frame.columns import NAMES, TEXT
 from results.frame.costs import cost_columns
@@ -37,7 +35,7 @@ class Root:
 
 def read_root(path: Path, only: Collection[str] | None = None) -> Root:
     """Read every run folder in `path` (of `only` those ids, where given), and keep in memory what is finished."""
-    memory, hash_of = Memory.of(path), cache(present_hash)
+    memory = Memory.of(path)
     remembered: list[tuple[Record, str]] = []
     read: list[Record] = []
     new: list[tuple[Record, str]] = []
@@ -51,7 +49,7 @@ def read_root(path: Path, only: Collection[str] | None = None) -> Root:
         if known is not None and stamp is not None:
             remembered.append((known, stamp))
             continue
-        contents = inspect(folder, hash_of)
+        contents = inspect(folder, no_hash)
         faults += [(folder, fault) for fault in contents.faults]
         if contents.faults or contents.run is None:
             continue
@@ -70,9 +68,12 @@ def read_root(path: Path, only: Collection[str] | None = None) -> Root:
     fresh = joined([*pieces, numeric(rows)])
     memory.replace(new, fresh, gone=memory.runs - {each.id for each in folders} if only is None else ())
     recalled = [each for each, _ in remembered]
-    faults += changed_data(recalled)
     known_rows = memory.evaluations({each.folder.id: stamp for each, stamp in remembered})
     return Root(with_accounting([*recalled, *read], path, time.time()), joined([known_rows, fresh]), faults)
+
+
+def no_hash(task: Task) -> None:
+    """What a run found holds whatever data this machine has now; they matter to whoever goes on computing."""
 
 
 def with_accounting(records: Sequence[Record], root: Path, now: float) -> list[Record]:
@@ -84,29 +85,6 @@ def with_accounting(records: Sequence[Record], root: Path, now: float) -> list[R
         else each
         for each in records
     ]
-
-
-def changed_data(records: Collection[Record]) -> list[tuple[RunFolder, str]]:
-    """Faults of folders whose files are as they were, where the data that the runs were computed on are not."""
-    by_task: dict[str, list[Record]] = {}
-    for each in records:
-        settings = {name: value for name, value in each.run.items() if name.startswith("task")}
-        by_task.setdefault(canonical_json(settings), []).append(each)
-    faults = []
-    for group in by_task.values():
-        try:
-            task = group[0].folder.run().task
-            content_hash = present_hash(task)
-        except UserError as error:
-            faults.append((group[0].folder, one_line(error)))
-            continue
-        for each in group:
-            if content_hash is not None and each.provenance.get("dataset") not in (None, content_hash):
-                try:
-                    check_dataset(each.folder, dataset_id(task), content_hash)
-                except UserError as error:
-                    faults.append((each.folder, one_line(error)))
-    return faults
 
 
 def numeric(rows: list[dict]) -> pd.DataFrame:
