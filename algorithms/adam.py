@@ -23,10 +23,14 @@ class Adam:
 
     def step(self, flat: Tensor, gradient: Tensor, learning_rate: Tensor) -> None:
         """Move `flat` [N, P] against `gradient` [N, P]; `learning_rate` [N, 1]. P is a multiple of `ALIGNMENT`."""
-        self.steps += 1
-        scale = sqrt(1.0 - BETA_2**self.steps)
+        rate, epsilon = self.corrections()
         self.first.lerp_(gradient, 1.0 - BETA_1)
         self.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1.0 - BETA_2)
-        denominator = self.second.sqrt().add_(EPSILON * scale)
-        step = self.first * (learning_rate * (scale / (1.0 - BETA_1**self.steps)))
-        flat.addcdiv_(step, denominator, value=-1.0)
+        denominator = self.second.sqrt().add_(epsilon)
+        flat.addcdiv_(self.first * (learning_rate * rate), denominator, value=-1.0)
+
+    def corrections(self) -> tuple[float, float]:
+        """Count one more step; the factor of the learning rate that undoes the moments' bias in it, and its epsilon."""
+        self.steps += 1
+        scale = sqrt(1.0 - BETA_2**self.steps)
+        return scale / (1.0 - BETA_1**self.steps), EPSILON * scale

@@ -11,10 +11,10 @@ from algorithms.adam import Adam
 from algorithms.backup import bellman_target
 from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars, uniform_log_density
 from algorithms.kernels.build import load_library
-from algorithms.kernels.critic_kernel import KERNELS
+from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
-from algorithms.policy_loss import policy_loss, smaller_critic, temperature_gradient
-from algorithms.policy_network import Distribution, PolicyNetwork, Sample, mode, sample
+from algorithms.policy_loss import temperature_gradient
+from algorithms.policy_network import PolicyNetwork, Sample, mode
 from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
 
@@ -131,29 +131,35 @@ class Learner:
 
     def update(self, batch: Batch, noise: Noise) -> None:
         """One gradient step of everything; all gradients are taken at the parameters before the step."""
-        n = self.shape.n_actions
-        at_state = self.policy.distribution(self.policy_parameters, batch.states)
-        at_next = self.policy.distribution(self.policy_parameters, batch.next_states)
-        own, current = sample(at_state, noise.state).split(1, n)
-        following, candidates = sample(at_next, noise.following).split(n, backup_actions(self.shape))
+        kernel, policy, parameters = self.kernel, self.policy, self.policy_parameters
+        current = kernel.samples(policy, parameters, batch.states, noise.state[:, :, 1:])
+        at_next = kernel.samples(policy, parameters, batch.next_states, noise.following)
+        following, candidates = at_next.split(self.shape.n_actions, backup_actions(self.shape))
         log_temperature = self.scalars["log_temperature"].squeeze(1)
         entropy_temperature = log_temperature.exp()
 
         target = self._target(batch, candidates, entropy_temperature)
-        critic = self._critic_gradient(batch, target, noise.uniform, current, following)
-        policy = self._policy_gradient(batch.states, at_state, own, entropy_temperature)
-        log_prob = own.log_prob.squeeze(-1)
+        critic_loss = self._critic_gradient(batch, target, noise.uniform, current, following)
+        policy_loss, log_prob = kernel.policy_gradient(
+            policy,
+            parameters,
+            self.critic,
+            self.critic_parameters,
+            batch.states,
+            noise.state[:, :, 0],
+            entropy_temperature,
+            self.policy_gradient,
+        )
         self.scalars_gradient["log_temperature"][:, 0] = temperature_gradient(
             log_temperature, log_prob, self.target_entropy
         )
-        self.scalars_gradient["log_multiplier"][:, 0] = critic.lagrange_gradient
+        self.scalars_gradient["log_multiplier"][:, 0] = critic_loss.lagrange_gradient
 
-        self._log(critic, policy, log_prob, entropy_temperature)
-        self.policy_adam.step(self.policy_parameters.flat, self.policy_gradient.flat, self.policy_rate)
-        self.critic_adam.step(self.critic_parameters.flat, self.critic_gradient.flat, self.critic_rate)
+        self._log(critic_loss, policy_loss, log_prob, entropy_temperature)
+        kernel.adam_step(self.policy_adam, parameters.flat, self.policy_gradient.flat, self.policy_rate)
+        kernel.adam_step(self.critic_adam, self.critic_parameters.flat, self.critic_gradient.flat, self.critic_rate)
         self.scalars_adam.step(self.scalars.flat, self.scalars_gradient.flat, self.scalars_rate)
-        towards = (self.critic_parameters.flat - self.target_parameters.flat).mul_(self.tau)
-        self.target_parameters.flat.add_(towards)
+        kernel.follow(self.target_parameters.flat, self.critic_parameters.flat, self.tau)
 
     def values(self, states: Tensor, actions: Tensor, run: int | None = None) -> Tensor:
         """Critic values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S]; with `run`, of that run alone."""
@@ -168,10 +174,9 @@ class Learner:
         With `run`, of that run alone (then R = 1).
         """
         parameters = self.policy_parameters if run is None else self.policy_parameters.part(run, run + 1)
-        distribution = self.policy.distribution(parameters, states)
         if noise is None:
-            return mode(distribution)
-        return sample(distribution, noise.unsqueeze(2)).action.squeeze(2)
+            return mode(self.policy.distribution(parameters, states))
+        return self.kernel.samples(self.policy, parameters, states, noise.unsqueeze(2)).action.squeeze(2)
 
     def take_logged(self) -> dict[str, Tensor]:
         """Means [R] of the logged numbers since the last call; NaN where there was nothing to average."""
@@ -237,7 +242,7 @@ class Learner:
     ) -> CriticLoss:
         actions = torch.cat((batch.actions.unsqueeze(2), uniform, current.action, following.action), dim=2)
         uniform_density = torch.full_like(current.log_prob, uniform_log_density(self.action_dim))
-        return self.kernel.gradient(
+        return self.kernel.critic_gradient(
             self.critic,
             self.critic_parameters,
             batch.states,
@@ -257,15 +262,6 @@ class Learner:
             self.critic_gradient,
         )
 
-    def _policy_gradient(
-        self, states: Tensor, at_state: Distribution, own: Sample, entropy_temperature: Tensor
-    ) -> Tensor:
-        values, slopes = self.kernel.action_slopes(self.critic, self.critic_parameters, states, own.action)
-        value, of_action = smaller_critic(values, slopes)
-        result = policy_loss(at_state, own, value.squeeze(-1), of_action.squeeze(2), entropy_temperature)
-        self.policy.backward(self.policy_parameters, self.policy_gradient, at_state, result.of_mean, result.of_log_std)
-        return result.loss
-
     def _log(self, critic: CriticLoss, policy: Tensor, log_prob: Tensor, entropy_temperature: Tensor) -> None:
         self._sums += torch.stack(
             (
@@ -275,7 +271,7 @@ class Learner:
                 critic.bound_rate_current.mean(-1),
                 critic.bound_rate_following.mean(-1),
                 policy,
-                log_prob.mean(-1),
+                log_prob,
                 entropy_temperature,
                 self.scalars["log_multiplier"].squeeze(1).exp(),
             )

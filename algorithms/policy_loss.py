@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from algorithms.policy_network import Distribution, Sample
@@ -16,11 +17,11 @@ class PolicyLoss:
     of_log_std: Tensor
 
 
-def smaller_critic(values: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
-    """The smaller critic's value [R, B, K] and slope [R, B, K, A] of values [R, C, B, K] and slopes [R, C, B, K, A]."""
-    value, chosen = values.min(1, keepdim=True)
-    slope = slopes.gather(1, chosen.unsqueeze(-1).expand(-1, -1, -1, -1, slopes.shape[-1]))
-    return value.squeeze(1), slope.squeeze(1)
+def smaller_critic(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The smaller critic's value [R, B, K] of values [R, C, B, K], and its slope [R, C, B, K] in each critic's."""
+    value, chosen = values.min(1)
+    slope = torch.zeros_like(values).scatter_(1, chosen.unsqueeze(1), 1.0)
+    return value, slope
 
 
 def policy_loss(
@@ -49,5 +50,5 @@ def policy_loss(
 
 
 def temperature_gradient(log_temperature: Tensor, log_prob: Tensor, target_entropy: Tensor) -> Tensor:
-    """Slope [R] of `-exp(log_temperature) * mean(log pi + target entropy)` in the logarithm; `log_prob` [R, B]."""
-    return -log_temperature.exp() * (log_prob.mean(-1) + target_entropy)
+    """Slope [R] of `-exp(log_temperature) * (log_prob + target entropy)` in the logarithm; `log_prob` [R], the mean."""
+    return -log_temperature.exp() * (log_prob + target_entropy)

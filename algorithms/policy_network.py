@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import log, pi, sqrt
 
@@ -49,11 +50,15 @@ class PolicyNetwork:
     action_dim: int
     hidden: tuple[int, ...]
 
+    @cached_property
+    def widths(self) -> list[int]:
+        """Widths that the layers, the output's included, have in memory."""
+        return [padded_width(width) for width in (*self.hidden, 2 * self.action_dim)]
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of one policy's tensors."""
         shapes: dict[str, tuple[int, ...]] = {}
-        widths = (self.state_dim, *(padded_width(width) for width in (*self.hidden, 2 * self.action_dim)))
-        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+        for layer, (inputs, outputs) in enumerate(pairwise((self.state_dim, *self.widths))):
             shapes[f"weight_{layer}"] = (inputs, outputs)
             shapes[f"bias_{layer}"] = (1, outputs)
         return {**shapes, "log_std_multiplier": (1, 1), "log_std_offset": (1, 1)}

@@ -1,1 +1,1 @@
-"""What computes the critics: a one-pass kernel in C++, or torch; the same functions with the same meaning."""
+"""What computes an update: one-pass kernels in C++, or torch; the same functions with the same meaning."""

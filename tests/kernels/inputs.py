@@ -9,7 +9,7 @@ from torch import Tensor
 
 from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars
 from algorithms.kernels.build import load_library
-from algorithms.kernels.critic_kernel import KERNELS
+from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
 from algorithms.value_network import ValueNetwork
 
@@ -94,10 +94,18 @@ def random_inputs(
     )
 
 
+def assert_close(ours: Tensor, expected: Tensor, tolerance: float, size: float = 0.0) -> None:
+    """Every element within `tolerance` of the tensor's largest, or of the `size` of what it is a difference of."""
+    assert ours.shape == expected.shape
+    assert torch.equal(ours.isfinite(), expected.isfinite())
+    largest = float(expected[expected.isfinite()].abs().max()) if expected.isfinite().any() else 0.0
+    torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance * max(largest, size))
+
+
 def gradient(kernel: str, inputs: Inputs, form: CriticLossForm) -> tuple[CriticLoss, Tensor]:
     """The critic loss by a kernel and its gradient in the parameters."""
     load_library()
     into = inputs.parameters.like()
     arguments = [value for name, value in vars(inputs).items() if name != "scalars"]
-    loss = KERNELS[kernel].gradient(*arguments, form, inputs.scalars, into)
+    loss = KERNELS[kernel].critic_gradient(*arguments, form, inputs.scalars, into)
     return loss, into.flat

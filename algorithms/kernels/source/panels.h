@@ -23,6 +23,9 @@ struct Panels {
     long count() const { return panels_of<Real>(columns); }
     Real* panel(long number) const { return data + number * rows * PANEL<Real>; }
     Real* row(long number) const { return data + number * PANEL<Real>; }
+    Real& at(long row, long column) const {
+        return panel(column / PANEL<Real>)[row * PANEL<Real> + column % PANEL<Real>];
+    }
     void clear() const { std::memset(data, 0, size(rows, columns) * sizeof(Real)); }
 };
 

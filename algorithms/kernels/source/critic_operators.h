@@ -1,0 +1,123 @@
+// The critics of a pack as functions of tensors. Each pair of run and critic is the work of one thread.
+#pragma once
+
+#include <ATen/Dispatch.h>
+#include <ATen/core/List.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/stack.h>
+
+#include "fused_critic.h"
+#include "tensors.h"
+
+namespace floorbench {
+
+inline NetworkShape shape_of(const Tensor& states, const Tensor& actions, IntArrayRef widths, IntArrayRef offsets) {
+    TORCH_CHECK(states.dim() == 3 && actions.dim() == 4, "states must be [R, B, S] and actions [R, B, K, A]");
+    TORCH_CHECK(states.size(0) == actions.size(0) && states.size(1) == actions.size(1), "states and actions differ");
+    TORCH_CHECK(!widths.empty() && offsets.size() == 2 * widths.size() + 3, "one offset per tensor of the network");
+    return {states.size(2), actions.size(3), {widths.begin(), widths.end()}, {offsets.begin(), offsets.end()}};
+}
+
+// Inputs of one run after the other, for any type.
+struct CriticInputs {
+    Tensor parameters, states, actions;
+    NetworkShape shape;
+    long runs, critics, batch, count;
+
+    CriticInputs(const Tensor& parameters_, const Tensor& states_, const Tensor& actions_, IntArrayRef widths,
+           IntArrayRef offsets)
+        : parameters(plain(parameters_, parameters_)),
+          states(plain(states_, parameters)),
+          actions(plain(actions_, parameters)),
+          shape(shape_of(states, actions, widths, offsets)),
+          runs(states.size(0)),
+          critics(parameters.size(0) / std::max<long>(runs, 1)),
+          batch(states.size(1)),
+          count(actions.size(2)) {
+        TORCH_CHECK(parameters.dim() == 2 && parameters.size(0) == runs * critics, "parameters must be [R * C, P]");
+    }
+
+    template <typename Real>
+    const Real* row(long pair) const {
+        return parameters.const_data_ptr<Real>() + pair * parameters.size(1);
+    }
+
+    template <typename Real>
+    BatchInputs<Real> of_run(long run) const {
+        return {states.const_data_ptr<Real>() + run * batch * shape.states,
+                actions.const_data_ptr<Real>() + run * batch * count * shape.actions, batch, count};
+    }
+
+    std::vector<int64_t> of_pairs() const { return {runs, critics, batch, count}; }
+};
+
+inline Tensor critic_values_of(const Tensor& parameters, const Tensor& states, const Tensor& actions, IntArrayRef widths,
+              IntArrayRef offsets) {
+    const CriticInputs inputs(parameters, states, actions, widths, offsets);
+    const Tensor result = at::empty(inputs.of_pairs(), parameters.options());
+    AT_DISPATCH_FLOATING_TYPES(parameters.scalar_type(), "critic_values", [&] {
+        scalar_t* out = result.mutable_data_ptr<scalar_t>();
+        for_each(inputs.runs * inputs.critics, [&](long pair, Memory& memory) {
+            critic_values<scalar_t>(inputs.shape, inputs.row<scalar_t>(pair),
+                                    inputs.of_run<scalar_t>(pair / inputs.critics), memory.arena,
+                                    out + pair * inputs.batch * inputs.count);
+        });
+    });
+    return result;
+}
+
+// [5, R]: loss, Lagrange loss, its gradient, TD error, difference; [2, R, C]: bound rates at s and at s'; [R, C, B, K]:
+// the loss's slope in every value.
+inline std::tuple<Tensor, Tensor, Tensor> critic_gradient_of(const Tensor& parameters, const Tensor& states, const Tensor& actions,
+                                    IntArrayRef widths, IntArrayRef offsets, const Tensor& target_,
+                                    const Tensor& log_density_, const Tensor& floor_, at::TensorList scalars_,
+                                    const c10::List<bool>& form_, Tensor into) {
+    const CriticInputs inputs(parameters, states, actions, widths, offsets);
+    const long runs = inputs.runs, critics = inputs.critics, batch = inputs.batch, count = inputs.count;
+    TORCH_CHECK(count % 3 == 1 && scalars_.size() == 6 && form_.size() == 5, "1 + 3n actions, 6 scalars, 5 switches");
+    TORCH_CHECK(into.is_contiguous() && into.sizes() == parameters.sizes() && into.dtype() == parameters.dtype(),
+                "the gradient must be like the parameters");
+    const Tensor target = plain(target_, parameters), floor = plain(floor_, parameters);
+    const Tensor log_density = plain(log_density_, parameters), scalars = at::stack(scalars_);
+    TORCH_CHECK(target.numel() == runs * batch && floor.numel() == runs * batch &&
+                    log_density.numel() == runs * batch * (count - 1) && scalars.numel() == 6 * runs &&
+                    scalars.dtype() == parameters.dtype(),
+                "target and floor must be [R, B], log-densities [R, B, 3n], scalars [R]");
+    const CriticLossForm form{form_[0], form_[1], form_[2], form_[3], form_[4]};
+    const Tensor of_runs = at::empty({5, runs}, parameters.options());
+    const Tensor bound_rates = at::empty({2, runs, critics}, parameters.options());
+    const Tensor slopes = at::empty(inputs.of_pairs(), parameters.options());
+    AT_DISPATCH_FLOATING_TYPES(parameters.scalar_type(), "critic_gradient", [&] {
+        const scalar_t* numbers = scalars.const_data_ptr<scalar_t>();
+        const auto scalars_of = [&](long run) {
+            const auto number = [&](long which) { return numbers[which * runs + run]; };
+            return CriticLossScalars<scalar_t>{number(0), number(1), number(2), number(3), number(4), number(5)};
+        };
+        std::vector<CriticLossSums> sums(runs * critics);
+        scalar_t* gradient_rows = into.mutable_data_ptr<scalar_t>();
+        for_each(runs * critics, [&](long pair, Memory& memory) {
+            const long run = pair / critics;
+            sums[pair] = critic_gradient<scalar_t>(
+                inputs.shape, inputs.row<scalar_t>(pair), inputs.of_run<scalar_t>(run),
+                target.const_data_ptr<scalar_t>() + run * batch,
+                log_density.const_data_ptr<scalar_t>() + run * batch * (count - 1),
+                floor.const_data_ptr<scalar_t>() + run * batch, form, scalars_of(run), memory.arena,
+                slopes.mutable_data_ptr<scalar_t>() + pair * batch * count,
+                gradient_rows + pair * parameters.size(1));
+        });
+        scalar_t *out = of_runs.mutable_data_ptr<scalar_t>(), *rates = bound_rates.mutable_data_ptr<scalar_t>();
+        const double compared = batch * ((count - 1) / 3);
+        for (long run = 0; run < runs; ++run) {
+            const auto own = run_loss<scalar_t>(&sums[run * critics], critics, batch, form, scalars_of(run));
+            const scalar_t row[] = {own.loss, own.lagrange_loss, own.lagrange_gradient, own.td_error, own.difference};
+            for (long number = 0; number < 5; ++number) out[number * runs + run] = row[number];
+        }
+        for (long pair = 0; pair < runs * critics; ++pair) {
+            rates[pair] = sums[pair].below_current / compared;
+            rates[runs * critics + pair] = sums[pair].below_following / compared;
+        }
+    });
+    return {of_runs, bound_rates, slopes};
+}
+
+}  // namespace floorbench
