@@ -136,6 +136,13 @@ def test_watch_goes_on_until_nothing_runs(tmp_path):
         assert process.wait(timeout=20) != 0
 
 
+def test_runs_are_named_by_the_beginning_of_their_id(smoke):
+    run = runs_of("smoke")[0]
+    done = call("cancel", run.id[:8], "--root", smoke[0], "--yes")
+    assert (done.stdout, "nothing to cancel" in done.stderr) == ("", True)
+    assert "no run in" in only_line(call("logs", "zz", "--root", smoke[0], code=2))
+
+
 def test_report_inside_the_root(smoke, tmp_path):
     root = tmp_path / "root"
     shutil.copytree(smoke[0], root)

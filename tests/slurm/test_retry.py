@@ -1,0 +1,64 @@
+"""One run of a task on the cluster is cancelled while it computes, its pack goes on, and it is retried there."""
+
+import pytest
+
+from harness.commands.cancel import cancel_runs
+from harness.commands.retry import retry_runs
+from harness.commands.status import show_status
+from harness.dataset import ensure_dataset
+from harness.run_folder import RunFolder
+from harness.training import CHECKPOINT_VARIABLE
+from harness.usage import known_usage
+from slurm.accounting import keep_accounts
+from tests.slurm.grids import (
+    FIELDS,
+    attempts,
+    compute_here,
+    metrics,
+    report,
+    smoke,
+    submit,
+    wait_for_checkpoint,
+    wait_for_end,
+)
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slurm
+
+# A line of the job script by which every step is saved: a run of a second then takes many.
+SLOWLY = f"export {CHECKPOINT_VARIABLE}=0"
+
+
+def test_a_cancelled_run_leaves_its_pack_and_is_retried(cluster, tmp_path, monkeypatch, capfd):
+    for name, value in cluster.variables.items():
+        monkeypatch.setenv(name, value)
+    runs = smoke()[:2]
+    ensure_dataset(runs[0].task)
+    reference, root = compute_here(runs, tmp_path / "reference"), tmp_path / "root"
+    first = submit(root, runs, setup=(SLOWLY,)).arrays[0].job_id
+    wait_for_checkpoint(root, runs)
+    cancel_runs(runs[:1], root, yes=True)
+    folder = RunFolder.of(root, runs[0])
+    wait_until(lambda: folder.status()["state"] == "cancelled", 60.0)
+    assert RunFolder.of(root, runs[1]).status()["state"] == "running", report(runs, root)
+    show_status(None, root)
+    shown = capfd.readouterr().out
+    assert "2 runs: 1 running, 1 cancelled; " in shown
+    profile = tmp_path / "profile.toml"
+    profile.write_text("".join(f"{name} = {value!r}\n" for name, value in FIELDS.items()))
+    assert retry_runs(runs, root, workers=1, pack_limit=1, cluster=str(profile), words="retry") == 0
+    wait_for_end(root)
+    assert metrics(runs, root) == reference
+    (job, _, reason), (again, _, end) = attempts(root, runs[0])
+    assert (job, reason, end) == (first, "interrupted", "done")
+    assert attempts(root, runs[1]) == [(first, 0, "done")]
+
+    monkeypatch.setattr("slurm.accounting.INTERVAL", 0.0)
+
+    def is_accounted() -> bool:
+        keep_accounts(root, set())
+        return {first, again} <= set(known_usage(root)[runs[0].id].tasks)
+
+    wait_until(is_accounted)
+    used = known_usage(root)[runs[0].id].usage
+    assert used.core_hours == used.gpu_hours > 0.0
