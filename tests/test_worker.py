@@ -236,7 +236,7 @@ def test_a_stopped_worker_that_lost_its_run_writes_nothing_more(tmp_path):
     ensure_dataset(run.task)
     untouched, folder = (commit([run], tmp_path / name)[0] for name in ("untouched", "taken"))
     assert start([untouched]).wait(60) == 0
-    first = start([folder], FLOORBENCH_CHECKPOINT_SECONDS="0.1")
+    first = start([folder], FLOORBENCH_CHECKPOINT_SECONDS="0")
     wait_until(lambda: len(list(folder.checkpoints.glob("*.ckpt"))) == 2)
     first.send_signal(signal.SIGSTOP)
     assert start([folder]).wait(60) == 0
