@@ -38,6 +38,10 @@ INTERRUPTED = 130
 # What `report` calls the exact lab.
 EXACT = "exact"
 
+# What `tune` does, and how many trials it asks for together.
+TUNE_RUN, TUNE_BEST, TUNE_STATUS = "run", "best", "status"
+BATCH = 16
+
 
 @app.command()
 def data(
@@ -247,6 +251,47 @@ def report(
     if root and source:
         raise UserError("report: --root names run folders and --from what was exported of some; leave out one of them")
     make_report(runs, source or roots, out or (source or roots[0]) / "report", exact)
+
+
+@app.command()
+def tune(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            help="Name of a study: search it. best: run its best settings beside the defaults. status: how far it is.",
+            metavar="[best|status] STUDY",
+        ),
+    ],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials of every arm.", show_default="the study's own")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Trials that are asked for together.")] = BATCH,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Worker processes of one thread each.", show_default="usable cores")
+    ] = usable_cores(),
+    pack: Annotated[int, typer.Option(min=1, help="Runs that train together in one worker, at most.")] = PACK_LIMIT,
+    root: Root = RUNS,
+    storage: Annotated[
+        str | None, typer.Option(help="URL of a database.", show_default="a journal in ROOT/studies/STUDY")
+    ] = None,
+    changes: Changes = None,
+    scale: Scale = "demo",
+    json: Json = False,
+) -> None:
+    """Search for the best settings of every arm with Optuna; interrupted, the same command goes on."""
+    from harness.commands import tune as command
+
+    action, name = (TUNE_RUN, words[0]) if len(words) == 1 else words if len(words) == 2 else ("", "")
+    if action not in (TUNE_RUN, TUNE_BEST, TUNE_STATUS):
+        raise UserError(f"tune {' '.join(words)}: should be STUDY, {TUNE_BEST} STUDY or {TUNE_STATUS} STUDY")
+    study = command.changed_study(name, scale, changes or [])
+    if action == TUNE_STATUS:
+        command.show_study(study, root, storage, json)
+        return
+    launch = command.local(workers, pack)
+    if action == TUNE_BEST:
+        raise typer.Exit(command.report_best(study, root, launch, storage))
+    raise typer.Exit(command.tune_study(study, root, launch, storage, trials, batch))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """`floorbench plan` and `floorbench run`: what there is to do, and doing it on the cores of this machine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.commands.data import make_datasets
@@ -41,8 +41,15 @@ def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     console.print(counts_line(planned))
 
 
-def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, retry_failed: bool) -> int:
-    """Run what is not done; returns the exit code.
+def run_grid(
+    runs: Sequence[Run],
+    root: Path,
+    workers: int,
+    pack_limit: int,
+    retry_failed: bool,
+    watch: Callable[[], None] = lambda: None,
+) -> int:
+    """Run what is not done, calling `watch` several times a second; returns the exit code.
 
     Everything that can be known to be wrong is found before the first update is computed.
     """
@@ -69,7 +76,12 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
         cut = cut_packs(chosen, root, pack_limit, workers)
         try:
             with ProgressDisplay(cut, console) as display:
-                run_packs(cut, workers, watch=display.refresh)
+
+                def look() -> None:
+                    display.refresh()
+                    watch()
+
+                run_packs(cut, workers, look)
         except KeyboardInterrupt:
             console.print(f"stopped; {counts_line(plan(runs, root))}; the same command goes on from there")
             return STOPPED

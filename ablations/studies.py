@@ -1,0 +1,77 @@
+"""The studies: a function of a scale that says what is tuned."""
+
+from collections.abc import Callable
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from ablations.grids import runs_of
+from harness.errors import UserError
+from harness.settings import Run
+from harness.tuning.study import Study
+
+# Where CQL and Cal-QL are tuned.
+MAZE = "pointmaze-medium"
+
+
+def arms_of(grid: str, scale: str, *arms: str) -> tuple[Run, ...]:
+    """The runs of some arms of a grid."""
+    return tuple(run for run in runs_of(grid, scale) if run.arm in arms)
+
+
+def smoke(scale: str) -> Study:
+    """Everything that a study does, in minutes."""
+    return Study(
+        name="smoke",
+        runs=arms_of("smoke", scale, "cql", "monte_carlo"),
+        space={
+            "algorithm.alpha": FloatDistribution(0.1, 100.0, log=True),
+            "algorithm.critic_learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+        },
+        goal="regret_eval",
+    )
+
+
+def floors(scale: str) -> Study:
+    """CQL and Cal-QL on the maze of the demo: the weight of the regulariser, learning rates, entropy, temperature."""
+    return Study(
+        name="floors",
+        runs=tuple(
+            run for run in arms_of("floors", scale, "cql", "monte_carlo") if run.task.name == "pointmaze-medium"
+        ),
+        space={
+            "algorithm.alpha": FloatDistribution(0.5, 100.0, log=True),
+            "algorithm.policy_learning_rate": FloatDistribution(3e-5, 3e-3, log=True),
+            "algorithm.critic_learning_rate": FloatDistribution(1e-4, 3e-3, log=True),
+            "algorithm.entropy_temperature_initial": FloatDistribution(0.03, 1.0, log=True),
+            "algorithm.temperature": FloatDistribution(0.3, 3.0, log=True),
+        },
+        goal="regret_eval",
+        seeds=tuple(range(1000, 1005)),
+        trials=64,
+        first_rung=2,
+    )
+
+
+def doses(scale: str) -> Study:
+    """How much floor is best on the road, and whether it stays on in the online phase."""
+    return Study(
+        name="doses",
+        runs=arms_of("doses", scale, "monte_carlo"),
+        space={
+            "floor.inflation": FloatDistribution(-0.5, 0.5),
+            "floor.active_online": CategoricalDistribution([True, False]),
+        },
+        goal="regret_eval",
+        seeds=tuple(range(1000, 1006)),
+        first_rung=2,
+    )
+
+
+STUDIES: dict[str, Callable[[str], Study]] = {"smoke": smoke, "floors": floors, "doses": doses}
+
+
+def study_of(name: str, scale: str = "demo") -> Study:
+    """A study by name."""
+    if name not in STUDIES:
+        raise UserError(f"study {name!r}: there is no such study; one of {', '.join(STUDIES)}")
+    return STUDIES[name](scale)

@@ -1,0 +1,1 @@
+"""Tuning: searches for settings whose trials are ordinary runs."""

@@ -1,0 +1,155 @@
+"""The driver: asks for a batch of trials, has their runs computed, tells what came out.
+
+Everything that matters is written before it is needed: a trial's marks (seat, batch, ids of its runs) before its runs
+begin, its value after they are done. A driver that comes after one that was killed finds the seat's open trials, fills
+up the batch that was being asked for, and goes on; nothing is computed or told twice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from harness.attempts import Attempt, Heart
+from harness.errors import UserError
+from harness.run_folder import RunFolder
+from harness.settings import Run
+from harness.tuning.ledger import write_ledger
+from harness.tuning.search import MARKS, Search
+from harness.tuning.seats import number_of, take_seats
+from harness.tuning.storage import RUNS, asking, folder_of
+from harness.tuning.study import Study
+
+# Trials that reach a rung, for each that goes on.
+REDUCTION = 3
+
+# Computes runs in a root until each has come to an end or cannot go on now. Calls the watch again and again meanwhile.
+Compute = Callable[[Sequence[Run], Path, Callable[[], None]], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial whose end is not told, with its runs."""
+
+    search: Search
+    arm: str
+    number: int
+    runs: tuple[Run, ...]
+
+    def folders(self, root: Path) -> list[RunFolder]:
+        """The folders of its runs."""
+        return [RunFolder.of(root, run) for run in self.runs]
+
+
+class Driver:
+    """One of a study's drivers."""
+
+    def __init__(self, study: Study, root: Path, storage: BaseStorage, trials: int | None, batch: int):
+        """`trials`: budget of every arm, the study's own if None; `batch`: trials asked for at a time, of all arms.
+
+        Raises UserError if the study cannot be searched, or was begun with another definition.
+        """
+        study.check()
+        self.study, self.storage = study, storage
+        self.folder = folder_of(root, study.name)
+        self.runs_root = self.folder / RUNS
+        self.runs_root.mkdir(parents=True, exist_ok=True)
+        self.budget = study.trials if trials is None else trials
+        self.per_arm = -(-batch // len(study.arms))
+        with asking(self.folder):
+            self.searches = searches(study, storage)
+
+    def run(self, compute: Compute, after_batch: Callable[[], None] = lambda: None) -> bool:
+        """Search until every arm has its budget; False if some runs cannot go on now: calling it again is right then.
+
+        What `compute` raises, Ctrl-C for example, leaves everything where the next driver finds it.
+        """
+        seats = take_seats(self.folder)
+        with Heart(seats):
+            while trials := self.next_batch(seats):
+                compute([run for trial in trials for run in trial.runs], self.runs_root, lambda: None)
+                for trial in trials:
+                    self.settle(trial)
+                write_ledger(self.study, self.searches, self.folder, self.budget)
+                after_batch()
+                if any(not each.search.trial(each.number).state.is_finished() for each in trials):
+                    return False
+        for seat in seats:
+            seat.end("done")
+        return True
+
+    def next_batch(self, seats: Sequence[Attempt]) -> list[Trial]:
+        """The open trials of the seats, and new ones until the batch is full or the budget spent."""
+        own = [number_of(seat) for seat in seats]
+        with asking(self.folder):
+            batch = self._batch_number(own)
+            for arm, search in self.searches.items():
+                search.correct()
+                counted = search.trials()
+                begun = sum(self._is_of(trial, own[0], batch) for trial in counted)
+                for _ in range(min(self.per_arm - begun, self.budget - len(counted))):
+                    search.ask(partial(self._marks, own[0], batch, arm))
+        return [
+            Trial(search, arm, trial.number, self._runs(search, arm, trial))
+            for arm, search in self.searches.items()
+            for trial in search.open_trials()
+            if trial.user_attrs[MARKS]["seat"] in own
+        ]
+
+    def settle(self, trial: Trial) -> None:
+        """Tell the end of a trial whose runs have all come to one: their mean, or that one of them failed."""
+        folders = trial.folders(self.runs_root)
+        states = {folder.status()["state"] for folder in folders}
+        if states & {"failed", "cancelled"}:
+            trial.search.tell(trial.number, None)
+        elif states == {"done"}:
+            values = [(folder.summary() or {})[self.study.goal] for folder in folders]
+            trial.search.tell(trial.number, sum(values) / len(values))
+
+    def _batch_number(self, own: Sequence[int]) -> int:
+        """The batch that the first seat is at: the newest while it has open trials, else the next."""
+        trials = [trial for search in self.searches.values() for trial in search.trials()
+                  if trial.user_attrs[MARKS]["seat"] == own[0]]  # fmt: skip
+        newest = max((trial.user_attrs[MARKS]["batch"] for trial in trials), default=0)
+        is_open = any(self._is_of(trial, own[0], newest) and not trial.state.is_finished() for trial in trials)
+        return newest if is_open else newest + 1
+
+    @staticmethod
+    def _is_of(trial: FrozenTrial, seat: int, batch: int) -> bool:
+        marks = trial.user_attrs[MARKS]
+        return marks["seat"] == seat and marks["batch"] == batch
+
+    def _marks(self, seat: int, batch: int, arm: str, settings: dict[str, Any]) -> dict[str, Any]:
+        runs = [run.id for run in self.study.runs_of_trial(arm, settings)]
+        return {"seat": seat, "batch": batch, "runs": runs}
+
+    def _runs(self, search: Search, arm: str, trial: FrozenTrial) -> tuple[Run, ...]:
+        runs = tuple(self.study.runs_of_trial(arm, trial.params))
+        if [run.id for run in runs] != trial.user_attrs[MARKS]["runs"]:
+            raise UserError(f"study {search.name}: trial {trial.number} was begun by another version of floorbench; "
+                            "name another --root or storage")  # fmt: skip
+        return runs
+
+
+def searches(study: Study, storage: BaseStorage) -> dict[str, Search]:
+    """The search of every arm."""
+    return {
+        arm: Search(
+            storage, f"{study.name}/{arm}", study.space, study.objective.direction, study.seed, study.defaults(arm),
+            pruner(study), study.definition(),
+        )
+        for arm in study.arms
+    }  # fmt: skip
+
+
+def pruner(study: Study) -> optuna.pruners.BasePruner | None:
+    """Asynchronous successive halving over evaluations; None if the study stops no trial early."""
+    if study.first_rung is None:
+        return None
+    return SuccessiveHalvingPruner(min_resource=study.first_rung, reduction_factor=REDUCTION)

@@ -1,0 +1,53 @@
+"""Where a study's trials are kept: a journal beside its runs, or a database."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from harness.errors import UserError, one_line
+
+# In a root: a folder per study.
+STUDIES = "studies"
+
+# In a study's folder: the journal, the run folders of the trials, the table of the trials, the report.
+JOURNAL, RUNS, TRIALS, REPORT = "journal.log", "runs", "trials.json", "report"
+
+# Seconds to wait while other drivers ask for trials.
+LOCK_PATIENCE = 120.0
+
+
+def folder_of(root: Path, study: str) -> Path:
+    """The folder of a study."""
+    return Path(root).resolve() / STUDIES / study
+
+
+def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
+    """The journal in a study's folder, or a database by its URL, for example postgresql+psycopg://user@host/name.
+
+    The folder must be an absolute path: Optuna's lock is a link to the journal. Raises UserError where neither answers.
+    """
+    try:
+        if url is not None:
+            return RDBStorage(url)
+        folder.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    except OSError as error:
+        raise UserError(f"{folder}: {one_line(error)}; name another --root") from None
+    except Exception as error:
+        # A database's own driver says what is wrong in many ways.
+        place = f"--storage {url}" if url else f"{folder / JOURNAL}: is damaged"
+        raise UserError(f"{place}: {one_line(error)}") from None
+
+
+@contextlib.contextmanager
+def asking(folder: Path) -> Iterator[None]:
+    """Let one driver of a study ask at a time; the system frees the lock of one that is killed."""
+    try:
+        with filelock.FileLock(folder / ".asking", timeout=LOCK_PATIENCE):
+            yield
+    except filelock.Timeout:
+        raise UserError(f"{folder / '.asking'}: another driver has held it for {LOCK_PATIENCE:.0f} s") from None
