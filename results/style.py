@@ -92,9 +92,14 @@ STYLE: dict[Any, Any] = {
 }
 
 
+# How the name of an arm ends whose settings were searched for.
+TUNED = "_tuned"
+
+
 def label(arm: Any) -> str:
     """The arm's name for the reader."""
-    return LABELS.get(arm, str(arm))
+    untuned = str(arm).removesuffix(TUNED)
+    return LABELS.get(untuned, untuned) + (", tuned" if untuned != str(arm) else "")
 
 
 def in_order(arms: Iterable[str]) -> list[str]:

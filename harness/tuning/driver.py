@@ -71,17 +71,19 @@ class Driver:
         What `compute` raises, Ctrl-C for example, leaves everything where the next driver finds it.
         """
         seats = take_seats(self.folder)
-        with Heart(seats):
-            while trials := self.next_batch(seats):
-                compute([run for trial in trials for run in trial.runs], self.runs_root, lambda: None)
-                for trial in trials:
-                    self.settle(trial)
-                write_ledger(self.study, self.searches, self.folder, self.budget)
-                after_batch()
-                if any(not each.search.trial(each.number).state.is_finished() for each in trials):
-                    return False
-        for seat in seats:
-            seat.end("done")
+        try:
+            with Heart(seats):
+                while trials := self.next_batch(seats):
+                    compute([run for trial in trials for run in trial.runs], self.runs_root, lambda: None)
+                    for trial in trials:
+                        self.settle(trial)
+                    write_ledger(self.study, self.searches, self.folder, self.budget)
+                    after_batch()
+                    if any(not each.search.trial(each.number).state.is_finished() for each in trials):
+                        return False
+        finally:
+            for seat in seats:
+                seat.end("left")
         return True
 
     def next_batch(self, seats: Sequence[Attempt]) -> list[Trial]:
