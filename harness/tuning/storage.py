@@ -6,7 +6,7 @@ from pathlib import Path
 
 import filelock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from harness.errors import UserError, one_line
 
@@ -15,6 +15,9 @@ STUDIES = "studies"
 
 # In a study's folder: the journal, the run folders of the trials, the table of the trials, the report.
 JOURNAL, RUNS, TRIALS, REPORT = "journal.log", "runs", "trials.json", "report"
+
+# Seconds after which the journal's lock was left by a process that was killed: it is held for one write.
+STALE_LOCK = 10
 
 # Seconds to wait while other drivers ask for trials.
 LOCK_PATIENCE = 120.0
@@ -34,7 +37,8 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
         if url is not None:
             return RDBStorage(url)
         folder.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        journal = str(folder / JOURNAL)
+        return JournalStorage(JournalFileBackend(journal, JournalFileSymlinkLock(journal, STALE_LOCK)))
     except OSError as error:
         raise UserError(f"{folder}: {one_line(error)}; name another --root") from None
     except Exception as error:

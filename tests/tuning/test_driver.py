@@ -141,7 +141,11 @@ def check_same(driver, undisturbed):
     assert sorted(computed) == sorted(wanted)
     assert len(set(wanted)) == 2 * 2 * 12
     for folder in run_folders(driver.runs_root):
-        assert [attempt["reason"] for attempt in attempts.history(folder.path)].count("done") == 1
+        assert folder.status()["state"] == "done"
+        # Nobody took a run again that was done; its last owner may have been killed before it said so.
+        *before, last = [attempt["reason"] for attempt in attempts.history(folder.path)]
+        assert "done" not in before
+        assert last == "done" or last.startswith("lost")
 
 
 def test_killed_drivers_lose_nothing_and_count_nothing_twice(tmp_path, undisturbed):
