@@ -14,7 +14,7 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
 from algorithms.policy_loss import temperature_gradient
-from algorithms.policy_network import PolicyNetwork, Sample, mode
+from algorithms.policy_network import PolicyNetwork, Sample
 from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
 
@@ -175,7 +175,7 @@ class Learner:
         """
         parameters = self.policy_parameters if run is None else self.policy_parameters.part(run, run + 1)
         if noise is None:
-            return mode(self.policy.distribution(parameters, states))
+            noise = states.new_zeros(*states.shape[:2], self.action_dim)
         return self.kernel.samples(self.policy, parameters, states, noise.unsqueeze(2)).action.squeeze(2)
 
     def take_logged(self) -> dict[str, Tensor]:

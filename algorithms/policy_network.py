@@ -117,8 +117,3 @@ def sample(distribution: Distribution, noise: Tensor) -> Sample:
     # log(1 - tanh(u)^2) without cancellation. Not F.softplus, whose last elements take another path in the pack.
     squash = 2.0 * (log(2.0) - raw - ((-2.0 * raw).clamp(min=0.0) + (-2.0 * raw.abs()).exp().log1p()))
     return Sample(raw.tanh(), (density - squash).sum(-1), noise)
-
-
-def mode(distribution: Distribution) -> Tensor:
-    """The deterministic action [N, B, A]."""
-    return distribution.mean.tanh()

@@ -1,5 +1,13 @@
 """What is measured runs as in a worker: one thread, freed memory kept."""
 
+import pytest
+
 from harness.worker import keep_freed_memory
+from tests.benchmarks.measuring import Meter
 
 keep_freed_memory()
+
+
+@pytest.fixture
+def meter(benchmark, capsys):
+    return Meter(benchmark, capsys)

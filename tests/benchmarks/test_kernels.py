@@ -1,89 +1,93 @@
-"""The critics by both kernels against the matrix-product peak of torch, measured beside them."""
+"""The parts of an update by both kernels, against the matrix-product peak of torch and the whole update."""
 
 import time
-from math import prod
 
 import pytest
 import torch
 
+from algorithms.adam import Adam
 from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
-from tests.kernels.inputs import CRITICS, random_inputs
+from tests.benchmarks.shapes import CASES, SHAPES, prepare
+from tests.kernels.inputs import random_inputs
 
-# Time of the one thread that computes: other processes on the machine take none of it.
-pytestmark = pytest.mark.benchmark(timer=time.process_time)
-
-# State and action dimensions, batch and n; widths of the hidden layers.
-SIZES = {
-    "64x2": ((6, 2, 64, 4), (64, 64)),
-    "256x2": ((29, 8, 256, 10), (256, 256)),
-    "256x4": ((29, 8, 256, 10), (256, 256, 256, 256)),
-    "512x3": ((29, 8, 256, 10), (512, 512, 512)),
-}
-
-# Larger packs of the larger sizes take minutes and, in torch, gigabytes.
-CASES = [
-    ("64x2", 1, "fused"), ("64x2", 1, "torch"), ("64x2", 8, "fused"), ("64x2", 8, "torch"), ("64x2", 64, "fused"),
-    ("64x2", 64, "torch"), ("256x2", 1, "fused"), ("256x2", 1, "torch"), ("256x2", 8, "fused"), ("256x2", 8, "torch"),
-    ("256x2", 64, "fused"), ("256x4", 1, "fused"), ("256x4", 1, "torch"), ("256x4", 8, "fused"), ("512x3", 1, "fused"),
-    ("512x3", 1, "torch"), ("512x3", 8, "fused"),
-]  # fmt: skip
-
-SECONDS = 1.0
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.parametrize(("name", "runs", "kernel"), CASES),
+]
 
 
-def products(size, runs):
-    """Floating-point operations of the matrix products of one pass forward; what is done once per state left out."""
-    (_, action_dim, batch, n), hidden = SIZES[size]
-    weights = sum(map(prod, zip((action_dim, *hidden), (*hidden, 1), strict=True)))
-    return 2 * runs * CRITICS * batch * (1 + 3 * n) * weights
-
-
-def peak():
-    """Operations per second of torch's matrix product of 1024 x 256 by 256 x 256, the best of a few."""
-    left, right = torch.randn(1024, 256), torch.randn(256, 256)
-    out = torch.empty(1024, 256)
-    best = float("inf")
-    for _ in range(10):
-        start = time.process_time()
-        for _ in range(10):
-            torch.mm(left, right, out=out)
-        best = min(best, (time.process_time() - start) / 10)
-    return 2 * left.numel() * right.shape[1] / best
-
-
-def measure(benchmark, capsys, operations, work):
-    """Run `work` for about a second; say how fast it was and what share of the peak that is."""
-    start = time.process_time()
-    work()
-    rounds = max(3, int(SECONDS / (time.process_time() - start)))
-    benchmark.pedantic(work, rounds=rounds, warmup_rounds=1)
-    speed, highest = operations / benchmark.stats.stats.min, peak()
-    benchmark.extra_info |= {"gflops": speed / 1e9, "peak_gflops": highest / 1e9, "share": speed / highest}
-    with capsys.disabled():
-        print(f"\n{benchmark.name}: {speed / 1e9:.1f} GFLOP/s, {speed / highest:.0%} of {highest / 1e9:.1f}")
-
-
-@pytest.mark.parametrize(("size", "runs", "kernel"), CASES)
-def test_critic_loss(benchmark, capsys, size, runs, kernel):
+@pytest.fixture(autouse=True)
+def library():
     load_library()
-    inputs = random_inputs(0, runs, *SIZES[size])
-    arguments = [value for name, value in vars(inputs).items() if name != "scalars"]
+
+
+def test_critic_loss(meter, name, runs, kernel):
+    """Forward, and backward to inputs and to weights."""
+    inputs = random_inputs(0, runs, SHAPES[name].sizes, SHAPES[name].hidden)
+    arguments = [value for field, value in vars(inputs).items() if field != "scalars"]
     form, into = CriticLossForm("soft_maximum", True, False), inputs.parameters.like()
-    # Forward, and backward to inputs and to weights.
-    measure(
-        benchmark,
-        capsys,
-        3 * products(size, runs),
+    meter.measure(
         lambda: KERNELS[kernel].critic_gradient(*arguments, form, inputs.scalars, into),
+        3 * SHAPES[name].critic_products(runs),
+        (name, runs, kernel),
     )
     assert into.flat.isfinite().all()
 
 
-@pytest.mark.parametrize(("size", "runs", "kernel"), CASES)
-def test_values(benchmark, capsys, size, runs, kernel):
-    load_library()
-    inputs = random_inputs(0, runs, *SIZES[size])
+def test_critic_values(meter, name, runs, kernel):
+    """Forward alone, as for targets and metrics, of as many actions as the loss has."""
+    inputs = random_inputs(0, runs, SHAPES[name].sizes, SHAPES[name].hidden)
     arguments = inputs.network, inputs.parameters, inputs.states, inputs.actions
-    measure(benchmark, capsys, products(size, runs), lambda: KERNELS[kernel].values(*arguments))
+    operations = SHAPES[name].critic_products(runs)
+    values = meter.measure(lambda: KERNELS[kernel].values(*arguments), operations, (name, runs, kernel))
+    assert values.isfinite().all()
+
+
+def test_policy_samples(meter, name, runs, kernel):
+    """Actions and their densities at the states of a batch."""
+    pack = prepare(SHAPES[name], runs, kernel)
+    learner, noise = pack.learner, pack.noise.state[:, :, 1:]
+    sample = meter.measure(
+        lambda: KERNELS[kernel].samples(learner.policy, learner.policy_parameters, pack.batch.states, noise),
+        SHAPES[name].policy_products(runs),
+        (name, runs, kernel),
+    )
+    assert sample.log_prob.isfinite().all()
+
+
+def test_policy_gradient(meter, name, runs, kernel):
+    """The policy's loss and its slopes, through the critics."""
+    pack, shape = prepare(SHAPES[name], runs, kernel), SHAPES[name]
+    learner, noise, into = pack.learner, pack.noise.state[:, :, 0], pack.learner.policy_gradient
+    arguments = learner.policy, learner.policy_parameters, learner.critic, learner.critic_parameters
+    # Policy forward, backward to inputs and weights; critics forward and backward to inputs.
+    one_action = shape.critic_products(runs) // (1 + 3 * shape.n)
+    meter.measure(
+        lambda: KERNELS[kernel].policy_gradient(*arguments, pack.batch.states, noise, torch.ones(runs), into),
+        3 * shape.policy_products(runs) + 2 * one_action,
+        (name, runs, kernel),
+    )
+    assert into.flat.isfinite().all()
+
+
+def test_optimizer_and_target(meter, name, runs, kernel):
+    """A step of Adam on the critics, and the targets after them."""
+    learner = prepare(SHAPES[name], runs, kernel).learner
+    flat, adam = learner.critic_parameters.flat, Adam.of(learner.critic_parameters.flat)
+    gradient = torch.randn_like(flat)
+
+    def step():
+        KERNELS[kernel].adam_step(adam, flat, gradient, learner.critic_rate)
+        KERNELS[kernel].follow(learner.target_parameters.flat, flat, learner.tau)
+
+    meter.measure(step, case=(name, runs, kernel))
+    assert flat.isfinite().all()
+
+
+def test_update(meter, name, runs, kernel):
+    """Everything."""
+    pack = prepare(SHAPES[name], runs, kernel)
+    meter.measure(pack.update, case=(name, runs, kernel))
+    assert pack.learner.finite().all()

@@ -1,4 +1,8 @@
-"""Measure all sides in one run, in turn, and print medians as one JSON line on stdout; progress goes to stderr."""
+"""Measure all sides in one run, in turn, and print medians as one JSON line on stdout; progress goes to stderr.
+
+Updates per second and core; `critic_gemm_share`: the critic kernel's operations per second over those of torch's matrix
+product.
+"""
 
 import argparse
 import json
@@ -16,11 +20,12 @@ PEERS = "tests.benchmarks.peers"
 
 
 def sides(size: str, peer_python: Path | None, cores: list[int]) -> dict[str, Side]:
-    """Every side, started: this project packed as `floorbench run` packs and alone, the baseline, d3rlpy."""
+    """Every side, started: this project packed as by `floorbench run` and alone, the baseline, the kernel, d3rlpy."""
     started = {
         "ours": Side(sys.executable, f"{PEERS}.ours", [size, str(PACK_LIMIT)], cores),
         "ours_alone": Side(sys.executable, f"{PEERS}.ours", [size, "1"], cores),
         "plain": Side(sys.executable, f"{PEERS}.plain", [size], cores),
+        "critic_gemm_share": Side(sys.executable, f"{PEERS}.critic", [size], cores),
     }
     if peer_python is not None:
         started["d3rlpy"] = Side(str(peer_python), f"{PEERS}.d3rlpy_side", [size], cores)
@@ -28,7 +33,7 @@ def sides(size: str, peer_python: Path | None, cores: list[int]) -> dict[str, Si
 
 
 def compare(size: str, peer_python: Path | None, cores: list[int], seconds: float, rounds: int) -> dict[str, float]:
-    """Median updates per second and core of every side, over rounds in which each is asked once in a random order."""
+    """The median of what every side measures, over rounds in which each is asked once in a random order."""
     started = sides(size, peer_python, cores)
     measured: dict[str, list[float]] = {name: [] for name in started}
     order = list(started)
@@ -39,7 +44,7 @@ def compare(size: str, peer_python: Path | None, cores: list[int], seconds: floa
             for name in order:
                 measured[name].append(started[name].measure(seconds))
             said = ", ".join(f"{name} {measured[name][-1]:.4g}" for name in started)
-            print(f"{size}, round {number + 1} of {rounds}: {said} updates/s and core", file=sys.stderr, flush=True)
+            print(f"{size}, round {number + 1} of {rounds}: {said}", file=sys.stderr, flush=True)
     finally:
         for side in started.values():
             side.end()

@@ -22,15 +22,24 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 
 def serve(update: Callable[[], int]) -> None:
     """Answer requests on stdin; `update` makes some updates and returns how many."""
-    for _ in range(WARM_UP):
-        update()
-    print(json.dumps("ready"), flush=True)
-    for line in sys.stdin:
-        end = (begin := time.perf_counter()) + float(line)
+
+    def updates_per_second(seconds: float) -> float:
+        end = (begin := time.perf_counter()) + seconds
         updates = 0
         while time.perf_counter() < end:
             updates += update()
-        print(json.dumps(updates / (time.perf_counter() - begin)), flush=True)
+        return updates / (time.perf_counter() - begin)
+
+    for _ in range(WARM_UP):
+        update()
+    answer(updates_per_second)
+
+
+def answer(measure: Callable[[float], float]) -> None:
+    """Answer requests on stdin: `measure` gets the seconds that it may take, about."""
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(measure(float(line))), flush=True)
 
 
 class Side:
@@ -44,7 +53,7 @@ class Side:
             self._read(process)
 
     def measure(self, seconds: float) -> float:
-        """Updates per second and core, all cores computing at once for so long."""
+        """What a process measures (updates per second), their mean; all cores compute at once for so long."""
         for process in self.processes:
             assert process.stdin is not None
             process.stdin.write(f"{seconds}\n")

@@ -1,0 +1,57 @@
+"""The kernel of the critics' loss, forward and backward: its share of what torch's matrix product does per second."""
+
+import sys
+import time
+from statistics import median
+
+import torch
+
+from algorithms.critic_loss import CriticLossForm
+from algorithms.kernels.build import load_library
+from algorithms.kernels.fused_kernel import critic_gradient
+from harness.planner import PACK_LIMIT
+from harness.worker import keep_freed_memory
+from tests.benchmarks.arithmetic import critic_products, matrix_product_peak
+from tests.benchmarks.peers.sizes import SIZES, Size
+from tests.benchmarks.peers.stopwatch import answer
+from tests.kernels.inputs import random_inputs
+
+
+class Shares:
+    """The kernel on a pack of random numbers, and the matrix product in turn with it."""
+
+    def __init__(self, size: Size):
+        load_library()
+        sizes = (size.state_dim, size.action_dim, size.batch_size, size.n_actions)
+        inputs = random_inputs(0, PACK_LIMIT, sizes, size.hidden)
+        self.arguments = [value for name, value in vars(inputs).items() if name != "scalars"]
+        self.scalars, self.gradient = inputs.scalars, inputs.parameters.like()
+        self.form = CriticLossForm("soft_maximum", True, size.lagrange)
+        forward = critic_products(size.action_dim, size.hidden, PACK_LIMIT, size.batch_size, 1 + 3 * size.n_actions)
+        self.products = 3 * forward
+        self.once()
+
+    def once(self) -> float:
+        """The share, from one pass forward and backward and products beside it."""
+        start = time.process_time()
+        critic_gradient(*self.arguments, self.form, self.scalars, self.gradient)
+        return self.products / (time.process_time() - start) / matrix_product_peak()
+
+    def measure(self, seconds: float) -> float:
+        """The median share of about so many seconds."""
+        end = time.perf_counter() + seconds
+        shares = [self.once()]
+        while time.perf_counter() < end:
+            shares.append(self.once())
+        return median(shares)
+
+
+def main() -> None:
+    """Serve the size that is named."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    answer(Shares(SIZES[sys.argv[1]]).measure)
+
+
+if __name__ == "__main__":
+    main()

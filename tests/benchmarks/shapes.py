@@ -1,0 +1,111 @@
+"""The shapes that are measured, and learners of them."""
+
+import time
+from dataclasses import dataclass
+from functools import cache
+from statistics import median
+
+import torch
+
+from algorithms.learner import Batch, Learner, Noise, backup_actions
+from algorithms.settings import AlgorithmSettings
+from harness.streams import UpdateStreams, generator, normal_source
+from tests.benchmarks.arithmetic import critic_products, policy_products
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one run's update."""
+
+    state_dim: int
+    action_dim: int
+    batch: int
+    n: int
+    hidden: tuple[int, ...]
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """What `random_inputs` asks for."""
+        return self.state_dim, self.action_dim, self.batch, self.n
+
+    def critic_products(self, runs: int) -> int:
+        """Operations of one pass forward of the critics over all actions of the loss."""
+        return critic_products(self.action_dim, self.hidden, runs, self.batch, 1 + 3 * self.n)
+
+    def policy_products(self, runs: int) -> int:
+        """Operations of one pass forward of the policies."""
+        return policy_products(self.state_dim, self.action_dim, self.hidden, runs, self.batch)
+
+    def settings(self, kernel: str) -> AlgorithmSettings:
+        """Settings of a run; the others are the defaults."""
+        return AlgorithmSettings(
+            policy_hidden=self.hidden,
+            critic_hidden=self.hidden,
+            batch_size=self.batch,
+            n_actions=self.n,
+            max_backup="off",
+            kernel=kernel,
+        )
+
+
+SHAPES = {
+    "64x2": Shape(6, 2, 64, 4, (64, 64)),
+    "256x2": Shape(29, 8, 256, 10, (256, 256)),
+    "256x4": Shape(29, 8, 256, 10, (256, 256, 256, 256)),
+    "512x3": Shape(29, 8, 256, 10, (512, 512, 512)),
+}
+
+# Name of the shape, runs in the pack, kernel. Larger packs of the larger shapes take minutes and, in torch, gigabytes.
+CASES = [
+    ("64x2", 1, "fused"), ("64x2", 1, "torch"), ("64x2", 8, "fused"), ("64x2", 8, "torch"), ("64x2", 64, "fused"),
+    ("64x2", 64, "torch"), ("256x2", 1, "fused"), ("256x2", 1, "torch"), ("256x2", 8, "fused"), ("256x2", 8, "torch"),
+    ("256x2", 64, "fused"), ("256x4", 1, "fused"), ("256x4", 1, "torch"), ("256x4", 8, "fused"), ("512x3", 1, "fused"),
+    ("512x3", 1, "torch"), ("512x3", 8, "fused"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pack, and the batch and noise of an update."""
+
+    learner: Learner
+    batch: Batch
+    noise: Noise
+
+    def update(self) -> None:
+        """One update of all runs."""
+        self.learner.update(self.batch, self.noise)
+
+
+def prepare(shape: Shape, runs: int, kernel: str) -> Prepared:
+    """A pack of runs of one shape with random data."""
+    settings = shape.settings(kernel)
+    sources = [normal_source(generator(seed, "init")) for seed in range(runs)]
+    learner = Learner([settings] * runs, shape.state_dim, shape.action_dim, [0.99] * runs, sources)
+    streams = UpdateStreams(range(runs), shape.batch, shape.n, backup_actions(settings), shape.action_dim)
+
+    def normal(*sizes: int) -> torch.Tensor:
+        return torch.randn(runs, shape.batch, *sizes)
+
+    batch = Batch(
+        states=normal(shape.state_dim),
+        actions=normal(shape.action_dim).tanh(),
+        rewards=normal(),
+        next_states=normal(shape.state_dim),
+        terminals=torch.zeros(runs, shape.batch),
+        return_to_go=normal(),
+        floor=normal(),
+    )
+    return Prepared(learner, batch, streams.at(0)[1])
+
+
+@cache
+def update_seconds(name: str, runs: int, kernel: str) -> float:
+    """What a whole update of the pack takes, by which its parts are measured."""
+    prepared = prepare(SHAPES[name], runs, kernel)
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        prepared.update()
+        times.append(time.process_time() - start)
+    return median(times)

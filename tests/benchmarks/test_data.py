@@ -1,0 +1,64 @@
+"""What surrounds the update at the demo's size: replay, noise, returns, the fit of a learned floor."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from algorithms.learner import backup_actions
+from algorithms.returns import return_to_go
+from harness.dataset import ensure_dataset, load_dataset
+from harness.floor_columns import FloorColumns
+from harness.settings import with_settings
+from harness.streams import UpdateStreams
+from harness.tasks import base_run
+from harness.transitions import Transitions
+
+pytestmark = pytest.mark.benchmark(timer=time.process_time)
+RUN = base_run("pointmaze-medium", "demo", 0)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    ensure_dataset(RUN.task)
+    return load_dataset(RUN.task)
+
+
+@pytest.mark.parametrize("runs", [1, 8, 64])
+@pytest.mark.parametrize("online", [0, 1_000, 100_000])
+def test_replay_sampling(meter, dataset, runs, online):
+    """A batch of every run, half of it from as many online transitions as named."""
+    transitions = Transitions(dataset, runs, online)
+    transitions.filled[:] = online
+    transitions.online.normal_()
+    batch_size = RUN.algorithm.batch_size
+    uniform = np.random.default_rng(0).random((runs, batch_size))
+    batch = meter.measure(lambda: transitions.batch(uniform, batch_size // 2), case=("64x2", runs, "fused"))
+    assert batch.states.shape == (runs, batch_size, dataset.observation_dim)
+
+
+@pytest.mark.parametrize("runs", [1, 8, 64])
+def test_noise(meter, runs):
+    """The random numbers of the next update, drawn in blocks."""
+    settings = RUN.algorithm
+    streams = UpdateStreams(range(runs), settings.batch_size, settings.n_actions, backup_actions(settings), 2)
+    update = iter(range(10**9))
+    meter.measure(lambda: streams.at(next(update)), case=("64x2", runs, "fused"))
+
+
+def test_return_to_go(meter, dataset):
+    """Of the whole dataset, trajectory by trajectory."""
+    rows = dataset.rows
+    columns = [torch.from_numpy(each).split(rows.lengths.tolist()) for each in (rows.rewards, rows.terminated)]
+    values = meter.measure(
+        lambda: [return_to_go(*own, 0.99, failure_reward=-1.0) for own in zip(*columns, strict=True)]
+    )
+    assert sum(map(len, values)) == dataset.transitions
+
+
+def test_learned_floor_fit(meter, dataset):
+    """A network of the behaviour's value, to where its error stops falling."""
+    run = with_settings(RUN, {"floor.base": "learned"})
+    columns = meter.measure(lambda: FloorColumns([run], dataset, Transitions(dataset, 1, 0), [None]))
+    assert columns.fit_reports[0].held_out_r2 > 0.5
