@@ -1,7 +1,8 @@
-"""The arms: a name and the settings it changes."""
+"""The arms: a name and the settings it changes. Those of floors stand here, others in implementations.py."""
 
 from typing import Any
 
+from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
 from harness.settings import Run, with_settings
 
@@ -18,6 +19,8 @@ ARMS: dict[str, dict[str, Any]] = {
     # The largest return where every step costs: a floor that knows nothing of the state.
     "constant_0": {"floor.base": "constant", "floor.constant": 0.0},
     "naive_truncation": {"floor.base": "monte_carlo", "floor.truncation": "sum"},
+    **IMPLEMENTATIONS,
+    **SWITCHES,
 }
 
 

@@ -1,13 +1,20 @@
 """The grids: a function of a scale that names runs."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import product
 
 from ablations.arms import with_arm
+from ablations.implementations import IMPLEMENTATIONS, SWITCHES
+from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
 from harness.hosted_tasks import COMPARED
 from harness.settings import Run, with_settings
 from harness.tasks import base_run
+
+# Tasks on which implementations are compared at paper scale: with and without Lagrange form, importance sampling and
+# failure rule.
+DISPUTED = ("antmaze-umaze-diverse", "antmaze-medium-play", "pen-binary", "kitchen-mixed")
 
 
 def grid(tasks: Iterable[str], arms: Iterable[str], seeds: Iterable[int], scale: str) -> list[Run]:
@@ -49,6 +56,41 @@ def truncation(scale: str) -> list[Run]:
     return grid(("winding-road-short",), arms, range(6 if scale == "demo" else 10), scale)
 
 
+def implementation(scale: str) -> list[Run]:
+    """Where implementations disagree: four whole ones, each as Cal-QL and CQL, and every disagreement alone.
+
+    What an arm means, and which rows of the table have none, is said in ablations/implementations.py. An arm that
+    changes nothing on a task (of the multiplier where there is no Lagrange form, say) is left out there.
+    """
+    arms = (*SWITCHES, *IMPLEMENTATIONS)
+    if scale != "demo":
+        return _distinct(grid(DISPUTED, arms, range(10), scale))
+    # Half of this road's trajectories are cut off, so that failure rules matter, as does the multiplier with Lagrange.
+    runs = grid(("winding-road-short",), arms, range(6), scale)
+    return _distinct([with_settings(run, {"algorithm.lagrange": True}, source="grid implementation") for run in runs])
+
+
+def _distinct(runs: Iterable[Run]) -> list[Run]:
+    """The runs without those that repeat an earlier one of their task and seed under another arm's name."""
+    first: dict[Run, Run] = {}
+    for run in runs:
+        first.setdefault(_meaning(run), run)
+    return list(first.values())
+
+
+def _meaning(run: Run) -> Run:
+    """The run without its arm's name, and with settings that nothing looks at as they are by default."""
+    algorithm, floor = run.algorithm, run.floor
+    if not algorithm.lagrange:
+        unused = ("lagrange_alpha", "lagrange_multiplier", "lagrange_initial_log")
+        algorithm = replace(algorithm, **{name: getattr(AlgorithmSettings(), name) for name in unused})
+    if not algorithm.importance_sampling:
+        algorithm = replace(algorithm, floor_after_density=False)
+    if run.task.failure_reward is None:
+        floor = replace(floor, truncation="failure_rule")
+    return replace(run, arm="any", algorithm=algorithm, floor=floor)
+
+
 def smoke(scale: str) -> list[Run]:
     """All phases on one tiny task in under a minute: to see that everything works."""
     tiny = {
@@ -79,6 +121,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "truth": truth,
     "doses": doses,
     "truncation": truncation,
+    "implementation": implementation,
     "smoke": smoke,
 }
 

@@ -1,10 +1,8 @@
 """The Bellman target."""
 
-from typing import Literal
-
 from torch import Tensor
 
-MaxBackup = Literal["off", "min_then_max", "max_then_min"]
+from algorithms.settings import MaxBackup
 
 
 def bellman_target(
@@ -19,9 +17,10 @@ def bellman_target(
     """`reward + (1 - terminal) * discount * value of s'`, [R, B].
 
     `next_values` [R, C, B, m] are the target critics at m actions of pi(.|s') and `next_log_prob` [R, B, m] their
-    log-probabilities; m is 1 with `max_backup` "off". "min_then_max" takes the smaller critic per action, then the
-    best action (official code); "max_then_min" each critic's own best action, then the smaller critic (CQL author's
-    code). With an `entropy_temperature` [R], that times the log-probability of the chosen action is subtracted.
+    log-probabilities; m is 1 with `max_backup` "off" (a sample) and "mean_action" (the mode). "min_then_max" takes the
+    smaller critic per action, then the best action (official code); "max_then_min" each critic's own best action, then
+    the smaller critic (CQL author's code). With an `entropy_temperature` [R], that times the log-probability of the
+    chosen action is subtracted.
     """
     if max_backup == "max_then_min":
         best, chosen = next_values.max(-1)

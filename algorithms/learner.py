@@ -9,7 +9,14 @@ from torch import Tensor
 
 from algorithms.adam import Adam
 from algorithms.backup import bellman_target
-from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars, uniform_log_density
+from algorithms.critic_loss import (
+    CriticLoss,
+    CriticLossForm,
+    CriticLossScalars,
+    learned_of,
+    multiplier_of,
+    uniform_log_density,
+)
 from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
@@ -44,8 +51,8 @@ class Noise:
 
 
 def backup_actions(settings: AlgorithmSettings) -> int:
-    """Number of actions m sampled for the target."""
-    return 1 if settings.max_backup == "off" else settings.n_actions
+    """Number of actions m of the policy for the target."""
+    return 1 if settings.max_backup in ("off", "mean_action") else settings.n_actions
 
 
 # What is averaged over the updates between two evaluations, in the order in which `Learner` sums it.
@@ -55,7 +62,8 @@ LOGGED = (
 )  # fmt: skip
 
 
-# The learned numbers beside the networks: logarithms of the entropy temperature and of the Lagrange multiplier.
+# The learned numbers beside the networks: the logarithm of the entropy temperature, and that of the Lagrange multiplier
+# or its inverse softplus.
 SCALARS = {"log_temperature": (1,), "log_multiplier": (1,)}
 
 
@@ -79,9 +87,7 @@ class Learner:
         self.shape = shape = settings[0]
         runs = len(settings)
         self.runs, self.action_dim = runs, action_dim
-        self.form = CriticLossForm(
-            shape.form, shape.importance_sampling, shape.lagrange, shape.floor_masking, shape.floor_uniform
-        )
+        self.form = CriticLossForm.of(shape)
         if shape.kernel == "fused":
             load_library()
         self.kernel = KERNELS[shape.kernel]
@@ -114,7 +120,8 @@ class Learner:
         self.scalars = Parameters.zeros(SCALARS, runs, dtype, device)
         temperatures = [log(own.entropy_temperature_initial) for own in settings]
         self.scalars["log_temperature"][:, 0] = torch.tensor(temperatures, dtype=dtype, device=device)
-        self.scalars["log_multiplier"][:, 0] = per_run("lagrange_initial_log")
+        initial = [learned_of(own.lagrange_initial_log, shape.lagrange_multiplier) for own in settings]
+        self.scalars["log_multiplier"][:, 0] = torch.tensor(initial, dtype=dtype, device=device)
 
         rates = self.scalars.like()
         rates["log_temperature"][:, 0] = per_run("entropy_learning_rate")
@@ -133,7 +140,7 @@ class Learner:
         """One gradient step of everything; all gradients are taken at the parameters before the step."""
         kernel, policy, parameters = self.kernel, self.policy, self.policy_parameters
         current = kernel.samples(policy, parameters, batch.states, noise.state[:, :, 1:])
-        at_next = kernel.samples(policy, parameters, batch.next_states, noise.following)
+        at_next = kernel.samples(policy, parameters, batch.next_states, self._noise_at_next(noise))
         following, candidates = at_next.split(self.shape.n_actions, backup_actions(self.shape))
         log_temperature = self.scalars["log_temperature"].squeeze(1)
         entropy_temperature = log_temperature.exp()
@@ -226,6 +233,14 @@ class Learner:
         critics = self.critic_parameters.flat.isfinite().all(-1).view(-1, CRITICS).all(-1)
         return self.policy_parameters.flat.isfinite().all(-1) & critics
 
+    def _noise_at_next(self, noise: Noise) -> Tensor:
+        """The noise for pi(.|s'): without any the last action is the deterministic one."""
+        if self.shape.max_backup != "mean_action":
+            return noise.following
+        following = noise.following.clone()
+        following[:, :, -1] = 0.0
+        return following
+
     def _target(self, batch: Batch, candidates: Sample, entropy_temperature: Tensor) -> Tensor:
         return bellman_target(
             batch.rewards,
@@ -273,7 +288,7 @@ class Learner:
                 policy,
                 log_prob,
                 entropy_temperature,
-                self.scalars["log_multiplier"].squeeze(1).exp(),
+                multiplier_of(self.scalars["log_multiplier"].squeeze(1), self.shape.lagrange_multiplier),
             )
         )
         self._summed += 1

@@ -17,6 +17,11 @@ NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Layers = Annotated[tuple[Count, ...], Field(min_length=1)]
 
+Truncation = Literal["failure_rule", "last_reward_rule", "suffix_rule", "sum", "bootstrap"]
+MaxBackup = Literal["off", "mean_action", "min_then_max", "max_then_min"]
+LagrangeAlpha = Literal["difference_and_gap", "difference", "nothing"]
+LagrangeMultiplier = Literal["exponential", "softplus"]
+
 
 @dataclass(frozen=True, config=CONFIG)
 class FloorSettings:
@@ -32,8 +37,10 @@ class FloorSettings:
     # Standard deviation of the seeded per-transition noise, in units of the dataset's return range.
     noise: NonNegative = 0.0
     # How a trajectory that did not end at a terminal is continued: "failure_rule" (official: a trajectory of failure
-    # rewards alone goes on for ever, any other is summed to its end), "sum" (the naive rule), "bootstrap".
-    truncation: Literal["failure_rule", "sum", "bootstrap"] = "failure_rule"
+    # rewards alone goes on for ever, any other is summed to its end), "last_reward_rule" (CORL: a trajectory whose last
+    # reward is that of failure does), "suffix_rule" (d3rlpy: each step that is followed by failure rewards alone does),
+    # "sum" (the naive rule), "bootstrap".
+    truncation: Truncation = "failure_rule"
     # Value of the state after the cut, for truncation "bootstrap".
     bootstrap_value: float = 0.0
     # Whether the learned base goes on learning from online episodes; otherwise it is frozen after its fit.
@@ -87,6 +94,9 @@ class AlgorithmSettings:
     floor_masking: Literal["per_action", "expectation"] = "per_action"
     # Whether the uniform actions have the floor as well (official: no; tianshou: yes).
     floor_uniform: bool = False
+    # Whether it is the value less its log-density that the floor bounds, in a soft maximum with importance sampling
+    # (tianshou); otherwise the value itself (all others).
+    floor_after_density: bool = False
     # Temperature of the soft maximum (divides inside, multiplies outside). Per run.
     temperature: Positive = 1.0
     # Range to which push-down minus push-up is clipped, per transition; none: unbounded (CORL: -200). Per run.
@@ -96,11 +106,17 @@ class AlgorithmSettings:
     lagrange: bool = False
     # Gap of the Lagrange form. Per run.
     target_action_gap: float = 0.8
-    # Initial logarithm of the Lagrange multiplier. Per run.
+    # What alpha weighs in the Lagrange form, beside the multiplier: difference and gap (official), the difference alone
+    # (tianshou), or nothing (WSRL).
+    lagrange_alpha: LagrangeAlpha = "difference_and_gap"
+    # What makes the multiplier positive: its logarithm is learned (official), or its inverse softplus (WSRL).
+    lagrange_multiplier: LagrangeMultiplier = "exponential"
+    # Logarithm of the initial Lagrange multiplier (WSRL, d3rlpy: 0). Per run.
     lagrange_initial_log: float = 1.0
-    # Backup: one sampled action, or the best of n_actions by the smaller critic ("min_then_max", official), or the
-    # smaller of each critic's own best ("max_then_min", the CQL author's code).
-    max_backup: Literal["off", "min_then_max", "max_then_min"] = "min_then_max"
+    # Backup: one sampled action ("off"), the policy's deterministic one ("mean_action", d3rlpy), the best of n_actions
+    # by the smaller critic ("min_then_max", official), or the smaller of each critic's own best ("max_then_min", the
+    # CQL author's code).
+    max_backup: MaxBackup = "min_then_max"
     # Subtract the policy's entropy cost from the target (soft backup).
     backup_entropy: bool = False
     # Adam step sizes. Per run.

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.run_folder import RunFolder
-from harness.settings import Run, pack_key
+from harness.settings import Run, pack_key, trains_alone
 
 # Runs per pack, at most.
 PACK_LIMIT = 4
@@ -102,7 +102,7 @@ def packs(
     for equal in of_key.values():
         by_id = {run.id: run for run in equal}
         for ids, _ in grouped({id: set((positions or {}).get(id, ())) for id in by_id}):
-            result += _cut([by_id[id] for id in ids], limit, workers)
+            result += _cut([by_id[id] for id in ids], 1 if trains_alone(equal[0]) else limit, workers)
     return result
 
 

@@ -21,7 +21,7 @@ from harness.errors import UserError
 from harness.plain_values import SHOWN, dotted, plain_values, shown
 
 # Raised whenever the meaning of a setting or of a metric changes, so that old folders are never mixed with new ones.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 ID_LENGTH = 12
 
@@ -116,8 +116,12 @@ class Schedule:
     online_steps: Steps = 1_000_000
     # Gradient steps per environment step.
     updates_per_step: Steps = 1
-    # Share of every online batch that comes from the dataset, for every arm.
-    mixing_ratio: Share = 0.5
+    # Environment steps whose updates are made together, d3rlpy: 1000; none: those of an episode when it has ended
+    # (official). What is left at the end of the phase is made there.
+    update_block: Count | None = 1
+    # Share of every online batch that comes from the dataset, for every arm; none: batches are drawn from dataset and
+    # online transitions as from one (CORL's CQL).
+    mixing_ratio: Share | None = 0.5
     # Deterministic episodes per evaluation, on the same reset seeds for every arm.
     evaluation_episodes: Count = 20
     # Gradient steps between two evaluations offline.
@@ -238,8 +242,13 @@ def total_updates(schedule: Schedule) -> int:
     return schedule.offline_steps + schedule.online_steps * schedule.updates_per_step
 
 
+def trains_alone(run: Run) -> bool:
+    """Whether no other run can share its pack: when its updates are made depends on its own episodes."""
+    return run.schedule.update_block is None
+
+
 def pack_key(run: Run) -> str:
-    """Runs with equal keys have equal shapes and may train in one pack."""
+    """Runs with equal keys have equal shapes and may train in one pack, unless they train alone."""
     values = run_to_dict(run)
     for name, fields in PER_RUN.items():
         if fields is None:
@@ -261,4 +270,4 @@ def _nearest_setting(path: str, values: dict[str, Any]) -> str:
     import difflib
 
     close = difflib.get_close_matches(path[:SHOWN], _paths(values), n=1, cutoff=0.4)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {dotted(tuple(close[0].split('.')))}?" if close else ""

@@ -21,7 +21,7 @@ from harness.provenance import provenance
 from harness.recorder import Recorder
 from harness.resumption import StartingPoint, starting_points
 from harness.run_folder import RunFolder
-from harness.settings import Schedule, pack_key, total_updates
+from harness.settings import Schedule, pack_key, total_updates, trains_alone
 from harness.stop import Stop, Stopped
 from harness.streams import UpdateStreams, generator, normal_source
 from harness.summary import summarise
@@ -45,6 +45,9 @@ def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
     """
     if len({pack_key(folder.run()) for folder in folders}) != 1:
         raise UserError(f"pack {' '.join(folder.id for folder in folders)}: its runs do not have equal shapes")
+    if len(folders) > 1 and trains_alone(folders[0].run()):
+        raise UserError(f"pack {' '.join(folder.id for folder in folders)}: schedule.update_block = none: such runs "
+                        "train alone")  # fmt: skip
     provide_kernels([folders[0].run()])
     dataset = load_dataset(folders[0].run().task)
     for point in starting_points(folders):
@@ -132,9 +135,16 @@ class PackTraining:
         self.state.actors = Actors(self.runs)
 
     def online_step(self) -> None:
-        """An environment step of every run, then updates on dataset and online transitions."""
+        """An environment step of every run, then the updates that are due, on dataset and online transitions.
+
+        Those that are made together are one step: whoever wants to stop waits for them.
+        """
         assert self.state.actors is not None
+        schedule, step = self.schedule, self.position.online_step + 1
+        block = schedule.update_block
+        due = step == schedule.online_steps or (block is not None and step % block == 0)
         for number, episode in self.state.actors.step(self.learner, self.position.online_step):
+            due |= block is None
             if isinstance(episode, Exception):
                 self.fail(number, episode)
             elif number in self.live:
@@ -142,11 +152,12 @@ class PackTraining:
                 self.floors.append(number, episode)
                 rows = self.transitions.online_rows(number, before).numpy()
                 self.guard(number, self.recorders[number].append_transitions, rows)
-        from_dataset = round(self.schedule.mixing_ratio * self.algorithm.batch_size)
-        for _ in range(self.schedule.updates_per_step):
+        ratio = schedule.mixing_ratio
+        from_dataset = None if ratio is None else round(ratio * self.algorithm.batch_size)
+        while due and self.live and self.updates < schedule.offline_steps + step * schedule.updates_per_step:
             self.update(from_dataset, online=True)
 
-    def update(self, from_dataset: int, online: bool = False) -> None:
+    def update(self, from_dataset: int | None, online: bool = False) -> None:
         """One gradient step of all runs."""
         uniform, noise = self.streams.at(self.updates)
         batch = self.transitions.batch(uniform, from_dataset)

@@ -62,18 +62,21 @@ class Transitions:
         self.return_to_go[run, own], self.floor[run, own] = rows[:, -2], rows[:, -1]
         self.filled[run] = count
 
-    def batch(self, uniform: np.ndarray, from_dataset: int) -> Batch:
+    def batch(self, uniform: np.ndarray, from_dataset: int | None) -> Batch:
         """B transitions per run chosen by `uniform` numbers [R, B] on [0, 1).
 
         The first `from_dataset` come from the dataset, the others from the run's online episodes; a run that has
-        finished none yet draws those from the dataset as well.
+        finished none yet draws those from the dataset as well. None: all come from both together.
         """
         runs, batch = uniform.shape
-        start = np.where(self.filled > 0, self.offline, 0)[:, None]
-        count = np.where(self.filled > 0, self.filled, self.offline)[:, None]
-        own = np.concatenate(
-            (uniform[:, :from_dataset] * self.offline, start + uniform[:, from_dataset:] * count), axis=1
-        ).astype(np.int64)
+        if from_dataset is None:
+            own = (uniform * (self.offline + self.filled)[:, None]).astype(np.int64)
+        else:
+            start = np.where(self.filled > 0, self.offline, 0)[:, None]
+            count = np.where(self.filled > 0, self.filled, self.offline)[:, None]
+            own = np.concatenate(
+                (uniform[:, :from_dataset] * self.offline, start + uniform[:, from_dataset:] * count), axis=1
+            ).astype(np.int64)
         chosen = torch.from_numpy(own)
         states, actions, rewards, next_states, terminals = self._rows(own).split(
             (self.observation_dim, self.action_dim, 1, self.observation_dim, 1), dim=-1

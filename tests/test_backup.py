@@ -24,8 +24,9 @@ def test_the_smaller_of_the_critics_own_bests():
     assert target("max_then_min") == 1 + 0.5 * 4
 
 
-def test_one_action():
-    assert target("off", values=VALUES[..., :1], log_prob=LOG_PROB[..., :1]) == 1 + 0.5 * 1
+@pytest.mark.parametrize("kind", ["off", "mean_action"])
+def test_one_action(kind):
+    assert target(kind, values=VALUES[..., :1], log_prob=LOG_PROB[..., :1]) == 1 + 0.5 * 1
 
 
 @pytest.mark.parametrize(("order", "value"), [("min_then_max", 2 - 0.1 * 20), ("max_then_min", 4 - 0.1 * 10)])

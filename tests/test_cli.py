@@ -232,7 +232,7 @@ def only_line(done):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("run nope", "grid 'nope': there is no such grid; one of floors, paper, truth, doses, truncation, smoke"),
+        ("run nope", "grid 'nope': there is no such grid; one of floors, paper, truth"),
         ("run smoke --scale huge", "scale 'huge': there is no such scale; one of demo, paper"),
         ("plan smoke --set alpha", "--set alpha: must be key=value, for example --set algorithm.alpha=1"),
         ("run smoke --set algorithm.alhpa=1", "did you mean algorithm.alpha?"),

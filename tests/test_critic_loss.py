@@ -7,7 +7,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from algorithms.critic_loss import CriticLossForm, CriticLossScalars, critic_loss, uniform_log_density
+from algorithms.critic_loss import (
+    CriticLossForm,
+    CriticLossScalars,
+    critic_loss,
+    learned_of,
+    multiplier_of,
+    uniform_log_density,
+)
 
 RUNS, CRITICS, BATCH, ACTIONS = 2, 2, 5, 3
 
@@ -89,35 +96,6 @@ def random_inputs(seed):
     return values, normal(RUNS, BATCH), normal(RUNS, BATCH, 3 * ACTIONS), normal(RUNS, BATCH)
 
 
-@given(
-    seed=st.integers(0, 10_000),
-    form=st.sampled_from(["soft_maximum", "expectation"]),
-    importance_sampling=st.booleans(),
-    lagrange=st.booleans(),
-    masking=st.sampled_from(["per_action", "expectation"]),
-    temperature=st.sampled_from([0.5, 1.0, 3.0]),
-    clip=st.sampled_from([(-inf, inf), (-0.5, inf), (-0.2, 1.0)]),
-    calibrated=st.booleans(),
-)
-@settings(max_examples=60, deadline=None)
-def test_the_written_gradients_are_those_of_autograd(
-    seed, form, importance_sampling, lagrange, masking, temperature, clip, calibrated
-):
-    values, target, log_density, floor = random_inputs(seed)
-    if not calibrated:
-        floor = torch.full_like(floor, -inf)
-    numbers = scalars(temperature=temperature, difference_min=clip[0], difference_max=clip[1])
-    leaf = values.requires_grad_()
-    numbers.log_multiplier.requires_grad_()
-    switches = CriticLossForm(form, importance_sampling, lagrange, masking)
-    result = critic_loss(leaf, target, log_density, floor, switches, numbers)
-    (expected,) = torch.autograd.grad(result.loss.sum(), leaf, retain_graph=True)
-    torch.testing.assert_close(result.gradient.detach(), expected, rtol=1e-9, atol=1e-12)
-    if lagrange:
-        (of_multiplier,) = torch.autograd.grad(result.lagrange_loss.sum(), numbers.log_multiplier)
-        torch.testing.assert_close(result.lagrange_gradient.detach(), of_multiplier)
-
-
 FORMS = st.builds(
     CriticLossForm,
     form=st.sampled_from(["soft_maximum", "expectation"]),
@@ -125,7 +103,33 @@ FORMS = st.builds(
     lagrange=st.booleans(),
     floor_masking=st.sampled_from(["per_action", "expectation"]),
     floor_uniform=st.booleans(),
+    floor_after_density=st.booleans(),
+    lagrange_alpha=st.sampled_from(["difference_and_gap", "difference", "nothing"]),
+    lagrange_multiplier=st.sampled_from(["exponential", "softplus"]),
 )
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    form=FORMS,
+    temperature=st.sampled_from([0.5, 1.0, 3.0]),
+    clip=st.sampled_from([(-inf, inf), (-0.5, inf), (-0.2, 1.0)]),
+    calibrated=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_written_gradients_are_those_of_autograd(seed, form, temperature, clip, calibrated):
+    values, target, log_density, floor = random_inputs(seed)
+    if not calibrated:
+        floor = torch.full_like(floor, -inf)
+    numbers = scalars(temperature=temperature, difference_min=clip[0], difference_max=clip[1])
+    leaf = values.requires_grad_()
+    numbers.log_multiplier.requires_grad_()
+    result = critic_loss(leaf, target, log_density, floor, form, numbers)
+    (expected,) = torch.autograd.grad(result.loss.sum(), leaf, retain_graph=True)
+    torch.testing.assert_close(result.gradient.detach(), expected, rtol=1e-9, atol=1e-12)
+    if form.lagrange:
+        (of_multiplier,) = torch.autograd.grad(result.lagrange_loss.sum(), numbers.log_multiplier)
+        torch.testing.assert_close(result.lagrange_gradient.detach(), of_multiplier)
 
 
 @given(seed=st.integers(0, 10_000), form=FORMS, run=st.integers(0, RUNS - 1))
@@ -134,7 +138,8 @@ def test_the_gradient_is_the_slope_of_the_loss(seed, form, run):
     """Central differences of the loss itself in float64, away from the kinks, in every value of one run."""
     values, target, log_density, floor = random_inputs(seed)
     step = 1e-6
-    near_a_kink = (values[..., 1:] - floor[:, None, :, None]).abs().amin()
+    terms = torch.cat((values[..., 1:], values[..., 1:] - log_density[:, None]), -1)
+    near_a_kink = (terms - floor[:, None, :, None]).abs().amin()
     current = values[..., 1 + ACTIONS : 1 + 2 * ACTIONS].mean(-1)
     assume(min(near_a_kink, (current - floor[:, None]).abs().amin()) > 10 * step)
     nudges = step * torch.eye(values[run].numel(), dtype=torch.float64).view(-1, *values[run].shape)
@@ -186,10 +191,17 @@ def test_a_floor_of_minus_infinity_is_cql(seed, form):
         push_down = torch.logsumexp(sampled - log_density[:, None], -1)
     else:
         push_down = torch.logsumexp(values, -1)
-    weight = exp(0.3) if form.lagrange else 1.0
-    gap = 0.8 if form.lagrange else 0.0
+    excess = 5.0 * (push_down - data)
+    if form.lagrange:
+        multiplier = exp(0.3) if form.lagrange_multiplier == "exponential" else log(1.0 + exp(0.3))
+        by_alpha = {
+            "difference_and_gap": 5.0 * (push_down - data - 0.8),
+            "difference": 5.0 * (push_down - data) - 0.8,
+            "nothing": push_down - data - 0.8,
+        }
+        excess = multiplier * by_alpha[form.lagrange_alpha]
     squared = (data - target[:, None]).square()
-    expected = (squared + 5.0 * weight * (push_down - data - gap)).mean(-1).sum(-1)
+    expected = (squared + excess).mean(-1).sum(-1)
     torch.testing.assert_close(result.loss, expected, rtol=1e-12, atol=1e-12)
     assert (result.bound_rate_current == 0).all()
 
@@ -242,6 +254,59 @@ def test_the_floor_can_stand_under_uniform_actions_too():
     high = torch.full((RUNS, BATCH), 100.0, dtype=torch.float64)
     form = CriticLossForm("soft_maximum", True, False, floor_uniform=True)
     assert (critic_loss(values, target, log_density, high, form, scalars()).gradient[..., 1:] == 0).all()
+
+
+def test_the_floor_can_bound_values_less_their_densities():
+    """Values 1 of pi at s, log-density -3, and of pi at s', log-density 3, against a floor of 2."""
+
+    def loss(after):
+        return critic_loss(
+            torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]], dtype=torch.float64),
+            torch.zeros(1, 1, dtype=torch.float64),
+            torch.tensor([[[uniform_log_density(1), -3.0, 3.0]]], dtype=torch.float64),
+            torch.tensor([[2.0]], dtype=torch.float64),
+            CriticLossForm("soft_maximum", True, False, floor_after_density=after),
+            scalars(1, alpha=1.0),
+        )
+
+    # Of 0 + log 2, 1 + 3 and 1 - 3 the last is raised to 2; else both values are, to 2 + 3 and 2 - 3.
+    total = 2.0 + exp(4.0) + exp(2.0)
+    assert loss(True).difference.item() == pytest.approx(log(total))
+    assert loss(True).gradient.flatten().tolist() == pytest.approx([-1.0, 2.0 / total, exp(4.0) / total, 0.0])
+    total = 2.0 + exp(5.0) + exp(-1.0)
+    assert loss(False).difference.item() == pytest.approx(log(total))
+    assert loss(False).gradient.flatten().tolist() == pytest.approx([-1.0, 2.0 / total, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("alpha_of", "weight", "excess"),
+    [("difference_and_gap", 5.0, 5.0 * (3.0 - 0.8)), ("difference", 5.0, 5.0 * 3.0 - 0.8), ("nothing", 1.0, 3.0 - 0.8)],
+)
+@pytest.mark.parametrize(
+    ("kind", "learned", "multiplier", "slope"),
+    [("exponential", log(2.0), 2.0, 2.0), ("softplus", log(exp(2.0) - 1.0), 2.0, 1.0 - exp(-2.0))],
+)
+def test_lagrange_forms_by_hand(alpha_of, weight, excess, kind, learned, multiplier, slope):
+    """A difference of 3 against a gap of 0.8 with an alpha of 5 and a multiplier of 2."""
+    result = critic_loss(
+        torch.tensor([[[[0.0, 0.0, 3.0, 0.0]]]], dtype=torch.float64),
+        torch.zeros(1, 1, dtype=torch.float64),
+        torch.zeros(1, 1, 3, dtype=torch.float64),
+        torch.full((1, 1), -inf, dtype=torch.float64),
+        CriticLossForm("expectation", True, True, lagrange_alpha=alpha_of, lagrange_multiplier=kind),
+        scalars(1, log_multiplier=learned),
+    )
+    assert result.loss.item() == pytest.approx(multiplier * excess)
+    assert result.lagrange_loss.item() == pytest.approx(-0.5 * multiplier * excess)
+    assert result.lagrange_gradient.item() == pytest.approx(-0.5 * slope * excess)
+    assert of_current(result) == pytest.approx(multiplier * weight)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "softplus"])
+@pytest.mark.parametrize("logarithm", [-900.0, -30.0, -2.0, 0.0, 1.0, 5.0, 13.0])
+def test_a_multiplier_starts_where_its_logarithm_says(kind, logarithm):
+    learned = torch.tensor([learned_of(logarithm, kind)], dtype=torch.float64)
+    assert multiplier_of(learned, kind).item() == pytest.approx(exp(logarithm), rel=1e-9)
 
 
 def test_bound_rates_count_values_below_the_floor():

@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 
-from ablations.grids import GRIDS, runs_of
+from ablations.grids import DISPUTED, GRIDS, runs_of
+from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
 from harness.exact_values import exact_values
 from harness.settings import HostedData
@@ -71,6 +72,28 @@ def test_truncation_differs_in_the_rule_alone():
     assert all(run.task.horizon == SHORT_HORIZON for run in naive)
 
 
+def test_implementation_has_four_whole_ones_and_single_switches_at_demo_scale():
+    """With the Lagrange form and cut trajectories every arm changes something."""
+    runs = runs_of("implementation")
+    assert Counter(run.arm for run in runs) == dict.fromkeys((*SWITCHES, *IMPLEMENTATIONS), 6)
+    assert {run.task.name for run in runs} == {"winding-road-short"}
+    assert all(run.algorithm.lagrange for run in runs)
+
+
+def test_implementation_leaves_out_arms_that_change_nothing_on_a_task():
+    arms = {name: set() for name in DISPUTED}
+    for run in runs_of("implementation", "paper"):
+        arms[run.task.name].add(run.arm)
+    everything = {*SWITCHES, *IMPLEMENTATIONS}
+    of_multiplier = {"multiplier_from_one", "multiplier_softplus", "multiplier_for_alpha", "gap_without_alpha"}
+    assert arms["antmaze-medium-play"] == arms["antmaze-umaze-diverse"] == everything
+    # WSRL's Cal-QL differs from the reference in the Lagrange form alone, its CQL in that and the online batches.
+    without_lagrange = everything - of_multiplier - {"wsrl_like", "wsrl_like_cql"}
+    assert arms["pen-binary"] == without_lagrange
+    # Neither densities nor a failure rule.
+    assert arms["kitchen-mixed"] == without_lagrange - {"floor_after_density", "no_failure_rule"}
+
+
 def test_smoke_is_two_arms_with_two_seeds_on_one_task():
     runs = runs_of("smoke")
     assert [(run.arm, run.seed) for run in runs] == [("cql", 0), ("cql", 1), ("monte_carlo", 0), ("monte_carlo", 1)]
@@ -86,7 +109,8 @@ def test_arms_share_everything_but_the_floor():
 
 def test_unknown_names_are_one_line():
     with pytest.raises(
-        UserError, match="grid 'flors': there is no such grid; one of floors, paper, truth, doses, truncation, smoke"
+        UserError,
+        match="grid 'flors': there is no such grid; one of floors, paper, truth, doses, truncation, impl",
     ):
         runs_of("flors")
     with pytest.raises(UserError, match="scale 'huge': there is no such scale; one of demo, paper"):

@@ -128,7 +128,7 @@ def test_other_schema_versions_and_other_runs(done, run):
     config = done.path / "config.json"
     values = json.loads(config.read_text())
     config.write_text(json.dumps({**values, "schema_version": 0}))
-    assert "config.json: schema version 0 cannot be read by this version, which writes 2" in only(faults(done))
+    assert "config.json: schema version 0 cannot be read by this version, which writes 3" in only(faults(done))
     config.write_text(json.dumps({**values, "seed": 77}))
     assert "config.json: its settings belong to run" in only(faults(done))
     config.write_text(json.dumps(values))

@@ -1,14 +1,20 @@
 """The update: its gradients against autograd, and a run's independence of its company, to the bit."""
 
 from dataclasses import replace
-from math import inf
+from math import exp, inf
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.critic_loss import CriticLossForm, CriticLossScalars, critic_loss, uniform_log_density
+from algorithms.critic_loss import (
+    CriticLossForm,
+    CriticLossScalars,
+    critic_loss,
+    learned_of,
+    uniform_log_density,
+)
 from algorithms.learner import CRITICS, Batch, Noise
 from algorithms.parameters import Parameters
 from tests.packs import ACTION_DIM, TINY, make_batch, make_learner, make_noise, train
@@ -17,11 +23,15 @@ VARIANTS = {
     "plain": {},
     "lagrange": {"lagrange": True},
     "one backup action": {"max_backup": "off", "backup_entropy": True},
+    "the mean action in the backup": {"max_backup": "mean_action"},
     "max_then_min": {"max_backup": "max_then_min"},
     "no importance sampling": {"importance_sampling": False, "temperature": 2.0},
     "expectation": {"form": "expectation"},
     "floor under the expectation": {"floor_masking": "expectation"},
     "floor under uniform actions": {"floor_uniform": True},
+    "floor under values less densities": {"floor_after_density": True},
+    "lagrange by softplus": {"lagrange": True, "lagrange_multiplier": "softplus", "lagrange_alpha": "nothing"},
+    "gap without alpha": {"lagrange": True, "lagrange_alpha": "difference"},
     "odd widths": {"policy_hidden": (17, 5), "critic_hidden": (9, 33, 7), "batch_size": 5, "n_actions": 1},
     "clipped": {"difference_min": -0.5, "difference_max": 1.5},
 }
@@ -144,7 +154,10 @@ def test_the_gradients_of_the_update_are_those_of_autograd(variant, kernel):
     with torch.no_grad():
         n = own.n_actions
         current, current_log_prob = squashed_gaussian(policy, states, noise.state[0, :, 1:], layers)
-        at_next, log_prob_at_next = squashed_gaussian(policy, next_states, noise.following[0], layers)
+        noise_at_next = noise.following[0].clone()
+        if own.max_backup == "mean_action":
+            noise_at_next[:, n:] = 0.0
+        at_next, log_prob_at_next = squashed_gaussian(policy, next_states, noise_at_next, layers)
         following, candidates = at_next[:, :n], at_next[:, n:]
         following_log_prob, candidate_log_prob = log_prob_at_next[:, :n], log_prob_at_next[:, n:]
         both = torch.stack([critic_values(critic, index, next_states, candidates, critic_layers) for index in (0, 1)])
@@ -168,14 +181,14 @@ def test_the_gradients_of_the_update_are_those_of_autograd(variant, kernel):
         target[None],
         torch.cat((uniform, current_log_prob, following_log_prob), -1)[None],
         batch.floor,
-        CriticLossForm(own.form, own.importance_sampling, own.lagrange, own.floor_masking, own.floor_uniform),
+        CriticLossForm.of(own),
         CriticLossScalars(
             one(own.alpha),
             one(own.temperature),
             one(own.target_action_gap),
             one(-inf if own.difference_min is None else own.difference_min),
             one(inf if own.difference_max is None else own.difference_max),
-            one(own.lagrange_initial_log),
+            one(learned_of(own.lagrange_initial_log, own.lagrange_multiplier)),
         ),
     ).loss.sum()
     (of_critic,) = torch.autograd.grad(loss, critic_leaf)
@@ -199,6 +212,19 @@ def test_a_policy_more_random_than_wanted_lowers_the_temperature():
     learner = make_learner([replace(TINY, target_entropy=-50.0)], [0])
     learner.update(make_batch([0], 0, 8), make_noise(TINY, [0], 0))
     assert learner.scalars["log_temperature"].item() == pytest.approx(-1e-4, rel=1e-3)
+
+
+def test_a_multiplier_that_has_too_large_a_gap_falls_and_is_logged_as_it_is():
+    """A step of Adam of 1e-3 from a softplus of 1, whose slope there is 1 - 1 / e."""
+    own = replace(
+        TINY, lagrange=True, lagrange_multiplier="softplus", lagrange_initial_log=0.0, target_action_gap=1e3,
+        critic_learning_rate=1e-3,
+    )  # fmt: skip
+    learner = train([own], [0], updates=1)
+    assert learner.take_logged()["lagrange_multiplier"].item() == pytest.approx(1.0)
+    learner.update(make_batch([0], 1, 8), make_noise(own, [0], 1))
+    multiplier = learner.take_logged()["lagrange_multiplier"].item()
+    assert multiplier == pytest.approx(1.0 - 1e-3 * (1.0 - exp(-1.0)), abs=1e-6)
 
 
 def test_logged_means_are_taken_once():

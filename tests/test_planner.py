@@ -114,6 +114,11 @@ def test_packs_by_hand():
     assert sizes(0, limit=4, workers=2) == []
 
 
+def test_runs_that_update_after_their_own_episodes_train_alone():
+    alone = seeds(3, **{"schedule.update_block": None})
+    assert packs([*alone, *seeds(2)], limit=4, workers=1) == [[alone[0]], [alone[1]], [alone[2]], seeds(2)]
+
+
 def test_packs_part_by_shape_and_keep_the_order(runs):
     wide = seeds(2, **{"algorithm.critic_hidden": [48]})
     mixed = [runs[0], wide[0], runs[1], wide[1], runs[2]]

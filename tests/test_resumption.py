@@ -54,7 +54,12 @@ CHANGES = {
     "learning": {"floor.base": "learned", "floor.keeps_learning": True, "floor.inflation": 0.5},
     "no floor online": {"floor.active_online": False},
     "torch": {"algorithm.kernel": "torch"},
+    "blocks": {"schedule.update_block": 30, "schedule.mixing_ratio": None},
+    "after episodes": {"schedule.update_block": None},
 }
+
+# Arms and seeds where others could not share the pack.
+WHO = {"learning": (("learned",), (0, 1)), "after episodes": (("monte_carlo",), (0,))}
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +67,26 @@ def untouched(tmp_path_factory):
     """The results without any stop, by name of the changes."""
     results = {}
     for name, changes in CHANGES.items():
-        arms = ("learned",) if name == "learning" else ("none", "learned")
-        made = folders(tmp_path_factory.mktemp("untouched"), arms=arms, seeds=(0, 1), **changes)
+        arms, seeds = WHO.get(name, (("none", "learned"), (0, 1)))
+        made = folders(tmp_path_factory.mktemp("untouched"), arms=arms, seeds=seeds, **changes)
         train_pack(made)
-        results[name] = (arms, [result(folder) for folder in made])
+        results[name] = (arms, seeds, [result(folder) for folder in made])
     return results
 
 
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("looks", [(0, 0, 0), (45, 45, 45, 45), (70, 33, 90), (120, 1, 1, 1)])
 def test_stopping_anywhere_changes_no_byte(tmp_path, untouched, name, looks):
-    arms, expected = untouched[name]
-    made = folders(tmp_path, arms=arms, seeds=(0, 1), **CHANGES[name])
+    arms, seeds, expected = untouched[name]
+    made = folders(tmp_path, arms=arms, seeds=seeds, **CHANGES[name])
     assert train_in_pieces(made, looks) >= 2
     assert [result(folder) for folder in made] == expected
 
 
 def test_packs_can_be_formed_anew(tmp_path, untouched):
     """Stopped together, then one alone, two others together, all of them together again."""
-    arms, expected = untouched["plain"]
-    made = folders(tmp_path, arms=arms, seeds=(0, 1))
+    arms, seeds, expected = untouched["plain"]
+    made = folders(tmp_path, arms=arms, seeds=seeds)
     with pytest.raises(Stopped):
         train_pack(made, StopAtLook(80))
     with pytest.raises(Stopped):
@@ -94,8 +99,8 @@ def test_packs_can_be_formed_anew(tmp_path, untouched):
 
 def test_every_step_can_be_saved(tmp_path, untouched, monkeypatch):
     monkeypatch.setenv(CHECKPOINT_VARIABLE, "0")
-    arms, expected = untouched["plain"]
-    made = folders(tmp_path, arms=arms, seeds=(0, 1))
+    arms, seeds, expected = untouched["plain"]
+    made = folders(tmp_path, arms=arms, seeds=seeds)
     train_pack(made)
     assert [result(folder) for folder in made] == expected
     for folder in made:

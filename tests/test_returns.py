@@ -42,6 +42,28 @@ def test_the_tail_of_a_long_failure_is_minus_48_ten_steps_before_the_cut():
     assert sum(values) / 300 == pytest.approx(-343, abs=1)
 
 
+def test_the_rules_of_failure_differ_where_an_episode_goes_on_after_a_success():
+    # Failing for ever is worth -2. Sums from the back: -1; -1 - 0.5; 0 - 0.75; -1 - 0.375.
+    rewards, flags = [-1.0, 0.0, -1.0, -1.0], [False] * 4
+    sums = [-1.375, -0.75, -1.5, -1.0]
+    assert go(rewards, flags, failure_reward=-1.0) == sums
+    assert go(rewards, flags, failure_reward=-1.0, truncation="last_reward_rule") == [-2.0] * 4
+    assert go(rewards, flags, failure_reward=-1.0, truncation="suffix_rule") == [-1.375, -0.75, -2.0, -2.0]
+
+
+@pytest.mark.parametrize("rewards", [[-1.0, -1.0, 0.0], [-1.0] * 3])
+@pytest.mark.parametrize("rule", ["last_reward_rule", "suffix_rule"])
+def test_the_rules_of_failure_agree_where_a_success_ends_the_episode(rewards, rule):
+    flags = [False, False, rewards[-1] == 0.0]
+    official = go(rewards, flags, failure_reward=-1.0)
+    assert go(rewards, flags, failure_reward=-1.0, truncation=rule) == official
+
+
+@pytest.mark.parametrize("rule", ["failure_rule", "last_reward_rule", "suffix_rule"])
+def test_without_a_failure_reward_there_is_no_failure(rule):
+    assert go([-1.0, -1.0], [False] * 2, truncation=rule) == [-1.5, -1.0]
+
+
 def test_a_cut_can_be_bootstrapped_and_a_terminal_can_not():
     # 2 + 0.5 * 10 = 7; 1 + 0.5 * 7 = 4.5.
     assert go([1.0, 2.0], [False, False], truncation="bootstrap", bootstrap_value=10.0) == [4.5, 7.0]

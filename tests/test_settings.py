@@ -52,6 +52,7 @@ def test_every_setting_changes_the_id(run):
         "task.name": "x", "task.environment": "X-v0", "arm": "x", "schema_version": None,
         "floor.base": "none", "floor.truncation": "sum", "algorithm.form": "expectation",
         "algorithm.max_backup": "max_then_min", "algorithm.floor_masking": "expectation",
+        "algorithm.lagrange_alpha": "nothing", "algorithm.lagrange_multiplier": "softplus",
         "task.maze": ["#r.g#"], "task.subtasks": ["kettle"], "task.reward": "binary", "task.reference_returns": [0, 1],
         "task.failure_reward": None, "task.discount": 0.5, "schedule.mixing_ratio": 0.25, "algorithm.tau": 0.5,
         "behaviour_value.held_out": 0.5, "algorithm.kernel": "torch",
@@ -152,7 +153,7 @@ def test_settings_that_are_no_dictionary(values):
 
 
 def test_another_schema_version_is_refused(run):
-    with pytest.raises(UserError, match="schema version 99 cannot be read by this version, which writes 2"):
+    with pytest.raises(UserError, match="schema version 99 cannot be read by this version, which writes 3"):
         run_from_dict({**run_to_dict(run), "schema_version": 99})
 
 

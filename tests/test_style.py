@@ -3,6 +3,7 @@
 import matplotlib as mpl
 
 from ablations.arms import ARMS
+from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from results.style import COLOURS, LABELS, ON_DARK, STYLE, colours, in_order, label
 
 
@@ -21,9 +22,10 @@ def test_known_arms_come_first_and_every_arm_has_a_colour_of_its_own():
     assert label("zeta") == "zeta"
 
 
-def test_every_arm_has_a_name_a_colour_and_one_for_the_dark():
+def test_every_arm_has_a_name_and_those_of_floors_a_colour_and_one_for_the_dark():
     assert set(ARMS) <= set(LABELS)
-    assert set(ARMS) <= set(COLOURS)
+    assert len(set(LABELS.values())) == len(LABELS)
+    assert set(ARMS) - {*IMPLEMENTATIONS, *SWITCHES} <= set(COLOURS)
     assert len(set(COLOURS.values())) == len(COLOURS)
     dark = {ON_DARK.get(colour, colour) for colour in COLOURS.values()}
     assert len(dark) == len(COLOURS)

@@ -132,6 +132,33 @@ def test_a_floor_can_end_with_the_offline_phase(tmp_path, trained):
     assert rows[-1]["floor_mean"] is None
 
 
+@pytest.mark.parametrize(
+    ("block", "updates"),
+    # Every step; after 50 steps and at the end; after episodes of 30 steps, none of which reaches the goal.
+    [(1, [80, 100, 140]), (50, [60, 60, 140]), (None, [60, 90, 140])],
+)
+def test_updates_can_be_made_in_blocks(tmp_path, block, updates):
+    made = folders(tmp_path, arms=("none",), seeds=(0,), **{"schedule.update_block": block})
+    train_pack(made)
+    rows = made[0].metrics()
+    assert rows[-1]["train_successes"] == 0
+    assert [row["updates"] for row in rows if row["phase"] == "online"] == updates
+    assert (rows[-3]["td_error"] is None) == (block != 1), "no updates since the last row"
+
+
+def test_all_transitions_can_be_drawn_from_as_one(tmp_path, trained):
+    made = folders(tmp_path, arms=("none",), seeds=(0,), **{"schedule.mixing_ratio": None})
+    train_pack(made)
+    rows, half = made[0].metrics(), trained[0].metrics()
+    assert rows[:3] == half[:3]
+    assert rows[-1]["q_data"] != half[-1]["q_data"]
+
+
+def test_runs_that_train_alone_are_not_packed(tmp_path):
+    with pytest.raises(UserError, match=r"schedule.update_block = none: such runs train alone"):
+        train_pack(folders(tmp_path, arms=("none",), **{"schedule.update_block": None}))
+
+
 def test_a_diverged_run_fails_alone(tmp_path):
     healthy = folders(tmp_path / "healthy", arms=("none",), seeds=(0,))
     train_pack(healthy)

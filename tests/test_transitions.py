@@ -45,5 +45,13 @@ def test_a_run_without_finished_episodes_draws_all_from_the_dataset():
     assert batch.states[..., 0].tolist() == [[0, 11], [0, 71]]
 
 
+def test_dataset_and_online_transitions_can_be_drawn_from_as_one():
+    transitions = table()
+    transitions.append(1, trajectory(70, 3), torch.zeros(3), torch.zeros(3))
+    batch = transitions.batch(np.array([[0.0, 0.5, 0.99], [0.0, 0.5, 0.99]]), from_dataset=None)
+    # Of 5 transitions, and of 5 + 3.
+    assert batch.states[..., 0].tolist() == [[0, 2, 11], [0, 11, 72]]
+
+
 def test_trajectory_numbers():
     assert trajectory_numbers(np.array([3, 2])).tolist() == [0, 0, 0, 1, 1]

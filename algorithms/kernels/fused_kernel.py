@@ -51,6 +51,10 @@ def critic_gradient(
             form.lagrange,
             form.floor_masking == "expectation",
             form.floor_uniform,
+            form.bounds_terms,
+            form.lagrange_alpha != "nothing",
+            form.lagrange_alpha == "difference_and_gap",
+            form.lagrange_multiplier == "softplus",
         ],
         gradient.flat,
     )

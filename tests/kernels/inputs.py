@@ -22,6 +22,9 @@ FORMS = st.builds(
     lagrange=st.booleans(),
     floor_masking=st.sampled_from(["per_action", "expectation"]),
     floor_uniform=st.booleans(),
+    floor_after_density=st.booleans(),
+    lagrange_alpha=st.sampled_from(["difference_and_gap", "difference", "nothing"]),
+    lagrange_multiplier=st.sampled_from(["exponential", "softplus"]),
 )
 
 # State and action dimensions, batch and n; widths that are and are not those of vectors and panels.

@@ -77,7 +77,8 @@ def near_a_kink(inputs):
         values = signal.relu() @ own["output_weight"][0] + own["output_bias"]
         n = (values.shape[-1] - 1) // 3
         means = values[:, 1 + n : 1 + 2 * n].mean(-1, keepdim=True)
-        nearest = torch.minimum(nearest, (torch.cat((values, means), -1) - inputs.floor[0][:, None]).abs().min())
+        bounded = torch.cat((values, means, values[:, 1:] - inputs.log_density[0]), -1)
+        nearest = torch.minimum(nearest, (bounded - inputs.floor[0][:, None]).abs().min())
     return bool(nearest < 1e-5)
 
 

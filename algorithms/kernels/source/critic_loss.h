@@ -12,21 +12,39 @@ struct CriticLossForm {
     bool lagrange;
     bool floor_under_expectation;  // else under each action
     bool floor_uniform;            // also under the uniform actions
+    bool floor_under_terms;        // under values less their log-densities
+    bool alpha_of_difference;      // in the Lagrange form alpha weighs the difference
+    bool alpha_of_gap;             // and the gap
+    bool softplus;                 // of the learned number is the Lagrange multiplier; else the exponential
 };
 
 // Numbers of one run.
 template <typename Real>
 struct CriticLossScalars {
-    Real alpha, temperature, target_action_gap, difference_min, difference_max, log_multiplier;
+    Real alpha, temperature, target_action_gap, difference_min, difference_max;
+    Real log_multiplier;  // or its inverse softplus
 
     static constexpr Real MULTIPLIER_MAX = 1e6;
 
-    bool multiplier_is_clipped() const { return !(std::exp(log_multiplier) <= MULTIPLIER_MAX); }
     Real multiplier(CriticLossForm form) const {
         if (!form.lagrange) return 1;
-        return multiplier_is_clipped() && log_multiplier == log_multiplier ? MULTIPLIER_MAX : std::exp(log_multiplier);
+        Real value = std::exp(form.softplus ? -std::abs(log_multiplier) : log_multiplier);
+        if (form.softplus) value = (log_multiplier > 0 ? log_multiplier : 0) + std::log1p(value);
+        return value > MULTIPLIER_MAX ? MULTIPLIER_MAX : value;
     }
-    Real weight(CriticLossForm form) const { return multiplier(form) * alpha; }
+    // Of the multiplier in the learned number.
+    Real multiplier_slope(CriticLossForm form) const {
+        if (!form.lagrange || multiplier(form) >= MULTIPLIER_MAX) return 0;
+        return form.softplus ? 1 / (1 + std::exp(-log_multiplier)) : multiplier(form);
+    }
+    Real alpha_of_difference(CriticLossForm form) const {
+        return form.lagrange && !form.alpha_of_difference ? 1 : alpha;
+    }
+    Real gap(CriticLossForm form) const {
+        if (!form.lagrange) return 0;
+        return form.alpha_of_gap ? alpha * target_action_gap : target_action_gap;
+    }
+    Real weight(CriticLossForm form) const { return multiplier(form) * alpha_of_difference(form); }
 };
 
 // Sums over the states of a batch. In double: a batch of floats loses digits that the mean has.
@@ -74,7 +92,9 @@ void critic_loss(const Real* values, long n, const StateInputs<Real>& state, Cri
         const long terms = form.importance_sampling ? count : count + 1;
         for (long action = 0; action < count; ++action) {
             const Real density = form.importance_sampling ? state.log_density[action] : 0;
-            work[action] = (larger(sampled[action], floor_of(action)) - density) / scalars.temperature;
+            const Real term = form.floor_under_terms ? larger(sampled[action] - density, floor_of(action))
+                                                     : larger(sampled[action], floor_of(action)) - density;
+            work[action] = term / scalars.temperature;
         }
         if (!form.importance_sampling) work[count] = data / scalars.temperature;
         Real peak = work[0], total = 0;
@@ -98,8 +118,10 @@ void critic_loss(const Real* values, long n, const StateInputs<Real>& state, Cri
     // The clip passes gradient only inside its range.
     const Real share = clipped ? 0 : weight / batch;
     slope[0] = Real(2) / batch * td + share * (of_data - 1);
-    for (long action = 0; action < count; ++action)
-        of_sampled[action] = sampled[action] > floor_of(action) ? share * of_sampled[action] : 0;
+    for (long action = 0; action < count; ++action) {
+        const Real bounded = form.floor_under_terms ? sampled[action] - state.log_density[action] : sampled[action];
+        of_sampled[action] = bounded > floor_of(action) ? share * of_sampled[action] : 0;
+    }
 
     sums.squared_td += td * td;
     sums.difference += raw < low ? low : raw > high ? high : raw;
@@ -121,11 +143,10 @@ RunLoss<Real> run_loss(const CriticLossSums* of_critics, long critics, long batc
         td_error += of_critics[critic].squared_td / batch;
         difference += of_critics[critic].difference / batch;
     }
-    const double gap = form.lagrange ? scalars.target_action_gap : 0;
-    const double regulariser = scalars.weight(form) * (difference - critics * gap);
-    const double lagrange_loss = form.lagrange ? -0.5 * regulariser : 0;
-    return {Real(td_error + regulariser), Real(lagrange_loss),
-            Real(scalars.multiplier_is_clipped() ? 0 * lagrange_loss : lagrange_loss), Real(td_error / critics),
+    const double excess = scalars.alpha_of_difference(form) * difference - critics * scalars.gap(form);
+    const double regulariser = scalars.multiplier(form) * excess;
+    return {Real(td_error + regulariser), Real(form.lagrange ? -0.5 * regulariser : 0),
+            Real(-0.5 * excess * scalars.multiplier_slope(form)), Real(td_error / critics),
             Real(difference / critics)};
 }
 

@@ -74,7 +74,7 @@ inline std::tuple<Tensor, Tensor, Tensor> critic_gradient_of(const Tensor& param
                                     const c10::List<bool>& form_, Tensor into) {
     const CriticInputs inputs(parameters, states, actions, widths, offsets);
     const long runs = inputs.runs, critics = inputs.critics, batch = inputs.batch, count = inputs.count;
-    TORCH_CHECK(count % 3 == 1 && scalars_.size() == 6 && form_.size() == 5, "1 + 3n actions, 6 scalars, 5 switches");
+    TORCH_CHECK(count % 3 == 1 && scalars_.size() == 6 && form_.size() == 9, "1 + 3n actions, 6 scalars, 9 switches");
     TORCH_CHECK(into.is_contiguous() && into.sizes() == parameters.sizes() && into.dtype() == parameters.dtype(),
                 "the gradient must be like the parameters");
     const Tensor target = plain(target_, parameters), floor = plain(floor_, parameters);
@@ -83,7 +83,8 @@ inline std::tuple<Tensor, Tensor, Tensor> critic_gradient_of(const Tensor& param
                     log_density.numel() == runs * batch * (count - 1) && scalars.numel() == 6 * runs &&
                     scalars.dtype() == parameters.dtype(),
                 "target and floor must be [R, B], log-densities [R, B, 3n], scalars [R]");
-    const CriticLossForm form{form_[0], form_[1], form_[2], form_[3], form_[4]};
+    const CriticLossForm form{form_[0], form_[1], form_[2], form_[3], form_[4],
+                              form_[5], form_[6], form_[7], form_[8]};
     const Tensor of_runs = at::empty({5, runs}, parameters.options());
     const Tensor bound_rates = at::empty({2, runs, critics}, parameters.options());
     const Tensor slopes = at::empty(inputs.of_pairs(), parameters.options());
