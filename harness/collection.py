@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, ClassVar, Protocol
 
@@ -10,6 +11,7 @@ import minari
 import numpy as np
 
 from harness.environments.environment import family, gymnasium_environment
+from harness.environments.fetch import AIMS, Aim, Observation, ScriptedArm
 from harness.environments.pointmaze import WayPointController
 from harness.environments.winding_road import Traveller
 from harness.errors import UserError
@@ -31,11 +33,18 @@ class Controller(Protocol):
         """The noisy action [A] for an observation, float32."""
 
 
+def _scripted_arm(
+    aim: Callable[[Observation], Aim], environment: gymnasium.Env, noise: float, generator: np.random.Generator
+) -> ScriptedArm:
+    return ScriptedArm(aim, noise, generator)
+
+
 # By family of environments: the environment, the standard deviation of the action noise and a source of randomness
 # make a controller.
 CONTROLLERS: dict[str, Callable[[gymnasium.Env, float, np.random.Generator], Controller]] = {
     "PointMaze": WayPointController,
     "floorbench/WindingRoad": Traveller,
+    **{arm: partial(_scripted_arm, aim) for arm, aim in AIMS.items()},
 }
 
 

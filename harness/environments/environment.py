@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
+from harness.environments.fetch import FETCH, EndsAtGoal
 from harness.environments.kitchen import KITCHEN, ShareOfSubtasks, kitchen_options
 from harness.environments.maze_map import maze_map
 from harness.environments.winding_road import WINDING_ROAD
@@ -142,7 +143,7 @@ def observation_boxes(task: Task, environment: gymnasium.Env) -> dict[str, Box]:
 
 
 def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
-    """The task's Gymnasium environment; mazes end at their goal, which stays where the reset put it."""
+    """The task's Gymnasium environment; mazes and arms end at their goal, which stays where the reset put it."""
     _register_environments()
     options: dict[str, Any] = {"max_episode_steps": task.horizon if time_limit else -1, "disable_env_checker": True}
     try:
@@ -157,6 +158,8 @@ def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
     if family(task) in MAZES:
         # The maze's model was written there to be read once and would stay behind, one file per environment.
         Path(cast(Any, environment.unwrapped).tmp_xml_file_path).unlink(missing_ok=True)
+    if family(task) in FETCH:
+        return EndsAtGoal(environment)
     return ShareOfSubtasks(environment) if family(task) == KITCHEN else environment
 
 
