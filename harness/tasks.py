@@ -10,7 +10,7 @@ from harness.recipe import Recipe
 from harness.settings import DataSettings, Run, Schedule, Task
 
 # Environment and data. Without noise the scripted arm reaches its goal in each of 200 episodes (seeds 0 to 199) of
-# every task, with this noise in 200, 97 and 81 of them: data of mixed quality. Reaching takes it four steps: few data do.
+# every task, with this noise in 200, 97 and 81 of them: data of mixed quality. Few data do for reaching: 4 steps long.
 FETCH = {
     "reach": ("FetchReach-v4", DataSettings(transitions=5_000, action_noise=0.5)),
     "push": ("FetchPush-v4", DataSettings(transitions=20_000, action_noise=0.5)),
