@@ -40,8 +40,9 @@ CHECKPOINT_VARIABLE = "FLOORBENCH_CHECKPOINT_SECONDS"
 def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
     """Train the runs of the folders together, from where they stand to `done.json`.
 
-    A run whose parameters stop being finite or whose environment breaks is marked failed; its neighbours go on. When
-    `stop` is requested every run is saved and left, and `Stopped` raised.
+    A run whose parameters stop being finite or whose environment breaks is marked failed, one that is cancelled is
+    given back; their neighbours go on, in a smaller pack once half of the runs are gone. When `stop` is requested every
+    run is saved and left, and `Stopped` raised.
     """
     if len({pack_key(folder.run()) for folder in folders}) != 1:
         raise UserError(f"pack {' '.join(folder.id for folder in folders)}: its runs do not have equal shapes")
@@ -50,8 +51,10 @@ def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
                         "train alone")  # fmt: skip
     provide_kernels([folders[0].run()])
     dataset = load_dataset(folders[0].run().task)
-    for point in starting_points(folders):
-        PackTraining(point, dataset, stop or Stop()).train()
+    waiting = starting_points(folders)
+    while waiting:
+        remaining = PackTraining(waiting.pop(0), dataset, stop or Stop()).train()
+        waiting = [*starting_points(remaining), *waiting]
 
 
 def offline_marks(schedule: Schedule) -> set[int]:
@@ -110,24 +113,36 @@ class PackTraining:
                 self.guard(number, self.state.restore, number, self.folders[number], checkpoint)
         self.began_at = self.finite_at = self.updates = self.learner.counters["updates"]
 
-    def train(self) -> None:
-        """From where the pack stands to the end."""
+    def train(self) -> list[RunFolder]:
+        """From where the pack stands to the end; returns the runs that are to go on in a smaller pack, saved."""
         schedule = self.schedule
         if not self.position.evaluated:
             self.evaluate()
         marks = offline_marks(schedule)
-        while self.live and self.position.offline_step < schedule.offline_steps:
+        while self.goes_on and self.position.offline_step < schedule.offline_steps:
             self.update(self.algorithm.batch_size)
             step = self.position.offline_step + 1
             self.arrive(Position(step, 0, step not in marks))
-        if self.live and self.state.actors is None:
+        if self.goes_on and self.state.actors is None:
             self.switch()
         marks = online_marks(schedule)
-        while self.live and self.position.online_step < schedule.online_steps:
+        while self.goes_on and self.position.online_step < schedule.online_steps:
             self.online_step()
             step = self.position.online_step + 1
             self.arrive(Position(schedule.offline_steps, step, step not in marks))
-        self.finish()
+        at = self.position
+        if (at.offline_step, at.online_step) == (schedule.offline_steps, schedule.online_steps):
+            self.finish()
+            return []
+        self.save()
+        for number in self.live:
+            self.recorders[number].close()
+        return [self.folders[number] for number in self.live]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether so many runs are left that computing the places of the others is no waste."""
+        return 2 * len(self.live) > len(self.runs)
 
     def switch(self) -> None:
         """Begin the online phase."""

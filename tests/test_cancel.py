@@ -13,7 +13,7 @@ from harness.planner import commit, plan
 from harness.run_folder import RunFolder
 from harness.settings import with_settings
 from harness.stop import Stop
-from harness.training import train_pack
+from harness.training import PackTraining, train_pack
 from harness.worker import work
 from slurm.submissions import Array, Submission
 from slurm.watching import tasks_of_nothing_else
@@ -58,6 +58,36 @@ def test_a_cancelled_run_is_saved_and_left_while_its_pack_goes_on(tmp_path, runs
     assert work(folders, train_pack, Stop())
     for folder, expected in zip(folders, reference, strict=True):
         assert folder.metrics_file.read_bytes() == expected.metrics_file.read_bytes()
+
+
+def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, monkeypatch):
+    """Two of five cancelled leave the pack as it is, a third one ends it; the other two go on to the same bytes."""
+    monkeypatch.setattr("harness.training.STATUS_INTERVAL", 0.0)
+    ensure_dataset(runs[0].task)
+    reference, folders = commit(runs[:5], tmp_path / "reference"), commit(runs[:5], tmp_path / "cancelled")
+    sizes = []
+
+    class Watched(PackTraining):
+        def arrive(self, position):
+            sizes.append(len(self.runs))
+            if position.offline_step == 3:
+                folders[0].cancel("somebody")
+                folders[1].cancel("somebody")
+            if position.online_step == 4:
+                folders[2].cancel("somebody")
+            super().arrive(position)
+
+    assert work(reference, train_pack, Stop())
+    monkeypatch.setattr("harness.training.PackTraining", Watched)
+    assert work(folders, train_pack, Stop())
+    assert states(folders) == ["cancelled"] * 3 + ["done"] * 2
+    # 20 gradient steps and 4 steps online of five, then 16 of two.
+    assert sizes == [5] * 24 + [2] * 16
+    commit(runs[:3], tmp_path / "cancelled")
+    assert work(folders, train_pack, Stop())
+    for folder, expected in zip(folders, reference, strict=True):
+        assert folder.metrics_file.read_bytes() == expected.metrics_file.read_bytes()
+        assert folder.summary() == expected.summary()
 
 
 def test_a_pack_of_cancelled_runs_comes_to_an_end(tmp_path, runs, monkeypatch):

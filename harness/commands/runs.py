@@ -41,15 +41,21 @@ def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     console.print(counts_line(planned))
 
 
-def run_grid(
+def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, retry_failed: bool) -> int:
+    """Run what is not done and say how it ended; returns the exit code."""
+    finished = train_runs(runs, root, workers, pack_limit, retry_failed)
+    return conclude(plan(runs, root)) if finished else STOPPED
+
+
+def train_runs(
     runs: Sequence[Run],
     root: Path,
     workers: int,
     pack_limit: int,
-    retry_failed: bool,
+    retry_failed: bool = False,
     watch: Callable[[], None] = lambda: None,
-) -> int:
-    """Run what is not done, calling `watch` several times a second; returns the exit code.
+) -> bool:
+    """Train what is not done, calling `watch` several times a second; False if it was stopped on request.
 
     Everything that can be known to be wrong is found before the first update is computed.
     """
@@ -84,8 +90,8 @@ def run_grid(
                 run_packs(cut, workers, look)
         except KeyboardInterrupt:
             console.print(f"stopped; {counts_line(plan(runs, root))}; the same command goes on from there")
-            return STOPPED
-    return conclude(plan(runs, root))
+            return False
+    return True
 
 
 def conclude(finished: Plan) -> int:

@@ -9,8 +9,9 @@ from optuna.trial import TrialState
 from ablations.studies import study_of
 from harness.commands.grid import parse_changes
 from harness.commands.output import print_json, remark_console, result_console, text_table
-from harness.commands.runs import DONE, FAILED, STOPPED, run_grid
+from harness.commands.runs import DONE, FAILED, STOPPED, conclude, train_runs
 from harness.errors import UserError
+from harness.planner import plan
 from harness.settings import Run, with_settings
 from harness.tuning.driver import Driver, searches
 from harness.tuning.ledger import ledger
@@ -20,8 +21,8 @@ from harness.tuning.study import Study
 
 COLUMNS = ("arm", "trials", "complete", "pruned", "failed", "open", "best", "trial", "settings")
 
-# Runs a pack at most; computes runs of a root, calling the watch meanwhile; returns the exit code.
-Launch = Callable[[Sequence[Run], Path, Callable[[], None]], int]
+# Computes runs in a root, calling the watch meanwhile; False if it was stopped on request.
+Launch = Callable[[Sequence[Run], Path, Callable[[], None]], bool]
 
 
 class Stopped(Exception):  # noqa: N818 (nothing went wrong; somebody asked)
@@ -38,7 +39,7 @@ def changed_study(name: str, scale: str, changes: Sequence[str]) -> Study:
 
 def local(workers: int, pack_limit: int) -> Launch:
     """The cores of this machine."""
-    return lambda runs, root, watch: run_grid(runs, root, workers, pack_limit, retry_failed=False, watch=watch)
+    return lambda runs, root, watch: train_runs(runs, root, workers, pack_limit, watch=watch)
 
 
 def tune_study(study: Study, root: Path, launch: Launch, storage: str | None, trials: int | None, batch: int) -> int:
@@ -51,7 +52,7 @@ def tune_study(study: Study, root: Path, launch: Launch, storage: str | None, tr
     )
 
     def compute(runs: Sequence[Run], place: Path, watch: Callable[[], None]) -> None:
-        if launch(runs, place, watch) == STOPPED:
+        if not launch(runs, place, watch):
             raise Stopped
 
     def after_batch() -> None:
@@ -132,7 +133,9 @@ def report_best(study: Study, root: Path, launch: Launch, storage: str | None) -
         console.print(f"unequal effort: {', '.join(f'{count} trials of {arm}' for arm, count in efforts.items())}")
     else:
         console.print(f"equal effort: {efforts[study.arms[0]]} trials of each arm")
-    code = launch(runs, root, lambda: None)
+    if not launch(runs, root, lambda: None):
+        return STOPPED
+    code = conclude(plan(runs, root))
     if code == DONE:
         from harness.commands.report import make_report
         from harness.tuning.storage import REPORT

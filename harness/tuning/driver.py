@@ -6,7 +6,6 @@ up the batch that was being asked for, and goes on; nothing is computed or told 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,33 +17,17 @@ from optuna.trial import FrozenTrial
 
 from harness.attempts import Attempt, Heart
 from harness.errors import UserError
-from harness.run_folder import RunFolder
 from harness.settings import Run
 from harness.tuning.ledger import write_ledger
 from harness.tuning.search import MARKS, Search
 from harness.tuning.seats import number_of, take_seats
+from harness.tuning.stopping import REDUCTION, EarlyStopping
 from harness.tuning.storage import RUNS, asking, folder_of
 from harness.tuning.study import Study
-
-# Trials that reach a rung, for each that goes on.
-REDUCTION = 3
+from harness.tuning.trial import Trial
 
 # Computes runs in a root until each has come to an end or cannot go on now. Calls the watch again and again meanwhile.
 Compute = Callable[[Sequence[Run], Path, Callable[[], None]], None]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A trial whose end is not told, with its runs."""
-
-    search: Search
-    arm: str
-    number: int
-    runs: tuple[Run, ...]
-
-    def folders(self, root: Path) -> list[RunFolder]:
-        """The folders of its runs."""
-        return [RunFolder.of(root, run) for run in self.runs]
 
 
 class Driver:
@@ -74,7 +57,8 @@ class Driver:
         try:
             with Heart(seats):
                 while trials := self.next_batch(seats):
-                    compute([run for trial in trials for run in trial.runs], self.runs_root, lambda: None)
+                    stopping = EarlyStopping(self.study, self.runs_root, trials)
+                    compute([run for trial in trials for run in trial.runs], self.runs_root, stopping.watch)
                     for trial in trials:
                         self.settle(trial)
                     write_ledger(self.study, self.searches, self.folder, self.budget)
@@ -98,7 +82,7 @@ class Driver:
                 for _ in range(min(self.per_arm - begun, self.budget - len(counted))):
                     search.ask(partial(self._marks, own[0], batch, arm))
         return [
-            Trial(search, arm, trial.number, self._runs(search, arm, trial))
+            Trial(search, trial.number, self._runs(search, arm, trial))
             for arm, search in self.searches.items()
             for trial in search.open_trials()
             if trial.user_attrs[MARKS]["seat"] in own

@@ -21,10 +21,6 @@ class Objective:
     # Whether it needs an online phase.
     online: bool = True
 
-    def is_better(self, value: float, other: float) -> bool:
-        """Whether one value is better than another."""
-        return value > other if self.direction == "maximize" else value < other
-
 
 def last_score(rows: Rows) -> float:
     """Score of the last evaluation."""

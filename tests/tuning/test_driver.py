@@ -163,7 +163,7 @@ def test_killed_drivers_lose_nothing_twenty_times(tmp_path, undisturbed, seed):
 def test_two_drivers_divide_a_study(tmp_path):
     """Both at once: the budget is spent exactly, no run twice, every seat its own trials."""
     processes = [start(tmp_path, trials=15) for _ in range(2)]
-    wait_until(lambda: all(process.poll() is not None for process in processes), 60)
+    wait_until(lambda: all(process.poll() is not None for process in processes), 240)
     for process in processes:
         process.stdout.close()
     assert [process.returncode for process in processes] == [0, 0]

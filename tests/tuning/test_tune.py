@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from harness.cli import app
-from harness.commands.runs import FAILED
+from harness.commands.runs import STOPPED
 from harness.commands.tune import changed_study, report_best
 from harness.errors import UserError
 from harness.run_folder import run_folders
@@ -43,7 +43,7 @@ def root(tmp_path_factory):
     command = [*TUNE, "smoke", "--root", root, "--trials", 2, "--pack", 6, *SHORT]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
     runs = root / "studies" / "smoke" / "runs"
-    wait_until(lambda: any(runs.glob("*/done.json")), 60)
+    wait_until(lambda: any(runs.glob("*/done.json")), 240)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     done = call("smoke", "--root", root, "--trials", 2, "--pack", 6, *SHORT)
@@ -99,9 +99,9 @@ def test_the_best_is_asked_for_beside_the_defaults(root, capsys):
 
     def launch(runs, place, watch):
         asked.extend(runs)
-        return FAILED
+        return False
 
-    assert report_best(study, root, launch, None) == FAILED
+    assert report_best(study, root, launch, None) == STOPPED
     assert "equal effort: 2 trials of each arm" in capsys.readouterr().err
     told = json.loads(call("status", "smoke", "--root", root, "--json", *SHORT).stdout)
     assert set(study.runs) < set(asked)
