@@ -5,10 +5,16 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from algorithms.settings import AlgorithmSettings
 from harness.run_folder import run_folders
 from harness.settings import Run, pack_key, total_updates
+
+if TYPE_CHECKING:
+    from harness.environments.environment import Environment
 
 # Seconds for which updates, and steps of the environment, are measured after a first one.
 MEASURED_SECONDS = 2.0
@@ -78,9 +84,15 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
 
     Evaluation episodes are taken to last to the horizon.
     """
+    from harness.environments.environment import Environment
+    from harness.kernels import provide_kernels
     from harness.training import offline_marks, online_marks
 
-    per_update, per_step = update_seconds(run, pack, seconds), step_seconds(run, seconds)
+    environment = Environment(run.task)
+    dimensions = environment.observation_dim, environment.action_dim
+    provide_kernels([run])
+    per_update = update_seconds(run.algorithm, *dimensions, pack, seconds)
+    per_step = step_seconds(environment, seconds)
     schedule = run.schedule
     evaluations = len(offline_marks(schedule)) + len(online_marks(schedule))
     steps = schedule.online_steps + evaluations * schedule.evaluation_episodes * run.task.horizon
@@ -88,28 +100,24 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     return Cost(per_update + per_step * steps * pack / updates, pack, "a few seconds of updates on one core here")
 
 
-def update_seconds(run: Run, pack: int, seconds: float) -> float:
-    """Seconds of one gradient step of a pack, on one thread."""
+@cache
+def update_seconds(
+    settings: AlgorithmSettings, observation_dim: int, action_dim: int, pack: int, seconds: float
+) -> float:
+    """Seconds of one gradient step of a pack, on one thread; measured once for all tasks with equal shapes."""
     import torch
 
     from algorithms.learner import Batch, Learner, backup_actions
-    from harness.environments.environment import Environment
-    from harness.kernels import provide_kernels
     from harness.streams import UpdateStreams, generator, normal_source
 
-    provide_kernels([run])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    environment, settings = Environment(run.task), run.algorithm
-    dimensions = environment.observation_dim, environment.action_dim
     sources = [normal_source(generator(seed, "init")) for seed in range(pack)]
-    learner = Learner([settings] * pack, *dimensions, [run.task.discount] * pack, sources)
-    streams = UpdateStreams(
-        range(pack), settings.batch_size, settings.n_actions, backup_actions(settings), dimensions[1]
-    )
+    learner = Learner([settings] * pack, observation_dim, action_dim, [0.99] * pack, sources)
+    streams = UpdateStreams(range(pack), settings.batch_size, settings.n_actions, backup_actions(settings), action_dim)
     column = torch.zeros(pack, settings.batch_size)
-    states = torch.randn(*column.shape, dimensions[0])
-    batch = Batch(states, torch.rand(*column.shape, dimensions[1]), column, states, column, column, column)
+    states = torch.randn(*column.shape, observation_dim)
+    batch = Batch(states, torch.rand(*column.shape, action_dim), column, states, column, column, column)
 
     def update(number: int) -> None:
         learner.update(batch, streams.at(number)[1])
@@ -120,13 +128,10 @@ def update_seconds(run: Run, pack: int, seconds: float) -> float:
         torch.set_num_threads(threads)
 
 
-def step_seconds(run: Run, seconds: float) -> float:
-    """Seconds of one step of the task's environment."""
+def step_seconds(environment: "Environment", seconds: float) -> float:
+    """Seconds of one step of a task's environment."""
     import numpy as np
 
-    from harness.environments.environment import Environment
-
-    environment = Environment(run.task)
     action = np.zeros(environment.action_dim, np.float32)
     over = True
 

@@ -1,14 +1,14 @@
 """`floorbench submit`: what is not done goes to SLURM; `--dry-run` shows what would."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.commands.data import make_datasets
+from harness.commands.expectation import Expectation, expectation, expectation_line, expectation_table
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
-from harness.cost import costs, makespan
 from harness.errors import UserError
 from harness.integrity import refuse_faults
 from harness.kernels import check_kernels, provide_kernels
@@ -16,26 +16,15 @@ from harness.planner import plan
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
 from harness.progress import duration
 from harness.run_folder import RunFolder
-from harness.settings import Run, pack_key, total_updates
+from harness.settings import Run
 from slurm.limits import Limits, limits
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, queue
 from slurm.reconciliation import reconcile
 from slurm.submission import Draft, draft, job_script, locked, submit, try_out
-from slurm.submissions import Submission, Task
+from slurm.submissions import Submission
 
 ARRAY_COLUMNS = ("array", "tasks", "at once", "after", "job")
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """What a submission will take: times in seconds, cores and GPUs counted as they are reserved."""
-
-    longest_task: float
-    all_tasks: float  # until the last task has ended, if as many run at once as may
-    core_hours: float
-    gpu_hours: float
-    source: str
 
 
 def submit_grid(
@@ -101,44 +90,10 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
         out.print(f"to submit: {len(drafted.runs)} runs in {packs} packs and {len(drafted.tasks)} tasks")
         out.print(arrays_table(drafted, None))
         out.print(expectation_line(expected, profile))
+        out.print(expectation_table(expected, profile))
         out.print(f"\n{script}")
     for note in notes:
         console.print(note)
-
-
-def expectation(drafted: Draft, profile: Profile) -> Expectation:
-    """What the tasks of a draft will take, by the cost of their packs' shapes and what is left of each run."""
-    known = costs(drafted.runs, drafted.plan.root, profile.runs_per_pack)
-    by_id = {run.id: run for run in drafted.runs}
-
-    def seconds_of(pack: Sequence[str]) -> float:
-        pack_runs = [by_id[id] for id in pack]
-        left = max(1.0 - RunFolder.of(drafted.plan.root, run).status().get("share", 0.0) for run in pack_runs)
-        return left * total_updates(pack_runs[0].schedule) * known[pack_key(pack_runs[0])].of_pack(len(pack))
-
-    def seconds_of_task(task: Task) -> float:
-        return makespan(map(seconds_of, task), profile.workers)
-
-    lengths = [seconds_of_task(task) for task in drafted.tasks]
-    hours = sum(lengths) / 3600
-    return Expectation(
-        longest_task=max(lengths),
-        all_tasks=makespan(lengths, profile.array_limit),
-        core_hours=hours * profile.cpus_per_task,
-        gpu_hours=hours * profile.gpus,
-        source="; ".join(dict.fromkeys(cost.source for cost in known.values())),
-    )
-
-
-def expectation_line(expected: Expectation, profile: Profile) -> str:
-    """The expectation in one line."""
-    gpus = f" and {expected.gpu_hours:.3g} GPU-hours" if profile.gpus else ""
-    longest, limit = duration(expected.longest_task), duration(60 * profile.time_minutes)
-    return (
-        f"expected: {expected.core_hours:.3g} core-hours{gpus}; the longest task takes {longest} of its {limit}, all "
-        f"of them {duration(expected.all_tasks)} with {profile.array_limit} at once and nobody in the way "
-        f"(by {expected.source})"
-    )
 
 
 def remarks(drafted: Draft) -> list[str]:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ablations.grids import runs_of
+from harness.commands.expectation import expectation
 from harness.errors import UserError
 from harness.planner import plan
 from harness.run_folder import RunFolder
@@ -142,9 +143,25 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
     # 1000 updates of half a second, three times: 1500 s, on one core and two GPUs each.
     assert "expected: 0.417 core-hours and 0.833 GPU-hours; the longest task takes 8 min of its 5 min" in out
     assert f"(by 1 finished runs in {root}, in packs of 1)" in out
+    row = next(line.split() for line in out.splitlines() if line.startswith("pointmaze-umaze"))
+    assert row == ["pointmaze-umaze", "3", "3", "3,000", "0.5", "8", "min", "0.417", "0.833"]
     assert "#SBATCH --gres=gpu:2" in out
     assert "warning: a task is expected to take 8 min, time_minutes = 5 is less, and requeue = false" in err
     assert sorted(root.rglob("*")) == before
+
+
+def test_what_is_expected_of_each_task_adds_up(tmp_path):
+    """Three packs of 500 s each, two of them side by side in one task of SLURM, which both pay."""
+    write_done(tmp_path, RUNS[:1])
+    RunFolder.of(tmp_path, RUNS[0]).write_status("done", updates_per_second=2.0, updates=1000, pack=1)
+    profile = Profile(time_minutes=60, runs_per_pack=1, packs_per_task=2, workers=2, cpus_per_task=3, gres="gpu:1")
+    expected = expectation(drafted(tmp_path, profile), profile)
+    assert (expected.longest_task, expected.all_tasks) == (500.0, 500.0)
+    assert expected.core_hours == pytest.approx(3 * 1000 / 3600)
+    (own,) = expected.by_task
+    assert (own.task, own.runs, own.packs, own.updates) == ("pointmaze-umaze", 3, 3, 3000)
+    assert (own.update_seconds, own.longest_pack) == (pytest.approx(0.5), pytest.approx(500.0))
+    assert (own.core_hours, own.gpu_hours) == (pytest.approx(3 * 1000 / 3600), pytest.approx(1000 / 3600))
 
 
 def test_faults_of_a_profile_are_one_line(tmp_path):
