@@ -59,8 +59,9 @@ lint: setup
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
+# Faster and less exact: make bench BENCH=--benchmark-max-time=0.01. Drawn by floorbench report bench.
 bench: setup
-	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --benchmark-only
+	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --benchmark-only --benchmark-autosave -q $(BENCH)
 
 # Ends with one line of JSON: updates per second and core of this project, a plain PyTorch baseline and d3rlpy.
 bench-peers: setup $(PEERS)/.installed

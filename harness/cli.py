@@ -35,6 +35,8 @@ RUNS = Path("runs")
 # Exit code of a command that was asked to end.
 INTERRUPTED = 130
 
+# What `report` calls the benchmarks of speed.
+BENCH = "bench"
 # What `report` calls the exact lab.
 EXACT = "exact"
 
@@ -213,14 +215,17 @@ def verify(
 def report(
     grids: Annotated[
         list[str] | None,
-        typer.Argument(help="Only the runs of these grids; exact: the exact lab, too, or alone.", metavar="[GRID]..."),
+        typer.Argument(
+            help="Only the runs of these grids; exact: the exact lab, too, or alone; bench: speed.",
+            metavar="[GRID]...",
+        ),
     ] = None,
     root: Annotated[
         list[Path] | None,
         typer.Option(help="Folder of run folders; may be given repeatedly.", show_default=str(RUNS)),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report.", show_default="ROOT/report or runs/exact")
+        Path | None, typer.Option(help="Folder of the report.", show_default="ROOT/report, runs/exact or runs/bench")
     ] = None,
     export: Annotated[
         Path | None, typer.Option(help="Instead of a report, write all numbers of the runs to this folder.")
@@ -231,9 +236,15 @@ def report(
     scale: Scale = "demo",
     changes: Changes = None,
 ) -> None:
-    """Write tables, figures, verdicts and one page about the runs in a folder, or about the exact lab without runs."""
+    """Write tables, figures, verdicts and one page about the runs in a folder, the exact lab, or measured speed."""
     from harness.commands.grid import grid_runs
-    from harness.commands.report import export_runs, make_report, show_exact_report
+    from harness.commands.report import export_runs, make_report, show_exact_report, show_speed_report
+
+    if BENCH in (grids or []):
+        if len(grids or []) > 1 or root or export or changes:
+            raise UserError(f"report {BENCH}: is about no runs; it takes only --from FILE and --out")
+        show_speed_report(source, out or RUNS / BENCH)
+        return
 
     named, exact = [grid for grid in grids or [] if grid != EXACT], EXACT in (grids or [])
     if exact and not named and changes:

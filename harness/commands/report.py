@@ -1,4 +1,4 @@
-"""`floorbench report`: tables, figures and one page, from run folders or from the exact lab."""
+"""`floorbench report`: tables, figures and one page, from run folders, the exact lab or benchmarks."""
 
 from __future__ import annotations
 
@@ -84,6 +84,16 @@ def show_exact_report(out: Path) -> None:
     table = verdict_table(verdicts).text[["Id", "Verdict", "Effect"]]
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     remark_console().print(f"{summary(verdicts)}\nreport: {page}")
+
+
+def show_speed_report(file: Path | None, out: Path) -> None:
+    """Write the report about a file of pytest-benchmark, the last that `make bench` kept, to `out`; print its page."""
+    from results import benchmarks
+    from results.speed_report import write_speed_report
+
+    file = file or benchmarks.newest()
+    page, *_ = write_speed_report(benchmarks.read(file), out)
+    remark_console().print(f"report about {file}: {page}")
 
 
 def _display() -> Progress:

@@ -9,5 +9,5 @@ keep_freed_memory()
 
 
 @pytest.fixture
-def meter(benchmark, capsys):
-    return Meter(benchmark, capsys)
+def meter(benchmark, capsys, request):
+    return Meter(benchmark, capsys, float(request.config.getoption("benchmark_max_time")))

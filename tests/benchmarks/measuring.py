@@ -1,4 +1,4 @@
-"""A part of the work is timed for about a second, and what it comes to is printed and kept in the JSON."""
+"""A part of the work is timed for a while, and what it comes to is printed and kept in the JSON."""
 
 import time
 from collections.abc import Callable
@@ -7,15 +7,12 @@ from typing import Any
 from tests.benchmarks.arithmetic import matrix_product_peak
 from tests.benchmarks.shapes import update_seconds
 
-# Seconds that one part is timed.
-SECONDS = 1.0
-
 
 class Meter:
     """Times parts of the work. Time is that of the one thread that computes: other processes take none of it."""
 
-    def __init__(self, benchmark: Any, capsys: Any):
-        self.benchmark, self.capsys = benchmark, capsys
+    def __init__(self, benchmark: Any, capsys: Any, seconds: float):
+        self.benchmark, self.capsys, self.seconds = benchmark, capsys, seconds
 
     def measure(
         self, work: Callable[[], Any], operations: int | None = None, case: tuple[str, int, str] | None = None
@@ -26,20 +23,20 @@ class Meter:
         """
         start = time.process_time()
         result = work()
-        rounds = max(3, int(SECONDS / max(time.process_time() - start, 1e-6)))
+        rounds = max(3, int(self.seconds / max(time.process_time() - start, 1e-6)))
         self.benchmark.pedantic(work, rounds=min(rounds, 20_000), warmup_rounds=1)
-        least = self.benchmark.stats.stats.median
-        said = [f"{1e6 * least:,.1f} us"]
+        median = self.benchmark.stats.stats.median
+        said = [f"{1e6 * median:,.1f} us"]
         facts = self.benchmark.extra_info
         if operations is not None:
-            speed, peak = operations / least, matrix_product_peak()
+            speed, peak = operations / median, matrix_product_peak()
             facts |= {"gflops": speed / 1e9, "peak_gflops": peak / 1e9, "share_of_peak": speed / peak}
             said.append(f"{speed / 1e9:.1f} GFLOP/s, {speed / peak:.0%} of {peak / 1e9:.1f}")
         if case is not None:
             shape, runs, kernel = case
-            share = least / update_seconds(*case)
+            share = median / update_seconds(*case)
             facts |= {"shape": shape, "runs": runs, "kernel": kernel, "share_of_update": share}
-            said.append(f"{share:.0%} of an update, {1e6 * least / runs:,.1f} us per run")
+            said.append(f"{share:.0%} of an update, {1e6 * median / runs:,.1f} us per run")
         with self.capsys.disabled():
             print(f"\n{self.benchmark.name}: {'; '.join(said)}")
         return result

@@ -55,13 +55,13 @@ SHAPES = {
     "512x3": Shape(29, 8, 256, 10, (512, 512, 512)),
 }
 
-# Name of the shape, runs in the pack, kernel. Larger packs of the larger shapes take minutes and, in torch, gigabytes.
-CASES = [
+# Name of the shape, runs in the pack, kernel. Packs of the larger shapes take minutes and, in torch, gigabytes.
+PACKS = [
     ("64x2", 1, "fused"), ("64x2", 1, "torch"), ("64x2", 8, "fused"), ("64x2", 8, "torch"), ("64x2", 64, "fused"),
     ("64x2", 64, "torch"), ("256x2", 1, "fused"), ("256x2", 1, "torch"), ("256x2", 8, "fused"), ("256x2", 8, "torch"),
-    ("256x2", 64, "fused"), ("256x4", 1, "fused"), ("256x4", 1, "torch"), ("256x4", 8, "fused"), ("512x3", 1, "fused"),
-    ("512x3", 1, "torch"), ("512x3", 8, "fused"),
 ]  # fmt: skip
+LARGE = [("256x4", 1, "fused"), ("256x4", 1, "torch"), ("256x4", 8, "fused"), ("512x3", 1, "fused"),
+         ("512x3", 1, "torch")]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def prepare(shape: Shape, runs: int, kernel: str) -> Prepared:
 def update_seconds(name: str, runs: int, kernel: str) -> float:
     """What a whole update of the pack takes, by which its parts are measured."""
     prepared = prepare(SHAPES[name], runs, kernel)
-    times = []
-    for _ in range(5):
+    times: list[float] = []
+    while len(times) < 5 and sum(times) < 1.0:
         start = time.process_time()
         prepared.update()
         times.append(time.process_time() - start)

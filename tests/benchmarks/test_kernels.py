@@ -9,13 +9,13 @@ from algorithms.adam import Adam
 from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
-from tests.benchmarks.shapes import CASES, SHAPES, prepare
+from tests.benchmarks.shapes import LARGE, PACKS, SHAPES, prepare
 from tests.kernels.inputs import random_inputs
 
-pytestmark = [
-    pytest.mark.benchmark(timer=time.process_time),
-    pytest.mark.parametrize(("name", "runs", "kernel"), CASES),
-]
+pytestmark = pytest.mark.benchmark(timer=time.process_time)
+
+of_packs = pytest.mark.parametrize(("name", "runs", "kernel"), PACKS)
+of_all_shapes = pytest.mark.parametrize(("name", "runs", "kernel"), PACKS + LARGE)
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +23,7 @@ def library():
     load_library()
 
 
+@of_all_shapes
 def test_critic_loss(meter, name, runs, kernel):
     """Forward, and backward to inputs and to weights."""
     inputs = random_inputs(0, runs, SHAPES[name].sizes, SHAPES[name].hidden)
@@ -36,6 +37,7 @@ def test_critic_loss(meter, name, runs, kernel):
     assert into.flat.isfinite().all()
 
 
+@of_all_shapes
 def test_critic_values(meter, name, runs, kernel):
     """Forward alone, as for targets and metrics, of as many actions as the loss has."""
     inputs = random_inputs(0, runs, SHAPES[name].sizes, SHAPES[name].hidden)
@@ -45,6 +47,7 @@ def test_critic_values(meter, name, runs, kernel):
     assert values.isfinite().all()
 
 
+@of_packs
 def test_policy_samples(meter, name, runs, kernel):
     """Actions and their densities at the states of a batch."""
     pack = prepare(SHAPES[name], runs, kernel)
@@ -57,6 +60,7 @@ def test_policy_samples(meter, name, runs, kernel):
     assert sample.log_prob.isfinite().all()
 
 
+@of_packs
 def test_policy_gradient(meter, name, runs, kernel):
     """The policy's loss and its slopes, through the critics."""
     pack, shape = prepare(SHAPES[name], runs, kernel), SHAPES[name]
@@ -72,6 +76,7 @@ def test_policy_gradient(meter, name, runs, kernel):
     assert into.flat.isfinite().all()
 
 
+@of_packs
 def test_optimizer_and_target(meter, name, runs, kernel):
     """A step of Adam on the critics, and the targets after them."""
     learner = prepare(SHAPES[name], runs, kernel).learner
@@ -86,6 +91,7 @@ def test_optimizer_and_target(meter, name, runs, kernel):
     assert flat.isfinite().all()
 
 
+@of_all_shapes
 def test_update(meter, name, runs, kernel):
     """Everything."""
     pack = prepare(SHAPES[name], runs, kernel)

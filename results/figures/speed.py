@@ -1,0 +1,99 @@
+"""Where the time of an update goes, and how near its matrix products come to the machine's peak."""
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from results.figures.drawing import Drawing
+from results.style import COLOURS, FAINT, INK, PAGE, STYLE
+
+# Parts of an update, as the benchmarks call them, in the order of the bars; the values are those of targets.
+PARTS = {
+    "critic loss": COLOURS["monte_carlo"],
+    "policy gradient": COLOURS["exact"],
+    "policy samples": COLOURS["learned"],
+    "optimizer and target": COLOURS["inflated_0.25"],
+}
+KERNELS = {"fused": COLOURS["monte_carlo"], "torch": COLOURS["cql"]}
+
+
+def share_of_peak(benchmarks: pd.DataFrame) -> Drawing | None:
+    """The critics' loss, forward and backward, by shape, kernel and runs; None where it was not measured.
+
+    Numbers: shape, kernel, runs, gflops, peak_gflops, share_of_peak.
+    """
+    numbers = benchmarks[benchmarks["part"] == "critic loss"]
+    if numbers.empty:
+        return None
+    numbers = numbers[["shape", "kernel", "runs", "gflops", "peak_gflops", "share_of_peak"]].reset_index(drop=True)
+    shapes = list(numbers["shape"].drop_duplicates())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 2.2), layout="constrained")
+        panels = figure.subplots(1, len(shapes), sharey=True, squeeze=False)[0]
+        for axes, shape in zip(panels, shapes, strict=True):
+            own = numbers[numbers["shape"] == shape]
+            packs = sorted(own["runs"].unique())
+            for kernel, group in own.groupby("kernel", sort=False):
+                offset = -0.2 if kernel == "fused" else 0.2
+                places = [packs.index(runs) + offset for runs in group["runs"]]
+                axes.bar(places, group["share_of_peak"], width=0.36, color=KERNELS[kernel], label=f"{kernel} kernel")
+            axes.axhline(1.0, color=FAINT, linewidth=0.8, zorder=0)
+            axes.set(title=shape, xticks=range(len(packs)), xticklabels=[str(runs) for runs in packs])
+            axes.set_xlabel("Runs in the pack")
+        panels[0].set_ylabel("Share of the matrix-product peak")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    caption = (
+        "Operations per second of the critics' loss (forward and backward, two critics), as a share of those of "
+        "torch's matrix product measured beside it, by width x depth of the networks and by the number of runs "
+        "computed together. One thread; median over repetitions. Missing bars were not measured."
+    )
+    return Drawing("share_of_peak", "Critic loss against the matrix-product peak", figure, numbers, caption)
+
+
+def update_parts(benchmarks: pd.DataFrame) -> Drawing | None:
+    """What an update is made of, per run; None where no update was measured.
+
+    Numbers: shape, kernel, runs, part, microseconds (per run; "rest": the update less the parts measured alone).
+    """
+    rows = []
+    packs = benchmarks[benchmarks["shape"].notna() & (benchmarks["case"] == "")]
+    packs = packs.assign(microseconds=1e6 * packs["seconds"] / packs["runs"].astype(float))
+    for (shape, kernel, runs), group in packs.groupby(["shape", "kernel", "runs"], sort=False):
+        times = dict(zip(group["part"], group["microseconds"], strict=True))
+        if "update" not in times:
+            continue
+        parts = {part: times.get(part, 0.0) for part in PARTS}
+        parts["rest"] = max(times["update"] - sum(parts.values()), 0.0)
+        rows += [{"shape": shape, "kernel": kernel, "runs": runs, "part": part, "microseconds": value}
+                 for part, value in parts.items()]  # fmt: skip
+    if not rows:
+        return None
+    numbers = pd.DataFrame(rows)
+    shapes = list(numbers["shape"].drop_duplicates())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
+        panels = figure.subplots(1, len(shapes), squeeze=False)[0]
+        for axes, shape in zip(panels, shapes, strict=True):
+            _bars(axes, numbers[numbers["shape"] == shape])
+            axes.set_title(shape)
+        panels[0].set_ylabel("Time per run and update [ms]")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    caption = (
+        "What one update of one run costs, by kernel and by the number of runs computed together (F: fused, T: torch, "
+        "with the runs of the pack). The parts were timed alone; the rest is the update less their sum: target values, "
+        "actions of the targets, noise and logging. One thread; medians."
+    )
+    return Drawing("update_parts", "Where the time of an update goes", figure, numbers, caption)
+
+
+def _bars(axes: Axes, numbers: pd.DataFrame) -> None:
+    """One bar per kernel and pack, its parts stacked."""
+    table = numbers.pivot_table(index=["kernel", "runs"], columns="part", values="microseconds", sort=False) / 1e3
+    bottom = [0.0] * len(table)
+    for part, colour in {**PARTS, "rest": FAINT}.items():
+        axes.bar(range(len(table)), table[part], bottom=bottom, width=0.7, color=colour, label=part)
+        bottom = [below + value for below, value in zip(bottom, table[part], strict=True)]
+    labels = [f"{kernel[0].upper()}\n{runs}" for kernel, runs in table.index]
+    axes.set_xticks(range(len(table)), labels, color=INK)
+    axes.tick_params(axis="x", length=0)
