@@ -27,6 +27,9 @@ from results.tables.published import beside_published
 from results.tables.scale_mismatch import scale_mismatch
 from results.tables.scores import scores
 from results.tables.truth import truth
+from results.tuning.figures import tuning_figures
+from results.tuning.ledger import Ledger
+from results.tuning.table import effort
 from results.verdicts import table as words
 from results.verdicts.table import verdict_table
 from results.verdicts.verdict import Outcome, Verdict
@@ -70,23 +73,27 @@ class Page:
     learned_floor: Table | None
     truth: Table | None
     drawings: list[Drawing]
+    # What searches for settings found, study by study.
+    tuning: list[tuple[Table, list[Drawing]]]
     run_list: Table
     cost: Table | None
     provenance: Table
 
 
-def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = (), workers: int = 1) -> list[Path]:
+def write_report(
+    frames: Frames, out: Path, exact: Sequence[Verdict] = (), workers: int = 1, tuning: Sequence[Ledger] = ()
+) -> list[Path]:
     """Write the report about the runs of `frames` into the folder `out`; returns the files written, the page first.
 
     `report.html` and, for a repository, `report.md`; `tables/` with csv, md and tex of every table and `runs.csv`, the
     frame they are made of; `figures/` with pdf, svg, png, csv and caption of every figure. `exact`: verdicts of the
-    exact lab, whose own report stands in `out`/exact. `workers`: processes that write figures (see `write_all`). The
-    same frames give the same bytes.
+    exact lab, whose own report stands in `out`/exact. `workers`: processes that write figures (see `write_all`).
+    `tuning`: studies that are shown, too. The same frames give the same bytes.
 
     Raises UserError if there is no finished run or if `out` cannot be written.
     """
     out = Path(out)
-    page = contents(frames, exact)
+    page = contents(frames, exact, tuning)
     try:
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -100,9 +107,14 @@ def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = (), worke
             page.learned_floor,
             page.truth,
             page.cost,
+            *(table for table, _ in page.tuning),
         ):
             files += write(table, out / "tables") if table else []
-        drawings = [*(section.drawing for section in page.claims if section.drawing), *page.drawings]
+        drawings = [
+            *(section.drawing for section in page.claims if section.drawing),
+            *page.drawings,
+            *(drawing for _, of_study in page.tuning for drawing in of_study),
+        ]
         files += write_all(drawings, out / "figures", workers)
         page.runs.to_csv(files[1], index=False, lineterminator="\n")
         images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
@@ -115,7 +127,7 @@ def write_report(frames: Frames, out: Path, exact: Sequence[Verdict] = (), worke
     return files
 
 
-def contents(frames: Frames, exact: Sequence[Verdict] = ()) -> Page:
+def contents(frames: Frames, exact: Sequence[Verdict] = (), tuning: Sequence[Ledger] = ()) -> Page:
     """Make every table and figure."""
     frame, curves = frames.runs, frames.evaluations
     differing = differences(frame)
@@ -144,6 +156,7 @@ def contents(frames: Frames, exact: Sequence[Verdict] = ()) -> Page:
         learned_floor=learned_floor(frame),
         truth=truth(curves),
         drawings=gallery(frame, curves, differing),
+        tuning=[(effort(ledger), tuning_figures(ledger)) for ledger in tuning],
         run_list=run_list(frame),
         cost=cost(frame),
         provenance=provenance_table(frames.provenance),

@@ -30,12 +30,14 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     from results.frame.remarks import remarks
     from results.report import write_report
     from results.tables.scores import scores
+    from results.tuning.ledger import ledgers_in
 
     frames = _frames(named, source)
     # Before the lab's half minute: it raises where there is nothing to report.
     table = scores(frames.runs).text
     verdicts = make_exact_report(out / EXACT_FOLDER)[0] if exact else []
-    page, *_ = write_report(frames, out, verdicts, workers=usable_cores())
+    studies = [] if isinstance(source, Path) else ledgers_in(source)
+    page, *_ = write_report(frames, out, verdicts, usable_cores(), studies)
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     for remark in remarks(frames):
         remark_console().print(f"note: {remark}")

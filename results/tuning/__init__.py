@@ -1,0 +1,1 @@
+"""What searches for settings found: `ledger` their trials as a frame, `table` effort and outcome, `figures`."""

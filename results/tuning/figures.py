@@ -1,0 +1,233 @@
+"""How a search went: its history, which settings mattered, slices through the space, and all settings side by side."""
+
+from collections.abc import Iterator
+from math import ceil
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from results.figures.drawing import Drawing
+from results.style import COLUMN, FAINT, INK, PAGE, STYLE, colours, in_order, label
+from results.tuning.importance import FEWEST, importance
+from results.tuning.ledger import SETTING, Ledger
+from results.tuning.table import plain
+
+OBJECTIVES = {
+    "final_score": "Final score",
+    "offline_score": "Score at the switch",
+    "regret_eval": "Regret over evaluations",
+}
+
+
+def tuning_figures(ledger: Ledger) -> list[Drawing]:
+    """Every figure of a study; those with nothing to show are left out."""
+    if ledger.complete().empty:
+        return []
+    weighed = importances(ledger)
+    return [history(ledger), *([weighed] if weighed else []), slices(ledger), parallel_coordinates(ledger)]
+
+
+def history(ledger: Ledger) -> Drawing:
+    """Value of every trial and the best so far. Numbers: arm, number, state, value, best_so_far."""
+    numbers = pd.concat([_with_best_so_far(ledger, own) for _, own in _by_arm(ledger)], ignore_index=True)
+    colour = colours(ledger.arms)
+    with mpl.rc_context(STYLE):
+        figure, panel = _one_panel(ledger)
+        for arm in in_order(ledger.arms):
+            own = numbers[numbers["arm"] == arm]
+            complete, pruned = (own[own["state"] == state] for state in ("complete", "pruned"))
+            panel.scatter(complete["number"], complete["value"], s=9, color=colour[arm], alpha=0.7, linewidths=0)
+            panel.scatter(
+                pruned["number"], pruned["value"], s=10, color=colour[arm], alpha=0.5, marker="x", linewidths=0.8
+            )
+            panel.step(own["number"], own["best_so_far"], where="post", color=colour[arm], linewidth=1.4)
+        panel.set(xlabel="Trial", ylabel=_objective(ledger))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        pruned_too = bool((numbers["state"] == "pruned").any())
+        _legend(
+            figure,
+            ledger,
+            Line2D([], [], color=INK, marker="x", linestyle="", markersize=4, label="pruned"),
+            pruned_too,
+        )
+    caption = (
+        f"Value of every trial in the order of the search and, as steps, the best complete one so far; trial 0 has the "
+        f"settings without tuning. {_counts(ledger)}"
+        + (" Crosses: pruned, at the last evaluation at which they were compared." if pruned_too else "")
+    )
+    return Drawing(f"tuning_history_{ledger.study}", f"History, study {ledger.study}", figure, numbers, caption)
+
+
+def importances(ledger: Ledger) -> Drawing | None:
+    """How much each setting decides whether a trial is good; None with too few trials.
+
+    Numbers: arm, setting, importance.
+    """
+    numbers = importance(ledger)
+    if numbers.empty:
+        return None
+    arms, settings = in_order(numbers["arm"]), list(ledger.space)
+    colour, height = colours(arms), 0.8 / len(arms)
+    with mpl.rc_context(STYLE):
+        figure, panel = _one_panel(ledger, 0.9 + 0.14 * len(settings) * (1 + len(arms)))
+        for place, arm in enumerate(arms):
+            own = numbers[numbers["arm"] == arm].set_index("setting")["importance"].reindex(settings)
+            panel.barh(np.arange(len(settings)) + place * height, own, height, color=colour[arm], label=label(arm))
+        panel.set_yticks(np.arange(len(settings)) + 0.4 - height / 2, [_short(path) for path in settings])
+        panel.invert_yaxis()
+        panel.set(xlabel="Importance", xlim=(0, 1))
+        _legend(figure, ledger)
+    caption = (
+        "Share of each setting in what tells the better tenth of the complete trials from the others (PED-ANOVA, "
+        f"Watanabe et al. 2023), within an arm; arms with at least {FEWEST} complete trials. {_counts(ledger)}"
+    )
+    return Drawing(
+        f"tuning_importance_{ledger.study}", f"Importance of settings, study {ledger.study}", figure, numbers, caption
+    )
+
+
+def slices(ledger: Ledger) -> Drawing:
+    """Value against every setting, one panel each. Numbers: arm, number, value, settings of the complete trials."""
+    numbers = _complete(ledger)
+    colour, paths = colours(ledger.arms), list(ledger.space)
+    columns = min(len(paths), 3)
+    rows = ceil(len(paths) / columns)
+    width = COLUMN if columns == 1 else PAGE
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, 0.3 + 1.75 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for panel, path in zip(grid.flatten(), paths, strict=False):
+            for arm in in_order(numbers["arm"]):
+                own = numbers[numbers["arm"] == arm]
+                values = own[SETTING + path]
+                places = values.map(plain) if values.dtype in (object, bool) else values
+                panel.scatter(places, own["value"], s=9, color=colour[arm], alpha=0.7, linewidths=0)
+            if ledger.is_logarithmic(path):
+                panel.set_xscale("log")
+            panel.set_xlabel(_short(path))
+        for spare in grid.flatten()[len(paths) :]:
+            spare.remove()
+        for row in grid:
+            row[0].set_ylabel(_objective(ledger))
+        _legend(figure, ledger)
+    caption = f"Value of every complete trial against each searched setting. {_counts(ledger)}"
+    return Drawing(f"tuning_slices_{ledger.study}", f"Slices, study {ledger.study}", figure, numbers, caption)
+
+
+def parallel_coordinates(ledger: Ledger) -> Drawing:
+    """All settings of every trial side by side, one panel per arm; numbers as `slices` has them."""
+    numbers, paths = _complete(ledger), list(ledger.space)
+    arms, colour = in_order(numbers["arm"]), colours(ledger.arms)
+    names = [*map(_short, paths), OBJECTIVES.get(ledger.objective, ledger.objective)]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 0.3 + 1.9 * len(arms)), layout="constrained")
+        for panel, arm in zip(figure.subplots(len(arms), 1, squeeze=False).flatten(), arms, strict=True):
+            own = numbers[numbers["arm"] == arm]
+            heights = np.column_stack([
+                *(_height(ledger, path, own[SETTING + path]) for path in paths),
+                _scaled(own["value"].to_numpy(float), numbers["value"].min(), numbers["value"].max()),
+            ])  # fmt: skip
+            best = set(ledger.best_first(own).head(ceil(len(own) / 10))["number"])
+            for line, number in zip(heights, own["number"], strict=True):
+                good = number in best
+                look = (
+                    {"color": colour[arm], "linewidth": 1.3, "zorder": 3}
+                    if good
+                    else {"color": FAINT, "linewidth": 0.6}
+                )
+                panel.plot(range(len(names)), line, **look)
+            panel.set_title(label(arm), loc="left")
+            panel.set(ylim=(-0.12, 1.12), yticks=[])
+            panel.set_xticks(range(len(names)), names)
+            panel.tick_params(bottom=False)
+            panel.spines[["left", "bottom"]].set_visible(False)
+            for place, (low, high) in enumerate([*(_ends(ledger, path) for path in paths), _value_ends(numbers)]):
+                panel.plot([place, place], [0.0, 1.0], color=INK, linewidth=0.6)
+                panel.annotate(low, (place, -0.02), ha="center", va="top", fontsize=7)
+                panel.annotate(high, (place, 1.02), ha="center", va="bottom", fontsize=7)
+    caption = (
+        "Every complete trial as a line through its settings, from the smallest to the largest searched value "
+        f"(logarithmic where the search was), and its value; in colour: the best tenth. {_counts(ledger)}"
+    )
+    return Drawing(
+        f"tuning_parallel_{ledger.study}", f"Parallel coordinates, study {ledger.study}", figure, numbers, caption
+    )
+
+
+def _by_arm(ledger: Ledger) -> Iterator[tuple[str, pd.DataFrame]]:
+    for arm in in_order(ledger.arms):
+        yield arm, ledger.trials[ledger.trials["arm"] == arm]
+
+
+def _with_best_so_far(ledger: Ledger, own: pd.DataFrame) -> pd.DataFrame:
+    values = own["value"].where(own["state"] == "complete")
+    best = values.cummax() if ledger.direction == "maximize" else values.cummin()
+    return own[["arm", "number", "state", "value"]].assign(best_so_far=best.ffill())
+
+
+def _complete(ledger: Ledger) -> pd.DataFrame:
+    columns = ["arm", "number", "value", *(SETTING + path for path in ledger.space)]
+    return ledger.complete()[columns].reset_index(drop=True)
+
+
+def _one_panel(ledger: Ledger, height: float = 2.3) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(COLUMN * 1.25, height + 0.15 * len(ledger.arms)), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _legend(figure: Figure, ledger: Ledger, further: Line2D | None = None, shown: bool = False) -> None:
+    colour = colours(ledger.arms)
+    entries = [Line2D([], [], color=colour[arm], linewidth=1.5, label=label(arm)) for arm in in_order(ledger.arms)]
+    figure.legend(handles=[*entries, *([further] if further and shown else [])], loc="outside upper left", ncols=2)
+
+
+def _objective(ledger: Ledger) -> str:
+    better = "higher" if ledger.direction == "maximize" else "lower"
+    return f"{OBJECTIVES.get(ledger.objective, ledger.objective)} ({better} is better)"
+
+
+def _counts(ledger: Ledger) -> str:
+    parts = []
+    for arm, own in _by_arm(ledger):
+        states = own["state"].value_counts()
+        named = [("complete", "complete"), ("pruned", "pruned"), ("fail", "failed")]
+        counted = [f"{states[state]} {word}" for state, word in named if state in states]
+        parts.append(f"{label(arm)}: {', '.join(counted)}")
+    return f"Trials, each a mean over {len(ledger.seeds)} tuning seeds: {'; '.join(parts)}."
+
+
+def _short(path: str) -> str:
+    """A setting's name without its section."""
+    return path.rpartition(".")[2].replace("_", " ")
+
+
+def _height(ledger: Ledger, path: str, values: pd.Series) -> np.ndarray:
+    """Where values lie between the ends of what was searched, 0 to 1."""
+    attributes = ledger.space[path]["attributes"]
+    if "choices" in attributes:
+        places = [attributes["choices"].index(value) for value in values]
+        return np.array(places) / max(len(attributes["choices"]) - 1, 1)
+    ends = np.array([attributes["low"], attributes["high"]], float)
+    numbers = values.to_numpy(float)
+    if ledger.is_logarithmic(path):
+        ends, numbers = np.log(ends), np.log(numbers)
+    return _scaled(numbers, *ends)
+
+
+def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    return (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
+
+
+def _ends(ledger: Ledger, path: str) -> tuple[str, str]:
+    attributes = ledger.space[path]["attributes"]
+    choices = attributes.get("choices")
+    return (plain(choices[0]), plain(choices[-1])) if choices else (plain(attributes["low"]), plain(attributes["high"]))
+
+
+def _value_ends(numbers: pd.DataFrame) -> tuple[str, str]:
+    return plain(float(numbers["value"].min())), plain(float(numbers["value"].max()))
