@@ -282,6 +282,9 @@ def tune(
     ] = usable_cores(),
     pack: Annotated[int, typer.Option(min=1, help="Runs that train together in one worker, at most.")] = PACK_LIMIT,
     root: Root = RUNS,
+    cluster: Annotated[
+        str | None, typer.Option(help="Profile of a cluster that computes the runs.", show_default="this machine")
+    ] = None,
     storage: Annotated[
         str | None, typer.Option(help="URL of a database.", show_default="a journal in ROOT/studies/STUDY")
     ] = None,
@@ -291,6 +294,7 @@ def tune(
 ) -> None:
     """Search for the best settings of every arm with Optuna; interrupted, the same command goes on."""
     from harness.commands import tune as command
+    from harness.commands.launch import local, on_cluster
 
     action, name = (TUNE_RUN, words[0]) if len(words) == 1 else words if len(words) == 2 else ("", "")
     if action not in (TUNE_RUN, TUNE_BEST, TUNE_STATUS):
@@ -299,7 +303,7 @@ def tune(
     if action == TUNE_STATUS:
         command.show_study(study, root, storage, json)
         return
-    launch = command.local(workers, pack)
+    launch = on_cluster(cluster, f"tune {name}") if cluster else local(workers, pack)
     if action == TUNE_BEST:
         raise typer.Exit(command.report_best(study, root, launch, storage))
     raise typer.Exit(command.tune_study(study, root, launch, storage, trials, batch))

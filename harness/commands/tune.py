@@ -8,8 +8,9 @@ from optuna.trial import TrialState
 
 from ablations.studies import study_of
 from harness.commands.grid import parse_changes
+from harness.commands.launch import Launch
 from harness.commands.output import print_json, remark_console, result_console, text_table
-from harness.commands.runs import DONE, FAILED, STOPPED, conclude, train_runs
+from harness.commands.runs import DONE, FAILED, STOPPED, conclude
 from harness.errors import UserError
 from harness.planner import plan
 from harness.settings import Run, with_settings
@@ -20,9 +21,6 @@ from harness.tuning.storage import folder_of, open_storage
 from harness.tuning.study import Study
 
 COLUMNS = ("arm", "trials", "complete", "pruned", "failed", "open", "best", "trial", "settings")
-
-# Computes runs in a root, calling the watch meanwhile; False if it was stopped on request.
-Launch = Callable[[Sequence[Run], Path, Callable[[], None]], bool]
 
 
 class Stopped(Exception):  # noqa: N818 (nothing went wrong; somebody asked)
@@ -35,11 +33,6 @@ def changed_study(name: str, scale: str, changes: Sequence[str]) -> Study:
 
     study, parsed = study_of(name, scale), parse_changes(changes)
     return replace(study, runs=tuple(with_settings(run, parsed, source="--set") for run in study.runs))
-
-
-def local(workers: int, pack_limit: int) -> Launch:
-    """The cores of this machine."""
-    return lambda runs, root, watch: train_runs(runs, root, workers, pack_limit, watch=watch)
 
 
 def tune_study(study: Study, root: Path, launch: Launch, storage: str | None, trials: int | None, batch: int) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 import filelock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from harness.errors import UserError, one_line
 
@@ -43,8 +45,16 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
         raise UserError(f"{folder}: {one_line(error)}; name another --root") from None
     except Exception as error:
         # A database's own driver says what is wrong in many ways.
-        place = f"--storage {url}" if url else f"{folder / JOURNAL}: is damaged"
+        place = f"--storage {without_password(url)}" if url else f"{folder / JOURNAL}: is damaged"
         raise UserError(f"{place}: {one_line(error)}") from None
+
+
+def without_password(url: str) -> str:
+    """A database's URL as it may be shown."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """A study whose runs are made up: their scores follow from their settings, so a whole search takes a second.
 
-`python -m tests.tuning.made_study ROOT TRIALS` is a driver of it, slow enough to be killed in the middle.
+`python -m tests.tuning.made_study ROOT TRIALS [URL]` is a driver of it, slow enough to be killed in the middle.
 """
 
 import sys
@@ -59,9 +59,11 @@ def compute(runs: Sequence[Run], root: Path, watch: Callable[[], None], pause: f
         watch()
 
 
-def make_driver(root: Path, study: Study = STUDY, batch: int = 4, trials: int | None = None) -> Driver:
-    """A driver with the study's journal."""
-    return Driver(study, root, open_storage(folder_of(root, study.name)), trials, batch)
+def make_driver(
+    root: Path, study: Study = STUDY, batch: int = 4, trials: int | None = None, url: str | None = None
+) -> Driver:
+    """A driver with the study's journal, or a database."""
+    return Driver(study, root, open_storage(folder_of(root, study.name), url), trials, batch)
 
 
 def outcome(driver: Driver) -> dict[str, list[tuple]]:
@@ -73,6 +75,6 @@ def outcome(driver: Driver) -> dict[str, list[tuple]]:
 
 
 if __name__ == "__main__":
-    slow = make_driver(Path(sys.argv[1]), trials=int(sys.argv[2]))
+    slow = make_driver(Path(sys.argv[1]), trials=int(sys.argv[2]), url=next(iter(sys.argv[3:]), None))
     print("driving", flush=True)
     sys.exit(0 if slow.run(lambda runs, place, watch: compute(runs, place, watch, pause=0.01)) else 1)
