@@ -12,6 +12,7 @@ from ablations import claims
 from ablations.arms import ARMS, with_arm
 from ablations.exact import lab
 from ablations.grids import GRIDS, runs_of
+from ablations.studies import STUDIES, study_of
 from algorithms.floors import FLOORS
 from harness.dataset import ensure_dataset
 from harness.run_folder import RunFolder
@@ -40,8 +41,8 @@ TINY = {
 
 @pytest.fixture
 def extended():
-    """The project with README's floor, arm, task and grid entered, each in its own module."""
-    registries = (FLOORS, ARMS, DEMO, GRIDS)
+    """The project with README's floor, arm, task, grid and study entered, each in its own module."""
+    registries = (FLOORS, ARMS, DEMO, GRIDS, STUDIES)
     before = [dict(registry) for registry in registries]
     lab_claims, run_claims = lab.CLAIMS, claims.CLAIMS
     for module, code in BLOCKS:
@@ -53,17 +54,19 @@ def extended():
     lab.CLAIMS, claims.CLAIMS = lab_claims, run_claims
 
 
-def test_readme_adds_a_floor_an_arm_a_task_a_grid_and_claims(extended, tmp_path):
+def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, tmp_path):
     assert [module for module, _ in BLOCKS] == [
         "algorithms/floors",
         "ablations/arms",
         "harness/tasks",
         "ablations/grids",
+        "ablations/studies",
         "ablations/claims",
         "ablations/exact/lab",
     ]
     assert judge(lab.CLAIMS[-1:])[0].outcome == "supported"
     assert {run.arm for run in runs_of("halves")} == {"monte_carlo", "halved"}
+    study_of("targets").check()
     folders = []
     for arm in ("monte_carlo", "halved"):
         run = with_settings(with_arm(base_run("pointmaze-open", "demo", seed=0), arm), TINY)
