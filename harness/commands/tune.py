@@ -73,7 +73,7 @@ def begun(study: Study, root: Path, storage: str | None) -> tuple[dict[str, Sear
     folder = folder_of(root, study.name)
     if not folder.is_dir():
         raise UserError(f"study {study.name}: was not begun in {root}; floorbench tune {study.name} begins it")
-    return searches(study, open_storage(folder, storage)), folder
+    return searches(study, folder, open_storage(folder, storage)), folder
 
 
 def show(study: Study, found: dict[str, Search], folder: Path, budget: int, as_json: bool) -> None:

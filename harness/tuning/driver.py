@@ -22,7 +22,7 @@ from harness.tuning.ledger import write_ledger
 from harness.tuning.search import MARKS, Search
 from harness.tuning.seats import number_of, take_seats
 from harness.tuning.stopping import REDUCTION, EarlyStopping
-from harness.tuning.storage import RUNS, asking, folder_of
+from harness.tuning.storage import RUNS, asking, folder_of, identity
 from harness.tuning.study import Study
 from harness.tuning.trial import Trial
 
@@ -45,8 +45,7 @@ class Driver:
         self.runs_root.mkdir(parents=True, exist_ok=True)
         self.budget = study.trials if trials is None else trials
         self.per_arm = -(-batch // len(study.arms))
-        with asking(self.folder):
-            self.searches = searches(study, storage)
+        self.searches = searches(study, self.folder, storage)
 
     def run(self, compute: Compute, after_batch: Callable[[], None] = lambda: None) -> bool:
         """Search until every arm has its budget; False if some runs cannot go on now: calling it again is right then.
@@ -123,15 +122,17 @@ class Driver:
         return runs
 
 
-def searches(study: Study, storage: BaseStorage) -> dict[str, Search]:
-    """The search of every arm."""
-    return {
-        arm: Search(
-            storage, f"{study.name}/{arm}", study.space, study.objective.direction, study.seed, study.defaults(arm),
-            pruner(study), study.definition(),
-        )
-        for arm in study.arms
-    }  # fmt: skip
+def searches(study: Study, folder: Path, storage: BaseStorage) -> dict[str, Search]:
+    """The search of every arm; UserError if they were begun with another definition, or in another folder."""
+    with asking(folder):
+        definition = {**study.definition(), "folder": identity(folder)}
+        return {
+            arm: Search(
+                storage, f"{study.name}/{arm}", study.space, study.objective.direction, study.seed,
+                study.defaults(arm), pruner(study), definition,
+            )
+            for arm in study.arms
+        }  # fmt: skip
 
 
 def pruner(study: Study) -> optuna.pruners.BasePruner | None:

@@ -1,6 +1,7 @@
 """Where a study's trials are kept: a journal beside its runs, or a database."""
 
 import contextlib
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,16 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from harness.errors import UserError, one_line
+from harness.files import read_json, write_json
 
 # In a root: a folder per study.
 STUDIES = "studies"
 
 # In a study's folder: the journal, the run folders of the trials, the table of the trials, the report.
 JOURNAL, RUNS, TRIALS, REPORT = "journal.log", "runs", "trials.json", "report"
+
+# There, too: what tells it from other folders.
+IDENTITY = "identity.json"
 
 # Seconds after which the journal's lock was left by a process that was killed: it is held for one write.
 STALE_LOCK = 10
@@ -47,6 +52,18 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
         # A database's own driver says what is wrong in many ways.
         place = f"--storage {without_password(url)}" if url else f"{folder / JOURNAL}: is damaged"
         raise UserError(f"{place}: {one_line(error)}") from None
+
+
+def identity(folder: Path) -> str:
+    """What tells a study's folder from any other, on whatever path it is reached; made at the first question.
+
+    Drivers that share a database must share the folder, or they would not see whose trials are whose. The caller holds
+    the lock of `asking`.
+    """
+    file = folder / IDENTITY
+    if not file.exists():
+        write_json(file, {"folder": secrets.token_hex(8)})
+    return (read_json(file) or {})["folder"]
 
 
 def without_password(url: str) -> str:

@@ -39,7 +39,7 @@ def test_a_study_is_computed_by_arrays_and_taken_up_in_the_queue(at_cluster, tmp
         assert tune_study(study, root, launch, None, trials=4, batch=2) == 130
     assert tune_study(study, root, launch, None, trials=4, batch=2) == 0
     folder = folder_of(root, study.name)
-    (search,) = searches(study, open_storage(folder)).values()
+    (search,) = searches(study, folder, open_storage(folder)).values()
     assert [trial.state.name for trial in search.study.trials] == ["COMPLETE"] * 4
     folders = list(run_folders(folder / "runs"))
     assert [each.status()["state"] for each in folders] == ["done"] * 12

@@ -79,6 +79,14 @@ def test_a_database_holds_what_a_journal_holds(tmp_path):
     assert outcome(database) == outcome(journal)
 
 
+def test_drivers_of_one_database_must_share_the_folder(tmp_path):
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    make_driver(tmp_path / "one", url=url)
+    make_driver(tmp_path / "one", url=url)
+    with pytest.raises(UserError, match=r"study made/cql: was begun with other folder; name another --root or storage"):
+        make_driver(tmp_path / "two", url=url)
+
+
 def test_a_database_that_does_not_answer_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"^--storage sqlite:////no/such/folder/x: ") as raised:
         open_storage(tmp_path, "sqlite:////no/such/folder/x")
