@@ -420,5 +420,5 @@ def test_help_is_quick_and_light():
     assert done.returncode == 0, done.stderr
     # Measured 0.3 s; the limit leaves room for a busy machine.
     assert time.monotonic() - begin < 2.0
-    for command in ("data", "plan", "run", "status", "verify", "report", "doctor"):
+    for command in ("data", "plan", "run", "status", "verify", "report", "tune", "doctor"):
         assert re.search(rf"^\W*{command} ", done.stdout, re.MULTILINE)

@@ -123,7 +123,7 @@ def parallel_coordinates(ledger: Ledger) -> Drawing:
     """All settings of every trial side by side, one panel per arm; numbers as `slices` has them."""
     numbers, paths = _complete(ledger), list(ledger.space)
     arms, colour = in_order(numbers["arm"]), colours(ledger.arms)
-    names = [*map(_short, paths), OBJECTIVES.get(ledger.objective, ledger.objective)]
+    names = [*map(_short, paths), _objective(ledger)]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, 0.3 + 1.9 * len(arms)), layout="constrained")
         for panel, arm in zip(figure.subplots(len(arms), 1, squeeze=False).flatten(), arms, strict=True):
@@ -176,19 +176,19 @@ def _complete(ledger: Ledger) -> pd.DataFrame:
 
 
 def _one_panel(ledger: Ledger, height: float = 2.3) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(COLUMN * 1.25, height + 0.15 * len(ledger.arms)), layout="constrained")
+    figure = Figure(figsize=(COLUMN, height + 0.15 * len(ledger.arms)), layout="constrained")
     return figure, figure.subplots()
 
 
 def _legend(figure: Figure, ledger: Ledger, further: Line2D | None = None, shown: bool = False) -> None:
     colour = colours(ledger.arms)
     entries = [Line2D([], [], color=colour[arm], linewidth=1.5, label=label(arm)) for arm in in_order(ledger.arms)]
-    figure.legend(handles=[*entries, *([further] if further and shown else [])], loc="outside upper left", ncols=2)
+    entries += [further] if further and shown else []
+    figure.legend(handles=entries, loc="outside upper left", ncols=2 if figure.get_figwidth() <= COLUMN else 4)
 
 
 def _objective(ledger: Ledger) -> str:
-    better = "higher" if ledger.direction == "maximize" else "lower"
-    return f"{OBJECTIVES.get(ledger.objective, ledger.objective)} ({better} is better)"
+    return OBJECTIVES.get(ledger.objective, ledger.objective)
 
 
 def _counts(ledger: Ledger) -> str:
@@ -198,7 +198,8 @@ def _counts(ledger: Ledger) -> str:
         named = [("complete", "complete"), ("pruned", "pruned"), ("fail", "failed")]
         counted = [f"{states[state]} {word}" for state, word in named if state in states]
         parts.append(f"{label(arm)}: {', '.join(counted)}")
-    return f"Trials, each a mean over {len(ledger.seeds)} tuning seeds: {'; '.join(parts)}."
+    better = "larger" if ledger.direction == "maximize" else "smaller"
+    return f"Trials, each a mean over {len(ledger.seeds)} tuning seeds, {better} is better: {'; '.join(parts)}."
 
 
 def _short(path: str) -> str:
