@@ -40,9 +40,9 @@ BENCH = "bench"
 # What `report` calls the exact lab.
 EXACT = "exact"
 
-# What `tune` does, how many trials it asks for together, and its largest packs: many short runs spend much of their time
-# on starting, and on a CPU a pack of 12 takes no longer per run than three of 4 (measured with the demo's networks and
-# with the published ones).
+# What `tune` does, how many trials it asks for together, and its largest packs: many short runs spend much of their
+# time on starting, and on a CPU a pack of 12 takes no longer per run than three of 4 (measured with the demo's networks
+# and with the published ones).
 TUNE_RUN, TUNE_BEST, TUNE_STATUS = "run", "best", "status"
 BATCH = 16
 TUNE_PACK = 12
