@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -49,20 +48,17 @@ def states(root):
 def smoke(tmp_path_factory):
     """A root in which grid smoke was run with two workers and packs of up to four."""
     root = tmp_path_factory.mktemp("A")
-    begin = time.monotonic()
-    done = call("run", "smoke", "--root", root, "--workers", 2, "--pack", 4)
-    return root, done, time.monotonic() - begin
+    return root, call("run", "smoke", "--root", root, "--workers", 2, "--pack", 4)
 
 
 def test_smoke_runs_through(smoke):
-    root, done, seconds = smoke
+    root, done = smoke
     assert sorted(metrics(root)) == sorted(run.id for run in runs_of("smoke"))
     assert states(root) == ["done"] * 4
     assert done.stdout == ""
     assert f"4 runs in {root}: 4 new" in done.stderr
     assert f"4 runs in {root}: 4 done" in done.stderr
     assert "collecting pointmaze-umaze" in done.stderr or "run-updates/s" in done.stderr
-    assert seconds < 60
     for folder in run_folders(root):
         assert folder.metrics()[-1]["online_step"] == 600
         assert folder.provenance()["dataset"] == next(run_folders(root)).provenance()["dataset"]
@@ -91,9 +87,7 @@ def metrics_begun(root):
 def test_finished_runs_are_skipped(smoke):
     root = smoke[0]
     before = {file: file.stat().st_mtime_ns for file in root.rglob("*")}
-    begin = time.monotonic()
     call("run", "smoke", "--root", root)
-    assert time.monotonic() - begin < 15
     assert {file: file.stat().st_mtime_ns for file in root.rglob("*")} == before
 
 
@@ -408,17 +402,14 @@ def test_bad_usage_is_exit_code_2(arguments):
     assert "Traceback" not in done.stderr
 
 
-def test_help_is_quick_and_light():
+def test_help_is_light():
     code = (
         "import sys\nsys.argv = ['floorbench', '--help']\nfrom harness.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'numpy', 'pandas', 'gymnasium', 'minari', 'mujoco'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    begin = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # Measured 0.3 s; the limit leaves room for a busy machine.
-    assert time.monotonic() - begin < 2.0
     for command in ("data", "plan", "run", "status", "verify", "report", "tune", "doctor"):
         assert re.search(rf"^\W*{command} ", done.stdout, re.MULTILINE)

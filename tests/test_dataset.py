@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import minari
 import numpy as np
@@ -229,12 +228,3 @@ def test_card_counts_failures(tiny_task, empty_folder):
     assert card["truncated_share"] == pytest.approx(failed / len(dataset.trajectories))
     assert card["success_share"] == pytest.approx(1 - failed / len(dataset.trajectories))
     assert card["floors"]["failure_rule"]["min"] == pytest.approx(-100.0)
-
-
-@pytest.mark.benchmark
-def test_loads_twenty_thousand_transitions_in_a_second(tiny_task, empty_folder):
-    task = dataclasses.replace(tiny_task, data=DataSettings(transitions=20_000, action_noise=0.3))
-    ensure_dataset(task)
-    begin = time.perf_counter()
-    load_dataset(task)
-    assert time.perf_counter() - begin < 1.0

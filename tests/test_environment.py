@@ -4,7 +4,6 @@ import dataclasses
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
 import pytest
@@ -218,16 +217,3 @@ def test_leaves_no_maze_files(tiny_task, tmp_path, monkeypatch):
     environment.reset(0)
     environment.step(np.zeros(2, np.float32))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.benchmark
-def test_ten_thousand_steps_a_second(tiny_task):
-    environment = Environment(tiny_task)
-    environment.reset(0)
-    actions = random_actions(20_000)
-    start = time.perf_counter()
-    for index, action in enumerate(actions):
-        _, _, terminated, truncated = environment.step(action)
-        if terminated or truncated:
-            environment.reset(index)
-    assert len(actions) / (time.perf_counter() - start) > 10_000

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 from huggingface_hub import constants
@@ -89,14 +88,12 @@ def test_half_a_set_is_not_taken(elsewhere, tmp_path):
 def test_without_a_network_one_line_says_what_is_missing_and_what_gets_it(monkeypatch, here):
     # Nobody listens there.
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    begin = time.monotonic()
     with pytest.raises(UserError) as error:
         download_sets(PEN)
     line = str(error.value)
     assert line.startswith(f"dataset {HUMAN}: is not in {here} and cannot be downloaded (no way to its server: ")
     assert line.endswith("get it where there is a network with: floorbench data pen-binary, or take a copy with --from")
     assert "\n" not in line
-    assert time.monotonic() - begin < 10
 
 
 def test_a_machine_that_computes_does_not_try():

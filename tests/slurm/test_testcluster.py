@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -183,9 +182,7 @@ def test_down_leaves_no_process_and_no_listener(folder, tmp_path):
     members = numbers(cluster)
     ports = {port for _, port in listeners(members)}
     assert ports <= listening_ports()
-    began = time.monotonic()
     cluster.down()
-    assert time.monotonic() - began < 5
     assert not any(processes.is_alive(member) for member in members)
     assert not ports & listening_ports()
     cluster.down()
