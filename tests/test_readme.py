@@ -1,4 +1,4 @@
-"""README is true: its code does what it says, its commands exist."""
+"""README and the pages of the folders are true: their code does what they say, their commands exist."""
 
 import importlib
 import re
@@ -25,7 +25,7 @@ from results.verdicts.runs import judge_runs
 from tests.run_folder_factory import write_done
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = "\n".join((ROOT / place / "README.md").read_text() for place in (".", "ablations", "harness", "slurm"))
 BLOCKS = re.findall(r"`([a-z_/]+)\.py`[^`]*:\n\n```python\n(.*?)```", README, re.DOTALL)
 
 TINY = {
@@ -59,9 +59,9 @@ def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, t
         "algorithms/floors",
         "ablations/arms",
         "harness/tasks",
+        "ablations/claims",
         "ablations/grids",
         "ablations/studies",
-        "ablations/claims",
         "ablations/exact/lab",
     ]
     assert judge(lab.CLAIMS[-1:])[0].outcome == "supported"
