@@ -9,28 +9,45 @@ from torch import Tensor
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
+class StepCount:
+    """How many steps were made, and what of that number enters a step, as a tensor: steps themselves are tensors alone.
+
+    `corrections` [2] undo the moments' bias: a factor of the learning rates, and epsilon times what it divides.
+    """
+
+    def __init__(self, like: Tensor):
+        """No step yet; numbers of the type and on the device of `like`."""
+        self.steps = 0
+        self.corrections = like.new_zeros(2)
+
+    def advance(self) -> None:
+        """Count one more step, which is then to be made."""
+        self.steps += 1
+        scale = sqrt(1.0 - BETA_2**self.steps)
+        numbers = (scale / (1.0 - BETA_1**self.steps), EPSILON * scale)
+        self.corrections.copy_(torch.tensor(numbers, dtype=self.corrections.dtype), non_blocking=True)
+
+
 @dataclass
 class Adam:
-    """Moments [N, P] of N networks; `steps` counts the updates made (Kingma and Ba, torch's defaults)."""
+    """Moments [N, P] of N networks, and the count of their steps (Kingma and Ba, torch's defaults)."""
 
     first: Tensor
     second: Tensor
-    steps: int = 0
+    count: StepCount
 
     @classmethod
-    def of(cls, flat: Tensor) -> "Adam":
-        return cls(torch.zeros_like(flat), torch.zeros_like(flat))
+    def of(cls, flat: Tensor, count: StepCount | None = None) -> "Adam":
+        """Of parameters [N, P]; a `count` can be shared by optimizers that step together."""
+        return cls(torch.zeros_like(flat), torch.zeros_like(flat), count or StepCount(flat))
 
     def step(self, flat: Tensor, gradient: Tensor, learning_rate: Tensor) -> None:
-        """Move `flat` [N, P] against `gradient` [N, P]; `learning_rate` [N, 1]. P is a multiple of `ALIGNMENT`."""
-        rate, epsilon = self.corrections()
+        """Move `flat` [N, P] against `gradient` [N, P] once the count has advanced; `learning_rate` [N, 1].
+
+        P is a multiple of `ALIGNMENT`.
+        """
+        rate, epsilon = self.count.corrections.unbind()
         self.first.lerp_(gradient, 1.0 - BETA_1)
         self.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1.0 - BETA_2)
         denominator = self.second.sqrt().add_(epsilon)
         flat.addcdiv_(self.first * (learning_rate * rate), denominator, value=-1.0)
-
-    def corrections(self) -> tuple[float, float]:
-        """Count one more step; the factor of the learning rate that undoes the moments' bias in it, and its epsilon."""
-        self.steps += 1
-        scale = sqrt(1.0 - BETA_2**self.steps)
-        return scale / (1.0 - BETA_1**self.steps), EPSILON * scale

@@ -64,6 +64,7 @@ class BehaviourValue:
         error = outputs.squeeze(-1) - (returns - self.mean[:, None]) / self.scale[:, None]
         slope = (2.0 / error.shape[1]) * error.unsqueeze(-1)
         self.network.backward(self.parameters, self.gradient, inputs, None, hidden, slope)
+        self.adam.count.advance()
         self.adam.step(self.parameters.flat, self.gradient.flat, self.rate)
 
     def fit(
@@ -106,7 +107,7 @@ class BehaviourValue:
         ]
 
     def state(self, run: int) -> dict[str, Tensor]:
-        """Everything that steps move of one run, as views: what a checkpoint must hold beside `adam.steps`."""
+        """Everything that steps move of one run, as views: what a checkpoint must hold beside `adam.count.steps`."""
         rows = slice(run, run + 1)
         buffers = {"value": self.parameters.flat, "value_first": self.adam.first, "value_second": self.adam.second}
         return {name: buffer[rows] for name, buffer in buffers.items()}

@@ -65,8 +65,8 @@ class CriticLoss:
     lagrange_gradient: Tensor  # [R] of the Lagrange loss in what is learned of the multiplier
     td_error: Tensor  # [R] mean squared, averaged over critics
     difference: Tensor  # [R] push-down minus push-up after the clip, averaged over critics
-    bound_rate_current: Tensor  # [R, C] share of values of pi(.|s) below the floor
-    bound_rate_following: Tensor  # [R, C] share of values of pi(.|s') below the floor
+    bound_rate_current: Tensor  # [R] share of values of pi(.|s) below the floor, averaged over critics
+    bound_rate_following: Tensor  # [R] share of values of pi(.|s') below the floor, averaged over critics
 
 
 def critic_loss(
@@ -119,8 +119,8 @@ def critic_loss(
         lagrange_gradient=lagrange_gradient,
         td_error=squared.mean(-1),
         difference=difference.mean(-1),
-        bound_rate_current=bound_rate(sampled[..., n : 2 * n], floor),
-        bound_rate_following=bound_rate(sampled[..., 2 * n :], floor),
+        bound_rate_current=bound_rate(sampled[..., n : 2 * n], floor).mean(-1),
+        bound_rate_following=bound_rate(sampled[..., 2 * n :], floor).mean(-1),
     )
 
 

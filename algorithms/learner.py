@@ -2,23 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, log
+from math import inf
 
 import torch
 from torch import Tensor
 
-from algorithms.adam import Adam
-from algorithms.backup import bellman_target
+from algorithms.adam import Adam, StepCount
 from algorithms.critic_loss import (
     CriticLoss,
     CriticLossForm,
     CriticLossScalars,
-    learned_of,
     multiplier_of,
     uniform_log_density,
 )
 from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
+from algorithms.learned_scalars import LearnedScalars
 from algorithms.parameters import Parameters
 from algorithms.policy_loss import temperature_gradient
 from algorithms.policy_network import PolicyNetwork, Sample
@@ -62,11 +61,6 @@ LOGGED = (
 )  # fmt: skip
 
 
-# The learned numbers beside the networks: the logarithm of the entropy temperature, and that of the Lagrange multiplier
-# or its inverse softplus.
-SCALARS = {"log_temperature": (1,), "log_multiplier": (1,)}
-
-
 class Learner:
     """Policies, twin critics, targets and temperatures of R runs, and the update that moves them.
 
@@ -98,11 +92,7 @@ class Learner:
             return torch.tensor(numbers, dtype=dtype, device=device)
 
         self.discount = torch.tensor(discounts, dtype=dtype, device=device)
-        self.alpha = per_run("alpha")
-        self.temperature = per_run("temperature")
-        self.target_action_gap = per_run("target_action_gap")
-        self.difference_min = per_run("difference_min", -inf)
-        self.difference_max = per_run("difference_max", inf)
+        self.count = StepCount(self.discount)
         self.target_entropy = per_run("target_entropy", -float(action_dim))
         self.tau = per_run("tau").repeat_interleave(CRITICS)[:, None]
         self.policy_rate = per_run("policy_learning_rate")[:, None]
@@ -117,33 +107,39 @@ class Learner:
             for critic in range(CRITICS):
                 self.critic.initialise(self.critic_parameters, CRITICS * run + critic, normal, own.output_gain)
         self.target_parameters = self.critic_parameters.clone()
-        self.scalars = Parameters.zeros(SCALARS, runs, dtype, device)
-        temperatures = [log(own.entropy_temperature_initial) for own in settings]
-        self.scalars["log_temperature"][:, 0] = torch.tensor(temperatures, dtype=dtype, device=device)
-        initial = [learned_of(own.lagrange_initial_log, shape.lagrange_multiplier) for own in settings]
-        self.scalars["log_multiplier"][:, 0] = torch.tensor(initial, dtype=dtype, device=device)
-
-        rates = self.scalars.like()
-        rates["log_temperature"][:, 0] = per_run("entropy_learning_rate")
-        rates["log_multiplier"][:, 0] = per_run("critic_learning_rate")
-        self.scalars_rate = rates.flat
-        self.scalars_gradient = self.scalars.like()
+        self.scalars = LearnedScalars(settings, dtype, device, self.count)
+        self.critic_scalars = CriticLossScalars(
+            alpha=per_run("alpha"),
+            temperature=per_run("temperature"),
+            target_action_gap=per_run("target_action_gap"),
+            difference_min=per_run("difference_min", -inf),
+            difference_max=per_run("difference_max", inf),
+            log_multiplier=self.scalars.log_multiplier,
+        )
         self.policy_gradient = self.policy_parameters.like()
         self.critic_gradient = self.critic_parameters.like()
-        self.policy_adam = Adam.of(self.policy_parameters.flat)
-        self.critic_adam = Adam.of(self.critic_parameters.flat)
-        self.scalars_adam = Adam.of(self.scalars.flat)
+        self.policy_adam = Adam.of(self.policy_parameters.flat, self.count)
+        self.critic_adam = Adam.of(self.critic_parameters.flat, self.count)
+        per_action = runs, shape.batch_size, shape.n_actions
+        self._uniform_density = self.discount.new_full(per_action, uniform_log_density(action_dim))
         self._sums = torch.zeros(len(LOGGED), runs, dtype=dtype, device=device)
+        self._sum_of = dict(zip(LOGGED, self._sums.unbind(), strict=True))
         self._summed = 0
 
     def update(self, batch: Batch, noise: Noise) -> None:
         """One gradient step of everything; all gradients are taken at the parameters before the step."""
+        self.count.advance()
+        self._summed += 1
+        self._compute(batch, noise)
+
+    def _compute(self, batch: Batch, noise: Noise) -> None:
+        """What an update does with tensors; nothing in Python changes, so that it can be recorded and played again."""
         kernel, policy, parameters = self.kernel, self.policy, self.policy_parameters
         current = kernel.samples(policy, parameters, batch.states, noise.state[:, :, 1:])
         at_next = kernel.samples(policy, parameters, batch.next_states, self._noise_at_next(noise))
         following, candidates = at_next.split(self.shape.n_actions, backup_actions(self.shape))
-        log_temperature = self.scalars["log_temperature"].squeeze(1)
-        entropy_temperature = log_temperature.exp()
+        scalars = self.scalars
+        entropy_temperature = scalars.log_temperature.exp()
 
         target = self._target(batch, candidates, entropy_temperature)
         critic_loss = self._critic_gradient(batch, target, noise.uniform, current, following)
@@ -157,15 +153,13 @@ class Learner:
             entropy_temperature,
             self.policy_gradient,
         )
-        self.scalars_gradient["log_temperature"][:, 0] = temperature_gradient(
-            log_temperature, log_prob, self.target_entropy
-        )
-        self.scalars_gradient["log_multiplier"][:, 0] = critic_loss.lagrange_gradient
+        scalars.temperature_slope.copy_(temperature_gradient(entropy_temperature, log_prob, self.target_entropy))
+        scalars.multiplier_slope.copy_(critic_loss.lagrange_gradient)
 
         self._log(critic_loss, policy_loss, log_prob, entropy_temperature)
         kernel.adam_step(self.policy_adam, parameters.flat, self.policy_gradient.flat, self.policy_rate)
         kernel.adam_step(self.critic_adam, self.critic_parameters.flat, self.critic_gradient.flat, self.critic_rate)
-        self.scalars_adam.step(self.scalars.flat, self.scalars_gradient.flat, self.scalars_rate)
+        kernel.adam_step(scalars.adam, scalars.flat, scalars.gradient, scalars.rate)
         kernel.follow(self.target_parameters.flat, self.critic_parameters.flat, self.tau)
 
     def values(self, states: Tensor, actions: Tensor, run: int | None = None) -> Tensor:
@@ -206,24 +200,23 @@ class Learner:
     @property
     def counters(self) -> dict[str, int]:
         """Updates made, and those summed since the logged numbers were last taken: the same for all runs."""
-        return {"updates": self.policy_adam.steps, "summed": self._summed}
+        return {"updates": self.count.steps, "summed": self._summed}
 
     @counters.setter
     def counters(self, values: Mapping[str, int]) -> None:
-        for adam in (self.policy_adam, self.critic_adam, self.scalars_adam):
-            adam.steps = values["updates"]
+        self.count.steps = values["updates"]
         self._summed = values["summed"]
 
     def _buffers(self) -> dict[str, tuple[Tensor, int]]:
         """Every buffer that updates move, [R * rows, ...], with the rows of a run."""
-        networks = {
-            "policy": (self.policy_parameters, self.policy_adam, 1),
-            "critic": (self.critic_parameters, self.critic_adam, CRITICS),
-            "scalars": (self.scalars, self.scalars_adam, 1),
+        learned = {
+            "policy": (self.policy_parameters.flat, self.policy_adam, 1),
+            "critic": (self.critic_parameters.flat, self.critic_adam, CRITICS),
+            "scalars": (self.scalars.flat, self.scalars.adam, LearnedScalars.ROWS),
         }
         buffers = {"target": (self.target_parameters.flat, CRITICS), "sums": (self._sums.T, 1)}
-        for name, (parameters, adam, rows) in networks.items():
-            buffers[name] = (parameters.flat, rows)
+        for name, (flat, adam, rows) in learned.items():
+            buffers[name] = (flat, rows)
             buffers[f"{name}_first"] = (adam.first, rows)
             buffers[f"{name}_second"] = (adam.second, rows)
         return buffers
@@ -242,7 +235,7 @@ class Learner:
         return following
 
     def _target(self, batch: Batch, candidates: Sample, entropy_temperature: Tensor) -> Tensor:
-        return bellman_target(
+        return self.kernel.bellman_target(
             batch.rewards,
             batch.terminals,
             self.discount,
@@ -256,39 +249,31 @@ class Learner:
         self, batch: Batch, target: Tensor, uniform: Tensor, current: Sample, following: Sample
     ) -> CriticLoss:
         actions = torch.cat((batch.actions.unsqueeze(2), uniform, current.action, following.action), dim=2)
-        uniform_density = torch.full_like(current.log_prob, uniform_log_density(self.action_dim))
         return self.kernel.critic_gradient(
             self.critic,
             self.critic_parameters,
             batch.states,
             actions,
             target,
-            torch.cat((uniform_density, current.log_prob, following.log_prob), dim=-1),
+            torch.cat((self._uniform_density, current.log_prob, following.log_prob), dim=-1),
             batch.floor,
             self.form,
-            CriticLossScalars(
-                self.alpha,
-                self.temperature,
-                self.target_action_gap,
-                self.difference_min,
-                self.difference_max,
-                self.scalars["log_multiplier"].squeeze(1),
-            ),
+            self.critic_scalars,
             self.critic_gradient,
         )
 
     def _log(self, critic: CriticLoss, policy: Tensor, log_prob: Tensor, entropy_temperature: Tensor) -> None:
-        self._sums += torch.stack(
-            (
-                critic.loss,
-                critic.td_error,
-                critic.difference,
-                critic.bound_rate_current.mean(-1),
-                critic.bound_rate_following.mean(-1),
-                policy,
-                log_prob,
-                entropy_temperature,
-                multiplier_of(self.scalars["log_multiplier"].squeeze(1), self.shape.lagrange_multiplier),
-            )
-        )
-        self._summed += 1
+        logged = {
+            "critic_loss": critic.loss,
+            "td_error": critic.td_error,
+            "difference": critic.difference,
+            "bound_rate_current": critic.bound_rate_current,
+            "bound_rate_next": critic.bound_rate_following,
+            "policy_loss": policy,
+            "policy_log_prob": log_prob,
+            "entropy_temperature": entropy_temperature,
+        }
+        if self.form.lagrange:
+            logged["lagrange_multiplier"] = multiplier_of(self.scalars.log_multiplier, self.shape.lagrange_multiplier)
+        for name, value in logged.items():
+            self._sum_of[name].add_(value)

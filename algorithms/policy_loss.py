@@ -27,17 +27,17 @@ def smaller_critic(values: Tensor) -> tuple[Tensor, Tensor]:
 def policy_loss(
     distribution: Distribution,
     sampled: Sample,
+    noise: Tensor,
     value: Tensor,
     of_action: Tensor,
     entropy_temperature: Tensor,
 ) -> PolicyLoss:
     """`mean(entropy_temperature * log pi(a|s) - min over critics Q(s, a))` with a reparametrised (SAC; official code).
 
-    `sampled` holds one action per state (n = 1), `value` [R, B] is the smaller critic there, `of_action` [R, B, A] its
-    slope in the action, `entropy_temperature` [R].
+    `sampled` holds one action per state (n = 1), from `noise` [R, B, A]; `value` [R, B] is the smaller critic there,
+    `of_action` [R, B, A] its slope in the action; `entropy_temperature` [R].
     """
-    action, noise = sampled.action.squeeze(2), sampled.noise.squeeze(2)
-    log_prob = sampled.log_prob.squeeze(2)
+    action, log_prob = sampled.action.squeeze(2), sampled.log_prob.squeeze(2)
     batch = value.shape[-1]
     temperature = entropy_temperature[:, None, None]
     # d log pi / d raw = 2 tanh(raw); d action / d raw = 1 - tanh(raw)^2.
@@ -49,6 +49,6 @@ def policy_loss(
     )
 
 
-def temperature_gradient(log_temperature: Tensor, log_prob: Tensor, target_entropy: Tensor) -> Tensor:
-    """Slope [R] of `-exp(log_temperature) * (log_prob + target entropy)` in the logarithm; `log_prob` [R], the mean."""
-    return -log_temperature.exp() * (log_prob + target_entropy)
+def temperature_gradient(temperature: Tensor, log_prob: Tensor, target_entropy: Tensor) -> Tensor:
+    """Slope [R] of `-temperature * (log_prob + target entropy)` in the temperature's logarithm; mean `log_prob` [R]."""
+    return -temperature * (log_prob + target_entropy)

@@ -27,16 +27,15 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Sample:
-    """Actions [N, B, n, A] in (-1, 1) with their log-probabilities [N, B, n] and the noise they came from."""
+    """Actions [N, B, n, A] in (-1, 1) with their log-probabilities [N, B, n]."""
 
     action: Tensor
     log_prob: Tensor
-    noise: Tensor
 
     def split(self, *counts: int) -> "list[Sample]":
         """Samples of so many actions each, in order."""
-        parts = (self.action.split(counts, 2), self.log_prob.split(counts, 2), self.noise.split(counts, 2))
-        return [Sample(*own) for own in zip(*parts, strict=True)]
+        parts = zip(self.action.split(counts, 2), self.log_prob.split(counts, 2), strict=True)
+        return [Sample(*own) for own in parts]
 
 
 @dataclass(frozen=True)
@@ -116,4 +115,4 @@ def sample(distribution: Distribution, noise: Tensor) -> Sample:
     density = -0.5 * noise.square() - log_std - 0.5 * log(2.0 * pi)
     # log(1 - tanh(u)^2) without cancellation. Not F.softplus, whose last elements take another path in the pack.
     squash = 2.0 * (log(2.0) - raw - ((-2.0 * raw).clamp(min=0.0) + (-2.0 * raw.abs()).exp().log1p()))
-    return Sample(raw.tanh(), (density - squash).sum(-1), noise)
+    return Sample(raw.tanh(), (density - squash).sum(-1))

@@ -76,7 +76,7 @@ class FloorColumns:
             # The dataset's column is that of the fit; learning goes on from where it stood.
             for place, state in enumerate(known):
                 self._value.restore(place, state.learning)
-                self._value.adam.steps = state.steps
+                self._value.adam.count.steps = state.steps
 
     def state(self, number: int) -> FloorState | None:
         """Where the learned floor of a run stands; None for any other floor."""
@@ -86,7 +86,7 @@ class FloorColumns:
         assert self._fitted is not None
         place = self._learned.index(number)
         learning = self._value.state(place)
-        return FloorState(self._fitted[place], learning, self._value.adam.steps, self.fit_reports[number])
+        return FloorState(self._fitted[place], learning, self._value.adam.count.steps, self.fit_reports[number])
 
     def skip_online(self, number: int, transitions: int) -> None:
         """Go past the noise of online transitions whose columns are known already."""

@@ -1,8 +1,10 @@
 """Adam over flat buffers against torch's own."""
 
+from math import sqrt
+
 import torch
 
-from algorithms.adam import Adam
+from algorithms.adam import BETA_1, BETA_2, EPSILON, Adam
 
 
 def test_each_network_moves_as_with_torchs_adam_at_its_own_rate():
@@ -14,8 +16,23 @@ def test_each_network_moves_as_with_torchs_adam_at_its_own_rate():
     adam = Adam.of(flat)
     for _ in range(20):
         gradient = torch.randn(2, 64, generator=rng, dtype=torch.float64)
+        adam.count.advance()
         adam.step(flat, gradient, torch.tensor(rates, dtype=torch.float64)[:, None])
         for network, (twin, judge) in enumerate(zip(twins, judges, strict=True)):
             twin.grad = gradient[network]
             judge.step()
     torch.testing.assert_close(flat, torch.stack([twin.detach() for twin in twins]))
+
+
+def test_corrections_in_a_tensor_give_the_bits_of_plain_numbers():
+    rng = torch.Generator().manual_seed(1)
+    flat, rate = torch.randn(3, 64, generator=rng), torch.rand(3, 1, generator=rng)
+    plain, adam = flat.clone(), Adam.of(flat)
+    for step in range(1, 200):
+        gradient = torch.randn(3, 64, generator=rng)
+        adam.count.advance()
+        adam.step(flat, gradient, rate)
+        scale = sqrt(1.0 - BETA_2**step)
+        factor = scale / (1.0 - BETA_1**step)
+        plain.addcdiv_(adam.first * (rate * factor), adam.second.sqrt().add_(EPSILON * scale), value=-1.0)
+        assert torch.equal(flat, plain)

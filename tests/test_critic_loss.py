@@ -313,10 +313,11 @@ def test_bound_rates_count_values_below_the_floor():
     values, target, log_density, floor = random_inputs(3)
     form = CriticLossForm("soft_maximum", True, False)
     result = critic_loss(values, target, log_density, floor, form, scalars())
-    run, critic = 1, 0
+    run, critics = 1, values.shape[1]
     below = sum(
         values[run, critic, state, 1 + ACTIONS + action].item() < floor[run, state].item()
+        for critic in range(critics)
         for state in range(BATCH)
         for action in range(ACTIONS)
     )
-    assert result.bound_rate_current[run, critic].item() == pytest.approx(below / (BATCH * ACTIONS))
+    assert result.bound_rate_current[run].item() == pytest.approx(below / (critics * BATCH * ACTIONS))

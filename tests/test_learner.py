@@ -46,7 +46,7 @@ def state(learner, run):
         learner.target_parameters.flat[pair].flatten(),
         learner.policy_adam.second[run].flatten(),
         learner.critic_adam.first[pair].flatten(),
-        learner.scalars.flat[run],
+        learner.scalars.flat[2 * run : 2 * run + 2].flatten(),
         learner._sums[:, run],
     ])  # fmt: skip
 
@@ -211,7 +211,7 @@ def test_targets_follow_by_tau():
 def test_a_policy_more_random_than_wanted_lowers_the_temperature():
     learner = make_learner([replace(TINY, target_entropy=-50.0)], [0])
     learner.update(make_batch([0], 0, 8), make_noise(TINY, [0], 0))
-    assert learner.scalars["log_temperature"].item() == pytest.approx(-1e-4, rel=1e-3)
+    assert learner.scalars.log_temperature.item() == pytest.approx(-1e-4, rel=1e-3)
 
 
 def test_a_multiplier_that_has_too_large_a_gap_falls_and_is_logged_as_it_is():

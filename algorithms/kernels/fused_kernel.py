@@ -7,12 +7,29 @@ from algorithms.adam import BETA_1, BETA_2, Adam
 from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars
 from algorithms.parameters import Parameters
 from algorithms.policy_network import PolicyNetwork, Sample
+from algorithms.settings import MaxBackup
 from algorithms.value_network import ValueNetwork
 
 
 def values(network: ValueNetwork, parameters: Parameters, states: Tensor, actions: Tensor) -> Tensor:
     """See `Kernel`."""
     return torch.ops.floorbench.critic_values(parameters.flat, states, actions, network.widths, parameters.offsets)
+
+
+def bellman_target(
+    reward: Tensor,
+    terminal: Tensor,
+    discount: Tensor,
+    next_values: Tensor,
+    next_log_prob: Tensor,
+    max_backup: MaxBackup,
+    entropy_temperature: Tensor | None,
+) -> Tensor:
+    """See `Kernel`."""
+    best_first = max_backup == "max_then_min"
+    return torch.ops.floorbench.bellman_target(
+        reward, terminal, discount, next_values, next_log_prob, best_first, entropy_temperature
+    )
 
 
 def critic_gradient(
@@ -28,7 +45,7 @@ def critic_gradient(
     gradient: Parameters,
 ) -> CriticLoss:
     """See `Kernel`."""
-    of_runs, bound_rates, slopes = torch.ops.floorbench.critic_gradient(
+    of_runs, slopes = torch.ops.floorbench.critic_gradient(
         parameters.flat,
         states,
         actions,
@@ -58,15 +75,15 @@ def critic_gradient(
         ],
         gradient.flat,
     )
-    loss, lagrange_loss, lagrange_gradient, td_error, difference = of_runs.unbind()
-    return CriticLoss(loss, slopes, lagrange_loss, lagrange_gradient, td_error, difference, *bound_rates.unbind())
+    loss, *others = of_runs.unbind()
+    return CriticLoss(loss, slopes, *others)
 
 
 def samples(network: PolicyNetwork, parameters: Parameters, states: Tensor, noise: Tensor) -> Sample:
     """See `Kernel`."""
     operator = torch.ops.floorbench.policy_samples
     actions, log_prob = operator(parameters.flat, states, noise, network.widths, parameters.offsets)
-    return Sample(actions, log_prob, noise)
+    return Sample(actions, log_prob)
 
 
 def policy_gradient(
@@ -96,10 +113,8 @@ def policy_gradient(
 
 def adam_step(adam: Adam, flat: Tensor, gradient: Tensor, learning_rate: Tensor) -> None:
     """See `Kernel`."""
-    rate, epsilon = adam.corrections()
-    torch.ops.floorbench.adam_step(
-        flat, adam.first, adam.second, gradient, learning_rate * rate, BETA_1, BETA_2, epsilon
-    )
+    operator, corrections = torch.ops.floorbench.adam_step, adam.count.corrections
+    operator(flat, adam.first, adam.second, gradient, learning_rate, corrections, BETA_1, BETA_2)
 
 
 def follow(targets: Tensor, flat: Tensor, tau: Tensor) -> None:

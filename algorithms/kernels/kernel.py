@@ -9,6 +9,7 @@ from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars
 from algorithms.kernels import fused_kernel, torch_kernel
 from algorithms.parameters import Parameters
 from algorithms.policy_network import PolicyNetwork, Sample
+from algorithms.settings import MaxBackup
 from algorithms.value_network import ValueNetwork
 
 
@@ -20,6 +21,19 @@ class Kernel(Protocol):
 
     def values(self, network: ValueNetwork, parameters: Parameters, states: Tensor, actions: Tensor) -> Tensor:
         """Critic values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S]."""
+        ...
+
+    def bellman_target(
+        self,
+        reward: Tensor,
+        terminal: Tensor,
+        discount: Tensor,
+        next_values: Tensor,
+        next_log_prob: Tensor,
+        max_backup: MaxBackup,
+        entropy_temperature: Tensor | None,
+    ) -> Tensor:
+        """See `backup.bellman_target`."""
         ...
 
     def critic_gradient(
@@ -60,7 +74,7 @@ class Kernel(Protocol):
         ...
 
     def adam_step(self, adam: Adam, flat: Tensor, gradient: Tensor, learning_rate: Tensor) -> None:
-        """See `Adam.step`; one `learning_rate` [N, 1] for each network."""
+        """See `Adam.step`."""
         ...
 
     def follow(self, targets: Tensor, flat: Tensor, tau: Tensor) -> None:

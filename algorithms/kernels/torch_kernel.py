@@ -1,13 +1,16 @@
-"""An update in torch operations: the reference, for any device."""
+"""An update in torch operations: the reference, for any device. `bellman_target` is a part of it as it stands."""
 
 from torch import Tensor
 
 from algorithms.adam import Adam
+from algorithms.backup import bellman_target
 from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars, critic_loss
 from algorithms.parameters import Parameters
 from algorithms.policy_loss import policy_loss, smaller_critic
 from algorithms.policy_network import PolicyNetwork, Sample, sample
 from algorithms.value_network import ValueNetwork
+
+__all__ = ["adam_step", "bellman_target", "critic_gradient", "follow", "policy_gradient", "samples", "values"]
 
 
 def values(network: ValueNetwork, parameters: Parameters, states: Tensor, actions: Tensor) -> Tensor:
@@ -63,7 +66,7 @@ def policy_gradient(
     value, chosen = smaller_critic(result.view(-1, critics, *result.shape[1:]))
     slopes = critic.action_gradient(critic_parameters, hidden, chosen.view(result.shape))
     of_action = slopes.view(-1, critics, *slopes.shape[1:]).sum(1).squeeze(2)
-    loss = policy_loss(distribution, sampled, value.squeeze(-1), of_action, entropy_temperature)
+    loss = policy_loss(distribution, sampled, noise, value.squeeze(-1), of_action, entropy_temperature)
     network.backward(parameters, gradient, distribution, loss.of_mean, loss.of_log_std)
     return loss.loss, sampled.log_prob.mean((1, 2))
 

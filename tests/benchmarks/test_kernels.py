@@ -84,6 +84,7 @@ def test_optimizer_and_target(meter, name, runs, kernel):
     gradient = torch.randn_like(flat)
 
     def step():
+        adam.count.advance()
         KERNELS[kernel].adam_step(adam, flat, gradient, learner.critic_rate)
         KERNELS[kernel].follow(learner.target_parameters.flat, flat, learner.tau)
 

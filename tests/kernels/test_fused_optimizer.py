@@ -16,8 +16,9 @@ def stepped(kernel, flat, gradients, rate):
     load_library()
     moved, adam = flat.clone(), Adam.of(flat)
     for gradient in gradients:
+        adam.count.advance()
         KERNELS[kernel].adam_step(adam, moved, gradient, rate)
-    assert adam.steps == len(gradients)
+    assert adam.count.steps == len(gradients)
     return moved, adam.first, adam.second
 
 

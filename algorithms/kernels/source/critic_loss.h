@@ -132,22 +132,25 @@ void critic_loss(const Real* values, long n, const StateInputs<Real>& state, Cri
 // What a run's critics come to together.
 template <typename Real>
 struct RunLoss {
-    Real loss, lagrange_loss, lagrange_gradient, td_error, difference;
+    Real loss, lagrange_loss, lagrange_gradient, td_error, difference, bound_rate_current, bound_rate_following;
 };
 
 template <typename Real>
-RunLoss<Real> run_loss(const CriticLossSums* of_critics, long critics, long batch, CriticLossForm form,
+RunLoss<Real> run_loss(const CriticLossSums* of_critics, long critics, long batch, long n, CriticLossForm form,
                        const CriticLossScalars<Real>& scalars) {
-    double td_error = 0, difference = 0;
+    double td_error = 0, difference = 0, below_current = 0, below_following = 0;
     for (long critic = 0; critic < critics; ++critic) {
         td_error += of_critics[critic].squared_td / batch;
         difference += of_critics[critic].difference / batch;
+        below_current += of_critics[critic].below_current;
+        below_following += of_critics[critic].below_following;
     }
+    const double compared = critics * batch * n;
     const double excess = scalars.alpha_of_difference(form) * difference - critics * scalars.gap(form);
     const double regulariser = scalars.multiplier(form) * excess;
     return {Real(td_error + regulariser), Real(form.lagrange ? -0.5 * regulariser : 0),
             Real(-0.5 * excess * scalars.multiplier_slope(form)), Real(td_error / critics),
-            Real(difference / critics)};
+            Real(difference / critics), Real(below_current / compared), Real(below_following / compared)};
 }
 
 }  // namespace floorbench

@@ -4,8 +4,11 @@
 #include <ATen/Dispatch.h>
 #include <ATen/core/List.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/stack.h>
 
+#include <array>
+#include <optional>
+
+#include "backup.h"
 #include "fused_critic.h"
 #include "tensors.h"
 
@@ -66,32 +69,67 @@ inline Tensor critic_values_of(const Tensor& parameters, const Tensor& states, c
     return result;
 }
 
-// [5, R]: loss, Lagrange loss, its gradient, TD error, difference; [2, R, C]: bound rates at s and at s'; [R, C, B, K]:
-// the loss's slope in every value.
-inline std::tuple<Tensor, Tensor, Tensor> critic_gradient_of(const Tensor& parameters, const Tensor& states, const Tensor& actions,
+// [R, B] from rewards and terminals [R, B], discounts and temperatures [R], values [R, C, B, m] and log-probabilities
+// [R, B, m] of actions at s'.
+inline Tensor bellman_target_of(const Tensor& reward_, const Tensor& terminal_, const Tensor& discount_,
+                                const Tensor& next_values, const Tensor& next_log_prob_, bool best_first,
+                                const std::optional<Tensor>& temperature_) {
+    const Tensor values = plain(next_values, next_values), reward = plain(reward_, values);
+    const Tensor terminal = plain(terminal_, values), discount = plain(discount_, values);
+    const Tensor log_prob = plain(next_log_prob_, values);
+    const Tensor temperature = temperature_ ? plain(*temperature_, values) : Tensor();
+    TORCH_CHECK(values.dim() == 4 && values.size(1) > 0 && values.size(3) > 0, "values must be [R, C, B, m]");
+    const long runs = values.size(0), critics = values.size(1), batch = values.size(2), count = values.size(3);
+    TORCH_CHECK(reward.numel() == runs * batch && terminal.numel() == runs * batch && discount.numel() == runs &&
+                    log_prob.numel() == runs * batch * count && (!temperature_ || temperature.numel() == runs),
+                "rewards and terminals must be [R, B], log-probabilities [R, B, m], discounts and temperatures [R]");
+    const Tensor result = at::empty({runs, batch}, values.options());
+    AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "bellman_target", [&] {
+        const scalar_t *rewards = reward.const_data_ptr<scalar_t>(), *terminals = terminal.const_data_ptr<scalar_t>();
+        const scalar_t* log_probs = log_prob.const_data_ptr<scalar_t>();
+        scalar_t* out = result.mutable_data_ptr<scalar_t>();
+        for (long at = 0; at < runs * batch; ++at) {
+            const long run = at / batch, state = at % batch;
+            const auto next = next_value<scalar_t>(
+                values.const_data_ptr<scalar_t>() + (run * critics * batch + state) * count, critics, batch * count,
+                count, best_first);
+            scalar_t value = next.value;
+            if (temperature_)
+                value -= temperature.const_data_ptr<scalar_t>()[run] * log_probs[at * count + next.action];
+            out[at] = rewards[at] + (1 - terminals[at]) * discount.const_data_ptr<scalar_t>()[run] * value;
+        }
+    });
+    return result;
+}
+
+// [7, R]: Lagrange loss and its gradient between loss, TD error, difference and the bound rates at s and at s';
+// [R, C, B, K]: the loss's slope in every value.
+inline std::tuple<Tensor, Tensor> critic_gradient_of(const Tensor& parameters, const Tensor& states, const Tensor& actions,
                                     IntArrayRef widths, IntArrayRef offsets, const Tensor& target_,
                                     const Tensor& log_density_, const Tensor& floor_, at::TensorList scalars_,
                                     const c10::List<bool>& form_, Tensor into) {
     const CriticInputs inputs(parameters, states, actions, widths, offsets);
-    const long runs = inputs.runs, critics = inputs.critics, batch = inputs.batch, count = inputs.count;
+    const long runs = inputs.runs, critics = inputs.critics, batch = inputs.batch, count = inputs.count, n = count / 3;
     TORCH_CHECK(count % 3 == 1 && scalars_.size() == 6 && form_.size() == 9, "1 + 3n actions, 6 scalars, 9 switches");
     TORCH_CHECK(into.is_contiguous() && into.sizes() == parameters.sizes() && into.dtype() == parameters.dtype(),
                 "the gradient must be like the parameters");
     const Tensor target = plain(target_, parameters), floor = plain(floor_, parameters);
-    const Tensor log_density = plain(log_density_, parameters), scalars = at::stack(scalars_);
+    const Tensor log_density = plain(log_density_, parameters);
+    std::array<Tensor, 6> scalars;
+    for (long number = 0; number < 6; ++number) {
+        scalars[number] = plain(scalars_[number], parameters);
+        TORCH_CHECK(scalars[number].numel() == runs, "scalars must be [R]");
+    }
     TORCH_CHECK(target.numel() == runs * batch && floor.numel() == runs * batch &&
-                    log_density.numel() == runs * batch * (count - 1) && scalars.numel() == 6 * runs &&
-                    scalars.dtype() == parameters.dtype(),
-                "target and floor must be [R, B], log-densities [R, B, 3n], scalars [R]");
+                    log_density.numel() == runs * batch * (count - 1),
+                "target and floor must be [R, B], log-densities [R, B, 3n]");
     const CriticLossForm form{form_[0], form_[1], form_[2], form_[3], form_[4],
                               form_[5], form_[6], form_[7], form_[8]};
-    const Tensor of_runs = at::empty({5, runs}, parameters.options());
-    const Tensor bound_rates = at::empty({2, runs, critics}, parameters.options());
+    const Tensor of_runs = at::empty({7, runs}, parameters.options());
     const Tensor slopes = at::empty(inputs.of_pairs(), parameters.options());
     AT_DISPATCH_FLOATING_TYPES(parameters.scalar_type(), "critic_gradient", [&] {
-        const scalar_t* numbers = scalars.const_data_ptr<scalar_t>();
         const auto scalars_of = [&](long run) {
-            const auto number = [&](long which) { return numbers[which * runs + run]; };
+            const auto number = [&](long which) { return scalars[which].const_data_ptr<scalar_t>()[run]; };
             return CriticLossScalars<scalar_t>{number(0), number(1), number(2), number(3), number(4), number(5)};
         };
         std::vector<CriticLossSums> sums(runs * critics);
@@ -106,19 +144,15 @@ inline std::tuple<Tensor, Tensor, Tensor> critic_gradient_of(const Tensor& param
                 slopes.mutable_data_ptr<scalar_t>() + pair * batch * count,
                 gradient_rows + pair * parameters.size(1));
         });
-        scalar_t *out = of_runs.mutable_data_ptr<scalar_t>(), *rates = bound_rates.mutable_data_ptr<scalar_t>();
-        const double compared = batch * ((count - 1) / 3);
+        scalar_t* out = of_runs.mutable_data_ptr<scalar_t>();
         for (long run = 0; run < runs; ++run) {
-            const auto own = run_loss<scalar_t>(&sums[run * critics], critics, batch, form, scalars_of(run));
-            const scalar_t row[] = {own.loss, own.lagrange_loss, own.lagrange_gradient, own.td_error, own.difference};
-            for (long number = 0; number < 5; ++number) out[number * runs + run] = row[number];
-        }
-        for (long pair = 0; pair < runs * critics; ++pair) {
-            rates[pair] = sums[pair].below_current / compared;
-            rates[runs * critics + pair] = sums[pair].below_following / compared;
+            const auto own = run_loss<scalar_t>(&sums[run * critics], critics, batch, n, form, scalars_of(run));
+            const scalar_t column[] = {own.loss, own.lagrange_loss, own.lagrange_gradient, own.td_error,
+                                       own.difference, own.bound_rate_current, own.bound_rate_following};
+            for (long number = 0; number < 7; ++number) out[number * runs + run] = column[number];
         }
     });
-    return {of_runs, bound_rates, slopes};
+    return {of_runs, slopes};
 }
 
 }  // namespace floorbench

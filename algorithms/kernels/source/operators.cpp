@@ -9,9 +9,13 @@ TORCH_LIBRARY(floorbench, library) {
         "critic_values(Tensor parameters, Tensor states, Tensor actions, int[] widths, int[] offsets) -> Tensor",
         &floorbench::critic_values_of);
     library.def(
+        "bellman_target(Tensor reward, Tensor terminal, Tensor discount, Tensor next_values, Tensor next_log_prob, "
+        "bool best_first, Tensor? temperature) -> Tensor",
+        &floorbench::bellman_target_of);
+    library.def(
         "critic_gradient(Tensor parameters, Tensor states, Tensor actions, int[] widths, int[] offsets, Tensor target, "
         "Tensor log_density, Tensor floor, Tensor[] scalars, bool[] form, Tensor(a!) gradient) "
-        "-> (Tensor, Tensor, Tensor)",
+        "-> (Tensor, Tensor)",
         &floorbench::critic_gradient_of);
     library.def(
         "policy_samples(Tensor parameters, Tensor states, Tensor noise, int[] widths, int[] offsets) "
@@ -24,7 +28,7 @@ TORCH_LIBRARY(floorbench, library) {
         &floorbench::policy_gradient_of);
     library.def(
         "adam_step(Tensor(a!) parameters, Tensor(b!) first, Tensor(c!) second, Tensor gradient, Tensor rate, "
-        "float beta_1, float beta_2, float epsilon) -> ()",
+        "Tensor corrections, float beta_1, float beta_2) -> ()",
         &floorbench::adam_step_of);
     library.def("follow(Tensor(a!) targets, Tensor parameters, Tensor share) -> ()", &floorbench::follow_of);
 }

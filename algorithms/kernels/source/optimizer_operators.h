@@ -8,23 +8,25 @@
 
 namespace floorbench {
 
-// Move parameters [N, P] with a rate [N, 1] for each network.
+// Move parameters [N, P] with a rate [N, 1] for each network; `corrections` are a factor of the rates, and epsilon.
 inline void adam_step_of(Tensor parameters, Tensor first, Tensor second, const Tensor& gradient, const Tensor& rate,
-                         double beta_1, double beta_2, double epsilon) {
+                         const Tensor& corrections, double beta_1, double beta_2) {
     for (const Tensor& tensor : {first, second, gradient})
         TORCH_CHECK(tensor.is_contiguous() && tensor.sizes() == parameters.sizes() &&
                         tensor.dtype() == parameters.dtype(),
                     "moments and gradient must be like the parameters");
-    TORCH_CHECK(parameters.is_contiguous() && parameters.dim() == 2 && rate.numel() == parameters.size(0),
-                "parameters must be [N, P], contiguous, with a rate for each row");
-    const Tensor rates = plain(rate, parameters);
+    TORCH_CHECK(parameters.is_contiguous() && parameters.dim() == 2 && rate.numel() == parameters.size(0) &&
+                    corrections.numel() == 2,
+                "parameters must be [N, P], contiguous, with a rate for each row and two corrections");
+    const Tensor rates = plain(rate, parameters), both = plain(corrections, parameters);
     const long width = parameters.size(1);
     AT_DISPATCH_FLOATING_TYPES(parameters.scalar_type(), "adam_step", [&] {
+        const scalar_t factor = both.const_data_ptr<scalar_t>()[0], epsilon = both.const_data_ptr<scalar_t>()[1];
         for_each(parameters.size(0), [&](long row, Memory&) {
             const long at = row * width;
             adam_step<scalar_t>(parameters.mutable_data_ptr<scalar_t>() + at, first.mutable_data_ptr<scalar_t>() + at,
                                 second.mutable_data_ptr<scalar_t>() + at, gradient.const_data_ptr<scalar_t>() + at,
-                                width, beta_1, beta_2, epsilon, rates.const_data_ptr<scalar_t>()[row]);
+                                width, beta_1, beta_2, epsilon, rates.const_data_ptr<scalar_t>()[row] * factor);
         });
     });
 }
