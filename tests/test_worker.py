@@ -232,11 +232,11 @@ def test_a_missing_dataset_fails_in_one_line(folders):
 
 def test_a_stopped_worker_that_lost_its_run_writes_nothing_more(tmp_path):
     """The real training: another worker goes on from the first one's checkpoint, which then wakes up again."""
-    run = with_settings(runs_of("smoke")[0], {"schedule.offline_steps": 400, "schedule.online_steps": 0})
+    run = with_settings(runs_of("smoke")[0], {"schedule.offline_steps": 6000, "schedule.online_steps": 0})
     ensure_dataset(run.task)
     untouched, folder = (commit([run], tmp_path / name)[0] for name in ("untouched", "taken"))
     assert start([untouched]).wait(60) == 0
-    first = start([folder], FLOORBENCH_CHECKPOINT_SECONDS="0")
+    first = start([folder], FLOORBENCH_CHECKPOINT_SECONDS="0.5")
     wait_until(lambda: len(list(folder.checkpoints.glob("*.ckpt"))) == 2)
     first.send_signal(signal.SIGSTOP)
     assert start([folder]).wait(60) == 0
