@@ -10,6 +10,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from ablations.claims import CLAIMS
+from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
 from results.claim_sections import all_verdicts, claim_sections, overview
 from results.figures.score_by_floor import score_by_floor
@@ -37,12 +38,13 @@ def section(reference: Path = REFERENCE) -> str:
     if not any((reference / f"{name}.parquet").exists() for name in NAMES):
         return NOTHING
     frames = load(reference)
-    table = scores(frames.runs)
-    claims = overview(all_verdicts(claim_sections(CLAIMS, frames.runs, frames.evaluations)))
-    caption = score_by_floor(frames.runs).caption
+    shown = floors(frames.runs)
+    table = scores(shown)
+    claims = overview(all_verdicts(claim_sections(CLAIMS, shown, frames.evaluations)))
+    caption = score_by_floor(shown).caption
     return "\n\n".join(
         [
-            f"Of {_runs(frames.runs)}, whose numbers lie in `results/reference/`; `make report` rebuilds what stands "
+            f"Of {_runs(shown)}, whose numbers lie in `results/reference/`; `make report` rebuilds what stands "
             "here, and the whole report, without training.",
             _markdown(table.text[COLUMNS]),
             table.notes[0],
@@ -69,10 +71,15 @@ def write(readme: Path = README, reference: Path = REFERENCE) -> None:
         draw(load(reference), reference / FIGURE)
 
 
+def floors(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs about the floor; those about implementations are for the report."""
+    return runs[~runs["arm"].isin([*IMPLEMENTATIONS, *SWITCHES])]
+
+
 def draw(frames: Frames, file: Path) -> None:
     """README's figure."""
     with mpl.rc_context(STYLE):
-        score_by_floor(frames.runs).figure.savefig(file, format="png")
+        score_by_floor(floors(frames.runs)).figure.savefig(file, format="png")
 
 
 def _runs(runs: pd.DataFrame) -> str:

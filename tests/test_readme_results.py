@@ -1,12 +1,13 @@
 """README's results are those of the project's own runs, and are written in their place."""
 
+import pandas as pd
 import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
-from results.frame.store import export
-from results.readme import BEGIN, END, FIGURE, NOTHING, README, REFERENCE, section, with_section, write
+from results.frame.store import export, load
+from results.readme import BEGIN, END, FIGURE, NOTHING, README, REFERENCE, floors, section, with_section, write
 from tests.run_folder_factory import write_done
 
 FRAME = f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe rest.\n"
@@ -40,6 +41,12 @@ def test_table_claims_and_figure_stand_between_the_marks(reference, tmp_path):
     assert (reference / FIGURE).read_bytes().startswith(b"\x89PNG")
     write(readme, reference)
     assert readme.read_text() == text
+
+
+def test_implementations_are_for_the_report(reference):
+    frames = load(reference)
+    others = frames.runs.assign(arm="official", run=frames.runs["run"] + "0")
+    pd.testing.assert_frame_equal(floors(pd.concat([frames.runs, others])), frames.runs)
 
 
 def test_without_runs_it_says_so(tmp_path):
