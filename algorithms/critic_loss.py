@@ -91,7 +91,7 @@ def critic_loss(
     data, sampled = values[..., 0], values[..., 1:]
     floors = floor[:, None, :, None].expand(-1, 1, -1, 3 * n).clone()
     if not form.floor_uniform:
-        floors[..., :n] = -inf
+        floors[..., :n].fill_(-inf)
     if form.floor_masking == "expectation":
         floors.fill_(-inf)
     td = data - target[:, None]
@@ -173,7 +173,7 @@ def _push_down(
     n = floored.shape[-1] // 3
     if form.form == "expectation":
         slope = torch.zeros_like(floored)
-        slope[..., n : 2 * n] = 1.0 / n
+        slope[..., n : 2 * n].fill_(1.0 / n)
         return floored[..., n : 2 * n].mean(-1), slope, 0.0
     temperature = _column(scalars.temperature, 4)
     if form.bounds_terms:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from algorithms.adam import Adam, StepCount
+from algorithms.captured_update import CapturedUpdate
 from algorithms.critic_loss import (
     CriticLoss,
     CriticLossForm,
@@ -65,7 +66,8 @@ class Learner:
     """Policies, twin critics, targets and temperatures of R runs, and the update that moves them.
 
     `settings` holds one entry per run, equal in everything that decides shapes; `normals` one source of standard
-    normal numbers per run (its "init" stream); `discounts` one discount per run. Raises KernelUnavailableError.
+    normal numbers per run (its "init" stream); `discounts` one discount per run. Everything is kept on the `device`
+    (None: the kernel's) and everything that comes out lies on the CPU. Raises KernelUnavailableError.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Learner:
         discounts: Sequence[float],
         normals: Sequence[Callable[..., Tensor]],
         dtype: torch.dtype = torch.float32,
-        device: str = "cpu",
+        device: str | None = None,
     ):
         self.shape = shape = settings[0]
         runs = len(settings)
@@ -85,6 +87,8 @@ class Learner:
         if shape.kernel == "fused":
             load_library()
         self.kernel = KERNELS[shape.kernel]
+        device = device or ("cuda" if shape.kernel == "cuda" else "cpu")
+        self.device = torch.device(device)
 
         def per_run(name: str, missing: float = 0.0) -> Tensor:
             values = [getattr(own, name) for own in settings]
@@ -125,12 +129,15 @@ class Learner:
         self._sums = torch.zeros(len(LOGGED), runs, dtype=dtype, device=device)
         self._sum_of = dict(zip(LOGGED, self._sums.unbind(), strict=True))
         self._summed = 0
+        self._perform: Callable[[Batch, Noise], None] = self._compute
+        if shape.kernel == "cuda":
+            self._perform = CapturedUpdate(self._compute, [buffer for buffer, _ in self._buffers().values()])
 
     def update(self, batch: Batch, noise: Noise) -> None:
         """One gradient step of everything; all gradients are taken at the parameters before the step."""
         self.count.advance()
         self._summed += 1
-        self._compute(batch, noise)
+        self._perform(batch, noise)
 
     def _compute(self, batch: Batch, noise: Noise) -> None:
         """What an update does with tensors; nothing in Python changes, so that it can be recorded and played again."""
@@ -167,7 +174,7 @@ class Learner:
         parameters = self.critic_parameters
         if run is not None:
             parameters = parameters.part(CRITICS * run, CRITICS * (run + 1))
-        return self.kernel.values(self.critic, parameters, states, actions)
+        return self.kernel.values(self.critic, parameters, states.to(self.device), actions.to(self.device)).cpu()
 
     def act(self, states: Tensor, noise: Tensor | None = None, run: int | None = None) -> Tensor:
         """Actions [R, B, A] at states [R, B, S]: sampled with standard normal `noise` [R, B, A], or the mode.
@@ -177,11 +184,17 @@ class Learner:
         parameters = self.policy_parameters if run is None else self.policy_parameters.part(run, run + 1)
         if noise is None:
             noise = states.new_zeros(*states.shape[:2], self.action_dim)
-        return self.kernel.samples(self.policy, parameters, states, noise.unsqueeze(2)).action.squeeze(2)
+        states, noise = states.to(self.device), noise.to(self.device)
+        return self.kernel.samples(self.policy, parameters, states, noise.unsqueeze(2)).action.squeeze(2).cpu()
+
+    def wait(self) -> None:
+        """Until a card has computed all that it was asked for; a CPU has."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def take_logged(self) -> dict[str, Tensor]:
         """Means [R] of the logged numbers since the last call; NaN where there was nothing to average."""
-        means = self._sums / (self._summed or torch.nan)
+        means = (self._sums / (self._summed or torch.nan)).cpu()
         if not self.form.lagrange:
             means[LOGGED.index("lagrange_multiplier")] = torch.nan
         self._sums.zero_()
@@ -189,12 +202,12 @@ class Learner:
         return dict(zip(LOGGED, means.unbind(), strict=True))
 
     def state(self, run: int) -> dict[str, Tensor]:
-        """Everything that updates move of one run, as views: what a checkpoint must hold beside `counters`."""
-        return {name: buffer[rows * run : rows * (run + 1)] for name, (buffer, rows) in self._buffers().items()}
+        """Everything that updates move of one run: what a checkpoint must hold beside `counters`. Not to be changed."""
+        return {name: part.cpu() for name, part in self._parts(run).items()}
 
     def restore(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Put back the `state` of one run."""
-        for name, part in self.state(run).items():
+        for name, part in self._parts(run).items():
             part.copy_(state[name])
 
     @property
@@ -206,6 +219,10 @@ class Learner:
     def counters(self, values: Mapping[str, int]) -> None:
         self.count.steps = values["updates"]
         self._summed = values["summed"]
+
+    def _parts(self, run: int) -> dict[str, Tensor]:
+        """The rows of one run in the `_buffers`."""
+        return {name: buffer[rows * run : rows * (run + 1)] for name, (buffer, rows) in self._buffers().items()}
 
     def _buffers(self) -> dict[str, tuple[Tensor, int]]:
         """Every buffer that updates move, [R * rows, ...], with the rows of a run."""
@@ -224,14 +241,14 @@ class Learner:
     def finite(self) -> Tensor:
         """Whether all parameters of each run are finite numbers, [R]."""
         critics = self.critic_parameters.flat.isfinite().all(-1).view(-1, CRITICS).all(-1)
-        return self.policy_parameters.flat.isfinite().all(-1) & critics
+        return (self.policy_parameters.flat.isfinite().all(-1) & critics).cpu()
 
     def _noise_at_next(self, noise: Noise) -> Tensor:
         """The noise for pi(.|s'): without any the last action is the deterministic one."""
         if self.shape.max_backup != "mean_action":
             return noise.following
         following = noise.following.clone()
-        following[:, :, -1] = 0.0
+        following[:, :, -1].zero_()
         return following
 
     def _target(self, batch: Batch, candidates: Sample, entropy_temperature: Tensor) -> Tensor:

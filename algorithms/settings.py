@@ -129,5 +129,6 @@ class AlgorithmSettings:
     target_entropy: float | None = None
     # Step of the target critics towards the critics. Per run.
     tau: Share = 0.005
-    # What computes the critics: "fused" (C++, needs a compiler) or "torch". Their numbers differ in the last digits.
-    kernel: Literal["fused", "torch"] = "fused"
+    # What computes an update: "fused" (C++, needs a compiler), "torch", or "cuda" (torch on a card, as one CUDA graph).
+    # Their numbers differ in the last digits.
+    kernel: Literal["fused", "torch", "cuda"] = "fused"

@@ -10,7 +10,6 @@ import typer
 
 from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.planner import PACK_LIMIT
-from harness.provenance import usable_cores
 from harness.settings import Run
 
 app = typer.Typer(
@@ -31,6 +30,10 @@ Root = Annotated[Path, typer.Option(help="Folder in which the run folders lie.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 RUNS = Path("runs")
+
+# What `--workers` and `--pack` are where they are not given (`harness.kernels`).
+WORKERS = "usable cores, or cards"
+PACK = f"{PACK_LIMIT}, or what a card holds"
 
 # Exit code of a command that was asked to end.
 INTERRUPTED = 130
@@ -84,9 +87,11 @@ def plan(grid: Grid, scale: Scale = "demo", changes: Changes = None, root: Root 
 def run(
     grid: Grid,
     workers: Annotated[
-        int, typer.Option(min=1, help="Worker processes of one thread each.", show_default="usable cores")
-    ] = usable_cores(),
-    pack: Annotated[int, typer.Option(min=1, help="Runs that train together in one worker, at most.")] = PACK_LIMIT,
+        int | None, typer.Option(min=1, help="Worker processes of one thread each.", show_default=WORKERS)
+    ] = None,
+    pack: Annotated[
+        int | None, typer.Option(min=1, help="Runs that train together in one worker, at most.", show_default=PACK)
+    ] = None,
     root: Root = RUNS,
     changes: Changes = None,
     scale: Scale = "demo",
@@ -180,9 +185,11 @@ def retry(
         str | None, typer.Option(help="Profile of a cluster to submit them to.", show_default="this machine")
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Worker processes of one thread each, here.", show_default="usable cores")
-    ] = usable_cores(),
-    pack: Annotated[int, typer.Option(min=1, help="Runs that train together in one worker here.")] = PACK_LIMIT,
+        int | None, typer.Option(min=1, help="Worker processes of one thread each, here.", show_default=WORKERS)
+    ] = None,
+    pack: Annotated[
+        int | None, typer.Option(min=1, help="Runs that train together in one worker here.", show_default=PACK)
+    ] = None,
     root: Root = RUNS,
     scale: Scale = "demo",
     changes: Changes = None,
@@ -202,8 +209,8 @@ def verify(
     seed: Annotated[int, typer.Option(help="Seed that chooses them.")] = 0,
     root: Root = RUNS,
     workers: Annotated[
-        int, typer.Option(min=1, help="Worker processes of one thread each.", show_default="usable cores")
-    ] = usable_cores(),
+        int | None, typer.Option(min=1, help="Worker processes of one thread each.", show_default=WORKERS)
+    ] = None,
     scale: Scale = "demo",
     changes: Changes = None,
 ) -> None:
@@ -281,8 +288,8 @@ def tune(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Trials that are asked for together.")] = BATCH,
     workers: Annotated[
-        int, typer.Option(min=1, help="Worker processes of one thread each.", show_default="usable cores")
-    ] = usable_cores(),
+        int | None, typer.Option(min=1, help="Worker processes of one thread each.", show_default=WORKERS)
+    ] = None,
     pack: Annotated[int, typer.Option(min=1, help="Runs that train together in one worker, at most.")] = TUNE_PACK,
     root: Root = RUNS,
     cluster: Annotated[

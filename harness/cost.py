@@ -26,6 +26,10 @@ SAMPLES = 20
 WHOLE = 0.5
 
 
+class UnknownCostError(Exception):
+    """Why nobody knows what runs will cost, in one line."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one gradient step of a whole pack takes.
@@ -82,12 +86,16 @@ def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
 def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cost:
     """The cost of a run's shape on this machine: updates of random networks on random data, and the environment.
 
-    Evaluation episodes are taken to last to the horizon.
+    Evaluation episodes are taken to last to the horizon. Raises UnknownCostError where a card is needed and none here.
     """
+    from algorithms.kernels import card
     from harness.environments.environment import Environment
-    from harness.kernels import provide_kernels
+    from harness.kernels import provide_kernels, uses
     from harness.training import offline_marks, online_marks
 
+    on_card = uses("cuda", [run])
+    if on_card and (reason := card.obstacle()):
+        raise UnknownCostError(f"no run of this shape is finished, and {reason}")
     environment = Environment(run.task)
     dimensions = environment.observation_dim, environment.action_dim
     provide_kernels([run])
@@ -97,7 +105,11 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     evaluations = len(offline_marks(schedule)) + len(online_marks(schedule))
     steps = schedule.online_steps + evaluations * schedule.evaluation_episodes * run.task.horizon
     updates = max(total_updates(schedule), 1)
-    return Cost(per_update + per_step * steps * pack / updates, pack, "a few seconds of updates on one core here")
+    return Cost(
+        per_update + per_step * steps * pack / updates,
+        pack,
+        f"a few seconds of updates on {'a card' if on_card else 'one core'} here",
+    )
 
 
 @cache
@@ -121,6 +133,7 @@ def update_seconds(
 
     def update(number: int) -> None:
         learner.update(batch, streams.at(number)[1])
+        learner.wait()
 
     try:
         return repeated(update, seconds)

@@ -118,11 +118,17 @@ def clashes() -> Finding:
 
 
 def torch_device() -> Finding:
-    """Torch's threads and its GPU, if any; runs compute on the CPU with one thread per worker."""
+    """Torch's threads and its cards, if any; runs compute on the CPU with one thread per worker by default."""
     import torch
 
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return Finding("torch", "ok", f"{torch.get_num_threads()} threads by default; CUDA: {', '.join(gpus) or 'none'}")
+    from algorithms.kernels import card
+
+    threads, reason = f"{torch.get_num_threads()} threads by default", card.obstacle()
+    if reason:
+        return Finding("torch", "ok", f"{threads}; no card: {reason}")
+    return Finding(
+        "torch", "ok", f"{threads}; cards: {', '.join(card.names())}; --set algorithm.kernel=cuda takes them"
+    )
 
 
 def kernels() -> Finding:

@@ -1,34 +1,80 @@
-"""The kernel that runs ask for: whether this machine has it or can build it."""
+"""The kernel that runs ask for: whether this machine has it or can build it, and how runs are divided for it."""
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Sequence
 
 from harness.errors import UserError
+from harness.planner import PACK_LIMIT
+from harness.provenance import usable_cores
 from harness.settings import Run
 
+# Set by a pool: the number of a worker's place among those that compute at the same time.
+PLACE_VARIABLE = "FLOORBENCH_PLACE"
 
-def check_kernels(runs: Iterable[Run]) -> None:
-    """Raise UserError if the runs' kernel is neither there nor can be built, as far as a look tells; builds nothing."""
-    from algorithms.kernels.build import obstacle
-
-    if any(run.algorithm.kernel == "fused" for run in runs):
-        reason = obstacle()
-        if reason:
-            raise refusal(reason)
+# What else to set, by the kernel that cannot be had.
+INSTEAD = {
+    "fused": "--set algorithm.kernel=torch, which is slower",
+    "cuda": "--set algorithm.kernel=fused, which computes on the cores",
+}
 
 
-def provide_kernels(runs: Iterable[Run], say: Callable[[str], object] = lambda text: None) -> None:
-    """Build the runs' kernel if it is not there yet; raises UserError if that is not possible."""
+def check_kernels(runs: Sequence[Run], elsewhere: bool = False) -> None:
+    """Raise UserError if the runs' kernel is neither there nor can be built, as far as a look tells; builds nothing.
+
+    With `elsewhere` the runs are not computed on this machine, which then needs no card.
+    """
+    from algorithms.kernels import build, card
+
+    if uses("fused", runs) and (reason := build.obstacle()):
+        raise refusal("fused", reason)
+    if uses("cuda", runs) and not elsewhere and (reason := card.obstacle()):
+        raise refusal("cuda", reason)
+
+
+def provide_kernels(
+    runs: Sequence[Run], say: Callable[[str], object] = lambda text: None, elsewhere: bool = False
+) -> None:
+    """Build the runs' kernel if it is not there yet; raises UserError as `check_kernels`, or if it cannot be built."""
     from algorithms.kernels.build import KernelUnavailableError, is_built, load_library
 
-    if any(run.algorithm.kernel == "fused" for run in runs):
+    check_kernels(runs, elsewhere)
+    if uses("fused", runs):
         if not is_built():
             say("building the C++ kernels (half a minute, once)")
         try:
             load_library()
         except KernelUnavailableError as error:
-            raise refusal(str(error)) from None
+            raise refusal("fused", str(error)) from None
 
 
-def refusal(reason: str) -> UserError:
+def take_card(runs: Sequence[Run]) -> None:
+    """Let the worker of these runs compute on a card of its own, where there are several."""
+    import torch
+
+    if uses("cuda", runs):
+        torch.cuda.set_device(int(os.environ.get(PLACE_VARIABLE, "0")) % torch.cuda.device_count())
+
+
+def workers_for(runs: Sequence[Run]) -> int:
+    """Worker processes that fill this machine: one for each core, or for each card where runs compute on cards."""
+    import torch
+
+    return max(1, torch.cuda.device_count()) if uses("cuda", runs) else usable_cores()
+
+
+def pack_limit_for(runs: Sequence[Run]) -> int:
+    """Runs of a pack, at most: what is good for a core's caches, or what a card's memory holds."""
+    from algorithms.kernels import card
+
+    on_card = {run.algorithm for run in runs if run.algorithm.kernel == "cuda"}
+    return min((card.runs_that_fit(settings) for settings in on_card), default=PACK_LIMIT)
+
+
+def uses(kernel: str, runs: Sequence[Run]) -> bool:
+    """Whether any of the runs asks for a kernel."""
+    return any(run.algorithm.kernel == kernel for run in runs)
+
+
+def refusal(kernel: str, reason: str) -> UserError:
     """What to tell who asks for a kernel that cannot be had."""
-    return UserError(f"setting algorithm.kernel = 'fused': {reason}; or --set algorithm.kernel=torch, which is slower")
+    return UserError(f"setting algorithm.kernel = '{kernel}': {reason}; or {INSTEAD[kernel]}")

@@ -13,6 +13,7 @@ from typing import IO
 
 from harness import attempts
 from harness.errors import UserError, one_line
+from harness.kernels import PLACE_VARIABLE
 from harness.provenance import LAUNCHER_VARIABLE, PROJECT
 from harness.run_folder import RunFolder
 from harness.usage import WORKERS_VARIABLE
@@ -40,7 +41,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 class Worker:
     """A running worker process, its pack and the thread that copies what it says to its runs' logs.
 
-    `began` is when it was started, `stood` names every run's newest checkpoint then, by id.
+    `began` is when it was started, `stood` names every run's newest checkpoint then, by id. No two workers at a time
+    have the same `place`.
     """
 
     process: subprocess.Popen[bytes]
@@ -48,6 +50,7 @@ class Worker:
     copier: threading.Thread
     began: float
     stood: dict[str, str]
+    place: int = 0
 
 
 def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = lambda: None) -> None:
@@ -61,7 +64,8 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
     try:
         while waiting or active:
             while waiting and len(active) < workers:
-                active.append(start(waiting.pop(0), workers))
+                place = min(set(range(workers)) - {worker.place for worker in active})
+                active.append(start(waiting.pop(0), workers, place))
             time.sleep(POLL_INTERVAL)
             for worker in [worker for worker in active if worker.process.poll() is not None]:
                 active.remove(worker)
@@ -73,8 +77,8 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
         raise
 
 
-def start(pack: Pack, workers: int = 1) -> Worker:
-    """Start the worker of one pack, one of `workers` at a time; all folders of a pack lie in one root."""
+def start(pack: Pack, workers: int = 1, place: int = 0) -> Worker:
+    """Start the worker of one pack at its place among `workers`; all folders of a pack lie in one root."""
     began, stood = time.time(), {folder.id: folder.newest_checkpoint for folder in pack}
     command = [sys.executable, "-P", "-m", "harness.worker", str(pack[0].path.parent), *(folder.id for folder in pack)]
     search_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
@@ -84,6 +88,7 @@ def start(pack: Pack, workers: int = 1) -> Worker:
         "PYTHONPATH": search_path,
         PARENT_VARIABLE: str(os.getpid()),
         WORKERS_VARIABLE: str(workers),
+        PLACE_VARIABLE: str(place),
         LAUNCHER_VARIABLE: os.environ.get(LAUNCHER_VARIABLE, "local pool"),
     }
     process = subprocess.Popen(
@@ -98,7 +103,7 @@ def start(pack: Pack, workers: int = 1) -> Worker:
     assert process.stdout is not None
     copier = threading.Thread(target=copy_output, args=(process.stdout, pack), daemon=True)
     copier.start()
-    return Worker(process, pack, copier, began, stood)
+    return Worker(process, pack, copier, began, stood, place)
 
 
 def copy_output(stream: IO[bytes], pack: Pack) -> None:

@@ -14,7 +14,7 @@ from harness.dataset import Dataset, load_dataset
 from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.evaluation import Evaluator
 from harness.floor_columns import FloorColumns
-from harness.kernels import provide_kernels
+from harness.kernels import provide_kernels, take_card
 from harness.online import Actors
 from harness.pack_state import PackState, floor_of
 from harness.provenance import provenance
@@ -50,6 +50,7 @@ def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
         raise UserError(f"pack {' '.join(folder.id for folder in folders)}: schedule.update_block = none: such runs "
                         "train alone")  # fmt: skip
     provide_kernels([folders[0].run()])
+    take_card([folders[0].run()])
     dataset = load_dataset(folders[0].run().task)
     waiting = starting_points(folders)
     while waiting:

@@ -1,6 +1,6 @@
 """Small packs with random data, for the tests of the update."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -15,14 +15,17 @@ TINY = AlgorithmSettings(
 )
 
 
-def make_learner(settings: Sequence[AlgorithmSettings], seeds: Sequence[int], dtype=torch.float32) -> Learner:
+def make_learner(
+    settings: Sequence[AlgorithmSettings], seeds: Sequence[int], dtype=torch.float32, device=None
+) -> Learner:
     """A learner whose runs are initialised from the streams of their seeds."""
 
     def source(seed):
         normal = normal_source(generator(seed, "init"))
         return lambda *shape: normal(*shape).to(dtype)
 
-    return Learner(settings, STATE_DIM, ACTION_DIM, [0.9] * len(seeds), [source(seed) for seed in seeds], dtype)
+    sources = [source(seed) for seed in seeds]
+    return Learner(settings, STATE_DIM, ACTION_DIM, [0.9] * len(seeds), sources, dtype, device)
 
 
 def make_batch(seeds: Sequence[int], update: int, size: int, floor: float | None = None, dtype=torch.float32) -> Batch:
@@ -50,10 +53,17 @@ def make_noise(settings: AlgorithmSettings, seeds: Sequence[int], update: int, d
     return Noise(**{name: value.to(dtype) for name, value in vars(noise).items()})
 
 
-def train(settings: Sequence[AlgorithmSettings], seeds: Sequence[int], updates: int, floor: float | None = None):
+def train(
+    settings: Sequence[AlgorithmSettings], seeds: Sequence[int], updates: int, floor: float | None = None, device=None
+) -> Learner:
     """A learner after some updates."""
-    learner = make_learner(settings, seeds)
-    for update in range(updates):
-        noise = make_noise(settings[0], seeds, update)
-        learner.update(make_batch(seeds, update, settings[0].batch_size, floor), noise)
+    learner = make_learner(settings, seeds, device=device)
+    go_on(learner, seeds, range(updates), floor)
     return learner
+
+
+def go_on(learner: Learner, seeds: Sequence[int], updates: Iterable[int], floor: float | None = None) -> None:
+    """Make these updates."""
+    for update in updates:
+        batch = make_batch(seeds, update, learner.shape.batch_size, floor)
+        learner.update(batch, make_noise(learner.shape, seeds, update))

@@ -1,16 +1,19 @@
 """The local pool with real workers: bounded, one death at a time, nothing left behind."""
 
+import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ablations.grids import runs_of
 from harness.attempts import history
 from harness.dataset import ensure_dataset
+from harness.kernels import PLACE_VARIABLE
 from harness.planner import commit, packs
 from harness.pool import cause, run_packs
 from harness.run_folder import RunFolder
@@ -59,6 +62,12 @@ def states(packs):
     return [[folder.status()["state"] for folder in pack] for pack in packs]
 
 
+def place_of(process):
+    """The place that a worker was given."""
+    variables = Path(f"/proc/{process}/environ").read_text().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if "=" in variable).get(PLACE_VARIABLE)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def dataset(minari_folder):
     ensure_dataset(runs_of("smoke")[0].task)
@@ -66,10 +75,20 @@ def dataset(minari_folder):
 
 def test_no_more_workers_than_asked_and_one_thread_each(tmp_path):
     packs = folders_of(tiny(runs_of("smoke")), tmp_path, limit=1)
-    seen = []
-    run_packs(packs, workers=2, watch=lambda: seen.append(states(packs).count(["running"])))
+    seen, places = [], []
+
+    def look():
+        running = [pack[0] for pack in packs if states([pack]) == [["running"]]]
+        seen.append(len(running))
+        with contextlib.suppress(OSError):
+            places.append([place_of(folder.status()["process"]) for folder in running])
+
+    run_packs(packs, workers=2, watch=look)
     assert states(packs) == [["done"]] * 4
     assert max(seen) == 2
+    # Each has a place of its own: on machines with several cards, its card.
+    assert {place for own in places for place in own} == {"0", "1"}
+    assert all(len(set(own)) == len(own) for own in places)
     folders = [folder for pack in packs for folder in pack]
     assert [folder.provenance()["threads"] for folder in folders] == [1] * 4
     assert [folder.provenance()["attempts"][0]["launcher"] for folder in folders] == ["local pool"] * 4

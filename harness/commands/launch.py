@@ -18,7 +18,7 @@ INTERVAL = 5.0
 Launch = Callable[[Sequence[Run], Path, Callable[[], None]], bool]
 
 
-def local(workers: int, pack_limit: int) -> Launch:
+def local(workers: int | None, pack_limit: int | None) -> Launch:
     """The local pool."""
     return lambda runs, root, watch: train_runs(runs, root, workers, pack_limit, watch=watch)
 

@@ -11,7 +11,9 @@ from harness.overview import overview
 from harness.settings import Run
 
 
-def retry_runs(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, cluster: str | None, words: str) -> int:
+def retry_runs(
+    runs: Sequence[Run], root: Path, workers: int | None, pack_limit: int | None, cluster: str | None, words: str
+) -> int:
     """Start those of the runs again that failed, were interrupted or cancelled, or are lost; returns the exit code.
 
     On the cluster of a profile, if one is named, else here. Packs are cut anew from the runs' checkpoints.

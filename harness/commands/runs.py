@@ -7,7 +7,7 @@ from harness.commands.data import make_datasets
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
 from harness.integrity import refuse_faults
-from harness.kernels import check_kernels, provide_kernels
+from harness.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
 from harness.planner import Plan, commit, cut_packs, plan
 from harness.pool import run_packs
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
@@ -41,8 +41,8 @@ def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     console.print(counts_line(planned))
 
 
-def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, retry_failed: bool) -> int:
-    """Run what is not done and say how it ended; returns the exit code."""
+def run_grid(runs: Sequence[Run], root: Path, workers: int | None, pack_limit: int | None, retry_failed: bool) -> int:
+    """Run what is not done and say how it ended; returns the exit code. See `train_runs`."""
     finished = train_runs(runs, root, workers, pack_limit, retry_failed)
     return conclude(plan(runs, root)) if finished else STOPPED
 
@@ -50,14 +50,15 @@ def run_grid(runs: Sequence[Run], root: Path, workers: int, pack_limit: int, ret
 def train_runs(
     runs: Sequence[Run],
     root: Path,
-    workers: int,
-    pack_limit: int,
+    workers: int | None,
+    pack_limit: int | None,
     retry_failed: bool = False,
     watch: Callable[[], None] = lambda: None,
 ) -> bool:
     """Train what is not done, calling `watch` several times a second; False if it was stopped on request.
 
-    Everything that can be known to be wrong is found before the first update is computed.
+    Everything that can be known to be wrong is found before the first update is computed. How many workers and how
+    large packs: None for what suits the runs' kernel and this machine.
     """
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
@@ -79,7 +80,8 @@ def train_runs(
         # Data that were made anew need not be those on which a run was begun.
         refuse_faults(RunFolder.of(root, run) for run in chosen)
         commit(chosen, root)
-        cut = cut_packs(chosen, root, pack_limit, workers)
+        workers = workers or workers_for(chosen)
+        cut = cut_packs(chosen, root, pack_limit or pack_limit_for(chosen), workers)
         try:
             with ProgressDisplay(cut, console) as display:
 

@@ -9,9 +9,10 @@ from harness.commands.data import make_datasets
 from harness.commands.expectation import Expectation, expectation, expectation_line, expectation_table
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
+from harness.cost import UnknownCostError
 from harness.errors import UserError
 from harness.integrity import refuse_faults
-from harness.kernels import check_kernels, provide_kernels
+from harness.kernels import check_kernels, provide_kernels, uses
 from harness.planner import plan
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
 from harness.progress import duration
@@ -37,7 +38,7 @@ def submit_grid(
     chosen = plan(runs, root).to_start(retry_failed)
     check_floors(chosen)
     check_environments(tasks_of(chosen))
-    provide_kernels(chosen, console.print)
+    provide_kernels(chosen, console.print, elsewhere=True)
     try_out(profile)
     check_root(root, chosen)
     # No data are made, and none are fetched, where the runs are computed.
@@ -59,7 +60,7 @@ def submit_grid(
     else:
         result_console().print(arrays_table(drafted, submission))
         console.print(f"submitted {len(drafted.runs)} runs; floorbench status --root {root} shows how they do")
-    for remark in remarks(drafted):
+    for remark in remarks(drafted, profile):
         console.print(remark)
 
 
@@ -68,7 +69,7 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
     check_floors(runs)
-    check_kernels(runs)
+    check_kernels(runs, elsewhere=True)
     console = remark_console()
     try:
         known, tasks = limits(profile.account), queue()
@@ -76,8 +77,12 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
         known, tasks = Limits(), list[QueuedTask]()
         console.print(f"{error}; an empty queue with SLURM's own limits is assumed")
     drafted = draft(planned, profile, known, tasks, retry_failed)
-    expected = expectation(drafted, profile) if drafted.tasks else None
-    notes = [*remarks(drafted), *cautions(expected, profile)]
+    expected = None
+    try:
+        expected = expectation(drafted, profile) if drafted.tasks else None
+    except UnknownCostError as error:
+        console.print(f"what it will take is not known: {error}")
+    notes = [*remarks(drafted, profile), *cautions(expected, profile)]
     script = job_script(drafted, profile, 0) if drafted.arrays else None
     if as_json:
         more = {"expected": asdict(expected) if expected else None, "remarks": notes, "script": script}
@@ -85,24 +90,27 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
         return
     out = result_console()
     out.print(states_line(drafted))
-    if expected is not None and script is not None:
+    if script is not None:
         packs = sum(len(task) for task in drafted.tasks)
         out.print(f"to submit: {len(drafted.runs)} runs in {packs} packs and {len(drafted.tasks)} tasks")
         out.print(arrays_table(drafted, None))
-        out.print(expectation_line(expected, profile))
-        out.print(expectation_table(expected, profile))
+        if expected is not None:
+            out.print(expectation_line(expected, profile))
+            out.print(expectation_table(expected, profile))
         out.print(f"\n{script}")
     for note in notes:
         console.print(note)
 
 
-def remarks(drafted: Draft) -> list[str]:
+def remarks(drafted: Draft, profile: Profile) -> list[str]:
     """What a reader must know of a draft."""
     found = []
     if drafted.plan.in_state("failed") and not set(drafted.plan.in_state("failed")) & set(drafted.runs):
         found.append("failed runs are left as they are; --retry-failed submits them again")
     if drafted.left:
         found.append(f"{drafted.left} runs find no room in the queue: submit again when it is emptier")
+    if uses("cuda", drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
+        found.append("warning: algorithm.kernel = 'cuda', and the profile asks for no GPU; gres = \"gpu:1\" does")
     return found
 
 

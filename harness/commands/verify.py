@@ -12,7 +12,7 @@ from harness.commands.output import remark_console, result_console, text_table
 from harness.commands.runs import DONE, FAILED, STOPPED
 from harness.errors import UserError
 from harness.integrity import refuse_faults
-from harness.kernels import provide_kernels
+from harness.kernels import provide_kernels, workers_for
 from harness.planner import PACK_LIMIT, commit, packs, plan
 from harness.pool import run_packs
 from harness.preflight import check_environments, check_root, tasks_of
@@ -25,7 +25,7 @@ from harness.verification import Verification, sample, verify
 COLUMNS = ("run", "task", "arm", "seed", "compared", "verdict", "first difference")
 
 
-def verify_grid(runs: Sequence[Run], root: Path, count: int, seed: int, workers: int) -> int:
+def verify_grid(runs: Sequence[Run], root: Path, count: int, seed: int, workers: int | None) -> int:
     """Repeat a sample of the finished runs in a temporary root and print how they compare; returns the exit code.
 
     Nothing in `root` is written. The repetition is removed unless it differs.
@@ -46,7 +46,7 @@ def verify_grid(runs: Sequence[Run], root: Path, count: int, seed: int, workers:
     code = STOPPED
     try:
         check_root(place, chosen)
-        repeat(chosen, place, workers, console)
+        repeat(chosen, place, workers or workers_for(chosen), console)
         results = [verify(RunFolder.of(root, run), RunFolder.of(place, run)) for run in chosen]
         code = FAILED if any(result.difference for result in results) else DONE
         show(results)

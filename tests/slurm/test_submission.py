@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from ablations.grids import runs_of
 from harness.commands.expectation import expectation
@@ -148,6 +149,16 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
     assert "#SBATCH --gres=gpu:2" in out
     assert "warning: a task is expected to take 8 min, time_minutes = 5 is less, and requeue = false" in err
     assert sorted(root.rglob("*")) == before
+
+
+def test_a_dry_run_needs_no_card_and_says_what_it_does_not_know(tmp_path):
+    arguments = ("smoke", "--cluster", "cpu", "--dry-run", "--root", str(tmp_path), "--set", "algorithm.kernel=cuda")
+    code, out, err = command(*arguments)
+    assert code == 0, err
+    assert "to submit: 4 runs in 4 packs" in out
+    assert "warning: algorithm.kernel = 'cuda', and the profile asks for no GPU" in err
+    if not torch.cuda.is_available():
+        assert "what it will take is not known: no run of this shape is finished, and torch" in err
 
 
 def test_what_is_expected_of_each_task_adds_up(tmp_path):

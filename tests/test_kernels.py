@@ -1,0 +1,62 @@
+"""A kernel that this machine does not have is refused before anything is computed; how runs are divided for one."""
+
+import pytest
+import torch
+
+from ablations.grids import runs_of
+from algorithms.kernels.card import RUNS_LIMIT, bytes_of_run, obstacle, runs_that_fit
+from algorithms.settings import AlgorithmSettings
+from harness.cost import UnknownCostError, measured_cost
+from harness.errors import UserError
+from harness.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
+from harness.planner import PACK_LIMIT
+from harness.provenance import usable_cores
+from harness.settings import with_settings
+
+RUNS = runs_of("smoke")
+ON_CARD = [with_settings(run, {"algorithm.kernel": "cuda"}) for run in RUNS]
+
+without_card = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+
+
+@without_card
+@pytest.mark.parametrize("check", [check_kernels, provide_kernels])
+def test_without_a_card_its_kernel_is_refused_in_one_line(check):
+    assert obstacle() is not None
+    with pytest.raises(UserError) as caught:
+        check([*RUNS, *ON_CARD])
+    line = str(caught.value)
+    assert line.startswith("setting algorithm.kernel = 'cuda': torch ")
+    assert line.endswith("here; or --set algorithm.kernel=fused, which computes on the cores")
+    assert "\n" not in line
+
+
+@without_card
+def test_where_runs_are_only_submitted_no_card_is_needed():
+    check_kernels(ON_CARD, elsewhere=True)
+    provide_kernels(ON_CARD, elsewhere=True)
+    with pytest.raises(UnknownCostError, match="no run of this shape is finished, and torch"):
+        measured_cost(ON_CARD[0], 8)
+
+
+def test_the_kernel_is_a_part_of_the_id():
+    assert not {run.id for run in RUNS} & {run.id for run in ON_CARD}
+
+
+def test_runs_on_cores_take_them_all_in_small_packs():
+    assert (workers_for(RUNS), pack_limit_for(RUNS)) == (usable_cores(), PACK_LIMIT)
+    assert workers_for(ON_CARD) == max(1, torch.cuda.device_count())
+
+
+def test_the_memory_of_a_run_by_hand():
+    """One layer of 2, one state with 1 + 3 actions; see the comments in `bytes_of_run`."""
+    settings = AlgorithmSettings(policy_hidden=(2,), critic_hidden=(2,), batch_size=1, n_actions=1)
+    network = (128 * 2 + 2) + (2 * 128 + 128)
+    assert bytes_of_run(settings) == 4 * (5 * 3 * network + 2 * 4 * (2 + 2 * 2 + 128))
+
+
+def test_packs_fill_a_card_up_to_a_limit():
+    settings = AlgorithmSettings()
+    assert runs_that_fit(settings, free=0) == 1
+    assert runs_that_fit(settings, free=10 * bytes_of_run(settings)) == 7
+    assert runs_that_fit(settings, free=10**15) == RUNS_LIMIT
