@@ -87,7 +87,7 @@ class Learner:
         if shape.kernel == "fused":
             load_library()
         self.kernel = KERNELS[shape.kernel]
-        device = device or ("cuda" if shape.kernel == "cuda" else "cpu")
+        device = device or ("cuda" if shape.on_card else "cpu")
         self.device = torch.device(device)
 
         def per_run(name: str, missing: float = 0.0) -> Tensor:
@@ -130,8 +130,9 @@ class Learner:
         self._sum_of = dict(zip(LOGGED, self._sums.unbind(), strict=True))
         self._summed = 0
         self._perform: Callable[[Batch, Noise], None] = self._compute
-        if shape.kernel == "cuda":
-            self._perform = CapturedUpdate(self._compute, [buffer for buffer, _ in self._buffers().values()])
+        if shape.on_card:
+            compute = torch.compile(self._compute) if shape.kernel == "cuda_compiled" else self._compute
+            self._perform = CapturedUpdate(compute, [buffer for buffer, _ in self._buffers().values()])
 
     def update(self, batch: Batch, noise: Noise) -> None:
         """One gradient step of everything; all gradients are taken at the parameters before the step."""

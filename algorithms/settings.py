@@ -129,6 +129,11 @@ class AlgorithmSettings:
     target_entropy: float | None = None
     # Step of the target critics towards the critics. Per run.
     tau: Share = 0.005
-    # What computes an update: "fused" (C++, needs a compiler), "torch", or "cuda" (torch on a card, as one CUDA graph).
-    # Their numbers differ in the last digits.
-    kernel: Literal["fused", "torch", "cuda"] = "fused"
+    # What computes an update: "fused" (C++, needs a compiler), "torch", "cuda" (torch on a card, as one CUDA graph) or
+    # "cuda_compiled" (the same through torch.compile). Their numbers differ in the last digits.
+    kernel: Literal["fused", "torch", "cuda", "cuda_compiled"] = "fused"
+
+    @property
+    def on_card(self) -> bool:
+        """Whether a card computes."""
+        return self.kernel in ("cuda", "cuda_compiled")

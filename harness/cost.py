@@ -90,10 +90,10 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     """
     from algorithms.kernels import card
     from harness.environments.environment import Environment
-    from harness.kernels import provide_kernels, uses
+    from harness.kernels import provide_kernels, uses_card
     from harness.training import offline_marks, online_marks
 
-    on_card = uses("cuda", [run])
+    on_card = uses_card([run])
     if on_card and (reason := card.obstacle()):
         raise UnknownCostError(f"no run of this shape is finished, and {reason}")
     environment = Environment(run.task)

@@ -36,6 +36,15 @@ def test_captured_and_plain_updates_give_the_same_bytes(variant):
     assert_equal(captured, train([plain] * 2, SEEDS, updates=6))
 
 
+@pytest.mark.slow
+def test_a_compiled_update_computes_the_same_numbers():
+    """Half a minute: here torch.compile writes C++, on a card it writes Triton."""
+    plain = replace(TINY, kernel="torch")
+    compiled = train([replace(plain, kernel="cuda_compiled")] * 2, SEEDS, updates=5, device="cpu")
+    for (name, own), (_, other) in zip(everything(compiled), everything(train([plain] * 2, SEEDS, 5)), strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
 def test_what_was_restored_is_what_the_next_update_starts_from():
     """Also after updates of its own, which a recording could have kept hold of; Adam's step count included."""
     settings = [replace(TINY, kernel="cuda")] * 2
@@ -94,10 +103,11 @@ def card():
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("kernel", ["cuda", "cuda_compiled"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_card_computes_what_the_cpu_computes(card, variant):
+def test_a_card_computes_what_the_cpu_computes(card, variant, kernel):
     plain = replace(TINY, **VARIANTS[variant], kernel="torch")
-    on_card = train([replace(plain, kernel="cuda")] * 2, SEEDS, updates=10)
+    on_card = train([replace(plain, kernel=kernel)] * 2, SEEDS, updates=10)
     for (name, own), (_, other) in zip(everything(on_card), everything(train([plain] * 2, SEEDS, 10)), strict=True):
         torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
 

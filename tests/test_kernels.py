@@ -21,12 +21,13 @@ without_card = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a 
 
 @without_card
 @pytest.mark.parametrize("check", [check_kernels, provide_kernels])
-def test_without_a_card_its_kernel_is_refused_in_one_line(check):
+@pytest.mark.parametrize("kernel", ["cuda", "cuda_compiled"])
+def test_without_a_card_its_kernels_are_refused_in_one_line(check, kernel):
     assert obstacle() is not None
     with pytest.raises(UserError) as caught:
-        check([*RUNS, *ON_CARD])
+        check([*RUNS, with_settings(RUNS[0], {"algorithm.kernel": kernel})])
     line = str(caught.value)
-    assert line.startswith("setting algorithm.kernel = 'cuda': torch ")
+    assert line.startswith(f"setting algorithm.kernel = '{kernel}': torch ")
     assert line.endswith("here; or --set algorithm.kernel=fused, which computes on the cores")
     assert "\n" not in line
 

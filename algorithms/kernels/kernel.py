@@ -83,4 +83,6 @@ class Kernel(Protocol):
 
 
 # On a card torch computes too, but what it is asked for is recorded once (`CapturedUpdate`).
-KERNELS: dict[str, Kernel] = {"torch": torch_kernel, "fused": fused_kernel, "cuda": torch_kernel}
+KERNELS: dict[str, Kernel] = {
+    "torch": torch_kernel, "fused": fused_kernel, "cuda": torch_kernel, "cuda_compiled": torch_kernel,
+}  # fmt: skip

@@ -12,7 +12,7 @@ from harness.commands.output import print_json, remark_console, result_console, 
 from harness.cost import UnknownCostError
 from harness.errors import UserError
 from harness.integrity import refuse_faults
-from harness.kernels import check_kernels, provide_kernels, uses
+from harness.kernels import check_kernels, provide_kernels, uses_card
 from harness.planner import plan
 from harness.preflight import check_environments, check_floors, check_root, tasks_of
 from harness.progress import duration
@@ -109,8 +109,8 @@ def remarks(drafted: Draft, profile: Profile) -> list[str]:
         found.append("failed runs are left as they are; --retry-failed submits them again")
     if drafted.left:
         found.append(f"{drafted.left} runs find no room in the queue: submit again when it is emptier")
-    if uses("cuda", drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
-        found.append("warning: algorithm.kernel = 'cuda', and the profile asks for no GPU; gres = \"gpu:1\" does")
+    if uses_card(drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
+        found.append('warning: algorithm.kernel asks for a card, and the profile for no GPU; gres = "gpu:1" does')
     return found
 
 

@@ -156,7 +156,7 @@ def test_a_dry_run_needs_no_card_and_says_what_it_does_not_know(tmp_path):
     code, out, err = command(*arguments)
     assert code == 0, err
     assert "to submit: 4 runs in 4 packs" in out
-    assert "warning: algorithm.kernel = 'cuda', and the profile asks for no GPU" in err
+    assert "warning: algorithm.kernel asks for a card, and the profile for no GPU" in err
     if not torch.cuda.is_available():
         assert "what it will take is not known: no run of this shape is finished, and torch" in err
 

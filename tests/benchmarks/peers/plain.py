@@ -130,11 +130,10 @@ class PlainCalQL:
             candidates, _ = self.policy(following, n if self.size.max_backup else 1)
             best = torch.minimum(*(target(following, candidates) for target in self.targets)).max(dim=1).values
             backup = batch["rewards"] + (1 - batch["terminals"]) * DISCOUNT * best
-            uniform = torch.rand(len(states), n, self.size.action_dim) * 2 - 1
+            uniform = torch.rand(len(states), n, self.size.action_dim, device=states.device) * 2 - 1
             current, current_density = self.policy(states, n)
             next_actions, next_density = self.policy(following, n)
-        loss, difference, bound = torch.tensor(0.0), torch.tensor(0.0), torch.tensor(0.0)
-        error, multiplied = torch.tensor(0.0), torch.tensor(0.0)
+        loss, difference, bound, error, multiplied = torch.zeros(5, device=states.device)
         for critic in self.critics:
             at_data, at_current = critic(states, batch["actions"]), critic(states, current)
             own = push_down_minus_push_up(

@@ -1,0 +1,47 @@
+"""Updates on a card: packs of several sizes, eager, captured and compiled, beside the plain baseline on the same card.
+
+`python -m pytest -m gpu tests/benchmarks` prints the tables; it takes some minutes.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.benchmarks.card import HOW, Measured, sides, table
+from tests.benchmarks.peers.sizes import SIZES
+
+PACKS = (1, 8, 32, 64)
+SECONDS = 2.0
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", SIZES)
+def test_updates_on_a_card(name, capsys):
+    if not torch.cuda.is_available():
+        pytest.skip("NO CARD: nothing has been measured on one")
+    measured = list(sides(SIZES[name], PACKS, "cuda", SECONDS))
+    with capsys.disabled():
+        print(f"\n{torch.cuda.get_device_name()}\n{table(name, measured)}")
+    assert all(each.updates_per_second > 0 for each in measured)
+
+
+def test_every_side_but_the_compiled_one_computes_on_the_cpu_too(monkeypatch):
+    """So that what is run on a card some day has been run before."""
+    monkeypatch.setattr("tests.benchmarks.card.HOW", tuple(how for how in HOW if how != "compiled"))
+    small = replace(SIZES["reference"], hidden=(8, 8), batch_size=4, n_actions=2)
+    measured = list(sides(small, (1, 2), "cpu", 0.01))
+    assert [each.runs for each in measured] == [1, 1, 1, 1, 2, 2, 2]
+    assert table("small", measured).count("\n") == 7
+
+
+def test_the_table_by_hand():
+    measured = [
+        Measured("plain", 1, 50.0, 2_000_000),
+        Measured("eager", 8, 200.0, 0),
+        Measured("captured", 8, 500.0, 0),
+    ]
+    lines = [line.split() for line in table("demo", measured).splitlines()]
+    assert lines[1] == ["plain", "1", "50", "1.00", "2"]
+    assert lines[2] == ["eager", "8", "200", "4.00", "1.00", "0"]
+    assert lines[3] == ["captured", "8", "500", "10.00", "2.50", "0"]
