@@ -77,6 +77,19 @@ def test_nothing_in_python_changes_from_one_computation_to_the_next(variant):
     assert not all(torch.equal(moved, kept) for moved, (_, kept) in zip(outcomes[0], before, strict=True))
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_update_asks_for_no_number_and_keeps_to_its_device(variant):
+    """Either would stop a recording. On the device "meta", which has no numbers and mixes with no other."""
+    own = replace(TINY, **VARIANTS[variant], kernel="torch")
+    learner = make_learner([own] * 2, SEEDS, device="meta")
+    given = make_batch(SEEDS, 0, own.batch_size), make_noise(own, SEEDS, 0)
+    learner.update(*(type(each)(**{k: v.to("meta") for k, v in vars(each).items()}) for each in given))
+    with pytest.raises(RuntimeError, match="meta"):
+        learner.update(*given)
+    with pytest.raises(RuntimeError, match="meta"):
+        learner.finite()
+
+
 def test_inputs_of_another_shape_are_refused():
     learner = train([replace(TINY, kernel="cuda")], [0], updates=1, device="cpu")
     with pytest.raises(RuntimeError, match="size"):
