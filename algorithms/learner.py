@@ -88,7 +88,6 @@ class Learner:
             load_library()
         self.kernel = KERNELS[shape.kernel]
         device = device or ("cuda" if shape.on_card else "cpu")
-        self.device = torch.device(device)
 
         def per_run(name: str, missing: float = 0.0) -> Tensor:
             values = [getattr(own, name) for own in settings]
@@ -96,6 +95,7 @@ class Learner:
             return torch.tensor(numbers, dtype=dtype, device=device)
 
         self.discount = torch.tensor(discounts, dtype=dtype, device=device)
+        self.device = self.discount.device
         self.count = StepCount(self.discount)
         self.target_entropy = per_run("target_entropy", -float(action_dim))
         self.tau = per_run("tau").repeat_interleave(CRITICS)[:, None]

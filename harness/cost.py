@@ -126,7 +126,8 @@ def update_seconds(
     torch.set_num_threads(1)
     sources = [normal_source(generator(seed, "init")) for seed in range(pack)]
     learner = Learner([settings] * pack, observation_dim, action_dim, [0.99] * pack, sources)
-    streams = UpdateStreams(range(pack), settings.batch_size, settings.n_actions, backup_actions(settings), action_dim)
+    sizes = settings.batch_size, settings.n_actions, backup_actions(settings), action_dim
+    streams = UpdateStreams(range(pack), *sizes, learner.device)
     column = torch.zeros(pack, settings.batch_size)
     states = torch.randn(*column.shape, observation_dim)
     batch = Batch(states, torch.rand(*column.shape, action_dim), column, states, column, column, column)

@@ -16,6 +16,8 @@ from algorithms.learner import Noise
 # Updates for which the pack draws its noise at once.
 BLOCK = 32
 
+CPU = torch.device("cpu")
+
 
 def generator(seed: int, stream: str, block: int = 0) -> np.random.Generator:
     """The generator of one block of one stream of one seed."""
@@ -32,22 +34,50 @@ def uniform_source(rng: np.random.Generator) -> Callable[[int], torch.Tensor]:
     return lambda count: torch.from_numpy(rng.random(count))
 
 
+def cpu_noise(seed: int, block: int) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
+    """Sources of standard normal numbers, and of uniform ones on [-1, 1), for a block of a run's policy stream."""
+    rng = generator(seed, "policy", block)
+    return normal_source(rng), lambda *shape: torch.from_numpy(rng.random(shape, dtype=np.float32) * 2.0 - 1.0)
+
+
+def card_noise(
+    seed: int, block: int, device: torch.device
+) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
+    """The same, drawn on a card by a generator of its own: other numbers, but again a run's own in any pack."""
+    rng = torch.Generator(device).manual_seed(int(generator(seed, "policy", block).integers(2**63)))
+    return (
+        lambda *shape: torch.randn(shape, generator=rng, device=device),
+        lambda *shape: torch.rand(shape, generator=rng, device=device) * 2.0 - 1.0,
+    )
+
+
 def reset_seed(seed: int, stream: str, episode: int) -> int:
     """The seed with which the environment is reset for an episode of a stream."""
     return int(generator(seed, stream, episode).integers(2**31))
 
 
 class UpdateStreams:
-    """The random numbers of consecutive updates of a pack: which transitions, and the noise of the policies."""
+    """The random numbers of consecutive updates of a pack: which transitions, and the noise of the policies.
 
-    def __init__(self, seeds: Sequence[int], batch_size: int, n_actions: int, backup_actions: int, action_dim: int):
-        self.seeds = list(seeds)
+    The noise is drawn where it is used: packs of a card need more of it than a core can draw in time.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        batch_size: int,
+        n_actions: int,
+        backup_actions: int,
+        action_dim: int,
+        device: torch.device = CPU,
+    ):
+        self.seeds, self.device = list(seeds), device
         self.batch_size = batch_size
         self.shapes = {
             "state": (batch_size, 1 + n_actions, action_dim),
             "following": (batch_size, n_actions + backup_actions, action_dim),
+            "uniform": (batch_size, n_actions, action_dim),
         }
-        self.uniform_shape = (batch_size, n_actions, action_dim)
         self._block = -1
 
     def at(self, update: int) -> tuple[np.ndarray, Noise]:
@@ -61,15 +91,15 @@ class UpdateStreams:
     def _draw(self, block: int) -> None:
         runs = len(self.seeds)
         self._rows = np.empty((BLOCK, runs, self.batch_size))
-        noise = {name: np.empty((BLOCK, runs, *shape), np.float32) for name, shape in self.shapes.items()}
-        uniform = np.empty((BLOCK, runs, *self.uniform_shape), np.float32)
+        self._noise = {
+            name: torch.empty((BLOCK, runs, *shape), device=self.device) for name, shape in self.shapes.items()
+        }
         for run, seed in enumerate(self.seeds):
             self._rows[:, run] = generator(seed, "batch", block).random((BLOCK, self.batch_size))
-            rng = generator(seed, "policy", block)
+            on_cpu = self.device == CPU
+            normal, uniform = cpu_noise(seed, block) if on_cpu else card_noise(seed, block, self.device)
             for name, shape in self.shapes.items():
-                noise[name][:, run] = rng.standard_normal((BLOCK, *shape), dtype=np.float32)
-            uniform[:, run] = rng.random((BLOCK, *self.uniform_shape), dtype=np.float32) * 2.0 - 1.0
-        self._noise = {name: torch.from_numpy(values) for name, values in {**noise, "uniform": uniform}.items()}
+                self._noise[name][:, run] = (uniform if name == "uniform" else normal)(BLOCK, *shape)
         self._block = block
 
 

@@ -104,6 +104,7 @@ class PackTraining:
             self.algorithm.n_actions,
             backup_actions(self.algorithm),
             transitions.action_dim,
+            self.learner.device,
         )
         self.evaluator = Evaluator(runs, transitions)
         self.state = PackState(self.learner, self.floors, transitions)

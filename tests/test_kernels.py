@@ -53,7 +53,8 @@ def test_the_memory_of_a_run_by_hand():
     """One layer of 2, one state with 1 + 3 actions; see the comments in `bytes_of_run`."""
     settings = AlgorithmSettings(policy_hidden=(2,), critic_hidden=(2,), batch_size=1, n_actions=1)
     network = (128 * 2 + 2) + (2 * 128 + 128)
-    assert bytes_of_run(settings) == 4 * (5 * 3 * network + 2 * 4 * (2 + 2 * 2 + 128))
+    noise = 32 * 32 * (1 + 4)
+    assert bytes_of_run(settings) == 4 * (5 * 3 * network + 2 * 4 * (2 + 2 * 2 + 128) + noise)
 
 
 def test_packs_fill_a_card_up_to_a_limit():

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from harness.streams import BLOCK, StepStreams, UpdateStreams, generator, reset_seed
+from harness.streams import BLOCK, StepStreams, UpdateStreams, card_noise, generator, reset_seed
 
 
 def streams(seeds):
@@ -40,6 +40,24 @@ def test_shapes_and_ranges():
     many = torch.cat([streams([0]).at(update)[1].uniform.flatten() for update in range(0, 40 * BLOCK, BLOCK)])
     assert abs(many.mean()) < 0.06
     assert abs(many.var() - 1 / 3) < 0.03
+
+
+def test_noise_of_a_card_is_a_runs_own_too(monkeypatch):
+    """Drawn here by the CPU's generator of torch, in the card's place."""
+    on_cpu = streams([7]).at(BLOCK + 3)[1]
+    monkeypatch.setattr("harness.streams.CPU", None)
+    alone, packed = streams([7]).at(BLOCK + 3)[1], streams([1, 7]).at(BLOCK + 3)[1]
+    for name, values in vars(alone).items():
+        assert torch.equal(getattr(packed, name)[1], values[0])
+        assert not torch.equal(getattr(packed, name)[0], values[0])
+        assert values.shape == getattr(on_cpu, name).shape
+        assert not torch.equal(values, getattr(on_cpu, name))
+    assert not torch.equal(streams([7]).at(3)[1].state, alone.state)
+    normal, uniform = card_noise(3, 0, torch.device("cpu"))
+    for values, variance in ((normal(40_000), 1.0), (uniform(40_000), 1 / 3)):
+        assert abs(values.mean()) < 0.02
+        assert abs(values.var() - variance) < 0.03
+    assert uniform(40_000).abs().max() <= 1.0
 
 
 def test_updates_and_steps_never_repeat():

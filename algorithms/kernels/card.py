@@ -12,6 +12,9 @@ RUNS_LIMIT = 64
 # Inputs of a network that are taken for its size: more than any task's observation and action have together.
 INPUTS = 128
 
+# Updates for which noise is drawn at once (`harness.streams`), and dimensions of an action, generously.
+BLOCK, ACTIONS = 32, 32
+
 # Share of the free memory that a pack may fill; the rest is for torch's own and for what the estimate leaves out.
 MEMORY_SHARE = 0.7
 
@@ -37,15 +40,16 @@ def runs_that_fit(settings: AlgorithmSettings, free: int | None = None) -> int:
 
 
 def bytes_of_run(settings: AlgorithmSettings) -> int:
-    """What one run of a pack takes of a card's memory, about: parameters and the critics' activations in float32."""
+    """What one run of a pack takes of a card's memory, about: parameters, activations and noise in float32."""
     critics = 2
     widths = settings.critic_hidden
     # Parameters, slopes, two moments and targets; the policy has no target, which is not worth a line.
     parameters = 5 * (critics * _parameters(widths) + _parameters(settings.policy_hidden))
     rows = critics * settings.batch_size * (1 + 3 * settings.n_actions)
-    # Each layer is kept for the way back, on which slopes take the place of two layers more; inputs and noise.
+    # Each layer is kept for the way back, on which slopes take the place of two layers more; and the inputs.
     activations = rows * (sum(widths) + 2 * max(widths) + INPUTS)
-    return 4 * (parameters + activations)
+    noise = BLOCK * ACTIONS * settings.batch_size * (1 + 4 * settings.n_actions)
+    return 4 * (parameters + activations + noise)
 
 
 def _parameters(hidden: tuple[int, ...]) -> int:

@@ -20,7 +20,8 @@ WARM_UP = 5
 AT_ONCE = 10
 
 # How an update of a pack is made. Eager: torch's operations one by one, on inputs that are moved before. Captured and
-# compiled get their inputs from the CPU, as training gives them; with fresh noise they also wait for it to be drawn.
+# compiled get their batches from the CPU, as training gives them, and noise that lies on the card; fresh noise is drawn
+# there for every update.
 HOW = ("eager", "captured", "compiled", "captured, fresh noise")
 KERNEL = {
     "eager": "torch", "captured": "cuda", "compiled": "cuda_compiled", "captured, fresh noise": "cuda",
@@ -50,7 +51,8 @@ def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
     settings = replace(settings_of(size), kernel=KERNEL[how])
     sources = [normal_source(generator(seed, "init")) for seed in range(runs)]
     learner = Learner([settings] * runs, size.state_dim, size.action_dim, [0.99] * runs, sources, device=device)
-    streams = UpdateStreams(range(runs), size.batch_size, size.n_actions, backup_actions(settings), size.action_dim)
+    sizes = size.batch_size, size.n_actions, backup_actions(settings), size.action_dim
+    streams = UpdateStreams(range(runs), *sizes, learner.device)
     one = {name: value.expand(runs, *value.shape).contiguous() for name, value in random_batch(size).items()}
     batch, noise = Batch(**one, return_to_go=one["floor"]), streams.at(0)[1]
     if how == "eager":
