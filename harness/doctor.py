@@ -15,7 +15,7 @@ from harness.dataset_files import minari_folder
 from harness.errors import UserError
 from harness.integrity import faults
 from harness.preflight import RESERVE_BYTES, check_root
-from harness.provenance import PACKAGES, package_versions, processor, usable_cores
+from harness.provenance import PACKAGES, gpus, package_versions, processor, usable_cores
 from harness.run_folder import run_folders
 
 OLDEST_PYTHON = (3, 11)
@@ -126,9 +126,7 @@ def torch_device() -> Finding:
     threads, reason = f"{torch.get_num_threads()} threads by default", card.obstacle()
     if reason:
         return Finding("torch", "ok", f"{threads}; no card: {reason}")
-    return Finding(
-        "torch", "ok", f"{threads}; cards: {', '.join(card.names())}; --set algorithm.kernel=cuda takes them"
-    )
+    return Finding("torch", "ok", f"{threads}; cards: {gpus()}; --set algorithm.kernel=cuda takes them")
 
 
 def kernels() -> Finding:

@@ -7,6 +7,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.files import read_json, write_json
 from harness.run_folder import RunFolder
+from harness.settings import with_settings
 from harness.verification import sample, verify
 from tests.run_folder_factory import fail, write_done
 
@@ -48,6 +49,16 @@ def test_a_changed_number_is_found(pair):
     difference = verify(*pair).difference
     assert (difference.column, difference.here) == ("q_data", "1.25")
     assert difference.row == len(pair[0].metrics())
+
+
+def test_runs_on_cards_agree_within_tolerances(tmp_path):
+    run = with_settings(RUN, {"algorithm.kernel": "cuda"})
+    there, here = (write_done(tmp_path / name, [run])[0] for name in ("there", "here"))
+    rewrite(here, q_data=here.metrics()[-1]["q_data"] + 1e-9)
+    found = verify(there, here)
+    assert found.comparison.kind == "tolerances"
+    assert "cards" in found.comparison.why
+    assert found.difference is None
 
 
 def test_other_parameters_are_found(pair):

@@ -28,11 +28,6 @@ def obstacle() -> str | None:
     return None
 
 
-def names() -> list[str]:
-    """The cards that torch sees."""
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-
-
 def runs_that_fit(settings: AlgorithmSettings, free: int | None = None) -> int:
     """How many runs of these shapes a pack can have in so many bytes; None: those that are free on the first card."""
     bytes_free = torch.cuda.mem_get_info(0)[0] if free is None else free
