@@ -8,9 +8,9 @@ from ablations.arms import with_arm
 from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
-from harness.hosted_tasks import COMPARED
 from harness.settings import Run, with_settings
-from harness.tasks import base_run
+from harness.tasks.hosted_tasks import COMPARED
+from harness.tasks.tasks import base_run
 
 # Tasks on which implementations are compared at paper scale: with and without Lagrange form, importance sampling and
 # failure rule.

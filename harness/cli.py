@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.errors import PLACE_ERRORS, UserError, one_line
-from harness.planner import PACK_LIMIT
+from harness.launching.planner import PACK_LIMIT
 from harness.settings import Run
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else
 
 RUNS = Path("runs")
 
-# What `--workers` and `--pack` are where they are not given (`harness.kernels`).
+# What `--workers` and `--pack` are where they are not given (`harness.training.kernels`).
 WORKERS = "usable cores, or cards"
 PACK = f"{PACK_LIMIT}, or what a card holds"
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pandas as pd
 
 from harness.errors import UserError
-from harness.provenance import code_version, machine, package_versions, torch_threads
+from harness.folders.provenance import code_version, machine, package_versions, torch_threads
 from results import tables
 from results.figures import exact_lab
 from results.figures.drawing import write

@@ -1,7 +1,8 @@
 """What SLURM's accounting says of the tasks of a submission, kept beside it for when accounting is out of reach.
 
 `ROOT/submissions/<name>/accounting.json` holds every start of every task and what each run cost by them; whoever adds
-up costs (`harness.usage`) takes these numbers for the attempts that they cover, and the attempts' own for the others.
+up costs (`harness.folders.usage`) takes these numbers for the attempts that they cover, and the attempts' own for the
+others.
 """
 
 import re
@@ -11,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import attempts
 from harness.errors import UserError
-from harness.files import read_json, write_json
-from harness.usage import ACCOUNTING, HOUR, Usage, cost
+from harness.folders import attempts
+from harness.folders.files import read_json, write_json
+from harness.folders.usage import ACCOUNTING, HOUR, Usage, cost
 from slurm.command import PATIENCE, ask
 from slurm.submissions import Submission, folder_of, submissions
 

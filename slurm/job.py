@@ -15,15 +15,15 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from harness import attempts
 from harness.errors import UserError
-from harness.planner import cut_packs
-from harness.pool import run_packs
-from harness.progress import ProgressDisplay
-from harness.provenance import LAUNCHER_VARIABLE, attempt_details, slurm_job
-from harness.run_folder import RunFolder
-from harness.stop import Stop, Stopped
-from harness.worker import mark
+from harness.folders import attempts
+from harness.folders.provenance import LAUNCHER_VARIABLE, attempt_details, slurm_job
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import cut_packs
+from harness.launching.pool import run_packs
+from harness.launching.progress import ProgressDisplay
+from harness.launching.worker import mark
+from harness.training.stop import Stop, Stopped
 from slurm import submissions
 from slurm.command import ask
 from slurm.profile import Profile, profile_from_dict

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import json_bytes, naming, synchronise_folder
-from harness.provenance import CODE_FILE, PROJECT, code_version
+from harness.folders.files import json_bytes, naming, synchronise_folder
+from harness.folders.provenance import CODE_FILE, PROJECT, code_version
 from slurm.submissions import CODE, FOLDER
 
 # What jobs import, and what provenance looks at beside it.
@@ -23,7 +23,7 @@ def take(root: Path) -> Path:
     """The snapshot of this project's code in `root/submissions/code/`, made where there is none of equal content.
 
     Its name is the hash of its content; it appears whole or not at all. `code.json` in it says of which commit it is,
-    and what hash the difference from that has, as `harness.provenance.code_version` reads it there.
+    and what hash the difference from that has, as `harness.folders.provenance.code_version` reads it there.
     """
     content = {name: (PROJECT / name).read_bytes() for name in _names()}
     content[CODE_FILE] = json_bytes(code_version())

@@ -17,7 +17,7 @@ import filelock
 from submitit.core.utils import FailedJobError
 
 from harness.errors import UserError
-from harness.planner import Plan, commit, cut_packs
+from harness.launching.planner import Plan, commit, cut_packs
 from harness.settings import Run
 from slurm import script, snapshot, submissions
 from slurm.arrays import chunks

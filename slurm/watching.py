@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from harness.overview import Queued
+from harness.watching.overview import Queued
 from slurm.command import PATIENCE, ask
 from slurm.queue import queue
 from slurm.submissions import places

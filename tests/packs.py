@@ -6,7 +6,7 @@ import torch
 
 from algorithms.learner import Batch, Learner, Noise, backup_actions
 from algorithms.settings import AlgorithmSettings
-from harness.streams import UpdateStreams, generator, normal_source
+from harness.training.streams import UpdateStreams, generator, normal_source
 
 STATE_DIM, ACTION_DIM = 6, 2
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from harness.environments.winding_road import WINDING_ROAD
-from harness.evaluation import TRUTH
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
 from harness.settings import Run
-from harness.summary import summarise
+from harness.training.evaluation import TRUTH
+from harness.training.summary import summarise
 
 # Per arm: score at the end of offline, depth of the dip, and mean Q minus return-to-go when offline training ends.
 SHAPES = {

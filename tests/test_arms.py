@@ -8,7 +8,7 @@ from ablations.arms import ARMS, with_arm
 from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from algorithms.floors import FLOORS
 from harness.errors import UserError
-from harness.tasks import base_run
+from harness.tasks.tasks import base_run
 
 
 @pytest.fixture

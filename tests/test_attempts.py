@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from harness import attempts
-from harness.attempts import HEARTBEAT_LIMIT, Heart, TakenOver, history, latest, take
 from harness.errors import UserError
+from harness.folders import attempts
+from harness.folders.attempts import HEARTBEAT_LIMIT, Heart, TakenOver, history, latest, take
 from tests.waiting import wait_until
 
 RACERS, ROUNDS = 8, 20
@@ -21,7 +21,7 @@ RACERS, ROUNDS = 8, 20
 HOLD = """
 import sys, time
 from pathlib import Path
-from harness.attempts import take
+from harness.folders.attempts import take
 assert take(Path(sys.argv[1]), {"launcher": "other"})
 print("taken", flush=True)
 time.sleep(60)
@@ -31,7 +31,7 @@ time.sleep(60)
 WRITE = """
 import sys
 from pathlib import Path
-from harness.attempts import TakenOver, take
+from harness.folders.attempts import TakenOver, take
 folder = Path(sys.argv[1])
 own = take(folder, {})
 for line in sys.stdin:

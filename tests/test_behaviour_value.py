@@ -6,7 +6,7 @@ import torch
 from algorithms import behaviour_value
 from algorithms.behaviour_value import BehaviourValue
 from algorithms.settings import BehaviourValueSettings
-from harness.streams import generator, normal_source, uniform_source
+from harness.training.streams import generator, normal_source, uniform_source
 
 STATES = normal_source(generator(0, "states"))(2000, 3)
 # A return that is a function of the state plus noise that nobody can predict.

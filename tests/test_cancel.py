@@ -5,16 +5,16 @@ import dataclasses
 import pytest
 
 from ablations.grids import runs_of
-from harness.attempts import history
 from harness.commands.cancel import cancel_runs
-from harness.dataset import ensure_dataset
+from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
-from harness.planner import commit, plan
-from harness.run_folder import RunFolder
+from harness.folders.attempts import history
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit, plan
+from harness.launching.worker import work
 from harness.settings import with_settings
-from harness.stop import Stop
-from harness.training import PackTraining, train_pack
-from harness.worker import work
+from harness.training.stop import Stop
+from harness.training.training import PackTraining, train_pack
 from slurm.submissions import Array, Submission
 from slurm.watching import tasks_of_nothing_else
 from tests.run_folder_factory import begin, fail, lose, write_done
@@ -34,7 +34,7 @@ def runs():
 
 
 def test_a_cancelled_run_is_saved_and_left_while_its_pack_goes_on(tmp_path, runs, monkeypatch):
-    monkeypatch.setattr("harness.training.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr("harness.training.training.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     reference, folders = commit(runs[:2], tmp_path / "reference"), commit(runs[:2], tmp_path / "cancelled")
 
@@ -62,7 +62,7 @@ def test_a_cancelled_run_is_saved_and_left_while_its_pack_goes_on(tmp_path, runs
 
 def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, monkeypatch):
     """Two of five cancelled leave the pack as it is, a third one ends it; the other two go on to the same bytes."""
-    monkeypatch.setattr("harness.training.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr("harness.training.training.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     reference, folders = commit(runs[:5], tmp_path / "reference"), commit(runs[:5], tmp_path / "cancelled")
     sizes = []
@@ -78,7 +78,7 @@ def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, m
             super().arrive(position)
 
     assert work(reference, train_pack, Stop())
-    monkeypatch.setattr("harness.training.PackTraining", Watched)
+    monkeypatch.setattr("harness.training.training.PackTraining", Watched)
     assert work(folders, train_pack, Stop())
     assert states(folders) == ["cancelled"] * 3 + ["done"] * 2
     # 20 gradient steps and 4 steps online of five, then 16 of two.
@@ -91,7 +91,7 @@ def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, m
 
 
 def test_a_pack_of_cancelled_runs_comes_to_an_end(tmp_path, runs, monkeypatch):
-    monkeypatch.setattr("harness.training.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr("harness.training.training.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     folders = commit(runs[:2], tmp_path)
 

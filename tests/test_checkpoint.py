@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from harness import checkpoint as module
-from harness.checkpoint import Checkpoint, Checkpoints, Position
 from harness.errors import UserError
-from harness.files import DamagedFileError
+from harness.folders import checkpoint as module
+from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
+from harness.folders.files import DamagedFileError
 from tests.operations import interposed, killed_at, refusing
 
 DTYPES = ("float32", "float64", "int64", "bool", "uint8")

@@ -14,11 +14,11 @@ import h5py
 import pytest
 
 from ablations.grids import runs_of
-from harness.dataset import ensure_dataset
+from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
-from harness.preflight import check_space
-from harness.run_folder import RunFolder, run_folders
-from harness.tasks import DEMO, PAPER
+from harness.folders.run_folder import RunFolder, run_folders
+from harness.launching.preflight import check_space
+from harness.tasks.tasks import DEMO, PAPER
 from tests.waiting import wait_until
 
 FLOORBENCH = [sys.executable, "-m", "harness.cli"]

@@ -8,11 +8,11 @@ import minari
 import numpy as np
 import pytest
 
-from harness.collection import CONTROLLERS, check_controller, collect
+from harness.data.collection import CONTROLLERS, check_controller, collect
 from harness.environments.environment import family
 from harness.errors import UserError
 from harness.settings import Task
-from harness.tasks import DEMO
+from harness.tasks.tasks import DEMO
 
 
 @pytest.mark.parametrize("name", DEMO)

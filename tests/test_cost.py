@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ablations.grids import runs_of
-from harness.cost import Cost, costs, finished_costs, makespan, measured_cost, repeated
+from harness.launching.cost import Cost, costs, finished_costs, makespan, measured_cost, repeated
 from harness.settings import pack_key, total_updates, with_settings
 from tests.run_folder_factory import fail, write_done
 

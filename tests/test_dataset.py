@@ -12,8 +12,8 @@ import minari
 import numpy as np
 import pytest
 
-from harness.dataset import dataset_exists, dataset_id, ensure_dataset, load_dataset
-from harness.dataset_card import dataset_card
+from harness.data.dataset import dataset_exists, dataset_id, ensure_dataset, load_dataset
+from harness.data.dataset_card import dataset_card
 from harness.environments.environment import Environment
 from harness.errors import UserError
 from harness.settings import DataSettings, Task
@@ -21,7 +21,7 @@ from harness.settings import DataSettings, Task
 # Run by tests in a process of its own, with the fields of the tiny task as JSON in the first argument.
 PRELUDE = """
 import json, os, resource, signal, sys
-from harness.dataset import ensure_dataset
+from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.settings import DataSettings, Task
 fields = json.loads(sys.argv[1])

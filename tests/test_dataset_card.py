@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from harness.commands.card import print_card, write_card
 from harness.commands.output import result_console
-from harness.dataset_card import card_arrays, dataset_card
+from harness.data.dataset_card import card_arrays, dataset_card
 from harness.settings import Task
 from results.dataset_table import dataset_table
 from results.figures.dataset import dataset_figure

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from harness.dataset import dataset_id, ensure_dataset, load_dataset
+from harness.data.dataset import dataset_id, ensure_dataset, load_dataset
 from harness.errors import UserError
 
 

@@ -7,9 +7,9 @@ import h5py
 import minari
 import pytest
 
-from harness import dataset, dataset_files
-from harness.dataset import ensure_dataset, load_dataset
-from harness.dataset_files import FILES, HASH_FILE, dataset_exists, dataset_folder, dataset_hash
+from harness.data import dataset, dataset_files
+from harness.data.dataset import dataset_hash, ensure_dataset, load_dataset
+from harness.data.dataset_files import FILES, HASH_FILE, dataset_exists, dataset_folder
 from harness.errors import UserError
 
 
@@ -18,7 +18,7 @@ def data(tiny_task, tmp_path, monkeypatch):
     """The tiny task's dataset in a folder of its own, and how often it was read since."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     ensure_dataset(tiny_task)
-    dataset_files._read_hash.cache_clear()
+    dataset._read_hash.cache_clear()
     readings = []
 
     def counted(task):
@@ -75,7 +75,7 @@ def test_a_damaged_note_is_not_believed(tiny_task, data, kept):
     (dataset_folder(tiny_task) / HASH_FILE).write_text(kept)
     assert dataset_hash(tiny_task) == before
     assert len(data) == 1
-    dataset_files._read_hash.cache_clear()
+    dataset._read_hash.cache_clear()
     assert dataset_hash(tiny_task) == before
     assert len(data) == 1
 

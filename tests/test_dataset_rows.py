@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from harness import dataset as module
-from harness.dataset import ensure_dataset, load_dataset
-from harness.dataset_files import dataset_folder
-from harness.dataset_rows import FOLDER
+from harness.data import dataset as module
+from harness.data.dataset import ensure_dataset, load_dataset
+from harness.data.dataset_files import dataset_folder
+from harness.data.dataset_rows import FOLDER
 
 
 @pytest.fixture

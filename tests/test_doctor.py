@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from ablations.grids import runs_of
-from harness import doctor
-from harness.doctor import Finding, can_run_demo, examine
+from harness.watching import doctor
+from harness.watching.doctor import Finding, can_run_demo, examine
 from tests.run_folder_factory import write_done
 
 

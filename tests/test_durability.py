@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from ablations.grids import runs_of
-from harness.planner import plan
-from harness.provenance import PROJECT
-from harness.run_folder import RunFolder
-from harness.training import CHECKPOINT_VARIABLE
+from harness.folders.provenance import PROJECT
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import plan
+from harness.training.training import CHECKPOINT_VARIABLE
 
 KILLS = tuple(product(("launcher", "worker"), (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
 

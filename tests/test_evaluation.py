@@ -6,13 +6,13 @@ import torch
 
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
-from harness.dataset import ensure_dataset
-from harness.evaluation import TRUTH, UNIFORM_ACTIONS, Evaluator
-from harness.exact_values import exact_values
-from harness.floor_columns import FloorColumns
+from harness.data.dataset import ensure_dataset
 from harness.settings import Run, Schedule, with_settings
-from harness.streams import generator, normal_source
-from harness.transitions import Transitions
+from harness.tasks.exact_values import exact_values
+from harness.training.evaluation import TRUTH, UNIFORM_ACTIONS, Evaluator
+from harness.training.floor_columns import FloorColumns
+from harness.training.streams import generator, normal_source
+from harness.training.transitions import Transitions
 
 SCHEDULE = Schedule(evaluation_episodes=2, probe_states=50)
 SETTINGS = AlgorithmSettings(policy_hidden=(8,), critic_hidden=(8,))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from harness.environments.road_values import RoadValues
-from harness.exact_values import exact_values
+from harness.tasks.exact_values import exact_values
 
 
 def test_the_road_is_known_and_solved_once(road_task):

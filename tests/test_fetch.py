@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.collection import CONTROLLERS
-from harness.dataset import ensure_dataset
+from harness.data.collection import CONTROLLERS
+from harness.data.dataset import ensure_dataset
 from harness.environments.environment import Environment, family, gymnasium_environment
 from harness.environments.fetch import (
     CLOSED,
@@ -17,7 +17,7 @@ from harness.environments.fetch import (
     push,
     reach,
 )
-from harness.tasks import DEMO, FETCH, PAPER
+from harness.tasks.tasks import DEMO, FETCH, PAPER
 
 TASKS = [f"fetch-{name}" for name in FETCH]
 

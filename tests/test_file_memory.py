@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.file_memory import FileMemory
+from harness.watching.file_memory import FileMemory
 
 LONG_AGO = time.time() - 3600.0
 
@@ -19,7 +19,7 @@ def place(tmp_path):
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """A file that has not changed for long, as all files here: also that of the entry is not held against them."""
-    monkeypatch.setattr("harness.file_memory.SETTLED", -60.0)
+    monkeypatch.setattr("harness.watching.file_memory.SETTLED", -60.0)
     file = tmp_path / "a.txt"
     file.write_bytes(b"one")
     os.utime(file, (LONG_AGO, LONG_AGO))
@@ -71,7 +71,7 @@ def test_a_change_that_keeps_size_and_time_is_seen(file, place):
 
 
 def test_what_was_changed_just_now_is_not_kept(file, place, monkeypatch):
-    monkeypatch.setattr("harness.file_memory.SETTLED", 60.0)
+    monkeypatch.setattr("harness.watching.file_memory.SETTLED", 60.0)
     reader = Reader()
     read(file, place, reader)
     read(file, place, reader)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ablations.arms import with_arm
-from harness.dataset import ensure_dataset
-from harness.exact_values import exact_values
-from harness.floor_columns import FloorColumns
+from harness.data.dataset import ensure_dataset
 from harness.settings import Run, Task, with_settings
-from harness.transitions import Transitions
+from harness.tasks.exact_values import exact_values
+from harness.training.floor_columns import FloorColumns
+from harness.training.transitions import Transitions
 from tests.trajectories import dataset, trajectory
 
 TASK = Task(name="hand-made", environment="none", horizon=10, failure_reward=-1.0, discount=0.5)

@@ -7,13 +7,13 @@ import time
 import pytest
 
 from ablations.grids import runs_of
-from harness.dataset import ensure_dataset
-from harness.file_memory import FileMemory
-from harness.glance import Names, glances
-from harness.integrity import faults
-from harness.planner import state_of
-from harness.run_folder import RunFolder, run_folders
+from harness.data.dataset import ensure_dataset
+from harness.folders.run_folder import RunFolder, run_folders
+from harness.launching.planner import state_of
 from harness.settings import canonical_json, run_to_dict
+from harness.watching.file_memory import FileMemory
+from harness.watching.glance import Names, glances
+from harness.watching.integrity import faults
 from tests.run_folder_factory import begin, fail, lose, write_done
 
 
@@ -22,7 +22,7 @@ def surroundings(tmp_path_factory, monkeypatch):
     """No data, a cache of the test's own, and files that count as settled at once."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr("harness.file_memory.SETTLED", -60.0)
+    monkeypatch.setattr("harness.watching.file_memory.SETTLED", -60.0)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_second_glance_reads_what_has_changed_and_nothing_else(root, runs, m
     glances(root)
     RunFolder.of(root, runs[1]).write_status("running", phase="online", step=9, share=0.75)
     read = []
-    monkeypatch.setattr("harness.file_memory._read", spy(FileMemory.read.__globals__["_read"], read))
+    monkeypatch.setattr("harness.watching.file_memory._read", spy(FileMemory.read.__globals__["_read"], read))
     assert {glance.id: glance.status.get("step") for glance in glances(root)}[runs[1].id] == 9
     assert [os.path.relpath(path, root) for path in read] == [f"{runs[1].id}/status.json"]
 

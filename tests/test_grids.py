@@ -8,9 +8,9 @@ import pytest
 from ablations.grids import DISPUTED, GRIDS, runs_of
 from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
-from harness.exact_values import exact_values
 from harness.settings import HostedData
-from harness.tasks import SCALES, SHORT_HORIZON
+from harness.tasks.exact_values import exact_values
+from harness.tasks.tasks import SCALES, SHORT_HORIZON
 
 
 @pytest.mark.parametrize(("name", "scale"), product(GRIDS, SCALES))

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from harness.dataset import load_dataset
-from harness.run_folder import RunFolder
+from harness.data.dataset import load_dataset
+from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
-from harness.tasks import base_run
-from harness.training import train_pack
+from harness.tasks.tasks import base_run
+from harness.training.training import train_pack
 from tests.hosted_sets import adroit_set, antmaze_set, kitchen_set, pointmaze_set, random_set
 
 TINY = {

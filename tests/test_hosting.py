@@ -7,11 +7,11 @@ import sys
 import pytest
 from huggingface_hub import constants
 
-from harness.dataset import load_dataset
-from harness.dataset_files import dataset_folders, missing_ids
+from harness.data.dataset import load_dataset
+from harness.data.dataset_files import dataset_folders, missing_ids
+from harness.data.hosting import download_sets, take_sets
 from harness.errors import UserError
-from harness.hosted_tasks import HOSTED
-from harness.hosting import download_sets, take_sets
+from harness.tasks.hosted_tasks import HOSTED
 from tests.hosted_sets import adroit_set
 
 PEN = HOSTED["pen-binary"].task
@@ -99,7 +99,7 @@ def test_without_a_network_one_line_says_what_is_missing_and_what_gets_it(monkey
 def test_a_machine_that_computes_does_not_try():
     """`run` says what is missing; the client of the server is not even imported."""
     code = (
-        "import sys; from harness.commands.data import make_datasets; from harness.hosted_tasks import HOSTED\n"
+        "import sys; from harness.commands.data import make_datasets; from harness.tasks.hosted_tasks import HOSTED\n"
         "from harness.commands.output import remark_console; from harness.errors import UserError\n"
         "try: make_datasets([HOSTED['pen-binary'].task], remark_console())\n"
         "except UserError as error: print(error)\n"

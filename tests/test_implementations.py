@@ -8,12 +8,12 @@ import torch
 from ablations.arms import with_arm
 from ablations.grids import runs_of
 from ablations.implementations import IMPLEMENTATIONS, REFERENCE, SWITCHES
-from harness.dataset import ensure_dataset
-from harness.planner import commit, packs
-from harness.run_folder import RunFolder
+from harness.data.dataset import ensure_dataset
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit, packs
 from harness.settings import run_to_dict, with_settings
-from harness.tasks import base_run
-from harness.training import train_pack
+from harness.tasks.tasks import base_run
+from harness.training.training import train_pack
 
 
 def differences(arm, other):

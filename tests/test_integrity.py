@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from ablations.grids import runs_of
-from harness.checkpoint import Checkpoint, Checkpoints, Position
-from harness.dataset import ensure_dataset
-from harness.dataset_files import dataset_folder
+from harness.data.dataset import ensure_dataset
+from harness.data.dataset_files import dataset_folder
 from harness.errors import UserError
-from harness.integrity import check_dataset, faults, refuse_faults
-from harness.planner import commit
-from harness.recorder import METRICS, REPLAY
-from harness.run_folder import RunFolder
+from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit
+from harness.training.recorder import METRICS, REPLAY
+from harness.watching.integrity import check_dataset, faults, refuse_faults
 from tests.run_folder_factory import begin, fail, lose, write_done
 
 

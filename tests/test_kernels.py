@@ -6,12 +6,12 @@ import torch
 from ablations.grids import runs_of
 from algorithms.kernels.card import RUNS_LIMIT, bytes_of_run, obstacle, runs_that_fit
 from algorithms.settings import AlgorithmSettings
-from harness.cost import UnknownCostError, measured_cost
 from harness.errors import UserError
-from harness.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
-from harness.planner import PACK_LIMIT
-from harness.provenance import usable_cores
+from harness.folders.provenance import usable_cores
+from harness.launching.cost import UnknownCostError, measured_cost
+from harness.launching.planner import PACK_LIMIT
 from harness.settings import with_settings
+from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
 
 RUNS = runs_of("smoke")
 ON_CARD = [with_settings(run, {"algorithm.kernel": "cuda"}) for run in RUNS]

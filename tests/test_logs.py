@@ -6,8 +6,8 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.commands.logs import followed, is_over, show_logs
-from harness.planner import commit
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit
 from slurm.submissions import JOBS, Array, Submission, folder_of
 from tests.run_folder_factory import begin, fail, lose, write_done
 from tests.slurm.test_submissions import write

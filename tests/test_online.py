@@ -8,9 +8,9 @@ import torch
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.environments.environment import Environment
-from harness.online import Actor, Actors
 from harness.settings import Run
-from harness.streams import generator, normal_source, reset_seed
+from harness.training.online import Actor, Actors
+from harness.training.streams import generator, normal_source, reset_seed
 
 SETTINGS = AlgorithmSettings(policy_hidden=(8,), critic_hidden=(8,))
 

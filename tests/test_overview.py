@@ -7,10 +7,10 @@ from datetime import datetime
 import pytest
 
 from ablations.grids import runs_of
-from harness.overview import Queued, Row, clock, overview, total
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.folders.usage import Usage
 from harness.settings import total_updates
-from harness.usage import Usage
+from harness.watching.overview import Queued, Row, clock, overview, total
 from tests.run_folder_factory import begin, fail, lose, write_done
 
 NOON = 1_700_000_000.0

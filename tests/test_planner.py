@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.planner import commit, describe, packs, plan
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit, describe, packs, plan
 from harness.settings import pack_key, with_settings
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from ablations.grids import runs_of
-from harness.attempts import history
-from harness.dataset import ensure_dataset
-from harness.kernels import PLACE_VARIABLE
-from harness.planner import commit, packs
-from harness.pool import cause, run_packs
-from harness.run_folder import RunFolder
+from harness.data.dataset import ensure_dataset
+from harness.folders.attempts import history
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit, packs
+from harness.launching.pool import cause, run_packs
 from harness.settings import with_settings
-from harness.training import CHECKPOINT_VARIABLE
+from harness.training.kernels import PLACE_VARIABLE
+from harness.training.training import CHECKPOINT_VARIABLE
 from tests.waiting import wait_until
 
 
@@ -41,8 +41,8 @@ def folders_of(runs, root, limit):
 POOL = """
 import sys
 from pathlib import Path
-from harness.pool import run_packs
-from harness.run_folder import RunFolder
+from harness.launching.pool import run_packs
+from harness.folders.run_folder import RunFolder
 run_packs([[RunFolder(Path(path)) for path in pack.split(",")] for pack in sys.argv[1:]], 1)
 """
 

@@ -8,10 +8,13 @@ import sys
 
 import pytest
 
-from harness.processes import has_ended, this_process
+from harness.folders.processes import has_ended, this_process
 from tests.waiting import wait_until
 
-TELL = "import json, time; from harness.processes import this_process; print(json.dumps(this_process()), flush=True)"
+TELL = (
+    "import json, time; from harness.folders.processes import this_process;"
+    "print(json.dumps(this_process()), flush=True)"
+)
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from ablations.grids import runs_of
-from harness import progress
-from harness.planner import commit
-from harness.progress import ProgressDisplay, duration, view
+from harness.launching import progress
+from harness.launching.planner import commit
+from harness.launching.progress import ProgressDisplay, duration, view
 
 
 @pytest.fixture

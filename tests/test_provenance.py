@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
-from harness import provenance as module
-from harness.provenance import (
+from harness.folders import provenance as module
+from harness.folders.provenance import (
     PROJECT,
     attempt_details,
     code_version,
@@ -46,7 +46,10 @@ def test_what_an_attempt_says_of_itself(monkeypatch):
 
 def test_an_attempt_is_described_without_torch():
     """A worker takes its runs before it imports what takes seconds."""
-    code = "import sys, harness.worker; harness.worker.attempt_details(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from harness.launching.worker import attempt_details; attempt_details();"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
 
 
@@ -65,7 +68,7 @@ def test_the_second_time_starts_no_process(monkeypatch):
 
 def version_in(folder, path=None):
     """`code_version` as a fresh process tells it that runs the code of `folder`."""
-    code = "import json; from harness.provenance import code_version; print(json.dumps(code_version()))"
+    code = "import json; from harness.folders.provenance import code_version; print(json.dumps(code_version()))"
     variables = {"PYTHONPATH": str(folder), "PATH": path if path is not None else "/usr/local/bin:/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-P", "-c", code], env=variables, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

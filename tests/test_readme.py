@@ -14,11 +14,11 @@ from ablations.exact import lab
 from ablations.grids import GRIDS, runs_of
 from ablations.studies import STUDIES, study_of
 from algorithms.floors import FLOORS
-from harness.dataset import ensure_dataset
-from harness.run_folder import RunFolder
+from harness.data.dataset import ensure_dataset
+from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
-from harness.tasks import DEMO, base_run
-from harness.training import train_pack
+from harness.tasks.tasks import DEMO, base_run
+from harness.training.training import train_pack
 from results.frame import evaluations, runs
 from results.verdicts.exact import judge
 from results.verdicts.runs import judge_runs
@@ -58,7 +58,7 @@ def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, t
     assert [module for module, _ in BLOCKS] == [
         "algorithms/floors",
         "ablations/arms",
-        "harness/tasks",
+        "harness/tasks/tasks",
         "ablations/claims",
         "ablations/grids",
         "ablations/studies",

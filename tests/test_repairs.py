@@ -7,13 +7,13 @@ import minari
 import numpy as np
 import pytest
 
-from harness.dataset import load_dataset
+from harness.data.dataset import load_dataset
+from harness.data.repairs import REPAIRS
 from harness.environments.environment import gymnasium_environment
 from harness.environments.maze_map import maze_map
 from harness.errors import UserError
-from harness.hosted_tasks import HOSTED
-from harness.repairs import REPAIRS
 from harness.settings import HostedData, RepairName
+from harness.tasks.hosted_tasks import HOSTED
 from tests.hosted_sets import DATA_MAP, EVALUATION_MAP, adroit_set, antmaze_set, kitchen_set, pointmaze_set
 
 ANTMAZE = HOSTED["antmaze-umaze-diverse"].task

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.checkpoint import Checkpoint, Checkpoints, Position
 from harness.errors import UserError
-from harness.planner import grouped
-from harness.recorder import Recorder
-from harness.resumption import starting_points
-from harness.stop import Stop, Stopped
-from harness.training import CHECKPOINT_VARIABLE, train_pack
+from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
+from harness.folders.positions import grouped
+from harness.training.recorder import Recorder
+from harness.training.resumption import starting_points
+from harness.training.stop import Stop, Stopped
+from harness.training.training import CHECKPOINT_VARIABLE, train_pack
 from tests.test_training import folders
 
 

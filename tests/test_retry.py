@@ -6,8 +6,8 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.commands.retry import retry_runs
-from harness.planner import commit
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit
 from harness.settings import with_settings
 from tests.run_folder_factory import fail
 

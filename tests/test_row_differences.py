@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.row_differences import Difference, difference_beyond_tolerances, difference_of_bytes
+from harness.watching.row_differences import Difference, difference_beyond_tolerances, difference_of_bytes
 
 ROWS = [
     {"phase": "offline", "offline_step": step, "updates": step, "score": score, "q_data": q, "return_to_go": -50.0}

@@ -11,10 +11,10 @@ import time
 import pytest
 
 from ablations.grids import runs_of
-from harness.attempts import HEARTBEAT_LIMIT, TakenOver, latest
 from harness.errors import UserError
-from harness.files import write_json
-from harness.run_folder import RunFolder, run_folders
+from harness.folders.attempts import HEARTBEAT_LIMIT, TakenOver, latest
+from harness.folders.files import write_json
+from harness.folders.run_folder import RunFolder, run_folders
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 def test_a_disk_that_refuses_names_the_file(tmp_path):
     """A limit on file sizes makes writing fail in the middle, as a full disk does."""
     code = (
-        "import resource, sys; from pathlib import Path; from harness.run_folder import write_json\n"
+        "import resource, sys; from pathlib import Path; from harness.folders.run_folder import write_json\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "try:\n    write_json(Path(sys.argv[1]), 'x' * 1000)\nexcept OSError as error:\n    print(error)"
     )

@@ -7,7 +7,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.commands.selection import described, named_runs, one_run
 from harness.errors import UserError
-from harness.planner import commit
+from harness.launching.planner import commit
 
 RUNS = runs_of("smoke")
 

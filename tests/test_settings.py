@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from harness.commands.grid import grid_runs
 from harness.errors import UserError
+from harness.launching.planner import plan
+from harness.launching.preflight import check_floors
 from harness.plain_values import dotted
-from harness.planner import plan
-from harness.preflight import check_floors
 from harness.settings import (
     PER_RUN,
     canonical_json,
@@ -23,7 +23,7 @@ from harness.settings import (
     setting_paths,
     with_settings,
 )
-from harness.tasks import SCALES, base_run
+from harness.tasks.tasks import SCALES, base_run
 
 
 @pytest.fixture

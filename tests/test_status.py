@@ -10,9 +10,9 @@ from ablations.grids import runs_of
 from harness.commands.status import _table
 from harness.commands.status_table import note, summary_line
 from harness.errors import UserError
-from harness.overview import Row, overview
-from harness.run_folder import RunFolder
-from harness.usage import Usage
+from harness.folders.run_folder import RunFolder
+from harness.folders.usage import Usage
+from harness.watching.overview import Row, overview
 from tests.run_folder_factory import fail, lose, write_done
 
 NOON = 1_700_000_000.0

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from harness.streams import BLOCK, StepStreams, UpdateStreams, card_noise, generator, reset_seed
+from harness.training.streams import BLOCK, StepStreams, UpdateStreams, card_noise, generator, reset_seed
 
 
 def streams(seeds):
@@ -45,7 +45,7 @@ def test_shapes_and_ranges():
 def test_noise_of_a_card_is_a_runs_own_too(monkeypatch):
     """Drawn here by the CPU's generator of torch, in the card's place."""
     on_cpu = streams([7]).at(BLOCK + 3)[1]
-    monkeypatch.setattr("harness.streams.CPU", None)
+    monkeypatch.setattr("harness.training.streams.CPU", None)
     alone, packed = streams([7]).at(BLOCK + 3)[1], streams([1, 7]).at(BLOCK + 3)[1]
     for name, values in vars(alone).items():
         assert torch.equal(getattr(packed, name)[1], values[0])

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from ablations.grids import runs_of
-from harness.dataset import ensure_dataset
+from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
-from harness.planner import commit
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit
 from harness.settings import Schedule, with_settings
-from harness.training import offline_marks, online_marks, train_pack
+from harness.training.training import offline_marks, online_marks, train_pack
 
 SHORT = {
     "schedule.offline_steps": 60,

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.trajectories import Trajectory, stack
+from harness.data.trajectories import Trajectory, stack
 
 
 @st.composite

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from harness.transitions import Transitions, trajectory_numbers
+from harness.training.transitions import Transitions, trajectory_numbers
 from tests.trajectories import dataset, trajectory
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.usage import Usage, usage
+from harness.folders.usage import Usage, usage
 
 NOON = 1_700_000_000.0
 

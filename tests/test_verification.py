@@ -5,10 +5,10 @@ import json
 import pytest
 
 from ablations.grids import runs_of
-from harness.files import read_json, write_json
-from harness.run_folder import RunFolder
+from harness.folders.files import read_json, write_json
+from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
-from harness.verification import sample, verify
+from harness.watching.verification import sample, verify
 from tests.run_folder_factory import fail, write_done
 
 RUN = runs_of("smoke")[0]

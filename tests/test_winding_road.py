@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from harness.collection import collect
+from harness.data.collection import collect
 from harness.environments.environment import Environment, gymnasium_environment
 from harness.environments.winding_road import HEADING_BIAS, LAST_START, ROAD, WINDING_ROAD, Road, Traveller, WindingRoad
-from harness.tasks import base_run
+from harness.tasks.tasks import base_run
 
 CALM = Road(speed=0.1, gust=0.0)
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from ablations.grids import runs_of
-from harness import attempts
-from harness.attempts import HEARTBEAT_LIMIT, history, latest
-from harness.dataset import ensure_dataset
-from harness.planner import commit
-from harness.run_folder import RunFolder
+from harness.data.dataset import ensure_dataset
+from harness.folders import attempts
+from harness.folders.attempts import HEARTBEAT_LIMIT, history, latest
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit
+from harness.launching.worker import work
 from harness.settings import with_settings
-from harness.stop import Stop, Stopped
-from harness.worker import work
+from harness.training.stop import Stop, Stopped
 from tests.waiting import wait_until
 
 
@@ -216,7 +216,8 @@ def files_of(folder):
 
 
 def start(folders, **variables):
-    command = [sys.executable, "-m", "harness.worker", str(folders[0].path.parent), *(folder.id for folder in folders)]
+    arguments = [str(folders[0].path.parent), *(folder.id for folder in folders)]
+    command = [sys.executable, "-m", "harness.launching.worker", *arguments]
     return subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -276,7 +277,7 @@ def test_it_ends_with_its_parent(long_folders, tmp_path):
         "subprocess.Popen(sys.argv[1:], env={**os.environ, 'FLOORBENCH_PARENT': str(os.getpid())}); time.sleep(60)"
     )
     folder = long_folders[0]
-    command = [sys.executable, "-m", "harness.worker", str(tmp_path), folder.id]
+    command = [sys.executable, "-m", "harness.launching.worker", str(tmp_path), folder.id]
     parent = subprocess.Popen([sys.executable, "-c", code, *command])
     wait_until(lambda: folder.status().get("phase") == "floor")
     parent.kill()
@@ -295,9 +296,9 @@ def is_process(number):
 
 
 def test_usage():
-    worker = subprocess.run([sys.executable, "-m", "harness.worker"], capture_output=True, text=True)
+    worker = subprocess.run([sys.executable, "-m", "harness.launching.worker"], capture_output=True, text=True)
     assert worker.returncode == 2
-    assert worker.stderr == "usage: python -m harness.worker ROOT RUN_ID...\n"
+    assert worker.stderr == "usage: python -m harness.launching.worker ROOT RUN_ID...\n"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back like this")
@@ -306,8 +307,8 @@ def test_freed_memory_is_kept_for_the_next_update():
     script = """
 import resource, sys, torch
 from dataclasses import replace
-from harness.tasks import base_run
-from harness.worker import keep_freed_memory
+from harness.tasks.tasks import base_run
+from harness.launching.worker import keep_freed_memory
 from tests.packs import make_batch, make_learner, make_noise
 
 torch.set_num_threads(1)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from harness.dataset import Dataset
-from harness.trajectories import Trajectory, stack
+from harness.data.dataset import Dataset
+from harness.data.trajectories import Trajectory, stack
 
 
 def trajectory(start: float, length: int, terminated: bool = True, reward: float = -1.0) -> Trajectory:

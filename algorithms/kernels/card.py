@@ -12,7 +12,7 @@ RUNS_LIMIT = 64
 # Inputs of a network that are taken for its size: more than any task's observation and action have together.
 INPUTS = 128
 
-# Updates for which noise is drawn at once (`harness.streams`), and dimensions of an action, generously.
+# Updates for which noise is drawn at once (`harness.training.streams`), and dimensions of an action, generously.
 BLOCK, ACTIONS = 32, 32
 
 # Share of the free memory that a pack may fill; the rest is for torch's own and for what the estimate leaves out.

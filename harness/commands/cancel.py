@@ -12,10 +12,10 @@ from harness.commands.output import remark_console, result_console
 from harness.commands.queue import QueueView
 from harness.commands.status_table import by_run
 from harness.errors import UserError
-from harness.overview import Row, overview
-from harness.planner import OPEN_STATES
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import OPEN_STATES
 from harness.settings import Run
+from harness.watching.overview import Row, overview
 
 # States of runs that somebody computes, or that somebody might begin to.
 CANCELLABLE = ("running", "queued", *(state for state in OPEN_STATES if state != "new"))

@@ -9,7 +9,7 @@ from rich.console import Console
 from harness.commands.output import text_table
 
 if TYPE_CHECKING:
-    from harness.dataset_card import CardArrays
+    from harness.data.dataset_card import CardArrays
 
 # Heights of the bars of a histogram in a line of text.
 BLOCKS = " ▁▂▃▄▅▆▇█"

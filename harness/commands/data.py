@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from harness.commands.card import print_card, write_card
 from harness.commands.output import print_json, remark_console, result_console
 from harness.errors import UserError
-from harness.progress import LINE_INTERVAL
+from harness.launching.progress import LINE_INTERVAL
 from harness.settings import HostedData, Task
-from harness.tasks import scaled_task
+from harness.tasks.tasks import scaled_task
 
 if TYPE_CHECKING:
-    from harness.dataset import Dataset
+    from harness.data.dataset import Dataset
 
 
 def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None, source: Path | None) -> None:
@@ -24,7 +24,7 @@ def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None
 
     With `out`, each card is written as table and figure into that folder; hosted data are taken from `source` if named.
     """
-    from harness.dataset_card import card_arrays, dataset_card
+    from harness.data.dataset_card import card_arrays, dataset_card
 
     console = remark_console()
     tasks = [scaled_task(name, scale) for name in names]
@@ -51,7 +51,7 @@ def make_datasets(tasks: Iterable[Task], console: Console, download: bool = Fals
 
 
 def _take_from(source: Path, tasks: Sequence[Task]) -> None:
-    from harness.hosting import take_sets
+    from harness.data.hosting import take_sets
 
     for task in tasks:
         if not isinstance(task.data, HostedData):
@@ -60,10 +60,10 @@ def _take_from(source: Path, tasks: Sequence[Task]) -> None:
 
 
 def _make_dataset(task: Task, console: Console, download: bool) -> "Dataset":
-    from harness.dataset import dataset_exists, ensure_dataset
+    from harness.data.dataset import dataset_exists, ensure_dataset
 
     if isinstance(task.data, HostedData) and download and not dataset_exists(task):
-        from harness.hosting import download_sets
+        from harness.data.hosting import download_sets
 
         download_sets(task)
     if isinstance(task.data, HostedData) or dataset_exists(task):

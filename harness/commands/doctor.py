@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.commands.output import print_json, result_console, text_table
-from harness.doctor import can_run_demo, examine
+from harness.watching.doctor import can_run_demo, examine
 
 
 def show_examination(root: Path, as_json: bool) -> int:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.commands.output import text_table
-from harness.cost import costs, makespan
-from harness.progress import duration
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.cost import costs, makespan
+from harness.launching.progress import duration
 from harness.settings import pack_key, total_updates
 from slurm.profile import Profile
 from slurm.submission import Draft

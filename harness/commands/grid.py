@@ -6,8 +6,8 @@ from typing import Any
 
 from ablations.grids import runs_of
 from harness.errors import UserError
+from harness.launching.planner import Plan
 from harness.plain_values import quoted_if_odd
-from harness.planner import Plan
 from harness.settings import Run, with_settings
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from harness.commands.output import remark_console
 from harness.commands.queue import QueueView
 from harness.commands.runs import train_runs
-from harness.overview import overview
-from harness.planner import OPEN_STATES, plan
+from harness.launching.planner import OPEN_STATES, plan
 from harness.settings import Run
+from harness.watching.overview import overview
 
 # Seconds between two looks at runs on a cluster.
 INTERVAL = 5.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.commands.output import remark_console
 from harness.commands.queue import QueueView
 from harness.commands.selection import one_run
-from harness.run_folder import RunFolder, tail
+from harness.folders.run_folder import RunFolder, tail
 
 # Seconds between two looks at a log that is followed.
 FOLLOW_INTERVAL = 0.5

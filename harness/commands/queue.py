@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from harness.errors import UserError, one_line
-from harness.overview import Queued
-from harness.usage import Known, known_usage
+from harness.folders.usage import Known, known_usage
+from harness.watching.overview import Queued
 
 # Seconds after which the queue is asked again: its controller serves everybody.
 INTERVAL = 10.0

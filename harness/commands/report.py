@@ -10,7 +10,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ablations.claim import Claim
 from harness.commands.output import remark_console, result_console
-from harness.provenance import usable_cores
+from harness.folders.provenance import usable_cores
 from harness.settings import Run
 
 if TYPE_CHECKING:

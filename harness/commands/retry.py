@@ -7,8 +7,8 @@ from harness.commands.output import remark_console
 from harness.commands.queue import QueueView
 from harness.commands.runs import DONE, UNFINISHED, run_grid
 from harness.commands.selection import described
-from harness.overview import overview
 from harness.settings import Run
+from harness.watching.overview import overview
 
 
 def retry_runs(

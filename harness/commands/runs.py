@@ -6,14 +6,14 @@ from pathlib import Path
 from harness.commands.data import make_datasets
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
-from harness.integrity import refuse_faults
-from harness.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
-from harness.planner import Plan, commit, cut_packs, plan
-from harness.pool import run_packs
-from harness.preflight import check_environments, check_floors, check_root, tasks_of
-from harness.progress import ProgressDisplay
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import Plan, commit, cut_packs, plan
+from harness.launching.pool import run_packs
+from harness.launching.preflight import check_environments, check_floors, check_root, tasks_of
+from harness.launching.progress import ProgressDisplay
 from harness.settings import Run
+from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
+from harness.watching.integrity import refuse_faults
 
 DONE, FAILED, STOPPED = 0, 1, 130
 

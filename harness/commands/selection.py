@@ -6,11 +6,11 @@ from pathlib import Path
 from ablations.grids import GRIDS
 from harness.commands.grid import grid_runs
 from harness.errors import UserError
-from harness.glance import Glance, glances
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import describe
 from harness.plain_values import quoted_if_odd
-from harness.planner import describe
-from harness.run_folder import RunFolder
 from harness.settings import Run
+from harness.watching.glance import Glance, glances
 
 # Candidates that an error names.
 NAMED = 5

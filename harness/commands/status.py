@@ -10,9 +10,9 @@ from rich.live import Live
 from harness.commands.output import print_json, remark_console, result_console
 from harness.commands.queue import QueueView
 from harness.commands.status_table import by_group, by_run, summary_line
-from harness.overview import Row, overview, total
-from harness.progress import LINE_INTERVAL, REFRESH_INTERVAL
+from harness.launching.progress import LINE_INTERVAL, REFRESH_INTERVAL
 from harness.settings import Run
+from harness.watching.overview import Row, overview, total
 
 # Runs of which each has a line of its own; of more there is a line per task and arm.
 LINES = 60

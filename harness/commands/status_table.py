@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.commands.output import text_table
-from harness.overview import ROW_STATES, Row, by_task_and_arm, clock, total
-from harness.progress import duration
+from harness.launching.progress import duration
+from harness.watching.overview import ROW_STATES, Row, by_task_and_arm, clock, total
 
 # States of which a table by task and arm names the first runs, and how many of each.
 TROUBLES, NAMED = ("failed", "lost", "damaged"), 5

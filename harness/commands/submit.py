@@ -9,15 +9,15 @@ from harness.commands.data import make_datasets
 from harness.commands.expectation import Expectation, expectation, expectation_line, expectation_table
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
-from harness.cost import UnknownCostError
 from harness.errors import UserError
-from harness.integrity import refuse_faults
-from harness.kernels import check_kernels, provide_kernels, uses_card
-from harness.planner import plan
-from harness.preflight import check_environments, check_floors, check_root, tasks_of
-from harness.progress import duration
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.cost import UnknownCostError
+from harness.launching.planner import plan
+from harness.launching.preflight import check_environments, check_floors, check_root, tasks_of
+from harness.launching.progress import duration
 from harness.settings import Run
+from harness.training.kernels import check_kernels, provide_kernels, uses_card
+from harness.watching.integrity import refuse_faults
 from slurm.limits import Limits, limits
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, queue

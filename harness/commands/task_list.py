@@ -4,7 +4,7 @@ from typing import Any
 
 from harness.commands.output import print_json, result_console, text_table
 from harness.settings import HostedData, Task
-from harness.tasks import SCALES, scaled_task
+from harness.tasks.tasks import SCALES, scaled_task
 
 
 def list_tasks(scale: str, as_json: bool) -> None:
@@ -20,7 +20,7 @@ def list_tasks(scale: str, as_json: bool) -> None:
 
 
 def _row(task: Task) -> dict[str, Any]:
-    from harness.dataset_files import dataset_exists, dataset_id
+    from harness.data.dataset_files import dataset_exists, dataset_id
 
     return {
         "task": task.name,

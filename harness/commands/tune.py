@@ -12,7 +12,7 @@ from harness.commands.launch import Launch
 from harness.commands.output import print_json, remark_console, result_console, text_table
 from harness.commands.runs import DONE, FAILED, STOPPED, conclude
 from harness.errors import UserError
-from harness.planner import plan
+from harness.launching.planner import plan
 from harness.settings import Run, with_settings
 from harness.tuning.driver import Driver, searches
 from harness.tuning.ledger import ledger

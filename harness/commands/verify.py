@@ -11,16 +11,16 @@ from harness.commands.data import make_datasets
 from harness.commands.output import remark_console, result_console, text_table
 from harness.commands.runs import DONE, FAILED, STOPPED
 from harness.errors import UserError
-from harness.integrity import refuse_faults
-from harness.kernels import provide_kernels, workers_for
-from harness.planner import PACK_LIMIT, commit, packs, plan
-from harness.pool import run_packs
-from harness.preflight import check_environments, check_root, tasks_of
-from harness.progress import ProgressDisplay
-from harness.row_differences import TOLERANCES
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import PACK_LIMIT, commit, packs, plan
+from harness.launching.pool import run_packs
+from harness.launching.preflight import check_environments, check_root, tasks_of
+from harness.launching.progress import ProgressDisplay
 from harness.settings import Run
-from harness.verification import Verification, sample, verify
+from harness.training.kernels import provide_kernels, workers_for
+from harness.watching.integrity import refuse_faults
+from harness.watching.row_differences import TOLERANCES
+from harness.watching.verification import Verification, sample, verify
 
 COLUMNS = ("run", "task", "arm", "seed", "compared", "verdict", "first difference")
 

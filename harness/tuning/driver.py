@@ -15,8 +15,8 @@ from optuna.pruners import SuccessiveHalvingPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from harness.attempts import Attempt, Heart
 from harness.errors import UserError
+from harness.folders.attempts import Attempt, Heart
 from harness.settings import Run
 from harness.tuning.ledger import write_ledger
 from harness.tuning.search import MARKS, Search

@@ -7,14 +7,14 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from harness import attempts
-from harness.files import write_json
-from harness.run_folder import RunFolder
+from harness.folders import attempts
+from harness.folders.files import write_json
+from harness.folders.run_folder import RunFolder
+from harness.folders.usage import Usage, usage
 from harness.settings import total_updates
 from harness.tuning.search import MARKS, Search
 from harness.tuning.storage import RUNS, TRIALS
 from harness.tuning.study import Study
-from harness.usage import Usage, usage
 
 
 def ledger(study: Study, searches: Mapping[str, Search], folder: Path, budget: int) -> dict[str, Any]:

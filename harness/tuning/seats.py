@@ -1,14 +1,14 @@
 """Seats of drivers: several may work on one study, each trial belongs to a seat, and no seat has two living drivers.
 
-A seat is taken like a run (`harness.attempts`): its owner's heart beats, and when it has stopped another may sit down
-and finds the trials that the former one left open.
+A seat is taken like a run (`harness.folders.attempts`): its owner's heart beats, and when it has stopped another may
+sit down and finds the trials that the former one left open.
 """
 
 from itertools import count
 from pathlib import Path
 
-from harness import attempts
-from harness.attempts import Attempt
+from harness.folders import attempts
+from harness.folders.attempts import Attempt
 
 FOLDER = "drivers"
 

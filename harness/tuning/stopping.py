@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.pruners import WilcoxonPruner
 
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
 from harness.tuning.objective import Objective
 from harness.tuning.search import MARKS
 from harness.tuning.study import Study
@@ -91,7 +91,7 @@ class EarlyStopping:
 
 def rungs(study: Study) -> list[int]:
     """Evaluations, beside the first, after which trials of a study are compared."""
-    from harness.training import offline_marks, online_marks
+    from harness.training.training import offline_marks, online_marks
 
     schedule = study.runs[0].schedule
     last = len(offline_marks(schedule)) + len(online_marks(schedule)) - 1

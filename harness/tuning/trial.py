@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
 from harness.settings import Run
 from harness.tuning.search import Search
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.usage import Known, usage
+from harness.folders.usage import Known, usage
 
 
 def cost_columns(accounts: Sequence[dict[str, Any]], now: float, known: Known | None = None) -> dict[str, Any]:

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from harness.files import DamagedFileError
-from harness.integrity import Contents
-from harness.run_folder import RunFolder
+from harness.folders.files import DamagedFileError
+from harness.folders.run_folder import RunFolder
 from harness.settings import Run, run_to_dict
+from harness.watching.integrity import Contents
 from results.frame.columns import LEARNED_FLOOR, SUMMARY
 from results.frame.costs import cost_columns
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import attempts
 from harness.errors import UserError, one_line
-from harness.integrity import inspect
-from harness.run_folder import RunFolder, run_folders
+from harness.folders import attempts
+from harness.folders.run_folder import RunFolder, run_folders
+from harness.folders.usage import known_usage
 from harness.settings import Task
-from harness.usage import known_usage
+from harness.watching.integrity import inspect
 from results.frame.columns import NAMES, TEXT
 from results.frame.costs import cost_columns
 from results.frame.memory import Memory, stamp_of

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from harness.files import DamagedFileError, read_json
+from harness.folders.files import DamagedFileError, read_json
 
 # Where ledgers lie in a root of run folders.
 LEDGERS = "studies/*/trials.json"

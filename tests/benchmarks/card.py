@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from algorithms.learner import Batch, Learner, backup_actions
-from harness.streams import UpdateStreams, generator, normal_source
+from harness.training.streams import UpdateStreams, generator, normal_source
 from tests.benchmarks.peers.ours import settings_of
 from tests.benchmarks.peers.plain import PlainCalQL, random_batch
 from tests.benchmarks.peers.sizes import Size

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.worker import keep_freed_memory
+from harness.launching.worker import keep_freed_memory
 from tests.benchmarks.measuring import Meter
 
 keep_freed_memory()

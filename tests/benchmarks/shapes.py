@@ -9,7 +9,7 @@ import torch
 
 from algorithms.learner import Batch, Learner, Noise, backup_actions
 from algorithms.settings import AlgorithmSettings
-from harness.streams import UpdateStreams, generator, normal_source
+from harness.training.streams import UpdateStreams, generator, normal_source
 from tests.benchmarks.arithmetic import critic_products, policy_products
 
 

@@ -8,12 +8,12 @@ import torch
 
 from algorithms.learner import backup_actions
 from algorithms.returns import return_to_go
-from harness.dataset import ensure_dataset, load_dataset
-from harness.floor_columns import FloorColumns
+from harness.data.dataset import ensure_dataset, load_dataset
 from harness.settings import with_settings
-from harness.streams import UpdateStreams
-from harness.tasks import base_run
-from harness.transitions import Transitions
+from harness.tasks.tasks import base_run
+from harness.training.floor_columns import FloorColumns
+from harness.training.streams import UpdateStreams
+from harness.training.transitions import Transitions
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 RUN = base_run("pointmaze-medium", "demo", 0)

@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from harness.dataset import ensure_dataset, load_dataset
+from harness.data.dataset import ensure_dataset, load_dataset
 from harness.environments.environment import Environment
-from harness.evaluation import Evaluator
-from harness.tasks import base_run
-from harness.transitions import Transitions
+from harness.tasks.tasks import base_run
+from harness.training.evaluation import Evaluator
+from harness.training.transitions import Transitions
 from tests.benchmarks.shapes import SHAPES, prepare
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)

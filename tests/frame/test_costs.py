@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ablations.grids import runs_of
-from harness.run_folder import RunFolder
-from harness.usage import ACCOUNTING
+from harness.folders.run_folder import RunFolder
+from harness.folders.usage import ACCOUNTING
 from results.frame import runs
 from results.frame.costs import cost_columns
 from tests.run_folder_factory import write_done

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from ablations.grids import runs_of
-from harness import integrity
 from harness.errors import UserError
-from harness.integrity import inspect
+from harness.watching import integrity
+from harness.watching.integrity import inspect
 from results.frame import gather, memory, root
 from results.frame.memory import Memory, stamp_of
 from tests.run_folder_factory import begin, fail, write_done

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ablations.grids import runs_of
 from harness.commands.submit import submit_grid
-from harness.planner import commit, cut_packs
-from harness.pool import run_packs
-from harness.provenance import PROJECT
-from harness.run_folder import RunFolder
+from harness.folders.provenance import PROJECT
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit, cut_packs
+from harness.launching.pool import run_packs
 from harness.settings import Run
 from slurm import submissions
 from slurm.profile import Profile

@@ -9,10 +9,10 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.files import DamagedFileError
-from harness.overview import overview
-from harness.run_folder import RunFolder
-from harness.usage import ACCOUNTING, Known, Usage, known_usage
+from harness.folders.files import DamagedFileError
+from harness.folders.run_folder import RunFolder
+from harness.folders.usage import ACCOUNTING, Known, Usage, known_usage
+from harness.watching.overview import overview
 from slurm import accounting
 from slurm.accounting import Start, account, ask_accounting, keep_accounts, parse_accounting, shared
 from slurm.submissions import Array, Submission, folder_of

@@ -9,12 +9,12 @@ import time
 import pytest
 
 from ablations.grids import runs_of
-from harness.dataset import ensure_dataset
-from harness.planner import commit
-from harness.provenance import LAUNCHER_VARIABLE, PROJECT
-from harness.run_folder import RunFolder
+from harness.data.dataset import ensure_dataset
+from harness.folders.provenance import LAUNCHER_VARIABLE, PROJECT
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit
 from harness.settings import with_settings
-from harness.stop import Stop, Stopped
+from harness.training.stop import Stop, Stopped
 from slurm import job
 from slurm.job import compute, folders_of, is_fruitless
 from slurm.profile import Profile, profile_to_dict

@@ -5,10 +5,10 @@ import pytest
 from harness.commands.cancel import cancel_runs
 from harness.commands.retry import retry_runs
 from harness.commands.status import show_status
-from harness.dataset import ensure_dataset
-from harness.run_folder import RunFolder
-from harness.training import CHECKPOINT_VARIABLE
-from harness.usage import known_usage
+from harness.data.dataset import ensure_dataset
+from harness.folders.run_folder import RunFolder
+from harness.folders.usage import known_usage
+from harness.training.training import CHECKPOINT_VARIABLE
 from slurm.accounting import keep_accounts
 from tests.slurm.grids import (
     FIELDS,

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from harness.errors import UserError
-from harness.provenance import PROJECT, code_version
+from harness.folders.provenance import PROJECT, code_version
 from slurm import snapshot
 
 
@@ -41,7 +41,7 @@ def test_a_changed_snapshot_is_refused(taken, tmp_path):
 
 def test_a_process_imports_from_it_and_says_so(taken, tmp_path):
     code = (
-        "import json, harness, slurm.submissions; from harness.provenance import attempt_details;"
+        "import json, harness, slurm.submissions; from harness.folders.provenance import attempt_details;"
         "print(json.dumps([harness.__file__, slurm.submissions.__file__, attempt_details()]))"
     )
     # As in the folder of another version of the project.

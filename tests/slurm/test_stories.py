@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.dataset import ensure_dataset
+from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
-from harness.planner import plan
-from harness.provenance import attempt_details
-from harness.run_folder import RunFolder
+from harness.folders.provenance import attempt_details
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import plan
 from harness.settings import Run, with_settings
-from harness.training import CHECKPOINT_VARIABLE
+from harness.training.training import CHECKPOINT_VARIABLE
 from slurm.profile import Profile
 from slurm.queue import QueuedTask
 from slurm.submission import try_out

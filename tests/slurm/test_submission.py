@@ -11,8 +11,8 @@ import torch
 from ablations.grids import runs_of
 from harness.commands.expectation import expectation
 from harness.errors import UserError
-from harness.planner import plan
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import plan
 from slurm import submissions
 from slurm.limits import Limits
 from slurm.profile import Profile

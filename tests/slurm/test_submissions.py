@@ -5,7 +5,7 @@ import re
 import pytest
 
 from harness.errors import UserError
-from harness.run_folder import run_folders
+from harness.folders.run_folder import run_folders
 from slurm import submissions
 from slurm.submissions import Array, Submission, folder_of
 

@@ -8,7 +8,7 @@ from ablations.studies import study_of
 from harness.commands import launch as launching
 from harness.commands.launch import on_cluster
 from harness.commands.tune import tune_study
-from harness.run_folder import run_folders
+from harness.folders.run_folder import run_folders
 from harness.settings import with_settings
 from harness.tuning.driver import searches
 from harness.tuning.storage import folder_of, open_storage

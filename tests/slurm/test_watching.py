@@ -6,12 +6,12 @@ import time
 import pytest
 
 from ablations.grids import runs_of
-from harness import doctor
 from harness.commands.cancel import cancel_runs
 from harness.commands.queue import QueueView
-from harness.overview import overview
-from harness.planner import commit
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit
+from harness.watching import doctor
+from harness.watching.overview import overview
 from slurm.submissions import Array, Submission
 from slurm.watching import queued_runs
 from tests.slurm.jobs import job, submit, wait_for_state

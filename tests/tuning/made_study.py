@@ -12,7 +12,7 @@ from pathlib import Path
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from ablations.studies import arms_of
-from harness.run_folder import RunFolder
+from harness.folders.run_folder import RunFolder
 from harness.settings import Run
 from harness.tuning.driver import Driver
 from harness.tuning.storage import folder_of, open_storage

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness import attempts
 from harness.errors import UserError
-from harness.files import read_json
-from harness.run_folder import RunFolder, run_folders
+from harness.folders import attempts
+from harness.folders.files import read_json
+from harness.folders.run_folder import RunFolder, run_folders
 from harness.tuning.seats import take_seats
 from tests.tuning.made_study import BEST_ALPHA, STUDY, compute, make_driver, outcome, score, write_run
 from tests.waiting import wait_until

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.planner import commit
+from harness.launching.planner import commit
 from harness.tuning.driver import pruner
 from harness.tuning.objective import OBJECTIVES
 from harness.tuning.search import Search

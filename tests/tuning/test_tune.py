@@ -12,7 +12,7 @@ from harness.cli import app
 from harness.commands.runs import STOPPED
 from harness.commands.tune import changed_study, report_best
 from harness.errors import UserError
-from harness.run_folder import run_folders
+from harness.folders.run_folder import run_folders
 from tests.waiting import wait_until
 
 TUNE = [sys.executable, "-m", "harness.cli", "tune"]

@@ -9,8 +9,8 @@ import torch
 from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels.build import load_library
 from algorithms.kernels.fused_kernel import critic_gradient
-from harness.planner import PACK_LIMIT
-from harness.worker import keep_freed_memory
+from harness.launching.planner import PACK_LIMIT
+from harness.launching.worker import keep_freed_memory
 from tests.benchmarks.arithmetic import critic_products, matrix_product_peak
 from tests.benchmarks.peers.sizes import SIZES, Size
 from tests.benchmarks.peers.stopwatch import answer

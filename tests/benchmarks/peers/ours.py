@@ -6,8 +6,8 @@ import torch
 
 from algorithms.learner import Batch, Learner, backup_actions
 from algorithms.settings import AlgorithmSettings
-from harness.streams import UpdateStreams, generator, normal_source
-from harness.worker import keep_freed_memory
+from harness.launching.worker import keep_freed_memory
+from harness.training.streams import UpdateStreams, generator, normal_source
 from tests.benchmarks.peers.plain import random_batch
 from tests.benchmarks.peers.sizes import SIZES, Size
 from tests.benchmarks.peers.stopwatch import serve

@@ -1,0 +1,1 @@
+"""Offline data: collected or downloaded, checked, repaired, mapped into memory."""

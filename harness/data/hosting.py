@@ -1,0 +1,106 @@
+"""Hosted sets: downloaded through Minari, or taken from where somebody copied them to by hand."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import minari
+from minari.storage.remotes import DEFAULT_REMOTE
+
+from harness.data.dataset_files import FILES, minari_folder, missing_ids
+from harness.errors import UserError, one_line, reason
+from harness.folders.files import read_json
+from harness.settings import Task
+
+# Seconds after which the server counts as out of reach.
+PATIENCE = 15.0
+
+
+def download_sets(task: Task) -> None:
+    """Download the task's missing sets into Minari's folder, with the bars of Minari's client on stderr.
+
+    What an interrupted download left is gone on with. Raises UserError where the server cannot be reached.
+    """
+    for set_id in missing_ids(task):
+        try:
+            _check_server()
+            with contextlib.redirect_stdout(sys.stderr):
+                # Without force Minari takes the folder of an interrupted download for the set.
+                minari.download_dataset(set_id, force_download=True)
+        except Exception as error:
+            raise UserError(
+                f"dataset {set_id}: is not in {minari_folder()} and cannot be downloaded ({_why(error)}); get it where "
+                f"there is a network with: floorbench data {task.name}, or take a copy with --from"
+            ) from error
+
+
+def take_sets(task: Task, source: Path) -> None:
+    """Copy the task's missing sets from a file, an archive or a folder into Minari's folder.
+
+    A set is recognised by the id in its metadata.json: `source` may be its folder, a folder above it, its HDF5 file,
+    or an archive of any of these.
+    """
+    if not source.exists():
+        raise UserError(f"--from {source}: is not there")
+    with _unpacked(source) as folder:
+        found = {_set_id(file): file.parent.parent for file in sorted(folder.rglob("data/metadata.json"))}
+        for set_id in missing_ids(task):
+            if set_id not in found:
+                held = ", ".join(filter(None, found)) or "no set of Minari"
+                raise UserError(f"--from {source}: does not hold {set_id}, but {held}")
+            _copy(found[set_id], minari_folder() / set_id)
+
+
+@contextlib.contextmanager
+def _unpacked(source: Path) -> Iterator[Path]:
+    """The folder to look into: the source, the folder of an HDF5 file's set, or what an archive held."""
+    if source.is_dir():
+        yield source.parent if source.name == "data" else source
+    elif source.suffix == ".hdf5":
+        yield source.resolve().parent.parent
+    else:
+        with tempfile.TemporaryDirectory(dir=minari_folder(), prefix=".unpacking-") as folder:
+            try:
+                shutil.unpack_archive(source, folder, filter=None if source.suffix == ".zip" else "data")
+            except (shutil.ReadError, OSError, EOFError) as error:
+                raise UserError(f"--from {source}: is no folder, HDF5 file or archive ({reason(error)})") from error
+            yield Path(folder)
+
+
+def _set_id(metadata: Path) -> str | None:
+    """The id in the metadata of a whole set."""
+    whole = all((metadata.parent.parent / file).is_file() for file in FILES)
+    return (read_json(metadata) or {}).get("dataset_id") if whole else None
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a set beside its place and move it there, so that half a copy is never taken for a set."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copying-") as folder:
+        shutil.copytree(source / "data", Path(folder) / "data")
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        (Path(folder) / "data").rename(target / "data")
+
+
+def _check_server() -> None:
+    """Fail soon where Minari's usual server cannot be reached; its own client tries for half a minute."""
+    from huggingface_hub import constants
+
+    if not os.environ.get("MINARI_REMOTE", DEFAULT_REMOTE).startswith("hf://"):
+        return
+    try:
+        urllib.request.urlopen(constants.ENDPOINT, timeout=PATIENCE).close()
+    except urllib.error.HTTPError:
+        # It answered.
+        return
+
+
+def _why(error: Exception) -> str:
+    return f"no way to its server: {error.reason}" if isinstance(error, urllib.error.URLError) else one_line(error)

@@ -1,0 +1,1 @@
+"""From runs to packs in worker processes of this machine."""

@@ -1,0 +1,131 @@
+"""Plan, then commit: what of a grid is there already, what is to be computed, and in which packs."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+from harness.folders.positions import grouped
+from harness.folders.run_folder import RunFolder
+from harness.settings import Run, pack_key, trains_alone
+
+# Runs per pack, at most.
+PACK_LIMIT = 4
+
+# Every state a planned run can be in, in the order in which they are shown. "new" has no folder yet, "planned" has one
+# but never started, "running" has a beating heart somewhere, "interrupted" was stopped, "cancelled" is not wanted until
+# somebody starts it again, "lost" vanished.
+STATES = ("new", "planned", "running", "interrupted", "cancelled", "lost", "failed", "done")
+
+# States from which a run goes on without anybody's word.
+OPEN_STATES = ("new", "planned", "interrupted", "lost")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a grid, in grid order, and the state of each in `root`. Nothing is written by making one."""
+
+    root: Path
+    runs: tuple[Run, ...]
+    states: tuple[str, ...]
+
+    def in_state(self, *states: str) -> list[Run]:
+        """The runs in one of the given states, in grid order."""
+        return [run for run, state in zip(self.runs, self.states, strict=True) if state in states]
+
+    def counts(self) -> dict[str, int]:
+        """How many runs are in each state that occurs."""
+        counted = Counter(self.states)
+        return {state: counted[state] for state in STATES if counted[state]}
+
+    def to_start(self, retry_failed: bool = False) -> list[Run]:
+        """The runs that `run` and `submit` start; failed ones only when asked for."""
+        return self.in_state(*OPEN_STATES, "cancelled", *(["failed"] if retry_failed else []))
+
+
+def plan(runs: Sequence[Run], root: Path) -> Plan:
+    """Look up every run in `root`.
+
+    Raises UserError if two runs are equal, or if a folder is damaged, of another schema version or of another run.
+    """
+    refuse_duplicates(runs)
+    return Plan(Path(root), tuple(runs), tuple(state_of(RunFolder.of(root, run)) for run in runs))
+
+
+def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:
+    """Make the folders of the runs that have none, let cancelled ones be wanted again; returns the folders of all."""
+    folders = [RunFolder.of(root, run) for run in runs]
+    for folder, run in zip(folders, runs, strict=True):
+        folder.create(run)
+        folder.want()
+    return folders
+
+
+def state_of(folder: RunFolder) -> str:
+    """The state of one run's folder, after checking that the folder is that run's."""
+    if not folder.path.exists() or (folder.path.is_dir() and not any(folder.path.glob("[!.]*"))):
+        # A launcher that was killed while it made the folder leaves it empty but for a temporary file.
+        return "new"
+    folder.run()
+    state = folder.status()["state"]
+    if state not in STATES:
+        raise UserError(f"{folder.path / 'status.json'}: state {state!r} is none of {', '.join(STATES)}")
+    return state
+
+
+def refuse_duplicates(runs: Sequence[Run]) -> None:
+    """Raise UserError if the same run stands twice in a grid: its folder could hold only one of them."""
+    of_id = {run.id: run for run in runs}
+    repeated = [id for id, count in Counter(run.id for run in runs).items() if count > 1]
+    if repeated:
+        named = ", ".join(f"{id} ({describe([of_id[id]])})" for id in repeated[:3])
+        more = f" and {len(repeated) - 3} more" if len(repeated) > 3 else ""
+        raise UserError(f"grid: holds some runs more than once: {named}{more}; every run needs its own arm or settings")
+
+
+def packs(
+    runs: Sequence[Run], limit: int, workers: int, positions: Mapping[str, Collection[Any]] | None = None
+) -> list[list[Run]]:
+    """Runs that may train together, in grid order, at most `limit` per pack.
+
+    The runs of equal `pack_key` that can go on from a common position (`positions` of the checkpoints by run id) are
+    cut into packs whose sizes differ by at most one, as many packs as keep all workers equally busy: the smallest
+    multiple of `workers` that respects the limit.
+    """
+    of_key: dict[str, list[Run]] = {}
+    for run in runs:
+        of_key.setdefault(pack_key(run), []).append(run)
+    result = []
+    for equal in of_key.values():
+        by_id = {run.id: run for run in equal}
+        for ids, _ in grouped({id: set((positions or {}).get(id, ())) for id in by_id}):
+            result += _cut([by_id[id] for id in ids], 1 if trains_alone(equal[0]) else limit, workers)
+    return result
+
+
+def cut_packs(runs: Sequence[Run], root: Path, limit: int, workers: int) -> list[list[RunFolder]]:
+    """The folders of runs, in the `packs` in which they go on from their checkpoints."""
+    from harness.folders.checkpoint import Checkpoints
+
+    positions = {run.id: Checkpoints(RunFolder.of(root, run).checkpoints).positions() for run in runs}
+    return [[RunFolder.of(root, run) for run in pack] for pack in packs(runs, limit, workers, positions)]
+
+
+def _cut(runs: list[Run], limit: int, workers: int) -> list[list[Run]]:
+    count = min(len(runs), workers * ceil(len(runs) / (limit * workers)))
+    edges = [number * len(runs) // count for number in range(count + 1)]
+    return [runs[start:end] for start, end in pairwise(edges)]
+
+
+def describe(runs: Sequence[Run]) -> str:
+    """Task, arms and seeds of some runs in a few words."""
+    tasks = dict.fromkeys(run.task.name for run in runs)
+    arms = dict.fromkeys(run.arm for run in runs)
+    seeds = sorted({run.seed for run in runs})
+    consecutive = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
+    shown = f"{seeds[0]}-{seeds[-1]}" if consecutive else ",".join(str(seed) for seed in seeds)
+    return f"{'+'.join(tasks)} {'+'.join(arms)} seed{'s' if len(seeds) > 1 else ''} {shown}"

@@ -1,0 +1,77 @@
+"""What is checked before any compute is spent: each check raises a UserError that names the setting or the place."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.settings import Run, Task
+
+# What a run writes into its folder besides its rows: settings, provenance, status, summary, log.
+FOLDER_BYTES = 100_000
+# One row of metrics.
+ROW_BYTES = 2_000
+# Left free in any case.
+RESERVE_BYTES = 100_000_000
+
+
+def tasks_of(runs: Iterable[Run]) -> list[Task]:
+    """The distinct tasks of some runs, in their order."""
+    return list(dict.fromkeys(run.task for run in runs))
+
+
+def check_floors(runs: Sequence[Run]) -> None:
+    """Every run's floor must have a base that exists on its task; only a learned one without noise keeps learning."""
+    from algorithms.floors import FLOORS
+    from harness.tasks.exact_values import EXACT_VALUES, exact_values
+
+    for run in runs:
+        if run.floor.base not in FLOORS:
+            raise UserError(f"setting floor.base = {run.floor.base!r}: there is no such floor; "
+                            f"one of {', '.join(FLOORS)}")  # fmt: skip
+        if exact_values(run.task) is None and run.floor.base == "exact":
+            raise UserError(f"setting floor.base = 'exact': the values of {run.task.environment} are not known; "
+                            f"known are those of {', '.join(EXACT_VALUES)}")  # fmt: skip
+        if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
+            raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
+                            f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip
+
+
+def check_environments(tasks: Iterable[Task]) -> None:
+    """Every task's environment must exist, start, and have spaces that the networks can take."""
+    from harness.environments.environment import Environment
+
+    for task in tasks:
+        Environment(task).reset(seed=0)
+
+
+def check_root(root: Path, runs: Sequence[Run] = ()) -> None:
+    """The root must be a folder, or become one, that can be written and has room for the runs."""
+    try:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root) as file:
+            file.write(b"floorbench")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"--root {root}: cannot be written ({reason}); name a folder that can") from None
+    check_space(root, sum(folder_bytes(run) for run in runs))
+
+
+def folder_bytes(run: Run) -> int:
+    """Room a run's folder takes, at most."""
+    schedule = run.schedule
+    rows = (
+        schedule.offline_steps // schedule.offline_interval
+        + schedule.dense_steps // schedule.dense_interval
+        + schedule.online_steps // schedule.online_interval
+    )
+    return FOLDER_BYTES + ROW_BYTES * rows
+
+
+def check_space(place: Path, needed: int) -> None:
+    """The file system of `place` must have `needed` bytes free, and a reserve."""
+    free = shutil.disk_usage(place).free
+    if free < needed + RESERVE_BYTES:
+        raise UserError(f"{place}: {free / 1e6:,.0f} MB are free on its disk; "
+                        f"{(needed + RESERVE_BYTES) / 1e6:,.0f} MB are needed")  # fmt: skip

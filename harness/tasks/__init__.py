@@ -1,0 +1,1 @@
+"""The tasks: environments with their data, and the settings that work on them."""

@@ -1,0 +1,225 @@
+"""The tasks of the papers: hosted data, how they are read and repaired, and the published settings.
+
+Data and environments are facts of the Minari server's catalogue and of the scripts that made its sets
+(github.com/Farama-Foundation/minari-dataset-generation-scripts). The settings of a family are those of the reference
+runs: the official Cal-QL scripts for AntMaze and Adroit (github.com/nakamotoo/Cal-QL), WSRL for the kitchen
+(github.com/zhouzypaul/wsrl). No public reference settings exist for PointMaze and for locomotion with Cal-QL.
+
+The evaluation protocol of all: 20 deterministic episodes, every 2,000 environment steps of the online phase; the score
+is the share of episodes that succeed, in the kitchen the share of the subtasks done, in locomotion a return between
+two reference returns.
+"""
+
+from dataclasses import replace
+
+from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
+from harness.settings import HostedData, RepairName, Schedule, Task
+from harness.tasks.recipe import Recipe
+
+PROTOCOL = Schedule(evaluation_episodes=20, online_interval=2_000, dense_interval=2_000)
+
+LEARNED_FLOOR = BehaviourValueSettings(hidden=(256, 256))
+
+# AntMaze: start and goal of the evaluation, in the walls of the data. The maps that the hosted sets name for evaluation
+# have the same starts and goals, but the U-shaped one is turned half around against its data, so that its walls stand
+# where the data walk.
+U_MAZE = (
+    "#####",
+    "#g..#",
+    "###.#",
+    "#r..#",
+    "#####",
+)
+MEDIUM_MAZE = (
+    "########",
+    "#r.##..#",
+    "#..#...#",
+    "##...###",
+    "#..#...#",
+    "#.#..#.#",
+    "#...#.g#",
+    "########",
+)
+LARGE_MAZE = (
+    "############",
+    "#r...#.....#",
+    "#.##.#.#.#.#",
+    "#......#...#",
+    "#.####.###.#",
+    "#..#.#.....#",
+    "##.#.#.#.###",
+    "#..#...#.g.#",
+    "############",
+)
+
+# Set on the server, environment, horizon, maze. Observations are the 27 numbers of the v4 environments (v5: 105).
+ANTMAZE = {
+    "umaze": ("AntMaze_UMaze-v4", 700, U_MAZE),
+    "umaze-diverse": ("AntMaze_UMaze-v4", 700, U_MAZE),
+    "medium-play": ("AntMaze_Medium-v4", 1000, MEDIUM_MAZE),
+    "medium-diverse": ("AntMaze_Medium-v4", 1000, MEDIUM_MAZE),
+    "large-play": ("AntMaze_Large-v4", 1000, LARGE_MAZE),
+    "large-diverse": ("AntMaze_Large-v4", 1000, LARGE_MAZE),
+}
+
+# Episodes of the hosted sets stay at the goal and collect +1 a step.
+ANTMAZE_REPAIRS: tuple[RepairName, ...] = ("without_contact_forces", "cut_at_success", "terminal_at_success")
+
+ANTMAZE_ALGORITHM = AlgorithmSettings(
+    policy_hidden=(256, 256), critic_hidden=(256, 256, 256, 256), alpha=5.0, lagrange=True, target_action_gap=0.8
+)
+
+# Environment, horizon, online steps. The data are demonstrations and what was cloned from them, of which the official
+# code trains on the episodes that succeed; other mixtures: --set 'task.data.ids=["D4RL/pen/expert-v2"]'.
+ADROIT = {
+    "pen": ("AdroitHandPen-v1", 100, 200_000),
+    "door": ("AdroitHandDoor-v1", 200, 1_000_000),
+    "relocate": ("AdroitHandRelocate-v1", 200, 1_000_000),
+}
+
+ADROIT_REPAIRS: tuple[RepairName, ...] = ("successes_only", "cut_at_success", "terminal_at_success")
+
+ADROIT_ALGORITHM = AlgorithmSettings(policy_hidden=(512, 512), critic_hidden=(512, 512, 512), alpha=1.0)
+
+# The subtasks that the hosted sets count.
+KITCHEN = {
+    "complete": ("microwave", "kettle", "light switch", "slide cabinet"),
+    "partial": ("microwave", "kettle", "light switch", "slide cabinet"),
+    "mixed": ("microwave", "kettle", "bottom burner", "light switch"),
+}
+
+KITCHEN_ALGORITHM = AlgorithmSettings(
+    policy_hidden=(512, 512, 512), critic_hidden=(512, 512, 512), alpha=5.0, importance_sampling=False
+)
+
+POINTMAZE = {"open": ("Open", 300), "umaze": ("UMaze", 300), "medium": ("Medium", 600), "large": ("Large", 800)}
+
+# An episode of the hosted sets ends at its goal by truncation and begins with the goal of the one before.
+POINTMAZE_REPAIRS: tuple[RepairName, ...] = ("goal_of_first_observation", "terminal_at_success")
+
+# Environment; mean return of uniform random actions (100 episodes, seeds 0 to 99, mujoco 3.3.7); return at which
+# Gymnasium calls the environment solved (reward_threshold of its registry, which has none for Walker2d).
+LOCOMOTION = {
+    "halfcheetah": ("HalfCheetah-v5", -273.0, 4_800.0),
+    "hopper": ("Hopper-v5", 17.0, 3_800.0),
+    "ant": ("Ant-v5", -65.0, 6_000.0),
+}
+
+LOCOMOTION_ALGORITHM = AlgorithmSettings(
+    policy_hidden=(256, 256, 256), critic_hidden=(256, 256, 256), alpha=5.0, max_backup="off"
+)
+
+LOCOMOTION_QUALITIES = ("simple", "medium", "expert")
+
+
+def antmaze(name: str) -> Recipe:
+    """An ant walks to one goal: -5 a step, 5 at the goal."""
+    environment, horizon, maze = ANTMAZE[name]
+    return Recipe(
+        Task(
+            name=f"antmaze-{name}",
+            environment=environment,
+            horizon=horizon,
+            maze=maze,
+            success_reward=1.0,
+            reward_scale=10.0,
+            reward_bias=-5.0,
+            failure_reward=-5.0,
+            data=HostedData((f"D4RL/antmaze/{name}-v1",), ANTMAZE_REPAIRS),
+        ),
+        ANTMAZE_ALGORITHM,
+        PROTOCOL,
+        LEARNED_FLOOR,
+    )
+
+
+def adroit(name: str) -> Recipe:
+    """A hand with 24 joints and more: -5 a step, 5 on success."""
+    environment, horizon, online_steps = ADROIT[name]
+    return Recipe(
+        Task(
+            name=f"{name}-binary",
+            environment=environment,
+            horizon=horizon,
+            reward="binary",
+            success_reward=0.0,
+            reward_scale=10.0,
+            reward_bias=5.0,
+            failure_reward=-5.0,
+            data=HostedData((f"D4RL/{name}/human-v2", f"D4RL/{name}/cloned-v2"), ADROIT_REPAIRS),
+        ),
+        ADROIT_ALGORITHM,
+        replace(PROTOCOL, offline_steps=20_000, offline_interval=2_000, online_steps=online_steps),
+        LEARNED_FLOOR,
+    )
+
+
+def kitchen(name: str) -> Recipe:
+    """A robot arm does four subtasks: -4 a step, 1 less for each that is done; no failure rule."""
+    subtasks = KITCHEN[name]
+    return Recipe(
+        Task(
+            name=f"kitchen-{name}",
+            environment="FrankaKitchen-v1",
+            horizon=280,
+            subtasks=subtasks,
+            success_reward=float(len(subtasks)),
+            reward_bias=-4.0,
+            data=HostedData((f"D4RL/kitchen/{name}-v2",), ("cut_at_success", "terminal_at_success")),
+        ),
+        KITCHEN_ALGORITHM,
+        replace(PROTOCOL, offline_steps=250_000, offline_interval=10_000, online_steps=500_000),
+        LEARNED_FLOOR,
+    )
+
+
+def pointmaze(name: str) -> Recipe:
+    """A ball rolls to changing goals; read like AntMaze."""
+    size, horizon = POINTMAZE[name]
+    return Recipe(
+        Task(
+            name=f"pointmaze-{name}-hosted",
+            environment=f"PointMaze_{size}-v3",
+            horizon=horizon,
+            success_reward=1.0,
+            reward_scale=10.0,
+            reward_bias=-5.0,
+            failure_reward=-5.0,
+            data=HostedData((f"D4RL/pointmaze/{name}-v2",), POINTMAZE_REPAIRS),
+        ),
+        ANTMAZE_ALGORITHM,
+        PROTOCOL,
+        LEARNED_FLOOR,
+    )
+
+
+def locomotion(name: str, quality: str) -> Recipe:
+    """A body runs as fast as it can: the environment's own dense rewards."""
+    environment, random_return, solved_return = LOCOMOTION[name]
+    return Recipe(
+        Task(
+            name=f"{name}-{quality}",
+            environment=environment,
+            horizon=1_000,
+            reference_returns=(random_return, solved_return),
+            data=HostedData((f"mujoco/{name}/{quality}-v0",)),
+        ),
+        LOCOMOTION_ALGORITHM,
+        PROTOCOL,
+        LEARNED_FLOOR,
+    )
+
+
+_RECIPES = (
+    *map(antmaze, ANTMAZE),
+    *map(kitchen, KITCHEN),
+    *map(adroit, ADROIT),
+    *map(pointmaze, POINTMAZE),
+    *(locomotion(name, quality) for name in LOCOMOTION for quality in LOCOMOTION_QUALITIES),
+)
+
+# The tasks of the Cal-QL paper's comparison.
+COMPARED = tuple(recipe.task.name for recipe in (*map(antmaze, ANTMAZE), *map(kitchen, KITCHEN), *map(adroit, ADROIT)))
+
+# By name of the task.
+HOSTED = {recipe.task.name: recipe for recipe in _RECIPES}

@@ -1,0 +1,1 @@
+"""A pack in training: its phases, evaluations, checkpoints and rows."""

@@ -1,0 +1,172 @@
+"""The return-to-go and floor columns of a pack: filled for the dataset, then for every finished online episode."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from algorithms.behaviour_value import BehaviourValue, FitReport
+from algorithms.floors import FloorInputs, floor_column
+from algorithms.learner import Batch
+from algorithms.returns import return_to_go
+from harness.data.dataset import Dataset
+from harness.data.trajectories import Trajectory
+from harness.settings import Run
+from harness.tasks.exact_values import exact_values
+from harness.training.streams import generator, normal_source, uniform_source
+from harness.training.transitions import Transitions, trajectory_numbers
+
+
+@dataclass(frozen=True)
+class FloorState:
+    """A learned floor of one run: what a checkpoint must hold of it."""
+
+    fitted: Tensor  # [P] parameters after the fit on the dataset, which filled the dataset's column
+    learning: Mapping[str, Tensor]  # parameters and moments of now (`BehaviourValue.state`)
+    steps: int  # of the optimiser since the fit
+    report: FitReport
+
+
+class FloorColumns:
+    """What each run of a pack uses as floor; owns the learned values of those runs that have one."""
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        dataset: Dataset,
+        transitions: Transitions,
+        states: Sequence[FloorState | None] = (),
+    ):
+        """Fill both columns of the dataset's transitions, fitting the learned floors first.
+
+        With `states`, one per run, learned floors are put back where they stood instead of being fitted again.
+        """
+        self.runs = list(runs)
+        self.transitions = transitions
+        self.fit_reports: dict[int, FitReport] = {}
+        self._noise = [normal_source(generator(run.seed, "floor")) for run in runs]
+        rows = dataset.rows
+        rewards, terminated = torch.from_numpy(rows.rewards), torch.from_numpy(rows.terminated)
+        lengths = rows.lengths.tolist()
+        for number, run in enumerate(runs):
+            parts = zip(*(column.split(lengths) for column in (rewards, terminated)), strict=True)
+            returns = torch.cat([self._return_to_go(run, *part) for part in parts])
+            transitions.return_to_go[number, : transitions.offline] = returns
+        of_dataset = transitions.return_to_go[:, : transitions.offline]
+        self._range = [float(returns.max() - returns.min()) for returns in of_dataset]
+        inflation = torch.tensor([run.floor.inflation for run in runs])
+        self._shift = (inflation * torch.tensor(self._range))[:, None]
+        self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
+        self._learned = [number for number, run in enumerate(runs) if run.floor.base == "learned"]
+        self._value = self._new_value(of_dataset) if self._learned else None
+        known = [state for state in states if state is not None]
+        if self._value and known:
+            for place, (number, state) in enumerate(zip(self._learned, known, strict=True)):
+                self._value.parameters.flat[place] = state.fitted
+                self.fit_reports[number] = state.report
+        elif self._value:
+            self._fit(self._value, dataset, of_dataset)
+        self._fitted = self._value.parameters.flat.clone() if self._value else None
+        for number, returns in enumerate(of_dataset):
+            column = self._column(number, transitions.dataset_states, returns)
+            transitions.floor[number, : transitions.offline] = column
+        if self._value and known:
+            # The dataset's column is that of the fit; learning goes on from where it stood.
+            for place, state in enumerate(known):
+                self._value.restore(place, state.learning)
+                self._value.adam.count.steps = state.steps
+
+    def state(self, number: int) -> FloorState | None:
+        """Where the learned floor of a run stands; None for any other floor."""
+        if number not in self._learned:
+            return None
+        assert self._value is not None
+        assert self._fitted is not None
+        place = self._learned.index(number)
+        learning = self._value.state(place)
+        return FloorState(self._fitted[place], learning, self._value.adam.count.steps, self.fit_reports[number])
+
+    def skip_online(self, number: int, transitions: int) -> None:
+        """Go past the noise of online transitions whose columns are known already."""
+        if self.runs[number].floor.noise:
+            self._noise[number](transitions)
+
+    def begin_online(self) -> None:
+        """Take the floor away from those runs that do not keep it in the online phase."""
+        for number, run in enumerate(self.runs):
+            if not run.floor.active_online:
+                self.transitions.floor[number] = -torch.inf
+
+    def append(self, number: int, episode: Trajectory) -> None:
+        """Hand a finished online episode of run `number` to its transitions, with both columns."""
+        run = self.runs[number]
+        returns = self._return_to_go(run, torch.from_numpy(episode.rewards), torch.from_numpy(episode.terminated))
+        column = self._column(number, torch.from_numpy(episode.observations[:-1]), returns)
+        if not run.floor.active_online:
+            column = torch.full_like(column, -torch.inf)
+        self.transitions.append(number, episode, returns, column)
+
+    def learn_online(self, batch: Batch) -> Batch:
+        """For packs whose learned floors keep learning: one step on the batch, which comes back with new floors."""
+        if self._value is None or not self.runs[0].floor.keeps_learning:
+            return batch
+        assert len(self._learned) == len(self.runs), "floors that keep learning are packed apart from others"
+        self._value.step(batch.states, batch.return_to_go)
+        floor = self._value.values(batch.states) + self._shift
+        batch.floor.copy_(torch.where(self._active, floor, batch.floor))
+        return batch
+
+    def _return_to_go(self, run: Run, rewards: Tensor, terminated: Tensor) -> Tensor:
+        return return_to_go(
+            rewards,
+            terminated,
+            run.task.discount,
+            run.floor.truncation,
+            run.task.failure_reward,
+            run.floor.bootstrap_value,
+        )
+
+    def _column(self, number: int, states: Tensor, returns: Tensor) -> Tensor:
+        inputs = FloorInputs(
+            self.runs[number].floor, states, returns, lambda states: self._value_of(number, states), self._exact_value
+        )
+        return floor_column(inputs, self._range[number], self._noise[number])
+
+    def _value_of(self, number: int, states: Tensor) -> Tensor:
+        assert self._value is not None
+        return self._value.values(states[None], run=self._learned.index(number))[0]
+
+    def _exact_value(self, states: Tensor) -> Tensor:
+        exact = exact_values(self.runs[0].task)
+        assert exact is not None, "preflight lets exact floors through only where values are known"
+        return torch.from_numpy(exact.behaviour(states.double().numpy())).to(states.dtype)
+
+    def _new_value(self, of_dataset: Tensor) -> BehaviourValue:
+        runs = [self.runs[number] for number in self._learned]
+        normals = [normal_source(generator(run.seed, "floor_init")) for run in runs]
+        states = self.transitions.dataset_states
+        return BehaviourValue(runs[0].behaviour_value, states, of_dataset[self._learned], normals)
+
+    def _fit(self, value: BehaviourValue, dataset: Dataset, of_dataset: Tensor) -> None:
+        runs = [self.runs[number] for number in self._learned]
+        settings = runs[0].behaviour_value
+        states, returns = self.transitions.dataset_states, of_dataset[self._learned]
+        lengths = dataset.rows.lengths
+        numbers = trajectory_numbers(lengths)
+        held_out = np.stack([
+            _held_out(generator(run.seed, "floor_split"), len(lengths), settings.held_out)[numbers]
+            for run in runs
+        ])  # fmt: skip
+        batches = [uniform_source(generator(run.seed, "floor_batch")) for run in runs]
+        reports = value.fit(states, returns, torch.from_numpy(held_out), batches)
+        self.fit_reports = dict(zip(self._learned, reports, strict=True))
+
+
+def _held_out(rng: np.random.Generator, trajectories: int, share: float) -> np.ndarray:
+    """Which trajectories are kept out of the fit: the given share, at least one of them and never all."""
+    count = min(max(1, round(share * trajectories)), trajectories - 1)
+    mask = np.zeros(trajectories, dtype=bool)
+    mask[rng.permutation(trajectories)[:count]] = True
+    return mask

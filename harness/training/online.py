@@ -1,0 +1,99 @@
+"""The online side of a pack: one environment per run, whose transitions are handed on when an episode ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from algorithms.learner import Learner
+from harness.data.trajectories import Trajectory
+from harness.environments.environment import Environment
+from harness.settings import Run
+from harness.training.streams import StepStreams, reset_seed
+
+
+@dataclass
+class Actor:
+    """One run's environment with the episode in progress."""
+
+    environment: Environment
+    seed: int
+    episodes: int = 0
+    successes: int = 0
+    observations: list[np.ndarray] = field(default_factory=list)
+    actions: list[np.ndarray] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Begin the next episode; its seed follows from the run's seed and the episode's number."""
+        first = self.environment.reset(reset_seed(self.seed, "environment", self.episodes))
+        self.observations, self.actions, self.rewards = [first], [], []
+
+    def resume(self, episodes: int, successes: int, actions: np.ndarray, observation: np.ndarray) -> None:
+        """Go on in the middle of an episode: its first `actions` [T, A] are taken again from its reset.
+
+        Raises RuntimeError if that does not lead to `observation` [S]: the environment does not repeat itself.
+        """
+        self.episodes, self.successes = episodes, successes
+        self.reset()
+        for action in actions:
+            self.step(action)
+        if self.episodes != episodes or not np.array_equal(self.observations[-1], observation):
+            raise RuntimeError(f"episode {episodes} played again from its seed and actions went another way")
+
+    def step(self, action: np.ndarray) -> Trajectory | None:
+        """Take an action; the whole episode if it ended, after which the next one begins."""
+        observation, reward, terminated, truncated = self.environment.step(action)
+        self.observations.append(observation)
+        self.actions.append(action)
+        self.rewards.append(reward)
+        if not (terminated or truncated):
+            return None
+        ends = np.zeros(len(self.actions), dtype=bool)
+        ends[-1] = True
+        episode = Trajectory(
+            observations=np.stack(self.observations),
+            actions=np.stack(self.actions),
+            rewards=np.array(self.rewards, dtype=np.float32),
+            terminated=ends & terminated,
+            truncated=ends & truncated,
+        )
+        self.successes += self.environment.success
+        self.episodes += 1
+        self.reset()
+        return episode
+
+
+class Actors:
+    """The actors of a pack, stepped together."""
+
+    def __init__(self, runs: Sequence[Run]):
+        task = runs[0].task
+        self.actors = [Actor(Environment(task), run.seed) for run in runs]
+        self._noise = StepStreams([run.seed for run in runs], "exploration", self.actors[0].environment.action_dim)
+        self._broken: set[int] = set()
+        for actor in self.actors:
+            actor.reset()
+
+    def step(self, learner: Learner, step: int) -> list[tuple[int, Trajectory | Exception]]:
+        """One environment step of every run with its sampled policy; the episodes that ended, by run.
+
+        A run whose environment breaks gives its error in place of an episode and is not stepped any more.
+        """
+        states = torch.from_numpy(np.stack([actor.observations[-1] for actor in self.actors])).unsqueeze(1)
+        noise = self._noise.at(step).unsqueeze(1)
+        # A diverged run must not stop the simulator under its neighbours.
+        actions = learner.act(states, noise).squeeze(1).nan_to_num().numpy()
+        ended: list[tuple[int, Trajectory | Exception]] = []
+        for number, (actor, action) in enumerate(zip(self.actors, actions, strict=True)):
+            if number in self._broken:
+                continue
+            try:
+                episode: Trajectory | Exception | None = actor.step(action)
+            except Exception as error:
+                self._broken.add(number)
+                episode = error
+            if episode is not None:
+                ended.append((number, episode))
+        return ended

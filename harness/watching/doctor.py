@@ -1,0 +1,213 @@
+"""What this machine can do and what is missing, as a list of findings."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.data.dataset_files import minari_folder
+from harness.errors import UserError
+from harness.folders.provenance import PACKAGES, gpus, package_versions, processor, usable_cores
+from harness.folders.run_folder import run_folders
+from harness.launching.preflight import RESERVE_BYTES, check_root
+from harness.watching.integrity import faults
+
+OLDEST_PYTHON = (3, 11)
+
+# Memory of one worker with a demo pack, in bytes, generously.
+WORKER_MEMORY = 1_000_000_000
+
+
+# Seconds to wait for an answer of SLURM's.
+SLURM_PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `verdict` is "ok", "note" (something optional is missing) or "problem" (no demo, or a
+    run that is refused)."""
+
+    name: str
+    verdict: str
+    text: str
+
+
+def examine(root: Path) -> list[Finding]:
+    """Look at everything the demo needs and at what is good to know; takes a few seconds."""
+    examinations: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", python),
+        ("processor", cores),
+        ("memory", memory),
+        ("packages", packages),
+        ("clashes", clashes),
+        ("torch", torch_device),
+        ("pointmaze", pointmaze),
+        ("runs", lambda: runs_folder(root)),
+        ("datasets", datasets_folder),
+        ("kernels", kernels),
+        ("slurm", slurm),
+        ("git", lambda: tool("git", ("git",), "provenance will not name a commit")),
+    ]
+    return [*(_guarded(name, look) for name, look in examinations), *run_faults(root)]
+
+
+def can_run_demo(findings: list[Finding]) -> bool:
+    """Whether nothing that the demo needs is missing."""
+    return all(finding.verdict != "problem" for finding in findings)
+
+
+def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
+    """A finding whatever happens: what breaks while it is looked at is exactly what the doctor is asked for."""
+    try:
+        return look()
+    except Exception as error:
+        return Finding(name, "problem", (str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+def python() -> Finding:
+    """Version and place of the interpreter."""
+    verdict = "ok" if sys.version_info >= OLDEST_PYTHON else "problem"
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    return Finding("python", verdict, f"{platform.python_version()} at {sys.executable} (needed: {oldest} or later)")
+
+
+def cores() -> Finding:
+    """Cores this process may use."""
+    return Finding("processor", "ok", f"{usable_cores()} usable of {os.cpu_count()} cores, {processor()}")
+
+
+def memory() -> Finding:
+    """Memory that is available now, against one worker per core."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return Finding("memory", "note", "cannot be told on this system")
+    values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    available, needed = values["MemAvailable"], usable_cores() * WORKER_MEMORY
+    text = f"{available / 1e9:.1f} GB available of {values['MemTotal'] / 1e9:.1f} GB"
+    if available < needed:
+        return Finding("memory", "note", f"{text}; use fewer --workers, about {available // WORKER_MEMORY or 1}")
+    return Finding("memory", "ok", text)
+
+
+def packages() -> Finding:
+    """Versions of the packages that can move a run's numbers."""
+    versions = package_versions()
+    missing = [name for name in PACKAGES if versions[name] is None]
+    if missing:
+        return Finding("packages", "problem", f"not installed: {', '.join(missing)}; make setup installs them")
+    return Finding("packages", "ok", ", ".join(f"{name} {versions[name]}" for name in PACKAGES))
+
+
+def clashes() -> Finding:
+    """What pip has to say about packages that do not go together."""
+    if importlib.util.find_spec("pip") is None:
+        return Finding("clashes", "note", "pip is not in this environment, so clashes cannot be looked for")
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, timeout=120)
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    if done.returncode == 0:
+        return Finding("clashes", "ok", "none")
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return Finding("clashes", "note", f"{lines[0] if lines else done.stderr.strip()}{more}")
+
+
+def torch_device() -> Finding:
+    """Torch's threads and its cards, if any; runs compute on the CPU with one thread per worker by default."""
+    import torch
+
+    from algorithms.kernels import card
+
+    threads, reason = f"{torch.get_num_threads()} threads by default", card.obstacle()
+    if reason:
+        return Finding("torch", "ok", f"{threads}; no card: {reason}")
+    return Finding("torch", "ok", f"{threads}; cards: {gpus()}; --set algorithm.kernel=cuda takes them")
+
+
+def kernels() -> Finding:
+    """Whether the C++ kernels are there; they are built at the first use, here nothing is."""
+    from algorithms.kernels.build import compiler, is_built, library, obstacle
+
+    reason = obstacle()
+    if reason:
+        return Finding("kernels", "note", f"{reason}; without, runs need --set algorithm.kernel=torch and are slower")
+    if is_built():
+        return Finding("kernels", "ok", f"built, {library()}")
+    return Finding("kernels", "ok", f"not built yet; the first run builds them with {compiler()}")
+
+
+def pointmaze() -> Finding:
+    """Whether mujoco starts a PointMaze and steps it."""
+    import numpy
+
+    from harness.environments.environment import Environment
+    from harness.tasks.tasks import base_run
+
+    environment = Environment(base_run("pointmaze-umaze", "demo", seed=0).task)
+    environment.reset(seed=0)
+    environment.step(numpy.zeros(environment.action_dim))
+    return Finding("pointmaze", "ok", "mujoco starts it and steps it")
+
+
+def runs_folder(root: Path) -> Finding:
+    """Whether run folders can be written, and the room for them; leaves no trace."""
+    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    check_root(existing)
+    return Finding("runs", "ok", f"{root} can be written, {_free(existing)}")
+
+
+def run_faults(root: Path) -> list[Finding]:
+    """The faults of the run folders in `root`, one finding each."""
+    folders = list(run_folders(root)) if root.is_dir() else []
+    found = [Finding("run folder", "problem", fault) for folder in folders for fault in faults(folder)]
+    return found or [Finding("run folder", "ok", f"{len(folders)} in {root}, none with a fault")]
+
+
+def datasets_folder() -> Finding:
+    """Whether datasets can be written, and the room for them."""
+    folder = minari_folder()
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); set MINARI_DATASETS_PATH") from None
+    verdict = "ok" if shutil.disk_usage(folder).free > RESERVE_BYTES else "problem"
+    return Finding("datasets", verdict, f"{folder} can be written, {_free(folder)}")
+
+
+def tool(name: str, commands: tuple[str, ...], without: str) -> Finding:
+    """Where one of some commands is."""
+    found = next(filter(None, map(shutil.which, commands)), None)
+    return Finding(name, "ok", found) if found else Finding(name, "note", f"not found; {without}")
+
+
+def slurm() -> Finding:
+    """Which of SLURM's programs are there, whether its controller answers, and whether it keeps accounts."""
+    missing = [name for name in ("sbatch", "squeue", "scancel", "sacct") if shutil.which(name) is None]
+    if "sbatch" in missing:
+        return Finding("slurm", "note", "not found; floorbench submit needs it, floorbench run does not")
+    if missing:
+        return Finding("slurm", "note", f"{', '.join(missing)} not found; status will know less")
+    from slurm.command import ask
+
+    try:
+        version = ask("squeue", "--version", patience=SLURM_PATIENCE).strip()
+        ask("squeue", "--noheader", "--me", patience=SLURM_PATIENCE)
+    except UserError as error:
+        return Finding("slurm", "note", f"its controller does not answer: {error}")
+    try:
+        ask("sacct", "--noheader", "--allocations", "--starttime=now", patience=SLURM_PATIENCE)
+    except UserError as error:
+        return Finding(
+            "slurm", "note", f"{version}, no accounting ({error}): costs are those that runs tell themselves"
+        )
+    return Finding("slurm", "ok", f"{version}, with accounting")
+
+
+def _free(folder: Path) -> str:
+    return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free"
