@@ -11,7 +11,7 @@ ANT, BALL = (2 + 27 + 2, 8), (4 + 2, 2)
 SIZES = {
     "antmaze": ANT, "pointmaze": BALL, "kitchen": (59, 9),
     "pen": (45, 24), "door": (39, 28), "relocate": (39, 30),
-    "halfcheetah": (17, 6), "hopper": (11, 3), "ant": (105, 8),
+    "halfcheetah": (17, 6), "hopper": (11, 3), "walker2d": (17, 6), "swimmer": (8, 2), "ant": (105, 8),
 }  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_a_step_without_success_has_the_failure_reward(name):
 
 
 def test_the_table_by_hand():
-    assert len(HOSTED) == 6 + 3 + 3 + 4 + 9
+    assert len(HOSTED) == 6 + 3 + 3 + 4 + 14
     large = HOSTED["antmaze-large-diverse"]
     assert large.task.data.ids == ("D4RL/antmaze/large-diverse-v1",)
     assert (large.task.environment, large.task.horizon, large.task.maze) == ("AntMaze_Large-v4", 1000, LARGE_MAZE)
