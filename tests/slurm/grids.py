@@ -1,5 +1,6 @@
 """Grids on a test cluster: submitted by the project itself, disturbed, waited for, compared with the local pool's."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from ablations.grids import runs_of
 from harness.commands.submit import submit_grid
+from harness.errors import UserError
 from harness.folders.provenance import PROJECT
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, cut_packs
@@ -16,6 +18,7 @@ from harness.settings import Run
 from slurm import submissions
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, queue
+from slurm.submission import try_out
 from slurm.submissions import Submission
 from tests.waiting import wait_until
 
@@ -95,3 +98,15 @@ def attempts(root: Path, run: Run) -> list[tuple[str, int, str]]:
     """Job, start and end of every attempt at a run."""
     found = RunFolder.of(root, run).provenance()["attempts"]
     return [(one["slurm"]["job"], one["slurm"]["restart"], one.get("reason", "").split(":")[0]) for one in found]
+
+
+def wait_for_nodes() -> None:
+    """Return when the controller takes jobs: for some seconds after its start it does not know what its nodes have."""
+
+    def takes_jobs() -> bool:
+        with contextlib.suppress(UserError):
+            try_out(Profile(**FIELDS))
+            return True
+        return False
+
+    wait_until(takes_jobs, 120.0)

@@ -3,7 +3,6 @@
 The stories that disturb nobody else are begun together; those that break the cluster follow one by one.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,15 +12,12 @@ from pathlib import Path
 import pytest
 
 from harness.data.dataset import ensure_dataset
-from harness.errors import UserError
 from harness.folders.provenance import attempt_details
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import plan
 from harness.settings import Run, with_settings
 from harness.training.training import CHECKPOINT_VARIABLE
-from slurm.profile import Profile
 from slurm.queue import QueuedTask
-from slurm.submission import try_out
 from slurm.testcluster import processes
 from slurm.testcluster.cluster import Cluster
 from tests.slurm import grids
@@ -225,6 +221,7 @@ def test_the_controller_is_restarted(at_this_cluster, cluster, reference, tmp_pa
     wait_for_end(tmp_path)
     assert [attempts(tmp_path, run) for run in smoke()] == [[(job_id, 0, "done")]] * 4
     assert grids.metrics(smoke(), tmp_path) == reference
+    grids.wait_for_nodes()
 
 
 def test_a_node_is_set_down_and_resumed(at_this_cluster, cluster, reference, tmp_path):
@@ -292,14 +289,7 @@ def forty() -> list[Run]:
 def restart_the_controller(cluster: Cluster, task: QueuedTask) -> None:
     wait_until_saved(cluster, raw_id(cluster, task))
     cluster.restart("slurmctld")
-
-    def knows_its_nodes() -> bool:
-        with contextlib.suppress(UserError):
-            try_out(Profile(**grids.FIELDS))
-            return True
-        return False
-
-    wait_until(knows_its_nodes)
+    grids.wait_for_nodes()
 
 
 def set_its_node_down(cluster: Cluster, task: QueuedTask) -> None:
