@@ -9,9 +9,6 @@ from harness.errors import UserError
 from harness.settings import Run
 from harness.tuning.study import Study
 
-# Where CQL and Cal-QL are tuned.
-MAZE = "pointmaze-medium"
-
 
 def arms_of(grid: str, scale: str, *arms: str) -> tuple[Run, ...]:
     """The runs of some arms of a grid."""

@@ -232,11 +232,6 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
     return run_from_dict(values, source)
 
 
-def setting_paths(run: Run) -> list[str]:
-    """Every dotted path that `with_settings` accepts for a run, down to single settings."""
-    return _paths(run_to_dict(run))
-
-
 def total_updates(schedule: Schedule) -> int:
     """Gradient steps of a run from beginning to end."""
     return schedule.offline_steps + schedule.online_steps * schedule.updates_per_step

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from ablations.grids import runs_of
+from harness.commands.doctor import findings_at
 from harness.watching import doctor
-from harness.watching.doctor import Finding, can_run_demo, examine
+from harness.watching.doctor import Finding, can_run_demo
 from tests.run_folder_factory import write_done
 
 
@@ -19,7 +20,7 @@ def folder_without_data(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory):
-    return {finding.name: finding for finding in examine(tmp_path_factory.mktemp("root"))}
+    return {finding.name: finding for finding in findings_at(tmp_path_factory.mktemp("root"))}
 
 
 def test_this_machine_can_run_the_demo(findings):
@@ -38,7 +39,7 @@ def test_a_problem_means_no_demo_and_a_note_does_not():
 def test_folders_that_cannot_be_written_are_problems(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file"))
-    found = {finding.name: finding for finding in examine(tmp_path / "file" / "runs")}
+    found = {finding.name: finding for finding in findings_at(tmp_path / "file" / "runs")}
     assert found["runs"].verdict == "problem"
     assert found["datasets"].verdict == "problem"
     assert "cannot be made" in found["datasets"].text

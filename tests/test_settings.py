@@ -20,10 +20,17 @@ from harness.settings import (
     pack_key,
     run_from_dict,
     run_to_dict,
-    setting_paths,
     with_settings,
 )
 from harness.tasks.tasks import SCALES, base_run
+
+
+def setting_paths(run, prefix=""):
+    """Every dotted path that `with_settings` accepts for a run, down to single settings."""
+    values = run if prefix else run_to_dict(run)
+    inner = [setting_paths(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+             for name, value in values.items()]  # fmt: skip
+    return [path for paths in inner for path in paths]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,6 @@ OLDEST_PYTHON = (3, 11)
 WORKER_MEMORY = 1_000_000_000
 
 
-# Seconds to wait for an answer of SLURM's.
-SLURM_PATIENCE = 10.0
-
-
 @dataclass(frozen=True)
 class Finding:
     """One thing looked at. `verdict` is "ok", "note" (something optional is missing) or "problem" (no demo, or a
@@ -38,9 +34,13 @@ class Finding:
     text: str
 
 
-def examine(root: Path) -> list[Finding]:
-    """Look at everything the demo needs and at what is good to know; takes a few seconds."""
-    examinations: list[tuple[str, Callable[[], Finding]]] = [
+# A name and what is looked at under it.
+Examination = tuple[str, Callable[[], Finding]]
+
+
+def examine(root: Path, others: Sequence[Examination] = ()) -> list[Finding]:
+    """Look at everything the demo needs, at what is good to know and at `others`; takes a few seconds."""
+    examinations: list[Examination] = [
         ("python", python),
         ("processor", cores),
         ("memory", memory),
@@ -51,8 +51,8 @@ def examine(root: Path) -> list[Finding]:
         ("runs", lambda: runs_folder(root)),
         ("datasets", datasets_folder),
         ("kernels", kernels),
-        ("slurm", slurm),
         ("git", lambda: tool("git", ("git",), "provenance will not name a commit")),
+        *others,
     ]
     return [*(_guarded(name, look) for name, look in examinations), *run_faults(root)]
 
@@ -184,29 +184,6 @@ def tool(name: str, commands: tuple[str, ...], without: str) -> Finding:
     """Where one of some commands is."""
     found = next(filter(None, map(shutil.which, commands)), None)
     return Finding(name, "ok", found) if found else Finding(name, "note", f"not found; {without}")
-
-
-def slurm() -> Finding:
-    """Which of SLURM's programs are there, whether its controller answers, and whether it keeps accounts."""
-    missing = [name for name in ("sbatch", "squeue", "scancel", "sacct") if shutil.which(name) is None]
-    if "sbatch" in missing:
-        return Finding("slurm", "note", "not found; floorbench submit needs it, floorbench run does not")
-    if missing:
-        return Finding("slurm", "note", f"{', '.join(missing)} not found; status will know less")
-    from slurm.command import ask
-
-    try:
-        version = ask("squeue", "--version", patience=SLURM_PATIENCE).strip()
-        ask("squeue", "--noheader", "--me", patience=SLURM_PATIENCE)
-    except UserError as error:
-        return Finding("slurm", "note", f"its controller does not answer: {error}")
-    try:
-        ask("sacct", "--noheader", "--allocations", "--starttime=now", patience=SLURM_PATIENCE)
-    except UserError as error:
-        return Finding(
-            "slurm", "note", f"{version}, no accounting ({error}): costs are those that runs tell themselves"
-        )
-    return Finding("slurm", "ok", f"{version}, with accounting")
 
 
 def _free(folder: Path) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ablations.exact.dose import best_dose, error_of, tuned_dose
+from tests.exact.dose import best_dose, error_of, tuned_dose
 
 
 def test_the_best_dose_is_the_best():
