@@ -38,10 +38,6 @@ PACK = f"{PACK_LIMIT}, or what a card holds"
 # Exit code of a command that was asked to end.
 INTERRUPTED = 130
 
-# What `report` calls the benchmarks of speed.
-BENCH = "bench"
-# What `report` calls the exact lab.
-EXACT = "exact"
 
 # What `tune` does, how many trials it asks for together, and its largest packs: many short runs spend much of their
 # time on starting, and on a CPU a pack of 12 takes no longer per run than three of 4 (measured with the demo's networks
@@ -248,30 +244,10 @@ def report(
 ) -> None:
     """Write tables, figures, verdicts and one page about the runs in a folder, the exact lab, or measured speed."""
     from harness.commands.grid import grid_runs
-    from harness.commands.report import export_runs, make_report, show_exact_report, show_speed_report
+    from harness.commands.report import Request, answer
 
-    if BENCH in (grids or []):
-        if len(grids or []) > 1 or root or export or changes:
-            raise UserError(f"report {BENCH}: is about no runs; it takes only --from FILE and --out")
-        show_speed_report(source, out or RUNS / BENCH)
-        return
-
-    named, exact = [grid for grid in grids or [] if grid != EXACT], EXACT in (grids or [])
-    if exact and not named and changes:
-        raise UserError(f"report {EXACT}: is about no runs that --set could change; name a grid, too")
-    if exact and not named and not root and not source:
-        show_exact_report(out or RUNS / EXACT)
-        return
-    runs = [run for grid in named for run in grid_runs(grid, scale, changes or [])] if named else None
-    roots = root or [RUNS]
-    if export is not None:
-        if out or source or exact:
-            raise UserError("report: --export writes numbers and no report; leave out --out, --from and exact")
-        export_runs(runs, roots, export)
-        return
-    if root and source:
-        raise UserError("report: --root names run folders and --from what was exported of some; leave out one of them")
-    make_report(runs, source or roots, out or (source or roots[0]) / "report", exact)
+    request = Request(tuple(grids or []), tuple(root or []), source, out, export, changed=bool(changes), default=RUNS)
+    answer(request, lambda grid: grid_runs(grid, scale, changes or []))
 
 
 @app.command()

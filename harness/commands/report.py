@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ablations.claim import Claim
 from harness.commands.output import remark_console, result_console
+from harness.errors import UserError
 from harness.folders.provenance import usable_cores
 from harness.settings import Run
 
@@ -17,8 +19,52 @@ if TYPE_CHECKING:
     from results.frame import Frames
     from results.verdicts.verdict import Verdict
 
-# Folder of the exact lab's report within that of a report about runs.
-EXACT_FOLDER = "exact"
+# What is named like a grid: the exact lab, whose report lies in a folder of this name within that about runs, and the
+# benchmarks of speed.
+EXACT, BENCH = "exact", "bench"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `floorbench report` was asked for, word for word."""
+
+    # Names of grids, and `EXACT` or `BENCH`.
+    names: tuple[str, ...]
+    roots: tuple[Path, ...]
+    # Exported frames, or a file of benchmarks.
+    source: Path | None
+    out: Path | None
+    export: Path | None
+    # Whether settings of the grids are to be changed.
+    changed: bool
+    # Where run folders lie if nobody says, and what is about none.
+    default: Path
+
+
+def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
+    """Make the report that was asked for, or the export; `runs_of` gives the runs of a grid."""
+    roots, source, out, export = request.roots, request.source, request.out, request.export
+    if BENCH in request.names:
+        if len(request.names) > 1 or roots or export or request.changed:
+            raise UserError(f"report {BENCH}: is about no runs; it takes only --from FILE and --out")
+        show_speed_report(source, out or request.default / BENCH)
+        return
+    grids, exact = [name for name in request.names if name != EXACT], EXACT in request.names
+    if exact and not grids and request.changed:
+        raise UserError(f"report {EXACT}: is about no runs that --set could change; name a grid, too")
+    if exact and not grids and not roots and not source:
+        show_exact_report(out or request.default / EXACT)
+        return
+    named = [run for grid in grids for run in runs_of(grid)] if grids else None
+    roots = roots or (request.default,)
+    if export is not None:
+        if out or source or exact:
+            raise UserError("report: --export writes numbers and no report; leave out --out, --from and exact")
+        export_runs(named, roots, export)
+        return
+    if request.roots and source:
+        raise UserError("report: --root names run folders and --from what was exported of some; leave out one of them")
+    make_report(named, source or roots, out or (source or roots[0]) / "report", exact)
 
 
 def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out: Path, exact: bool) -> None:
@@ -35,7 +81,7 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     frames = _frames(named, source)
     # Before the lab's half minute: it raises where there is nothing to report.
     table = scores(frames.runs).text
-    verdicts = make_exact_report(out / EXACT_FOLDER)[0] if exact else []
+    verdicts = make_exact_report(out / EXACT)[0] if exact else []
     studies = [] if isinstance(source, Path) else ledgers_in(source)
     page, *_ = write_report(frames, out, verdicts, usable_cores(), studies)
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
