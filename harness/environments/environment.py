@@ -16,6 +16,7 @@ from gymnasium.spaces import Box, Dict
 from harness.environments.fetch import FETCH, EndsAtGoal
 from harness.environments.kitchen import KITCHEN, ShareOfSubtasks, kitchen_options
 from harness.environments.maze_map import maze_map
+from harness.environments.pointmaze_physics import POINTMAZE, BarePointMaze
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import Task
@@ -29,7 +30,7 @@ PARTS = {
 }
 
 # Families whose environments are told where walls, start and goal are, and to end at the goal instead of going on.
-MAZES = ("PointMaze", "AntMaze")
+MAZES = (POINTMAZE, "AntMaze")
 
 
 class Environment:
@@ -53,6 +54,8 @@ class Environment:
         environment = gymnasium_environment(task, time_limit=False)
         if isinstance(environment, gymnasium.wrappers.OrderEnforcing):
             environment = environment.env
+        if family(task) == POINTMAZE:
+            environment = BarePointMaze(environment)
         self._environment = environment
         self._task = task
         self._parts = observation_parts(task)
