@@ -94,6 +94,31 @@ def _meaning(run: Run) -> Run:
     return replace(run, arm="any", algorithm=algorithm, floor=floor)
 
 
+# Tasks of the study: mazes with narrow and with wide data, arms, and the road whose values are known.
+STUDIED = (
+    "pointmaze-umaze-narrow", "pointmaze-umaze-wide", "pointmaze-medium-narrow", "pointmaze-medium-wide",
+    "pointmaze-large-narrow", "pointmaze-large-wide", "fetch-reach", "fetch-push", "winding-road",
+)  # fmt: skip
+
+# Updates before the switch, by the beginning of a task's name; evaluated five times, untrained included.
+STUDIED_OFFLINE_STEPS = {
+    "pointmaze-umaze": 6_000, "pointmaze-": 12_000, "fetch-reach": 6_000, "fetch-": 12_000, "winding-road": 2_500,
+}  # fmt: skip
+
+
+def studied(run: Run) -> Run:
+    """The run with the study's schedule: after the switch an evaluation every 500 steps for 5,000."""
+    offline = next(steps for begin, steps in STUDIED_OFFLINE_STEPS.items() if run.task.name.startswith(begin))
+    schedule = {
+        "schedule.offline_steps": offline,
+        "schedule.offline_interval": offline // 4,
+        "schedule.online_steps": 5_000,
+        "schedule.dense_steps": 5_000,
+        "schedule.dense_interval": 500,
+    }
+    return with_settings(run, schedule, source="grid study")
+
+
 def smoke(scale: str) -> list[Run]:
     """All phases on one tiny task in under a minute: to see that everything works."""
     tiny = {

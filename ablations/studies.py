@@ -1,10 +1,11 @@
 """The studies: a function of a scale that says what is tuned."""
 
 from collections.abc import Callable
+from functools import partial
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from ablations.grids import runs_of
+from ablations.grids import STUDIED, grid, runs_of, studied
 from harness.errors import UserError
 from harness.settings import Run
 from harness.tuning.study import Study
@@ -64,7 +65,31 @@ def doses(scale: str) -> Study:
     )
 
 
-STUDIES: dict[str, Callable[[str], Study]] = {"smoke": smoke, "floors": floors, "doses": doses}
+def of_task(task: str, scale: str) -> Study:
+    """The settings that all arms of grid `study` share on one of its tasks, for CQL and Cal-QL together; one scale."""
+    return Study(
+        name=f"study-{task}",
+        runs=tuple(studied(run) for run in grid((task,), ("cql", "monte_carlo"), range(10), "demo")),
+        space={
+            "algorithm.alpha": FloatDistribution(0.3, 100.0, log=True),
+            "algorithm.policy_learning_rate": FloatDistribution(2e-4, 4e-3, log=True),
+            "algorithm.critic_learning_rate": FloatDistribution(3e-4, 3e-3, log=True),
+            "algorithm.entropy_temperature_initial": FloatDistribution(0.01, 0.5, log=True),
+        },
+        goal="regret_eval",
+        seeds=(1000, 1001),
+        trials=12,
+        first_rung=4,
+        together=True,
+    )
+
+
+STUDIES: dict[str, Callable[[str], Study]] = {
+    "smoke": smoke,
+    "floors": floors,
+    "doses": doses,
+    **{f"study-{task}": partial(of_task, task) for task in STUDIED},
+}
 
 
 def study_of(name: str, scale: str = "demo") -> Study:

@@ -38,10 +38,10 @@ def changed_study(name: str, scale: str, changes: Sequence[str]) -> Study:
 def tune_study(study: Study, root: Path, launch: Launch, storage: str | None, trials: int | None, batch: int) -> int:
     """Search until every arm has its budget; returns the exit code."""
     driver = Driver(study, root, open_storage(folder_of(root, study.name), storage), trials, batch)
-    console = remark_console()
+    console, first = remark_console(), next(iter(study.groups))
     console.print(
-        f"study {study.name} in {driver.folder}: {driver.budget} trials of each arm ({', '.join(study.arms)}), the "
-        f"first with the settings without tuning; {len(study.of_arm(study.arms[0])) * len(study.seeds)} runs a trial"
+        f"study {study.name} in {driver.folder}: {driver.budget} trials of each arm ({', '.join(study.groups)}), the "
+        f"first with the settings without tuning; {len(study.of_group(first)) * len(study.seeds)} runs a trial"
     )
 
     def compute(runs: Sequence[Run], place: Path, watch: Callable[[], None]) -> None:
@@ -125,7 +125,7 @@ def report_best(study: Study, root: Path, launch: Launch, storage: str | None) -
     if len(set(efforts.values())) > 1:
         console.print(f"unequal effort: {', '.join(f'{count} trials of {arm}' for arm, count in efforts.items())}")
     else:
-        console.print(f"equal effort: {efforts[study.arms[0]]} trials of each arm")
+        console.print(f"equal effort: {next(iter(efforts.values()))} trials of each arm")
     if not launch(runs, root, lambda: None):
         return STOPPED
     code = conclude(plan(runs, root))

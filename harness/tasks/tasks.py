@@ -18,10 +18,10 @@ FETCH = {
 }
 
 
-def pointmaze(size: str, horizon: int, data: DataSettings) -> Task:
-    """A goal-terminated maze: -2 per step until the goal, 0 on reaching it."""
+def pointmaze(size: str, horizon: int, data: DataSettings, kind: str = "") -> Task:
+    """A goal-terminated maze: -2 per step until the goal, 0 on reaching it; `kind` says what is special in its data."""
     return Task(
-        name=f"pointmaze-{size.lower()}",
+        name=f"pointmaze-{size.lower()}{kind}",
         environment=f"PointMaze_{size}-v3",
         horizon=horizon,
         reward_scale=2.0,
@@ -69,6 +69,22 @@ def published(task: Task, data: DataSettings, schedule: Schedule) -> Recipe:
         schedule,
         BehaviourValueSettings(hidden=(256, 256)),
     )
+
+
+# Standard deviation of the controller's noise: how widely the actions of the data spread around its own.
+SPREADS = {"narrow": 0.2, "wide": 0.5}
+
+# Horizon and transitions of the mazes.
+MAZES = {"UMaze": (300, 5_000), "Medium": (600, 100_000), "Large": (800, 100_000)}
+
+
+def spread_mazes() -> list[Task]:
+    """Every maze with narrow and with wide data."""
+    return [
+        pointmaze(size, horizon, DataSettings(transitions=transitions, action_noise=noise), kind=f"-{spread}")
+        for size, (horizon, transitions) in MAZES.items()
+        for spread, noise in SPREADS.items()
+    ]
 
 
 # Found on pointmaze-medium, where 14,000 updates bring Cal-QL to a success of 0.79 (6 seeds) and CQL's values below the
@@ -129,6 +145,7 @@ DEMO = {
     "pointmaze-large": Recipe(
         pointmaze("Large", 800, DataSettings(transitions=100_000, action_noise=0.5)), DEMO_ALGORITHM, DEMO_SCHEDULE
     ),
+    **{task.name: Recipe(task, DEMO_ALGORITHM, DEMO_SCHEDULE) for task in spread_mazes()},
     "winding-road": Recipe(winding_road(ROAD_DATA), ROAD_ALGORITHM, ROAD_SCHEDULE),
     "winding-road-short": Recipe(
         winding_road(ROAD_DATA, "winding-road-short", SHORT_HORIZON), ROAD_ALGORITHM, ROAD_SCHEDULE

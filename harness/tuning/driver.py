@@ -44,7 +44,7 @@ class Driver:
         self.runs_root = self.folder / RUNS
         self.runs_root.mkdir(parents=True, exist_ok=True)
         self.budget = study.trials if trials is None else trials
-        self.per_arm = -(-batch // len(study.arms))
+        self.per_arm = -(-batch // len(study.groups))
         self.searches = searches(study, self.folder, storage)
 
     def run(self, compute: Compute, after_batch: Callable[[], None] = lambda: None) -> bool:
@@ -131,7 +131,7 @@ def searches(study: Study, folder: Path, storage: BaseStorage) -> dict[str, Sear
                 storage, f"{study.name}/{arm}", study.space, study.objective.direction, study.seed,
                 study.defaults(arm), pruner(study), definition,
             )
-            for arm in study.arms
+            for arm in study.groups
         }  # fmt: skip
 
 

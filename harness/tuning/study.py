@@ -25,7 +25,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Study:
-    """A search for every arm on its own, each with the same space and the same number of trials."""
+    """A search for every group of arms, each with the same space and the same number of trials."""
 
     name: str
     # The runs that will be reported, with the settings that the arms have without tuning.
@@ -42,11 +42,14 @@ class Study:
     first_rung: int | None = None
     # Seed of the samplers.
     seed: int = 0
+    # Whether all arms share the settings of a trial, which then counts by their mean; otherwise each is searched alone.
+    together: bool = False
 
     @property
-    def arms(self) -> tuple[str, ...]:
-        """The arms, in the order of the runs."""
-        return tuple(dict.fromkeys(run.arm for run in self.runs))
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Names of groups of arms that share their settings, and those arms, in the order of the runs."""
+        arms = tuple(dict.fromkeys(run.arm for run in self.runs))
+        return {"+".join(arms): arms} if self.together else {arm: (arm,) for arm in arms}
 
     @property
     def objective(self) -> Objective:
@@ -63,49 +66,52 @@ class Study:
         both = sorted(set(self.seeds) & {run.seed for run in self.runs})
         if both:
             raise UserError(f"study {self.name}: seed {both[0]} is for tuning and for reporting; they must differ")
-        for arm in self.arms:
-            default = self.defaults(arm)
+        for group in self.groups:
+            default = self.defaults(group)
             for path, distribution in self.space.items():
                 if not distribution._contains(distribution.to_internal_repr(default[path])):
-                    raise UserError(f"study {self.name}: {path} = {default[path]!r} of arm {arm}, without tuning, is "
+                    raise UserError(f"study {self.name}: {path} = {default[path]!r} of arm {group}, without tuning, is "
                                     f"not in the searched {described(distribution)}")  # fmt: skip
                 for end in ends(distribution):
-                    with_settings(self.of_arm(arm)[0], {path: end}, source=f"study {self.name}")
+                    with_settings(self.of_group(group)[0], {path: end}, source=f"study {self.name}")
 
-    def of_arm(self, arm: str) -> list[Run]:
-        """The runs of an arm without tuning, one per task."""
-        return list({run.task: run for run in self.runs if run.arm == arm}.values())
+    def of_group(self, group: str) -> list[Run]:
+        """The runs of a group without tuning, one per task and arm."""
+        arms = self.groups[group]
+        return list({(run.task, run.arm): run for run in self.runs if run.arm in arms}.values())
 
-    def defaults(self, arm: str) -> dict[str, Any]:
-        """The searched settings as the arm has them without tuning; UserError where its tasks differ in them."""
+    def defaults(self, group: str) -> dict[str, Any]:
+        """The searched settings as the group has them without tuning; UserError where its runs differ in them."""
         found: dict[str, Any] = {}
         for path in self.space:
-            values = [setting(run, path, f"study {self.name}") for run in self.of_arm(arm)]
+            values = [setting(run, path, f"study {self.name}") for run in self.of_group(group)]
             if any(value != values[0] for value in values):
-                raise UserError(f"study {self.name}: {path} of arm {arm} differs between its tasks; tune them apart")
+                raise UserError(
+                    f"study {self.name}: {path} of {group} differs between its tasks or arms; tune them apart"
+                )
             found[path] = values[0]
         return found
 
-    def runs_of_trial(self, arm: str, settings: Settings) -> list[Run]:
-        """The runs of a trial: every task with every tuning seed."""
+    def runs_of_trial(self, group: str, settings: Settings) -> list[Run]:
+        """The runs of a trial: every task and arm with every tuning seed."""
         return [
             with_settings(run, {**settings, "seed": seed}, source=f"study {self.name}")
-            for run in self.of_arm(arm)
+            for run in self.of_group(group)
             for seed in self.seeds
         ]
 
-    def tuned_runs(self, arm: str, settings: Settings) -> list[Run]:
-        """The arm's reported runs with other settings, under a name of their own."""
+    def tuned_runs(self, group: str, settings: Settings) -> list[Run]:
+        """The group's reported runs with other settings, its arms under names of their own."""
         return [
-            with_settings(run, {**settings, "arm": arm + TUNED}, source=f"study {self.name}")
+            with_settings(run, {**settings, "arm": run.arm + TUNED}, source=f"study {self.name}")
             for run in self.runs
-            if run.arm == arm
+            if run.arm in self.groups[group]
         ]
 
     def definition(self) -> dict[str, Any]:
         """What must not change while a study goes on, in plain values; more trials are welcome."""
         return {
-            "arms": {arm: [run.id for run in self.runs_of_trial(arm, {})] for arm in self.arms},
+            "arms": {group: [run.id for run in self.runs_of_trial(group, {})] for group in self.groups},
             "space": {path: json.loads(distribution_to_json(each)) for path, each in self.space.items()},
             "objective": self.goal,
             "direction": self.objective.direction,

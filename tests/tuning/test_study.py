@@ -65,6 +65,28 @@ def test_a_trial_is_the_arm_with_its_settings_on_the_tuning_seeds():
     ]
 
 
+def test_arms_together_share_a_trial():
+    study = replace(STUDY, together=True)
+    assert study.groups == {"cql+monte_carlo": ("cql", "monte_carlo")}
+    runs = study.runs_of_trial("cql+monte_carlo", {"algorithm.alpha": 0.5})
+    assert [(run.arm, run.seed, run.algorithm.alpha) for run in runs] == [
+        ("cql", 1000, 0.5),
+        ("cql", 1001, 0.5),
+        ("monte_carlo", 1000, 0.5),
+        ("monte_carlo", 1001, 0.5),
+    ]
+    tuned = study.tuned_runs("cql+monte_carlo", {"algorithm.alpha": 0.5})
+    assert {run.arm for run in tuned} == {"cql_tuned", "monte_carlo_tuned"}
+    assert len(tuned) == len(study.runs)
+
+
+def test_arms_together_must_have_the_same_settings_without_tuning():
+    runs = [with_settings(run, {"algorithm.alpha": 2.0}) if run.arm == "cql" else run for run in STUDY.runs]
+    study = replace(STUDY, runs=tuple(runs), together=True)
+    with pytest.raises(UserError, match=r"algorithm.alpha of cql\+monte_carlo differs between its tasks or arms"):
+        study.check()
+
+
 def test_the_tuned_runs_are_the_reported_ones_under_another_name():
     runs = STUDY.tuned_runs("monte_carlo", {"algorithm.alpha": 0.5})
     assert [(run.arm, run.seed, run.algorithm.alpha) for run in runs] == [
