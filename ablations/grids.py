@@ -9,6 +9,7 @@ from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
 from harness.settings import Run, with_settings
+from harness.tasks.exact_values import exact_values
 from harness.tasks.hosted_tasks import COMPARED
 from harness.tasks.tasks import base_run
 
@@ -119,6 +120,18 @@ def studied(run: Run) -> Run:
     return with_settings(run, schedule, source="grid study")
 
 
+def study(scale: str) -> list[Run]:
+    """What the floor does, on every task and with every change of it, 10 seeds each; at any scale the same."""
+    arms = (
+        "no_push_down", "behaviour_cloning", "cql", "monte_carlo", "learned", "learned_online", "deflated_0.25",
+        "inflated_0.1", "inflated_0.25", "inflated_0.5", "inflated_1", "noisy_0.1", "noisy_0.25", "noisy_0.5",
+        "constant_mean", "naive_truncation", "calibrated_offline", "uniform_floor", "expectation",
+    )  # fmt: skip
+    known = [task for task in STUDIED if exact_values(base_run(task, "demo", seed=0).task) is not None]
+    runs = [*grid(STUDIED, arms, range(10), "demo"), *grid(known, ("exact",), range(10), "demo")]
+    return [studied(run) for run in runs]
+
+
 def smoke(scale: str) -> list[Run]:
     """All phases on one tiny task in under a minute: to see that everything works."""
     tiny = {
@@ -150,6 +163,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "doses": doses,
     "truncation": truncation,
     "implementation": implementation,
+    "study": study,
     "smoke": smoke,
 }
 

@@ -20,6 +20,7 @@ class FloorInputs:
     settings: FloorSettings
     states: Tensor  # [T, S]
     return_to_go: Tensor  # [T]
+    mean_return: float  # mean return-to-go of the dataset
     # Value [T] of the behaviour policy at states [T, S]; only where the base is "learned".
     behaviour_value: Callable[[Tensor], Tensor] | None = None
     # The same without error, where it is known; only where the base is "exact".
@@ -53,12 +54,18 @@ def constant(inputs: FloorInputs) -> Tensor:
     return torch.full_like(inputs.return_to_go, inputs.settings.constant)
 
 
+def mean_return(inputs: FloorInputs) -> Tensor:
+    """One number: the mean return-to-go of the dataset, whatever the state."""
+    return torch.full_like(inputs.return_to_go, inputs.mean_return)
+
+
 FLOORS: dict[str, Callable[[FloorInputs], Tensor]] = {
     "none": no_floor,
     "monte_carlo": monte_carlo,
     "learned": learned,
     "exact": exact,
     "constant": constant,
+    "mean_return": mean_return,
 }
 
 

@@ -20,7 +20,7 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
 from algorithms.learned_scalars import LearnedScalars
 from algorithms.parameters import Parameters
-from algorithms.policy_loss import temperature_gradient
+from algorithms.policy_loss import cloning_loss, temperature_gradient
 from algorithms.policy_network import PolicyNetwork, Sample
 from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
@@ -151,16 +151,7 @@ class Learner:
 
         target = self._target(batch, candidates, entropy_temperature)
         critic_loss = self._critic_gradient(batch, target, noise.uniform, current, following)
-        policy_loss, log_prob = kernel.policy_gradient(
-            policy,
-            parameters,
-            self.critic,
-            self.critic_parameters,
-            batch.states,
-            noise.state[:, :, 0],
-            entropy_temperature,
-            self.policy_gradient,
-        )
+        policy_loss, log_prob = self._policy_gradient(batch, noise, current, entropy_temperature)
         scalars.temperature_slope.copy_(temperature_gradient(entropy_temperature, log_prob, self.target_entropy))
         scalars.multiplier_slope.copy_(critic_loss.lagrange_gradient)
 
@@ -261,6 +252,27 @@ class Learner:
             candidates.log_prob,
             self.shape.max_backup,
             entropy_temperature if self.shape.backup_entropy else None,
+        )
+
+    def _policy_gradient(
+        self, batch: Batch, noise: Noise, current: Sample, entropy_temperature: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The policy's loss and mean log-probability, each [R]."""
+        policy, parameters = self.policy, self.policy_parameters
+        if self.shape.policy_objective == "cloning":
+            distribution = policy.distribution(parameters, batch.states)
+            loss = cloning_loss(distribution, batch.actions)
+            policy.backward(parameters, self.policy_gradient, distribution, loss.of_mean, loss.of_log_std)
+            return loss.loss, current.log_prob.mean((1, 2))
+        return self.kernel.policy_gradient(
+            policy,
+            parameters,
+            self.critic,
+            self.critic_parameters,
+            batch.states,
+            noise.state[:, :, 0],
+            entropy_temperature,
+            self.policy_gradient,
         )
 
     def _critic_gradient(

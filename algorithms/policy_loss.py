@@ -49,6 +49,18 @@ def policy_loss(
     )
 
 
+def cloning_loss(distribution: Distribution, actions: Tensor) -> PolicyLoss:
+    """`mean((tanh(mean) - a)^2)` over the data's actions [R, B, A] and their numbers; the log-std does not matter."""
+    chosen = distribution.mean.tanh()
+    error = chosen - actions
+    count = error[0].numel()
+    return PolicyLoss(
+        loss=error.square().sum((1, 2)) / count,
+        of_mean=2.0 / count * error * (1.0 - chosen.square()),
+        of_log_std=torch.zeros_like(error),
+    )
+
+
 def temperature_gradient(temperature: Tensor, log_prob: Tensor, target_entropy: Tensor) -> Tensor:
     """Slope [R] of `-temperature * (log_prob + target entropy)` in the temperature's logarithm; mean `log_prob` [R]."""
     return -temperature * (log_prob + target_entropy)

@@ -28,7 +28,8 @@ class FloorSettings:
     """The floor column: a base, shifted by a dose of inflation and by noise. All fields are per run."""
 
     # Which column: "none" is CQL (minus infinity), "monte_carlo" the transition's own return-to-go (Cal-QL),
-    # "learned" a neural value of the behaviour policy, "exact" its true value where it is known, "constant" one number.
+    # "learned" a neural value of the behaviour policy, "exact" its true value where it is known, "constant" one number,
+    # "mean_return" the mean return-to-go of the dataset.
     base: str = "monte_carlo"
     # The number of the base "constant", in units of the mapped return.
     constant: float = 0.0
@@ -129,6 +130,9 @@ class AlgorithmSettings:
     target_entropy: float | None = None
     # Step of the target critics towards the critics. Per run.
     tau: Share = 0.005
+    # What the policy learns: actions of high value and entropy (SAC), or the data's actions (behaviour cloning: squared
+    # error of the deterministic action, as in d3rlpy).
+    policy_objective: Literal["value", "cloning"] = "value"
     # What computes an update: "fused" (C++, needs a compiler), "torch", "cuda" (torch on a card, as one CUDA graph) or
     # "cuda_compiled" (the same through torch.compile). Their numbers differ in the last digits.
     kernel: Literal["fused", "torch", "cuda", "cuda_compiled"] = "fused"

@@ -153,9 +153,13 @@ class Run:
 
     @property
     def id(self) -> str:
-        """Hash of the canonical JSON."""
-        return hashlib.sha256(canonical_json(run_to_dict(self)).encode()).hexdigest()[:ID_LENGTH]
+        """Hash of the canonical JSON of its configuration."""
+        return hashlib.sha256(canonical_json(configuration(self)).encode()).hexdigest()[:ID_LENGTH]
 
+
+# Settings that came after the first runs of this schema version. Where they have their default they are left out of
+# ids and files, so that earlier runs keep theirs.
+YOUNGER = {"algorithm": ("policy_objective",)}
 
 # Settings that may differ between the runs of one pack: they are [R] tensors or columns, not shapes.
 PER_RUN = {
@@ -183,13 +187,25 @@ def canonical_json(value: Any) -> str:
 
 
 def run_to_dict(run: Run) -> dict[str, Any]:
-    """The run as plain JSON values."""
+    """Every setting of the run as plain JSON values."""
     return _RUN.dump_python(run, mode="json")
 
 
-def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
-    """The run of a dictionary as `run_to_dict` writes it; errors are one line that names the setting and `source`.
+def configuration(run: Run) -> dict[str, Any]:
+    """What is written of a run and makes its id: its settings, `YOUNGER` ones only where they are not the default."""
+    values = run_to_dict(run)
+    for group, names in YOUNGER.items():
+        defaults = getattr(run, group).__dataclass_fields__
+        for name in names:
+            if values[group][name] == defaults[name].default:
+                del values[group][name]
+    return values
 
+
+def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
+    """The run of a dictionary as `configuration` writes it, or `run_to_dict`.
+
+    Errors are one line that names the setting and `source`.
     Values are taken as JSON has them: no truth value stands for a number, no text for what it spells.
     """
     try:

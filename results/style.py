@@ -10,17 +10,27 @@ PAGE = 6.8
 
 # Order of the arms in tables and figures, and their names for the reader. Any other arm follows under its own name.
 LABELS = {
+    "no_push_down": "No push-down",
+    "behaviour_cloning": "Behaviour cloning",
     "cql": "CQL",
     "monte_carlo": "Cal-QL, Monte Carlo floor",
     "learned": "Cal-QL, learned floor",
+    "learned_online": "Cal-QL, floor learned on",
     "exact": "Cal-QL, exact floor",
     "deflated_0.25": "Cal-QL, deflated by 0.25",
+    "inflated_0.1": "Cal-QL, inflated by 0.1",
     "inflated_0.25": "Cal-QL, inflated by 0.25",
     "inflated_0.5": "Cal-QL, inflated by 0.5",
     "inflated_1": "Cal-QL, inflated by 1",
+    "noisy_0.1": "Cal-QL, noise of 0.1",
     "noisy_0.25": "Cal-QL, noise of 0.25",
+    "noisy_0.5": "Cal-QL, noise of 0.5",
+    "constant_mean": "Cal-QL, floor mean return",
     "constant_0": "Cal-QL, constant floor 0",
     "naive_truncation": "Cal-QL, naive truncation",
+    "calibrated_offline": "Cal-QL, floor offline alone",
+    "uniform_floor": "Cal-QL, floor on uniform too",
+    "expectation": "Cal-QL, expectation form",
     "reference": "Cal-QL, reference",
     "reference_cql": "CQL, reference",
     "official": "Cal-QL, official",
@@ -53,17 +63,27 @@ LABELS = {
 
 # Colours that stay apart for the colour-blind and in grey (after Okabe and Ito, and Tol); doses share a hue.
 COLOURS = {
+    "no_push_down": "#8a8a8a",
+    "behaviour_cloning": "#4d4d4d",
     "cql": "#d55e00",
     "monte_carlo": "#0072b2",
     "learned": "#009e73",
+    "learned_online": "#66c2a5",
     "exact": "#e69f00",
     "deflated_0.25": "#8c564b",
+    "inflated_0.1": "#e8b4d0",
     "inflated_0.25": "#cc79a7",
     "inflated_0.5": "#a8558b",
     "inflated_1": "#7b2d6b",
+    "noisy_0.1": "#9bd3f5",
     "noisy_0.25": "#56b4e9",
+    "noisy_0.5": "#2f7fb8",
+    "constant_mean": "#a3845b",
     "constant_0": "#5d6d7e",
     "naive_truncation": "#6a7f10",
+    "calibrated_offline": "#3e5c9a",
+    "uniform_floor": "#c9a227",
+    "expectation": "#b5523b",
 }
 OTHER_COLOURS = ("#b3a100", "#3b4cc0", "#999999", "#d62728")
 
@@ -88,6 +108,11 @@ ON_DARK = {
     "#5d6d7e": "#8d9db0",
     "#6a7f10": "#a3bb3d",
     "#3b4cc0": "#8492ff",
+    "#4d4d4d": "#b8b8b8",
+    "#2f7fb8": "#5f9fd0",
+    "#a3845b": "#c8a97f",
+    "#3e5c9a": "#7d9bdc",
+    "#b5523b": "#dd7d64",
 }
 
 # Settings of matplotlib: a quiet frame, letters of 7 to 8 points at the printed width, the same bytes every time.

@@ -4,19 +4,17 @@ import dataclasses
 
 import pytest
 
-from ablations.arms import ARMS, with_arm
-from ablations.implementations import IMPLEMENTATIONS, SWITCHES
+from ablations.arms import FLOORS as OF_FLOORS
+from ablations.arms import PUSH_DOWNS, REFERENCE_LINES, with_arm
 from algorithms.floors import FLOORS
 from harness.errors import UserError
+from harness.settings import run_to_dict
 from harness.tasks.tasks import base_run
 
 
 @pytest.fixture
 def base():
     return base_run("pointmaze-medium", "demo", seed=3)
-
-
-OF_FLOORS = [arm for arm in ARMS if arm not in {**IMPLEMENTATIONS, **SWITCHES}]
 
 
 @pytest.mark.parametrize("arm", OF_FLOORS)
@@ -28,13 +26,28 @@ def test_an_arm_changes_its_name_and_the_floor_alone(base, arm):
 
 
 def test_no_two_arms_are_the_same(base):
-    assert len({with_arm(base, arm).floor for arm in OF_FLOORS}) == len(OF_FLOORS)
+    runs = {with_arm(base, arm) for arm in (*OF_FLOORS, *PUSH_DOWNS, *REFERENCE_LINES)}
+    assert len({dataclasses.replace(run, arm=base.arm) for run in runs}) == len(runs)
 
 
 def test_doses(base):
     assert with_arm(base, "monte_carlo").floor.inflation == 0.0
     assert with_arm(base, "inflated_0.25").floor.inflation == 0.25
     assert with_arm(base, "inflated_1").floor.inflation == 1.0
+
+
+@pytest.mark.parametrize("arm", PUSH_DOWNS)
+def test_an_arm_of_the_push_down_changes_one_setting_of_cal_ql(base, arm):
+    of_run, of_base = (run_to_dict(run)["algorithm"] for run in (with_arm(base, arm), with_arm(base, "monte_carlo")))
+    assert with_arm(base, arm).floor == with_arm(base, "monte_carlo").floor
+    assert len([name for name in of_base if of_run[name] != of_base[name]]) == 1
+
+
+def test_reference_lines_have_no_push_down(base):
+    for arm in REFERENCE_LINES:
+        assert with_arm(base, arm).algorithm.alpha == 0.0
+    cloned = with_arm(base, "behaviour_cloning")
+    assert (cloned.algorithm.policy_objective, cloned.schedule.mixing_ratio) == ("cloning", 1.0)
 
 
 def test_unknown_arm_names_the_others(base):

@@ -14,7 +14,12 @@ RETURNS = torch.tensor([-4.0, -2.0, 0.0])
 
 def column(**settings):
     inputs = FloorInputs(
-        FloorSettings(**settings), STATES, RETURNS, lambda states: 10.0 * states[:, 0], lambda states: -states[:, 0]
+        FloorSettings(**settings),
+        STATES,
+        RETURNS,
+        -2.5,
+        lambda states: 10.0 * states[:, 0],
+        lambda states: -states[:, 0],
     )
     return floor_column(inputs, 8.0, lambda count: torch.arange(count, dtype=torch.float32)).tolist()
 
@@ -28,6 +33,7 @@ def column(**settings):
         ({"base": "exact"}, [-1.0, -2.0, -3.0]),
         ({"base": "exact", "inflation": 0.5}, [3.0, 2.0, 1.0]),
         ({"base": "constant", "constant": -3.0}, [-3.0, -3.0, -3.0]),
+        ({"base": "mean_return"}, [-2.5, -2.5, -2.5]),
         # The dose is a share of the return range, here 8.
         ({"base": "monte_carlo", "inflation": 0.25}, [-2.0, 0.0, 2.0]),
         ({"base": "learned", "inflation": -1.0}, [2.0, 12.0, 22.0]),

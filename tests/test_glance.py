@@ -10,7 +10,7 @@ from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder, run_folders
 from harness.launching.planner import state_of
-from harness.settings import canonical_json, run_to_dict
+from harness.settings import canonical_json, configuration
 from harness.watching.file_memory import FileMemory
 from harness.watching.glance import Names, glances
 from harness.watching.integrity import faults
@@ -150,7 +150,7 @@ def test_a_new_run_has_no_folder_or_an_empty_one(tmp_path, runs):
 
 def test_the_id_is_that_of_the_settings_as_they_stand_in_the_file(root, runs):
     """The hash is taken of the parsed text: it has to be that of the run whatever a setting's kind."""
-    values = run_to_dict(runs[0])
+    values = configuration(runs[0])
     (root / runs[0].id / "config.json").write_text(canonical_json(values))
     assert glances(root, runs[:1])[0].state == "done"
 

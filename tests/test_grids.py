@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 
-from ablations.grids import DISPUTED, GRIDS, runs_of
+from ablations.arms import PUSH_DOWNS, REFERENCE_LINES
+from ablations.grids import DISPUTED, GRIDS, STUDIED, runs_of
 from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
 from harness.settings import HostedData
@@ -92,6 +93,25 @@ def test_implementation_leaves_out_arms_that_change_nothing_on_a_task():
     assert arms["pen-binary"] == without_lagrange
     # Neither densities nor a failure rule.
     assert arms["kitchen-mixed"] == without_lagrange - {"floor_after_density", "no_failure_rule"}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_study_crosses_tasks_arms_and_ten_seeds(scale):
+    runs = runs_of("study", scale)
+    arms = Counter((run.task.name, run.arm) for run in runs)
+    assert set(arms.values()) == {10}
+    assert {task for task, _ in arms} == set(STUDIED)
+    assert Counter(task for task, _ in arms) == {**dict.fromkeys(STUDIED, 19), "winding-road": 20}
+    assert {(run.schedule.online_steps, run.schedule.dense_interval, run.schedule.dense_steps) for run in runs} == {
+        (5_000, 500, 5_000)
+    }
+
+
+def test_arms_of_the_study_share_task_and_settings():
+    """All but the arms of the push-down and the reference lines differ in the floor alone."""
+    others = {*PUSH_DOWNS, *REFERENCE_LINES}
+    runs = [run for run in runs_of("study") if run.arm not in others]
+    assert len({(run.task, run.algorithm, run.schedule) for run in runs}) == len(STUDIED)
 
 
 def test_smoke_is_two_arms_with_two_seeds_on_one_task():

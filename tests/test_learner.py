@@ -33,6 +33,7 @@ VARIANTS = {
     "lagrange by softplus": {"lagrange": True, "lagrange_multiplier": "softplus", "lagrange_alpha": "nothing"},
     "gap without alpha": {"lagrange": True, "lagrange_alpha": "difference"},
     "odd widths": {"policy_hidden": (17, 5), "critic_hidden": (9, 33, 7), "batch_size": 5, "n_actions": 1},
+    "cloning": {"policy_objective": "cloning", "alpha": 0.0},
     "clipped": {"difference_min": -0.5, "difference_max": 1.5},
 }
 
@@ -194,9 +195,14 @@ def test_the_gradients_of_the_update_are_those_of_autograd(variant, kernel):
     (of_critic,) = torch.autograd.grad(loss, critic_leaf)
     torch.testing.assert_close(learner.critic_gradient.flat, of_critic, rtol=1e-8, atol=1e-11)
 
-    action, log_prob = squashed_gaussian(policy, states, noise.state[0, :, :1], layers)
-    best = torch.stack([critic_values(critic, index, states, action, critic_layers) for index in (0, 1)]).amin(0)
-    (of_policy,) = torch.autograd.grad((own.entropy_temperature_initial * log_prob - best).mean(), policy_leaf)
+    if own.policy_objective == "cloning":
+        action, _ = squashed_gaussian(policy, states, torch.zeros_like(noise.state[0, :, :1]), layers)
+        policy_loss = (action[:, 0] - batch.actions[0]).square().mean()
+    else:
+        action, log_prob = squashed_gaussian(policy, states, noise.state[0, :, :1], layers)
+        best = torch.stack([critic_values(critic, index, states, action, critic_layers) for index in (0, 1)]).amin(0)
+        policy_loss = (own.entropy_temperature_initial * log_prob - best).mean()
+    (of_policy,) = torch.autograd.grad(policy_loss, policy_leaf)
     torch.testing.assert_close(learner.policy_gradient.flat, of_policy, rtol=1e-8, atol=1e-11)
 
 

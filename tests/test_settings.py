@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ablations.grids import runs_of
 from harness.commands.grid import grid_runs
 from harness.errors import UserError
 from harness.launching.planner import plan
@@ -16,7 +17,9 @@ from harness.launching.preflight import check_floors
 from harness.plain_values import dotted
 from harness.settings import (
     PER_RUN,
+    YOUNGER,
     canonical_json,
+    configuration,
     pack_key,
     run_from_dict,
     run_to_dict,
@@ -49,8 +52,29 @@ def test_canonical_json_refuses_what_is_no_number(number):
 
 
 def test_id_is_the_hash_of_every_setting(run):
-    text = json.dumps(run_to_dict(run), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(configuration(run), sort_keys=True, separators=(",", ":"))
     assert run.id == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_a_run_of_before_a_setting_came_keeps_its_id():
+    """Ids that were made before `algorithm.policy_objective` came."""
+    assert [run.id for run in runs_of("smoke")] == [
+        "7fe05232cb23", "3a364678b67b", "ad0889ede794", "78eedd9e8be0",
+    ]  # fmt: skip
+
+
+def test_a_younger_setting_is_written_where_it_is_not_the_default(run):
+    assert "policy_objective" in run_to_dict(run)["algorithm"]
+    assert "policy_objective" not in configuration(run)["algorithm"]
+    cloned = with_settings(run, {"algorithm.policy_objective": "cloning"})
+    assert configuration(cloned)["algorithm"]["policy_objective"] == "cloning"
+    assert run_from_dict(configuration(cloned)) == cloned
+    assert pack_key(cloned) != pack_key(run)
+
+
+def test_younger_settings_are_settings(run):
+    for group, names in YOUNGER.items():
+        assert set(names) <= set(run_to_dict(run)[group])
 
 
 def test_every_setting_changes_the_id(run):
@@ -63,6 +87,7 @@ def test_every_setting_changes_the_id(run):
         "task.maze": ["#r.g#"], "task.subtasks": ["kettle"], "task.reward": "binary", "task.reference_returns": [0, 1],
         "task.failure_reward": None, "task.discount": 0.5, "schedule.mixing_ratio": 0.25, "algorithm.tau": 0.5,
         "behaviour_value.held_out": 0.5, "algorithm.kernel": "torch",
+        "algorithm.policy_objective": "cloning",
     }  # fmt: skip
     ids = {run.id}
     paths = [path for path in setting_paths(run) if path != "schema_version"]

@@ -20,7 +20,7 @@ from harness.folders import attempts
 from harness.folders.attempts import Attempt
 from harness.folders.files import DamagedFileError, json_bytes, naming, read_json, write_json
 from harness.folders.processes import peak_memory
-from harness.settings import ID_LENGTH, Run, run_from_dict, run_to_dict
+from harness.settings import ID_LENGTH, Run, configuration, run_from_dict
 
 # The file by which a run is cancelled, and the states of runs that nobody computes which it changes.
 CANCEL = "cancel.json"
@@ -61,7 +61,7 @@ class RunFolder:
         run = run_from_dict(values, source=str(file))
         if run.id != self.id:
             raise UserError(f"{file}: its settings belong to run {run.id}, not to this folder")
-        if file.read_bytes() != json_bytes(run_to_dict(run)):
+        if file.read_bytes() != json_bytes(configuration(run)):
             raise DamagedFileError(f"{file}: is damaged: it should be the text of its settings, byte for byte")
         return run
 
@@ -161,7 +161,7 @@ class RunFolder:
         """Make the folder and its `config.json`; leaves an existing one as it is."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "config.json").exists():
-            write_json(self.path / "config.json", run_to_dict(run))
+            write_json(self.path / "config.json", configuration(run))
 
     def cancel(self, user: str) -> None:
         """Ask whoever computes the run to save it and stop, and others not to begin; `want` takes it back."""

@@ -56,6 +56,7 @@ class FloorColumns:
             transitions.return_to_go[number, : transitions.offline] = returns
         of_dataset = transitions.return_to_go[:, : transitions.offline]
         self._range = [float(returns.max() - returns.min()) for returns in of_dataset]
+        self._mean = [float(returns.double().mean()) for returns in of_dataset]
         inflation = torch.tensor([run.floor.inflation for run in runs])
         self._shift = (inflation * torch.tensor(self._range))[:, None]
         self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
@@ -130,7 +131,12 @@ class FloorColumns:
 
     def _column(self, number: int, states: Tensor, returns: Tensor) -> Tensor:
         inputs = FloorInputs(
-            self.runs[number].floor, states, returns, lambda states: self._value_of(number, states), self._exact_value
+            self.runs[number].floor,
+            states,
+            returns,
+            self._mean[number],
+            lambda states: self._value_of(number, states),
+            self._exact_value,
         )
         return floor_column(inputs, self._range[number], self._noise[number])
 
