@@ -3,10 +3,11 @@
 import pytest
 
 from ablations.arms import ARMS
-from ablations.claims import CLAIMS, behaviour_value
+from ablations.claims import CLAIMS
 from ablations.decision import DoseResponse, Equivalence, Level, arms_of
 from ablations.exact import lab
 from ablations.grids import runs_of
+from ablations.measures import behaviour_value
 from harness.settings import with_settings
 from results.frame import evaluations, runs
 from results.verdicts.per_run import measured, per_run
@@ -20,6 +21,7 @@ TINY = {"schedule.offline_steps": 400, "schedule.offline_interval": 200, "schedu
 def frame(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     named = [run for grid in ("truth", "doses", "truncation", "floors") for run in runs_of(grid) if run.seed < 2]
+    named += [run for run in runs_of("study") if run.seed < 2 and run.task.name == "winding-road"]
     write_done(root, [with_settings(run, TINY) for run in {run.id: run for run in named}.values()])
     return per_run(runs([root]), evaluations([root]))
 
