@@ -78,7 +78,7 @@ def of_task(task: str, scale: str) -> Study:
         },
         goal="regret_eval",
         seeds=(1000, 1001),
-        trials=12,
+        trials=8,
         first_rung=4,
         together=True,
     )
