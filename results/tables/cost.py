@@ -16,12 +16,14 @@ SOURCES = {
 }
 
 GIGABYTE = 2**30
+MILLION = 1e6
 
 
 def cost(runs: pd.DataFrame) -> Table | None:
     """What every run cost, done or not, by task and arm; None for frames that do not tell.
 
-    Numbers: task, arm, runs, attempts, wall_hours, core_hours, gpu_hours, peak_memory (bytes), source.
+    Numbers: task, arm, runs, updates (gradient steps of the finished ones), attempts, wall_hours, core_hours,
+    gpu_hours, peak_memory (bytes), source.
     """
     if not set(COST) <= set(runs.columns) or not runs["attempts"].any():
         return None
@@ -31,6 +33,7 @@ def cost(runs: pd.DataFrame) -> Table | None:
             "Task": numbers["task"],
             "Arm": [NONE if arm == "" else label(arm) for arm in numbers["arm"]],
             "Runs": numbers["runs"].map(str),
+            "Updates [M]": numbers["updates"].map(lambda value: number(value / MILLION, 2)),
             "Attempts": numbers["attempts"].map(str),
             "Core-hours": numbers["core_hours"].map(lambda value: number(value, 2)),
             "GPU-hours": numbers["gpu_hours"].map(lambda value: number(value, 2)),
@@ -42,7 +45,8 @@ def cost(runs: pd.DataFrame) -> Table | None:
     occurring = sorted(set(runs["cost_source"]) & set(SOURCES))
     sources = "; ".join(f"{source}: {SOURCES[source]}" for source in occurring)
     notes = (
-        "All runs count, finished or not, with every attempt. A pack's cores and GPUs are divided among its runs; wall "
+        "Updates: gradient steps of the finished runs. Of all else every run counts, finished or not, with every "
+        "attempt. A pack's cores and GPUs are divided among its runs; wall "
         "time is the sum over runs of the time in which they were computed, so runs of one pack count the same hour "
         f"each. Peak memory is that of the largest process. Source: {sources}.",
     )
@@ -60,8 +64,14 @@ def _sum(group: pd.DataFrame) -> dict:
     sources = set(group["cost_source"]) - {""}
     return {
         "runs": len(group),
+        "updates": int(_updates(group[group["state"] == "done"])),
         "attempts": int(group["attempts"].sum()),
         **{name: float(group[name].sum()) for name in ("wall_hours", "core_hours", "gpu_hours")},
         "peak_memory": float(group["peak_memory"].max()),
         "source": NONE if not sources else sources.pop() if len(sources) == 1 else "both",
     }
+
+
+def _updates(finished: pd.DataFrame) -> float:
+    online = finished["schedule.online_steps"] * finished["schedule.updates_per_step"]
+    return float((finished["schedule.offline_steps"] + online).sum())

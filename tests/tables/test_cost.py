@@ -9,6 +9,10 @@ def frame(**changes):
     columns = {
         "task": ["maze"] * 3,
         "arm": ["cql", "cql", "monte_carlo"],
+        "state": ["done", "done", "failed"],
+        "schedule.offline_steps": [1_000_000, 500_000, 300_000],
+        "schedule.online_steps": [200_000, 100_000, 100_000],
+        "schedule.updates_per_step": [1, 4, 1],
         "attempts": [1, 3, 0],
         "wall_hours": [1.0, 2.0, 0.0],
         "core_hours": [0.5, 1.25, 0.0],
@@ -22,10 +26,11 @@ def frame(**changes):
 def test_runs_add_up_by_task_and_arm_and_in_all():
     table = cost(frame())
     assert table.text.to_numpy().tolist() == [
-        ["maze", "CQL", "2", "4", "1.75", "0.25", "3.00", "2.50", "both"],
-        ["maze", "Cal-QL, Monte Carlo floor", "1", "0", "0.00", "0.00", "0.00", "-", "-"],
-        ["all", "-", "3", "4", "1.75", "0.25", "3.00", "2.50", "both"],
+        ["maze", "CQL", "2", "2.10", "4", "1.75", "0.25", "3.00", "2.50", "both"],
+        ["maze", "Cal-QL, Monte Carlo floor", "1", "0.00", "0", "0.00", "0.00", "0.00", "-", "-"],
+        ["all", "-", "3", "2.10", "4", "1.75", "0.25", "3.00", "2.50", "both"],
     ]
+    assert table.numbers["updates"].tolist() == [2_100_000, 0, 2_100_000]
     assert table.numbers["core_hours"].tolist() == [1.75, 0.0, 1.75]
     assert "runs: the runs' own attempts" in table.notes[0]
     assert "accounting: SLURM's accounting" in table.notes[0]
