@@ -10,22 +10,23 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class StepCount:
-    """How many steps were made, and what of that number enters a step, as a tensor: steps themselves are tensors alone.
+    """How many steps were made, and what of that enters a step: two `numbers`, and as a tensor `corrections` [2].
 
-    `corrections` [2] undo the moments' bias: a factor of the learning rates, and epsilon times what it divides.
+    They undo the moments' bias: a factor of the learning rates, and epsilon times what it divides.
     """
 
     def __init__(self, like: Tensor):
         """No step yet; numbers of the type and on the device of `like`."""
         self.steps = 0
+        self.numbers = (0.0, 0.0)
         self.corrections = like.new_zeros(2)
 
     def advance(self) -> None:
         """Count one more step, which is then to be made."""
         self.steps += 1
         scale = sqrt(1.0 - BETA_2**self.steps)
-        numbers = (scale / (1.0 - BETA_1**self.steps), EPSILON * scale)
-        self.corrections.copy_(torch.tensor(numbers, dtype=self.corrections.dtype), non_blocking=True)
+        self.numbers = (scale / (1.0 - BETA_1**self.steps), EPSILON * scale)
+        self.corrections.copy_(torch.tensor(self.numbers, dtype=self.corrections.dtype), non_blocking=True)
 
 
 @dataclass

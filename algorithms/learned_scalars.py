@@ -35,7 +35,7 @@ class LearnedScalars:
         ).to(device)
         self.flat = torch.zeros(self.ROWS * len(settings), ALIGNMENT, dtype=dtype, device=device)
         self.gradient = torch.zeros_like(self.flat)
-        self.rate = numbers[..., 1].reshape(-1, 1)
+        self.rate = numbers[..., 1].reshape(-1, 1).contiguous()
         self.adam = Adam.of(self.flat, count)
         self.log_temperature, self.log_multiplier = self._columns(self.flat)
         self.temperature_slope, self.multiplier_slope = self._columns(self.gradient)

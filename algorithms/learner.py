@@ -17,6 +17,7 @@ from algorithms.critic_loss import (
     uniform_log_density,
 )
 from algorithms.kernels.build import load_library
+from algorithms.kernels.fused_update import FusedUpdate
 from algorithms.kernels.kernel import KERNELS
 from algorithms.learned_scalars import LearnedScalars
 from algorithms.parameters import Parameters
@@ -126,11 +127,13 @@ class Learner:
         self.critic_adam = Adam.of(self.critic_parameters.flat, self.count)
         per_action = runs, shape.batch_size, shape.n_actions
         self._uniform_density = self.discount.new_full(per_action, uniform_log_density(action_dim))
-        self._sums = torch.zeros(len(LOGGED), runs, dtype=dtype, device=device)
-        self._sum_of = dict(zip(LOGGED, self._sums.unbind(), strict=True))
+        self.sums = torch.zeros(runs, len(LOGGED), dtype=dtype, device=device)
+        self.sum_of = dict(zip(LOGGED, self.sums.unbind(1), strict=True))
         self._summed = 0
         self._perform: Callable[[Batch, Noise], None] = self._compute
-        if shape.on_card:
+        if shape.kernel == "fused":
+            self._perform = FusedUpdate(self, shape.n_actions + backup_actions(shape))
+        elif shape.on_card:
             compute = torch.compile(self._compute) if shape.kernel == "cuda_compiled" else self._compute
             self._perform = CapturedUpdate(compute, [buffer for buffer, _ in self._buffers().values()])
 
@@ -186,12 +189,12 @@ class Learner:
 
     def take_logged(self) -> dict[str, Tensor]:
         """Means [R] of the logged numbers since the last call; NaN where there was nothing to average."""
-        means = (self._sums / (self._summed or torch.nan)).cpu()
+        means = (self.sums / (self._summed or torch.nan)).cpu()
         if not self.form.lagrange:
-            means[LOGGED.index("lagrange_multiplier")] = torch.nan
-        self._sums.zero_()
+            means[:, LOGGED.index("lagrange_multiplier")] = torch.nan
+        self.sums.zero_()
         self._summed = 0
-        return dict(zip(LOGGED, means.unbind(), strict=True))
+        return dict(zip(LOGGED, means.unbind(1), strict=True))
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Everything that updates move of one run: what a checkpoint must hold beside `counters`. Not to be changed."""
@@ -223,7 +226,7 @@ class Learner:
             "critic": (self.critic_parameters.flat, self.critic_adam, CRITICS),
             "scalars": (self.scalars.flat, self.scalars.adam, LearnedScalars.ROWS),
         }
-        buffers = {"target": (self.target_parameters.flat, CRITICS), "sums": (self._sums.T, 1)}
+        buffers = {"target": (self.target_parameters.flat, CRITICS), "sums": (self.sums, 1)}
         for name, (flat, adam, rows) in learned.items():
             buffers[name] = (flat, rows)
             buffers[f"{name}_first"] = (adam.first, rows)
@@ -306,4 +309,4 @@ class Learner:
         if self.form.lagrange:
             logged["lagrange_multiplier"] = multiplier_of(self.scalars.log_multiplier, self.shape.lagrange_multiplier)
         for name, value in logged.items():
-            self._sum_of[name].add_(value)
+            self.sum_of[name].add_(value)

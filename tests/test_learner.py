@@ -17,7 +17,7 @@ from algorithms.critic_loss import (
 )
 from algorithms.learner import CRITICS, Batch, Noise
 from algorithms.parameters import Parameters
-from tests.packs import ACTION_DIM, TINY, make_batch, make_learner, make_noise, train
+from tests.packs import ACTION_DIM, TINY, go_on, make_batch, make_learner, make_noise, train
 
 VARIANTS = {
     "plain": {},
@@ -48,7 +48,7 @@ def state(learner, run):
         learner.policy_adam.second[run].flatten(),
         learner.critic_adam.first[pair].flatten(),
         learner.scalars.flat[2 * run : 2 * run + 2].flatten(),
-        learner._sums[:, run],
+        learner.sums[run],
     ])  # fmt: skip
 
 
@@ -63,6 +63,17 @@ def test_a_runs_bits_do_not_depend_on_its_company(variant, kernel):
     alone = train([own], [7], updates=10)
     packed = train(others, [1, 7, 3, 4], updates=10)
     assert torch.equal(state(packed, 1), state(alone, 0))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_update_in_one_call_is_to_the_bit_what_its_parts_come_to(variant):
+    own = replace(TINY, **VARIANTS[variant], kernel="fused")
+    settings_of_runs, seeds = [own, replace(own, alpha=0.1, tau=0.5)], [7, 3]
+    in_parts = make_learner(settings_of_runs, seeds)
+    in_parts._perform = in_parts._compute
+    go_on(in_parts, seeds, range(10))
+    whole = train(settings_of_runs, seeds, updates=10)
+    assert all(torch.equal(state(whole, run), state(in_parts, run)) for run in range(2))
 
 
 @KERNELS

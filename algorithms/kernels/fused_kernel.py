@@ -62,21 +62,26 @@ def critic_gradient(
             scalars.difference_max,
             scalars.log_multiplier,
         ],
-        [
-            form.form == "expectation",
-            form.importance_sampling,
-            form.lagrange,
-            form.floor_masking == "expectation",
-            form.floor_uniform,
-            form.bounds_terms,
-            form.lagrange_alpha != "nothing",
-            form.lagrange_alpha == "difference_and_gap",
-            form.lagrange_multiplier == "softplus",
-        ],
+        switches(form),
         gradient.flat,
     )
     loss, *others = of_runs.unbind()
     return CriticLoss(loss, slopes, *others)
+
+
+def switches(form: CriticLossForm) -> list[bool]:
+    """The form of the loss as the C++ code takes it."""
+    return [
+        form.form == "expectation",
+        form.importance_sampling,
+        form.lagrange,
+        form.floor_masking == "expectation",
+        form.floor_uniform,
+        form.bounds_terms,
+        form.lagrange_alpha != "nothing",
+        form.lagrange_alpha == "difference_and_gap",
+        form.lagrange_multiplier == "softplus",
+    ]
 
 
 def samples(network: PolicyNetwork, parameters: Parameters, states: Tensor, noise: Tensor) -> Sample:

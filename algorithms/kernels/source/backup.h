@@ -39,4 +39,10 @@ NextValue<Real> next_value(const Real* values, long critics, long stride, long c
     return found;
 }
 
+// The target of one state from the value of the next.
+template <typename Real>
+Real bellman_target(Real reward, Real terminal, Real discount, Real value) {
+    return reward + (1 - terminal) * discount * value;
+}
+
 }  // namespace floorbench

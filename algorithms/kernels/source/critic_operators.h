@@ -21,6 +21,12 @@ inline NetworkShape shape_of(const Tensor& states, const Tensor& actions, IntArr
     return {states.size(2), actions.size(3), {widths.begin(), widths.end()}, {offsets.begin(), offsets.end()}};
 }
 
+inline CriticLossForm form_of(const c10::List<bool>& switches) {
+    TORCH_CHECK(switches.size() == 9, "the loss has 9 switches");
+    return {switches[0], switches[1], switches[2], switches[3], switches[4],
+            switches[5], switches[6], switches[7], switches[8]};
+}
+
 // Inputs of one run after the other, for any type.
 struct CriticInputs {
     Tensor parameters, states, actions;
@@ -96,7 +102,7 @@ inline Tensor bellman_target_of(const Tensor& reward_, const Tensor& terminal_, 
             scalar_t value = next.value;
             if (temperature_)
                 value -= temperature.const_data_ptr<scalar_t>()[run] * log_probs[at * count + next.action];
-            out[at] = rewards[at] + (1 - terminals[at]) * discount.const_data_ptr<scalar_t>()[run] * value;
+            out[at] = bellman_target<scalar_t>(rewards[at], terminals[at], discount.const_data_ptr<scalar_t>()[run], value);
         }
     });
     return result;
@@ -110,7 +116,7 @@ inline std::tuple<Tensor, Tensor> critic_gradient_of(const Tensor& parameters, c
                                     const c10::List<bool>& form_, Tensor into) {
     const CriticInputs inputs(parameters, states, actions, widths, offsets);
     const long runs = inputs.runs, critics = inputs.critics, batch = inputs.batch, count = inputs.count, n = count / 3;
-    TORCH_CHECK(count % 3 == 1 && scalars_.size() == 6 && form_.size() == 9, "1 + 3n actions, 6 scalars, 9 switches");
+    TORCH_CHECK(count % 3 == 1 && scalars_.size() == 6, "1 + 3n actions, 6 scalars");
     TORCH_CHECK(into.is_contiguous() && into.sizes() == parameters.sizes() && into.dtype() == parameters.dtype(),
                 "the gradient must be like the parameters");
     const Tensor target = plain(target_, parameters), floor = plain(floor_, parameters);
@@ -123,8 +129,7 @@ inline std::tuple<Tensor, Tensor> critic_gradient_of(const Tensor& parameters, c
     TORCH_CHECK(target.numel() == runs * batch && floor.numel() == runs * batch &&
                     log_density.numel() == runs * batch * (count - 1),
                 "target and floor must be [R, B], log-densities [R, B, 3n]");
-    const CriticLossForm form{form_[0], form_[1], form_[2], form_[3], form_[4],
-                              form_[5], form_[6], form_[7], form_[8]};
+    const CriticLossForm form = form_of(form_);
     const Tensor of_runs = at::empty({7, runs}, parameters.options());
     const Tensor slopes = at::empty(inputs.of_pairs(), parameters.options());
     AT_DISPATCH_FLOATING_TYPES(parameters.scalar_type(), "critic_gradient", [&] {

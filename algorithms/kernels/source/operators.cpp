@@ -3,6 +3,7 @@
 
 #include "optimizer_operators.h"
 #include "policy_operators.h"
+#include "update_operator.h"
 
 TORCH_LIBRARY(floorbench, library) {
     library.def(
@@ -31,4 +32,9 @@ TORCH_LIBRARY(floorbench, library) {
         "Tensor corrections, float beta_1, float beta_2) -> ()",
         &floorbench::adam_step_of);
     library.def("follow(Tensor(a!) targets, Tensor parameters, Tensor share) -> ()", &floorbench::follow_of);
+    library.class_<floorbench::Update>("Update")
+        .def(torch::init<const floorbench::NamedTensors&, const std::vector<std::vector<int64_t>>&,
+                         const std::vector<int64_t>&, const c10::List<bool>&, const c10::List<bool>&, double, double,
+                         double>())
+        .def("step", &floorbench::Update::step);
 }

@@ -10,18 +10,22 @@ struct PolicyLoss {
     double loss, log_prob;  // means over the batch
 };
 
-// One action per state from `noise` [B, A]; `critics` are the parameters of the run's critics, row after row of
-// `critic_stride` numbers. The gradient goes into a row of parameters.
+// Memory beside that of the policy itself.
 template <typename Real>
-PolicyLoss policy_gradient(const PolicyShape& shape, const Real* parameters, const NetworkShape& critic_shape,
+size_t policy_gradient_room(const PolicyShape& shape, long batch, long critics) {
+    return Policy<Real>::backward_room(shape) + Arena::bytes<Real>(Policy<Real>::sampling_room(shape, batch, 1)) +
+           (3 + critics) * Arena::bytes<Real>(batch * shape.actions) + (1 + critics) * Arena::bytes<Real>(batch);
+}
+
+// One action per state from `noise` [B, A]; `critics` are the parameters of the run's critics, row after row of
+// `critic_stride` numbers. The gradient goes into a row of parameters; the policy is used up. The arena has
+// `policy_gradient_room` left.
+template <typename Real>
+PolicyLoss policy_gradient(const PolicyShape& shape, Policy<Real>& policy, const NetworkShape& critic_shape,
                            const Real* critic_rows, long critics, long critic_stride, const Real* states,
                            const Real* noise, long batch, Real temperature, Arena& arena, Arena& of_critics,
                            Real* gradient) {
     const long width = shape.actions;
-    arena.reset(Policy<Real>::room(shape, batch) + Policy<Real>::backward_room(shape) +
-                Arena::bytes<Real>(Policy<Real>::sampling_room(shape, batch, 1)) +
-                (3 + critics) * Arena::bytes<Real>(batch * width) + (1 + critics) * Arena::bytes<Real>(batch));
-    Policy<Real> policy(shape, parameters, states, batch, arena);
     Real* work = arena.take<Real>(Policy<Real>::sampling_room(shape, batch, 1));
     Real *actions = arena.take<Real>(batch * width), *log_prob = arena.take<Real>(batch);
     policy.sample(noise, 1, work, actions, log_prob);

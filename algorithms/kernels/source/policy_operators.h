@@ -65,11 +65,15 @@ inline std::tuple<Tensor, Tensor> policy_gradient_of(const Tensor& parameters_, 
     const Tensor loss = at::empty({runs}, parameters.options()), log_prob = at::empty({runs}, parameters.options());
     AT_DISPATCH_FLOATING_TYPES(parameters.scalar_type(), "policy_gradient", [&] {
         for_each(runs, [&](long run, Memory& memory) {
+            memory.arena.reset(Policy<scalar_t>::room(shape, batch) +
+                               policy_gradient_room<scalar_t>(shape, batch, critics));
+            const scalar_t* own_states = states.const_data_ptr<scalar_t>() + run * batch * shape.states;
+            Policy<scalar_t> policy(shape, parameters.const_data_ptr<scalar_t>() + run * width, own_states, batch,
+                                    memory.arena);
             const PolicyLoss own = policy_gradient<scalar_t>(
-                shape, parameters.const_data_ptr<scalar_t>() + run * width, critic_shape,
+                shape, policy, critic_shape,
                 critic_parameters.const_data_ptr<scalar_t>() + run * critics * critic_width, critics, critic_width,
-                states.const_data_ptr<scalar_t>() + run * batch * shape.states,
-                noise.const_data_ptr<scalar_t>() + run * batch * shape.actions, batch,
+                own_states, noise.const_data_ptr<scalar_t>() + run * batch * shape.actions, batch,
                 temperature.const_data_ptr<scalar_t>()[run], memory.arena, memory.inner,
                 into.mutable_data_ptr<scalar_t>() + run * width);
             loss.mutable_data_ptr<scalar_t>()[run] = own.loss;

@@ -22,9 +22,9 @@ inline Tensor plain(const Tensor& tensor, const Tensor& parameters) {
     return tensor.contiguous();
 }
 
-// What a thread keeps: for the work itself, and for a part of it that begins anew several times.
+// What a thread keeps: for the work itself, for a part of it that begins anew several times, and for what lasts longer.
 struct Memory {
-    Arena arena, inner;
+    Arena arena, inner, tables;
 };
 
 // Each item is the work of one thread, so no number depends on how many items or threads there are.

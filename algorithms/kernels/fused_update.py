@@ -1,0 +1,71 @@
+"""The whole update of a pack in one call of C++: to the bit what the fused kernel's functions compute one by one."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from algorithms.adam import BETA_1, BETA_2
+from algorithms.critic_loss import multiplier_of, uniform_log_density
+from algorithms.kernels.fused_kernel import switches
+
+if TYPE_CHECKING:
+    from algorithms.learner import Batch, Learner, Noise
+
+
+class FusedUpdate:
+    """Holds the tensors of a learner, which stay where they are, and moves them by a batch and its noise."""
+
+    def __init__(self, learner: "Learner", following: int):
+        """Of a learner whose library is loaded; `following` actions are sampled at s', the target's at the end."""
+        shape, scalars = learner.shape, learner.scalars
+        self._log_temperature, self._count = scalars.log_temperature, learner.count
+        self._lagrange, self._kind = learner.form.lagrange, shape.lagrange_multiplier
+        self._learned_multiplier, self._multiplier_sum = scalars.log_multiplier, learner.sum_of["lagrange_multiplier"]
+        loss = vars(learner.critic_scalars)
+        names = ("alpha", "temperature", "target_action_gap", "difference_min", "difference_max")
+        tensors = {
+            "discount": learner.discount,
+            "target_entropy": learner.target_entropy,
+            "target": learner.target_parameters.flat,
+            "tau": learner.tau,
+            "sums": learner.sums,
+            **{name: loss[name] for name in names},
+        }
+        learned = {
+            "policy": (learner.policy_parameters.flat, learner.policy_adam, learner.policy_gradient.flat),
+            "critic": (learner.critic_parameters.flat, learner.critic_adam, learner.critic_gradient.flat),
+            "scalars": (scalars.flat, scalars.adam, scalars.gradient),
+        }
+        rates = {"policy": learner.policy_rate, "critic": learner.critic_rate, "scalars": scalars.rate}
+        for name, (flat, adam, gradient) in learned.items():
+            tensors[name], tensors[f"{name}_gradient"], tensors[f"{name}_rate"] = flat, gradient, rates[name]
+            tensors[f"{name}_first"], tensors[f"{name}_second"] = adam.first, adam.second
+        policy, critic = learner.policy, learner.critic
+        self._update = torch.classes.floorbench.Update(
+            tensors,
+            [policy.widths, learner.policy_parameters.offsets, critic.widths, learner.critic_parameters.offsets],
+            [policy.state_dim, policy.action_dim, shape.batch_size, shape.n_actions, following],
+            switches(learner.form),
+            [shape.max_backup == "max_then_min", shape.backup_entropy, shape.max_backup == "mean_action"],
+            uniform_log_density(policy.action_dim),
+            BETA_1,
+            BETA_2,
+        )
+
+    def __call__(self, batch: "Batch", noise: "Noise") -> None:
+        """One update; the count of steps has advanced."""
+        if self._lagrange:
+            self._multiplier_sum.add_(multiplier_of(self._learned_multiplier, self._kind))
+        self._update.step(
+            batch.states,
+            batch.actions,
+            batch.rewards,
+            batch.next_states,
+            batch.terminals,
+            batch.floor,
+            noise.uniform,
+            noise.state,
+            noise.following,
+            self._log_temperature.exp(),
+            *self._count.numbers,
+        )

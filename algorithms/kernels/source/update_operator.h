@@ -1,0 +1,179 @@
+// The whole update of a pack as an object, `torch.classes.floorbench.Update`. Each run is the work of one thread.
+#pragma once
+
+#include <torch/custom_class.h>
+
+#include <string>
+
+#include "critic_operators.h"
+#include "optimizer.h"
+#include "policy_operators.h"
+#include "update.h"
+
+namespace floorbench {
+
+using NamedTensors = c10::Dict<std::string, Tensor>;
+
+// A tensor with one row, or several, for each run; its numbers do not move.
+struct Rows {
+    Tensor tensor;
+    long width;  // numbers of one run
+
+    Rows(const NamedTensors& tensors, const std::string& name, long runs) : tensor(tensors.at(name)) {
+        TORCH_CHECK(tensor.device().is_cpu() && tensor.is_contiguous() && tensor.numel() % runs == 0, name,
+                    ": whole rows per run on the CPU are needed");
+        width = tensor.numel() / runs;
+    }
+
+    template <typename Real>
+    Real* of(long run) const {
+        return tensor.mutable_data_ptr<Real>() + run * width;
+    }
+};
+
+// Parameters that Adam moves.
+struct Learned {
+    Rows parameters, first, second, gradient, rate;
+
+    Learned(const NamedTensors& tensors, const std::string& name, long runs)
+        : parameters(tensors, name, runs),
+          first(tensors, name + "_first", runs),
+          second(tensors, name + "_second", runs),
+          gradient(tensors, name + "_gradient", runs),
+          rate(tensors, name + "_rate", runs) {}
+
+    // Move the networks of one run; `factor` and `epsilon` undo the moments' bias.
+    template <typename Real>
+    void step(long run, Real beta_1, Real beta_2, Real factor, Real epsilon) const {
+        const long networks = rate.width, width = parameters.width / networks;
+        for (long network = 0; network < networks; ++network) {
+            const long at = network * width;
+            adam_step<Real>(parameters.of<Real>(run) + at, first.of<Real>(run) + at, second.of<Real>(run) + at,
+                            gradient.of<Real>(run) + at, width, beta_1, beta_2, epsilon,
+                            rate.of<Real>(run)[network] * factor);
+        }
+    }
+};
+
+class Update : public torch::CustomClassHolder {
+public:
+    // `tensors` stay where they are from update to update; their names, and the order of `sizes` and `target`, are those
+    // of fused_update.py. Widths and offsets are of the policy, then of the critics.
+    Update(const NamedTensors& tensors, const std::vector<std::vector<int64_t>>& networks,
+           const std::vector<int64_t>& sizes, const c10::List<bool>& form, const c10::List<bool>& target,
+           double uniform_density, double beta_1, double beta_2)
+        : runs_(tensors.at("discount").numel()),
+          policy_(tensors, "policy", runs_),
+          critic_(tensors, "critic", runs_),
+          scalars_(tensors, "scalars", runs_),
+          target_(tensors, "target", runs_),
+          tau_(tensors, "tau", runs_),
+          discount_(tensors, "discount", runs_),
+          target_entropy_(tensors, "target_entropy", runs_),
+          sums_(tensors, "sums", runs_),
+          beta_1_(beta_1),
+          beta_2_(beta_2) {
+        for (const char* name : {"alpha", "temperature", "target_action_gap", "difference_min", "difference_max"})
+            of_loss_.emplace_back(tensors, name, runs_);
+        TORCH_CHECK(networks.size() == 4 && sizes.size() == 5 && target.size() == 3, "4 networks, 5 sizes, 3 switches");
+        const auto list = [&](long number) {
+            return std::vector<long>(networks[number].begin(), networks[number].end());
+        };
+        shape_ = {.policy = {sizes[0], sizes[1], list(0), list(1)},
+                  .critic = {sizes[0], sizes[1], list(2), list(3)},
+                  .form = form_of(form),
+                  .critics = critic_.rate.width,
+                  .batch = sizes[2],
+                  .n = sizes[3],
+                  .following = sizes[4],
+                  .best_first = target[0],
+                  .backup_entropy = target[1],
+                  .mean_action = target[2],
+                  .uniform_density = uniform_density};
+    }
+
+    // One update of every run. Batch and noise are those of algorithms/learner.py; `temperature` [R] is that of the
+    // entropy, `factor` and `epsilon` are Adam's corrections at this step.
+    void step(const Tensor& states, const Tensor& actions, const Tensor& rewards, const Tensor& next_states,
+              const Tensor& terminals, const Tensor& floor, const Tensor& uniform, const Tensor& state_noise,
+              const Tensor& following_noise, const Tensor& temperature, double factor, double epsilon) {
+        const long rows = runs_ * shape_.batch, width = shape_.policy.actions;
+        const auto given = [&](const Tensor& tensor, long numbers) {
+            TORCH_CHECK(tensor.numel() == rows * numbers, "batch and noise must be of the pack's sizes");
+            return plain(tensor, discount_.tensor);
+        };
+        const std::array<Tensor, 9> inputs{
+            given(states, shape_.policy.states),
+            given(actions, width),
+            given(rewards, 1),
+            given(next_states, shape_.policy.states),
+            given(terminals, 1),
+            given(floor, 1),
+            given(uniform, shape_.n * width),
+            given(state_noise, (1 + shape_.n) * width),
+            given(following_noise, shape_.following * width),
+        };
+        const Tensor temperatures = plain(temperature, discount_.tensor);
+        AT_DISPATCH_FLOATING_TYPES(discount_.tensor.scalar_type(), "update", [&] {
+            for_each(runs_, [&](long run, Memory& memory) {
+                const auto of_run = [&](long number) {
+                    const Tensor& own = inputs[number];
+                    return own.const_data_ptr<scalar_t>() + own.numel() / runs_ * run;
+                };
+                const RunInputs<scalar_t> own{of_run(0), of_run(1), of_run(2), of_run(3), of_run(4),
+                                              of_run(5), of_run(6), of_run(7), of_run(8)};
+                update_run<scalar_t>(run, own, temperatures.const_data_ptr<scalar_t>()[run], factor, epsilon, memory);
+            });
+        });
+    }
+
+private:
+    template <typename Real>
+    void update_run(long run, const RunInputs<Real>& inputs, Real temperature, Real factor, Real epsilon,
+                    Memory& memory) const {
+        const RunParameters<Real> parameters{policy_.parameters.of<Real>(run),
+                                             critic_.parameters.of<Real>(run),
+                                             target_.of<Real>(run),
+                                             policy_.gradient.of<Real>(run),
+                                             critic_.gradient.of<Real>(run),
+                                             critic_.parameters.width / shape_.critics};
+        const auto of_loss = [&](long number) { return *of_loss_[number].of<Real>(run); };
+        // Two rows of learned scalars, each in its first place: entropy temperature and Lagrange multiplier.
+        const long second = scalars_.parameters.width / 2;
+        const CriticLossScalars<Real> scalars{of_loss(0), of_loss(1), of_loss(2), of_loss(3), of_loss(4),
+                                              scalars_.parameters.of<Real>(run)[second]};
+        const RunLosses<Real> losses = RunUpdate<Real>(shape_, parameters, inputs, memory)
+                                           .gradients(scalars, *discount_.of<Real>(run), temperature);
+        const Real log_prob = losses.policy.log_prob;
+        scalars_.gradient.of<Real>(run)[0] = -temperature * (log_prob + *target_entropy_.of<Real>(run));
+        scalars_.gradient.of<Real>(run)[second] = losses.critic.lagrange_gradient;
+
+        const Real logged[] = {losses.critic.loss,
+                               losses.critic.td_error,
+                               losses.critic.difference,
+                               losses.critic.bound_rate_current,
+                               losses.critic.bound_rate_following,
+                               Real(losses.policy.loss),
+                               log_prob,
+                               temperature};
+        Real* sum = sums_.of<Real>(run);
+        for (const Real value : logged) *sum++ += value;
+
+        for (const Learned* learned : {&policy_, &critic_, &scalars_})
+            learned->step<Real>(run, beta_1_, beta_2_, factor, epsilon);
+        for (long critic = 0; critic < shape_.critics; ++critic) {
+            const long at = critic * parameters.stride;
+            follow<Real>(target_.of<Real>(run) + at, critic_.parameters.of<Real>(run) + at, parameters.stride,
+                         tau_.of<Real>(run)[critic]);
+        }
+    }
+
+    long runs_;
+    Learned policy_, critic_, scalars_;
+    Rows target_, tau_, discount_, target_entropy_, sums_;
+    std::vector<Rows> of_loss_;
+    double beta_1_, beta_2_;
+    UpdateShape shape_;
+};
+
+}  // namespace floorbench
