@@ -112,6 +112,7 @@ class Learner:
             for critic in range(CRITICS):
                 self.critic.initialise(self.critic_parameters, CRITICS * run + critic, normal, own.output_gain)
         self.target_parameters = self.critic_parameters.clone()
+        self._policies = [self.policy_parameters.part(run, run + 1) for run in range(runs)]
         self.scalars = LearnedScalars(settings, dtype, device, self.count)
         self.critic_scalars = CriticLossScalars(
             alpha=per_run("alpha"),
@@ -176,7 +177,7 @@ class Learner:
 
         With `run`, of that run alone (then R = 1).
         """
-        parameters = self.policy_parameters if run is None else self.policy_parameters.part(run, run + 1)
+        parameters = self.policy_parameters if run is None else self._policies[run]
         if noise is None:
             noise = states.new_zeros(*states.shape[:2], self.action_dim)
         states, noise = states.to(self.device), noise.to(self.device)

@@ -18,7 +18,7 @@ class FusedUpdate:
     def __init__(self, learner: "Learner", following: int):
         """Of a learner whose library is loaded; `following` actions are sampled at s', the target's at the end."""
         shape, scalars = learner.shape, learner.scalars
-        self._log_temperature, self._count = scalars.log_temperature, learner.count
+        self._log_temperature, self._corrections = scalars.log_temperature, learner.count.corrections
         self._lagrange, self._kind = learner.form.lagrange, shape.lagrange_multiplier
         self._learned_multiplier, self._multiplier_sum = scalars.log_multiplier, learner.sum_of["lagrange_multiplier"]
         loss = vars(learner.critic_scalars)
@@ -41,7 +41,7 @@ class FusedUpdate:
             tensors[name], tensors[f"{name}_gradient"], tensors[f"{name}_rate"] = flat, gradient, rates[name]
             tensors[f"{name}_first"], tensors[f"{name}_second"] = adam.first, adam.second
         policy, critic = learner.policy, learner.critic
-        self._update = torch.classes.floorbench.Update(
+        update = torch.classes.floorbench.Update(
             tensors,
             [policy.widths, learner.policy_parameters.offsets, critic.widths, learner.critic_parameters.offsets],
             [policy.state_dim, policy.action_dim, shape.batch_size, shape.n_actions, following],
@@ -51,12 +51,13 @@ class FusedUpdate:
             BETA_1,
             BETA_2,
         )
+        self._step = update.step
 
     def __call__(self, batch: "Batch", noise: "Noise") -> None:
         """One update; the count of steps has advanced."""
         if self._lagrange:
             self._multiplier_sum.add_(multiplier_of(self._learned_multiplier, self._kind))
-        self._update.step(
+        self._step(
             batch.states,
             batch.actions,
             batch.rewards,
@@ -67,5 +68,5 @@ class FusedUpdate:
             noise.state,
             noise.following,
             self._log_temperature.exp(),
-            *self._count.numbers,
+            self._corrections,
         )

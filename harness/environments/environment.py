@@ -126,10 +126,9 @@ def flatten_observation(
     observation: np.ndarray | Mapping[str, np.ndarray], parts: Sequence[str] = GOAL_PARTS
 ) -> np.ndarray:
     """One observation or a block of them as float32 [..., S]; of a dictionary, its `parts` side by side."""
-    if isinstance(observation, Mapping):
-        chosen = tuple(observation[name] for name in parts)
-        return np.concatenate(chosen, axis=-1, dtype=np.float32, casting="same_kind")
-    return np.asarray(observation, dtype=np.float32)
+    if isinstance(observation, np.ndarray):
+        return np.asarray(observation, dtype=np.float32)
+    return np.concatenate([observation[name] for name in parts], axis=-1, dtype=np.float32, casting="same_kind")
 
 
 def observation_parts(task: Task) -> tuple[str, ...]:

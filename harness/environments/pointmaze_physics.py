@@ -1,5 +1,6 @@
 """The physics of PointMaze without what gymnasium-robotics does around it, to the bit the same."""
 
+from math import sqrt
 from typing import Any, cast
 
 import gymnasium
@@ -31,12 +32,14 @@ class BarePointMaze(gymnasium.Wrapper):
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take an action [2] in [-1, 1]; never truncates."""
         velocity, goal = self._velocity, self._maze.goal
-        np.minimum(np.maximum(velocity, -HIGHEST_SPEED, out=velocity), HIGHEST_SPEED, out=velocity)
+        across, along = velocity.tolist()
+        if not (-HIGHEST_SPEED <= across <= HIGHEST_SPEED and -HIGHEST_SPEED <= along <= HIGHEST_SPEED):
+            np.minimum(np.maximum(velocity, -HIGHEST_SPEED, out=velocity), HIGHEST_SPEED, out=velocity)
         self._control[:] = action
         mujoco.mj_step(self._model, self._data)
         position = self._position.copy()
         way = position - goal
-        there = bool(np.sqrt(way.dot(way)) <= AT_GOAL)
+        there = sqrt(way.dot(way)) <= AT_GOAL
         observation = {
             "observation": np.concatenate((position, velocity)),
             "achieved_goal": position,

@@ -18,6 +18,9 @@ BLOCK = 32
 
 CPU = torch.device("cpu")
 
+# Fills a tensor with random numbers.
+Fill = Callable[[torch.Tensor], object]
+
 
 def generator(seed: int, stream: str, block: int = 0) -> np.random.Generator:
     """The generator of one block of one stream of one seed."""
@@ -34,20 +37,24 @@ def uniform_source(rng: np.random.Generator) -> Callable[[int], torch.Tensor]:
     return lambda count: torch.from_numpy(rng.random(count))
 
 
-def cpu_noise(seed: int, block: int) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
-    """Sources of standard normal numbers, and of uniform ones on [-1, 1), for a block of a run's policy stream."""
+def cpu_noise(seed: int, block: int) -> tuple[Fill, Fill]:
+    """What fills with standard normal numbers, or uniform ones on [-1, 1), for a block of a run's policy stream."""
     rng = generator(seed, "policy", block)
-    return normal_source(rng), lambda *shape: torch.from_numpy(rng.random(shape, dtype=np.float32) * 2.0 - 1.0)
+
+    def uniform(into: torch.Tensor) -> None:
+        numbers = rng.random(out=into.numpy(), dtype=np.float32)
+        numbers *= 2.0
+        numbers -= 1.0
+
+    return lambda into: rng.standard_normal(out=into.numpy(), dtype=np.float32), uniform
 
 
-def card_noise(
-    seed: int, block: int, device: torch.device
-) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
+def card_noise(seed: int, block: int, device: torch.device) -> tuple[Fill, Fill]:
     """The same, drawn on a card by a generator of its own: other numbers, but again a run's own in any pack."""
     rng = torch.Generator(device).manual_seed(int(generator(seed, "policy", block).integers(2**63)))
     return (
-        lambda *shape: torch.randn(shape, generator=rng, device=device),
-        lambda *shape: torch.rand(shape, generator=rng, device=device) * 2.0 - 1.0,
+        lambda into: into.normal_(generator=rng),
+        lambda into: into.uniform_(generator=rng).mul_(2.0).sub_(1.0),
     )
 
 
@@ -72,34 +79,35 @@ class UpdateStreams:
         device: torch.device = CPU,
     ):
         self.seeds, self.device = list(seeds), device
-        self.batch_size = batch_size
-        self.shapes = {
-            "state": (batch_size, 1 + n_actions, action_dim),
-            "following": (batch_size, n_actions + backup_actions, action_dim),
-            "uniform": (batch_size, n_actions, action_dim),
+        block = len(self.seeds), BLOCK, batch_size
+        shapes = {
+            "state": (*block, 1 + n_actions, action_dim),
+            "following": (*block, n_actions + backup_actions, action_dim),
+            "uniform": (*block, n_actions, action_dim),
         }
+        self._rows = np.empty(block)
+        self._noise = {name: torch.empty(shape, device=device) for name, shape in shapes.items()}
+        each = zip(*(values.unbind(1) for values in self._noise.values()), strict=True)
+        self._of_updates = [Noise(**dict(zip(shapes, values, strict=True))) for values in each]
         self._block = -1
 
     def at(self, update: int) -> tuple[np.ndarray, Noise]:
-        """For update number `update`: uniform numbers [R, B] on [0, 1) that choose transitions, and the noise."""
+        """For update number `update`: uniform numbers [R, B] on [0, 1) that choose transitions, and the noise.
+
+        They are good until numbers of another block are asked for.
+        """
         block, within = divmod(update, BLOCK)
         if block != self._block:
             self._draw(block)
-        noise = {name: values[within] for name, values in self._noise.items()}
-        return self._rows[within], Noise(**noise)
+        return self._rows[:, within], self._of_updates[within]
 
     def _draw(self, block: int) -> None:
-        runs = len(self.seeds)
-        self._rows = np.empty((BLOCK, runs, self.batch_size))
-        self._noise = {
-            name: torch.empty((BLOCK, runs, *shape), device=self.device) for name, shape in self.shapes.items()
-        }
         for run, seed in enumerate(self.seeds):
-            self._rows[:, run] = generator(seed, "batch", block).random((BLOCK, self.batch_size))
+            generator(seed, "batch", block).random(out=self._rows[run])
             on_cpu = self.device == CPU
             normal, uniform = cpu_noise(seed, block) if on_cpu else card_noise(seed, block, self.device)
-            for name, shape in self.shapes.items():
-                self._noise[name][:, run] = (uniform if name == "uniform" else normal)(BLOCK, *shape)
+            for name, values in self._noise.items():
+                (uniform if name == "uniform" else normal)(values[run])
         self._block = block
 
 

@@ -31,6 +31,30 @@ struct Rows {
     }
 };
 
+// Numbers [R, ...] of one update; those of one run lie side by side.
+struct Input {
+    Tensor tensor;
+
+    Input(const Tensor& given, const Tensor& like) : tensor(given) {
+        if (!is_fit(like)) tensor = plain(given, like);
+    }
+
+    bool is_fit(const Tensor& like) const {
+        bool side_by_side = true;
+        long step = 1;
+        for (long axis = tensor.dim() - 1; axis > 0; --axis) {
+            side_by_side &= tensor.stride(axis) == step || tensor.size(axis) == 1;
+            step *= tensor.size(axis);
+        }
+        return side_by_side && tensor.device().is_cpu() && tensor.scalar_type() == like.scalar_type();
+    }
+
+    template <typename Real>
+    const Real* of(long run) const {
+        return tensor.const_data_ptr<Real>() + run * tensor.stride(0);
+    }
+};
+
 // Parameters that Adam moves.
 struct Learned {
     Rows parameters, first, second, gradient, rate;
@@ -93,16 +117,17 @@ public:
     }
 
     // One update of every run. Batch and noise are those of algorithms/learner.py; `temperature` [R] is that of the
-    // entropy, `factor` and `epsilon` are Adam's corrections at this step.
+    // entropy, `corrections` [2] are Adam's at this step.
     void step(const Tensor& states, const Tensor& actions, const Tensor& rewards, const Tensor& next_states,
               const Tensor& terminals, const Tensor& floor, const Tensor& uniform, const Tensor& state_noise,
-              const Tensor& following_noise, const Tensor& temperature, double factor, double epsilon) {
+              const Tensor& following_noise, const Tensor& temperature, const Tensor& corrections) {
         const long rows = runs_ * shape_.batch, width = shape_.policy.actions;
         const auto given = [&](const Tensor& tensor, long numbers) {
-            TORCH_CHECK(tensor.numel() == rows * numbers, "batch and noise must be of the pack's sizes");
-            return plain(tensor, discount_.tensor);
+            TORCH_CHECK(tensor.numel() == rows * numbers && tensor.size(0) == runs_,
+                        "batch and noise must be of the pack's sizes");
+            return Input(tensor, discount_.tensor);
         };
-        const std::array<Tensor, 9> inputs{
+        const std::array<Input, 9> inputs{
             given(states, shape_.policy.states),
             given(actions, width),
             given(rewards, 1),
@@ -113,23 +138,22 @@ public:
             given(state_noise, (1 + shape_.n) * width),
             given(following_noise, shape_.following * width),
         };
-        const Tensor temperatures = plain(temperature, discount_.tensor);
+        const Tensor temperatures = plain(temperature, discount_.tensor), both = plain(corrections, discount_.tensor);
+        TORCH_CHECK(temperatures.numel() == runs_ && both.numel() == 2, "temperatures must be [R], corrections [2]");
         AT_DISPATCH_FLOATING_TYPES(discount_.tensor.scalar_type(), "update", [&] {
             for_each(runs_, [&](long run, Memory& memory) {
-                const auto of_run = [&](long number) {
-                    const Tensor& own = inputs[number];
-                    return own.const_data_ptr<scalar_t>() + own.numel() / runs_ * run;
-                };
+                const auto of_run = [&](long number) { return inputs[number].of<scalar_t>(run); };
                 const RunInputs<scalar_t> own{of_run(0), of_run(1), of_run(2), of_run(3), of_run(4),
                                               of_run(5), of_run(6), of_run(7), of_run(8)};
-                update_run<scalar_t>(run, own, temperatures.const_data_ptr<scalar_t>()[run], factor, epsilon, memory);
+                update_run<scalar_t>(run, own, temperatures.const_data_ptr<scalar_t>()[run],
+                                     both.const_data_ptr<scalar_t>(), memory);
             });
         });
     }
 
 private:
     template <typename Real>
-    void update_run(long run, const RunInputs<Real>& inputs, Real temperature, Real factor, Real epsilon,
+    void update_run(long run, const RunInputs<Real>& inputs, Real temperature, const Real* corrections,
                     Memory& memory) const {
         const RunParameters<Real> parameters{policy_.parameters.of<Real>(run),
                                              critic_.parameters.of<Real>(run),
@@ -160,7 +184,7 @@ private:
         for (const Real value : logged) *sum++ += value;
 
         for (const Learned* learned : {&policy_, &critic_, &scalars_})
-            learned->step<Real>(run, beta_1_, beta_2_, factor, epsilon);
+            learned->step<Real>(run, beta_1_, beta_2_, corrections[0], corrections[1]);
         for (long critic = 0; critic < shape_.critics; ++critic) {
             const long at = critic * parameters.stride;
             follow<Real>(target_.of<Real>(run) + at, critic_.parameters.of<Real>(run) + at, parameters.stride,
