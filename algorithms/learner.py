@@ -132,7 +132,7 @@ class Learner:
         self.sum_of = dict(zip(LOGGED, self.sums.unbind(1), strict=True))
         self._summed = 0
         self._perform: Callable[[Batch, Noise], None] = self._compute
-        if shape.kernel == "fused":
+        if shape.kernel == "fused" and shape.policy_objective == "value":
             self._perform = FusedUpdate(self, shape.n_actions + backup_actions(shape))
         elif shape.on_card:
             compute = torch.compile(self._compute) if shape.kernel == "cuda_compiled" else self._compute

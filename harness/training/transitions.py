@@ -113,20 +113,21 @@ class Places:
 
     def __init__(self, shape: tuple[int, ...], observation_dim: int, action_dim: int):
         self.shape = shape
-        states, next_states = np.empty((2, *shape, observation_dim), np.float32)
-        actions = np.empty((*shape, action_dim), np.float32)
-        rewards, terminals, self._returns, self._floors = np.empty((4, *shape), np.float32)
+        states, next_states, actions = (
+            torch.empty(*shape, dim) for dim in (observation_dim, observation_dim, action_dim)
+        )
+        rewards, terminals, returns, floors = (torch.empty(shape) for _ in range(4))
+        self.batch = Batch(states, actions, rewards, next_states, terminals, returns, floors)
         after_state = observation_dim + action_dim
         after_next = after_state + 1 + observation_dim
         self._parts: tuple[tuple[np.ndarray, slice | int], ...] = (
-            (states, slice(observation_dim)),
-            (actions, slice(observation_dim, after_state)),
-            (rewards, after_state),
-            (next_states, slice(after_state + 1, after_next)),
-            (terminals, after_next),
+            (states.numpy(), slice(observation_dim)),
+            (actions.numpy(), slice(observation_dim, after_state)),
+            (rewards.numpy(), after_state),
+            (next_states.numpy(), slice(after_state + 1, after_next)),
+            (terminals.numpy(), after_next),
         )
-        parts = (states, actions, rewards, next_states, terminals, self._returns, self._floors)
-        self.batch = Batch(*map(torch.from_numpy, parts))
+        self._returns, self._floors = returns.numpy(), floors.numpy()
 
     def put_rows(self, rows: np.ndarray) -> None:
         """Take apart rows [R, B, W]."""
