@@ -10,19 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from results.figures.captions import window
-from results.figures.traces import traces
+from results.figures.traces import drawn, traces
 from results.statistics.intervals import estimates_by
 from results.style import COLUMN, INK, PAGE, SHADE, STYLE
 
 
 def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
-    """Mean and interval over seeds, and every seed, at every step.
+    """Mean and interval over seeds, and every seed that is drawn, at every step.
 
     Columns: arm, quantity, step, seed (empty: the mean over seeds), mean (of a seed: its value), low, high, n, method.
     """
     long = evaluations.melt(["arm", "seed", "step"], quantities, var_name="quantity", value_name="value").dropna()
     means = estimates_by(long, ["arm", "quantity", "step"], "value")
-    numbers = pd.concat([means, long.rename(columns={"value": "mean"})], ignore_index=True)
+    numbers = pd.concat([means, drawn(long).rename(columns={"value": "mean"})], ignore_index=True)
     numbers = numbers[["arm", "quantity", "step", "seed", "mean", "low", "high", "n", "method"]]
     return numbers.astype({"seed": "Int64", "n": "Int64"})
 

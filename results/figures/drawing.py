@@ -35,15 +35,28 @@ class Drawing:
 
 
 def write(drawing: Drawing, folder: Path) -> list[Path]:
-    """Write `<name>.pdf`, `.svg`, `.png`, the numbers as `.csv` and the caption as `.txt`; no file holds a date."""
+    """Write `<name>.pdf`, `.svg`, `.png`, the numbers as `.csv` and the caption as `.txt`; no file holds a date.
+
+    The figure is laid out once, at the resolution of the picture in pixels, and the same for all three.
+    """
     paths = [folder / f"{drawing.name}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "txt")]
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     with mpl.rc_context(STYLE):
+        lay_out(drawing.figure)
         for path, (kind, metadata) in zip(paths, undated.items(), strict=False):
             drawing.figure.savefig(path, format=kind, metadata=metadata)
     paths[3].write_text(drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     paths[4].write_text(drawing.caption + "\n")
     return paths
+
+
+def lay_out(figure: Figure) -> None:
+    """Find the places of all that is in a figure and leave it there: otherwise every file finds them anew."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        figure.dpi = STYLE["savefig.dpi"]
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def write_all(drawings: Sequence[Drawing], folder: Path, workers: int = 1) -> list[Path]:

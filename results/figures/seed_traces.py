@@ -6,7 +6,7 @@ import pandas as pd
 from results.figures.captions import episodes, finished_of
 from results.figures.curves import finish_curves, small_multiples
 from results.figures.drawing import Drawing
-from results.figures.traces import left_out, traces
+from results.figures.traces import drawn, left_out, traces
 from results.style import FAINT, STYLE, colours, in_order, label
 
 # A seed whose last score lies below this has failed.
@@ -30,9 +30,10 @@ def seed_traces(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
             figure, panels = small_multiples(len(arms))
             for arm, panel in zip(arms, panels, strict=True):
                 own = numbers[numbers["arm"] == arm]
-                failed = own["failed"]
-                traces(panel, own[~failed], "step", "score", color=FAINT, linewidth=0.9, zorder=2)
-                traces(panel, own[failed], "step", "score", color=colour[arm], linewidth=1.1, zorder=3)
+                shown = drawn(own)
+                failed = shown["failed"]
+                traces(panel, shown[~failed], "step", "score", color=FAINT, linewidth=0.9, zorder=2)
+                traces(panel, shown[failed], "step", "score", color=colour[arm], linewidth=1.1, zorder=3)
                 panel.set_title(f"{label(arm)}: {_count(own, here[here['arm'] == arm])}", color=colour[arm])
             finish_curves(figure, finished_of(runs, task), "Success rate")
             figure.axes[0].set_ylim(-0.03, 1.03)

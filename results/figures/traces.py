@@ -14,12 +14,17 @@ def traces(panel: Axes, rows: pd.DataFrame, x: str, y: str, **look: Any) -> None
 
     One line with gaps for matplotlib, which takes a millisecond per line.
     """
-    drawn = sorted(rows["seed"].unique())[:MOST]
-    each = rows.loc[rows["seed"].isin(drawn), ["seed", x, y]].sort_values(["seed", x], kind="stable")
+    each = drawn(rows)[["seed", x, y]].sort_values(["seed", x], kind="stable")
     gaps = each.drop_duplicates("seed", keep="last").assign(**{y: float("nan")})
     lines = pd.concat([each, gaps]).sort_values("seed", kind="stable")
     if len(lines):
         panel.plot(lines[x], lines[y], **look)
+
+
+def drawn(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the seeds (column "seed") that get a line: the first `MOST`, of every arm if there is such a column."""
+    seeds = rows.groupby("arm")["seed"] if "arm" in rows else rows["seed"]
+    return rows[seeds.rank(method="dense") <= MOST]
 
 
 def left_out(rows: pd.DataFrame) -> str:

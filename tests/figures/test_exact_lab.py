@@ -1,13 +1,13 @@
 """The exact lab's figures: what they derive by hand, what they draw, and that they fit their width."""
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from results.figures.drawing import write
 from results.figures.exact_lab import floor_dose, max_operation, monte_carlo_bias, regret_split, truncation, unlearning
-from results.style import COLUMN, PAGE, label
+from results.style import COLUMN, PAGE, STYLE, label
 from tests import exact_frames
 
 
@@ -115,8 +115,8 @@ def test_every_figure_fits_its_column_and_tells_its_problem(figure, tmp_path):
     assert drawing.figure.get_figwidth() in (COLUMN, PAGE)
     paths = write(drawing, tmp_path)
     assert all(path.stat().st_size > 0 for path in paths)
-    FigureCanvasAgg(drawing.figure).draw()
-    everything, (width, height) = drawing.figure.get_tightbbox(), drawing.figure.get_size_inches()
+    with mpl.rc_context(STYLE):
+        everything, (width, height) = drawing.figure.get_tightbbox(), drawing.figure.get_size_inches()
     # Nothing is cut off: labels, legends and titles lie inside the page.
     assert min(everything.x0, everything.y0) > -0.01
     assert everything.x1 < width + 0.01
