@@ -22,7 +22,7 @@ def traces(panel: Axes, rows: pd.DataFrame, x: str, y: str, **look: Any) -> None
 
 
 def drawn(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the seeds (column "seed") that get a line: the first `MOST`, of every arm if there is such a column."""
+    """The rows of the seeds (column "seed") that get a line: the first `MOST`, of every arm where arms are named."""
     seeds = rows.groupby("arm")["seed"] if "arm" in rows else rows["seed"]
     return rows[seeds.rank(method="dense") <= MOST]
 
