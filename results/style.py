@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from itertools import cycle
 from typing import Any
 
+import pandas as pd
+
 # Widths of one and of two columns, in inches.
 COLUMN = 3.3
 PAGE = 6.8
@@ -158,7 +160,9 @@ def label(arm: Any) -> str:
 def in_order(arms: Iterable[str]) -> list[str]:
     """The different arms: those known here first, in the order of the labels, then the others by name."""
     known = list(LABELS)
-    return sorted(set(arms), key=lambda arm: (known.index(arm) if arm in LABELS else len(known), arm))
+    # A long column counts as many arms as it names, and is slow to go through one by one.
+    different = arms.unique() if isinstance(arms, pd.Series) else arms
+    return sorted(set(different), key=lambda arm: (known.index(arm) if arm in LABELS else len(known), arm))
 
 
 def colours(arms: Iterable[str]) -> dict[str, str]:

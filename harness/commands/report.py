@@ -104,7 +104,7 @@ def _frames(named: Sequence[Run] | None, source: Path | Sequence[Path]) -> Frame
     from results.frame.store import load
 
     only = None if named is None else {run.id for run in named}
-    return load(source, only) if isinstance(source, Path) else gather(source, only)
+    return load(source, only) if isinstance(source, Path) else gather(source, only, usable_cores())
 
 
 def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:

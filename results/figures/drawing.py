@@ -1,12 +1,8 @@
 """A figure with its numbers and its caption, and their files."""
 
-import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harness.errors import UserError
+from results.processes import mapped
 from results.style import STYLE
 
 Look = dict[str, Any]
@@ -60,18 +56,5 @@ def lay_out(figure: Figure) -> None:
 
 
 def write_all(drawings: Sequence[Drawing], folder: Path, workers: int = 1) -> list[Path]:
-    """`write` every drawing, in so many processes; the same bytes with any number.
-
-    More than one needs a main module that can be imported without doing anything, as a command's can.
-    """
-    if min(workers, len(drawings)) < 2:
-        return [path for drawing in drawings for path in write(drawing, folder)]
-    # Only this process answers Ctrl-C: the others end with it.
-    ignore = (signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal.signal, initargs=ignore)
-    try:
-        return [path for paths in pool.map(partial(write, folder=folder), drawings) for path in paths]
-    except BrokenProcessPool:
-        raise UserError("report: a process that writes figures was ended; is there too little memory?") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """`write` every drawing, in so many processes (see `mapped`); the same bytes with any number."""
+    return [path for paths in mapped(partial(write, folder=folder), drawings, workers) for path in paths]

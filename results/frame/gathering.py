@@ -11,24 +11,25 @@ from harness.watching.integrity import refuse
 from results.frame.columns import LEARNED_FLOOR, SUMMARY, ordered
 from results.frame.mixture import refuse_mixed_data, refuse_mixed_settings
 from results.frame.record import Record
-from results.frame.root import Root, joined, read_root
+from results.frame.root import Root, read_root
+from results.frame.share import joined
 from results.frame.store import Frames
 
 # One folder of run folders, or several.
 Roots = Path | str | Iterable[Path | str]
 
 
-def gather(roots: Roots, only: Collection[str] | None = None) -> Frames:
+def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) -> Frames:
     """The frames of every run in the folders `roots` (of `only` those ids, where given).
 
     A run that lies in two roots counts once, the finished copy first. Finished folders that have not changed since they
-    were last gathered are not read again.
+    were last gathered are not read again; the others are read by so many `workers` (see `mapped`), if there are many.
 
     Raises UserError if there is no run, for a damaged folder, and if runs that would be averaged differ in more than
     their seed or were computed on different data.
     """
     paths = [Path(root) for root in ([roots] if isinstance(roots, Path | str) else roots)]
-    read = [read_root(path, only) for path in paths]
+    read = [read_root(path, only, workers) for path in paths]
     refuse([fault for root in read for fault in root.faults])
     place = chosen_places(read)
     if not place:

@@ -15,7 +15,7 @@ from results.statistics.intervals import NO_INTERVAL
 
 # Draws: as many as take a fraction of a second, but at least and at most so many.
 FEWEST, MOST = 2_000, 10_000
-NUMBERS = 4_000_000
+NUMBERS = 2_000_000
 
 # Numbers drawn at a time: bounds the memory.
 PIECE = 2**21

@@ -3,6 +3,7 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 
 from ablations.grids import runs_of
@@ -11,7 +12,7 @@ from harness.folders.files import write_json
 from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
 from results import evaluations, runs
-from results.frame import done, gather
+from results.frame import done, gather, root
 from tests.run_folder_factory import begin, fail, lose, metrics, write_done
 
 
@@ -158,3 +159,12 @@ def test_named_runs_alone(tmp_path, smoke):
     assert set(evaluations([tmp_path], only={smoke[1].id})["run"]) == {smoke[1].id}
     with pytest.raises(UserError, match="of those named"):
         runs([tmp_path], only={"nothing"})
+
+
+def test_several_processes_read_the_same(tmp_path, smoke, monkeypatch):
+    write_done(tmp_path, smoke)
+    alone = gather(tmp_path)
+    monkeypatch.setattr(root, "SIZE", 2)
+    together = gather(tmp_path, workers=2)
+    for name in ("runs", "evaluations", "provenance"):
+        pd.testing.assert_frame_equal(getattr(together, name), getattr(alone, name))

@@ -11,7 +11,7 @@ from ablations.grids import runs_of
 from harness.errors import UserError
 from harness.watching import integrity
 from harness.watching.integrity import inspect
-from results.frame import gather, memory, root
+from results.frame import gather, memory, share
 from results.frame.memory import Memory, stamp_of
 from tests.run_folder_factory import begin, fail, write_done
 
@@ -31,7 +31,7 @@ def read(monkeypatch):
         ids.append(folder.id)
         return inspect(folder, hash_of)
 
-    monkeypatch.setattr(root, "inspect", counted)
+    monkeypatch.setattr(share, "inspect", counted)
     return ids
 
 
