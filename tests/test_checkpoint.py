@@ -1,13 +1,11 @@
 """Checkpoints: bit for bit, damage found, no code run, and always one to go back to."""
 
-import errno
 import hashlib
 import io
 import itertools
 import os
 import pickle
 import random
-import stat
 import zipfile
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from harness.errors import UserError
 from harness.folders import checkpoint as module
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
 from harness.folders.files import DamagedFileError
-from tests.operations import interposed, killed_at, refusing
+from tests.checkpoints import assert_equal, at
 
 DTYPES = ("float32", "float64", "int64", "bool", "uint8")
 
@@ -29,23 +27,6 @@ DTYPES = ("float32", "float64", "int64", "bool", "uint8")
 @pytest.fixture
 def checkpoints(tmp_path):
     return Checkpoints(tmp_path / "checkpoint")
-
-
-def at(step, size=40):
-    """A checkpoint whose content follows from its step."""
-    values = np.random.default_rng(step).standard_normal(size)
-    arrays = {"learner/weight": values.astype(np.float32), "learner/step": np.array(step)}
-    return Checkpoint(Position(step, 0, True), arrays, {"metrics": {"bytes": step, "sha256": "ab"}})
-
-
-def assert_equal(found, expected):
-    assert found.position == expected.position
-    assert found.numbers == expected.numbers
-    assert found.arrays.keys() == expected.arrays.keys()
-    for name, array in expected.arrays.items():
-        assert found.arrays[name].dtype == array.dtype
-        assert found.arrays[name].shape == array.shape
-        assert found.arrays[name].tobytes() == array.tobytes()
 
 
 def signed(content):
@@ -323,89 +304,3 @@ def test_sound_files_that_are_no_checkpoints_are_refused(checkpoints):
         np.savez(content, **members)
         (checkpoints.folder / "000000001-000000000-1.ckpt").write_bytes(signed(content.getvalue()))
         assert refusal(checkpoints, 1).startswith("is no checkpoint: ")
-
-
-# Crashes --------------------------------------------------------------------------------------------------------------
-
-
-def assert_two_sound(checkpoints):
-    positions = checkpoints.positions()
-    assert len(positions) >= 2
-    assert positions[0] in (Position(2, 0, True), Position(3, 0, True))
-    for position in positions:
-        assert_equal(checkpoints.load(position), at(position.offline_step))
-
-
-def test_a_kill_at_any_operation_leaves_two_sound_checkpoints(tmp_path):
-    newest = []
-    for number in itertools.count():
-        checkpoints = Checkpoints(tmp_path / str(number))
-        for step in (1, 2):
-            checkpoints.save(at(step))
-        (checkpoints.folder / ".000000003-000000000-1.ckpt.0123abcd").touch()
-        killed = killed_at(number, lambda checkpoints=checkpoints: checkpoints.save(at(3)))
-        assert_two_sound(checkpoints)
-        newest.append(checkpoints.positions()[0].offline_step)
-        checkpoints.save(at(4))
-        assert sorted(os.listdir(checkpoints.folder))[1:] == ["000000004-000000000-1.ckpt"]
-        assert len(os.listdir(checkpoints.folder)) == 2
-        if not killed:
-            break
-    # Killed before the renaming it is the old one, after it the new one; both happen at many operations.
-    assert newest == sorted(newest)
-    assert newest.count(2) >= 10
-    assert newest.count(3) >= 5
-
-
-def test_a_kill_of_the_first_save_leaves_none_or_one(tmp_path):
-    seen = []
-    for number in itertools.count():
-        checkpoints = Checkpoints(tmp_path / str(number))
-        killed = killed_at(number, lambda checkpoints=checkpoints: checkpoints.save(at(1)))
-        seen.append(len(checkpoints.positions()))
-        if seen[-1]:
-            assert_equal(checkpoints.load(Position(1, 0, True)), at(1))
-        if not killed:
-            break
-    assert seen == sorted(seen)
-    assert set(seen) == {0, 1}
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_a_refusal_of_any_operation_is_told_and_leaves_two_sound_checkpoints(tmp_path, code):
-    operations = operations_of_a_save(Checkpoints(tmp_path / "whole"))
-    for number, operation in enumerate(operations):
-        if operation == "mkdir folder":
-            # The folder is there already; no matter that it could not be made.
-            continue
-        checkpoints = Checkpoints(tmp_path / str(number))
-        for step in (1, 2):
-            checkpoints.save(at(step))
-        with pytest.raises(OSError, match=os.strerror(code)) as refused, interposed(refusing(number, code=code)):
-            checkpoints.save(at(3))
-        assert str(refused.value.filename).startswith(str(checkpoints.folder))
-        assert_two_sound(checkpoints)
-        assert not [name for name in os.listdir(checkpoints.folder) if name.startswith(".")]
-
-
-def operations_of_a_save(checkpoints):
-    """What the third save does to its files and their folder."""
-    for step in (1, 2):
-        checkpoints.save(at(step))
-    told = []
-
-    def before(name, target):
-        folder = os.path.isdir(target) if not isinstance(target, int) else stat.S_ISDIR(os.fstat(target).st_mode)
-        told.append(f"{name} {'folder' if folder else 'file'}")
-
-    with interposed(before):
-        checkpoints.save(at(3))
-    return told
-
-
-def test_nothing_is_removed_before_the_new_checkpoint_survives_a_power_failure(checkpoints):
-    assert [operation for operation, _ in itertools.groupby(operations_of_a_save(checkpoints))] == [
-        "mkdir folder", "listdir folder",
-        "open file", "write file", "fsync file", "replace file",
-        "open folder", "fsync folder", "listdir folder", "unlink file",
-    ]  # fmt: skip

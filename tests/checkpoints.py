@@ -1,0 +1,22 @@
+"""Checkpoints whose content is known."""
+
+import numpy as np
+
+from harness.folders.checkpoint import Checkpoint, Position
+
+
+def at(step, size=40):
+    """A checkpoint whose content follows from its step."""
+    values = np.random.default_rng(step).standard_normal(size)
+    arrays = {"learner/weight": values.astype(np.float32), "learner/step": np.array(step)}
+    return Checkpoint(Position(step, 0, True), arrays, {"metrics": {"bytes": step, "sha256": "ab"}})
+
+
+def assert_equal(found, expected):
+    assert found.position == expected.position
+    assert found.numbers == expected.numbers
+    assert found.arrays.keys() == expected.arrays.keys()
+    for name, array in expected.arrays.items():
+        assert found.arrays[name].dtype == array.dtype
+        assert found.arrays[name].shape == array.shape
+        assert found.arrays[name].tobytes() == array.tobytes()

@@ -1,0 +1,36 @@
+"""floorbench called as a user does."""
+
+import subprocess
+import sys
+
+from harness.folders.run_folder import run_folders
+
+FLOORBENCH = [sys.executable, "-m", "harness.cli"]
+
+# Small enough to be run several times over.
+SHORT = [
+    "--set", "schedule.offline_steps=30", "--set", "schedule.online_steps=30", "--set", "schedule.offline_interval=15",
+    "--set", "schedule.evaluation_episodes=1",
+]  # fmt: skip
+
+
+def call(*arguments, code=0):
+    done = subprocess.run([*FLOORBENCH, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+def metrics(root):
+    return {folder.id: (folder.path / "metrics.jsonl").read_bytes() for folder in run_folders(root)}
+
+
+def states(root):
+    return [folder.status()["state"] for folder in run_folders(root)]
+
+
+def only_line(done):
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("floorbench: error: ")
+    return lines[0]
