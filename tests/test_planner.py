@@ -107,7 +107,7 @@ def sizes(count, limit, workers):
 
 def test_packs_by_hand():
     assert sizes(6, limit=4, workers=2) == [3, 3]
-    assert sizes(30, limit=4, workers=2) == [3, 4, 4, 4, 3, 4, 4, 4]
+    assert sizes(30, limit=4, workers=2) == [4, 4, 4, 4, 4, 4, 3, 3]
     assert sizes(4, limit=1, workers=2) == [1, 1, 1, 1]
     assert sizes(4, limit=4, workers=1) == [4]
     assert sizes(3, limit=4, workers=8) == [1, 1, 1]
