@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.dataset import ensure_dataset
+from harness.training.training import CHECKPOINT_VARIABLE
 from slurm.testcluster import packages
 from slurm.testcluster.cluster import FOREIGN_VARIABLES, Cluster, take_down_abandoned
 from slurm.testcluster.configuration import Settings
+from tests.slurm.grids import FORTY, SMOKE, Grid, compute_here
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +55,28 @@ def at_cluster(cluster, monkeypatch) -> None:
             monkeypatch.delenv(name)
     for name, value in cluster.variables.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def at_this_cluster(cluster) -> Iterator[None]:
+    """SLURM's commands speak to the cluster while a module's tests run; checkpoints are frequent."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**cluster.variables, CHECKPOINT_VARIABLE: "0.1"}.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(SMOKE, id=SMOKE.name), pytest.param(FORTY, id=FORTY.name, marks=pytest.mark.slow)],
+)
+def grid(request) -> Grid:
+    """What a story is told about."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def reference(installed, grid, minari_folder, tmp_path_factory) -> dict[str, bytes]:
+    """The metrics of the grid as the local pool makes them."""
+    ensure_dataset(grid.runs[0].task)
+    return compute_here(grid.runs, tmp_path_factory.mktemp("reference"))

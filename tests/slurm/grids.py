@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablations.grids import runs_of
@@ -14,31 +15,65 @@ from harness.folders.provenance import PROJECT
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, cut_packs
 from harness.launching.pool import run_packs
-from harness.settings import Run
+from harness.settings import Run, with_settings
+from harness.training.training import CHECKPOINT_VARIABLE
 from slurm import submissions
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, queue
 from slurm.submission import try_out
-from slurm.submissions import Submission
+from slurm.submissions import Array, Submission
 from tests.waiting import wait_until
 
 # Seconds until a grid has come to its end, whatever happened to it, on a machine that has other things to do.
 PATIENCE = 300.0
 
-# What every story starts from: all runs in one task.
+# A line of the job script by which every step is saved: a run of a second then takes many.
+SLOWLY = f"export {CHECKPOINT_VARIABLE}=0"
+
+# What every story starts from: all runs in one pack, and so in one task.
 FIELDS = {
     "time_minutes": 30,
     "signal_seconds": 20,
     "partition": "gpu",
     "account": "research",
     "gres": "gpu:1",
-    "runs_per_pack": 4,
+    "runs_per_pack": 40,
 }
 
 
 def smoke() -> list[Run]:
-    """The grid of the stories: four runs."""
+    """Four runs."""
     return runs_of("smoke")
+
+
+def forty() -> list[Run]:
+    """Forty short runs: four arms with ten seeds each."""
+    short = {"schedule.offline_steps": 60, "schedule.online_steps": 60, "schedule.offline_interval": 30}
+    arms = ({}, {"algorithm.alpha": 1.0}, {"floor.inflation": 0.5}, {"algorithm.tau": 0.01})
+    return [
+        with_settings(smoke()[2], {**short, **arm, "seed": seed, "arm": f"arm{number}"})
+        for number, arm in enumerate(arms)
+        for seed in range(10)
+    ]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a story is told about.
+
+    Attributes:
+        name: the function in this module that makes its runs.
+        runs: a multiple of 4; they may all train together.
+        pack: runs of a pack where a story has many tasks; a quarter of the runs is a multiple of it.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    pack: int
+
+
+SMOKE = Grid("smoke", tuple(smoke()), 1)
+FORTY = Grid("forty", tuple(forty()), 5)
 
 
 def compute_here(runs: Sequence[Run], root: Path) -> dict[str, bytes]:
@@ -94,10 +129,24 @@ def wait_for_checkpoint(root: Path, runs: Sequence[Run]) -> None:
     assert not any(folder.summary() for folder in folders), "the runs were too quick for the test"
 
 
-def attempts(root: Path, run: Run) -> list[tuple[str, int, str]]:
-    """Job, start and end of every attempt at a run."""
-    found = RunFolder.of(root, run).provenance()["attempts"]
+def attempts(root: Path, run: str) -> list[tuple[str, int, str]]:
+    """Job, start and end of every attempt at a run, which is given by its id."""
+    found = RunFolder(root / run).provenance()["attempts"]
     return [(one["slurm"]["job"], one["slurm"]["restart"], one.get("reason", "").split(":")[0]) for one in found]
+
+
+def shared_attempts(root: Path, runs: Sequence[Run]) -> list[tuple[str, int, str]]:
+    """The attempts of each of the runs, which have to be the same."""
+    first, *others = [attempts(root, run.id) for run in runs]
+    assert others == [first] * len(others)
+    return first
+
+
+def assert_each_task_was_done_once(root: Path, array: Array, tasks: Sequence[int] | None = None) -> None:
+    """Every run of some tasks of an array (None: of all) has one attempt: that of its task, to the end."""
+    for task in range(len(array.tasks)) if tasks is None else tasks:
+        for run in (run for pack in array.tasks[task] for run in pack):
+            assert attempts(root, run) == [(array.task_id(task), 0, "done")]
 
 
 def wait_for_nodes() -> None:

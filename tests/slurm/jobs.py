@@ -4,6 +4,7 @@ import re
 import secrets
 from pathlib import Path
 
+from slurm.testcluster import processes
 from slurm.testcluster.cluster import Cluster
 from tests.waiting import wait_until
 
@@ -30,6 +31,12 @@ def wait_until_saved(cluster: Cluster, number: str) -> None:
     remark = f"remark-{secrets.token_hex(8)}"
     cluster.run("scontrol", "update", f"jobid={number}", f"comment={remark}")
     wait_until(lambda: remark.encode() in (cluster.folder / "state" / "job_state").read_bytes())
+
+
+def kill(cluster: Cluster, number: str) -> None:
+    """Kill every Python process of a job at once; `number` is SLURM's own of a task, not that of its array."""
+    found = [process for process in processes.of_cluster(cluster.folder) if process.program.startswith("python")]
+    assert processes.kill([process for process in found if process.environment.get("SLURM_JOB_ID") == number])
 
 
 def lines(file: Path) -> list[str]:

@@ -8,10 +8,10 @@ from harness.commands.status import show_status
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import known_usage
-from harness.training.training import CHECKPOINT_VARIABLE
 from slurm.accounting import keep_accounts
 from tests.slurm.grids import (
     FIELDS,
+    SLOWLY,
     attempts,
     compute_here,
     metrics,
@@ -24,9 +24,6 @@ from tests.slurm.grids import (
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
-
-# A line of the job script by which every step is saved: a run of a second then takes many.
-SLOWLY = f"export {CHECKPOINT_VARIABLE}=0"
 
 
 def test_a_cancelled_run_leaves_its_pack_and_is_retried(cluster, tmp_path, monkeypatch, capfd):
@@ -49,9 +46,9 @@ def test_a_cancelled_run_leaves_its_pack_and_is_retried(cluster, tmp_path, monke
     assert retry_runs(runs, root, workers=1, pack_limit=1, cluster=str(profile), words="retry") == 0
     wait_for_end(root)
     assert metrics(runs, root) == reference
-    (job, _, reason), (again, _, end) = attempts(root, runs[0])
+    (job, _, reason), (again, _, end) = attempts(root, runs[0].id)
     assert (job, reason, end) == (first, "interrupted", "done")
-    assert attempts(root, runs[1]) == [(first, 0, "done")]
+    assert attempts(root, runs[1].id) == [(first, 0, "done")]
 
     monkeypatch.setattr("slurm.accounting.INTERVAL", 0.0)
 
