@@ -13,7 +13,8 @@ class Limits:
 
     # Largest index of an array task, plus 1.
     max_array_size: int = 1001
-    # Jobs the controller keeps, every array task one of them, whoever's they are.
+    # Jobs the controller keeps, every array task one of them, whoever's they are; the one that would be the last it
+    # refuses.
     max_job_count: int = 10_000
     # Jobs of this user that may wait or run at once; None: as many as the controller keeps.
     max_submitted: int | None = None
@@ -21,12 +22,12 @@ class Limits:
     @property
     def largest_array(self) -> int:
         """Tasks that one array can have."""
-        return min(self.max_array_size, self.max_job_count)
+        return min(self.max_array_size, self.max_job_count - 1)
 
     def room(self, queued: int) -> int:
         """Tasks that can still be submitted by a user who has `queued` in the queue, as far as is known."""
-        most = self.max_job_count if self.max_submitted is None else min(self.max_submitted, self.max_job_count)
-        return max(0, most - queued)
+        kept = self.max_job_count - 1
+        return max(0, (kept if self.max_submitted is None else min(self.max_submitted, kept)) - queued)
 
 
 def limits(account: str | None = None) -> Limits:

@@ -2,26 +2,27 @@
 
 import contextlib
 import getpass
+import io
 import os
 import secrets
 import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
 import filelock
-from submitit.core.utils import FailedJobError
+from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from harness.errors import UserError
 from harness.launching.planner import Plan, commit, cut_packs
 from harness.settings import Run
 from slurm import script, snapshot, submissions
 from slurm.arrays import chunks
-from slurm.command import ask, complaint
+from slurm.command import ask, complaint, is_decision
 from slurm.job import run_task
 from slurm.limits import Limits
 from slurm.profile import Profile, profile_to_dict
@@ -136,7 +137,8 @@ def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:
     """Submit a draft: snapshot, run folders, facts, then array by array; every id is written down at once.
 
     UserError with SLURM's reason if it refuses an array; the arrays before it stay, those after it are not tried, and
-    submitting again goes on from there. The caller holds the lock, and made the draft under it.
+    submitting again goes on from there. An array about which SLURM gave no answer may be in its queue all the same: its
+    runs stay with it until `reconcile` has asked. The caller holds the lock, and made the draft under it.
     """
     root = drafted.plan.root.resolve()
     code = snapshot.take(root)
@@ -155,15 +157,25 @@ def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:
     for number in range(len(submission.arrays)):
         try:
             job_id = submit_array(root, submission, number, profile, code)
-        except FailedJobError as error:
+        except (FailedJobError, FailedSubmissionError) as error:
             reason = complaint(str(error))
-            arrays = (*submission.arrays[:number],
-                      *(replace(array, dropped=reason) for array in submission.arrays[number:]))  # fmt: skip
-            submissions.write(root, replace(submission, arrays=arrays))
-            raise UserError(f"sbatch: {reason}; {number} of {len(arrays)} arrays were submitted") from None
+            decided = isinstance(error, FailedJobError) and is_decision(reason)
+            raise UserError(give_up(root, submission, number, reason, decided)) from None
         submission = with_array(submission, number, job_id=job_id)
         submissions.write(root, submission)
     return submission
+
+
+def give_up(root: Path, submission: Submission, number: int, reason: str, decided: bool) -> str:
+    """Write down that an array, unless that is not `decided`, and those after it are none; returns what to say."""
+    arrays = len(submission.arrays)
+    for refused in range(number if decided else number + 1, arrays):
+        submission = with_array(submission, refused, dropped=reason)
+    submissions.write(root, submission)
+    found = f"sbatch: {reason or 'ended without a word'}; {number} of {arrays} arrays were submitted"
+    if not decided:
+        found += f", and SLURM may have {submission.arrays[number].job_name} too"
+    return f"{found}: submit again for what is left"
 
 
 def submit_array(root: Path, submission: Submission, number: int, profile: Profile, code: Path) -> str:
@@ -173,7 +185,8 @@ def submit_array(root: Path, submission: Submission, number: int, profile: Profi
     wanted = script.parameters(profile, array.job_name, array.limit, after, root, code)
     executor = script.executor(profile, folder_of(root, submission.name) / JOBS, wanted)
     count = len(array.tasks)
-    with outside_of_a_job():
+    # submitit prints what sbatch complains of, and raises it.
+    with outside_of_a_job(), contextlib.redirect_stderr(io.StringIO()):
         jobs = executor.map_array(
             run_task, [str(root)] * count, [submission.name] * count, [number] * count, range(count)
         )

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import UserError
-from slurm.command import ask, complaint
+from slurm.command import ask, complaint, is_decision
 
 
 def test_an_answer():
@@ -45,3 +45,26 @@ COMPLAINTS = {
 @pytest.mark.parametrize("text", COMPLAINTS)
 def test_the_first_reason_counts(text):
     assert complaint(text) == COMPLAINTS[text]
+
+
+# Of libslurm 22.05.
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "",
+        "Socket timed out on send/recv operation",
+        "Zero Bytes were transmitted or received",
+        "Unexpected message received",
+        "Message receive failure",
+        "Unable to contact slurm controller (connect failure)",
+    ],
+)
+def test_without_an_answer_nothing_is_decided(reason):
+    assert not is_decision(reason)
+
+
+@pytest.mark.parametrize(
+    "reason", ["Invalid account", "AssocGrpSubmitJobsLimit", "Required partition not available (inactive or drain)"]
+)
+def test_a_refusal_is_decided(reason):
+    assert is_decision(reason)

@@ -29,9 +29,9 @@ def test_the_least_limit_of_the_account_counts():
 
 
 def test_arrays_and_room():
-    assert Limits(max_array_size=1001, max_job_count=500).largest_array == 500
+    assert Limits(max_array_size=1001, max_job_count=500).largest_array == 499
     assert Limits(max_submitted=250).room(queued=100) == 150
-    assert Limits(max_job_count=200, max_submitted=250).room(queued=100) == 100
+    assert Limits(max_job_count=200, max_submitted=250).room(queued=100) == 99
     assert Limits(max_submitted=250).room(queued=300) == 0
 
 
