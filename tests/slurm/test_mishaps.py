@@ -41,8 +41,8 @@ def raw_id(cluster: Cluster, task: QueuedTask) -> str:
 
 
 MISHAPS: tuple[Callable[[Cluster, QueuedTask], object], ...] = (
-    # The first one: after a requeue scancel of SLURM 22.05 sends a signal to another task again and again for a minute.
-    lambda cluster, task: cluster.run("scancel", "--signal=USR2", task.id),
+    # To its step: for a job that then waits in the queue again, scancel of SLURM 22.05 tries on for a minute.
+    lambda cluster, task: cluster.run("scancel", "--signal=USR2", f"{raw_id(cluster, task)}.0"),
     lambda cluster, task: cluster.run("scontrol", "requeue", task.id),
     lambda cluster, task: cluster.run("scancel", task.id),
     lambda cluster, task: kill(cluster, raw_id(cluster, task)),
