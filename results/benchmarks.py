@@ -11,6 +11,9 @@ from harness.errors import UserError
 # Where `make bench` keeps its files, in a folder for each kind of machine.
 FOLDER = Path(".benchmarks")
 
+# Parameters that have a column of their own; `name` is the shape's.
+OF_PACK = ("name", "runs", "kernel")
+
 FACTS = ("gflops", "peak_gflops", "share_of_peak", "share_of_update")
 
 
@@ -47,17 +50,19 @@ def read(file: Path) -> pd.DataFrame:
 
 
 def _row(benchmark: dict[str, Any]) -> dict[str, Any]:
-    name, _, case = benchmark["name"].partition("[")
+    name, _, _ = benchmark["name"].partition("[")
     facts = benchmark["extra_info"]
     parameters = dict(benchmark["params"] or {})
     shape, kernel, runs = facts.get("shape"), facts.get("kernel"), facts.get("runs")
-    of_pack = case.removesuffix("]") == f"{shape}-{runs}-{kernel}"
+    others = {name: value for name, value in parameters.items() if name not in OF_PACK}
     return {
         "part": name.removeprefix("test_").replace("_", " "),
         "shape": shape,
         "runs": parameters.get("runs", runs),
         "kernel": kernel,
-        "case": "" if of_pack else case.removesuffix("]"),
+        "case": ", ".join(
+            f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in others.items()
+        ),
         "seconds": benchmark["stats"]["median"],
         "rounds": benchmark["stats"]["rounds"],
         **{name: facts.get(name, float("nan")) for name in FACTS},

@@ -48,6 +48,16 @@ def test_every_part_is_a_row_with_what_was_measured(file):
     assert pd.isna(frame.loc["optimizer and target", "gflops"])
 
 
+def test_what_was_varied_beside_the_pack_is_named(file, tmp_path):
+    written = json.loads(file.read_text())
+    first = written["benchmarks"][0]
+    first["params"] = {"name": "64x2", "runs": 8, "online": 1000, "task": "winding-road"}
+    (tmp_path / "some.json").write_text(json.dumps(written))
+    frame = read(tmp_path / "some.json")
+    assert frame["case"].tolist() == ["online 1,000, task winding-road"] + [""] * (len(frame) - 1)
+    assert speed(frame).text["Part"][0] == f"{frame['part'][0]} [online 1,000, task winding-road]"
+
+
 def test_parts_and_rest_are_the_update(file):
     frame = read(file)
     parts = update_parts(frame).numbers.set_index("part")["microseconds"]

@@ -25,6 +25,7 @@ def speed(benchmarks: pd.DataFrame) -> Table:
         "Median time of one thread, divided by the runs of the pack. GFLOP/s count matrix products alone; the peak is "
         "that of torch's product of 1024 x 256 by 256 x 256 numbers, measured after each benchmark. An update is that "
         "of the same shape, runs and kernel. Shapes are width x depth: 64x2 has the demo's states, actions and batch "
-        "(6, 2, 64 with 4 actions of each kind), the others those of AntMaze (29, 8, 256 with 10).",
+        "(6, 2, 64 with 4 actions of each kind), the others those of AntMaze (29, 8, 256 with 10). In brackets: what "
+        "else was varied (online: transitions of the online phase in the replay).",
     )
     return Table("speed", "Speed of the parts", benchmarks, text, notes, group="Part")
