@@ -48,8 +48,17 @@ def start(root):
 
 
 def workers_of(launcher):
-    """The ids of its processes."""
-    return [int(child) for child in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()]
+    """The ids of its workers; other packages start processes of theirs."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    return [int(child) for child in children if b"harness.launching.worker" in command_of(child)]
+
+
+def command_of(process):
+    """The command line of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def kill(launcher, target, number, rng):
@@ -97,7 +106,7 @@ def kill_and_compare(root, untouched, kills, seed):
             if kill(launcher, *waiting[0], rng):
                 waiting.pop(0)
         _, said = launcher.communicate(timeout=300)
-        # Before its own code is loaded Python answers SIGINT in its own way; other packages start processes of theirs.
+        # Before its own code is loaded Python answers SIGINT in its own way.
         assert f'File "{PROJECT}' not in said or "KeyboardInterrupt" in said, said
         if plan(runs_of("smoke"), root).counts() == {"done": 4}:
             break
