@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.data.collection import CONTROLLERS, check_controller, collect
-from harness.environments.environment import family
+from harness.environments.families import family
 from harness.errors import UserError
 from harness.settings import Task
 from harness.tasks.tasks import DEMO

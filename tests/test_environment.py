@@ -8,8 +8,10 @@ import tempfile
 import numpy as np
 import pytest
 
-from harness.environments.environment import Environment, family, flatten_observation, gymnasium_environment
+from harness.environments.environment import Environment, gymnasium_environment
+from harness.environments.families import family
 from harness.environments.pointmaze import WayPointController
+from harness.environments.view import View
 from harness.errors import UserError
 from harness.settings import Task
 
@@ -49,10 +51,10 @@ def test_flat_observation_is_state_then_goal():
         "desired_goal": np.array([5.0, 6.0]),
         "observation": np.array([1.0, 2.0, 3.0, 4.0]),
     }
-    assert flatten_observation(observation).tolist() == [1, 2, 3, 4, 5, 6]
+    assert View().flat(observation).tolist() == [1, 2, 3, 4, 5, 6]
     block = {name: np.stack([part, part + 10]) for name, part in observation.items()}
-    assert flatten_observation(block).tolist() == [[1, 2, 3, 4, 5, 6], [11, 12, 13, 14, 15, 16]]
-    assert flatten_observation(np.array([0.5, 1.5])).dtype == np.float32
+    assert View().flat(block).tolist() == [[1, 2, 3, 4, 5, 6], [11, 12, 13, 14, 15, 16]]
+    assert View().flat(np.array([0.5, 1.5])).dtype == np.float32
 
 
 @pytest.mark.parametrize("size", ["UMaze", "Medium", "Large"])
@@ -91,12 +93,12 @@ def test_steps_like_the_wrapped_environment(tiny_task, horizon):
     own, wrapped = Environment(task), gymnasium_environment(task)
     for seed in range(5):
         observation, _ = wrapped.reset(seed=seed)
-        np.testing.assert_array_equal(own.reset(seed), flatten_observation(observation))
+        np.testing.assert_array_equal(own.reset(seed), View().flat(observation))
         over = False
         for action in goal_actions(tiny_task, seed):
             observation, reward, terminated, truncated, info = wrapped.step(action)
             flat, own_reward, own_terminated, own_truncated = own.step(action)
-            np.testing.assert_array_equal(flat, flatten_observation(observation))
+            np.testing.assert_array_equal(flat, View().flat(observation))
             assert own_reward == reward - 1.0
             assert (own_terminated, own_truncated, own.success) == (terminated, truncated, info["success"])
             over = terminated or truncated

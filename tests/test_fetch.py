@@ -7,7 +7,8 @@ import pytest
 
 from harness.data.collection import CONTROLLERS
 from harness.data.dataset import ensure_dataset
-from harness.environments.environment import Environment, family, gymnasium_environment
+from harness.environments.environment import Environment, gymnasium_environment, view_of
+from harness.environments.families import family
 from harness.environments.fetch import (
     CLOSED,
     OPEN,
@@ -159,3 +160,29 @@ def test_noisy_data_are_of_mixed_quality():
         assert trajectory.rewards.tolist() == [-2.0] * (len(trajectory) - 1) + [0.0 if reached else -2.0]
         assert bool(trajectory.truncated[-1]) == (not reached)
         assert reached or len(trajectory) == 50
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_positions_are_seen_in_decimetres_from_the_middle(name):
+    task = DEMO[name].task
+    environment, raw = Environment(task), gymnasium_environment(task)
+    seen, (observation, _) = environment.reset(5), raw.reset(seed=5)
+    assert seen.dtype == np.float32
+    assert seen.shape == (environment.observation_dim,) == (len(view_of(task).centre),)
+    blocks = 0 if family(task) == "FetchReach" else 1
+    for begin in range(1 + blocks):
+        place = slice(3 * begin, 3 * begin + 3)
+        expected = 10.0 * (observation["observation"][place] - (1.34, 0.75, 0.5))
+        assert seen[place] == pytest.approx(expected, abs=1e-5)
+    assert seen[-3:] == pytest.approx(10.0 * (observation["desired_goal"] - (1.34, 0.75, 0.5)), abs=1e-5)
+    between = slice(3 * (1 + blocks), -3)
+    assert seen[between] == pytest.approx(10.0 * observation["observation"][3 * (1 + blocks) :], abs=1e-5)
+
+
+def test_data_are_seen_like_the_environment():
+    """A gripper as it comes is 13 decimetres from the origin; here it is never farther than 4 from the middle."""
+    task = DEMO["fetch-reach"].task
+    dataset = ensure_dataset(replace(task, data=replace(task.collected, transitions=20)))
+    for trajectory in dataset.trajectories:
+        assert np.abs(trajectory.observations[:, :3]).max() < 4.0
+        assert np.abs(trajectory.observations[:, -3:]).max() < 4.0

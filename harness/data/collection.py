@@ -10,7 +10,8 @@ import gymnasium
 import minari
 import numpy as np
 
-from harness.environments.environment import family, gymnasium_environment
+from harness.environments.environment import gymnasium_environment
+from harness.environments.families import family
 from harness.environments.fetch import AIMS, Aim, Observation, ScriptedArm
 from harness.environments.pointmaze import WayPointController
 from harness.environments.winding_road import Traveller

@@ -11,7 +11,8 @@ from gymnasium.envs.registration import EnvSpec, parse_env_id
 from gymnasium.spaces import Box
 from minari import EpisodeData
 
-from harness.environments.environment import family, family_of, gymnasium_environment, observation_boxes
+from harness.environments.environment import gymnasium_environment, observation_boxes
+from harness.environments.families import family, family_of
 from harness.environments.maze_map import maze_rows, walls
 from harness.errors import UserError
 from harness.settings import HostedData, Task

@@ -14,7 +14,7 @@ from harness.data.dataset_checks import EpisodeChecks, check_ends, check_environ
 from harness.data.dataset_files import dataset_id, dataset_ids, get_it_again, minari_folder
 from harness.data.repairs import RepairRecord
 from harness.data.trajectories import Rows, Trajectory, stack
-from harness.environments.environment import binary_rewards, flatten_observation, observation_parts
+from harness.environments.environment import binary_rewards, view_of
 from harness.environments.maze_map import maze_rows, walls
 from harness.errors import UserError, reason
 from harness.settings import HostedData, Task
@@ -89,7 +89,7 @@ def _unreadable(set_id: str, place: str, error: Exception, task: Task) -> UserEr
 def _digest(episode: EpisodeData, task: Task) -> bytes:
     """SHA-256 of an episode as it is stored."""
     digest = hashlib.sha256()
-    observations = flatten_observation(episode.observations, observation_parts(task))
+    observations = view_of(task).flat(episode.observations)
     arrays = [observations, episode.actions.astype(np.float32), episode.rewards]
     for array in (*arrays, episode.terminations, episode.truncations, *_told_successes(episode)):
         digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
@@ -118,7 +118,7 @@ def _with_task_rewards(set_id: str, episode: EpisodeData, task: Task) -> Episode
 
 def _trajectory(episode: EpisodeData, task: Task) -> Trajectory:
     return Trajectory(
-        observations=flatten_observation(episode.observations, observation_parts(task)),
+        observations=view_of(task).flat(episode.observations),
         actions=episode.actions.astype(np.float32),
         rewards=(episode.rewards * task.reward_scale + task.reward_bias).astype(np.float32),
         terminated=episode.terminations,

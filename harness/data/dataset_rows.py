@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.data.dataset_files import dataset_folder
 from harness.data.trajectories import Rows
-from harness.environments.environment import observation_parts
+from harness.environments.environment import view_of
 from harness.folders.files import DamagedFileError, read_json, write_json
 from harness.settings import HostedData, Task, canonical_json
 
@@ -67,13 +67,16 @@ def keep_rows(task: Task, content_hash: str, rows: Rows, notes: tuple[str, ...])
 
 def _folder(task: Task, content_hash: str) -> Path:
     """Named by the content and by everything of the task that decides the rows made of it."""
-    decisive = {
+    view = view_of(task)
+    decisive: dict[str, Any] = {
         "version": ROWS_VERSION,
-        "parts": observation_parts(task),
+        "parts": view.parts,
         "reward": [task.reward, task.reward_scale, task.reward_bias, task.success_reward],
         "repairs": task.data.repairs if isinstance(task.data, HostedData) else (),
         "maze": task.maze,
     }
+    if view.centre:
+        decisive["scale"] = [view.centre, view.factor]
     reading = hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:12]
     return dataset_folder(task) / FOLDER / f"{_content(content_hash)}-{reading}"
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from minari import EpisodeData
 
-from harness.environments.environment import family
+from harness.environments.families import family
 from harness.settings import HostedData, RepairName, Task
 
 # Of the 105 numbers that the v5 ants observe the v4 ants observe the first; the others are contact forces.

@@ -3,9 +3,8 @@
 import contextlib
 import functools
 import io
-import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,20 +12,22 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from harness.environments.fetch import FETCH, EndsAtGoal
+from harness.environments.families import family
+from harness.environments.fetch import FETCH, FETCH_VIEWS, EndsAtGoal
 from harness.environments.kitchen import KITCHEN, ShareOfSubtasks, kitchen_options
 from harness.environments.maze_map import maze_map
 from harness.environments.pointmaze_physics import POINTMAZE, BarePointMaze
+from harness.environments.view import View
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import Task
 
-# Of which parts of a goal observation a flat observation is made. The achieved goal repeats the position, but that of
-# an ant is not among its other numbers. In the kitchen goals never change.
-GOAL_PARTS = ("observation", "desired_goal")
-PARTS = {
-    "AntMaze": ("achieved_goal", "observation", "desired_goal"),
-    "FrankaKitchen": ("observation",),
+# How observations are seen of those families for which it is not the usual way. The position of an ant is not among its
+# other numbers. In the kitchen goals never change.
+VIEWS = {
+    "AntMaze": View(("achieved_goal", "observation", "desired_goal")),
+    KITCHEN: View(("observation",)),
+    **FETCH_VIEWS,
 }
 
 # Families whose environments are told where walls, start and goal are, and to end at the goal instead of going on.
@@ -58,7 +59,7 @@ class Environment:
             environment = BarePointMaze(environment)
         self._environment = environment
         self._task = task
-        self._parts = observation_parts(task)
+        self._view = view_of(task)
         action_box = cast(Box, environment.action_space)
         self._low, self._high = action_box.low, action_box.high
         self._horizon = task.horizon
@@ -78,7 +79,7 @@ class Environment:
         self._over = False
         self.success = False
         self.score = 0.0
-        return flatten_observation(observation, self._parts)
+        return self._view.flat(observation)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         """Take an action [A], clipped to the action box.
@@ -108,7 +109,7 @@ class Environment:
         truncated = bool(truncated) or self._steps >= self._horizon
         self._over = terminated or truncated
         mapped = reward * task.reward_scale + task.reward_bias
-        return flatten_observation(observation, self._parts), mapped, terminated, truncated
+        return self._view.flat(observation), mapped, terminated, truncated
 
 
 def _told_success(task: Task, info: Mapping[str, Any]) -> bool:
@@ -122,25 +123,16 @@ def binary_rewards(success: Any) -> Any:
     return success * 1.0 - 1.0
 
 
-def flatten_observation(
-    observation: np.ndarray | Mapping[str, np.ndarray], parts: Sequence[str] = GOAL_PARTS
-) -> np.ndarray:
-    """One observation or a block of them as float32 [..., S]; of a dictionary, its `parts` side by side."""
-    if isinstance(observation, np.ndarray):
-        return np.asarray(observation, dtype=np.float32)
-    return np.concatenate([observation[name] for name in parts], axis=-1, dtype=np.float32, casting="same_kind")
-
-
-def observation_parts(task: Task) -> tuple[str, ...]:
-    """The parts of a dictionary of which the task's flat observations are made."""
-    return PARTS.get(family(task), GOAL_PARTS)
+def view_of(task: Task) -> View:
+    """How a task's observations are seen."""
+    return VIEWS.get(family(task), View())
 
 
 def observation_boxes(task: Task, environment: gymnasium.Env) -> dict[str, Box]:
     """The boxes of which the task's flat observations are made, by name; a plain box has the empty name."""
     space = environment.observation_space
     if isinstance(space, Dict):
-        return {name: cast(Box, space[name]) for name in observation_parts(task)}
+        return {name: cast(Box, space[name]) for name in view_of(task).parts}
     return {"": cast(Box, space)}
 
 
@@ -181,20 +173,10 @@ def _own_options(task: Task) -> dict[str, Any]:
     return options
 
 
-def family(task: Task) -> str:
-    """What the environments of one kind share of their ids: PointMaze_UMaze-v3 belongs to PointMaze."""
-    return family_of(task.environment)
-
-
-def family_of(environment: str) -> str:
-    """The family of a Gymnasium id."""
-    return re.split(r"_|-v\d", environment)[0]
-
-
 def _check_spaces(task: Task, environment: gymnasium.Env) -> None:
     observations, actions = environment.observation_space, environment.action_space
     parts = observations.keys() if isinstance(observations, Dict) else ()
-    whole = set(observation_parts(task)) <= set(parts) or isinstance(observations, Box)
+    whole = set(view_of(task).parts) <= set(parts) or isinstance(observations, Box)
     if not whole or any(
         not isinstance(box, Box) or len(box.shape) != 1 for box in observation_boxes(task, environment).values()
     ):

@@ -12,9 +12,26 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from harness.environments.view import View
+
 # Families of environments.
 REACH, PUSH, PICK_AND_PLACE = "FetchReach", "FetchPush", "FetchPickAndPlace"
 FETCH = (REACH, PUSH, PICK_AND_PLACE)
+
+# The middle of what the gripper reaches, in metres. As they come the numbers of positions vary by a tenth of their size
+# and less; in decimetres from there a policy that copies 50,000 transitions of pushing gets as far after 3,000 updates
+# as otherwise after 12,000 (three seeds).
+MIDDLE = (1.34, 0.75, 0.5)
+PER_DECIMETRE = 10.0
+
+
+def _view(positions: int, others: int) -> View:
+    """Of observations that begin with so many positions and end with the goal's, as of `View`."""
+    return View(centre=(*MIDDLE * positions, *(0.0,) * others, *MIDDLE), factor=PER_DECIMETRE)
+
+
+# Gripper, fingers and velocities; with a block: its position, and nineteen numbers of how it lies and moves.
+FETCH_VIEWS = {REACH: _view(1, 7), PUSH: _view(2, 19), PICK_AND_PLACE: _view(2, 19)}
 
 # Part of the largest shift per metre that the gripper still has to go.
 GAIN = 10.0

@@ -1,0 +1,28 @@
+"""How an environment's observations become the flat vectors that networks see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class View:
+    """The flat vector [S] of an observation: some of its parts side by side, moved and stretched."""
+
+    # Parts of a goal observation. The achieved goal repeats the position.
+    parts: tuple[str, ...] = ("observation", "desired_goal")
+    # What is subtracted of the numbers, [S], and by what the rest is multiplied; empty: they stay as they are.
+    centre: tuple[float, ...] = ()
+    factor: float = 1.0
+
+    def flat(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+        """One observation or a block of them as float32 [..., S]."""
+        if isinstance(observation, Mapping):
+            chosen = [observation[name] for name in self.parts]
+            flat = np.concatenate(chosen, axis=-1, dtype=np.float32, casting="same_kind")
+        else:
+            flat = np.asarray(observation, dtype=np.float32)
+        if not self.centre:
+            return flat
+        return (flat - np.asarray(self.centre, np.float32)) * np.float32(self.factor)
