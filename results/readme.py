@@ -40,7 +40,8 @@ def section(reference: Path = REFERENCE) -> str:
     frames = load(reference)
     shown = floors(frames.runs)
     table = scores(shown)
-    claims = overview(all_verdicts(claim_sections(CLAIMS, shown, frames.evaluations)))
+    judged = [each for each in claim_sections(CLAIMS, shown, frames.evaluations) if each.verdicts]
+    claims = overview(all_verdicts(judged))
     caption = score_by_floor(shown).caption
     return "\n\n".join(
         [
@@ -50,7 +51,7 @@ def section(reference: Path = REFERENCE) -> str:
             table.notes[0],
             f"![Score by floor](results/reference/{FIGURE})",
             caption,
-            "What became of the claims about runs, by task:",
+            "What became of the claims that these runs speak about, by task:",
             _markdown(claims.drop(columns=["Topic", "Id"])),
         ]
     )
