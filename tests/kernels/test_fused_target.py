@@ -37,7 +37,9 @@ def test_targets_agree_and_each_run_goes_its_own_way(seed, sizes, backup, entrop
     discount, temperature = torch.rand(2, runs, generator=rng)
     inputs = reward, terminal, discount, values, log_prob
     ours = FUSED.bellman_target(*inputs, backup, temperature if entropy else None)
-    assert_close(ours, TORCH.bellman_target(*inputs, backup, temperature if entropy else None), 1e-6)
+    # Rewards and values may cancel each other.
+    size = max(float(each.abs().max()) for each in (reward, values, log_prob))
+    assert_close(ours, TORCH.bellman_target(*inputs, backup, temperature if entropy else None), 1e-6, size)
     last = [each[-1:] for each in inputs]
     assert torch.equal(FUSED.bellman_target(*last, backup, temperature[-1:] if entropy else None), ours[-1:])
 
