@@ -16,13 +16,16 @@ class View:
     centre: tuple[float, ...] = ()
     factor: float = 1.0
 
-    def flat(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
-        """One observation or a block of them as float32 [..., S]."""
+    def side_by_side(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+        """The parts of one observation or of a block of them as they come, float32 [..., S]."""
         if isinstance(observation, Mapping):
             chosen = [observation[name] for name in self.parts]
-            flat = np.concatenate(chosen, axis=-1, dtype=np.float32, casting="same_kind")
-        else:
-            flat = np.asarray(observation, dtype=np.float32)
+            return np.concatenate(chosen, axis=-1, dtype=np.float32, casting="same_kind")
+        return np.asarray(observation, dtype=np.float32)
+
+    def flat(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+        """One observation or a block of them as float32 [..., S]."""
+        flat = self.side_by_side(observation)
         if not self.centre:
             return flat
         return (flat - np.asarray(self.centre, np.float32)) * np.float32(self.factor)
