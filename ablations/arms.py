@@ -1,15 +1,11 @@
 """The arms: a name and the settings it changes. Those of implementations stand in implementations.py."""
 
-from typing import Any
-
-from ablations.implementations import IMPLEMENTATIONS, SWITCHES
+from ablations.implementations import IMPLEMENTATIONS, SWITCHES, Settings
 from harness.errors import UserError
 from harness.settings import Run, with_settings
 
-Settings = dict[str, Any]
-
 # What stands below the push-down.
-FLOORS: dict[str, Settings] = {
+FLOOR_ARMS: dict[str, Settings] = {
     "cql": {"floor.base": "none"},
     "monte_carlo": {"floor.base": "monte_carlo"},
     "learned": {"floor.base": "learned"},
@@ -46,7 +42,7 @@ REFERENCE_LINES: dict[str, Settings] = {
     },
 }  # fmt: skip
 
-ARMS: dict[str, Settings] = {**FLOORS, **PUSH_DOWNS, **REFERENCE_LINES, **IMPLEMENTATIONS, **SWITCHES}
+ARMS: dict[str, Settings] = {**FLOOR_ARMS, **PUSH_DOWNS, **REFERENCE_LINES, **IMPLEMENTATIONS, **SWITCHES}
 
 
 def with_arm(run: Run, arm: str) -> Run:

@@ -152,9 +152,10 @@ TUNED = "_tuned"
 
 
 def label(arm: Any) -> str:
-    """The arm's name for the reader."""
+    """The arm's name for the reader, or those of the arms that share one search, as "cql+monte_carlo"."""
     untuned = str(arm).removesuffix(TUNED)
-    return LABELS.get(untuned, untuned) + (", tuned" if untuned != str(arm) else "")
+    names = " and ".join(LABELS.get(name, name) for name in untuned.split("+"))
+    return names + (", tuned" if untuned != str(arm) else "")
 
 
 def in_order(arms: Iterable[str]) -> list[str]:

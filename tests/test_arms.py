@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from ablations.arms import FLOORS as OF_FLOORS
-from ablations.arms import PUSH_DOWNS, REFERENCE_LINES, with_arm
+from ablations.arms import FLOOR_ARMS, PUSH_DOWNS, REFERENCE_LINES, with_arm
 from algorithms.floors import FLOORS
 from harness.errors import UserError
 from harness.settings import run_to_dict
@@ -17,7 +16,7 @@ def base():
     return base_run("pointmaze-medium", "demo", seed=3)
 
 
-@pytest.mark.parametrize("arm", OF_FLOORS)
+@pytest.mark.parametrize("arm", FLOOR_ARMS)
 def test_an_arm_changes_its_name_and_the_floor_alone(base, arm):
     run = with_arm(base, arm)
     assert run.arm == arm
@@ -26,7 +25,7 @@ def test_an_arm_changes_its_name_and_the_floor_alone(base, arm):
 
 
 def test_no_two_arms_are_the_same(base):
-    runs = {with_arm(base, arm) for arm in (*OF_FLOORS, *PUSH_DOWNS, *REFERENCE_LINES)}
+    runs = {with_arm(base, arm) for arm in (*FLOOR_ARMS, *PUSH_DOWNS, *REFERENCE_LINES)}
     assert len({dataclasses.replace(run, arm=base.arm) for run in runs}) == len(runs)
 
 

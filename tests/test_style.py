@@ -22,6 +22,11 @@ def test_known_arms_come_first_and_every_arm_has_a_colour_of_its_own():
     assert label("zeta") == "zeta"
 
 
+def test_arms_that_share_a_search_are_named_in_turn():
+    assert label("cql+learned") == "CQL and Cal-QL, learned floor"
+    assert label("cql_tuned") == "CQL, tuned"
+
+
 def test_every_arm_has_a_name_and_those_of_floors_a_colour_and_one_for_the_dark():
     assert set(ARMS) <= set(LABELS)
     assert len(set(LABELS.values())) == len(LABELS)

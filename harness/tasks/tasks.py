@@ -74,16 +74,16 @@ def published(task: Task, data: DataSettings, schedule: Schedule) -> Recipe:
 # Standard deviation of the controller's noise: how widely the actions of the data spread around its own.
 SPREADS = {"narrow": 0.2, "wide": 0.5}
 
-# Horizon and transitions of the mazes.
-MAZES = {"UMaze": (300, 5_000), "Medium": (600, 100_000), "Large": (800, 100_000)}
+# Horizon of the mazes, transitions of their demo's data, and its noise where the name says nothing of it.
+MAZES = {"UMaze": (300, 5_000, 0.3), "Medium": (600, 100_000, 0.5), "Large": (800, 100_000, 0.5)}
 
 
-def spread_mazes() -> list[Task]:
-    """Every maze with narrow and with wide data."""
+def demo_mazes() -> list[Task]:
+    """Every maze with its own noise, and with narrow and with wide data."""
     return [
-        pointmaze(size, horizon, DataSettings(transitions=transitions, action_noise=noise), kind=f"-{spread}")
-        for size, (horizon, transitions) in MAZES.items()
-        for spread, noise in SPREADS.items()
+        pointmaze(size, horizon, DataSettings(transitions=transitions, action_noise=noise), kind)
+        for size, (horizon, transitions, own) in MAZES.items()
+        for kind, noise in {"": own, **{f"-{spread}": noise for spread, noise in SPREADS.items()}}.items()
     ]
 
 
@@ -136,16 +136,7 @@ ROAD_SCHEDULE = Schedule(
 )
 
 DEMO = {
-    "pointmaze-umaze": Recipe(
-        pointmaze("UMaze", 300, DataSettings(transitions=5_000, action_noise=0.3)), DEMO_ALGORITHM, DEMO_SCHEDULE
-    ),
-    "pointmaze-medium": Recipe(
-        pointmaze("Medium", 600, DataSettings(transitions=100_000, action_noise=0.5)), DEMO_ALGORITHM, DEMO_SCHEDULE
-    ),
-    "pointmaze-large": Recipe(
-        pointmaze("Large", 800, DataSettings(transitions=100_000, action_noise=0.5)), DEMO_ALGORITHM, DEMO_SCHEDULE
-    ),
-    **{task.name: Recipe(task, DEMO_ALGORITHM, DEMO_SCHEDULE) for task in spread_mazes()},
+    **{task.name: Recipe(task, DEMO_ALGORITHM, DEMO_SCHEDULE) for task in demo_mazes()},
     "winding-road": Recipe(winding_road(ROAD_DATA), ROAD_ALGORITHM, ROAD_SCHEDULE),
     "winding-road-short": Recipe(
         winding_road(ROAD_DATA, "winding-road-short", SHORT_HORIZON), ROAD_ALGORITHM, ROAD_SCHEDULE
