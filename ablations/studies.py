@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from ablations.grids import STUDIED, grid, runs_of, studied
+from ablations.arms import with_arm
+from ablations.grids import STUDIED, runs_of, studied
 from harness.errors import UserError
 from harness.settings import Run
+from harness.tasks.tasks import base_run
 from harness.tuning.study import Study
 
 
@@ -69,7 +72,10 @@ def of_task(task: str, scale: str) -> Study:
     """The settings that all arms of grid `study` share on one of its tasks, for CQL and Cal-QL together; one scale."""
     return Study(
         name=f"study-{task}",
-        runs=tuple(studied(run) for run in grid((task,), ("cql", "monte_carlo"), range(10), "demo")),
+        runs=tuple(
+            studied(with_arm(base_run(task, "demo", seed, found=False), arm))
+            for arm, seed in product(("cql", "monte_carlo"), range(10))
+        ),
         space={
             "algorithm.alpha": FloatDistribution(0.3, 100.0, log=True),
             "algorithm.policy_learning_rate": FloatDistribution(2e-4, 4e-3, log=True),

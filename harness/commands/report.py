@@ -82,7 +82,7 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     # Before the lab's half minute: it raises where there is nothing to report.
     table = scores(frames.runs).text
     verdicts = make_exact_report(out / EXACT)[0] if exact else []
-    studies = [] if isinstance(source, Path) else ledgers_in(source)
+    studies = ledgers_in([source] if isinstance(source, Path) else source)
     page, *_ = write_report(frames, out, verdicts, usable_cores(), studies)
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     for remark in remarks(frames):
@@ -91,10 +91,11 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
 
 
 def export_runs(named: Sequence[Run] | None, roots: Sequence[Path], folder: Path) -> None:
-    """Write the frames of the runs in `roots` to `folder` and print the files."""
+    """Write the frames of the runs in `roots` and the ledgers of their studies to `folder` and print the files."""
     from results.frame.store import export
+    from results.tuning.ledger import export_ledgers
 
-    for file in export(_frames(named, roots), folder):
+    for file in [*export(_frames(named, roots), folder), *export_ledgers(roots, folder)]:
         result_console().print(file)
 
 

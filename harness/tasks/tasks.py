@@ -1,11 +1,13 @@
 """The tasks, and for each scale the settings they are run with; those with hosted data are in hosted_tasks.py."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import DataSettings, Run, Schedule, Task
+from harness.tasks.demo_settings import DEMO_ALGORITHM, DEMO_SCHEDULE, FOUND, ROAD_ALGORITHM, ROAD_SCHEDULE
 from harness.tasks.hosted_tasks import HOSTED
 from harness.tasks.recipe import Recipe
 
@@ -87,63 +89,23 @@ def demo_mazes() -> list[Task]:
     ]
 
 
-# Found on pointmaze-medium, where 14,000 updates bring Cal-QL to a success of 0.79 (6 seeds) and CQL's values below the
-# data's returns in every seed. The same settings reach 1.0 on pointmaze-umaze, 0.4 on pointmaze-large (3 seeds each).
-DEMO_ALGORITHM = AlgorithmSettings(
-    policy_hidden=(64, 64),
-    critic_hidden=(64, 64),
-    batch_size=64,
-    n_actions=4,
-    # With rewards of -1 and an alpha of 1 success stayed at 0.5 to 0.65 after 10,000 updates.
-    alpha=20.0,
-    # One sampled action: with the max backup values had come down a quarter of the way to the returns after 8,000.
-    max_backup="off",
-    policy_learning_rate=1e-3,
-    critic_learning_rate=1e-3,
-    # A temperature that starts at 1 with the policy's official rate hardly moves within a demo's steps.
-    entropy_temperature_initial=0.135,
-    entropy_learning_rate=3e-3,
-    # Six times the official one, with which values had come down half-way to the returns after 8,000 updates.
-    tau=0.03,
-)
-
-DEMO_SCHEDULE = Schedule(
-    offline_steps=14_000,
-    online_steps=4_000,
-    offline_interval=2_000,
-    online_interval=1_000,
-    dense_interval=500,
-    dense_steps=2_000,
-)
-
-# Six seeds with these: at the switch every arm without inflation has a success of 0.97 to 1, values lie 2.6 (CQL), 3.4
-# (exact floor) and 5.8 (Monte Carlo) above V_mu, and both doses of inflation end at a success of 0.
 ROAD_DATA = DataSettings(transitions=20_000, action_noise=0.4)
 
 # Steps of the road that cuts off more than half of its trajectories; the best policy needs 10 to 20.
 SHORT_HORIZON = 30
 
-ROAD_ALGORITHM = replace(DEMO_ALGORITHM, policy_hidden=(32, 32), critic_hidden=(32, 32), alpha=3.0, tau=0.02)
+ROADS = (winding_road(ROAD_DATA), winding_road(ROAD_DATA, "winding-road-short", SHORT_HORIZON))
 
-ROAD_SCHEDULE = Schedule(
-    offline_steps=2_500,
-    online_steps=1_500,
-    offline_interval=500,
-    online_interval=250,
-    dense_interval=125,
-    dense_steps=750,
-    probe_states=512,
-)
+
+def of_family(tasks: Iterable[Task], algorithm: AlgorithmSettings, schedule: Schedule) -> dict[str, Recipe]:
+    """Tasks with the settings of their family and with what was found for each."""
+    return {task.name: Recipe(task, algorithm, schedule, found=FOUND.get(task.name, {})) for task in tasks}
+
 
 DEMO = {
-    **{task.name: Recipe(task, DEMO_ALGORITHM, DEMO_SCHEDULE) for task in demo_mazes()},
-    "winding-road": Recipe(winding_road(ROAD_DATA), ROAD_ALGORITHM, ROAD_SCHEDULE),
-    "winding-road-short": Recipe(
-        winding_road(ROAD_DATA, "winding-road-short", SHORT_HORIZON), ROAD_ALGORITHM, ROAD_SCHEDULE
-    ),
-    # Settings of the mazes. After 12,000 updates Cal-QL comes to a success of 0.45, 0.85 and 0.9 on fetch-push, CQL to
-    # 0.65, 0.85 and 0.9 (three seeds).
-    **{f"fetch-{name}": Recipe(fetch(name), DEMO_ALGORITHM, DEMO_SCHEDULE) for name in FETCH},
+    **of_family(demo_mazes(), DEMO_ALGORITHM, DEMO_SCHEDULE),
+    **of_family(ROADS, ROAD_ALGORITHM, ROAD_SCHEDULE),
+    **of_family(map(fetch, FETCH), DEMO_ALGORITHM, DEMO_SCHEDULE),
 }
 
 ROAD_PAPER_SCHEDULE = Schedule(
@@ -183,8 +145,8 @@ def scaled_task(name: str, scale: str) -> Task:
     return base_run(name, "paper" if alone else scale, seed=0).task
 
 
-def base_run(task: str, scale: str, seed: int) -> Run:
-    """The run of `task` before any arm changes it (floor: Monte Carlo)."""
+def base_run(task: str, scale: str, seed: int, found: bool = True) -> Run:
+    """The run of `task` before any arm changes it (floor: Monte Carlo); `found`: with what a search found for it."""
     if scale not in SCALES:
         raise UserError(f"scale {scale!r}: there is no such scale; one of {', '.join(SCALES)}")
     recipes = SCALES[scale]
@@ -198,6 +160,6 @@ def base_run(task: str, scale: str, seed: int) -> Run:
         arm="monte_carlo",
         seed=seed,
         behaviour_value=recipe.behaviour_value,
-        algorithm=recipe.algorithm,
+        algorithm=replace(recipe.algorithm, **recipe.found) if found else recipe.algorithm,
         schedule=recipe.schedule,
     )

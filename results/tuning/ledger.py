@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from harness.folders.files import DamagedFileError, read_json
+from harness.errors import UserError
+from harness.folders.files import DamagedFileError, read_json, replacing
 
 # Where ledgers lie in a root of run folders.
 LEDGERS = "studies/*/trials.json"
@@ -67,6 +68,26 @@ def read_ledger(file: Path) -> Ledger:
 def ledgers_in(roots: Iterable[Path]) -> list[Ledger]:
     """The ledgers of every study that was begun in some roots."""
     return [read_ledger(file) for root in roots for file in sorted(Path(root).glob(LEDGERS))]
+
+
+def export_ledgers(roots: Iterable[Path], folder: Path) -> list[Path]:
+    """Copy the ledgers of every study in some roots to where `ledgers_in` finds them in a folder; returns the copies.
+
+    Raises UserError if one is damaged, if two are of one study, or if the folder cannot be written.
+    """
+    files = [file for root in roots for file in sorted(Path(root).glob(LEDGERS))]
+    copies = [Path(folder) / LEDGERS.replace("*", read_ledger(file).study) for file in files]
+    twice = [copy for copy in copies if copies.count(copy) > 1]
+    if twice:
+        raise UserError(f"study {twice[0].parent.name}: was searched in more than one root; name one of them")
+    for file, copy in zip(files, copies, strict=True):
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(copy) as stream:
+                stream.write(file.read_bytes())
+        except OSError as error:
+            raise UserError(f"{copy}: cannot be written ({error.strerror}); name another folder") from None
+    return copies
 
 
 def _row(trial: dict[str, Any]) -> dict[str, Any]:

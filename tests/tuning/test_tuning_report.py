@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from ablations.grids import runs_of
@@ -10,7 +11,7 @@ from results.frame import gather
 from results.report import write_report
 from results.tuning.figures import history, parallel_coordinates, slices, tuning_figures
 from results.tuning.importance import importance
-from results.tuning.ledger import ledgers_in, read_ledger
+from results.tuning.ledger import export_ledgers, ledgers_in, read_ledger
 from results.tuning.table import effort
 from tests.run_folder_factory import write_done
 
@@ -129,3 +130,20 @@ def test_the_report_shows_the_studies_of_its_root(tmp_path):
         assert "tuning_history_hand" in text
     assert (out / "tables" / "tuning_hand.tex").is_file()
     assert (out / "figures" / "tuning_parallel_hand.pdf").is_file()
+
+
+def test_exported_ledgers_are_found_where_they_lie_now(tmp_path):
+    root, folder = tmp_path / "root", tmp_path / "exported"
+    write_ledger(root)
+    (copy,) = export_ledgers([root, tmp_path / "none"], folder)
+    assert copy == folder / "studies" / "hand" / "trials.json"
+    (ours,), (theirs,) = ledgers_in([root]), ledgers_in([folder])
+    pd.testing.assert_frame_equal(ours.trials, theirs.trials)
+
+
+def test_two_searches_of_one_study_are_not_mixed(tmp_path):
+    for root in ("a", "b"):
+        write_ledger(tmp_path / root)
+    with pytest.raises(UserError, match="study hand: was searched in more than one root"):
+        export_ledgers([tmp_path / "a", tmp_path / "b"], tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()

@@ -1,0 +1,54 @@
+"""The settings of the demo are what the project's own searches found, whose trials lie in results/reference/studies."""
+
+import pytest
+
+from ablations.grids import STUDIED
+from ablations.studies import study_of
+from harness.settings import configuration, with_settings
+from harness.tasks.demo_settings import DEMO_ALGORITHM, FOUND
+from harness.tasks.tasks import base_run
+from results.readme import REFERENCE
+from results.tuning.ledger import SETTING, ledgers_in
+
+LEDGERS = {ledger.study.removeprefix("study-"): ledger for ledger in ledgers_in([REFERENCE])}
+
+
+def test_every_studied_task_was_searched_with_the_budget_and_the_seeds_of_its_study():
+    assert set(LEDGERS) == set(STUDIED)
+    for task, ledger in LEDGERS.items():
+        study = study_of(f"study-{task}")
+        assert ledger.seeds == study.seeds
+        assert len(ledger.trials) >= study.trials
+        assert set(ledger.space) == set(study.space)
+
+
+@pytest.mark.parametrize("task", STUDIED)
+def test_a_task_has_the_settings_of_its_best_trial(task):
+    """Of those that every study has: a longer search of one task does not count for it."""
+    ledger = LEDGERS[task]
+    complete = ledger.complete()
+    best = ledger.best_first(complete[complete["number"] < study_of(f"study-{task}").trials]).iloc[0]
+    algorithm = base_run(task, "demo", seed=0).algorithm
+    for path in ledger.space:
+        assert getattr(algorithm, path.removeprefix("algorithm.")) == pytest.approx(best[SETTING + path], rel=5e-4)
+
+
+def test_nothing_else_changes_with_what_was_found():
+    for task, found in FOUND.items():
+        assert set(found) == {path.removeprefix("algorithm.") for path in LEDGERS[task].space}
+        settings = {f"algorithm.{name}": value for name, value in found.items()}
+        untuned = base_run(task, "demo", seed=0, found=False)
+        assert base_run(task, "demo", seed=0) == with_settings(untuned, settings, source="test")
+    assert base_run("pointmaze-medium", "demo", seed=0).algorithm == DEMO_ALGORITHM
+
+
+@pytest.mark.parametrize("task", STUDIED)
+def test_the_first_trial_was_the_one_without_what_was_found(task):
+    """So that the search can be made again from where it began."""
+    ledger = LEDGERS[task]
+    first = ledger.trials[ledger.trials["number"] == 0].iloc[0]
+    for run in study_of(f"study-{task}").runs:
+        settings = configuration(run)["algorithm"]
+        assert {path: settings[path.removeprefix("algorithm.")] for path in ledger.space} == {
+            path: first[SETTING + path] for path in ledger.space
+        }
