@@ -4,7 +4,10 @@ The runs' frames lie in results/reference/, where `floorbench report --root DIR 
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,25 +15,28 @@ import pandas as pd
 from ablations.claims import CLAIMS
 from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
-from results.claim_sections import all_verdicts, claim_sections, overview
-from results.figures.score_by_floor import score_by_floor
+from results.claim_sections import all_verdicts, claim_sections
+from results.figures.effects import effects_figure
+from results.frame import done
 from results.frame.store import NAMES, Frames, load
-from results.style import STYLE
-from results.tables.scores import scores
+from results.style import STYLE, in_order, label
+from results.tables.effects import effects, effects_table
+from results.tables.text import NONE
+from results.verdicts.per_run import per_run
+from results.verdicts.verdict import Outcome, Verdict
 
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
 REFERENCE = PROJECT / "results" / "reference"
-FIGURE = "score_by_floor.png"
+FIGURE = "effects.png"
 
 BEGIN, END = "<!-- results: `make report` writes what stands here -->", "<!-- end of results -->"
 
 NOTHING = "No runs of the project's own have been exported yet."
 
-# What README shows of the main table; the report shows all of it.
-COLUMNS = [
-    "Task", "Arm", "Score, offline end", "Score, online end", "regret_eval", "Dip", "Calibration, offline end", "n",
-]  # fmt: skip
+# What README shows of the runs, where the report shows all: of the arms, and of what they change.
+ARMS = ["cql", "monte_carlo", "learned", "inflated_0.25", "inflated_1"]
+CHANGES = ["Arm", "Q of the policy", "Bound rate", "Score, offline end", "regret_eval", "Tasks"]
 
 
 def section(reference: Path = REFERENCE) -> str:
@@ -39,22 +45,53 @@ def section(reference: Path = REFERENCE) -> str:
         return NOTHING
     frames = load(reference)
     shown = floors(frames.runs)
-    table = scores(shown)
-    judged = [each for each in claim_sections(CLAIMS, shown, frames.evaluations) if each.verdicts]
-    claims = overview(all_verdicts(judged))
-    caption = score_by_floor(shown).caption
-    return "\n\n".join(
-        [
-            f"Of {_runs(shown)}, whose numbers lie in `results/reference/`; `make report` rebuilds what stands "
-            "here, and the whole report, without training.",
-            _markdown(table.text[COLUMNS]),
+    changes = effects(per_run(shown, frames.evaluations))
+    table, drawing = effects_table(changes), effects_figure(changes)
+    parts = [
+        f"Of {_runs(shown)}, whose numbers lie in `results/reference/`; `make report` rebuilds what stands "
+        "here, and the whole report, without training. Success rate, offline end \N{RIGHTWARDS ARROW} online end, mean "
+        "over seeds:",
+        _markdown(scores_by_task(shown)),
+    ]
+    if table is not None and drawing is not None:
+        parts += [
+            "What every arm changes:",
+            _markdown(table.text[CHANGES]),
             table.notes[0],
-            f"![Score by floor](results/reference/{FIGURE})",
-            caption,
-            "What became of the claims that these runs speak about, by task:",
-            _markdown(claims.drop(columns=["Topic", "Id"])),
+            f"![{drawing.title}](results/reference/{FIGURE})",
+            drawing.caption,
         ]
-    )
+    judged = [each for each in claim_sections(CLAIMS, shown, frames.evaluations) if each.verdicts]
+    parts += [
+        "What became of the claims that these runs speak about, in verdicts by task and arm:",
+        _markdown(tally(all_verdicts(judged))),
+    ]
+    return "\n\n".join(parts)
+
+
+def scores_by_task(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row per task, a column per arm of `ARMS` that was run: "0.72 \N{RIGHTWARDS ARROW} 0.78"."""
+    finished = done(runs)
+    finished = finished[finished["arm"].isin(ARMS)]
+    means = finished.groupby(["task", "arm"], sort=False)[["offline_score", "final_score"]].mean()
+    ends = means.map("{:.2f}".format)
+    text = ends["offline_score"] + " \N{RIGHTWARDS ARROW} " + ends["final_score"]
+    table = text.unstack("arm", sort=False).fillna(NONE).reindex(columns=in_order(finished["arm"]))
+    counts = finished.groupby(["task", "arm"]).size().groupby("task")
+    seeds = counts.min().astype(str).where(counts.min() == counts.max(), counts.min().astype(str) + "+")
+    return table.rename(columns=label).assign(n=seeds).rename_axis("Task").rename_axis(columns=None).reset_index()
+
+
+def tally(verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """A row per claim: Claim, then how many verdicts each outcome has, those for which there is nothing left out."""
+    rows: dict[str, Counter[str]] = {}
+    for verdict in verdicts:
+        if verdict.n:
+            rows.setdefault(verdict.claim.statement, Counter())[verdict.outcome] += 1
+    return pd.DataFrame(
+        [{"Claim": claim, **{each.capitalize(): str(counts[each]) for each in get_args(Outcome)}}
+         for claim, counts in rows.items()]
+    )  # fmt: skip
 
 
 def with_section(text: str, reference: Path = REFERENCE) -> str:
@@ -78,9 +115,11 @@ def floors(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(frames: Frames, file: Path) -> None:
-    """README's figure."""
-    with mpl.rc_context(STYLE):
-        score_by_floor(floors(frames.runs)).figure.savefig(file, format="png")
+    """README's figure, where runs on several tasks have one."""
+    drawing = effects_figure(effects(per_run(floors(frames.runs), frames.evaluations)))
+    if drawing is not None:
+        with mpl.rc_context(STYLE):
+            drawing.figure.savefig(file, format="png")
 
 
 def _runs(runs: pd.DataFrame) -> str:

@@ -21,6 +21,7 @@ from results.tables import Table, write
 from results.tables.cost import cost
 from results.tables.differences import differences
 from results.tables.doses import doses
+from results.tables.effects import effects, effects_table
 from results.tables.learned_floor import learned_floor
 from results.tables.pooled import pooled
 from results.tables.published import beside_published
@@ -31,6 +32,7 @@ from results.tuning.figures import tuning_figures
 from results.tuning.ledger import Ledger
 from results.tuning.table import effort
 from results.verdicts import table as words
+from results.verdicts.per_run import per_run
 from results.verdicts.table import verdict_table
 from results.verdicts.verdict import Outcome, Verdict
 
@@ -67,7 +69,7 @@ class Page:
     # Tables of results, by their place on the page; None where there is nothing to show.
     scores: Table
     differences: Table | None
-    # Floors by dose, all tasks together, beside published numbers.
+    # Floors by dose, all tasks together, every arm against the Monte Carlo floor, beside published numbers.
     further: list[Table]
     scale_mismatch: Table
     learned_floor: Table | None
@@ -131,7 +133,8 @@ def contents(frames: Frames, exact: Sequence[Verdict] = (), tuning: Sequence[Led
     """Make every table and figure."""
     frame, curves = frames.runs, frames.evaluations
     differing = differences(frame)
-    further = (doses(frame, curves), pooled(frame), beside_published(frame))
+    against_centre = effects(per_run(frame, curves))
+    further = (doses(frame, curves), pooled(frame), effects_table(against_centre), beside_published(frame))
     sections = claim_sections(CLAIMS, frame, curves)
     verdicts = [*all_verdicts(sections), *exact]
     columns = settings_columns(frame)
@@ -155,7 +158,7 @@ def contents(frames: Frames, exact: Sequence[Verdict] = (), tuning: Sequence[Led
         scale_mismatch=scale_mismatch(frame),
         learned_floor=learned_floor(frame),
         truth=truth(curves),
-        drawings=gallery(frame, curves, differing),
+        drawings=gallery(frame, curves, differing, against_centre),
         tuning=[(effort(ledger), tuning_figures(ledger)) for ledger in tuning],
         run_list=run_list(frame),
         cost=cost(frame),

@@ -3,11 +3,13 @@
 import pandas as pd
 import pytest
 
+from ablations.claims import CLAIMS
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
-from results.frame.store import export, load
-from results.readme import BEGIN, END, FIGURE, NOTHING, README, REFERENCE, floors, section, with_section, write
+from results.frame.store import Frames, export, load
+from results.readme import BEGIN, END, FIGURE, NOTHING, README, REFERENCE, floors, section, tally, with_section, write
+from results.verdicts.runs import judge_runs
 from tests.run_folder_factory import write_done
 
 FRAME = f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe rest.\n"
@@ -35,12 +37,41 @@ def test_table_claims_and_figure_stand_between_the_marks(reference, tmp_path):
     assert text.startswith(f"# Title\n\n{BEGIN}\n\nOf 15 runs (15 done) on pointmaze-medium")
     assert text.endswith(f"{END}\n\nThe rest.\n")
     assert "old" not in text
-    lines = [line for line in text.splitlines() if line.startswith("| pointmaze-medium | ")]
-    assert [line.split(" | ")[1] for line in lines][:2] == ["CQL", "Cal-QL, Monte Carlo floor"]
-    assert "inconclusive" in text
-    assert (reference / FIGURE).read_bytes().startswith(b"\x89PNG")
+    (line,) = [line for line in text.splitlines() if line.startswith("| pointmaze-medium | ")]
+    assert line.endswith(" | 3 |")
+    assert "| Claim | Supported | Contradicted | Inconclusive |" in text
+    assert not (reference / FIGURE).exists(), "a figure of all tasks needs more than one"
     write(readme, reference)
     assert readme.read_text() == text
+
+
+def test_scores_and_changes_on_several_tasks(reference, tmp_path):
+    frames = load(reference)
+    copies = [
+        [frame.assign(run=frame["run"] + suffix, task=frame["task"] + suffix) for suffix in ("-a", "-b")]
+        for frame in (frames.runs, frames.evaluations)
+    ]
+    export(Frames(*map(pd.concat, copies), frames.provenance), tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(FRAME)
+    write(readme, tmp_path)
+    text = readme.read_text()
+    ends = frames.runs[frames.runs["arm"] == "cql"][["offline_score", "final_score"]].mean()
+    first = f"{ends['offline_score']:.2f} \N{RIGHTWARDS ARROW} {ends['final_score']:.2f}"
+    assert f"| pointmaze-medium-a | {first} | " in text
+    rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith(("| CQL |", "| Cal-QL, "))]
+    assert rows == ["| CQL", "| Cal-QL, learned floor", "| Cal-QL, inflated by 0.25", "| Cal-QL, inflated by 1"]
+    assert (tmp_path / FIGURE).read_bytes().startswith(b"\x89PNG")
+
+
+def test_verdicts_are_counted_by_outcome(reference):
+    frames = load(reference)
+    verdicts = judge_runs(CLAIMS, frames.runs, frames.evaluations)
+    table = tally(verdicts)
+    assert set(table["Claim"]) == {verdict.claim.statement for verdict in verdicts if verdict.n}
+    # Three seeds decide nothing.
+    assert set(table["Supported"]) == set(table["Contradicted"]) == {"0"}
+    assert table["Inconclusive"].astype(int).sum() == sum(verdict.n > 0 for verdict in verdicts)
 
 
 def test_implementations_are_for_the_report(reference):

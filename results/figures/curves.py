@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from results.figures.captions import window
 from results.figures.traces import drawn, traces
 from results.statistics.intervals import estimates_by
-from results.style import COLUMN, INK, PAGE, SHADE, STYLE
+from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE
 
 
 def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
@@ -74,6 +74,13 @@ def seeds(panel: Axes, numbers: pd.DataFrame, colour: str) -> None:
 def mean(panel: Axes, means: pd.DataFrame, **look: Any) -> None:
     """The mean alone."""
     panel.plot(means["step"], means["mean"], **look)
+
+
+def means_of_others(panel: Axes, means: pd.DataFrame) -> None:
+    """The means of several arms, faint; one line with gaps for matplotlib, which takes a millisecond per line."""
+    gaps = means.drop_duplicates("arm", keep="last").assign(mean=float("nan"))
+    lines = pd.concat([means, gaps]).sort_values("arm", kind="stable")
+    mean(panel, lines, color=FAINT, linewidth=0.6, zorder=1)
 
 
 def mean_with_band(panel: Axes, means: pd.DataFrame, colour: str) -> None:

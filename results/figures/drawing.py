@@ -36,11 +36,16 @@ def write(drawing: Drawing, folder: Path) -> list[Path]:
     The figure is laid out once, at the resolution of the picture in pixels, and the same for all three.
     """
     paths = [folder / f"{drawing.name}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "txt")]
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    undated: dict[str, dict[str, Any]] = {
+        "pdf": {"metadata": {"CreationDate": None}},
+        "svg": {"metadata": {"Date": None}},
+        # Packing the pixels tighter takes as long as drawing them.
+        "png": {"pil_kwargs": {"compress_level": 2}},
+    }
     with mpl.rc_context(STYLE):
         lay_out(drawing.figure)
-        for path, (kind, metadata) in zip(paths, undated.items(), strict=False):
-            drawing.figure.savefig(path, format=kind, metadata=metadata)
+        for path, (kind, options) in zip(paths, undated.items(), strict=False):
+            drawing.figure.savefig(path, format=kind, **options)
     paths[3].write_text(drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     paths[4].write_text(drawing.caption + "\n")
     return paths

@@ -1,9 +1,12 @@
 """Every figure about all arms, in the order of the report."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from results.figures.bound_rate import bound_rate
 from results.figures.drawing import Drawing
+from results.figures.effects import effects_figure
 from results.figures.learned_floor import learned_floor
 from results.figures.learning_curves import learning_curves
 from results.figures.paired_differences import paired_differences
@@ -13,19 +16,26 @@ from results.figures.seed_traces import seed_traces
 from results.figures.values_and_floors import values_and_floors
 from results.tables import Table
 from results.tables.differences import BASELINE
+from results.tables.effects import Effect
 from results.verdicts.per_run import per_run
 
 
-def gallery(runs: pd.DataFrame, evaluations: pd.DataFrame, differences: Table | None) -> list[Drawing]:
-    """The figures of the two frames and of the table of differences; those with nothing to show are left out."""
-    forest = [paired_differences(differences.numbers, BASELINE)] if differences else []
+def gallery(
+    runs: pd.DataFrame, evaluations: pd.DataFrame, differences: Table | None, against_centre: Sequence[Effect]
+) -> list[Drawing]:
+    """The figures of the two frames, of the table of differences and of the effects of `results.tables.effects`; those
+    with nothing to show are left out.
+    """
+    changes = effects_figure(against_centre)
+    forest = paired_differences(differences.numbers, BASELINE) if differences else []
     learned = learned_floor(per_run(runs, evaluations))
     return [
         *learning_curves(runs, evaluations),
         *values_and_floors(runs, evaluations),
         *bound_rate(runs, evaluations),
-        score_by_floor(runs),
+        *score_by_floor(runs),
         *forest,
+        *([changes] if changes else []),
         *([learned] if learned else []),
         performance_profile(runs),
         *seed_traces(runs, evaluations),

@@ -4,10 +4,10 @@ import matplotlib as mpl
 import pandas as pd
 
 from results.figures.captions import BAND, counts, episodes, finished_of, window
-from results.figures.curves import curves, finish_curves, mean, mean_with_band, seeds, small_multiples
+from results.figures.curves import curves, finish_curves, mean, mean_with_band, means_of_others, seeds, small_multiples
 from results.figures.drawing import Drawing
 from results.figures.traces import left_out
-from results.style import FAINT, STYLE, colours, in_order, label
+from results.style import STYLE, colours, in_order, label
 
 
 def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
@@ -29,9 +29,7 @@ def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawi
             for arm in arms:
                 mean(together, means[means["arm"] == arm], color=colour[arm], linewidth=1.3)
             for arm, panel in zip(arms, panels, strict=True):
-                for other in arms:
-                    if other != arm:
-                        mean(panel, means[means["arm"] == other], color=FAINT, linewidth=0.6, zorder=1)
+                means_of_others(panel, means[means["arm"] != arm])
                 own = numbers[numbers["arm"] == arm]
                 seeds(panel, own, colour[arm])
                 mean_with_band(panel, own[own["seed"].isna()], colour[arm])

@@ -22,6 +22,11 @@ def iqm(tasks: Tasks) -> np.ndarray:
     return np.asarray(stats.trim_mean(np.concatenate(tasks, axis=-1), 0.25, axis=-1))
 
 
+def mean_of_tasks(tasks: Tasks) -> np.ndarray:
+    """Mean over tasks of the mean of the runs of each, `tasks` [..., n_t], [...]: every task counts once."""
+    return np.mean([task.mean(axis=-1) for task in tasks], axis=0)
+
+
 def optimality_gap(tasks: Tasks, target: float = 1.0) -> np.ndarray:
     """What the runs of all `tasks` [..., n_t] lack on average to `target`; a run beyond it lacks nothing, [...]."""
     return target - np.minimum(np.concatenate(tasks, axis=-1), target).mean(axis=-1)
@@ -41,10 +46,15 @@ def iqm_difference(tasks: Tasks) -> np.ndarray:
 
 
 def performance_profile(tasks: Tasks, thresholds: ArrayLike) -> np.ndarray:
-    """Share of all runs of all `tasks` [..., n_t] that lie above each of `thresholds` [K], [..., K]."""
-    runs = np.concatenate(tasks, axis=-1)
-    above = [(runs > threshold).mean(axis=-1) for threshold in np.asarray(thresholds, dtype=float)]
-    return np.stack(above, axis=-1)
+    """Share of all runs of all `tasks` [..., n_t] that lie above each of `thresholds` [K], increasing, [..., K]."""
+    runs, bounds = np.concatenate(tasks, axis=-1), np.asarray(thresholds, dtype=float)
+    *lead, n = runs.shape
+    # Sorted once into the gaps between thresholds and counted: as many comparisons as a binary search makes.
+    gaps = np.searchsorted(bounds, runs.reshape(-1, n), side="left")
+    rows, size = len(gaps), len(bounds) + 1
+    counts = np.bincount((gaps + size * np.arange(rows)[:, None]).ravel(), minlength=rows * size).reshape(rows, size)
+    above = counts[:, :0:-1].cumsum(axis=-1)[:, ::-1]
+    return (above / n).reshape(*lead, len(bounds))
 
 
 def _chance_to_win(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

@@ -41,15 +41,22 @@ def sign_flip_p_value(differences: ArrayLike, alternative: Alternative = "two-si
     The statistic is the mean, and `alternative` says where it lies otherwise. Exact up to `MOST` pairs. It cannot fall
     below 2^(1 - n) two-sided: 0.0625 at n = 5, 0.031 at n = 6.
     """
+    return sign_flip_p_values(differences)[alternative]
+
+
+def sign_flip_p_values(differences: ArrayLike) -> dict[Alternative, float]:
+    """The p-values of `sign_flip_p_value` with every alternative."""
     numbers = present(differences)
     if not len(numbers):
-        return np.nan
+        return {"two-sided": np.nan, "greater": np.nan, "less": np.nan}
     sums = _signs(len(numbers)) @ numbers
     # The signs as they are come first; sums of the same numbers in another order differ in their last bits.
     observed, rounding = sums[0], 1e-12 * np.abs(numbers).sum()
-    extreme = {"two-sided": np.abs(sums) >= abs(observed) - rounding, "greater": sums >= observed - rounding,
-               "less": sums <= observed + rounding}  # fmt: skip
-    return float(extreme[alternative].mean())
+    return {
+        "two-sided": float((np.abs(sums) >= abs(observed) - rounding).mean()),
+        "greater": float((sums >= observed - rounding).mean()),
+        "less": float((sums <= observed + rounding).mean()),
+    }
 
 
 @cache

@@ -20,7 +20,7 @@ from ablations.decision import (
 from results.statistics.equivalence import equivalent, no_worse
 from results.statistics.intervals import mean_interval
 from results.statistics.multiplicity import holm
-from results.statistics.pairs import paired_difference, sign_flip_p_value
+from results.statistics.pairs import paired_difference, sign_flip_p_values
 from results.statistics.trend import dose_response
 from results.verdicts.verdict import Outcome
 
@@ -128,8 +128,8 @@ def _outcome(finding: Finding, p_value: float, test: Decision, family: int) -> t
 
 def _two_sided(differences: np.ndarray) -> tuple[float, float]:
     """p-values of a mean above and of one below 0, each doubled, so that both together err as often as alpha says."""
-    sides = [sign_flip_p_value(differences, alternative) for alternative in ("greater", "less")]
-    above, below = (min(1.0, 2.0 * p) if not isnan(p) else nan for p in sides)
+    p_values = sign_flip_p_values(differences)
+    above, below = (min(1.0, 2.0 * p) if not isnan(p) else nan for p in (p_values["greater"], p_values["less"]))
     return above, below
 
 

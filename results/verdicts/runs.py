@@ -25,7 +25,7 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
 
     Raises ValueError if two claims have the same id, TypeError for a claim of the exact lab.
     """
-    frame = per_run(runs, evaluations)
+    frame, states = per_run(runs, evaluations), runs[["task", "arm", "seed", "state"]]
     verdicts: list[Verdict] = []
     judged: set[str] = set()
     for claim in claims:
@@ -33,7 +33,7 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
             raise ValueError(f"claim {claim.id}: there are two of this id")
         judged.add(claim.id)
         numbers = measured(claim, frame)
-        for task, of_task in runs.groupby("task", sort=False):
+        for task, of_task in states.groupby("task", sort=False):
             verdicts += on_task(claim, numbers[numbers["task"] == task], of_task, str(task))
     return verdicts
 

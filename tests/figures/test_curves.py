@@ -66,7 +66,7 @@ def test_cql_has_no_floor_line_and_the_others_have(frames):
 
 def test_scores_are_drawn_offline_and_online(frames):
     table, _ = frames
-    drawing = score_by_floor(table)
+    (drawing,) = score_by_floor(table)
     means = drawing.numbers[drawing.numbers["seed"].isna()].set_index(["arm", "phase"])["mean"]
     for arm, group in table.groupby("arm"):
         assert means[arm, "offline"] == pytest.approx(group["offline_score"].mean())
@@ -74,8 +74,16 @@ def test_scores_are_drawn_offline_and_online(frames):
     assert len(drawing.numbers) == 5 * 2 * (3 + 1)
 
 
+def test_many_tasks_are_drawn_a_few_at_a_time(frames):
+    table = pd.concat([frames[0].assign(task=f"task-{place}") for place in range(4)])
+    first, second = score_by_floor(table)
+    assert (first.name, second.name) == ("score_by_floor", "score_by_floor_2")
+    assert [panel.get_title() for panel in first.figure.axes] == ["task-0", "task-1", "task-2"]
+    assert set(second.numbers["task"]) == {"task-3"}
+
+
 def test_files_of_a_figure(frames, tmp_path):
-    drawing = score_by_floor(frames[0])
+    (drawing,) = score_by_floor(frames[0])
     paths = write(drawing, tmp_path)
     assert [path.suffix for path in paths] == [".pdf", ".svg", ".png", ".csv", ".txt"]
     assert paths[0].read_bytes().startswith(b"%PDF")

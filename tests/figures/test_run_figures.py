@@ -35,11 +35,11 @@ def test_failed_seeds_are_counted_and_drawn_in_colour(frames):
     worse = evaluations.assign(score=evaluations["score"].mask(low, FAILED / 2))
     drawing = seed_traces(runs, worse)[0]
     titles = {panel.get_title(): panel for panel in drawing.figure.axes}
-    exact = titles[f"{label('exact')}: 2 of 6 failed"]
+    exact = titles[f"{label('exact')}\n2 of 6 failed"]
     colour = colours(in_order(runs.loc[runs["task"] == "winding-road", "arm"]))["exact"]
     (failed,) = [line for line in exact.lines if line.get_color() == colour]
     assert np.isnan(failed.get_ydata()).sum() == 2
-    assert f"{label('noisy_0.25')}: 0 of 6 failed, 1 not done" in titles
+    assert f"{label('noisy_0.25')}\n0 of 6 failed, 1 not done" in titles
     assert drawing.numbers.groupby("run")["failed"].first().sum() == 2
 
 
@@ -56,16 +56,19 @@ def test_profiles_fall_from_all_to_none_within_their_bands(frames):
     assert "stratified bootstrap" in drawing.caption
 
 
-def test_the_forest_has_a_row_per_task_and_arm_and_the_numbers_of_the_table(frames):
+def test_the_forest_of_a_task_has_a_row_per_arm_and_the_numbers_of_the_table(frames):
     table = differences(frames[0])
-    drawing = paired_differences(table.numbers, "cql")
-    assert [panel.get_title() for panel in drawing.figure.axes] == list(PANELS.values())
-    rows = [tick.get_text() for tick in drawing.figure.axes[0].get_yticklabels()]
-    assert f"winding-road-short: {label('naive_truncation')}" in rows
-    assert len(rows) == len(drawing.numbers) / len(PANELS)
-    middle = [line.get_xdata()[0] for line in drawing.figure.axes[1].lines if line.get_marker() == "o"]
-    assert sorted(middle) == sorted(drawing.numbers.loc[drawing.numbers["metric"] == "regret_eval", "mean"])
-    assert "n = 5 to 6" in drawing.caption
+    drawings = {drawing.name: drawing for drawing in paired_differences(table.numbers, "cql")}
+    assert set(drawings) == {f"paired_differences_{task}" for task in frames[0]["task"].unique()}
+    for drawing in drawings.values():
+        assert [panel.get_title() for panel in drawing.figure.axes] == list(PANELS.values())
+        rows = drawing.figure.axes[0].get_yticklabels()
+        assert len(rows) == len(drawing.numbers) / len(PANELS)
+        middle = [line.get_xdata()[0] for line in drawing.figure.axes[1].lines if line.get_marker() == "o"]
+        assert sorted(middle) == sorted(drawing.numbers.loc[drawing.numbers["metric"] == "regret_eval", "mean"])
+    rows = drawings["paired_differences_winding-road-short"].figure.axes[0].get_yticklabels()
+    assert label("naive_truncation") in [tick.get_text() for tick in rows]
+    assert any("n = 5 to 6" in drawing.caption for drawing in drawings.values())
 
 
 def test_learned_and_monte_carlo_floors_are_paired_by_seed(frames):

@@ -1,0 +1,178 @@
+"""What every arm changes against the Monte Carlo floor, over all tasks at once: values first, then scores."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.statistics.aggregates import mean_of_tasks
+from results.statistics.bootstrap import FEWEST, stratified_interval
+from results.statistics.estimate import CONFIDENCE, Estimate
+from results.statistics.intervals import mean_interval
+from results.statistics.multiplicity import holm
+from results.statistics.pairs import sign_flip_p_value
+from results.style import in_order, label
+from results.tables.pooled import SEED
+from results.tables.table import Table
+from results.tables.text import NONE, interval_text
+
+# The arm against which the others are held, within seed.
+CENTRE = "monte_carlo"
+
+# At which a task is counted as one that moved.
+ALPHA = 0.05
+
+DECIMALS = 2
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number per run, and how it is shown."""
+
+    name: str
+    heading: str
+    # Frame of `results.verdicts.per_run` -> one number per run.
+    of: Callable[[pd.DataFrame], pd.Series]
+    # What it is, for the reader.
+    meaning: str
+    # Whether it is a value of the critic, which is shown as a share of the task's range of returns.
+    is_value: bool = False
+
+
+QUANTITIES = (
+    Quantity("q_policy", "Q of the policy", lambda runs: runs["switch.q_policy"],
+             "mean Q(s, pi(s)) over the probe transitions at the switch, as a share of the data's range of returns, "
+             "which is what an inflation by 1 adds to the floor", is_value=True),
+    Quantity("q_uniform", "Q of random actions", lambda runs: runs["switch.q_uniform"],
+             "the same of uniformly random actions", is_value=True),
+    Quantity("bound_rate", "Bound rate",
+             lambda runs: runs["switch.bound_rate_current"].where(runs["floor.base"] != "none"),
+             "share of sampled actions of the policy below the floor, over the last updates before the switch, "
+             "where there is one"),
+    Quantity("offline_score", "Score, offline end", lambda runs: runs["offline_score"],
+             "success rate at the switch"),
+    Quantity("final_score", "Score, online end", lambda runs: runs["final_score"], "success rate at the end"),
+    Quantity("regret_eval", "regret_eval", lambda runs: runs["regret_eval"],
+             "1 - mean success rate over the online phase"),
+    Quantity("dip", "Dip", lambda runs: runs["dip"],
+             "success rate at the switch - lowest evaluation in the dense window after it"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an arm changes of a quantity against `CENTRE`, within seed."""
+
+    arm: str
+    quantity: str
+    # "": the mean over all tasks that have both arms.
+    task: str
+    estimate: Estimate
+    # Of the exact sign-flip test, adjusted for the arms of the task after Holm; NaN over all tasks.
+    p_holm: float = nan
+
+    @property
+    def direction(self) -> int:
+        """1 where the arm is found higher, -1 where it is found lower, else 0."""
+        if not self.p_holm < ALPHA:
+            return 0
+        return 1 if self.estimate.mean > 0 else -1
+
+
+def effects(frame: pd.DataFrame) -> list[Effect]:
+    """Every arm minus `CENTRE`, quantity by quantity, task by task and then over all tasks, where there are several.
+
+    `frame`: of `results.verdicts.per_run`.
+    """
+    return [effect for quantity in QUANTITIES for effect in _of_quantity(quantity, _values(quantity, frame), frame)]
+
+
+def effects_table(found: Sequence[Effect]) -> Table | None:
+    """The effects as a table with a row per arm; None where no arm was run on several tasks.
+
+    Numbers: arm, quantity, task (empty: over all), mean, low, high, n, method, p_holm.
+    """
+    if not any(effect.task == "" for effect in found):
+        return None
+    numbers = pd.DataFrame([_row(effect) for effect in found])
+    notes = (
+        f"Every arm minus {label(CENTRE)}, within seed: mean over tasks of the mean difference [{CONFIDENCE:.0%} "
+        f"stratified bootstrap interval, {FEWEST:,} draws of seeds or more within each task]; n pairs. In brackets "
+        f"on how many tasks it is found higher or lower (p < {ALPHA}, exact sign flips, adjusted for the arms of a "
+        "task after Holm).",
+        *(f"{quantity.heading}: {quantity.meaning}." for quantity in QUANTITIES),
+    )
+    title = f"Difference to {label(CENTRE)} over all tasks"
+    return Table("effects", title, numbers, _text(found), notes, group="Arm")
+
+
+def _row(effect: Effect) -> dict[str, Any]:
+    names = {"arm": effect.arm, "quantity": effect.quantity, "task": effect.task}
+    return {**names, **asdict(effect.estimate), "p_holm": effect.p_holm}
+
+
+def _values(quantity: Quantity, frame: pd.DataFrame) -> pd.Series:
+    """The quantity of every run; a value of the critic as a share of its task's range of returns, NaN where no inflated
+    arm tells what that is.
+    """
+    if not quantity.is_value:
+        return quantity.of(frame)
+    return quantity.of(frame) / frame["task"].map(_ranges(frame))
+
+
+def _ranges(frame: pd.DataFrame) -> pd.Series:
+    """The data's range of returns by task, from what inflation has added to the floor."""
+    columns = ["task", "seed", "switch.floor_mean"]
+    inflated = frame[(frame["floor.base"] == CENTRE) & (frame["floor.inflation"] != 0)]
+    both = inflated.merge(frame.loc[frame["arm"] == CENTRE, columns], on=["task", "seed"], suffixes=("", ".centre"))
+    added = both["switch.floor_mean"] - both["switch.floor_mean.centre"]
+    return (added / both["floor.inflation"]).groupby(both["task"]).median()
+
+
+def _of_quantity(quantity: Quantity, values: pd.Series, frame: pd.DataFrame) -> list[Effect]:
+    table = frame.assign(value=values).pivot(index=["task", "seed"], columns="arm", values="value")
+    if CENTRE not in table:
+        return []
+    differences = table.drop(columns=CENTRE).sub(table[CENTRE], axis=0)
+    tasks = {task: differences.loc[[task]] for task in frame["task"].unique()}
+    found = [effect for task, of_task in tasks.items() for effect in _on_task(quantity, str(task), of_task)]
+    for arm in in_order(differences.columns):
+        several = [of_task[arm].dropna().to_numpy() for of_task in tasks.values()]
+        if sum(map(bool, map(len, several))) > 1:
+            estimate = stratified_interval(several, mean_of_tasks, np.random.default_rng(SEED))
+            found.append(Effect(arm, quantity.name, "", estimate))
+    return found
+
+
+def _on_task(quantity: Quantity, task: str, differences: pd.DataFrame) -> list[Effect]:
+    """Of `differences` [seeds, arms]; arms without a pair are left out."""
+    estimates = {arm: mean_interval(differences[arm]) for arm in in_order(differences.columns)}
+    present = {arm: estimate for arm, estimate in estimates.items() if estimate.n}
+    adjusted = holm([sign_flip_p_value(differences[arm]) for arm in present])
+    return [
+        Effect(arm, quantity.name, task, estimate, float(p_holm))
+        for (arm, estimate), p_holm in zip(present.items(), adjusted, strict=True)
+    ]
+
+
+def _text(found: Sequence[Effect]) -> pd.DataFrame:
+    """A row per arm that was run on several tasks."""
+    lines = []
+    for arm in in_order(effect.arm for effect in found if effect.task == ""):
+        own = [effect for effect in found if effect.arm == arm]
+        pooled = {effect.quantity: effect.estimate for effect in own if effect.task == ""}
+        cells = dict.fromkeys((quantity.heading for quantity in QUANTITIES), NONE)
+        for quantity in QUANTITIES:
+            if quantity.name in pooled:
+                directions = [effect.direction for effect in own if effect.quantity == quantity.name]
+                counts = {"up": directions.count(1), "down": directions.count(-1)}
+                moved = ", ".join(f"{count} {way}" for way, count in counts.items() if count)
+                estimate = interval_text(pooled[quantity.name], DECIMALS, sign=True)
+                cells[quantity.heading] = f"{estimate} ({moved})" if moved else estimate
+        tasks = {effect.task for effect in own} - {""}
+        n = max(estimate.n for estimate in pooled.values())
+        lines.append({"Arm": label(arm), **cells, "Tasks": str(len(tasks)), "n": str(n)})
+    return pd.DataFrame(lines)
