@@ -1,13 +1,13 @@
 """One update of CQL / Cal-QL for a pack of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 
 import torch
 from torch import Tensor
 
 from algorithms.adam import Adam, StepCount
+from algorithms.batch import Batch, Noise, backup_actions
 from algorithms.captured_update import CapturedUpdate
 from algorithms.critic_loss import (
     CriticLoss,
@@ -27,33 +27,6 @@ from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
 
 CRITICS = 2
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B transitions of each of R runs."""
-
-    states: Tensor  # [R, B, S]
-    actions: Tensor  # [R, B, A]
-    rewards: Tensor  # [R, B]
-    next_states: Tensor  # [R, B, S]
-    terminals: Tensor  # [R, B] 1 where the episode ended at a terminal
-    return_to_go: Tensor  # [R, B]
-    floor: Tensor  # [R, B] minus infinity: no floor
-
-
-@dataclass(frozen=True)
-class Noise:
-    """The random numbers of one update."""
-
-    uniform: Tensor  # [R, B, n, A] uniform on [-1, 1]: the uniform actions themselves
-    state: Tensor  # [R, B, 1 + n, A] standard normal, for pi(.|s): policy loss, then push-down
-    following: Tensor  # [R, B, n + m, A] for pi(.|s'): push-down, then target; m = n with a max backup, else 1
-
-
-def backup_actions(settings: AlgorithmSettings) -> int:
-    """Number of actions m of the policy for the target."""
-    return 1 if settings.max_backup in ("off", "mean_action") else settings.n_actions
 
 
 # What is averaged over the updates between two evaluations, in the order in which `Learner` sums it.

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from algorithms.learner import Batch, Learner, Noise, backup_actions
+from algorithms.batch import Batch, Noise, backup_actions
+from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.training.streams import UpdateStreams, generator, normal_source
 

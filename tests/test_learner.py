@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from algorithms.batch import Batch, Noise
 from algorithms.critic_loss import (
     CriticLossForm,
     CriticLossScalars,
@@ -15,7 +16,7 @@ from algorithms.critic_loss import (
     learned_of,
     uniform_log_density,
 )
-from algorithms.learner import CRITICS, Batch, Noise
+from algorithms.learner import CRITICS
 from algorithms.parameters import Parameters
 from tests.packs import ACTION_DIM, TINY, go_on, make_batch, make_learner, make_noise, train
 

@@ -1,21 +1,51 @@
 """The whole update of a pack in one call of C++: to the bit what the fused kernel's functions compute one by one."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from algorithms.adam import BETA_1, BETA_2
-from algorithms.critic_loss import multiplier_of, uniform_log_density
+from algorithms.adam import BETA_1, BETA_2, Adam, StepCount
+from algorithms.batch import Batch, Noise
+from algorithms.critic_loss import CriticLossForm, CriticLossScalars, multiplier_of, uniform_log_density
 from algorithms.kernels.fused_kernel import switches
+from algorithms.learned_scalars import LearnedScalars
+from algorithms.parameters import Parameters
+from algorithms.policy_network import PolicyNetwork
+from algorithms.settings import AlgorithmSettings
+from algorithms.value_network import ValueNetwork
 
-if TYPE_CHECKING:
-    from algorithms.learner import Batch, Learner, Noise
+
+class Learning(Protocol):
+    """What an update reads and moves of a learner of R runs."""
+
+    shape: AlgorithmSettings
+    form: CriticLossForm
+    policy: PolicyNetwork
+    critic: ValueNetwork
+    policy_parameters: Parameters
+    critic_parameters: Parameters
+    target_parameters: Parameters
+    policy_gradient: Parameters
+    critic_gradient: Parameters
+    policy_adam: Adam
+    critic_adam: Adam
+    policy_rate: Tensor  # [R, 1]
+    critic_rate: Tensor  # [2 R, 1]
+    tau: Tensor  # [2 R, 1]
+    discount: Tensor  # [R]
+    target_entropy: Tensor  # [R]
+    scalars: LearnedScalars
+    critic_scalars: CriticLossScalars
+    count: StepCount
+    sums: Tensor  # [R, logged]
+    sum_of: dict[str, Tensor]  # [R] each, columns of `sums`
 
 
 class FusedUpdate:
     """Holds the tensors of a learner, which stay where they are, and moves them by a batch and its noise."""
 
-    def __init__(self, learner: "Learner", following: int):
+    def __init__(self, learner: Learning, following: int):
         """Of a learner whose library is loaded; `following` actions are sampled at s', the target's at the end."""
         shape, scalars = learner.shape, learner.scalars
         self._log_temperature, self._corrections = scalars.log_temperature, learner.count.corrections
@@ -53,7 +83,7 @@ class FusedUpdate:
         )
         self._step = update.step
 
-    def __call__(self, batch: "Batch", noise: "Noise") -> None:
+    def __call__(self, batch: Batch, noise: Noise) -> None:
         """One update; the count of steps has advanced."""
         if self._lagrange:
             self._multiplier_sum.add_(multiplier_of(self._learned_multiplier, self._kind))

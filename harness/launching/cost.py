@@ -119,7 +119,8 @@ def update_seconds(
     """Seconds of one gradient step of a pack, on one thread; measured once for all tasks with equal shapes."""
     import torch
 
-    from algorithms.learner import Batch, Learner, backup_actions
+    from algorithms.batch import Batch, backup_actions
+    from algorithms.learner import Learner
     from harness.training.streams import UpdateStreams, generator, normal_source
 
     threads = torch.get_num_threads()

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.batch import Batch
 from algorithms.behaviour_value import BehaviourValue, FitReport
 from algorithms.floors import FloorInputs, floor_column
-from algorithms.learner import Batch
 from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset
 from harness.data.trajectories import Trajectory

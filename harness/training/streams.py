@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from algorithms.learner import Noise
+from algorithms.batch import Noise
 
 # Updates for which the pack draws its noise at once.
 BLOCK = 32

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from algorithms.learner import Learner, backup_actions
+from algorithms.batch import backup_actions
+from algorithms.learner import Learner
 from harness.data.dataset import Dataset, load_dataset
 from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.folders.attempts import TakenOver

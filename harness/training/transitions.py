@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.learner import Batch
+from algorithms.batch import Batch
 from harness.data.dataset import Dataset
 from harness.data.trajectories import Trajectory, row_block
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from results.statistics.aggregates import mean_of_tasks
 from results.statistics.bootstrap import FEWEST, stratified_interval
 from results.statistics.estimate import CONFIDENCE, Estimate
@@ -64,7 +65,7 @@ QUANTITIES = (
 
 @dataclass(frozen=True)
 class Effect:
-    """What an arm changes of a quantity against `CENTRE`, within seed."""
+    """What an arm changes of a quantity against another, within seed."""
 
     arm: str
     quantity: str
@@ -82,12 +83,20 @@ class Effect:
         return 1 if self.estimate.mean > 0 else -1
 
 
-def effects(frame: pd.DataFrame) -> list[Effect]:
-    """Every arm minus `CENTRE`, quantity by quantity, task by task and then over all tasks, where there are several.
+def effects(frame: pd.DataFrame, centre: str = CENTRE) -> list[Effect]:
+    """Every arm minus `centre`, quantity by quantity, task by task and then over all tasks, where there are several.
 
-    `frame`: of `results.verdicts.per_run`.
+    `frame`: of `results.verdicts.per_run`. Arms of implementations are held against one of their own kind alone, as
+    "reference": they differ from the others in more than they say.
     """
-    return [effect for quantity in QUANTITIES for effect in _of_quantity(quantity, _values(quantity, frame), frame)]
+    of_implementations = frame["arm"].isin([*IMPLEMENTATIONS, *SWITCHES])
+    own = frame[of_implementations == (centre in SWITCHES)]
+    unit = own["task"].map(_ranges(own, centre)).astype(float)
+    found: list[Effect] = []
+    for quantity in QUANTITIES:
+        values = quantity.of(own) / unit if quantity.is_value else quantity.of(own)
+        found += _of_quantity(quantity, own.assign(value=values), centre)
+    return found
 
 
 def effects_table(found: Sequence[Effect]) -> Table | None:
@@ -114,29 +123,21 @@ def _row(effect: Effect) -> dict[str, Any]:
     return {**names, **asdict(effect.estimate), "p_holm": effect.p_holm}
 
 
-def _values(quantity: Quantity, frame: pd.DataFrame) -> pd.Series:
-    """The quantity of every run; a value of the critic as a share of its task's range of returns, NaN where no inflated
-    arm tells what that is.
-    """
-    if not quantity.is_value:
-        return quantity.of(frame)
-    return quantity.of(frame) / frame["task"].map(_ranges(frame))
-
-
-def _ranges(frame: pd.DataFrame) -> pd.Series:
-    """The data's range of returns by task, from what inflation has added to the floor."""
+def _ranges(frame: pd.DataFrame, centre: str) -> pd.Series:
+    """The data's range of returns by task, from what inflation has added to the floor; of other tasks nothing."""
     columns = ["task", "seed", "switch.floor_mean"]
-    inflated = frame[(frame["floor.base"] == CENTRE) & (frame["floor.inflation"] != 0)]
-    both = inflated.merge(frame.loc[frame["arm"] == CENTRE, columns], on=["task", "seed"], suffixes=("", ".centre"))
+    inflated = frame[(frame["floor.base"] == "monte_carlo") & (frame["floor.inflation"] != 0)]
+    both = inflated.merge(frame.loc[frame["arm"] == centre, columns], on=["task", "seed"], suffixes=("", ".centre"))
     added = both["switch.floor_mean"] - both["switch.floor_mean.centre"]
     return (added / both["floor.inflation"]).groupby(both["task"]).median()
 
 
-def _of_quantity(quantity: Quantity, values: pd.Series, frame: pd.DataFrame) -> list[Effect]:
-    table = frame.assign(value=values).pivot(index=["task", "seed"], columns="arm", values="value")
-    if CENTRE not in table:
+def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[Effect]:
+    """Of the frame's column "value"."""
+    table = frame.pivot(index=["task", "seed"], columns="arm", values="value")
+    if centre not in table:
         return []
-    differences = table.drop(columns=CENTRE).sub(table[CENTRE], axis=0)
+    differences = table.drop(columns=centre).sub(table[centre], axis=0)
     tasks = {task: differences.loc[[task]] for task in frame["task"].unique()}
     found = [effect for task, of_task in tasks.items() for effect in _on_task(quantity, str(task), of_task)]
     for arm in in_order(differences.columns):

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from algorithms.learner import Batch, Learner, backup_actions
+from algorithms.batch import Batch, backup_actions
+from algorithms.learner import Learner
 from harness.training.streams import UpdateStreams, generator, normal_source
 from tests.benchmarks.peers.ours import settings_of
 from tests.benchmarks.peers.plain import PlainCalQL, random_batch

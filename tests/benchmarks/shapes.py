@@ -7,7 +7,8 @@ from statistics import median
 
 import torch
 
-from algorithms.learner import Batch, Learner, Noise, backup_actions
+from algorithms.batch import Batch, Noise, backup_actions
+from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.training.streams import UpdateStreams, generator, normal_source
 from tests.benchmarks.arithmetic import critic_products, policy_products

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.learner import backup_actions
+from algorithms.batch import backup_actions
 from algorithms.returns import return_to_go
 from harness.data.dataset import ensure_dataset, load_dataset
 from harness.settings import with_settings

@@ -81,3 +81,17 @@ def test_a_row_of_text_per_arm():
 def test_a_single_task_or_none_with_the_centre_has_no_table():
     assert effects_table(effects(frame(tasks=("first",)))) is None
     assert effects(frame(arms={"cql": ARMS["cql"]})) == []
+
+
+def test_arms_of_implementations_are_held_against_their_reference():
+    arms = {
+        **ARMS,
+        "reference": (0.0, -60.0, -40.0, 0.5),
+        "official": (0.0, -60.0, -40.0, 0.7),
+        "floor_on_uniform": (0.0, -60.0, -40.0, 0.1),
+    }
+    assert {effect.arm for effect in effects(frame(arms=arms))} == {"cql", "inflated_0.5"}
+    found = effects(frame(arms=arms), "reference")
+    assert {effect.arm for effect in found} == {"official", "floor_on_uniform"}
+    assert of(found, "official", "offline_score", "first").estimate.mean == pytest.approx(0.2)
+    assert not [effect for effect in found if effect.quantity == "q_policy"], "no inflated arm tells the range"

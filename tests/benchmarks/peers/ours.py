@@ -4,7 +4,8 @@ import sys
 
 import torch
 
-from algorithms.learner import Batch, Learner, backup_actions
+from algorithms.batch import Batch, backup_actions
+from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.launching.worker import keep_freed_memory
 from harness.training.streams import UpdateStreams, generator, normal_source

@@ -1,0 +1,34 @@
+"""What one update takes: transitions and random numbers of a pack of runs."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from algorithms.settings import AlgorithmSettings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B transitions of each of R runs."""
+
+    states: Tensor  # [R, B, S]
+    actions: Tensor  # [R, B, A]
+    rewards: Tensor  # [R, B]
+    next_states: Tensor  # [R, B, S]
+    terminals: Tensor  # [R, B] 1 where the episode ended at a terminal
+    return_to_go: Tensor  # [R, B]
+    floor: Tensor  # [R, B] minus infinity: no floor
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The random numbers of one update."""
+
+    uniform: Tensor  # [R, B, n, A] uniform on [-1, 1]: the uniform actions themselves
+    state: Tensor  # [R, B, 1 + n, A] standard normal, for pi(.|s): policy loss, then push-down
+    following: Tensor  # [R, B, n + m, A] for pi(.|s'): push-down, then target; m = n with a max backup, else 1
+
+
+def backup_actions(settings: AlgorithmSettings) -> int:
+    """Number of actions m of the policy for the target."""
+    return 1 if settings.max_backup in ("off", "mean_action") else settings.n_actions
