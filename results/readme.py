@@ -16,6 +16,8 @@ from ablations.claims import CLAIMS
 from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
 from results.claim_sections import all_verdicts, claim_sections
+from results.figures.dose_response import dose_response
+from results.figures.drawing import Drawing
 from results.figures.effects import effects_figure
 from results.frame import done
 from results.frame.store import NAMES, Frames, load
@@ -28,7 +30,6 @@ from results.verdicts.verdict import Outcome, Verdict
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
 REFERENCE = PROJECT / "results" / "reference"
-FIGURE = "effects.png"
 
 BEGIN, END = "<!-- results: `make report` writes what stands here -->", "<!-- end of results -->"
 
@@ -45,22 +46,17 @@ def section(reference: Path = REFERENCE) -> str:
         return NOTHING
     frames = load(reference)
     shown = floors(frames.runs)
-    changes = effects(per_run(shown, frames.evaluations))
-    table, drawing = effects_table(changes), effects_figure(changes)
+    changes = effects_table(effects(per_run(shown, frames.evaluations)))
     parts = [
         f"Of {_runs(shown)}, whose numbers lie in `results/reference/`; `make report` rebuilds what stands "
         "here, and the whole report, without training. Success rate, offline end \N{RIGHTWARDS ARROW} online end, mean "
         "over seeds:",
         _markdown(scores_by_task(shown)),
     ]
-    if table is not None and drawing is not None:
-        parts += [
-            "What every arm changes:",
-            _markdown(table.text[CHANGES]),
-            table.notes[0],
-            f"![{drawing.title}](results/reference/{FIGURE})",
-            drawing.caption,
-        ]
+    if changes is not None:
+        parts += ["What every arm changes:", _markdown(changes.text[CHANGES]), changes.notes[0]]
+    for drawing in drawings(frames):
+        parts += [f"![{drawing.title}](results/reference/{drawing.name}.png)", drawing.caption]
     judged = [each for each in claim_sections(CLAIMS, shown, frames.evaluations) if each.verdicts]
     parts += [
         "What became of the claims that these runs speak about, in verdicts by task and arm:",
@@ -103,10 +99,12 @@ def with_section(text: str, reference: Path = REFERENCE) -> str:
 
 
 def write(readme: Path = README, reference: Path = REFERENCE) -> None:
-    """Bring README and its figure up to date; the same frames give the same text."""
+    """Bring README and its figures up to date; the same frames give the same text."""
     readme.write_text(with_section(readme.read_text(), reference))
     if section(reference) != NOTHING:
-        draw(load(reference), reference / FIGURE)
+        with mpl.rc_context(STYLE):
+            for drawing in drawings(load(reference)):
+                drawing.figure.savefig(reference / f"{drawing.name}.png", format="png")
 
 
 def floors(runs: pd.DataFrame) -> pd.DataFrame:
@@ -114,12 +112,11 @@ def floors(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[~runs["arm"].isin([*IMPLEMENTATIONS, *SWITCHES])]
 
 
-def draw(frames: Frames, file: Path) -> None:
-    """README's figure, where runs on several tasks have one."""
-    drawing = effects_figure(effects(per_run(floors(frames.runs), frames.evaluations)))
-    if drawing is not None:
-        with mpl.rc_context(STYLE):
-            drawing.figure.savefig(file, format="png")
+def drawings(frames: Frames) -> list[Drawing]:
+    """README's figures, where runs on several tasks have some."""
+    frame = per_run(floors(frames.runs), frames.evaluations)
+    found = effects(frame)
+    return [drawing for drawing in (effects_figure(found), dose_response(found, frame)) if drawing]
 
 
 def _runs(runs: pd.DataFrame) -> str:

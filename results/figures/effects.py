@@ -50,15 +50,19 @@ def effects_figure(found: Sequence[Effect]) -> Drawing | None:
         title = f"Difference to {label(CENTRE)}, within seed"
         figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title=title)
     tasks = list(dict.fromkeys(effect.task for effect in found if effect.task))
-    pairs = sorted({effect.estimate.n for effect in found if effect.task})
-    n = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
     caption = (
         f"Every arm minus {label(CENTRE)}, within seed: mean over tasks with {CONFIDENCE:.0%} stratified bootstrap "
         f"interval, and a small dot per task, filled where the difference is found (p < {ALPHA}, exact sign flips, "
-        f"adjusted for the arms of the task after Holm). n = {n} pairs of runs per task and arm; tasks: "
-        f"{', '.join(tasks)}."
+        f"adjusted for the arms of the task after Holm). n = {pairs_per_task(found)} pairs of runs per task and "
+        f"arm; tasks: {', '.join(tasks)}."
     )
     return Drawing("effects", f"What changes against {label(CENTRE)}", figure, numbers, caption)
+
+
+def pairs_per_task(found: Sequence[Effect]) -> str:
+    """How many pairs of runs a task and arm have: "10", or "6 to 10"."""
+    pairs = sorted({effect.estimate.n for effect in found if effect.task})
+    return f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
 
 
 def _mark(panel: Axes, effect: Effect, row: int, colour: str) -> None:

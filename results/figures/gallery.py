@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from results.figures.bound_rate import bound_rate
+from results.figures.dose_response import dose_response
 from results.figures.drawing import Drawing
 from results.figures.effects import effects_figure
 from results.figures.learned_floor import learned_floor
@@ -26,16 +27,17 @@ def gallery(
     """The figures of the two frames, of the table of differences and of the effects of `results.tables.effects`; those
     with nothing to show are left out.
     """
-    changes = effects_figure(against_centre)
+    measured = per_run(runs, evaluations)
+    overall = [effects_figure(against_centre), dose_response(against_centre, measured)]
     forest = paired_differences(differences.numbers, BASELINE) if differences else []
-    learned = learned_floor(per_run(runs, evaluations))
+    learned = learned_floor(measured)
     return [
         *learning_curves(runs, evaluations),
         *values_and_floors(runs, evaluations),
         *bound_rate(runs, evaluations),
         *score_by_floor(runs),
         *forest,
-        *([changes] if changes else []),
+        *(drawing for drawing in overall if drawing),
         *([learned] if learned else []),
         performance_profile(runs),
         *seed_traces(runs, evaluations),
