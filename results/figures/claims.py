@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from math import ceil
 
 import matplotlib as mpl
 import pandas as pd
@@ -15,7 +16,7 @@ from results.figures.drawing import Drawing
 from results.figures.traces import left_out, traces
 from results.statistics.estimate import CONFIDENCE
 from results.statistics.intervals import estimates_by
-from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, label
+from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
 from results.verdicts.verdict import Verdict
 
 # Letters of an axis' name on a line of one column.
@@ -36,31 +37,37 @@ def claim_figure(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing
 
 
 def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
-    """A row per verdict: a dot per seed, mean and interval, with the bound or the margin.
+    """A row per verdict: a dot per seed, mean and interval, with the bound or the margin; of several arms on several
+    tasks a panel per task.
 
     Numbers: task, arm, seed (empty: the mean), value, low, high, n, p_value, correlation, outcome.
     """
     claim = verdicts[0].claim
     numbers = pd.concat([_row(verdict, measured) for verdict in verdicts], ignore_index=True)
     numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
-    colour = colours(verdict.arm for verdict in verdicts)
-    several = len({verdict.task for verdict in verdicts}) > 1
+    tasks = list(dict.fromkeys(verdict.task for verdict in verdicts))
+    arms = in_order(verdict.arm for verdict in verdicts)
+    colour = colours(arms)
+    if len(tasks) > 1 and len(arms) > 1:
+        groups, rows = [[each for each in verdicts if each.task == task] for task in tasks], arms
+    else:
+        groups, rows = [list(verdicts)], tasks if len(tasks) > 1 else arms
+    of_tasks = rows != arms
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, 0.8 + 0.4 * len(verdicts)), layout="constrained")
-        panel = figure.subplots()
-        _mark(panel, claim.test)
-        for place, verdict in enumerate(verdicts):
-            here = numbers[(numbers["task"] == verdict.task) & (numbers["arm"] == verdict.arm)]
-            own = colour[verdict.arm]
-            _seeds(panel, here.loc[here["seed"].notna(), "value"], place - 0.05, own)
-            panel.plot([verdict.low, verdict.high], [place + 0.15] * 2, color=own, linewidth=1.5, zorder=4)
-            panel.plot(verdict.effect, place + 0.15, "o", color=own, markersize=4.5, zorder=5)
-        names = [f"{label(verdict.arm)}\n{verdict.task}" if several else label(verdict.arm) for verdict in verdicts]
-        panel.set_yticks(range(len(verdicts)), names)
-        panel.set(ylim=(len(verdicts) - 0.5, -0.5))
-        panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        panel.tick_params(axis="y", length=0)
-        panel.margins(x=0.06)
+        figure, panels = _grid(len(groups), 0.5 + 0.36 * len(rows), sharey=True)
+        for panel, group in zip(panels, groups, strict=True):
+            _mark(panel, claim.test)
+            for verdict in group:
+                here = numbers[(numbers["task"] == verdict.task) & (numbers["arm"] == verdict.arm)]
+                place, own = rows.index(verdict.task if of_tasks else verdict.arm), colour[verdict.arm]
+                _seeds(panel, here.loc[here["seed"].notna(), "value"], place - 0.05, own)
+                panel.plot([verdict.low, verdict.high], [place + 0.15] * 2, color=own, linewidth=1.5, zorder=4)
+                panel.plot(verdict.effect, place + 0.15, "o", color=own, markersize=4.5, zorder=5)
+            panel.set_yticks(range(len(rows)), rows if of_tasks else list(map(label, rows)))
+            panel.set(ylim=(len(rows) - 0.5, -0.5), title=group[0].task if len(groups) > 1 else "")
+            panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+            panel.tick_params(axis="y", length=0)
+            panel.margins(x=0.06)
         figure.supxlabel(textwrap.fill(_axis(claim), LINE_OF_LETTERS), fontsize=STYLE["axes.labelsize"])
     caption = (
         f"{claim.statement} {_what(claim)}: a dot per seed, mean and interval. {_marked(claim.test)} {_found(verdicts)}"
@@ -84,27 +91,34 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
     numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
     arm = verdicts[0].claim.test.arms[-1] if isinstance(verdicts[0].claim.test, DoseResponse) else ""
     colour = colours([arm])[arm]
-    columns = min(len(verdicts), 3)
     with mpl.rc_context(STYLE):
-        size = (COLUMN if columns == 1 else PAGE, 2.3 * -(-len(verdicts) // columns))
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(-(-len(verdicts) // columns), columns, squeeze=False).flatten()
-        for spare in panels[len(verdicts) :]:
-            spare.remove()
-        for verdict, panel in zip(verdicts, panels, strict=False):
+        figure, panels = _grid(len(verdicts), 1.9)
+        for verdict, panel in zip(verdicts, panels, strict=True):
             here = numbers[numbers["task"] == verdict.task]
             traces(panel, here.dropna(subset="seed"), "dose", "mean", color=FAINT, linewidth=0.7, zorder=2)
             means = here[here["seed"].isna()]
             panel.vlines(means["dose"], means["low"], means["high"], color=colour, linewidth=1.3, zorder=3)
             panel.plot(means["dose"], means["mean"], "o-", color=colour, linewidth=1.3, markersize=4, zorder=4)
             panel.axvline(0, color=INK, linestyle=(0, (4, 2)), linewidth=0.6, zorder=1)
-            panel.set(title=verdict.task, xlabel="Inflation of the floor (ranges of the return)")
-        panels[0].set_ylabel(textwrap.fill(_axis(claim), 34))
+            panel.set(title=verdict.task)
+        figure.supxlabel("Inflation of the floor (ranges of the return)", fontsize=STYLE["axes.labelsize"])
+        figure.supylabel(textwrap.fill(_axis(claim), 34), fontsize=STYLE["axes.labelsize"])
     caption = (
         f"{claim.statement} {_what(claim)}, against the floor's inflation; dashed: the Monte Carlo floor itself. A "
         f"thin line per seed, mean and {CONFIDENCE:.0%} t interval at every dose. {_found(verdicts)}{left_out(numbers)}"
     )
     return Drawing(f"claim_{claim.id}", claim.statement, figure, numbers, caption)
+
+
+def _grid(count: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels of a height in inches, at most three beside each other."""
+    columns = min(count, 3)
+    rows = ceil(count / columns)
+    figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 0.4 + height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flatten())
+    for spare in panels[count:]:
+        spare.remove()
+    return figure, panels[:count]
 
 
 def _seeds(panel: Axes, values: pd.Series, height: float, colour: str) -> None:
