@@ -32,8 +32,9 @@ demo: setup
 
 # From the numbers of the project's own runs, without training.
 report: setup
-	@$(BIN)/floorbench report --from results/reference --out runs/reference/report
 	@$(BIN)/python -m results.readme
+	@$(BIN)/python -m results.findings
+	@$(BIN)/floorbench report --from results/reference --out runs/reference/report
 
 test: setup
 	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile

@@ -1,7 +1,4 @@
-"""The results in README, made of the project's own runs: `python -m results.readme` writes them between two marks.
-
-The runs' frames lie in results/reference/, where `floorbench report --root DIR --export results/reference` puts them.
-"""
+"""The results in README, made of the project's own study: `python -m results.readme` writes them between two marks."""
 
 import re
 from collections import Counter
@@ -13,23 +10,21 @@ import matplotlib as mpl
 import pandas as pd
 
 from ablations.claims import CLAIMS
-from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
 from results.claim_sections import all_verdicts, claim_sections
 from results.figures.dose_response import dose_response
 from results.figures.drawing import Drawing
 from results.figures.effects import effects_figure
 from results.frame import done
-from results.frame.store import NAMES, Frames, load
+from results.frame.store import Frames
+from results.own_runs import PROJECT, REFERENCE, STUDY, has_frames, own_runs
 from results.style import STYLE, in_order, label
 from results.tables.effects import effects, effects_table
 from results.tables.text import NONE
 from results.verdicts.per_run import per_run
 from results.verdicts.verdict import Outcome, Verdict
 
-PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
-REFERENCE = PROJECT / "results" / "reference"
 
 BEGIN, END = "<!-- results: `make report` writes what stands here -->", "<!-- end of results -->"
 
@@ -42,22 +37,21 @@ CHANGES = ["Arm", "Q of the policy", "Bound rate", "Score, offline end", "regret
 
 def section(reference: Path = REFERENCE) -> str:
     """What stands between the marks for the frames in a folder; without frames a sentence that says so."""
-    if not any((reference / f"{name}.parquet").exists() for name in NAMES):
+    if not has_frames(reference):
         return NOTHING
-    frames = load(reference)
-    shown = floors(frames.runs)
-    changes = effects_table(effects(per_run(shown, frames.evaluations)))
+    frames = own_runs(STUDY, reference=reference)
+    changes = effects_table(effects(per_run(frames.runs, frames.evaluations)))
     parts = [
-        f"Of {_runs(shown)}, whose numbers lie in `results/reference/`; `make report` rebuilds what stands "
+        f"Of {_runs(frames.runs)}, whose numbers lie in `results/reference/`; `make report` rebuilds what stands "
         "here, and the whole report, without training. Success rate, offline end \N{RIGHTWARDS ARROW} online end, mean "
         "over seeds:",
-        _markdown(scores_by_task(shown)),
+        _markdown(scores_by_task(frames.runs)),
     ]
     if changes is not None:
         parts += ["What every arm changes:", _markdown(changes.text[CHANGES]), changes.notes[0]]
     for drawing in drawings(frames):
         parts += [f"![{drawing.title}](results/reference/{drawing.name}.png)", drawing.caption]
-    judged = [each for each in claim_sections(CLAIMS, shown, frames.evaluations) if each.verdicts]
+    judged = [each for each in claim_sections(CLAIMS, frames.runs, frames.evaluations) if each.verdicts]
     parts += [
         "What became of the claims that these runs speak about, in verdicts by task and arm:",
         _markdown(tally(all_verdicts(judged))),
@@ -103,18 +97,13 @@ def write(readme: Path = README, reference: Path = REFERENCE) -> None:
     readme.write_text(with_section(readme.read_text(), reference))
     if section(reference) != NOTHING:
         with mpl.rc_context(STYLE):
-            for drawing in drawings(load(reference)):
+            for drawing in drawings(own_runs(STUDY, reference=reference)):
                 drawing.figure.savefig(reference / f"{drawing.name}.png", format="png")
-
-
-def floors(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs about the floor; those about implementations are for the report."""
-    return runs[~runs["arm"].isin([*IMPLEMENTATIONS, *SWITCHES])]
 
 
 def drawings(frames: Frames) -> list[Drawing]:
     """README's figures, where runs on several tasks have some."""
-    frame = per_run(floors(frames.runs), frames.evaluations)
+    frame = per_run(frames.runs, frames.evaluations)
     found = effects(frame)
     return [drawing for drawing in (effects_figure(found), dose_response(found, frame)) if drawing]
 

@@ -7,7 +7,7 @@ from ablations.studies import study_of
 from harness.settings import configuration, with_settings
 from harness.tasks.demo_settings import DEMO_ALGORITHM, FOUND
 from harness.tasks.tasks import base_run
-from results.readme import REFERENCE
+from results.own_runs import REFERENCE
 from results.tuning.ledger import SETTING, ledgers_in
 
 LEDGERS = {ledger.study.removeprefix("study-"): ledger for ledger in ledgers_in([REFERENCE])}

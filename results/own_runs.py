@@ -1,0 +1,25 @@
+"""The project's own runs: what README and FINDINGS.md show.
+
+Their frames lie in results/reference/, where `floorbench report --root DIR --export results/reference` puts them.
+"""
+
+from pathlib import Path
+
+from ablations.grids import runs_of
+from results.frame.store import NAMES, Frames, load
+
+PROJECT = Path(__file__).parents[1]
+REFERENCE = PROJECT / "results" / "reference"
+
+# The grid that README and the findings are about.
+STUDY = "study"
+
+
+def own_runs(*grids: str, reference: Path = REFERENCE) -> Frames:
+    """The runs of some grids. Raises UserError where there are none."""
+    return load(reference, {run.id for grid in grids for run in runs_of(grid)})
+
+
+def has_frames(reference: Path = REFERENCE) -> bool:
+    """Whether any have been exported."""
+    return any((reference / f"{name}.parquet").exists() for name in NAMES)
