@@ -1,7 +1,7 @@
 """What a report says of the claims: an overview of all, and a section per claim about runs."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -32,16 +32,14 @@ class ClaimSection:
     drawing: Drawing | None
 
 
-def claim_sections(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[ClaimSection]:
-    """Judge the claims on the two frames of runs and draw each."""
+def claim_sections(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> Iterator[ClaimSection]:
+    """Judge the claims on the two frames of runs and draw each, one after the other."""
     frame = per_run(runs, evaluations)
-    sections = []
     for verdicts in by_claim(judge_runs(claims, runs, evaluations)).values():
         claim = verdicts[0].claim
         looked_at = [verdict for verdict in verdicts if verdict.n]
         others = [verdict for verdict in verdicts if not verdict.n]
-        sections.append(ClaimSection(claim, looked_at, others, claim_figure(verdicts, measured(claim, frame))))
-    return sections
+        yield ClaimSection(claim, looked_at, others, claim_figure(verdicts, measured(claim, frame)))
 
 
 def all_verdicts(sections: Iterable[ClaimSection]) -> list[Verdict]:

@@ -1,7 +1,8 @@
 """The report: tables, figures and one page that stands alone."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -11,11 +12,13 @@ import pandas as pd
 from ablations.claims import CLAIMS
 from harness.errors import UserError
 from results.claim_sections import LAB, NOT_RUN, ClaimSection, all_verdicts, claim_sections, overview
-from results.figures.drawing import Drawing, write_all
+from results.figures.drawing import Drawing
+from results.figures.drawing import write as write_drawing
 from results.figures.gallery import gallery
 from results.frame import Frames, settings_columns
 from results.frame.remarks import remarks
 from results.page import markdown, render
+from results.processes import processes
 from results.style import label
 from results.tables import Table, write
 from results.tables.cost import cost
@@ -89,53 +92,67 @@ def write_report(
 
     `report.html` and, for a repository, `report.md`; `tables/` with csv, md and tex of every table and `runs.csv`, the
     frame they are made of; `figures/` with pdf, svg, png, csv and caption of every figure. `exact`: verdicts of the
-    exact lab, whose own report stands in `out`/exact. `workers`: processes that write figures (see `write_all`).
-    `tuning`: studies that are shown, too. The same frames give the same bytes.
+    exact lab, whose own report stands in `out`/exact. `workers`: processes that write figures while others are still
+    being made (see `processes`). `tuning`: studies that are shown, too. The same frames give the same bytes.
 
     Raises UserError if there is no finished run or if `out` cannot be written.
     """
     out = Path(out)
-    page = contents(frames, exact, tuning)
     try:
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
-        files = [out / "report.html", out / "tables" / "runs.csv", out / "report.md"]
-        for table in (
-            page.verdicts,
-            page.scores,
-            page.differences,
-            *page.further,
-            page.scale_mismatch,
-            page.learned_floor,
-            page.truth,
-            page.cost,
-            *(table for table, _ in page.tuning),
-        ):
-            files += write(table, out / "tables") if table else []
-        drawings = [
-            *(section.drawing for section in page.claims if section.drawing),
-            *page.drawings,
-            *(drawing for _, of_study in page.tuning for drawing in of_study),
-        ]
-        files += write_all(drawings, out / "figures", workers)
-        page.runs.to_csv(files[1], index=False, lineterminator="\n")
-        images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
+        with processes(workers) as submit:
+            written: list[Future[list[Path]]] = []
+
+            def drawn(drawing: Drawing) -> None:
+                written.append(submit(write_drawing, drawing, out / "figures"))
+
+            page = contents(frames, exact, tuning, drawn)
+            files = [*_write_tables(page, out / "tables"), *(path for each in written for path in each.result())]
+        page.runs.to_csv(out / "tables" / "runs.csv", index=False, lineterminator="\n")
+        images = {path.stem: path.read_text() for path in files if path.suffix == ".svg"}
         unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
         values = {"page": page, "unfinished": unfinished, "words": words, "lab": LAB, "not_run": NOT_RUN}
-        files[0].write_text(render("report.html", images, **values))
-        files[2].write_text(markdown("report.md", **values))
+        (out / "report.html").write_text(render("report.html", images, **values))
+        (out / "report.md").write_text(markdown("report.md", **values))
     except OSError as error:
         raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
-    return files
+    return [out / "report.html", out / "tables" / "runs.csv", out / "report.md", *files]
 
 
-def contents(frames: Frames, exact: Sequence[Verdict] = (), tuning: Sequence[Ledger] = ()) -> Page:
-    """Make every table and figure."""
+def _write_tables(page: Page, folder: Path) -> list[Path]:
+    tables = (
+        page.verdicts,
+        page.scores,
+        page.differences,
+        *page.further,
+        page.scale_mismatch,
+        page.learned_floor,
+        page.truth,
+        page.cost,
+        *(table for table, _ in page.tuning),
+    )
+    return [path for table in tables if table for path in write(table, folder)]
+
+
+def contents(
+    frames: Frames,
+    exact: Sequence[Verdict] = (),
+    tuning: Sequence[Ledger] = (),
+    drawn: Callable[[Drawing], None] = lambda drawing: None,
+) -> Page:
+    """Make every table and figure; `drawn` is called with each figure as soon as it is there."""
     frame, curves = frames.runs, frames.evaluations
+    sections = []
+    for section in claim_sections(CLAIMS, frame, curves):
+        sections.append(section)
+        if section.drawing:
+            drawn(section.drawing)
     differing = differences(frame)
     against_centre = effects(per_run(frame, curves))
+    drawings = list(_announced(gallery(frame, curves, differing, against_centre), drawn))
+    studies = [(effort(ledger), list(_announced(tuning_figures(ledger), drawn))) for ledger in tuning]
     further = (doses(frame, curves), pooled(frame), effects_table(against_centre), beside_published(frame))
-    sections = claim_sections(CLAIMS, frame, curves)
     verdicts = [*all_verdicts(sections), *exact]
     columns = settings_columns(frame)
     varied = [column for column in columns if _varies(frame, column)]
@@ -158,12 +175,18 @@ def contents(frames: Frames, exact: Sequence[Verdict] = (), tuning: Sequence[Led
         scale_mismatch=scale_mismatch(frame),
         learned_floor=learned_floor(frame),
         truth=truth(curves),
-        drawings=gallery(frame, curves, differing, against_centre),
-        tuning=[(effort(ledger), tuning_figures(ledger)) for ledger in tuning],
+        drawings=drawings,
+        tuning=studies,
         run_list=run_list(frame),
         cost=cost(frame),
         provenance=provenance_table(frames.provenance),
     )
+
+
+def _announced(drawings: Iterable[Drawing], drawn: Callable[[Drawing], None]) -> Iterator[Drawing]:
+    for drawing in drawings:
+        drawn(drawing)
+        yield drawing
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:

@@ -1,8 +1,6 @@
 """A figure with its numbers and its caption, and their files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,6 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results.processes import mapped
 from results.style import STYLE
 
 Look = dict[str, Any]
@@ -58,8 +55,3 @@ def lay_out(figure: Figure) -> None:
         figure.dpi = STYLE["savefig.dpi"]
         engine.execute(figure)
         figure.set_layout_engine(None)
-
-
-def write_all(drawings: Sequence[Drawing], folder: Path, workers: int = 1) -> list[Path]:
-    """`write` every drawing, in so many processes (see `mapped`); the same bytes with any number."""
-    return [path for paths in mapped(partial(write, folder=folder), drawings, workers) for path in paths]

@@ -1,6 +1,6 @@
 """Every figure about all arms, in the order of the report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -23,22 +23,18 @@ from results.verdicts.per_run import per_run
 
 def gallery(
     runs: pd.DataFrame, evaluations: pd.DataFrame, differences: Table | None, against_centre: Sequence[Effect]
-) -> list[Drawing]:
-    """The figures of the two frames, of the table of differences and of the effects of `results.tables.effects`; those
-    with nothing to show are left out.
+) -> Iterator[Drawing]:
+    """The figures of the two frames, of the table of differences and of the effects of `results.tables.effects`, one
+    after the other; those with nothing to show are left out.
     """
     measured = per_run(runs, evaluations)
-    overall = [effects_figure(against_centre), dose_response(against_centre, measured)]
-    forest = paired_differences(differences.numbers, BASELINE) if differences else []
-    learned = learned_floor(measured)
-    return [
-        *learning_curves(runs, evaluations),
-        *values_and_floors(runs, evaluations),
-        *bound_rate(runs, evaluations),
-        *score_by_floor(runs),
-        *forest,
-        *(drawing for drawing in overall if drawing),
-        *([learned] if learned else []),
-        performance_profile(runs),
-        *seed_traces(runs, evaluations),
-    ]
+    yield from learning_curves(runs, evaluations)
+    yield from values_and_floors(runs, evaluations)
+    yield from bound_rate(runs, evaluations)
+    yield from score_by_floor(runs)
+    if differences:
+        yield from paired_differences(differences.numbers, BASELINE)
+    single = effects_figure(against_centre), dose_response(against_centre, measured), learned_floor(measured)
+    yield from filter(None, single)
+    yield performance_profile(runs)
+    yield from seed_traces(runs, evaluations)
