@@ -157,7 +157,8 @@ def _listed(found: dict[str, list[str]], of: int, what: str) -> str:
     for name, tasks in found.items():
         if tasks:
             total = "" if parts else f" of {of} {what}"
-            parts.append(f"{name} on {len(tasks)}{total}" + (f" ({', '.join(tasks)})" if len(tasks) <= NAMED else ""))
+            names = list(dict.fromkeys(tasks))
+            parts.append(f"{name} on {len(tasks)}{total}" + (f" ({', '.join(names)})" if len(names) <= NAMED else ""))
     return ", ".join(parts)
 
 

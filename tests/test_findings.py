@@ -36,7 +36,8 @@ def test_verdicts_are_counted_by_task(evidence):
     # CQL's made values end 38 below the returns on both tasks, those of Cal-QL 4 above.
     assert evidence.outcomes("cql-scale-mismatch") == "supported on 2 of 2 tasks (pointmaze-umaze-wide, winding-road)"
     assert evidence.outcomes("every-dose-binds", "inflated_1").startswith("supported on 2 of 2 tasks")
-    assert " of 6 tasks and arms" in evidence.outcomes("every-dose-binds")
+    all_doses = evidence.outcomes("every-dose-binds")
+    assert all_doses == "supported on 6 of 6 tasks and arms (pointmaze-umaze-wide, winding-road)"
 
 
 def test_what_decides_is_shown_with_interval_and_seeds(evidence):
