@@ -20,7 +20,7 @@ from results.frame.store import Frames
 from results.own_runs import PROJECT, REFERENCE, STUDY, has_frames, own_runs
 from results.style import STYLE, in_order, label
 from results.tables.effects import effects, effects_table
-from results.tables.text import NONE
+from results.tables.text import NONE, number
 from results.verdicts.per_run import per_run
 from results.verdicts.verdict import Outcome, Verdict
 
@@ -64,7 +64,7 @@ def scores_by_task(runs: pd.DataFrame) -> pd.DataFrame:
     finished = done(runs)
     finished = finished[finished["arm"].isin(ARMS)]
     means = finished.groupby(["task", "arm"], sort=False)[["offline_score", "final_score"]].mean()
-    ends = means.map("{:.2f}".format)
+    ends = means.map(lambda mean: number(mean, 2))
     text = ends["offline_score"] + " \N{RIGHTWARDS ARROW} " + ends["final_score"]
     table = text.unstack("arm", sort=False).fillna(NONE).reindex(columns=in_order(finished["arm"]))
     counts = finished.groupby(["task", "arm"]).size().groupby("task")

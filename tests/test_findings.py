@@ -9,6 +9,7 @@ from ablations.grids import STUDIED, runs_of
 from harness.errors import UserError
 from results.findings import FINDINGS, Evidence, findings
 from results.frame import gather
+from results.tables.text import number
 from tests.run_folder_factory import write_done
 
 TASKS = ("pointmaze-umaze-wide", "winding-road")
@@ -58,7 +59,13 @@ def test_effects_are_means_over_tasks_or_of_one(evidence):
     assert evidence.effect("inflated_1", "offline_score", "winding-road").endswith("], n = 8")
     assert evidence.moved("inflated_1", "bound_rate").startswith("higher on 2 of 2 tasks")
     mean = evidence.frames.runs.query("task == 'winding-road' and arm == 'cql'")["offline_score"].mean()
-    assert evidence.mean("offline_score", "winding-road", "cql") == f"{mean:.2f}"
+    assert evidence.mean("offline_score", "winding-road", "cql") == number(mean, 2)
+
+
+def test_extent_is_that_of_the_arms_means(evidence):
+    runs = evidence.frames.runs.query("task == 'winding-road'")
+    means = [runs.loc[runs["arm"] == arm, "offline_score"].mean() for arm in ARMS]
+    assert evidence.extent("offline_score", "winding-road") == f"{number(min(means), 2)} to {number(max(means), 2)}"
 
 
 def test_tasks_that_are_still_to_be_run_are_named(evidence):

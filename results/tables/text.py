@@ -1,5 +1,6 @@
 """Numbers as the cells of a table show them."""
 
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -24,11 +25,12 @@ def interval_text(estimate: Estimate, decimals: int, sign: bool = False, of: int
 
 
 def number(value: Any, decimals: int, sign: bool = False) -> str:
-    """A number with so many decimals, thousands apart; "-" for none."""
+    """A number with so many decimals (of nine at most), thousands apart; "-" for none."""
     if pd.isna(value):
         return NONE
-    # Adding zero turns the -0.0 that rounding leaves into 0.0.
-    return f"{round(float(value), decimals) + 0.0:{'+' if sign else ''},.{decimals}f}"
+    # Success rates often have means that lie halfway: in decimals, without the last bit that depends on how they were
+    # summed, every table rounds them to the same side (to even).
+    return f"{Decimal(str(round(float(value), 9))):{'+' if sign else ''}z,.{decimals}f}"
 
 
 def spread(values: pd.Series) -> str:

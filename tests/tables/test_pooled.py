@@ -33,7 +33,7 @@ def test_pooled_values_by_hand():
     assert value(table, "monte_carlo", "improvement")["mean"] == pytest.approx((first + 0.5) / 2)
     assert list(table.text["Arm"]) == ["CQL", "Cal-QL, Monte Carlo floor"]
     assert table.text.iloc[0]["Improvement"] == "-"
-    assert table.text.iloc[0]["IQM, online end"].startswith("0.47 [")
+    assert table.text.iloc[0]["IQM, online end"].startswith("0.48 [")
     interval = value(table, "cql", "final_iqm")
     assert interval["low"] < interval["mean"] < interval["high"]
 
