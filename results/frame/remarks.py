@@ -30,12 +30,15 @@ def remarks(frames: Frames) -> list[str]:
 
 
 def _missing_arms(runs: pd.DataFrame) -> Iterator[str]:
-    """Arms that other tasks have."""
+    """Arms that other tasks have, a line for all the tasks that lack the same."""
     arms = in_order(runs["arm"].unique())
+    lacking: dict[tuple[str, ...], list[str]] = {}
     for task, group in runs.groupby("task", sort=False):
         present = set(group["arm"])
-        if absent := [label(arm) for arm in arms if arm not in present]:
-            yield f"{task} has no run of {listed(absent)}, which other tasks have"
+        if absent := tuple(label(arm) for arm in arms if arm not in present):
+            lacking.setdefault(absent, []).append(str(task))
+    for absent, tasks in lacking.items():
+        yield f"{listed(tasks)}: no run of {listed(absent)}; other tasks have {'them' if len(absent) > 1 else 'it'}"
 
 
 def _missing_seeds(runs: pd.DataFrame) -> Iterator[str]:
@@ -93,9 +96,9 @@ def _commits(provenance: pd.DataFrame) -> Iterator[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names with commas; of many the first and how many more."""
+    """Names with commas, or semicolons where a name has a comma of its own; of many the first and how many more."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    return ("; " if any(", " in name for name in names) else ", ").join(names[:LISTED]) + more
 
 
 def _seeds(seeds: Iterable[int]) -> str:

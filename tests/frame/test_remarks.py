@@ -50,7 +50,17 @@ def test_an_arm_that_a_task_lacks_is_named(tmp_path):
     runs = runs_of("smoke")
     elsewhere = [with_settings(run, {"task.name": "elsewhere"}) for run in runs if run.arm == "cql"]
     write_done(tmp_path, [*runs, *elsewhere])
-    assert remarks(gather(tmp_path)) == ["elsewhere has no run of Cal-QL, Monte Carlo floor, which other tasks have"]
+    assert remarks(gather(tmp_path)) == ["elsewhere: no run of Cal-QL, Monte Carlo floor; other tasks have it"]
+
+
+def test_tasks_that_lack_the_same_arms_share_a_line(tmp_path):
+    runs = [run for run in runs_of("study") if run.seed < 2]
+    whole = [run for run in runs if run.task.name == "fetch-push" and run.arm in ("cql", "monte_carlo", "learned")]
+    others = [run for run in runs if run.task.name in ("fetch-reach", "winding-road") and run.arm == "cql"]
+    write_done(tmp_path, [*whole, *others])
+    assert remarks(gather(tmp_path)) == [
+        "fetch-reach, winding-road: no run of Cal-QL, Monte Carlo floor; Cal-QL, learned floor; other tasks have them"
+    ]
 
 
 def test_numbers_that_finished_runs_lack_are_named(frames):
