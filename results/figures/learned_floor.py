@@ -1,6 +1,7 @@
 """The learned floor against the Monte Carlo floor it stands in for: the floors themselves, and what comes of them."""
 
 from dataclasses import asdict
+from math import ceil
 from typing import Any
 
 import matplotlib as mpl
@@ -16,7 +17,9 @@ from results.statistics.pairs import paired_difference
 from results.style import COLOURS, INK, PAGE, SHADE, STYLE
 
 LEARNED, EXACT = "learned", "monte_carlo"
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p", "d")
+# Tasks beside each other in the legend.
+COLUMNS = 4
 
 # Column of `per_run`, title, and whether the claims' margin applies.
 PANELS = {
@@ -50,14 +53,15 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
     numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
     tasks = list(both["task"].drop_duplicates())
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE, 2.5 + 0.2 * (len(tasks) > 1)), layout="constrained")
+        rows = ceil(len(tasks) / COLUMNS) if len(tasks) > 1 else 0
+        figure = Figure(figsize=(PAGE, 2.5 + 0.2 * rows), layout="constrained")
         for panel, (quantity, (title, bounded)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
             own = numbers[(numbers["quantity"] == quantity) & numbers["seed"].notna()]
             _scatter(panel, own, tasks, bounded)
             panel.set(title=title, xlabel="with the Monte Carlo floor")
         figure.axes[0].set_ylabel("with the learned floor")
-        if len(tasks) > 1:
-            figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(tasks))
+        if rows:
+            figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=COLUMNS)
     caption = (
         "Cal-QL with a learned floor against Cal-QL with the Monte Carlo floor, a dot per seed, larger where "
         "seeds coincide; line: equality. Left: "
@@ -76,7 +80,7 @@ def _scatter(panel: Axes, own: pd.DataFrame, tasks: list[str], bounded: bool) ->
             panel.errorbar(dots["monte_carlo"], dots["learned"], dots["held_out_rmse"], fmt="none", ecolor=INK,
                            elinewidth=0.6, alpha=0.6, zorder=2)  # fmt: skip
         places = dots.groupby(["monte_carlo", "learned"]).size().rename("seeds").reset_index()
-        panel.scatter(places["monte_carlo"], places["learned"], s=14 * places["seeds"], color=COLOURS[LEARNED],
+        panel.scatter(places["monte_carlo"], places["learned"], s=9 * places["seeds"], color=COLOURS[LEARNED],
                       marker=marker, alpha=0.85, linewidth=0, label=task, zorder=3)  # fmt: skip
     low, high = np.nanmin(own[["monte_carlo", "learned"]]), np.nanmax(own[["monte_carlo", "learned"]])
     room = max(0.08 * (high - low), 0.12 if bounded else 1.0)

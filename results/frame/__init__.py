@@ -1,7 +1,8 @@
 """Run folders become tidy frames: a row per run, and a row per run and evaluation.
 
 `gathering` from folders to frames; `record` one folder; `memory` what need not be read again; `columns` what the frames
-hold; `mixture` what must not be averaged; `remarks` what a reader must know of them; `store` frames as files.
+hold; `mixture` what must not be averaged; `common` what can be, over tasks; `remarks` what a reader must know of them;
+`store` frames as files.
 """
 
 from results.frame.columns import done, settings_columns

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from results.frame import done
+from results.frame.common import common
+from results.frame.remarks import listed
 from results.statistics.aggregates import iqm, optimality_gap, probability_of_improvement
 from results.statistics.bootstrap import FEWEST, stratified_interval
 from results.statistics.estimate import CONFIDENCE, Estimate
@@ -27,8 +29,8 @@ def pooled(runs: pd.DataFrame) -> Table | None:
     Numbers: arm, metric, mean (the point value), low, high, n, method.
     """
     finished = done(runs)
-    tasks, arms = common_tasks(finished)
-    if len(tasks) < 2:
+    tasks, arms = common(finished, BASELINE, fewest=2)
+    if not tasks:
         return None
     numbers: list[dict[str, Any]] = []
     lines = []
@@ -46,7 +48,7 @@ def pooled(runs: pd.DataFrame) -> Table | None:
         "percentiles moved outwards for few runs.]",
         "Optimality gap: what runs lack on average to a score of 1 at the online end. Improvement: chance that a run "
         f"of the arm ends above one of {label(BASELINE)} on a random task, ties half; seeds are drawn together.",
-        *([f"Not pooled, for want of runs on each of these tasks: {', '.join(absent)}."] if absent else []),
+        *([f"Not pooled, for want of runs on each of these tasks: {listed(absent)}."] if absent else []),
     )
     return Table("pooled", "All tasks together", pd.DataFrame(numbers), pd.DataFrame(lines), notes, "Tasks")
 
@@ -58,13 +60,6 @@ HEADINGS = (
     ("optimality_gap", "Optimality gap"),
     ("improvement", "Improvement"),
 )
-
-
-def common_tasks(finished: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Tasks on which the baseline has finished runs, and the arms that have some on each of them."""
-    tasks = list(finished.loc[finished["arm"] == BASELINE, "task"].unique())
-    counts = finished[finished["task"].isin(tasks)].groupby("arm")["task"].nunique()
-    return tasks, in_order(counts.index[counts == len(tasks)])
 
 
 def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dict[str, Estimate]:

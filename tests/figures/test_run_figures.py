@@ -6,7 +6,7 @@ import pytest
 from results.figures.bound_rate import bound_rate
 from results.figures.learned_floor import learned_floor
 from results.figures.paired_differences import PANELS, paired_differences
-from results.figures.performance_profile import performance_profile
+from results.figures.performance_profile import TOGETHER, performance_profile
 from results.figures.seed_traces import FAILED, seed_traces
 from results.style import colours, in_order, label
 from results.tables.differences import differences
@@ -54,6 +54,22 @@ def test_profiles_fall_from_all_to_none_within_their_bands(frames):
         done = runs[(runs["arm"] == arm) & (runs["state"] == "done")][moment]
         assert shares[25] == pytest.approx((done > 0.5).mean())
     assert "stratified bootstrap" in drawing.caption
+
+
+def test_profiles_of_many_arms_have_a_panel_each_over_the_tasks_they_share(frames):
+    runs, *_ = frames
+    drawing = performance_profile(runs)
+    arms = in_order(drawing.numbers["arm"])
+    assert len(arms) > TOGETHER
+    assert [panel.get_title() for panel in drawing.figure.axes] == [label(arm) for arm in arms]
+    finished = runs[runs["state"] == "done"]
+    tasks = finished.groupby("arm")["task"].agg(set)
+    shared = set.intersection(*tasks[arms])
+    assert f"share of the runs of {len(shared)} task" in drawing.caption
+    few = performance_profile(runs[runs["arm"].isin(arms[:3])])
+    assert [panel.get_title() for panel in few.figure.axes] == ["Offline end", "Online end"]
+    absent = set(finished["arm"]) - set(arms)
+    assert all(label(arm) in drawing.caption for arm in absent)
 
 
 def test_the_forest_of_a_task_has_a_row_per_arm_and_the_numbers_of_the_table(frames):
