@@ -38,7 +38,7 @@ def effort(ledger: Ledger) -> Table:
         "stands among the scores.",
         "Cost: all trials count, also pruned and failed ones, with as many gradient steps as their runs made.",
     )
-    return Table(f"tuning_{ledger.study}", f"Tuning: study {ledger.study}", numbers, text, notes, group="Arm")
+    return Table(f"tuning_{ledger.study}", f"Tuning: {ledger.study}", numbers, text, notes, group="Arm")
 
 
 def plain(value: object) -> str:

@@ -126,7 +126,7 @@ def test_the_report_shows_the_studies_of_its_root(tmp_path):
     write_report(gather(tmp_path), out, tuning=ledgers_in([tmp_path]))
     for page in ("report.html", "report.md"):
         text = (out / page).read_text()
-        assert "Tuning: study hand" in text
+        assert "Tuning: hand" in text
         assert "tuning_history_hand" in text
     assert (out / "tables" / "tuning_hand.tex").is_file()
     assert (out / "figures" / "tuning_parallel_hand.pdf").is_file()
