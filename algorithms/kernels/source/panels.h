@@ -2,7 +2,7 @@
 //
 // A panel holds PANEL columns of all rows, row after row: a block of a product reads and writes whole panels, so nothing
 // strides through memory. Columns that a matrix does not have are zeros in its last panel. Every element of a product
-// is one sum in one fixed order, whatever the block it was computed in.
+// is one sum in one fixed order, whatever the block it was computed in and however wide the registers are.
 #pragma once
 
 #include <array>
@@ -170,6 +170,19 @@ void add_outer(Panels<Real> left, Panels<Real> right, long terms, Panels<Real> i
                 blocks[count - 1](left.panel(from) + first, right.panel(panel), terms, to);
             });
         }
+}
+
+// The sum over the columns of a row of a matrix times a matrix of one row.
+template <typename Real>
+Real row_sum(Panels<Real> matrix, long row, Panels<Real> weight) {
+    constexpr int PANELS = PARTIAL_SUMS / PAIR;
+    Vector<Real> partial[PARTIAL_SUMS] = {};
+    for (long first = 0; first < matrix.count(); first += PANELS)
+        for (int own = 0; own < PANELS && first + own < matrix.count(); ++own)
+            for (int half = 0; half < PAIR; ++half)
+                partial[own * PAIR + half] += load(matrix.panel(first + own) + row * PANEL<Real> + half * LANES<Real>) *
+                                              load(weight.panel(first + own) + half * LANES<Real>);
+    return sum<Real>(partial);
 }
 
 // into (one row) += the sum of the first `terms` rows.

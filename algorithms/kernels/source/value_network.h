@@ -155,16 +155,8 @@ struct Tile {
         for (size_t layer = 1; layer < hidden.size(); ++layer)
             product<Real, Finish::rectify>(hidden[layer - 1], network.weights[layer - 1], network.biases[layer].data,
                                            PANEL<Real>, hidden[layer], 0, rows);
-        for (long row = 0; row < rows; ++row) {
-            Vector<Real> low = {}, high = {};
-            for (long panel = 0; panel < hidden.back().count(); ++panel) {
-                const Real *of_row = hidden.back().panel(panel) + row * PANEL<Real>;
-                const Real *weight = network.output_weight.panel(panel);
-                low += load(of_row) * load(weight);
-                high += load(of_row + LANES<Real>) * load(weight + LANES<Real>);
-            }
-            values[row] = sum<Real>(low + high) + network.output_bias;
-        }
+        for (long row = 0; row < rows; ++row)
+            values[row] = row_sum(hidden.back(), row, network.output_weight) + network.output_bias;
     }
 
     // The slopes of the last layer from those of the values; with `gradient`, what they mean for the last two tensors.

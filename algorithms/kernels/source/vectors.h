@@ -1,11 +1,16 @@
 // Vectors as wide as the machine's registers, and the sizes that follow from them.
+//
+// Their width must not show in any number: a machine with wide registers and one with narrow ones give the same bits, if
+// both take a product and a sum in one rounding. Elements that stand beside each other never meet but in `sum`.
 #pragma once
 
 #include <cstddef>
 
 namespace floorbench {
 
-#if defined(__AVX512F__)
+#if defined(FLOORBENCH_VECTOR_BYTES)  // of a test, which holds one width against another on one machine
+constexpr int VECTOR_BYTES = FLOORBENCH_VECTOR_BYTES, REGISTERS = 16;
+#elif defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64, REGISTERS = 32;
 #elif defined(__AVX__)
 constexpr int VECTOR_BYTES = 32, REGISTERS = 16;
@@ -50,11 +55,16 @@ inline void store(Real* to, Vector<Real> value) {
     *reinterpret_cast<Vector<Real>*>(to) = value;
 }
 
-// The elements' sum in a fixed order.
+// A sum over columns is made of so many partial sums, of every 32nd float, which as vectors are PARTIAL_SUMS.
+constexpr int PARTIAL_BYTES = 128, PARTIAL_SUMS = PARTIAL_BYTES / VECTOR_BYTES;
+
+// The sum of all partial sums, halves of them added to each other.
 template <typename Real>
-inline Real sum(Vector<Real> value) {
+inline Real sum(Vector<Real> (&partial)[PARTIAL_SUMS]) {
+    for (int half = PARTIAL_SUMS / 2; half > 0; half /= 2)
+        for (int own = 0; own < half; ++own) partial[own] += partial[own + half];
     Real total[LANES<Real>];
-    for (int lane = 0; lane < LANES<Real>; ++lane) total[lane] = value[lane];
+    for (int lane = 0; lane < LANES<Real>; ++lane) total[lane] = partial[0][lane];
     for (int half = LANES<Real> / 2; half > 0; half /= 2)
         for (int lane = 0; lane < half; ++lane) total[lane] += total[lane + half];
     return total[0];
