@@ -203,7 +203,12 @@ def verify(
     grid: Grid,
     sample: Annotated[int, typer.Option(min=1, help="Finished runs that are computed again, at most.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed that chooses them.")] = 0,
-    root: Root = RUNS,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder in which the run folders lie.", show_default=str(RUNS))
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Compare with numbers that report --export wrote, for example ours.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes of one thread each.", show_default=WORKERS)
     ] = None,
@@ -212,9 +217,13 @@ def verify(
 ) -> None:
     """Compute some finished runs of a grid again, elsewhere, and compare; exit code 1 if one differs."""
     from harness.commands.grid import grid_runs
-    from harness.commands.verify import verify_grid
+    from harness.commands.verify import in_folders, in_numbers, verify_grid
 
-    raise typer.Exit(verify_grid(grid_runs(grid, scale, changes or []), root, sample, seed, workers))
+    if root and source:
+        raise UserError("verify: --root names run folders and --from what was exported of some; leave out one of them")
+    runs = grid_runs(grid, scale, changes or [])
+    finished = in_numbers(runs, source) if source else in_folders(runs, root or RUNS)
+    raise typer.Exit(verify_grid(finished, sample, seed, workers))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.launching.preflight import check_space
+from results.own_runs import REFERENCE
 from tests.command_line import FLOORBENCH, call, only_line
 
 
@@ -38,6 +39,9 @@ from tests.command_line import FLOORBENCH, call, only_line
             "verify smoke --root nowhere",
             "verify: no run of this grid is finished in nowhere; run it first",
         ),
+        ("verify smoke --from nowhere", "nowhere/runs.parquet: is missing; `floorbench report --export nowhere`"),
+        (f"verify smoke --from {REFERENCE}", f"{REFERENCE}: there is no run here to report of those named"),
+        ("verify smoke --root runs --from frames", "verify: --root names run folders and --from what was exported"),
         ("verify nope", "grid 'nope': there is no such grid"),
         ("status --root nowhere", "nowhere: there is no such folder of runs"),
         ("report --root nowhere", "nowhere: there is no such folder of runs"),

@@ -14,6 +14,7 @@ from harness.folders.provenance import (
     PROJECT,
     attempt_details,
     code_version,
+    described_processor,
     file_hash,
     machine,
     package_versions,
@@ -128,3 +129,21 @@ def test_parts_are_complete():
     assert set(package_versions()) == set(module.PACKAGES)
     assert all(machine().values())
     assert set(code_version()) == {"commit", "difference"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            ["processor\t: 0", "cpu family\t: 25", "model\t\t: 17", "model name\t: AMD EPYC",
+             "flags\t\t: avx avx2 avx512f", "processor\t: 1", "model name\t: another"],
+            "AMD EPYC, family 25 model 17, AVX-512",
+        ),
+        (["cpu family\t: 6", "model\t: 85", "model name\t: Xeon", "flags\t: avx2"], "Xeon, family 6 model 85, AVX2"),
+        (["processor\t: 0", "Features\t: fp asimd", "CPU part\t: 0xd0c"], "NEON"),
+        (["model name\t: old", "flags\t\t: sse"], "old"),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_a_processor_is_more_than_its_name(lines, expected):
+    assert described_processor(lines) == expected

@@ -1,14 +1,20 @@
 """A finished run held against its repetition."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 
 from ablations.grids import runs_of
+from harness.errors import UserError
 from harness.folders.files import read_json, write_json
 from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
-from harness.watching.verification import sample, verify
+from harness.watching import verification
+from harness.watching.verification import check_data, original_in, sample
+from results.frame import gather
+from results.frame.originals import originals
 from tests.run_folder_factory import fail, write_done
 
 RUN = runs_of("smoke")[0]
@@ -18,6 +24,17 @@ RUN = runs_of("smoke")[0]
 def pair(tmp_path):
     """A run and its repetition, on one machine, with equal bytes."""
     return [write_done(tmp_path / name, [RUN])[0] for name in ("there", "here")]
+
+
+def verify(there, here):
+    """A run's folder against that of its repetition."""
+    return verification.verify(original_in(there), here)
+
+
+def verify_numbers(there, here):
+    """What was exported of a run's folder against its repetition."""
+    published = originals(gather(there.path.parent), [there.run()], there.path.parent)
+    return verification.verify(published[there.id], here)
 
 
 def rewrite(folder, **values):
@@ -81,10 +98,72 @@ def test_another_machine_is_compared_within_tolerances(pair):
     assert verify(*pair).difference.column == "updates"
 
 
+def test_equal_bytes_of_another_machine_are_told_as_such(pair):
+    on_another_machine(pair[0])
+    found = verify(*pair)
+    assert found.comparison.kind == "bytes"
+    assert "processor: another processor there, a processor here" in found.comparison.why
+    assert found.difference is None
+
+
+def test_published_numbers_are_compared_to_the_last_bit(pair):
+    found = verify_numbers(*pair)
+    assert (found.comparison.kind, found.difference) == ("numbers", None)
+    assert "the same type of machine" in found.comparison.why
+    assert "final parameters not compared" in found.remark
+    last = pair[0].metrics()[-1]
+    rewrite(pair[1], q_data=math.nextafter(last["q_data"], math.inf))
+    assert verify_numbers(*pair).difference.column == "q_data"
+    rewrite(pair[1], q_data=last["q_data"], calibration_exact=0.0)
+    assert verify_numbers(*pair).difference.column == "calibration_exact"
+    rewrite(pair[1], calibration_exact=None)
+    assert verify_numbers(*pair).difference is None
+    pair[1].metrics_file.write_text(json.dumps(last) + "\n")
+    pair[1].finish({name: value for name, value in pair[1].summary().items() if name != "metrics"})
+    assert str(verify_numbers(*pair).difference) == f"number of rows: {len(pair[0].metrics())} there, 1 here"
+
+
+def test_published_numbers_of_another_machine_agree_within_tolerances(pair):
+    on_another_machine(pair[0])
+    rewrite(pair[1], q_data=pair[0].metrics()[-1]["q_data"] * (1 + 1e-6))
+    found = verify_numbers(*pair)
+    assert (found.comparison.kind, found.difference) == ("tolerances", None)
+
+
+def test_other_data_are_refused(pair, monkeypatch):
+    """A run on other data is no repetition; without any data here there is nothing to hold it against."""
+    here = original_in(pair[0]).records[0]
+    monkeypatch.setattr(verification, "machine", lambda: here["machine"])
+    monkeypatch.setattr(verification, "package_versions", lambda: here["packages"])
+    original = original_in(pair[0])
+    for content_hash in (None, original.dataset):
+        monkeypatch.setattr(verification, "present_hash", lambda task, own=content_hash: own)
+        check_data(original)
+    monkeypatch.setattr(verification, "present_hash", lambda task: "f" * 64)
+    with pytest.raises(UserError, match=rf"run {RUN.id} was computed on data with content hash .* is ffff.* here"):
+        check_data(original)
+    on_another_machine(pair[0])
+    check_data(original_in(pair[0]))
+    hosted = replace(original_in(pair[0]), run=runs_of("paper")[0])
+    with pytest.raises(UserError, match="bring the data back"):
+        check_data(hosted)
+
+
+def test_collected_data_may_differ_on_another_machine(pair):
+    on_another_machine(pair[0])
+    again = pair[1].path / "provenance.json"
+    write_json(again, {**read_json(again), "dataset": "f" * 64})
+    rewrite(pair[1], q_data=pair[0].metrics()[-1]["q_data"] * (1 + 1e-6))
+    found = verify(*pair)
+    assert (found.comparison.kind, found.difference) == ("tolerances", None)
+    assert found.comparison.why.endswith("here), whose data differ")
+
+
 def test_an_attempt_on_another_machine_counts(tmp_path, pair):
     """The run was begun elsewhere and finished here: its bytes need not be those of one machine."""
     attempt = next((pair[0].path / "attempts").glob("*.json"))
     write_json(attempt, {**read_json(attempt), "packages": {"torch": "2.12.0", "mujoco": "3.3.7"}})
+    rewrite(pair[1], q_data=pair[0].metrics()[-1]["q_data"] * (1 + 1e-6))
     found = verify(*pair)
     assert found.comparison.kind == "tolerances"
     assert "torch: 2.12.0 there, 2.13.0 here" in found.comparison.why

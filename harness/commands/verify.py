@@ -1,7 +1,8 @@
 """`floorbench verify`: compute some finished runs once more, elsewhere, and compare."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
@@ -20,38 +21,70 @@ from harness.settings import Run
 from harness.training.kernels import provide_kernels, workers_for
 from harness.watching.integrity import refuse_faults
 from harness.watching.row_differences import TOLERANCES
-from harness.watching.verification import Verification, sample, verify
+from harness.watching.verification import Original, Verification, check_data, original_in, sample, verify
 
 COLUMNS = ("run", "task", "arm", "seed", "compared", "verdict", "first difference")
 
+HOW = {
+    "bytes": "byte for byte",
+    "numbers": "every number of every evaluation to the last bit",
+    "tolerances": f"within tolerances ({TOLERANCES})",
+}
 
-def verify_grid(runs: Sequence[Run], root: Path, count: int, seed: int, workers: int | None) -> int:
-    """Repeat a sample of the finished runs in a temporary root and print how they compare; returns the exit code.
 
-    Nothing in `root` is written. The repetition is removed unless it differs.
-    """
+@dataclass(frozen=True)
+class Finished:
+    """Finished runs of a grid, and where and how what is known of each is read."""
+
+    runs: list[Run]
+    place: Path
+    read: Callable[[Run], Original]
+
+
+def in_folders(runs: Sequence[Run], root: Path) -> Finished:
+    """Those of the runs that are finished in a folder of run folders."""
     refuse_faults(RunFolder.of(root, run) for run in runs)
     finished = plan(runs, root).in_state("done")
     if not finished:
         raise UserError(f"verify: no run of this grid is finished in {root}; run it first, or name its --root")
-    chosen = sample(finished, count, seed)
+    return Finished(finished, root, lambda run: original_in(RunFolder.of(root, run)))
+
+
+def in_numbers(runs: Sequence[Run], source: Path) -> Finished:
+    """Those of the runs that are finished by what `report --export` wrote to a folder."""
+    from results.frame.originals import originals
+    from results.frame.store import load
+
+    known = originals(load(source, {run.id for run in runs}), runs, source)
+    if not known:
+        raise UserError(f"verify: no run of this grid is finished in {source}; name another grid or --from")
+    return Finished([each.run for each in known.values()], source, lambda run: known[run.id])
+
+
+def verify_grid(finished: Finished, count: int, seed: int, workers: int | None) -> int:
+    """Repeat a sample of the finished runs in a temporary root and print how they compare; returns the exit code.
+
+    Where the runs are from nothing is written. The repetition is removed unless it differs.
+    """
+    chosen = sample(finished.runs, count, seed)
     console = remark_console()
     check_environments(tasks_of(chosen))
     provide_kernels(chosen, console.print)
     make_datasets(tasks_of(chosen), console)
-    # Data that were made anew need not be those the runs were computed on.
-    refuse_faults(RunFolder.of(root, run) for run in chosen)
-    console.print(f"repeating {len(chosen)} of {len(finished)} finished runs in {root}")
+    originals = [finished.read(run) for run in chosen]
+    for original in originals:
+        check_data(original)
+    console.print(f"repeating {len(chosen)} of {len(finished.runs)} finished runs in {finished.place}")
     place = Path(tempfile.mkdtemp(prefix="floorbench-verify-"))
     code = STOPPED
     try:
         check_root(place, chosen)
         repeat(chosen, place, workers or workers_for(chosen), console)
-        results = [verify(RunFolder.of(root, run), RunFolder.of(place, run)) for run in chosen]
+        results = [verify(original, RunFolder.of(place, original.run)) for original in originals]
         code = FAILED if any(result.difference for result in results) else DONE
         show(results)
     except KeyboardInterrupt:
-        console.print(f"stopped; nothing was compared, {root} is as it was")
+        console.print(f"stopped; nothing was compared, {finished.place} is as it was")
     finally:
         if code != FAILED:
             rmtree(place)
@@ -75,8 +108,7 @@ def show(results: Sequence[Verification]) -> None:
     agreed = sum(result.difference is None for result in results)
     console.print(f"{agreed} of {len(results)} agree")
     for kind, why in dict.fromkeys((result.comparison.kind, result.comparison.why) for result in results):
-        how = "byte for byte" if kind == "bytes" else f"within tolerances ({TOLERANCES})"
-        console.print(f"compared {how}: {why}")
+        console.print(f"compared {HOW[kind]}: {why}")
     for remark in dict.fromkeys(filter(None, (result.remark for result in results))):
         console.print(remark)
 

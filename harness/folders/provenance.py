@@ -22,6 +22,9 @@ PACKAGES = (
     "torch", "numpy", "scipy", "mujoco", "gymnasium", "gymnasium-robotics", "minari", "h5py", "pydantic", "pandas",
 )  # fmt: skip
 
+# Vector instructions, the widest first: what the system calls them, and everybody else.
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON"}
+
 # Files whose content counts although git does not know them yet.
 CODE = ("*.py", "*.cpp", "*.h")
 
@@ -121,13 +124,29 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The model name of the CPU as the system tells it."""
+    """The CPU as the system tells it: model name, family and model, widest vector instructions.
+
+    Under the model names that clouds give, "AMD EPYC", run several generations, which may round sums differently.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
+    return described_processor(lines) or platform.machine()
+
+
+def described_processor(lines: Sequence[str]) -> str:
+    """What the lines of /proc/cpuinfo say of the first processor: "AMD EPYC, family 25 model 1, AVX2"."""
+    first: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        first.setdefault(name.strip(), value.strip())
+    flags = set(first.get("flags", first.get("Features", "")).split())
+    known = [first.get("model name", "")]
+    if "cpu family" in first:
+        known.append(f"family {first['cpu family']} model {first.get('model', 'unknown')}")
+    known += [name for flag, name in VECTORS.items() if flag in flags][:1]
+    return ", ".join(filter(None, known))
 
 
 def usable_cores() -> int:

@@ -1,4 +1,4 @@
-"""The first difference between two files of metrics of one run: of their bytes, or beyond what machines may differ by.
+"""The first difference between the metrics of a run and of its repetition: in bytes, in numbers, or beyond tolerances.
 
 The tolerances are measured: 21 runs (grid smoke; of grid truth two seeds, of grid floors one) with and without the
 processor's vector instructions, which differ in the last bits of every sum. Training amplifies that until single
@@ -83,6 +83,26 @@ def difference_of_bytes(there: bytes, here: bytes) -> Difference | None:
                     return Difference(number, column, *values)
             return Difference(number, "text", one.decode(), other.decode())
     return Difference(None, "end of metrics.jsonl", there[-1:], here[-1:])
+
+
+def difference_of_numbers(there: Rows, here: Rows) -> Difference | None:
+    """The first row and column in which numbers differ in any bit, or None.
+
+    A number that does not apply may be None in one and be left out of the other.
+    """
+    if len(there) != len(here):
+        return Difference(None, "number of rows", len(there), len(here))
+    for number, (row, repeated) in enumerate(zip(there, here, strict=True), start=1):
+        for column in {**row, **repeated}:
+            one, other = row.get(column), repeated.get(column)
+            if _bits(one) != _bits(other):
+                return Difference(number, column, one, other)
+    return None
+
+
+def _bits(value: Any) -> Any:
+    """What is equal for the same number alone: a float's sign and every digit count, not whether it is an int."""
+    return float(value).hex() if _is_number(value) else value
 
 
 def difference_beyond_tolerances(there: Rows, here: Rows) -> Difference | None:

@@ -1,20 +1,62 @@
-"""A finished run and its repetition: the same bytes, or on another type of machine the same within tolerances."""
+"""A finished run and its repetition: the same bytes, or at least, on another type of machine, within tolerances."""
 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from harness.data.dataset_files import dataset_id
+from harness.errors import UserError
+from harness.folders.provenance import machine, package_versions
 from harness.folders.run_folder import RunFolder
-from harness.settings import Run
-from harness.watching.row_differences import Difference, difference_beyond_tolerances, difference_of_bytes
+from harness.settings import HostedData, Run
+from harness.watching.integrity import present_hash
+from harness.watching.row_differences import (
+    Difference,
+    Rows,
+    difference_beyond_tolerances,
+    difference_of_bytes,
+    difference_of_numbers,
+)
+
+
+@dataclass(frozen=True)
+class Original:
+    """What is known of a finished run: all that its folder says, or the numbers that were published of it."""
+
+    run: Run
+    # Of `metrics.jsonl`: its rows, and its bytes, None where only the numbers are known.
+    rows: Rows
+    metrics: bytes | None
+    # Packages and machine, by provenance and by each attempt that says so.
+    records: Sequence[Mapping[str, Any]]
+    # The content hash of its data and the hash of its final parameters, None where nobody wrote them down.
+    dataset: str | None
+    parameters_hash: str | None
+    # Where all this stands.
+    place: Path
+
+
+def original_in(folder: RunFolder) -> Original:
+    """What the folder of a finished run says of it."""
+    written = folder.provenance()
+    return Original(
+        run=folder.run(),
+        rows=folder.metrics(),
+        metrics=folder.metrics_file.read_bytes(),
+        records=[written, *(attempt for attempt in written.get("attempts", []) if "machine" in attempt)],
+        dataset=written.get("dataset"),
+        parameters_hash=(folder.summary() or {}).get("parameters_hash"),
+        place=folder.path,
+    )
 
 
 @dataclass(frozen=True)
 class Comparison:
     """How a run and its repetition are compared, and why so."""
 
-    kind: Literal["bytes", "tolerances"]
+    kind: Literal["bytes", "numbers", "tolerances"]
     why: str
 
 
@@ -34,44 +76,85 @@ def sample(runs: Sequence[Run], count: int, seed: int) -> list[Run]:
     return [runs[place] for place in sorted(chosen)]
 
 
-def verify(original: RunFolder, again: RunFolder) -> Verification:
+def check_data(original: Original) -> None:
+    """Raise a UserError if this machine's data are not those on which the run was computed, without an excuse.
+
+    Data that are collected on another type of machine may differ from them in last bits.
+    """
+    content_hash = present_hash(original.run.task)
+    if content_hash is None or original.dataset in (None, content_hash):
+        return
+    here = {"machine": machine(), "packages": package_versions()}
+    if isinstance(original.run.task.data, HostedData) or _other_machine(original, here) is None:
+        raise UserError(
+            f"{original.place}: run {original.run.id} was computed on data with content hash {original.dataset}, but "
+            f"that of dataset {dataset_id(original.run.task)} is {content_hash} here; bring the data back"
+        )
+
+
+def verify(original: Original, again: RunFolder) -> Verification:
     """Compare a finished run with its repetition on this machine. Reads only.
 
-    On the same type of machine `metrics.jsonl` must have the same bytes and the final parameters the same hash;
-    otherwise each column of each row must agree within its tolerance.
+    `metrics.jsonl` must have the same bytes (where these are not known: every number the same bits) and the final
+    parameters the same hash. Where that is not promised, on another type of machine or on cards, and not so, each
+    column of each row must agree within its tolerance.
     """
-    run, how = original.run(), comparison(original, again)
+    exact = Comparison("bytes" if original.metrics is not None else "numbers", _likeness(original, again))
     status = again.status()
     if status["state"] != "done":
         ending = ": ".join(filter(None, [status["state"], status.get("reason")]))
-        return Verification(run, how, Difference(None, "state", "done", ending))
-    if how.kind == "tolerances":
-        return Verification(run, how, difference_beyond_tolerances(original.metrics(), again.metrics()))
-    difference = difference_of_bytes(original.metrics_file.read_bytes(), again.metrics_file.read_bytes())
-    there, here = ((folder.summary() or {}).get("parameters_hash") for folder in (original, again))
+        return Verification(original.run, exact, Difference(None, "state", "done", ending))
+    difference, remark = _difference(original, again)
+    excuse = _excuse(original, again)
+    if difference is None or excuse is None:
+        return Verification(original.run, exact, difference, remark)
+    difference = difference_beyond_tolerances(original.rows, again.metrics())
+    return Verification(original.run, Comparison("tolerances", excuse), difference)
+
+
+def _difference(original: Original, again: RunFolder) -> tuple[Difference | None, str]:
+    """The first difference in any bit, and what was not compared and why."""
+    if original.metrics is None:
+        difference = difference_of_numbers(original.rows, again.metrics())
+    else:
+        difference = difference_of_bytes(original.metrics, again.metrics_file.read_bytes())
+    there, here = original.parameters_hash, (again.summary() or {}).get("parameters_hash")
     if there is None or here is None:
-        return Verification(run, how, difference, "final parameters not compared: an older version wrote no hash")
+        return difference, "final parameters not compared: there is no hash of them"
     if difference is None and there != here:
         difference = Difference(None, "parameters_hash", there, here)
-    return Verification(run, how, difference)
+    return difference, ""
 
 
-def comparison(original: RunFolder, again: RunFolder) -> Comparison:
-    """By bytes if every attempt at the original had the processor and the packages of the repetition, and no card."""
-    if original.run().algorithm.on_card:
-        return Comparison("tolerances", "computed on cards, where a run's company may show in its last digits")
-    written, repeated = original.provenance(), again.provenance()
-    here = _machine_type(repeated)
-    records = [written, *(attempt for attempt in written.get("attempts", []) if "machine" in attempt)]
-    for there in map(_machine_type, records):
-        parts = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+def _likeness(original: Original, again: RunFolder) -> str:
+    """On what type of machine both were computed, or on which two."""
+    here = _machine_type(again.provenance())
+    kind = f"{here.get('processor')}, torch {here.get('torch')}"
+    return _excuse(original, again) or f"the same type of machine ({kind}, equal package versions)"
+
+
+def _excuse(original: Original, again: RunFolder) -> str | None:
+    """Why bits may differ. None if every attempt had the processor and the packages of the repetition, and no card."""
+    if original.run.algorithm.on_card:
+        return "computed on cards, where a run's company may show in its last digits"
+    here = again.provenance()
+    excuse = _other_machine(original, here)
+    if excuse and original.dataset is not None and here.get("dataset") != original.dataset:
+        return f"{excuse}, whose data differ"
+    return excuse
+
+
+def _other_machine(original: Original, here: Mapping[str, Any]) -> str | None:
+    """What is another type of machine at any attempt than in a record from here; None if all is the same."""
+    own = _machine_type(here)
+    for there in map(_machine_type, original.records):
+        parts = [name for name in {**there, **own} if there.get(name) != own.get(name)]
         if parts:
             told = "; ".join(
-                f"{name}: {there.get(name) or 'unknown'} there, {here.get(name) or 'unknown'} here" for name in parts
+                f"{name}: {there.get(name) or 'unknown'} there, {own.get(name) or 'unknown'} here" for name in parts
             )
-            return Comparison("tolerances", f"another type of machine ({told})")
-    processor, torch = here.get("processor"), here.get("torch")
-    return Comparison("bytes", f"the same type of machine ({processor}, torch {torch}, equal package versions)")
+            return f"another type of machine ({told})"
+    return None
 
 
 def _machine_type(record: Mapping[str, Any]) -> dict[str, str | None]:
