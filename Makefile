@@ -30,11 +30,14 @@ demo: setup
 		$(BIN)/floorbench run floors --scale demo --root runs/demo --set algorithm.kernel=$$kernel || [ $$? -eq 1 ]
 	@$(BIN)/floorbench report exact --root runs/demo --out runs/demo/report
 
-# From the numbers of the project's own runs, without training.
+# From the numbers of the project's own runs, without training: what the repository says of them, and a page per grid.
 report: setup
 	@$(BIN)/python -m results.readme
 	@$(BIN)/python -m results.findings
-	@$(BIN)/floorbench report --from results/reference --out runs/reference/report
+	@$(BIN)/python -m results.own_verdicts
+	@set -e; for grid in study truncation implementation floors; do \
+		$(BIN)/floorbench report $$grid --from results/reference --out runs/reference/$$grid; \
+	done
 
 test: setup
 	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile

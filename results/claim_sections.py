@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from ablations.claim import Claim
 from results.figures.claims import claim_figure
 from results.figures.drawing import Drawing
+from results.style import label
 from results.verdicts.per_run import measured, per_run
 from results.verdicts.runs import judge_runs
-from results.verdicts.table import by_claim, by_topic
+from results.verdicts.table import by_claim, by_topic, correlation, effect, p_value
 from results.verdicts.verdict import Verdict
 
 # The column of the overview for claims that are judged without runs, and what it shows where nothing was looked at.
@@ -30,6 +32,50 @@ class ClaimSection:
     not_looked_at: list[Verdict]
     # None where there was nothing to look at.
     drawing: Drawing | None
+
+    @property
+    def runs(self) -> list[str]:
+        """Ids of the runs behind the verdicts."""
+        return list(dict.fromkeys(run for verdict in self.verdicts for run in verdict.runs))
+
+    @cached_property
+    def how(self) -> str:
+        """What all verdicts have in common: how they were decided, and why some are inconclusive; else empty."""
+        methods, remarks = ({getattr(each, name) for each in self.verdicts} for name in ("method", "remark"))
+        told = sorted(methods) if len(methods) == 1 else []
+        reasons = remarks - {""}
+        if len(reasons) == 1 and all(bool(each.remark) == (each.outcome == "inconclusive") for each in self.verdicts):
+            told.append(f"inconclusive: {reasons.pop()}")
+        return "; ".join(told)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row per verdict: Task, Arm, Verdict, Effect, n, p, and where there are some r; what `how` says is left out.
+
+        All is text. An arm stands where there are several, Decided and Remark where verdicts differ in them.
+        """
+        rows = [
+            {
+                "Task": each.task,
+                "Arm": label(each.arm) if each.arm else "",
+                "Verdict": each.outcome,
+                "Effect": effect(each),
+                "n": str(each.n),
+                "p": p_value(each),
+                "r": correlation(each),
+                "Decided": each.method,
+                "Remark": each.remark,
+            }
+            for each in self.verdicts
+        ]
+        frame = pd.DataFrame(rows)
+        told_once = {
+            "Arm": frame["Arm"].nunique() == 1,
+            "r": (frame["r"] == "-").all(),
+            "Decided": frame["Decided"].nunique() == 1,
+            "Remark": all(remark in self.how for remark in frame["Remark"]),
+        }
+        return frame.drop(columns=[name for name, once in told_once.items() if once])
 
 
 def claim_sections(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> Iterator[ClaimSection]:

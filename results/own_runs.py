@@ -1,4 +1,4 @@
-"""The project's own runs: what README and FINDINGS.md show.
+"""The project's own runs: what README, FINDINGS.md and verdicts.csv show.
 
 Their frames lie in results/reference/, where `floorbench report --root DIR --export results/reference` puts them.
 """
@@ -11,8 +11,9 @@ from results.frame.store import NAMES, Frames, load
 PROJECT = Path(__file__).parents[1]
 REFERENCE = PROJECT / "results" / "reference"
 
-# The grid that README and the findings are about.
+# The grid that README and the findings are about, and all grids whose runs lie there.
 STUDY = "study"
+OWN = (STUDY, "truncation", "implementation", "floors")
 
 
 def own_runs(*grids: str, reference: Path = REFERENCE) -> Frames:

@@ -1,10 +1,11 @@
 """What a report says of the claims, in short and at length."""
 
+from dataclasses import replace
 from math import nan
 
 from ablations.claim import Claim, EveryCase
 from ablations.decision import Difference
-from results.claim_sections import LAB, NOT_RUN, overview
+from results.claim_sections import LAB, NOT_RUN, ClaimSection, overview
 from results.verdicts.exact import judge
 from results.verdicts.verdict import Verdict
 
@@ -35,3 +36,36 @@ def test_a_row_per_claim_and_a_column_per_task_and_for_the_lab():
         ["floor", "jensen", "E max is max E.", NOT_RUN, NOT_RUN, "contradicted"],
         ["scale", "low", "It is low.", "contradicted", NOT_RUN, NOT_RUN],
     ]
+
+
+def section(*verdicts):
+    return ClaimSection(verdicts[0].claim, list(verdicts), [], None)
+
+
+def test_what_verdicts_have_in_common_is_told_once():
+    open_question = replace(verdict(LEVEL, "inconclusive", "road", "a"), remark="it does not pass")
+    told = section(verdict(LEVEL, "supported", "maze", "a"), open_question)
+    assert told.how == "t; inconclusive: it does not pass"
+    assert list(told.table.columns) == ["Task", "Verdict", "Effect", "n", "p"]
+    assert told.table.to_numpy().tolist() == [
+        ["maze", "supported", "0 [-1, 1]", "6", "-"],
+        ["road", "inconclusive", "0 [-1, 1]", "6", "-"],
+    ]
+
+
+def test_what_they_differ_in_has_a_column():
+    first = replace(
+        verdict(RUNS, "supported", "maze", "a"), correlation=0.5, remark="a seed is missing", runs=("1", "2")
+    )
+    second = replace(
+        verdict(RUNS, "inconclusive", "maze", "b"), method="exact", remark="it does not pass", runs=("2", "3")
+    )
+    told = section(first, second)
+    assert told.how == ""
+    assert list(told.table.columns) == ["Task", "Arm", "Verdict", "Effect", "n", "p", "r", "Decided", "Remark"]
+    assert told.table["r"].tolist() == ["0.50", "-"]
+    assert told.table["Decided"].tolist() == ["t", "exact"]
+    assert told.table["Remark"].tolist() == ["a seed is missing", "it does not pass"]
+    assert told.runs == ["1", "2", "3"]
+    remarked = section(first, replace(second, remark="", method="t"))
+    assert "Remark" in remarked.table, "it is not why a verdict is inconclusive"

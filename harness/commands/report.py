@@ -17,6 +17,7 @@ from harness.settings import Run
 
 if TYPE_CHECKING:
     from results.frame import Frames
+    from results.tuning.ledger import Ledger
     from results.verdicts.verdict import Verdict
 
 # What is named like a grid: the exact lab, whose report lies in a folder of this name within that about runs, and the
@@ -82,7 +83,7 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     # Before the lab's half minute: it raises where there is nothing to report.
     table = scores(frames.runs).text
     verdicts = make_exact_report(out / EXACT)[0] if exact else []
-    studies = ledgers_in([source] if isinstance(source, Path) else source)
+    studies = [each for each in ledgers_in([source] if isinstance(source, Path) else source) if _is_about(each, named)]
     page, *_ = write_report(frames, out, verdicts, usable_cores(), studies)
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     for remark in remarks(frames):
@@ -106,6 +107,15 @@ def _frames(named: Sequence[Run] | None, source: Path | Sequence[Path]) -> Frame
 
     only = None if named is None else {run.id for run in named}
     return load(source, only) if isinstance(source, Path) else gather(source, only, usable_cores())
+
+
+def _is_about(ledger: Ledger, named: Sequence[Run] | None) -> bool:
+    """Whether a study searched settings of a task that one of the runs has; where none are named every study counts."""
+    from ablations.studies import STUDIES, study_of
+
+    if named is None or ledger.study not in STUDIES:
+        return True
+    return not {run.task.name for run in study_of(ledger.study).runs}.isdisjoint(run.task.name for run in named)
 
 
 def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:

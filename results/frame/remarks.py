@@ -30,13 +30,16 @@ def remarks(frames: Frames) -> list[str]:
 
 
 def _missing_arms(runs: pd.DataFrame) -> Iterator[str]:
-    """Arms that other tasks have, a line for all the tasks that lack the same."""
-    arms = in_order(runs["arm"].unique())
+    """Arms that other tasks have beside all those of a task, a line for all the tasks that lack the same.
+
+    Tasks of which each has arms of its own are of different grids, and neither lacks any.
+    """
+    present = {str(task): set(arms) for task, arms in runs.groupby("task", sort=False)["arm"]}
     lacking: dict[tuple[str, ...], list[str]] = {}
-    for task, group in runs.groupby("task", sort=False):
-        present = set(group["arm"])
-        if absent := tuple(label(arm) for arm in arms if arm not in present):
-            lacking.setdefault(absent, []).append(str(task))
+    for task, own in present.items():
+        others = set().union(*(arms for arms in present.values() if own < arms)) - own
+        if others:
+            lacking.setdefault(tuple(label(arm) for arm in in_order(others)), []).append(task)
     for absent, tasks in lacking.items():
         yield f"{listed(tasks)}: no run of {listed(absent)}; other tasks have {'them' if len(absent) > 1 else 'it'}"
 

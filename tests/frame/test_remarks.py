@@ -53,6 +53,13 @@ def test_an_arm_that_a_task_lacks_is_named(tmp_path):
     assert remarks(gather(tmp_path)) == ["elsewhere: no run of Cal-QL, Monte Carlo floor; other tasks have it"]
 
 
+def test_tasks_of_different_grids_lack_nothing_of_each_other(tmp_path):
+    runs = [run for run in runs_of("study") if run.seed < 2]
+    arms = {"fetch-push": ("cql", "monte_carlo"), "fetch-reach": ("monte_carlo", "learned")}
+    write_done(tmp_path, [run for run in runs if run.arm in arms.get(run.task.name, ())])
+    assert remarks(gather(tmp_path)) == []
+
+
 def test_tasks_that_lack_the_same_arms_share_a_line(tmp_path):
     runs = [run for run in runs_of("study") if run.seed < 2]
     whole = [run for run in runs if run.task.name == "fetch-push" and run.arm in ("cql", "monte_carlo", "learned")]
