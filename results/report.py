@@ -21,7 +21,7 @@ from results.page import markdown, render
 from results.processes import processes
 from results.style import label
 from results.tables import Table, write
-from results.tables.cost import cost
+from results.tables.cost import MILLION, cost
 from results.tables.differences import differences
 from results.tables.doses import doses
 from results.tables.effects import effects, effects_table
@@ -30,6 +30,7 @@ from results.tables.pooled import pooled
 from results.tables.published import beside_published
 from results.tables.scale_mismatch import scale_mismatch
 from results.tables.scores import scores
+from results.tables.text import number
 from results.tables.truth import truth
 from results.tuning.figures import tuning_figures
 from results.tuning.ledger import Ledger
@@ -50,6 +51,10 @@ KEY_SETTINGS = (
 )  # fmt: skip
 
 
+# Figures of all tasks together, which come first.
+ACROSS = ("effects", "dose_response")
+
+
 @dataclass(frozen=True)
 class Page:
     """Everything the template shows."""
@@ -57,6 +62,10 @@ class Page:
     runs: pd.DataFrame
     # Finished runs by state, for example "29 done, 1 failed".
     states: str
+    # What they cost, "23.9 million gradient steps in 8.5 core-hours", and the commits that computed them; empty where
+    # the frames do not tell.
+    effort: str
+    commits: list[str]
     # What a reader must know of the runs, one line each.
     remarks: list[str]
     # What became of the claims, in a line; the sections of those about runs; all of them in a line each; every verdict.
@@ -69,10 +78,13 @@ class Page:
     key_settings: Table
     arm_settings: Table
     other_settings: Table
+    # What all tasks say together, before anything else: figures and tables; empty for a single task.
+    across: list[Drawing]
+    across_tables: list[Table]
     # Tables of results, by their place on the page; None where there is nothing to show.
     scores: Table
     differences: Table | None
-    # Floors by dose, all tasks together, every arm against the Monte Carlo floor, beside published numbers.
+    # Floors by dose, beside published numbers.
     further: list[Table]
     scale_mismatch: Table
     learned_floor: Table | None
@@ -126,6 +138,7 @@ def _write_tables(page: Page, folder: Path) -> list[Path]:
         page.scores,
         page.differences,
         *page.further,
+        *page.across_tables,
         page.scale_mismatch,
         page.learned_floor,
         page.truth,
@@ -152,14 +165,16 @@ def contents(
     against_centre = effects(per_run(frame, curves))
     drawings = list(_announced(gallery(frame, curves, differing, against_centre), drawn))
     studies = [(effort(ledger), list(_announced(tuning_figures(ledger), drawn))) for ledger in tuning]
-    further = (doses(frame, curves), pooled(frame), effects_table(against_centre), beside_published(frame))
+    further, across = (doses(frame, curves), beside_published(frame)), (effects_table(against_centre), pooled(frame))
     verdicts = [*all_verdicts(sections), *exact]
-    columns = settings_columns(frame)
+    cost_table, columns = cost(frame), settings_columns(frame)
     varied = [column for column in columns if _varies(frame, column)]
     shared = [column for column in columns if column not in varied]
     return Page(
         runs=frame,
         states=", ".join(f"{count} {state}" for state, count in frame["state"].value_counts().items()),
+        effort=effort_of(cost_table),
+        commits=sorted(frames.provenance["commit"].dropna().unique()) if "commit" in frames.provenance else [],
         remarks=remarks(frames),
         summary=summary(verdicts),
         claims=sections,
@@ -169,16 +184,18 @@ def contents(
         key_settings=settings_by_task(frame, [column for column in KEY_SETTINGS if column in shared]),
         arm_settings=settings_by_arm(frame, varied),
         other_settings=settings_by_task(frame, [column for column in shared if column not in KEY_SETTINGS]),
+        across=[each for each in drawings if each.name in ACROSS],
+        across_tables=[table for table in across if table],
         scores=scores(frame),
         differences=differing,
         further=[table for table in further if table],
         scale_mismatch=scale_mismatch(frame),
         learned_floor=learned_floor(frame),
         truth=truth(curves),
-        drawings=drawings,
+        drawings=[each for each in drawings if each.name not in ACROSS],
         tuning=studies,
         run_list=run_list(frame),
-        cost=cost(frame),
+        cost=cost_table,
         provenance=provenance_table(frames.provenance),
     )
 
@@ -195,6 +212,16 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     counts = Counter(verdict.outcome for verdict in given)
     outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome))
     return f"{len(given)} verdicts on {len({verdict.claim.id for verdict in given})} claims: {outcomes}"
+
+
+def effort_of(cost_table: Table | None) -> str:
+    """What all runs cost: "23.9 million gradient steps in 8.5 core-hours"."""
+    if cost_table is None:
+        return ""
+    total = cost_table.numbers.iloc[-1]
+    steps, hours = total["updates"] / MILLION, {"core": total["core_hours"], "GPU": total["gpu_hours"]}
+    spent = " and ".join(f"{number(value, 1)} {kind}-hours" for kind, value in hours.items() if value or kind == "core")
+    return f"{number(steps, 1)} million gradient steps in {spent}"
 
 
 def settings_by_task(frame: pd.DataFrame, columns: list[str]) -> Table:

@@ -179,3 +179,33 @@ def test_what_to_know_of_the_runs_stands_on_the_page(tmp_path):
     assert "<li>pointmaze-umaze, Cal-QL, Monte Carlo floor: no run of seed 1, which other arms have</li>" in (
         page.read_text()
     )
+
+
+def test_what_all_tasks_say_comes_first(tmp_path):
+    names = ("cql", "monte_carlo", "inflated_0.25", "inflated_1")
+    runs = [run for run in runs_of("study") if run.task.name in ("fetch-push", "winding-road") and run.arm in names]
+    write_done(tmp_path, [run for run in runs if run.seed < 6])
+    files = write_report(gather(tmp_path), tmp_path / "report")
+    page, text = files[0].read_text(), (tmp_path / "report" / "report.md").read_text()
+    headings = re.findall(r"<h[23][^>]*>([^<]+)</h", page)
+    assert headings[:5] == [
+        "All tasks",
+        "What changes against Cal-QL, Monte Carlo floor",
+        "Inflation of the floor",
+        "Difference to Cal-QL, Monte Carlo floor over all tasks",
+        "All tasks together",
+    ]
+    assert headings.count("Inflation of the floor") == 1
+    assert text.index("## All tasks") < text.index("## Claims")
+    (updates,) = {
+        run.schedule.offline_steps + run.schedule.online_steps for run in runs if run.task.name == "fetch-push"
+    }
+    (others,) = {
+        run.schedule.offline_steps + run.schedule.online_steps for run in runs if run.task.name != "fetch-push"
+    }
+    assert f"{(updates + others) * 24 / 1e6:.1f} million gradient steps in " in page
+    assert re.search(r"stands in the code that computed the runs \(commit <code>\w+</code>\)", page)
+
+
+def test_a_report_of_one_task_has_no_section_for_all(report):
+    assert 'id="across"' not in report[3][0].read_text()

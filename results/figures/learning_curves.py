@@ -33,7 +33,7 @@ def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawi
                 own = numbers[numbers["arm"] == arm]
                 seeds(panel, own, colour[arm])
                 mean_with_band(panel, own[own["seed"].isna()], colour[arm])
-                panel.set_title(label(arm), color=colour[arm])
+                panel.set_title(label(arm))
             finish_curves(figure, finished, "Success rate")
             figure.axes[0].set_ylim(-0.03, 1.03)
         caption = (

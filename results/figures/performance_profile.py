@@ -80,7 +80,7 @@ def _apart(numbers: pd.DataFrame, arms: Sequence[str]) -> Figure:
             own = numbers[(numbers["arm"] == arm) & (numbers["moment"] == moment)]
             panel.fill_between(own["threshold"], own["low"], own["high"], color=colour[arm], alpha=0.18, linewidth=0)
             panel.plot(own["threshold"], own["share"], color=colour[arm], linewidth=width)
-        panel.set_title(label(arm), color=colour[arm])
+        panel.set_title(label(arm))
         panel.set(ylim=(-0.03, 1.03), xlim=(0, 1))
     figure.supxlabel(SCORE, fontsize=STYLE["axes.labelsize"])
     figure.supylabel(SHARE, fontsize=STYLE["axes.labelsize"])

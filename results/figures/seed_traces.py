@@ -34,7 +34,7 @@ def seed_traces(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
                 failed = shown["failed"]
                 traces(panel, shown[~failed], "step", "score", color=FAINT, linewidth=0.9, zorder=2)
                 traces(panel, shown[failed], "step", "score", color=colour[arm], linewidth=1.1, zorder=3)
-                panel.set_title(f"{label(arm)}\n{_count(own, here[here['arm'] == arm])}", color=colour[arm])
+                panel.set_title(f"{label(arm)}\n{_count(own, here[here['arm'] == arm])}")
             finish_curves(figure, finished_of(runs, task), "Success rate")
             figure.axes[0].set_ylim(-0.03, 1.03)
         caption = (

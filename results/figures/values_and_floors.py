@@ -37,7 +37,7 @@ def values_and_floors(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Dra
                 for quantity, look in {"q_data": {**Q_DATA, "color": colour[arm]}, **REFERENCES}.items():
                     mean(panel, means[means["quantity"] == quantity], **look)
                 mean_with_band(panel, policy[policy["seed"].isna()], colour[arm])
-                panel.set_title(label(arm), color=colour[arm])
+                panel.set_title(label(arm))
             finish_curves(figure, finished, "Value (mapped return)")
             _value_legend(figure)
         caption = (

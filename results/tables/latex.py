@@ -8,7 +8,7 @@ from results.tables.table import Table
 
 
 def latex(table: Table) -> str:
-    """The table with booktabs rules and a heading row per group, in letters that fit two columns.
+    """The table with booktabs rules and a heading row per group (if it has any), in letters that fit two columns.
 
     A `table*`, or a `longtable` where the table has columns of prose.
     """
@@ -19,7 +19,8 @@ def latex(table: Table) -> str:
     )  # fmt: skip
     environment.filters["tex"] = _tex
     columns = [column for column in table.text.columns if column != table.group]
-    groups = [(name, rows[columns].to_numpy().tolist()) for name, rows in table.text.groupby(table.group, sort=False)]
+    grouped = table.text.groupby(table.group, sort=False) if table.group else [("", table.text)]
+    groups = [(name, rows[columns].to_numpy().tolist()) for name, rows in grouped]
     template = environment.get_template("long_table.tex" if table.prose else "table.tex")
     return template.render(table=table, columns=columns, groups=groups)
 

@@ -40,17 +40,19 @@ def pooled(runs: pd.DataFrame) -> Table | None:
         cells = {
             heading: interval_text(estimates[name], 2) if name in estimates else NONE for name, heading in HEADINGS
         }
-        lines.append({"Tasks": ", ".join(tasks), "Arm": label(arm), **cells, "n": str(estimates["final_iqm"].n)})
+        lines.append({"Arm": label(arm), **cells, "n": str(estimates["final_iqm"].n)})
     absent = [label(arm) for arm in in_order(finished["arm"].unique()) if arm not in arms]
     notes = (
-        f"Over {', '.join(tasks)}; n runs. IQM: interquartile mean of all runs, without the lowest and the highest "
-        f"quarter. [{CONFIDENCE:.0%} stratified bootstrap interval: {FEWEST:,} draws of runs or more within each task, "
-        "percentiles moved outwards for few runs.]",
-        "Optimality gap: what runs lack on average to a score of 1 at the online end. Improvement: chance that a run "
-        f"of the arm ends above one of {label(BASELINE)} on a random task, ties half; seeds are drawn together.",
+        f"n: runs of an arm on {', '.join(tasks)}.",
+        "IQM: interquartile mean of all runs, without the lowest and the highest quarter "
+        f"[{CONFIDENCE:.0%} stratified bootstrap interval: {FEWEST:,} draws of runs or more within each task, "
+        "percentiles moved outwards for few runs].",
+        "Optimality gap: what runs lack on average to a score of 1 at the online end.",
+        f"Improvement: chance that a run of the arm ends above one of {label(BASELINE)} on a random task, ties half; "
+        "seeds are drawn together.",
         *([f"Not pooled, for want of runs on each of these tasks: {listed(absent)}."] if absent else []),
     )
-    return Table("pooled", "All tasks together", pd.DataFrame(numbers), pd.DataFrame(lines), notes, "Tasks")
+    return Table("pooled", "All tasks together", pd.DataFrame(numbers), pd.DataFrame(lines), notes, group="")
 
 
 HEADINGS = (

@@ -19,7 +19,7 @@ class Table:
     text: pd.DataFrame
     # What a reader must know beside it, one paragraph each.
     notes: tuple[str, ...] = ()
-    # Column of the text whose values become heading rows in LaTeX.
+    # Column of the text whose values become heading rows in LaTeX; empty: there are none.
     group: str = "Task"
     # Columns of sentences and the share of the page's width that each has in LaTeX; such a table may break over pages.
     prose: Mapping[str, float] = field(default_factory=dict)

@@ -1,5 +1,8 @@
 """Tables in LaTeX."""
 
+import pandas as pd
+
+from results.tables import Table
 from results.tables.latex import latex
 from results.tables.scores import scores
 from tests.tables.made_frames import frame_of
@@ -14,3 +17,11 @@ def test_latex_is_escaped_and_has_a_minus():
     assert "95\\% t interval" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {line.count("&") for line in rows} == {8}
+
+
+def test_a_table_without_groups_has_no_heading_rows():
+    text = pd.DataFrame({"Arm": ["a", "b"], "n": ["1", "2"]})
+    written = latex(Table("made", "Made", text, text, group=""))
+    assert "multicolumn" not in written
+    assert "a & 1 \\\\\nb & 2 \\\\\n" in written
+    assert written.count(r"\midrule") == 1

@@ -32,6 +32,8 @@ def test_pooled_values_by_hand():
     first = (1.5 + 2.5 + 3.5 + 4) / 16
     assert value(table, "monte_carlo", "improvement")["mean"] == pytest.approx((first + 0.5) / 2)
     assert list(table.text["Arm"]) == ["CQL", "Cal-QL, Monte Carlo floor"]
+    assert "Tasks" not in table.text, "they are the same in every row"
+    assert table.notes[0] == "n: runs of an arm on first, second."
     assert table.text.iloc[0]["Improvement"] == "-"
     assert table.text.iloc[0]["IQM, online end"].startswith("0.48 [")
     interval = value(table, "cql", "final_iqm")
