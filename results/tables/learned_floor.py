@@ -3,15 +3,17 @@
 import pandas as pd
 
 from results.frame import done
+from results.statistics.estimate import CONFIDENCE
+from results.statistics.intervals import mean_interval
 from results.style import label
 from results.tables.table import Table
-from results.tables.text import number
+from results.tables.text import interval_text, number
 
 
 def learned_floor(runs: pd.DataFrame) -> Table | None:
-    """Held-out error of every learned floor, or None if no run learned one.
+    """Held-out error of the learned floors by task and arm, or None if no run learned one.
 
-    Numbers: task, arm, seed, held_out_rmse, held_out_r2, steps.
+    Numbers, seed by seed: task, arm, seed, held_out_rmse, held_out_r2, steps.
     """
     names = ["held_out_rmse", "held_out_r2", "steps"]
     finished = done(runs)
@@ -20,16 +22,19 @@ def learned_floor(runs: pd.DataFrame) -> Table | None:
         return None
     numbers = fitted[["task", "arm", "seed"]].assign(**{name: fitted[f"learned_floor.{name}"] for name in names})
     numbers = numbers.reset_index(drop=True)
-    text = pd.DataFrame(
+    lines = [
         {
-            "Task": numbers["task"],
-            "Arm": numbers["arm"].map(label),
-            "Seed": numbers["seed"].map(str),
-            "Held-out RMSE": numbers["held_out_rmse"].map(lambda value: number(value, 2)),
-            "Held-out R2": numbers["held_out_r2"].map(lambda value: number(value, 3)),
-            "Gradient steps": numbers["steps"].map(lambda value: number(value, 0)),
+            "Task": task,
+            "Arm": label(arm),
+            "Held-out RMSE": interval_text(mean_interval(group["held_out_rmse"]), 2),
+            "Held-out R2": interval_text(mean_interval(group["held_out_r2"]), 3),
+            "Gradient steps": number(group["steps"].mean(), 0),
+            "n": str(len(group)),
         }
+        for (task, arm), group in numbers.groupby(["task", "arm"], sort=False)
+    ]
+    notes = (
+        "Regression of a value network on return-to-go, measured on trajectories kept out of the fit; RMSE in units of "
+        f"the mapped return. Mean over n seeds [{CONFIDENCE:.0%} t interval].",
     )
-    notes = ("Regression of a value network on return-to-go, measured on trajectories kept out of the fit; RMSE in "
-             "units of the mapped return.",)  # fmt: skip
-    return Table("learned_floor", "Held-out error of the learned floor", numbers, text, notes)
+    return Table("learned_floor", "Held-out error of the learned floor", numbers, pd.DataFrame(lines), notes)
