@@ -94,13 +94,14 @@ def all_verdicts(sections: Iterable[ClaimSection]) -> list[Verdict]:
 
 
 def overview(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """A row per claim: Topic, Id, Claim, then what was found on each task, and by the exact lab.
+    """A row per claim about which something was found: Topic, Id, Claim, then what on each task, and by the exact lab.
 
     Several arms are counted ("2 supported, 1 inconclusive"); an en dash: nothing was looked at.
     """
+    judged = {verdict.claim.id for verdict in verdicts if verdict.n}
     places = list(dict.fromkeys(verdict.task or LAB for verdict in verdicts))
     rows = []
-    for topic, group in by_topic(verdicts).items():
+    for topic, group in by_topic([verdict for verdict in verdicts if verdict.claim.id in judged]).items():
         for name, own in by_claim(group).items():
             found = {place: _found([each for each in own if (each.task or LAB) == place]) for place in places}
             rows.append({"Topic": topic, "Id": name, "Claim": own[0].claim.statement, **found})

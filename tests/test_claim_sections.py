@@ -11,6 +11,7 @@ from results.verdicts.verdict import Verdict
 
 RUNS = Claim("dose", "floor", "Doses cost.", "derived", "score", lambda: (), Difference(("a", "b"), "c", "below"))
 LEVEL = Claim("low", "scale", "It is low.", "derived", "Q", lambda: (), Difference(("a",), "c", "below"))
+UNSEEN = Claim("far", "scale", "It is far.", "derived", "Q", lambda: (), Difference(("a",), "c", "below"))
 EXACT = Claim("jensen", "floor", "E max is max E.", "derived", "gap", lambda: [1.0], EveryCase(at_most=0.0))
 
 
@@ -27,6 +28,7 @@ def test_a_row_per_claim_and_a_column_per_task_and_for_the_lab():
             verdict(RUNS, "supported", "road", "b"),
             verdict(LEVEL, "contradicted", "maze", "a"),
             verdict(LEVEL, "inconclusive", "road", "a", n=0),
+            verdict(UNSEEN, "inconclusive", "road", "a", n=0),
             *judge([EXACT]),
         ]
     )

@@ -204,8 +204,20 @@ def test_what_all_tasks_say_comes_first(tmp_path):
         run.schedule.offline_steps + run.schedule.online_steps for run in runs if run.task.name != "fetch-push"
     }
     assert f"{(updates + others) * 24 / 1e6:.1f} million gradient steps in " in page
-    assert re.search(r"stands in the code that computed the runs \(commit <code>\w+</code>\)", page)
+    assert re.search(r"the runs were computed by commit <code>\w+</code>", page)
 
 
 def test_a_report_of_one_task_has_no_section_for_all(report):
     assert 'id="across"' not in report[3][0].read_text()
+
+
+def test_runs_without_a_claim_say_so_and_are_held_against_their_reference(tmp_path):
+    arms = ("reference", "official")
+    write_done(tmp_path, [run for run in runs_of("implementation") if run.arm in arms and run.seed < 3])
+    files = write_report(gather(tmp_path), tmp_path / "report")
+    page, text = files[0].read_text(), (tmp_path / "report" / "report.md").read_text()
+    assert "These runs speak about none of the claims." in page
+    assert f"{len(CLAIMS)} claims about which these runs say nothing" in page
+    assert "These runs speak about none of the claims." in text
+    assert "Difference to Cal-QL, reference within seed" in page
+    assert (tmp_path / "report" / "figures" / "paired_differences_winding-road-short.pdf").is_file()

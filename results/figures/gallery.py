@@ -16,7 +16,6 @@ from results.figures.score_by_floor import score_by_floor
 from results.figures.seed_traces import seed_traces
 from results.figures.values_and_floors import values_and_floors
 from results.tables import Table
-from results.tables.differences import BASELINE
 from results.tables.effects import Effect
 from results.verdicts.per_run import per_run
 
@@ -33,7 +32,7 @@ def gallery(
     yield from bound_rate(runs, evaluations)
     yield from score_by_floor(runs)
     if differences:
-        yield from paired_differences(differences.numbers, BASELINE)
+        yield from paired_differences(differences.numbers)
     single = effects_figure(against_centre), dose_response(against_centre, measured), learned_floor(measured)
     yield from filter(None, single)
     yield performance_profile(runs)

@@ -16,20 +16,18 @@ PANELS = {
 }
 
 
-def paired_differences(differences: pd.DataFrame, baseline: str) -> list[Drawing]:
+def paired_differences(differences: pd.DataFrame) -> list[Drawing]:
     """Mean difference to the baseline's arm with interval, a figure per task, a row per arm, a panel per metric.
 
     `differences` are the numbers of the table of differences; a figure's are those of its task and the metrics shown.
     """
     shown = differences[differences["metric"].isin(PANELS)]
-    return [
-        _of_task(str(task), of_task.reset_index(drop=True), baseline)
-        for task, of_task in shown.groupby("task", sort=False)
-    ]
+    return [_of_task(str(task), of_task.reset_index(drop=True)) for task, of_task in shown.groupby("task", sort=False)]
 
 
-def _of_task(task: str, numbers: pd.DataFrame, baseline: str) -> Drawing:
+def _of_task(task: str, numbers: pd.DataFrame) -> Drawing:
     """The figure of one task."""
+    baseline = numbers["baseline"].iloc[0]
     arms = in_order(numbers["arm"])
     colour = colours(arms)
     with mpl.rc_context(STYLE):

@@ -14,8 +14,9 @@ from results.tables.metrics import METRICS
 from results.tables.table import Table
 from results.tables.text import interval_text, number
 
-# The arm against which the others are held, within seed.
+# The arm against which the others are held, within seed; and where it has no runs, as among implementations, which.
 BASELINE = "cql"
+BASELINES = (BASELINE, "reference")
 
 
 # At which a difference is marked.
@@ -23,12 +24,15 @@ ALPHA = 0.05
 
 
 def differences(runs: pd.DataFrame) -> Table | None:
-    """Every other arm minus `BASELINE` within seed, or None where there is nothing to compare.
+    """Every other arm minus the first of `BASELINES` that was run within seed; None where nothing can be compared.
 
-    Numbers: task, arm, metric, mean, low, high, n, method, correlation, p_value (sign flip), p_holm (the same adjusted
-    for the arms of the task).
+    Numbers: task, arm, baseline (the other arm), metric, mean, low, high, n, method, correlation, p_value (sign flip),
+    p_holm (the same adjusted for the arms of the task).
     """
-    found = [_of_task(str(task), group) for task, group in done(runs).groupby("task", sort=False)]
+    finished = done(runs)
+    present = set(finished["arm"])
+    baseline = next((arm for arm in BASELINES if arm in present), BASELINE)
+    found = [_of_task(str(task), group, baseline) for task, group in finished.groupby("task", sort=False)]
     numbers = [row for rows, _ in found for row in rows]
     if not numbers:
         return None
@@ -38,18 +42,18 @@ def differences(runs: pd.DataFrame) -> Table | None:
         "correlation of regret_eval between the two arms over the seeds.",
     )
     text = pd.DataFrame([line for _, lines in found for line in lines])
-    return Table("differences", f"Difference to {label(BASELINE)} within seed", pd.DataFrame(numbers), text, notes)
+    return Table("differences", f"Difference to {label(baseline)} within seed", pd.DataFrame(numbers), text, notes)
 
 
-def _of_task(task: str, finished: pd.DataFrame) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Numbers and lines of text of one task."""
-    baseline = finished[finished["arm"] == BASELINE].set_index("seed")
+    held_against = finished[finished["arm"] == baseline].set_index("seed")
     pairs = {}
-    for arm, other in finished[finished["arm"] != BASELINE].groupby("arm", sort=False):
+    for arm, other in finished[finished["arm"] != baseline].groupby("arm", sort=False):
         theirs = other.set_index("seed")
-        seeds = baseline.index.intersection(theirs.index)
+        seeds = held_against.index.intersection(theirs.index)
         if len(seeds):
-            pairs[arm] = theirs.loc[seeds], baseline.loc[seeds]
+            pairs[arm] = theirs.loc[seeds], held_against.loc[seeds]
     numbers: list[dict[str, Any]] = []
     lines = {arm: {"Task": task, "Arm": label(arm)} for arm in pairs}
     for metric in METRICS:
@@ -58,7 +62,8 @@ def _of_task(task: str, finished: pd.DataFrame) -> tuple[list[dict[str, Any]], l
         }
         adjusted = holm([estimate.p_value for estimate in estimates.values()])
         for (arm, estimate), p_holm in zip(estimates.items(), adjusted, strict=True):
-            own = {"task": task, "arm": arm, "metric": metric.name, **asdict(estimate), "p_holm": p_holm}
+            names = {"task": task, "arm": arm, "baseline": baseline, "metric": metric.name}
+            own = {**names, **asdict(estimate), "p_holm": p_holm}
             numbers.append(own)
             text = interval_text(estimate, metric.decimals, sign=True, of=len(pairs[arm][0]))
             lines[arm][metric.heading] = text + ("*" if p_holm < ALPHA else "")

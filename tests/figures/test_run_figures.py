@@ -74,7 +74,7 @@ def test_profiles_of_many_arms_have_a_panel_each_over_the_tasks_they_share(frame
 
 def test_the_forest_of_a_task_has_a_row_per_arm_and_the_numbers_of_the_table(frames):
     table = differences(frames[0])
-    drawings = {drawing.name: drawing for drawing in paired_differences(table.numbers, "cql")}
+    drawings = {drawing.name: drawing for drawing in paired_differences(table.numbers)}
     assert set(drawings) == {f"paired_differences_{task}" for task in frames[0]["task"].unique()}
     for drawing in drawings.values():
         assert [panel.get_title() for panel in drawing.figure.axes] == list(PANELS.values())

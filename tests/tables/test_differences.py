@@ -24,6 +24,18 @@ def test_differences_pair_seeds_that_both_have():
     assert differences(frame[frame["arm"] == "monte_carlo"]) is None
 
 
+def test_implementations_are_held_against_their_reference():
+    rows = [
+        (arm, seed, "done", 0.1 + place, 0.0) for place, arm in enumerate(("reference", "official")) for seed in (0, 1)
+    ]
+    table = differences(frame_of(*rows))
+    assert table.title == "Difference to Cal-QL, reference within seed"
+    row = number(table, "official", "offline_score")
+    assert (row["baseline"], row["mean"]) == ("reference", pytest.approx(1.0))
+    both = differences(frame_of(*rows, ("cql", 0, "done", 0.1, 0.0)))
+    assert set(both.numbers["baseline"]) == {"cql"}
+
+
 def test_only_what_the_sign_flip_test_rejects_is_marked_after_holm():
     # Six seeds, one arm always better by another amount: p = 2/64 = 0.031; with a second arm twice that, with one alone
     # below 0.05.
