@@ -239,6 +239,14 @@ def test_verify_finds_the_one_changed_number(smoke, tmp_path):
     assert "1 of 1 agree" in call("verify", "smoke", "--root", smoke[0], "--sample", 1, "--seed", 2).stdout
 
 
+def test_exported_numbers_are_verified_without_the_run_folders(smoke, tmp_path):
+    call("report", "smoke", "--root", smoke[0], "--export", tmp_path)
+    done = call("verify", "smoke", "--from", tmp_path, "--sample", 1, "--seed", 1)
+    assert "1 of 1 agree" in done.stdout
+    assert "compared every number of every evaluation to the last bit: the same type of machine" in done.stdout
+    assert f"repeating 1 of 4 finished runs in {tmp_path}" in done.stderr
+
+
 def test_changed_data_are_named_and_refused(smoke, tmp_path, monkeypatch):
     """The same dataset with one reward changed, in the place of the one that the runs were computed on."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
