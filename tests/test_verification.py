@@ -130,6 +130,22 @@ def test_published_numbers_of_another_machine_agree_within_tolerances(pair):
     assert (found.comparison.kind, found.difference) == ("tolerances", None)
 
 
+def test_on_another_machine_the_truth_may_end_in_other_digits(pair):
+    for folder in pair:
+        rewrite(folder, policy_gap_exact=26.0)
+    rewrite(pair[1], policy_gap_exact=26.0 + 1e-13)
+    assert verify(*pair).difference.column == "policy_gap_exact", "not on the same type"
+    on_another_machine(pair[0])
+    found = verify(*pair)
+    assert (found.comparison.kind, found.difference) == ("training", None)
+    rewrite(pair[1], policy_gap_exact=26.0 + 1e-6)
+    assert verify(*pair).comparison.kind == "tolerances"
+    rewrite(pair[1], policy_gap_exact=26.0 + 1e-13)
+    for folder, parameters in zip(pair, ("aa", "bb"), strict=True):
+        folder.finish({**folder.summary(), "parameters_hash": parameters})
+    assert verify(*pair).comparison.kind == "tolerances", "the training was another one"
+
+
 def test_other_data_are_refused(pair, monkeypatch):
     """A run on other data is no repetition; without any data here there is nothing to hold it against."""
     here = original_in(pair[0]).records[0]

@@ -20,7 +20,7 @@ from harness.launching.progress import ProgressDisplay
 from harness.settings import Run
 from harness.training.kernels import provide_kernels, workers_for
 from harness.watching.integrity import refuse_faults
-from harness.watching.row_differences import TOLERANCES
+from harness.watching.row_differences import TOLERANCES, TRUTH_TOLERANCE
 from harness.watching.verification import Original, Verification, check_data, original_in, sample, verify
 
 COLUMNS = ("run", "task", "arm", "seed", "compared", "verdict", "first difference")
@@ -28,6 +28,7 @@ COLUMNS = ("run", "task", "arm", "seed", "compared", "verdict", "first differenc
 HOW = {
     "bytes": "byte for byte",
     "numbers": "every number of every evaluation to the last bit",
+    "training": f"every number of the training to the last bit, those against the truth to {TRUTH_TOLERANCE:g}",
     "tolerances": f"within tolerances ({TOLERANCES})",
 }
 

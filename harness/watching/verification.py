@@ -13,6 +13,7 @@ from harness.folders.run_folder import RunFolder
 from harness.settings import HostedData, Run
 from harness.watching.integrity import present_hash
 from harness.watching.row_differences import (
+    TRUTH_TOLERANCE,
     Difference,
     Rows,
     difference_beyond_tolerances,
@@ -56,7 +57,7 @@ def original_in(folder: RunFolder) -> Original:
 class Comparison:
     """How a run and its repetition are compared, and why so."""
 
-    kind: Literal["bytes", "numbers", "tolerances"]
+    kind: Literal["bytes", "numbers", "training", "tolerances"]
     why: str
 
 
@@ -96,34 +97,34 @@ def verify(original: Original, again: RunFolder) -> Verification:
     """Compare a finished run with its repetition on this machine. Reads only.
 
     `metrics.jsonl` must have the same bytes (where these are not known: every number the same bits) and the final
-    parameters the same hash. Where that is not promised, on another type of machine or on cards, and not so, each
-    column of each row must agree within its tolerance.
+    parameters the same hash. Where that is not promised, on another type of machine or on cards, and not so, every
+    number of the training must have the same bits and those against the truth nearly so, or else each column of each
+    row must agree within its tolerance.
     """
     exact = Comparison("bytes" if original.metrics is not None else "numbers", _likeness(original, again))
     status = again.status()
     if status["state"] != "done":
         ending = ": ".join(filter(None, [status["state"], status.get("reason")]))
         return Verification(original.run, exact, Difference(None, "state", "done", ending))
-    difference, remark = _difference(original, again)
-    excuse = _excuse(original, again)
+    difference, excuse = _difference(original, again), _excuse(original, again)
+    parameters = original.parameters_hash, (again.summary() or {}).get("parameters_hash")
+    remark = "final parameters not compared: there is no hash of them" if None in parameters else ""
+    parameters_differ = not remark and parameters[0] != parameters[1]
+    if difference is None and parameters_differ:
+        difference = Difference(None, "parameters_hash", *parameters)
     if difference is None or excuse is None:
         return Verification(original.run, exact, difference, remark)
+    if not parameters_differ and difference_of_numbers(original.rows, again.metrics(), TRUTH_TOLERANCE) is None:
+        return Verification(original.run, Comparison("training", excuse), None, remark)
     difference = difference_beyond_tolerances(original.rows, again.metrics())
     return Verification(original.run, Comparison("tolerances", excuse), difference)
 
 
-def _difference(original: Original, again: RunFolder) -> tuple[Difference | None, str]:
-    """The first difference in any bit, and what was not compared and why."""
+def _difference(original: Original, again: RunFolder) -> Difference | None:
+    """The first difference of the metrics in any bit."""
     if original.metrics is None:
-        difference = difference_of_numbers(original.rows, again.metrics())
-    else:
-        difference = difference_of_bytes(original.metrics, again.metrics_file.read_bytes())
-    there, here = original.parameters_hash, (again.summary() or {}).get("parameters_hash")
-    if there is None or here is None:
-        return difference, "final parameters not compared: there is no hash of them"
-    if difference is None and there != here:
-        difference = Difference(None, "parameters_hash", there, here)
-    return difference, ""
+        return difference_of_numbers(original.rows, again.metrics())
+    return difference_of_bytes(original.metrics, again.metrics_file.read_bytes())
 
 
 def _likeness(original: Original, again: RunFolder) -> str:

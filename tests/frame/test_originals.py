@@ -4,6 +4,7 @@ import torch
 
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
+from harness.folders.provenance import processor
 from harness.folders.run_folder import RunFolder
 from harness.training.training import train_pack
 from harness.watching.verification import check_data, verify
@@ -35,7 +36,10 @@ def test_what_was_exported_of_a_run_is_what_its_folder_says(tmp_path):
 
 
 def test_a_published_run_trained_again_has_its_numbers(tmp_path):
-    """The smallest of the study: a change of the code that moves a bit of it makes what is published out of date."""
+    """The smallest of the study: a change of the code that moves a bit of it makes what is published out of date.
+
+    Equal to the bit on the processors on which that was measured, elsewhere perhaps within tolerances.
+    """
     (run,) = (run for run in runs_of("study") if (run.task.name, run.arm, run.seed) == ("winding-road", "learned", 0))
     original = originals(load(REFERENCE, {run.id}), [run], REFERENCE)[run.id]
     ensure_dataset(run.task)
@@ -50,3 +54,5 @@ def test_a_published_run_trained_again_has_its_numbers(tmp_path):
         torch.set_num_threads(threads)
     found = verify(original, folder)
     assert found.difference is None, f"{found.comparison.kind}: {found.difference}"
+    if processor().startswith("AMD EPYC"):
+        assert found.comparison.kind in ("numbers", "training"), found.comparison
