@@ -1,8 +1,13 @@
 """floorbench called as a user does."""
 
+import signal
 import subprocess
 import sys
+from unittest.mock import patch
 
+import pytest
+
+from harness import cli
 from harness.folders.run_folder import run_folders
 
 FLOORBENCH = [sys.executable, "-m", "harness.cli"]
@@ -16,6 +21,20 @@ SHORT = [
 
 def call(*arguments, code=0):
     done = subprocess.run([*FLOORBENCH, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+def call_here(capsys, *arguments, code=0):
+    """The same in this very process, without the seconds that imports take; for what starts no other process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with patch.object(sys, "argv", ["floorbench", *map(str, arguments)]), pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    done = subprocess.CompletedProcess(arguments, ended.value.code, *capsys.readouterr())
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return done
 

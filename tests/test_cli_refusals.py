@@ -1,10 +1,8 @@
 """The command line refuses bad input in one line, before anything is computed or written."""
 
-import os
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import pytest
@@ -14,7 +12,7 @@ from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.launching.preflight import check_space
 from results.own_runs import REFERENCE
-from tests.command_line import FLOORBENCH, call, only_line
+from tests.command_line import FLOORBENCH, call, call_here, only_line
 
 
 @pytest.mark.parametrize(
@@ -49,17 +47,10 @@ from tests.command_line import FLOORBENCH, call, only_line
         ("report exact --root nowhere", "nowhere: there is no such folder of runs"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
-    done = subprocess.run(
-        [*FLOORBENCH, *arguments.split()], capture_output=True, text=True, cwd=tmp_path, env=on_path()
-    )
-    assert done.returncode == 2
-    assert message in only_line(done)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in only_line(call_here(capsys, *arguments.split(), code=2))
     assert list(tmp_path.iterdir()) == []
-
-
-def on_path():
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
 
 
 def test_an_unknown_environment_costs_nothing(tmp_path):
@@ -128,7 +119,7 @@ def test_a_disk_that_refuses_is_one_line(tmp_path):
     "arguments",
     ["run", "run smoke --workers 0", "run smoke --pack x", "verify smoke --sample 0", "fly", "run smoke --moon"],
 )
-def test_bad_usage_is_exit_code_2(arguments):
-    done = call(*arguments.split(), code=2)
+def test_bad_usage_is_exit_code_2(arguments, capsys):
+    done = call_here(capsys, *arguments.split(), code=2)
     assert "Usage: floorbench" in done.stderr
     assert "Traceback" not in done.stderr
