@@ -40,7 +40,7 @@ report: setup
 	done
 
 test: setup
-	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # Exit code 2 of the installation: it is not possible here, for the reason it gives.
 slurm-test: setup

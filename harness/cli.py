@@ -34,10 +34,10 @@ RUNS = Path("runs")
 # What `--workers` and `--pack` are where they are not given (`harness.training.kernels`).
 WORKERS = "usable cores, or cards"
 PACK = f"{PACK_LIMIT}, or what a card holds"
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes of one thread each.", show_default=WORKERS)]
 
 # Exit code of a command that was asked to end.
 INTERRUPTED = 130
-
 
 # What `tune` does, how many trials it asks for together, and its largest packs: many short runs spend much of their
 # time on starting, and on a CPU a pack of 12 takes no longer per run than three of 4 (measured with the demo's networks
@@ -82,9 +82,7 @@ def plan(grid: Grid, scale: Scale = "demo", changes: Changes = None, root: Root 
 @app.command()
 def run(
     grid: Grid,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes of one thread each.", show_default=WORKERS)
-    ] = None,
+    workers: Workers = None,
     pack: Annotated[
         int | None, typer.Option(min=1, help="Runs that train together in one worker, at most.", show_default=PACK)
     ] = None,
@@ -207,11 +205,9 @@ def verify(
         Path | None, typer.Option(help="Folder in which the run folders lie.", show_default=str(RUNS))
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Compare with numbers that report --export wrote, for example ours.")
+        Path | None, typer.Option("--from", help="Compare with numbers that report --export wrote, not with folders.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes of one thread each.", show_default=WORKERS)
-    ] = None,
+    workers: Workers = None,
     scale: Scale = "demo",
     changes: Changes = None,
 ) -> None:
@@ -272,9 +268,7 @@ def tune(
         int | None, typer.Option(min=1, help="Trials of every arm.", show_default="the study's own")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Trials that are asked for together.")] = BATCH,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes of one thread each.", show_default=WORKERS)
-    ] = None,
+    workers: Workers = None,
     pack: Annotated[int, typer.Option(min=1, help="Runs that train together in one worker, at most.")] = TUNE_PACK,
     root: Root = RUNS,
     cluster: Annotated[

@@ -9,6 +9,14 @@ from harness.settings import DataSettings, Task
 
 torch.set_num_threads(1)
 
+# The file that takes longest. Files are given to processes whole and in order: what comes last is waited for.
+LONGEST = "test_durability.py"
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest file."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def minari_folder(tmp_path_factory):
