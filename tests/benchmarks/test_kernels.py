@@ -9,8 +9,8 @@ from algorithms.adam import Adam
 from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
+from tests.algorithms.kernels.inputs import random_inputs
 from tests.benchmarks.shapes import LARGE, PACKS, SHAPES, prepare
-from tests.kernels.inputs import random_inputs
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 

@@ -9,11 +9,11 @@ from results.frame import gather
 from results.report import write_report
 from results.style import ON_DARK
 from results.verdicts.exact import judge
-from tests import exact_frames
 from tests.browser.chromium import chromium
-from tests.figures.conftest import TINY
-from tests.run_folder_factory import fail, write_done
-from tests.test_exact_report import CLAIMS
+from tests.results.figures.conftest import TINY
+from tests.results.test_exact_report import CLAIMS
+from tests.support import exact_frames
+from tests.support.run_folder_factory import fail, write_done
 
 pytestmark = pytest.mark.browser
 

@@ -22,7 +22,7 @@ from slurm.profile import Profile
 from slurm.queue import QueuedTask, queue
 from slurm.submission import try_out
 from slurm.submissions import Array, Submission
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 # Seconds until a grid has come to its end, whatever happened to it, on a machine that has other things to do.
 PATIENCE = 300.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slurm.testcluster import processes
 from slurm.testcluster.cluster import Cluster
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def submit(cluster: Cluster, folder: Path, commands: str, *options: str) -> str:

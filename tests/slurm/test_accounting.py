@@ -18,7 +18,7 @@ from slurm.accounting import Start, account, ask_accounting, keep_accounts, pars
 from slurm.submissions import Array, Submission, folder_of
 from tests.slurm.jobs import submit, wait_for_state
 from tests.slurm.test_submissions import write
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 # Printed by sacct of SLURM 22.05.8: a job that was requeued and ended (its parts not side by side), two tasks of an
 # array of which the second still runs, and tasks that were never begun.

@@ -18,7 +18,7 @@ from tests.slurm.grids import (
     wait_for_end,
 )
 from tests.slurm.jobs import job, wait_until_saved
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
 

@@ -16,7 +16,7 @@ from slurm.testcluster.cluster import Cluster
 from tests.slurm import grids
 from tests.slurm.grids import attempts, submit, wait_for_end
 from tests.slurm.jobs import job, kill, wait_until_saved
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from slurm.testcluster import processes
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

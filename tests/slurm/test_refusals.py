@@ -22,7 +22,7 @@ from slurm.testcluster.cluster import Cluster
 from slurm.testcluster.configuration import Settings
 from slurm.watching import queued_runs
 from tests.slurm import grids
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
 

@@ -21,7 +21,7 @@ from tests.slurm.grids import (
     wait_for_checkpoint,
     wait_for_end,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
 

@@ -18,8 +18,8 @@ from slurm.limits import Limits
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, parse_queue, queue
 from slurm.submission import draft, job_script, locked, outside_of_a_job, tasks_of, try_out
-from tests.run_folder_factory import fail, write_done
 from tests.slurm.test_submissions import write
+from tests.support.run_folder_factory import fail, write_done
 
 RUNS = runs_of("smoke")
 PLAIN = Profile(time_minutes=5, runs_per_pack=1, array_limit=3)

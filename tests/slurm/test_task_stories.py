@@ -25,7 +25,7 @@ from tests.slurm.grids import (
     wait_for_end,
 )
 from tests.slurm.jobs import job, kill
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
 

@@ -17,7 +17,7 @@ from slurm.testcluster.configuration import Settings
 from tests.slurm.jobs import job, lines, submit, wait_for_state, wait_until_saved
 from tests.slurm.ordinary_user import as_ordinary_user, ordinary_user
 from tests.slurm.sockets import listeners, listening_ports
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
 

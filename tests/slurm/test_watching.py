@@ -16,7 +16,7 @@ from slurm.submissions import Array, Submission
 from slurm.watching import queued_runs
 from tests.slurm.jobs import job, submit, wait_for_state
 from tests.slurm.test_submissions import write
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 RUNS = runs_of("smoke")
 

@@ -11,10 +11,10 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.fused_kernel import critic_gradient
 from harness.launching.planner import PACK_LIMIT
 from harness.launching.worker import keep_freed_memory
+from tests.algorithms.kernels.inputs import random_inputs
 from tests.benchmarks.arithmetic import critic_products, matrix_product_peak
 from tests.benchmarks.peers.sizes import SIZES, Size
 from tests.benchmarks.peers.stopwatch import answer
-from tests.kernels.inputs import random_inputs
 
 
 class Shares:

@@ -1,0 +1,112 @@
+"""Hosted sets come from a copy or from the server, whole or not at all."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import constants
+
+from harness.data.dataset import load_dataset
+from harness.data.dataset_files import dataset_folders, missing_ids
+from harness.data.hosting import download_sets, take_sets
+from harness.errors import UserError
+from harness.tasks.hosted_tasks import HOSTED
+from tests.support.hosted_sets import adroit_set
+
+PEN = HOSTED["pen-binary"].task
+HUMAN, CLONED = PEN.data.ids
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """The folder of another machine that has both sets."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(folder))
+        adroit_set(HUMAN)
+        adroit_set(CLONED, seeds=range(3, 5))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "here"))
+    return tmp_path / "here"
+
+
+def contents(folders):
+    return [file.read_bytes() for folder in folders for file in sorted(folder.glob("data/*"))]
+
+
+def test_from_a_folder(elsewhere):
+    take_sets(PEN, elsewhere)
+    assert missing_ids(PEN) == ()
+    assert contents(dataset_folders(PEN)) == contents([elsewhere / HUMAN, elsewhere / CLONED])
+    assert len(load_dataset(PEN).trajectories) == 3
+
+
+def test_from_an_archive(elsewhere, tmp_path, here):
+    archive = shutil.make_archive(str(tmp_path / "pen"), "gztar", elsewhere)
+    take_sets(PEN, tmp_path / "pen.tar.gz")
+    assert archive == str(tmp_path / "pen.tar.gz")
+    assert missing_ids(PEN) == ()
+    assert [path.name for path in here.iterdir()] == ["D4RL"]
+
+
+@pytest.mark.parametrize("place", ["", "data", "data/main_data.hdf5"])
+def test_one_by_one(elsewhere, place):
+    """From each set's own folder, its data folder or its HDF5 file; one that is there already is not asked for."""
+    with pytest.raises(UserError, match=f"does not hold {CLONED}, but {HUMAN}$"):
+        take_sets(PEN, elsewhere / HUMAN / place)
+    assert missing_ids(PEN) == (CLONED,)
+    take_sets(PEN, elsewhere / CLONED / place)
+    assert missing_ids(PEN) == ()
+
+
+def test_what_is_no_set_is_one_line(tmp_path):
+    (tmp_path / "notes.txt").write_text("no archive")
+    for source, line in (
+        (tmp_path / "nowhere", "is not there"),
+        (tmp_path / "notes.txt", "is no folder, HDF5 file or"),
+    ):
+        with pytest.raises(UserError, match=line) as error:
+            take_sets(PEN, source)
+        assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=f"does not hold {HUMAN}, but no set of Minari"):
+        take_sets(PEN, tmp_path)
+
+
+def test_half_a_set_is_not_taken(elsewhere, tmp_path):
+    shutil.copytree(elsewhere / HUMAN, tmp_path / "half")
+    (tmp_path / "half/data/main_data.hdf5").unlink()
+    with pytest.raises(UserError, match="does not hold"):
+        take_sets(PEN, tmp_path / "half")
+    assert missing_ids(PEN) == (HUMAN, CLONED)
+
+
+def test_without_a_network_one_line_says_what_is_missing_and_what_gets_it(monkeypatch, here):
+    # Nobody listens there.
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError) as error:
+        download_sets(PEN)
+    line = str(error.value)
+    assert line.startswith(f"dataset {HUMAN}: is not in {here} and cannot be downloaded (no way to its server: ")
+    assert line.endswith("get it where there is a network with: floorbench data pen-binary, or take a copy with --from")
+    assert "\n" not in line
+
+
+def test_a_machine_that_computes_does_not_try():
+    """`run` says what is missing; the client of the server is not even imported."""
+    code = (
+        "import sys; from harness.commands.data import make_datasets; from harness.tasks.hosted_tasks import HOSTED\n"
+        "from harness.commands.output import remark_console; from harness.errors import UserError\n"
+        "try: make_datasets([HOSTED['pen-binary'].task], remark_console())\n"
+        "except UserError as error: print(error)\n"
+        "print('huggingface_hub' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told, tried = done.stdout.splitlines()
+    assert told.startswith(f"dataset {HUMAN} + {CLONED}: is not in ")
+    assert told.endswith("get it with: floorbench data pen-binary")
+    assert tried == "False"

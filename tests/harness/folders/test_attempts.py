@@ -1,0 +1,255 @@
+"""A run has one owner at a time, whatever processes do; every attempt is remembered. The processes are real."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from harness.errors import UserError
+from harness.folders import attempts
+from harness.folders.attempts import HEARTBEAT_LIMIT, Heart, TakenOver, history, latest, take
+from tests.support.waiting import wait_until
+
+RACERS, ROUNDS = 8, 20
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from harness.folders.attempts import take
+assert take(Path(sys.argv[1]), {"launcher": "other"})
+print("taken", flush=True)
+time.sleep(60)
+"""
+
+# Writes a line whenever it is asked to on stdin, for as long as it owns the run.
+WRITE = """
+import sys
+from pathlib import Path
+from harness.folders.attempts import TakenOver, take
+folder = Path(sys.argv[1])
+own = take(folder, {})
+for line in sys.stdin:
+    try:
+        own.check()
+    except TakenOver as error:
+        sys.exit(f"stopped: {error}")
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write("old owner\\n")
+    print("written", flush=True)
+"""
+
+
+def start(code, folder):
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1
+    )
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that owns the run of `tmp_path`."""
+    with start(HOLD, tmp_path) as process:
+        assert process.stdout.readline() == "taken\n"
+        yield process
+        process.kill()
+
+
+def forge(folder, age=0.0, **changes):
+    """Change what the newest attempt's file says and how long ago its owner's heart beat."""
+    file = latest(folder).file
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    os.utime(file, (time.time() - age,) * 2)
+
+
+def test_a_life(tmp_path):
+    first = take(tmp_path, {"launcher": "by hand"})
+    assert first.number == 1
+    assert take(tmp_path, {}) is None
+    first.check()
+    first.end("failed: no")
+    second = take(tmp_path, {"launcher": "pool"})
+    assert second.number == 2
+    assert latest(tmp_path) == second
+    with pytest.raises(TakenOver, match=r"attempts/000002.json: another process has taken the run over"):
+        first.check()
+    second.check()
+    second.end("done")
+    told = history(tmp_path)
+    assert [attempt["launcher"] for attempt in told] == ["by hand", "pool"]
+    assert [attempt["reason"] for attempt in told] == ["failed: no", "done"]
+    assert all(0.0 <= attempt["ended"] - attempt["started"] < 60.0 for attempt in told)
+    assert {attempt["process"] for attempt in told} == {os.getpid()}
+    assert sorted(os.listdir(tmp_path / "attempts")) == ["000001.json", "000002.json"]
+
+
+def test_before_the_first(tmp_path):
+    assert latest(tmp_path) is None
+    assert history(tmp_path) == []
+    with pytest.raises(FileNotFoundError, match="attempts"):
+        take(tmp_path / "nowhere", {})
+
+
+def race(folders, barrier, results):
+    """One racer: all take the same run at the same moment, and nobody leaves before everybody has tried."""
+    for folder in folders:
+        barrier.wait(timeout=60)
+        attempt = take(folder, {})
+        results.put((folder.name, attempt and attempt.number))
+        barrier.wait(timeout=60)
+
+
+def winners(folders):
+    """By folder the numbers of the attempts that racing processes got."""
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(RACERS), context.Queue()
+    racers = [context.Process(target=race, args=(folders, barrier, results)) for _ in range(RACERS)]
+    for racer in racers:
+        racer.start()
+    answers = [results.get(timeout=60) for _ in range(RACERS * len(folders))]
+    for racer in racers:
+        racer.join(timeout=60)
+        assert racer.exitcode == 0
+    got = {folder.name: [] for folder in folders}
+    for name, number in answers:
+        if number is not None:
+            got[name].append(number)
+    return got
+
+
+def test_of_many_processes_exactly_one_gets_a_run(tmp_path):
+    """Half of the runs are new, the other half was left by somebody elsewhere whose heart has stopped."""
+    folders = [tmp_path / str(number) for number in range(2 * ROUNDS)]
+    for folder in folders:
+        folder.mkdir()
+    for folder in folders[ROUNDS:]:
+        take(folder, {})
+        forge(folder, age=HEARTBEAT_LIMIT + 5, boot="another")
+    expected = {folder.name: [1] for folder in folders[:ROUNDS]} | {folder.name: [2] for folder in folders[ROUNDS:]}
+    assert winners(folders) == expected
+    assert [len(history(folder)) for folder in folders] == [1] * ROUNDS + [2] * ROUNDS
+    assert all(len(os.listdir(folder / "attempts")) == len(history(folder)) for folder in folders)
+
+
+def test_a_killed_owners_run_is_free_at_once(tmp_path, holder):
+    assert take(tmp_path, {}) is None
+    holder.kill()
+    holder.wait()
+    assert "lost" in history(tmp_path)[0]["reason"]
+    assert take(tmp_path, {}).number == 2
+    killed, own = history(tmp_path)
+    assert killed["reason"] == "lost: it ended without a word"
+    assert killed["started"] - 1.0 < killed["ended"] == os.stat(tmp_path / "attempts" / "000001.json").st_mtime
+    assert "reason" not in own
+
+
+def test_a_killed_owner_that_nobody_has_buried_is_dead_too(tmp_path, holder):
+    holder.kill()
+    wait_until(lambda: take(tmp_path, {}) is not None)
+    assert holder.returncode is None
+
+
+def test_elsewhere_only_the_heartbeat_tells(tmp_path, holder):
+    forge(tmp_path, boot="another")
+    holder.kill()
+    holder.wait()
+    forge(tmp_path, age=HEARTBEAT_LIMIT - 10)
+    assert take(tmp_path, {}) is None
+    forge(tmp_path, age=HEARTBEAT_LIMIT + 5)
+    assert take(tmp_path, {}).number == 2
+
+
+def test_another_process_with_the_owners_number_is_not_the_owner(tmp_path, holder):
+    forge(tmp_path, process_started=latest(tmp_path).details["process_started"] - 1)
+    assert take(tmp_path, {}).number == 2
+
+
+def test_the_clock_of_the_file_system_counts(tmp_path, holder, monkeypatch):
+    """A machine whose clock is an hour ahead must not take every run for lost."""
+    forge(tmp_path, boot="another")
+    ahead = time.time() + 3600
+    monkeypatch.setattr(attempts.time, "time", lambda: ahead)
+    assert take(tmp_path, {}) is None
+
+
+def test_a_stopped_owner_that_goes_on_later_writes_nothing_more(tmp_path):
+    rows = tmp_path / "metrics.jsonl"
+    with start(WRITE, tmp_path) as owner:
+        owner.stdin.write("go\n")
+        assert owner.stdout.readline() == "written\n"
+        owner.send_signal(signal.SIGSTOP)
+        assert take(tmp_path, {}) is None
+        forge(tmp_path, age=HEARTBEAT_LIMIT + 5)
+        taker = take(tmp_path, {})
+        assert taker.number == 2
+        rows.write_text("new owner\n")
+        owner.stdin.write("go\n")
+        owner.send_signal(signal.SIGCONT)
+        _, errors = owner.communicate(timeout=30)
+    assert owner.returncode == 1
+    assert errors.startswith("stopped: ")
+    assert "000002.json: another process has taken the run over" in errors
+    assert rows.read_text() == "new owner\n"
+    taker.check()
+
+
+def test_the_heart_beats_until_its_block_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(attempts, "HEARTBEAT_INTERVAL", 0.01)
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+    own = [take(folder, {}) for folder in folders]
+    own[0].file.rename(tmp_path / "moved")
+    forge(folders[1], age=1000.0)
+    before = threading.active_count()
+    with Heart(own):
+        # The first of the two cannot be touched, which must not keep the other from being.
+        wait_until(lambda: time.time() - latest(folders[1]).heartbeat < 5.0)
+    assert threading.active_count() == before
+    forge(folders[1], age=1000.0)
+    time.sleep(0.1)
+    assert time.time() - latest(folders[1]).heartbeat > 900.0
+
+
+def test_half_made_files_are_no_attempts(tmp_path):
+    """What a taker leaves that is killed before it has linked its file."""
+    take(tmp_path, {}).end("done")
+    for name in (".0123456789abcdef", "..0123456789abcdef.01234567", ".000001.json.01234567", "000009.txt"):
+        (tmp_path / "attempts" / name).write_text("{")
+    assert take(tmp_path, {}).number == 2
+
+
+@pytest.mark.parametrize("text", ['{"host"', "[]", "\xff"])
+def test_damage_is_named_by_file(tmp_path, text):
+    take(tmp_path, {}).end("done")
+    latest(tmp_path).file.write_text(text, encoding="latin-1")
+    for look in (latest, history, lambda folder: take(folder, {})):
+        with pytest.raises(UserError, match=r"attempts/000001.json: is damaged \((not JSON|a JSON object should)"):
+            look(tmp_path)
+
+
+def test_a_lost_answer_of_a_file_server_is_no_defeat(tmp_path, monkeypatch):
+    """Over NFS a link can be made while the answer that it was gets lost; the second try then finds it there."""
+
+    def link_twice(source, target, link=os.link):
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", link_twice)
+    assert take(tmp_path, {}).number == 1
+
+
+def test_a_file_system_without_links_is_named(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(1, "Operation not permitted", str(source))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(UserError, match=r"attempts: its file system has no links.*name another --root"):
+        take(tmp_path, {})
+    assert os.listdir(tmp_path / "attempts") == []

@@ -1,0 +1,69 @@
+"""Files are whole or as they were; a refusal names the file that was meant, whatever was refused."""
+
+import errno
+import itertools
+import os
+import stat
+
+import pytest
+
+from harness.folders.files import replacing, synchronise_folder
+from tests.support.operations import interposed, killed_at, refusing
+
+
+def replace(file, content):
+    with replacing(file) as stream:
+        stream.write(content)
+
+
+def test_a_killed_replacement_leaves_the_old_file_or_the_new(tmp_path):
+    old, new = b"old!" * 64, b"new!" * 64
+    seen = []
+    for number in itertools.count():
+        file = tmp_path / f"value{number}"
+        file.write_bytes(old)
+        killed = killed_at(number, lambda file=file: replace(file, new))
+        seen.append(file.read_bytes())
+        if not killed:
+            break
+    # One opening, three writes of 128, 64 and 64 bytes, one synchronisation, one renaming.
+    assert seen == [old] * 6 + [new]
+
+
+def test_a_refused_replacement_leaves_the_old_file_and_nothing_else(tmp_path):
+    file = tmp_path / "value"
+    file.write_bytes(b"old")
+    for number in range(4):
+        with pytest.raises(OSError, match="No space left") as refusal, interposed(refusing(number)):
+            replace(file, b"new")
+        assert str(refusal.value) == f"[Errno 28] No space left on device: '{file}'"
+        assert os.listdir(tmp_path) == ["value"]
+        assert file.read_bytes() == b"old"
+
+
+def test_a_disk_that_refuses_everything_names_the_file_that_was_meant(tmp_path):
+    file = tmp_path / "value"
+    with pytest.raises(OSError, match="Read-only") as refusal, interposed(refusing(*range(20), code=errno.EROFS)):
+        replace(file, b"new")
+    assert refusal.value.filename == str(file)
+
+
+def test_an_error_of_the_caller_is_its_own(tmp_path):
+    with pytest.raises(ValueError, match="mine"), replacing(tmp_path / "value"):
+        raise ValueError("mine")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_synchronised_is_not_an_error_but_a_broken_disk_is(tmp_path):
+    def failing(code):
+        def before(name, target):
+            if name == "fsync" and stat.S_ISDIR(os.fstat(target).st_mode):
+                raise OSError(code, os.strerror(code))
+
+        return before
+
+    with interposed(failing(errno.EINVAL)):
+        synchronise_folder(tmp_path)
+    with pytest.raises(OSError, match="Input/output error") as refusal, interposed(failing(errno.EIO)):
+        synchronise_folder(tmp_path)
+    assert refusal.value.filename == str(tmp_path)

@@ -1,0 +1,273 @@
+"""The local pool with real workers: bounded, one death at a time, nothing left behind."""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablations.grids import runs_of
+from harness.data.dataset import ensure_dataset
+from harness.folders.attempts import history
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit, packs
+from harness.launching.pool import cause, run_packs
+from harness.settings import with_settings
+from harness.training.kernels import PLACE_VARIABLE
+from harness.training.training import CHECKPOINT_VARIABLE
+from tests.support.waiting import wait_until
+
+
+def with_long(runs):
+    """Runs that would train for hours."""
+    return [with_settings(run, {"schedule.offline_steps": 10_000_000}) for run in runs]
+
+
+def tiny(runs):
+    """Runs that train for a second."""
+    changes = {"schedule.offline_steps": 20, "schedule.online_steps": 20, "schedule.evaluation_episodes": 1}
+    return [with_settings(run, changes) for run in runs]
+
+
+def folders_of(runs, root, limit):
+    commit(runs, root)
+    return [commit(pack, root) for pack in packs(runs, limit, workers=1)]
+
+
+POOL = """
+import sys
+from pathlib import Path
+from harness.launching.pool import run_packs
+from harness.folders.run_folder import RunFolder
+run_packs([[RunFolder(Path(path)) for path in pack.split(",")] for pack in sys.argv[1:]], 1)
+"""
+
+
+def start_pool(packs, **options):
+    """A process whose pool has one worker."""
+    named = [",".join(str(folder.path) for folder in pack) for pack in packs]
+    return subprocess.Popen([sys.executable, "-c", POOL, *named], **options)
+
+
+def endings(packs):
+    """By run how each of its attempts ended."""
+    return [[[attempt.get("reason") for attempt in history(folder.path)] for folder in pack] for pack in packs]
+
+
+def states(packs):
+    return [[folder.status()["state"] for folder in pack] for pack in packs]
+
+
+def place_of(process):
+    """The place that a worker was given."""
+    variables = Path(f"/proc/{process}/environ").read_text().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if "=" in variable).get(PLACE_VARIABLE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dataset(minari_folder):
+    ensure_dataset(runs_of("smoke")[0].task)
+
+
+def test_no_more_workers_than_asked_and_one_thread_each(tmp_path):
+    packs = folders_of(tiny(runs_of("smoke")), tmp_path, limit=1)
+    seen, places = [], []
+
+    def look():
+        running = [pack[0] for pack in packs if states([pack]) == [["running"]]]
+        seen.append(len(running))
+        with contextlib.suppress(OSError):
+            places.append([place_of(folder.status()["process"]) for folder in running])
+
+    run_packs(packs, workers=2, watch=look)
+    assert states(packs) == [["done"]] * 4
+    assert max(seen) == 2
+    # Each has a place of its own: on machines with several cards, its card.
+    assert {place for own in places for place in own} == {"0", "1"}
+    assert all(len(set(own)) == len(own) for own in places)
+    folders = [folder for pack in packs for folder in pack]
+    assert [folder.provenance()["threads"] for folder in folders] == [1] * 4
+    assert [folder.provenance()["attempts"][0]["launcher"] for folder in folders] == ["local pool"] * 4
+    assert len({folder.provenance()["attempts"][0]["process"] for folder in folders}) == 4
+
+
+def test_two_pools_divide_the_runs(tmp_path):
+    packs = folders_of(tiny(runs_of("smoke")[:2]), tmp_path, limit=1)
+    pools = [start_pool(packs) for _ in range(2)]
+    assert [pool.wait(120) for pool in pools] == [0, 0]
+    assert states(packs) == [["done"]] * 2
+    assert endings(packs) == [[["done"]]] * 2
+
+
+def test_a_pack_that_fails_takes_no_other_with_it(tmp_path):
+    good = tiny(runs_of("smoke")[:2])
+    no_data = [with_settings(run, {"task.data.seed": 99}) for run in good]
+    packs = folders_of([*no_data, *good], tmp_path, limit=2)
+    run_packs(packs, workers=1)
+    assert states(packs) == [["failed"] * 2, ["done"] * 2]
+    assert "make it with" in packs[0][1].status()["reason"]
+    assert packs[0][1].last_words().startswith("harness.errors.UserError: dataset")
+
+
+def test_a_killed_worker_is_named_and_takes_no_other_with_it(tmp_path):
+    runs = runs_of("smoke")
+    packs = folders_of([*with_long(runs[:2]), *tiny(runs[2:])], tmp_path, limit=2)
+
+    def kill_first():
+        status = packs[0][0].status()
+        if status.get("phase") == "offline" and status["state"] == "running":
+            os.kill(status["process"], signal.SIGKILL)
+
+    run_packs(packs, workers=2, watch=kill_first)
+    assert states(packs) == [["failed"] * 2, ["done"] * 2]
+    reason = "its worker was ended by SIGKILL (out of memory?)"
+    assert packs[0][1].status()["reason"] == reason
+    assert packs[0][1].status()["phase"] == "offline"
+    assert endings(packs) == [[[f"failed: {reason}"]] * 2, [["done"]] * 2]
+
+
+def test_a_killed_worker_that_came_further_is_interrupted_until_it_comes_no_further(tmp_path, monkeypatch):
+    """It goes on from its checkpoint when it is started again, which the pool leaves to somebody else."""
+    packs = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)
+    folder = packs[0][0]
+
+    def kill_when(there):
+        status = folder.status()
+        if status["state"] == "running" and status.get("phase") == "offline" and there():
+            os.kill(status["process"], signal.SIGKILL)
+
+    monkeypatch.setenv(CHECKPOINT_VARIABLE, "0.1")
+    run_packs(packs, workers=1, watch=lambda: kill_when(lambda: folder.newest_checkpoint))
+    assert states(packs) == [["interrupted"]]
+    reason = "its worker was ended by SIGKILL (out of memory?)"
+    assert folder.status()["reason"] == reason
+    monkeypatch.setenv(CHECKPOINT_VARIABLE, "1000")
+    run_packs(packs, workers=1, watch=lambda: kill_when(lambda: True))
+    assert states(packs) == [["failed"]]
+    assert endings(packs) == [[[f"interrupted: {reason}", f"failed: {reason}"]]]
+
+
+def test_a_worker_that_is_asked_to_end_before_it_can_listen_has_not_failed(tmp_path, monkeypatch):
+    packs = folders_of(tiny(runs_of("smoke")[:1]), tmp_path, limit=1)
+    (tmp_path / "sitecustomize.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run_packs(packs, workers=1)
+    assert states(packs) == [["interrupted"]]
+    assert packs[0][0].status()["reason"] == "its worker was ended by SIGTERM"
+    assert endings(packs) == [[[]]]
+
+
+def test_runs_in_other_hands_are_left_to_them(tmp_path):
+    """Their owner gives one back while the worker, to which it was refused, fails with another."""
+    first, second = tiny(runs_of("smoke")[:2])
+    folders = commit([with_settings(run, {"task.data.seed": 99}) for run in (first, second)], tmp_path)
+    other = RunFolder(folders[0].path)
+    assert other.begin_attempt({})
+    other.write_status("running", phase="online", step=3)
+
+    def give_back():
+        if other.attempt and folders[1].status()["state"] == "running":
+            other.write_status("interrupted", reason="stopped by SIGINT")
+            other.end_attempt("interrupted: stopped by SIGINT")
+
+    run_packs([folders], workers=1, watch=give_back)
+    assert states([folders]) == [["interrupted", "failed"]]
+    assert other.status()["reason"] == "stopped by SIGINT"
+    assert endings([folders])[0][0] == ["interrupted: stopped by SIGINT"]
+
+
+def limited(folder, blocks):
+    """The pool under a limit on the size of files, in blocks of 1024 bytes: a disk that refuses beyond."""
+    command = shlex.join([sys.executable, "-c", POOL, str(folder.path)])
+    environment = {**os.environ, CHECKPOINT_VARIABLE: "0.2"}
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f {blocks}; {command}"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_a_disk_that_refuses_stops_a_run_and_costs_it_nothing(tmp_path):
+    """Checkpoints do not fit any more, then not even the smallest file; with room again the run ends as if nothing
+    had happened."""
+    whole, broken = (folders_of(tiny(runs_of("smoke")[:1]), tmp_path / name, limit=1)[0][0] for name in ("a", "b"))
+    run_packs([[whole]], workers=1)
+    assert limited(broken, blocks=16) == ""
+    assert broken.status()["state"] == "interrupted"
+    assert broken.status()["reason"].endswith(".ckpt: file too large")
+    assert str(broken.checkpoints) in broken.status()["reason"]
+    assert broken.last_words() == f"error: {broken.status()['reason']}"
+    before = {file: file.read_bytes() for file in broken.path.rglob("*") if file.is_file()}
+    said = limited(broken, blocks=0)
+    assert said.startswith(f"error: {broken.path / 'attempts'}")
+    assert all(line.endswith(": file too large") for line in said.splitlines())
+    assert {file: file.read_bytes() for file in broken.path.rglob("*") if file.is_file()} == before
+    run_packs([[broken]], workers=1)
+    assert broken.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
+    assert broken.summary() == whole.summary()
+
+
+def test_what_a_worker_says_is_in_the_log_of_each_of_its_runs(tmp_path):
+    """A process that dies before it can mark anything, as a broken installation does."""
+    packs = folders_of(tiny(runs_of("smoke")[:2]), tmp_path, limit=2)
+    broken = tmp_path / "torch.py"
+    broken.write_text("import sys, os; print('no such symbol', file=sys.stderr, flush=True); os._exit(7)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        run_packs(packs, workers=1)
+    assert states(packs) == [["failed"] * 2]
+    assert packs[0][0].status()["reason"] == "its worker ended with exit code 7 and said nothing more"
+    assert [folder.last_words() for folder in packs[0]] == ["no such symbol"] * 2
+
+
+def test_an_exception_stops_the_workers_in_order(tmp_path):
+    packs = folders_of(with_long(runs_of("smoke")), tmp_path, limit=2)
+    seen = {}
+
+    def stop_when_training():
+        statuses = [pack[0].status() for pack in packs]
+        if [status.get("phase") for status in statuses] == ["offline"] * 2:
+            seen.update(processes=[status["process"] for status in statuses])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_packs(packs, workers=2, watch=stop_when_training)
+    assert states(packs) == [["interrupted"] * 2] * 2
+    for process in seen["processes"]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def test_workers_do_not_outlive_a_killed_pool(tmp_path):
+    packs = folders_of(with_long(runs_of("smoke")[:2]), tmp_path, limit=2)
+    pool = start_pool(packs)
+    wait_until(lambda: packs[0][0].status().get("phase") == "floor")
+    pool.kill()
+    pool.wait()
+    wait_until(lambda: states(packs) == [["interrupted"] * 2])
+
+
+def test_no_second_signal_keeps_the_pool_from_stopping_in_order(tmp_path):
+    """The worker stands still while the impatient user goes on pressing Ctrl-C."""
+    folder = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)[0][0]
+    pool = start_pool([[folder]], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: folder.status().get("phase") == "offline")
+    worker = folder.status()["process"]
+    os.kill(worker, signal.SIGSTOP)
+    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+        pool.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            pool.wait(0.3)
+    os.kill(worker, signal.SIGCONT)
+    _, said = pool.communicate(timeout=30)
+    assert said.endswith("KeyboardInterrupt\n")
+    assert endings([[folder]]) == [[["interrupted: stopped by SIGTERM"]]]
+
+
+def test_cause():
+    assert cause(-signal.SIGSEGV) == "its worker was ended by SIGSEGV"
+    assert cause(3) == "its worker ended with exit code 3 and said nothing more"

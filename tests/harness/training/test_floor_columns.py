@@ -1,0 +1,112 @@
+"""The columns of a pack, dataset first, then online episodes."""
+
+from math import inf
+
+import numpy as np
+import pytest
+import torch
+
+from ablations.arms import with_arm
+from harness.data.dataset import ensure_dataset
+from harness.settings import Run, Task, with_settings
+from harness.tasks.exact_values import exact_values
+from harness.training.floor_columns import FloorColumns
+from harness.training.transitions import Transitions
+from tests.support.trajectories import dataset, trajectory
+
+TASK = Task(name="hand-made", environment="none", horizon=10, failure_reward=-1.0, discount=0.5)
+# A success of 3 steps: returns -1.5, -1, 0. A failure of 2 steps: -2 for ever.
+DATA = dataset(trajectory(0, 3), trajectory(10, 2, terminated=False))
+
+
+def columns(*floors, seed=0):
+    runs = [with_settings(Run(TASK, "arm", seed), {f"floor.{key}": value for key, value in f.items()}) for f in floors]
+    transitions = Transitions(DATA, len(runs), capacity=10)
+    return transitions, FloorColumns(runs, DATA, transitions)
+
+
+def test_each_run_has_its_own_columns():
+    transitions, _ = columns(
+        {"base": "none"}, {}, {"truncation": "sum"}, {"inflation": 0.5}, {"base": "constant", "constant": -7.0}
+    )
+    assert transitions.floor[:, :5].tolist() == [
+        [-inf] * 5,
+        [-1.5, -1.0, 0.0, -2.0, -2.0],
+        [-1.5, -1.0, 0.0, -1.5, -1.0],
+        # Half the return range (2) more.
+        [-0.5, 0.0, 1.0, -1.0, -1.0],
+        [-7.0] * 5,
+    ]
+
+
+def test_online_episodes_get_columns_of_the_same_kind():
+    transitions, floors = columns({}, {"base": "none"}, {"inflation": 1.0}, {"active_online": False})
+    floors.begin_online()
+    for run in range(4):
+        floors.append(run, trajectory(20, 2))
+    assert transitions.floor[:, 5:7].tolist() == [[-1.0, 0.0], [-inf] * 2, [1.0, 2.0], [-inf] * 2]
+    assert transitions.return_to_go[:, 5:7].tolist() == [[-1.0, 0.0]] * 4
+    assert transitions.floor[3, :5].tolist() == [-inf] * 5
+    assert transitions.floor[0, :5].tolist() == [-1.5, -1.0, 0.0, -2.0, -2.0]
+
+
+def test_noise_is_shared_by_arms_of_a_seed():
+    first, _ = columns({"noise": 0.5}, {"noise": 0.5, "inflation": 0.5})
+    other, _ = columns({"noise": 0.5}, seed=1)
+    torch.testing.assert_close(first.floor[1, :5] - first.floor[0, :5], torch.ones(5))
+    assert not torch.equal(first.floor[0, :5], other.floor[0, :5])
+
+
+def learning_data():
+    return dataset(*(trajectory(start, 5) for start in range(40)))
+
+
+def test_a_learned_floor_reports_its_error_and_reaches_online_states():
+    runs = [
+        with_settings(with_arm(Run(TASK, "arm", seed), arm), {"behaviour_value.max_steps": 300})
+        for seed, arm in ((0, "cql"), (1, "learned"))
+    ]
+    data = learning_data()
+    transitions = Transitions(data, 2, capacity=10)
+    floors = FloorColumns(runs, data, transitions)
+    assert list(floors.fit_reports) == [1]
+    # The return depends on the step, which the state does not tell: a value is close to the mean, about -1.3.
+    column = transitions.floor[1, : transitions.offline]
+    mean_return = transitions.return_to_go[1, : transitions.offline].mean().item()
+    assert column.mean().item() == pytest.approx(mean_return, abs=0.3)
+    floors.append(1, trajectory(20, 3))
+    assert torch.isfinite(transitions.floor[1, transitions.offline : transitions.offline + 3]).all()
+
+
+def test_a_learned_floor_that_keeps_learning_follows_what_it_sees():
+    changes = {"floor.base": "learned", "floor.keeps_learning": True, "behaviour_value.max_steps": 50}
+    run = with_settings(Run(TASK, "arm", 0), changes)
+    data = learning_data()
+    transitions = Transitions(data, 1, capacity=10)
+    floors = FloorColumns([run], data, transitions)
+    uniform = np.linspace(0, 0.999, 64)[None]
+    for _ in range(300):
+        batch = transitions.batch(uniform, from_dataset=64)
+        batch.return_to_go.fill_(5.0)
+        batch = floors.learn_online(batch)
+    assert (batch.floor - 5.0).abs().mean() < 0.5
+
+
+def test_an_exact_floor_is_the_behaviours_value_offline_and_online(road_task):
+    """On the road V_mu is known to roll-outs of test_road_values.py; here it only has to reach the columns."""
+    data = ensure_dataset(road_task)
+    runs = [with_settings(Run(road_task, "arm", 0), {"floor.base": base}) for base in ("exact", "monte_carlo")]
+    transitions = Transitions(data, 2, capacity=200)
+    floors = FloorColumns(runs, data, transitions)
+    behaviour = exact_values(road_task).behaviour
+    states = transitions.dataset_states.double().numpy()
+    exact, monte_carlo = transitions.floor[:, : transitions.offline].double().numpy()
+    np.testing.assert_allclose(exact, behaviour(states), rtol=1e-6)
+    # Returns scatter around the value: within 4 standard errors, as if 10 neighbours were one return.
+    error = monte_carlo - exact
+    assert error.std() > 3.0
+    assert abs(error.mean()) < 4.0 * error.std() / np.sqrt(len(error) / 10)
+    episode = data.trajectories[0]
+    floors.append(0, episode)
+    online = transitions.floor[0, transitions.offline : transitions.offline + len(episode)].numpy()
+    np.testing.assert_allclose(online, behaviour(episode.observations[:-1].astype(np.float64)), rtol=1e-6)

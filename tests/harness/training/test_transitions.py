@@ -1,0 +1,57 @@
+"""The table of transitions: which rows a batch is made of."""
+
+import numpy as np
+import torch
+
+from harness.training.transitions import Transitions, trajectory_numbers
+from tests.support.trajectories import dataset, trajectory
+
+
+def table(runs=2, capacity=10):
+    """Dataset states 0, 1, 2 (terminal after 2) and 10, 11; columns are the state and 100 + the state."""
+    transitions = Transitions(dataset(trajectory(0, 3), trajectory(10, 2, terminated=False)), runs, capacity)
+    states = transitions.dataset_states[:, 0]
+    transitions.return_to_go[:, :5] = states
+    transitions.floor[:, :5] = 100 + states
+    return transitions
+
+
+def test_the_next_state_of_an_episodes_last_step_is_its_own():
+    batch = table(runs=1).batch(np.array([[0.0, 0.2, 0.4, 0.6, 0.8]]), from_dataset=5)
+    assert batch.states[0, :, 0].tolist() == [0, 1, 2, 10, 11]
+    assert batch.next_states[0, :, 0].tolist() == [1, 2, 3, 11, 12]
+    assert batch.actions[0, :, 0].tolist() == [0, -1, -2, -10, -11]
+    assert batch.rewards[0].tolist() == [-1, -1, 0, -1, -1]
+    assert batch.terminals[0].tolist() == [0, 0, 1, 0, 0]
+    assert batch.floor[0].tolist() == [100, 101, 102, 110, 111]
+
+
+def test_online_rows_are_a_runs_own():
+    transitions = table()
+    for run, start in ((0, 50), (1, 70)):
+        returns = torch.arange(2.0) + start
+        transitions.append(run, trajectory(start, 2), returns, returns + 100)
+    transitions.append(1, trajectory(80, 1), torch.tensor([80.0]), torch.tensor([180.0]))
+    batch = transitions.batch(np.array([[0.0, 0.99, 0.0, 0.99], [0.0, 0.99, 0.0, 0.99]]), from_dataset=2)
+    assert batch.states[..., 0].tolist() == [[0, 11, 50, 51], [0, 11, 70, 80]]
+    assert batch.return_to_go.tolist() == [[0, 11, 50, 51], [0, 11, 70, 80]]
+    assert batch.floor.tolist() == [[100, 111, 150, 151], [100, 111, 170, 180]]
+
+
+def test_a_run_without_finished_episodes_draws_all_from_the_dataset():
+    transitions = table()
+    transitions.append(1, trajectory(70, 2), torch.zeros(2), torch.zeros(2))
+    batch = transitions.batch(np.array([[0.0, 0.99], [0.0, 0.99]]), from_dataset=1)
+    assert batch.states[..., 0].tolist() == [[0, 11], [0, 71]]
+
+
+def test_dataset_and_online_transitions_can_be_drawn_from_as_one():
+    transitions = table()
+    transitions.append(1, trajectory(70, 3), torch.zeros(3), torch.zeros(3))
+    batch = transitions.batch(np.array([[0.0, 0.5, 0.99], [0.0, 0.5, 0.99]]), from_dataset=None)
+    # Of 5 transitions, and of 5 + 3.
+    assert batch.states[..., 0].tolist() == [[0, 2, 11], [0, 11, 72]]
+
+
+def test_trajectory_numbers():
+    assert trajectory_numbers(np.array([3, 2])).tolist() == [0, 0, 0, 1, 1]

@@ -1,0 +1,103 @@
+"""Figures: their numbers are those of the runs, they have the asked width, and their files hold no date."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from ablations.grids import runs_of
+from harness.settings import with_settings
+from results.figures.curves import curves
+from results.figures.drawing import write
+from results.figures.learning_curves import learning_curves
+from results.figures.score_by_floor import score_by_floor
+from results.figures.values_and_floors import values_and_floors
+from results.frame import evaluations, runs
+from results.style import PAGE, colours, in_order, label
+from tests.support.run_folder_factory import write_done
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    tiny = {"schedule.offline_steps": 400, "schedule.offline_interval": 200, "schedule.online_steps": 600,
+            "schedule.online_interval": 300, "schedule.dense_interval": 150, "schedule.dense_steps": 300}  # fmt: skip
+    write_done(root, [with_settings(run, tiny) for run in runs_of("floors") if run.seed < 3])
+    return runs([root]), evaluations([root])
+
+
+def test_curves_are_means_over_seeds_and_every_seed(frames):
+    _, rows = frames
+    numbers = curves(rows, ["score"])
+    here = rows[(rows["arm"] == "cql") & (rows["step"] == 150)]
+    mean = numbers[(numbers["arm"] == "cql") & (numbers["step"] == 150) & numbers["seed"].isna()].iloc[0]
+    assert mean["mean"] == pytest.approx(here["score"].mean())
+    assert mean["n"] == 3
+    seeds = numbers[(numbers["arm"] == "cql") & (numbers["step"] == 150) & numbers["seed"].notna()]
+    assert sorted(seeds["mean"]) == sorted(here["score"])
+
+
+def test_every_arm_has_a_panel_with_its_seeds_and_the_switch(frames):
+    (drawing,) = learning_curves(*frames)
+    arms = in_order(frames[0]["arm"])
+    panels = drawing.figure.axes
+    assert [panel.get_title() for panel in panels] == ["All arms, means", *map(label, arms)]
+    cql = panels[1]
+    own = [line for line in cql.lines if line.get_color() == colours(arms)["cql"]]
+    # Three thin seeds of six evaluations, a gap behind each, and a thick mean.
+    thin, thick = sorted(own, key=lambda line: line.get_linewidth())
+    assert [(line.get_linewidth(), len(line.get_xdata())) for line in (thin, thick)] == [(0.5, 3 * 7), (1.5, 6)]
+    assert np.isnan(thin.get_ydata()).nonzero()[0].tolist() == [6, 13, 20]
+    seed = frames[1][(frames[1]["arm"] == "cql") & (frames[1]["seed"] == 1)]
+    assert thin.get_ydata()[7:13].tolist() == seed["score"].tolist()
+    assert any(list(line.get_xdata()) == [0, 0] and line.is_dashed() for line in cql.lines)
+    assert "n = 3 seeds per arm" in drawing.caption
+    assert "95% t interval" in drawing.caption
+    assert drawing.figure.get_figwidth() == PAGE
+
+
+def test_cql_has_no_floor_line_and_the_others_have(frames):
+    (drawing,) = values_and_floors(*frames)
+    numbers = drawing.numbers
+    assert set(numbers[numbers["arm"] == "cql"]["quantity"]) == {"q_policy", "q_data", "return_to_go"}
+    inflated = numbers[(numbers["arm"] == "inflated_1") & (numbers["quantity"] == "floor_mean")]
+    assert inflated["mean"].nunique() == 1
+
+
+def test_scores_are_drawn_offline_and_online(frames):
+    table, _ = frames
+    (drawing,) = score_by_floor(table)
+    means = drawing.numbers[drawing.numbers["seed"].isna()].set_index(["arm", "phase"])["mean"]
+    for arm, group in table.groupby("arm"):
+        assert means[arm, "offline"] == pytest.approx(group["offline_score"].mean())
+        assert means[arm, "online"] == pytest.approx(group["final_score"].mean())
+    assert len(drawing.numbers) == 5 * 2 * (3 + 1)
+
+
+def test_many_tasks_are_drawn_a_few_at_a_time(frames):
+    table = pd.concat([frames[0].assign(task=f"task-{place}") for place in range(4)])
+    first, second = score_by_floor(table)
+    assert (first.name, second.name) == ("score_by_floor", "score_by_floor_2")
+    assert [panel.get_title() for panel in first.figure.axes] == ["task-0", "task-1", "task-2"]
+    assert set(second.numbers["task"]) == {"task-3"}
+
+
+def test_files_of_a_figure(frames, tmp_path):
+    (drawing,) = score_by_floor(frames[0])
+    paths = write(drawing, tmp_path)
+    assert [path.suffix for path in paths] == [".pdf", ".svg", ".png", ".csv", ".txt"]
+    assert paths[0].read_bytes().startswith(b"%PDF")
+    assert b"CreationDate" not in paths[0].read_bytes()
+    assert imread(paths[2]).shape[1] == pytest.approx(drawing.figure.get_figwidth() * 300, abs=1)
+    pixels = imread(paths[2])[:, :, :3]
+    assert np.ptp(pixels) > 0.5
+    pd.testing.assert_series_equal(pd.read_csv(paths[3])["mean"], drawing.numbers["mean"], atol=1e-5)
+    assert paths[4].read_text().strip() == drawing.caption
+
+
+def test_the_same_runs_give_the_same_svg(frames, tmp_path):
+    texts = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        texts.append(write(values_and_floors(*frames)[0], tmp_path / name)[1].read_bytes())
+    assert texts[0] == texts[1]

@@ -1,0 +1,66 @@
+"""The main table against values worked by hand."""
+
+import math
+
+import pytest
+
+from harness.errors import UserError
+from results.tables.scores import scores
+from tests.results.tables.made_frames import frame_of, number
+
+
+def test_scores_by_hand():
+    # 0.2, 0.4, 0.6: mean 0.4, standard error 0.2/sqrt 3; t(0.975, 2) = 4.302653, half width 0.4968.
+    table = scores(frame_of(*[("cql", seed, "done", 0.2 + 0.2 * seed, -70.0) for seed in range(3)]))
+    row = number(table, "cql", "offline_score")
+    assert row["mean"] == pytest.approx(0.4)
+    assert row["high"] == pytest.approx(0.4 + 4.302653 * 0.2 / math.sqrt(3), abs=1e-6)
+    assert (row["n"], row["method"]) == (3, "t, 95%")
+    text = table.text.iloc[0]
+    assert text["Score, offline end"] == "0.40 [-0.10, 0.90]"
+    # Q(s, pi(s)) -70 against a mean return-to-go of -50.
+    assert text["Calibration, offline end"] == "-20.0 [-20.0, -20.0]"
+    assert text["Arm"] == "CQL"
+    assert text["n"] == "3"
+
+
+def test_unfinished_runs_are_counted_and_not_averaged():
+    frame = frame_of(("new_arm", 0, "done", 0.5, 0.0), ("new_arm", 1, "failed", math.nan, math.nan))
+    text = scores(frame).text.iloc[0]
+    assert text["Score, offline end"] == "0.50"
+    assert text["n"] == "1 of 2"
+    assert text["Arm"] == "new_arm"
+
+
+def test_an_arm_without_a_finished_run_keeps_its_row():
+    frame = frame_of(("cql", 0, "done", 0.5, 0.0), ("learned", 0, "lost", math.nan, math.nan))
+    text = scores(frame).text.set_index("Arm").loc["Cal-QL, learned floor"]
+    assert (text["n"], text["Score, offline end"], text["Recovery"]) == ("0 of 1", "-", "0 of 0")
+
+
+def test_recovery_counts_those_that_dipped():
+    rows = [("cql", seed, "done", 0.5, 0.0) for seed in range(4)]
+    table = scores(frame_of(*rows, dip=[0.0, 0.2, 0.1, 0.3], recovery_steps=[0.0, 1000.0, 2000.0, math.nan]))
+    assert table.text.iloc[0]["Recovery"] == "2 of 3 [1,500 steps]"
+    assert number(table, "cql", "recovery_steps")["n"] == 2
+
+
+def test_definitions_name_window_and_spacing():
+    notes = " ".join(scores(frame_of(("cql", 0, "done", 0.5, 0.0))).notes)
+    assert "in the first 2,000 environment steps, evaluated every 500" in notes
+    for metric in ("regret_eval", "regret_train", "Dip", "Recovery", "Calibration"):
+        assert f"{metric}" in notes
+
+
+def test_nothing_done_is_one_line():
+    with pytest.raises(UserError, match=r"no run is done yet \(1 running\)"):
+        scores(frame_of(("cql", 0, "running", math.nan, math.nan)))
+
+
+def test_a_number_that_a_finished_run_lacks_is_counted():
+    rows = [("cql", seed, "done", 0.5, 0.0) for seed in range(3)]
+    table = scores(frame_of(*rows, regret_train=[0.5, math.nan, 0.5]))
+    assert table.text.iloc[0]["regret_train"] == "0.50 [0.50, 0.50] (n = 2)"
+    assert table.text.iloc[0]["Score, offline end"] == "0.50 [0.50, 0.50]"
+    assert table.text.iloc[0]["n"] == "3"
+    assert number(table, "cql", "regret_train")["n"] == 2

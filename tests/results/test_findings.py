@@ -1,0 +1,102 @@
+"""What FINDINGS.md says is looked up in the frames of the project's own runs."""
+
+import textwrap
+from dataclasses import replace
+
+import pytest
+
+from ablations.grids import STUDIED, runs_of
+from harness.errors import UserError
+from results.findings import FINDINGS, Evidence, findings
+from results.frame import gather
+from results.tables.text import number
+from tests.support.run_folder_factory import write_done
+
+TASKS = ("pointmaze-umaze-wide", "winding-road")
+ARMS = ("cql", "monte_carlo", "learned", "inflated_0.25", "inflated_0.5", "inflated_1")
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    write_done(root, [run for run in runs_of("study") if run.task.name in TASKS and run.arm in ARMS and run.seed < 8])
+    return Evidence(gather(root))
+
+
+def test_findings_are_up_to_date():
+    assert FINDINGS.read_text() == findings(), "make report brings them up to date"
+
+
+def test_findings_fit_on_two_screens():
+    """Of fifty lines of 160 letters."""
+    lines = [part for line in FINDINGS.read_text().splitlines() for part in textwrap.wrap(line, 160) or [""]]
+    assert len(lines) <= 100
+
+
+def test_verdicts_are_counted_by_task(evidence):
+    # CQL's made values end 38 below the returns on both tasks, those of Cal-QL 4 above.
+    assert evidence.outcomes("cql-scale-mismatch") == "supported on 2 of 2 tasks (pointmaze-umaze-wide, winding-road)"
+    assert evidence.outcomes("every-dose-binds", "inflated_1").startswith("supported on 2 of 2 tasks")
+    all_doses = evidence.outcomes("every-dose-binds")
+    assert all_doses == "supported on 6 of 6 tasks and arms (pointmaze-umaze-wide, winding-road)"
+
+
+def test_what_decides_is_shown_with_interval_and_seeds(evidence):
+    (verdict,) = [
+        each for each in evidence.verdicts if each.claim.id == "cql-scale-mismatch" and each.task == "winding-road"
+    ]
+    shown = evidence.measured("cql-scale-mismatch", "winding-road", decimals=1)
+    assert shown == f"{verdict.effect:+.1f} [{verdict.low:.1f}, {verdict.high:.1f}], n = 8"
+    with pytest.raises(UserError, match="claim every-dose-binds has 3 verdicts on task 'winding-road', not one"):
+        evidence.measured("every-dose-binds", "winding-road")
+
+
+def test_effects_are_means_over_tasks_or_of_one(evidence):
+    frame = evidence.frames.runs.pivot(index=["task", "seed"], columns="arm", values="offline_score")
+    difference = (frame["inflated_1"] - frame["monte_carlo"]).groupby("task").mean()
+    assert evidence.effect("inflated_1", "offline_score").startswith(f"{difference.mean():+.2f} [")
+    assert evidence.effect("inflated_1", "offline_score").endswith("], n = 16")
+    assert evidence.effect("inflated_1", "offline_score", "winding-road").endswith("], n = 8")
+    assert evidence.moved("inflated_1", "bound_rate").startswith("higher on 2 of 2 tasks")
+    mean = evidence.frames.runs.query("task == 'winding-road' and arm == 'cql'")["offline_score"].mean()
+    assert evidence.mean("offline_score", "winding-road", "cql") == number(mean, 2)
+
+
+def test_extent_is_that_of_the_arms_means(evidence):
+    runs = evidence.frames.runs.query("task == 'winding-road'")
+    means = [runs.loc[runs["arm"] == arm, "offline_score"].mean() for arm in ARMS]
+    assert evidence.extent("offline_score", "winding-road") == f"{number(min(means), 2)} to {number(max(means), 2)}"
+
+
+def test_tasks_that_are_still_to_be_run_are_named(evidence):
+    assert (sorted(evidence.tasks), evidence.arms, evidence.seeds) == (sorted(TASKS), list(ARMS), 8)
+    assert set(evidence.missing) | set(TASKS) == set(STUDIED)
+    fewer = evidence.frames.runs.drop(index=evidence.frames.runs.index[0])
+    with pytest.raises(UserError, match="findings: tasks and arms have 7 to 8 seeds; run the others"):
+        _ = Evidence(replace(evidence.frames, runs=fewer)).seeds
+
+
+def test_switches_of_implementations_are_held_against_the_reference(tmp_path):
+    chosen = ("reference", "no_failure_rule", "gap_without_alpha", "reference_cql", "monte_carlo")
+    runs = [run for run in (*runs_of("implementation"), *runs_of("truncation")) if run.arm in chosen]
+    write_done(tmp_path, [run for run in runs if run.seed < 3])
+    evidence = Evidence(gather(tmp_path))
+    found = evidence.switches("offline_score", "winding-road-short")
+    assert {effect.arm for effect in found} == {"no_failure_rule", "gap_without_alpha"}
+    sizes = [abs(effect.estimate.mean) for effect in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert evidence.shown(found[0]).endswith("], n = 3")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda evidence: evidence.outcomes("no-such-claim"),
+        lambda evidence: evidence.outcomes("cql-scale-mismatch", "learned"),
+        lambda evidence: evidence.effect("exact", "q_policy"),
+        lambda evidence: evidence.moved("inflated_1", "happiness"),
+    ],
+)
+def test_what_the_runs_say_nothing_about_is_one_line(evidence, ask):
+    with pytest.raises(UserError, match=r"^findings: "):
+        ask(evidence)
