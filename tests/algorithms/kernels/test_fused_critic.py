@@ -13,9 +13,9 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
 from algorithms.value_network import ValueNetwork
+from tests.algorithms.golden import TOLERANCE, check
 from tests.algorithms.kernels.inputs import CRITICS, FORMS, HIDDEN, SIZES, Inputs, assert_close, gradient, random_inputs
 from tests.algorithms.test_golden import CASES
-from tests.algorithms.golden import TOLERANCE, check
 
 FUSED, TORCH = KERNELS["fused"], KERNELS["torch"]
 PLAIN = CriticLossForm("soft_maximum", True, False)
