@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from harness.errors import PLACE_ERRORS, UserError, one_line
-from harness.launching.planner import PACK_LIMIT
 from harness.settings import Run
+from harness.training.kernels import PACK_LIMIT
 
 app = typer.Typer(
     no_args_is_help=True,

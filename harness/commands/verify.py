@@ -13,12 +13,12 @@ from harness.commands.output import remark_console, result_console, text_table
 from harness.commands.runs import DONE, FAILED, STOPPED
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
-from harness.launching.planner import PACK_LIMIT, commit, packs, plan
+from harness.launching.planner import commit, packs, plan
 from harness.launching.pool import run_packs
 from harness.launching.preflight import check_environments, check_root, tasks_of
 from harness.launching.progress import ProgressDisplay
 from harness.settings import Run
-from harness.training.kernels import provide_kernels, workers_for
+from harness.training.kernels import PACK_LIMIT, provide_kernels, workers_for
 from harness.watching.integrity import refuse_faults
 from harness.watching.row_differences import TOLERANCES, TRUTH_TOLERANCE
 from harness.watching.verification import Original, Verification, check_data, original_in, sample, verify

@@ -13,9 +13,6 @@ from harness.folders.positions import grouped
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run, pack_key, trains_alone
 
-# Runs per pack, at most: starting a worker takes some seconds, which more of them share; fewer are finished earlier.
-PACK_LIMIT = 8
-
 # Every state a planned run can be in, in the order in which they are shown. "new" has no folder yet, "planned" has one
 # but never started, "running" has a beating heart somewhere, "interrupted" was stopped, "cancelled" is not wanted until
 # somebody starts it again, "lost" vanished.

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from harness.launching.planner import PACK_LIMIT
+from harness.training.kernels import PACK_LIMIT
 from tests.benchmarks.peers.sizes import SIZES
 from tests.benchmarks.peers.stopwatch import Side
 

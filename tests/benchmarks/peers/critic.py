@@ -9,8 +9,8 @@ import torch
 from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels.build import load_library
 from algorithms.kernels.fused_kernel import critic_gradient
-from harness.launching.planner import PACK_LIMIT
 from harness.launching.worker import keep_freed_memory
+from harness.training.kernels import PACK_LIMIT
 from tests.algorithms.kernels.inputs import random_inputs
 from tests.benchmarks.arithmetic import critic_products, matrix_product_peak
 from tests.benchmarks.peers.sizes import SIZES, Size

@@ -9,9 +9,8 @@ from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
 from harness.folders.provenance import usable_cores
 from harness.launching.cost import UnknownCostError, measured_cost
-from harness.launching.planner import PACK_LIMIT
 from harness.settings import with_settings
-from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
+from harness.training.kernels import PACK_LIMIT, check_kernels, pack_limit_for, provide_kernels, workers_for
 
 RUNS = runs_of("smoke")
 ON_CARD = [with_settings(run, {"algorithm.kernel": "cuda"}) for run in RUNS]
