@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ablations.claims import CLAIMS
-from harness.folders.files import replacing
+from harness.files import replacing
 from results.own_runs import OWN, REFERENCE, own_runs
 from results.verdicts.runs import judge_runs
 from results.verdicts.table import verdict_table

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.files import read_json, write_json
 from harness.folders import attempts
-from harness.folders.files import read_json, write_json
 from harness.folders.usage import ACCOUNTING, HOUR, Usage, cost
 from slurm.command import PATIENCE, ask
 from slurm.submissions import Submission, folder_of, submissions

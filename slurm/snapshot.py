@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.folders.files import json_bytes, naming, synchronise_folder
+from harness.files import json_bytes, naming, synchronise_folder
 from harness.folders.provenance import CODE_FILE, PROJECT, code_version
 from slurm.submissions import CODE, FOLDER
 

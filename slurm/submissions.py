@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from algorithms.settings import CONFIG
 from harness.errors import UserError
-from harness.folders.files import DamagedFileError, read_json, write_json
+from harness.files import DamagedFileError, read_json, write_json
 from harness.settings import first_problem
 
 # In a root: the folder of submissions; in that: the code they run; in a submission: its facts, and SLURM's own files.

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.folders.files import DamagedFileError, read_json, write_json
+from harness.files import DamagedFileError, read_json, write_json
 from harness.settings import HostedData, Task, canonical_json
 
 # Raised when the controller changes what it collects, so that old data are never taken for new.

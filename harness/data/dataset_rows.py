@@ -15,7 +15,7 @@ import numpy as np
 from harness.data.dataset_files import dataset_folder
 from harness.data.trajectories import Rows
 from harness.environments.environment import view_of
-from harness.folders.files import DamagedFileError, read_json, write_json
+from harness.files import DamagedFileError, read_json, write_json
 from harness.settings import HostedData, Task, canonical_json
 
 # Raised when rows are made otherwise of the same content.

@@ -15,7 +15,7 @@ from minari.storage.remotes import DEFAULT_REMOTE
 
 from harness.data.dataset_files import FILES, minari_folder, missing_ids
 from harness.errors import UserError, one_line, reason
-from harness.folders.files import read_json
+from harness.files import read_json
 from harness.settings import Task
 
 # Seconds after which the server counts as out of reach.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-from harness.folders.files import DamagedFileError, naming, replacing, synchronise_folder
+from harness.files import DamagedFileError, naming, replacing, synchronise_folder
 
 # Bytes read at a time.
 PIECE = 2**20

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.errors import UserError
-from harness.folders.files import naming, read_json, synchronise_folder, write_json
+from harness.files import naming, read_json, synchronise_folder, write_json
 from harness.folders.processes import has_ended, this_process
 
 # Seconds between two heartbeats.

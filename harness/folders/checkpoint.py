@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError
-from harness.folders.files import DamagedFileError, naming, replacing, synchronise_folder
+from harness.files import DamagedFileError, naming, replacing, synchronise_folder
 
 # Raise when the meaning of a checkpoint changes: this version then says that it cannot read older ones.
 FORMAT = 1

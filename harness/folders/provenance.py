@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.folders.files import read_json
+from harness.files import read_json
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -16,9 +16,9 @@ from typing import Any
 from pydantic_core import from_json
 
 from harness.errors import UserError
+from harness.files import DamagedFileError, json_bytes, naming, read_json, write_json
 from harness.folders import attempts
 from harness.folders.attempts import Attempt
-from harness.folders.files import DamagedFileError, json_bytes, naming, read_json, write_json
 from harness.folders.processes import peak_memory
 from harness.settings import ID_LENGTH, Run, configuration, run_from_dict
 

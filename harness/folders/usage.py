@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.folders.files import DamagedFileError, read_json
+from harness.files import DamagedFileError, read_json
 
 HOUR = 3600.0
 

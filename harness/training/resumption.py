@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import UserError
+from harness.files import DamagedFileError
 from harness.folders.append_file import contents
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
-from harness.folders.files import DamagedFileError
 from harness.folders.positions import grouped
 from harness.folders.run_folder import RunFolder
 from harness.training.recorder import METRICS, REPLAY

@@ -7,8 +7,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from harness.files import write_json
 from harness.folders import attempts
-from harness.folders.files import write_json
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import Usage, usage
 from harness.settings import total_updates

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from harness.errors import UserError, one_line
-from harness.folders.files import read_json, write_json
+from harness.files import read_json, write_json
 
 # In a root: a folder per study.
 STUDIES = "studies"

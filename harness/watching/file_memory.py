@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from harness.folders.files import replacing
+from harness.files import replacing
 
 # Seconds after its last change in which a file could change again and keep its times: what it said then is not kept.
 SETTLED = 2.0

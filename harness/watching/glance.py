@@ -18,8 +18,8 @@ from pydantic_core import from_json
 
 from harness.data.dataset_files import dataset_id
 from harness.errors import UserError, one_line
+from harness.files import DamagedFileError, read_json
 from harness.folders.attempts import Attempt, file_number
-from harness.folders.files import DamagedFileError, read_json
 from harness.folders.run_folder import CANCEL, RunFolder, is_id, last_line, measured, settled_status
 from harness.settings import ID_LENGTH, SCHEMA_VERSION, Run, canonical_json, run_from_dict, total_updates
 from harness.watching.file_memory import FileMemory

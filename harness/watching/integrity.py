@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.data.dataset_files import dataset_exists, dataset_id
 from harness.errors import UserError, one_line
-from harness.folders.files import DamagedFileError
+from harness.files import DamagedFileError
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run, Task, first_problem
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 from pydantic_core import from_json, to_json
 
+from harness.files import replacing
 from harness.folders import usage
-from harness.folders.files import replacing
 from harness.folders.run_folder import RunFolder
 from harness.watching.file_memory import SETTLED, cache_folder
 from results.frame import columns, costs

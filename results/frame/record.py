@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from harness.folders.files import DamagedFileError
+from harness.files import DamagedFileError
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run, run_to_dict
 from harness.watching.integrity import Contents

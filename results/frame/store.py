@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.folders.files import replacing
+from harness.files import replacing
 
 # Raised whenever a column changes its meaning.
 FORMAT = 1

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from harness.errors import UserError
-from harness.folders.files import DamagedFileError, read_json, replacing
+from harness.files import DamagedFileError, read_json, replacing
 
 # Where ledgers lie in a root of run folders.
 LEDGERS = "studies/*/trials.json"

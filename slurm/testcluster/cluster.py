@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.errors import UserError
-from harness.folders.files import read_json, write_json
+from harness.files import read_json, write_json
 from harness.folders.processes import has_ended, this_process
 from slurm.testcluster import daemons, packages, ports, processes
 from slurm.testcluster.configuration import (

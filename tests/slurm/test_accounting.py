@@ -9,7 +9,7 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.folders.files import DamagedFileError
+from harness.files import DamagedFileError
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import ACCOUNTING, Known, Usage, known_usage
 from harness.watching.overview import overview

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from harness.files import DamagedFileError
 from harness.folders.append_file import AppendFile, contents
-from harness.folders.files import DamagedFileError
 from tests.support.operations import interposed, killed_at, refusing
 
 

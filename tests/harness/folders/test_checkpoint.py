@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 
 from harness.errors import UserError
+from harness.files import DamagedFileError
 from harness.folders import checkpoint as module
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
-from harness.folders.files import DamagedFileError
 from tests.support.checkpoints import assert_equal, at
 
 DTYPES = ("float32", "float64", "int64", "bool", "uint8")

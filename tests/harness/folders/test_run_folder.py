@@ -12,8 +12,8 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
+from harness.files import write_json
 from harness.folders.attempts import HEARTBEAT_LIMIT, TakenOver, latest
-from harness.folders.files import write_json
 from harness.folders.run_folder import RunFolder, run_folders
 
 

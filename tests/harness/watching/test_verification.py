@@ -8,7 +8,7 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.folders.files import read_json, write_json
+from harness.files import read_json, write_json
 from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
 from harness.watching import verification

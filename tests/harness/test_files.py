@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from harness.folders.files import replacing, synchronise_folder
+from harness.files import replacing, synchronise_folder
 from tests.support.operations import interposed, killed_at, refusing
 
 
