@@ -160,6 +160,29 @@ class Checkpoints:
         return self.folder / f"{position}{SUFFIX}"
 
 
+def grouped(positions: Mapping[str, set[Any]]) -> list[tuple[list[str], Any]]:
+    """Group runs that share a checkpoint position, each group with the newest shared one; None without checkpoints.
+
+    A run that was killed while its pack was saving is one checkpoint behind the others, and stays in their group.
+    """
+
+    def newest(name: str) -> tuple[Any, ...]:
+        return (1, max(positions[name])) if positions[name] else (0,)
+
+    groups: list[tuple[list[str], set[Any]]] = []
+    for name in sorted(positions, key=newest, reverse=True):
+        available = positions[name]
+        for names, shared in groups:
+            if shared & available or not (shared or available):
+                names.append(name)
+                shared &= available
+                break
+        else:
+            groups.append(([name], set(available)))
+    order = list(positions)
+    return [(sorted(names, key=order.index), max(shared, default=None)) for names, shared in groups]
+
+
 # What reading a file that is sound but no checkpoint can raise.
 _FOREIGN = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, RuntimeError, EOFError)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.folders.positions import grouped
+from harness.folders.checkpoint import grouped
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run, pack_key, trains_alone
 

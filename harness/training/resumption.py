@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from harness.errors import UserError
 from harness.files import DamagedFileError
 from harness.folders.append_file import contents
-from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
-from harness.folders.positions import grouped
+from harness.folders.checkpoint import Checkpoint, Checkpoints, Position, grouped
 from harness.folders.run_folder import RunFolder
 from harness.training.recorder import METRICS, REPLAY
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
-from harness.folders.positions import grouped
+from harness.folders.checkpoint import Checkpoint, Checkpoints, Position, grouped
 from harness.training.recorder import Recorder
 from harness.training.resumption import starting_points
 from harness.training.stop import Stop, Stopped
