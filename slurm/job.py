@@ -19,6 +19,7 @@ from harness.errors import UserError
 from harness.folders import attempts
 from harness.folders.provenance import LAUNCHER_VARIABLE, attempt_details, slurm_job
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.launching.planner import cut_packs
 from harness.launching.pool import run_packs
 from harness.launching.progress import ProgressDisplay
@@ -30,9 +31,6 @@ from slurm.profile import Profile, profile_from_dict
 from slurm.submissions import Place
 
 DONE, UNFINISHED = 0, 1
-
-# States in which a task finds runs that it has to compute, or to wait for.
-UNFINISHED_STATES = ("planned", "running", "interrupted", "lost")
 
 # Signals that announce the end of a task's time, or that somebody more urgent needs its place.
 ANNOUNCEMENTS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -68,9 +66,9 @@ def run_task(root: str, name: str, array: int, task: int) -> NoReturn:
         if orders.announced and profile.requeue:
             requeue(job["job"])
         sys.exit(UNFINISHED)
-    states = [folder.status()["state"] for folder in folders_of(place)]
+    states = [folder.state for folder in folders_of(place)]
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)), flush=True)
-    sys.exit(DONE if set(states) <= {"done"} else UNFINISHED)
+    sys.exit(DONE if set(states) <= {RunState.DONE} else UNFINISHED)
 
 
 class Orders:
@@ -117,7 +115,7 @@ def compute(place: Place, profile: Profile, stop: Stop) -> None:
     tried: set[str] = set()
     while True:
         stop.check()
-        waiting = [folder for folder in folders_of(place) if folder.status()["state"] in UNFINISHED_STATES]
+        waiting = [folder for folder in folders_of(place) if folder.state.is_cancellable]
         owned = [folder for folder in waiting if folder.is_owned()]
         free = [folder for folder in waiting if folder not in owned and folder.id not in tried]
         hopeful = [folder for folder in free if not is_fruitless(folder)]
@@ -150,13 +148,13 @@ def is_fruitless(folder: RunFolder) -> bool:
     if len(last) < FRUITLESS_LIMIT or any(
         attempt.get("from") != newest
         or not attempt["launcher"].startswith(LAUNCHER)
-        or not attempt.get("reason", "").startswith(("interrupted", "lost"))
+        or not attempt.get("reason", "").startswith((RunState.INTERRUPTED, RunState.LOST))
         for attempt in last
     ):
         return False
     reason = f"{FRUITLESS_LIMIT} starts in a row brought no newer checkpoint; the last one was {last[-1]['reason']}"
     if folder.begin_attempt({**attempt_details(), "from": newest}):
-        mark(folder, "failed", reason)
+        mark(folder, RunState.FAILED, reason)
         folder.end_attempt(f"failed: {reason}")
     return True
 

@@ -62,7 +62,7 @@ class Draft:
 
 def draft(planned: Plan, profile: Profile, limits: Limits, queue: Sequence[QueuedTask], retry_failed: bool) -> Draft:
     """Cut what is to be done into packs, tasks and arrays. Writes nothing."""
-    over = {run.id for run in planned.in_state("done", "failed", "cancelled")}
+    over = {run.id for run in planned.where(lambda state: state.is_terminal)}
     queued = runs_in_queue(planned.root, [(task.id, task.job_name) for task in queue]) - over
     runs = [run for run in planned.to_start(retry_failed) if run.id not in queued]
     packs = cut_packs(runs, planned.root, profile.runs_per_pack, profile.workers)

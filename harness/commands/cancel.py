@@ -13,12 +13,9 @@ from harness.commands.queue import QueueView
 from harness.commands.status_table import by_run
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
-from harness.launching.planner import OPEN_STATES
+from harness.folders.state import RunState
 from harness.settings import Run
 from harness.watching.overview import Row, overview
-
-# States of runs that somebody computes, or that somebody might begin to.
-CANCELLABLE = ("running", "queued", *(state for state in OPEN_STATES if state != "new"))
 
 
 def cancel_runs(runs: Sequence[Run], root: Path, yes: bool) -> None:
@@ -28,7 +25,7 @@ def cancel_runs(runs: Sequence[Run], root: Path, yes: bool) -> None:
     SLURM's tasks in which nothing else waits leave the queue.
     """
     queue = QueueView(root)
-    rows = [row for row in overview(root, runs, queue.now()) if row.state in CANCELLABLE]
+    rows = [row for row in overview(root, runs, queue.now()) if row.state.is_cancellable]
     console = remark_console()
     if not rows:
         console.print("nothing to cancel: none of these runs is planned, queued, running, interrupted or lost")
@@ -36,7 +33,7 @@ def cancel_runs(runs: Sequence[Run], root: Path, yes: bool) -> None:
     _ask(rows, yes)
     for row in rows:
         RunFolder(root / row.run).cancel(getpass.getuser())
-    running = sum(row.state == "running" for row in rows)
+    running = sum(row.state is RunState.RUNNING for row in rows)
     if running:
         console.print(f"{running} running: saved and left at the next look, after some seconds of training")
     taken = _leave_queue(root, rows)
@@ -57,7 +54,7 @@ def _ask(rows: Sequence[Row], yes: bool) -> None:
 
 def _leave_queue(root: Path, rows: Sequence[Row]) -> list[str]:
     """Take the tasks of queued runs out of the queue in which no other run waits; returns remarks."""
-    queued = {row.run for row in rows if row.state == "queued"}
+    queued = {row.run for row in rows if row.state is RunState.QUEUED}
     if not queued:
         return []
     from slurm.watching import queued_runs, take_out, tasks_of_nothing_else
@@ -66,7 +63,7 @@ def _leave_queue(root: Path, rows: Sequence[Row]) -> list[str]:
         in_queue = queued_runs(root)
         cancelled = {row.run for row in rows}
         kept = [row.run for row in overview(root, None, in_queue)
-                if row.state in ("queued", "running") and row.run not in cancelled]  # fmt: skip
+                if row.state.is_active and row.run not in cancelled]  # fmt: skip
         tasks = tasks_of_nothing_else(root, queued, kept)
         take_out(tasks)
     except UserError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.commands.output import remark_console
 from harness.commands.queue import QueueView
 from harness.commands.runs import train_runs
-from harness.launching.planner import OPEN_STATES, plan
+from harness.launching.planner import plan
 from harness.settings import Run
 from harness.watching.overview import overview
 
@@ -37,7 +37,7 @@ def on_cluster(profile_name: str, words: str) -> Launch:
 
         try:
             before = len(runs) + 1
-            while (waiting := plan(runs, root).in_state(*OPEN_STATES, "running")) and len(waiting) < before:
+            while (waiting := plan(runs, root).where(lambda state: not state.is_terminal)) and len(waiting) < before:
                 before = len(waiting)
                 submit_grid(waiting, root, profile, words, retry_failed=False, as_json=False)
                 wait_for(waiting, root, watch)
@@ -54,7 +54,7 @@ def wait_for(runs: Sequence[Run], root: Path, watch: Callable[[], None]) -> None
     queue = QueueView(root)
     while True:
         rows = overview(root, runs, queue.now())
-        if not queue.remarks and not any(row.state in ("running", "queued") for row in rows):
+        if not queue.remarks and not any(row.state.is_active for row in rows):
             return
         watch()
         time.sleep(INTERVAL)

@@ -14,9 +14,6 @@ from harness.folders.run_folder import RunFolder, tail
 # Seconds between two looks at a log that is followed.
 FOLLOW_INTERVAL = 0.5
 
-# States in which more may be said, and those in which a place in the queue decides about that.
-TALKING, PAUSED = ("planned", "running"), ("interrupted", "lost")
-
 
 def show_logs(name: str, root: Path, follow: bool) -> None:
     """Print the log of a run on stdout; with `follow` until the run has ended. Remarks go to stderr."""
@@ -46,10 +43,10 @@ def task_output(folder: RunFolder) -> Path | None:
 
 def is_over(folder: RunFolder) -> bool:
     """Whether the run says nothing more unless somebody starts it again."""
-    state = folder.status()["state"]
-    if state in PAUSED:
-        return folder.id not in QueueView(folder.path.parent).now()
-    return state not in TALKING
+    state = folder.state
+    if state.is_under_way or state.is_terminal:
+        return state.is_terminal
+    return folder.id not in QueueView(folder.path.parent).now()
 
 
 def followed(file: Path, is_over) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from harness.commands.output import remark_console
 from harness.commands.queue import QueueView
-from harness.commands.runs import DONE, UNFINISHED, run_grid
+from harness.commands.runs import DONE, run_grid
 from harness.commands.selection import described
 from harness.settings import Run
 from harness.watching.overview import overview
@@ -20,12 +20,12 @@ def retry_runs(
     """
     queue = QueueView(root)
     states = {row.run: row.state for row in overview(root, runs, queue.now())}
-    chosen = [run for run in runs if states[run.id] in UNFINISHED]
+    chosen = [run for run in runs if states[run.id].may_be_retried]
     console = remark_console()
     for remark in queue.remarks:
         console.print(remark)
     if not chosen:
-        console.print(f"nothing to retry: none of these runs is {', '.join(UNFINISHED[:-1])} or {UNFINISHED[-1]}")
+        console.print("nothing to retry: none of these runs is failed, interrupted, cancelled or lost")
         return DONE
     console.print(f"retrying {described(chosen)}")
     if cluster is None:

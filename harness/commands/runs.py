@@ -7,6 +7,7 @@ from harness.commands.data import make_datasets
 from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.launching.planner import Plan, commit, cut_packs, plan
 from harness.launching.pool import run_packs
 from harness.launching.preflight import check_environments, check_floors, check_root, tasks_of
@@ -16,9 +17,6 @@ from harness.training.kernels import check_kernels, pack_limit_for, provide_kern
 from harness.watching.integrity import refuse_faults
 
 DONE, FAILED, STOPPED = 0, 1, 130
-
-# States of runs that nobody computes and that are not done.
-UNFINISHED = ("failed", "interrupted", "cancelled", "lost")
 
 
 def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
@@ -70,9 +68,9 @@ def train_runs(
         check_root(root, chosen)
     console = remark_console()
     console.print(counts_line(planned))
-    if planned.in_state("failed") and not retry_failed:
+    if planned.in_state(RunState.FAILED) and not retry_failed:
         console.print("failed runs are left as they are; --retry-failed runs them again")
-    if planned.in_state("running"):
+    if planned.in_state(RunState.RUNNING):
         console.print("running runs are in other hands and left to them")
     if chosen:
         provide_kernels(chosen, console.print)
@@ -100,7 +98,7 @@ def conclude(finished: Plan) -> int:
     """Say how the runs ended, name what failed; returns the exit code."""
     console = remark_console()
     console.print(counts_line(finished))
-    for run in finished.in_state(*UNFINISHED):
+    for run in finished.where(lambda state: state.may_be_retried):
         folder = RunFolder.of(finished.root, run)
         status = folder.status()
         # A lost run left no reason, but perhaps a word in its log.
@@ -108,4 +106,4 @@ def conclude(finished: Plan) -> int:
         console.print(
             f"{status['state']}: {run.id} ({run.task.name} {run.arm} seed {run.seed}): {reason}; {folder.log}"
         )
-    return FAILED if finished.in_state(*UNFINISHED) else DONE
+    return FAILED if finished.where(lambda state: state.may_be_retried) else DONE

@@ -17,9 +17,6 @@ from harness.watching.overview import Row, overview, total
 # Runs of which each has a line of its own; of more there is a line per task and arm.
 LINES = 60
 
-# States in which something still happens by itself: what `--watch` waits for.
-WATCHED = ("running", "queued")
-
 Look = Callable[[], list[Row]]
 
 
@@ -65,7 +62,7 @@ def _watch(look: Look, console: Console, every_run: bool) -> None:
     rows = look()
     if not console.is_terminal:
         console.print(_table(rows, every_run))
-        while any(row.state in WATCHED for row in rows):
+        while any(row.state.is_active for row in rows):
             time.sleep(LINE_INTERVAL)
             rows = look()
             console.print(summary_line(rows, time.time()))
@@ -73,7 +70,7 @@ def _watch(look: Look, console: Console, every_run: bool) -> None:
     # A live table cannot be scrolled: it has to fit.
     lines = min(LINES, console.height - 3)
     with Live(_table(rows, every_run, lines), console=console, auto_refresh=False) as live:
-        while any(row.state in WATCHED for row in rows):
+        while any(row.state.is_active for row in rows):
             time.sleep(REFRESH_INTERVAL)
             rows = look()
             live.update(_table(rows, every_run, lines), refresh=True)

@@ -8,14 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.commands.output import text_table
+from harness.folders.state import RunState
 from harness.launching.progress import duration
-from harness.watching.overview import ROW_STATES, Row, by_task_and_arm, clock, total
+from harness.watching.overview import Row, by_task_and_arm, clock, total
 
-# States of which a table by task and arm names the first runs, and how many of each.
-TROUBLES, NAMED = ("failed", "lost", "damaged"), 5
-
-# States whose reason is told.
-EXPLAINED = ("failed", "lost", "damaged", "interrupted", "cancelled", "queued")
+# Number of runs named per state that needs attention, in a table by task and arm.
+NAMED = 5
 
 
 def by_run(rows: Sequence[Row], now: float) -> Group:
@@ -32,8 +30,8 @@ def by_run(rows: Sequence[Row], now: float) -> Group:
             "share": None if row.share is None else f"{row.share:.0%}",
             "updates/s": f"{row.updates_per_second:,.0f}" if row.updates_per_second else None,
             "end": clock(row.expected_end, now) if row.expected_end else None,
-            "node": row.node if row.state == "running" else None,
-            "job": row.job if row.state in ("running", "queued") else None,
+            "node": row.node if row.state is RunState.RUNNING else None,
+            "job": row.job if row.state.is_active else None,
             "note": note(row),
         }
         for row in rows
@@ -51,7 +49,7 @@ def by_group(rows: Sequence[Row], now: float) -> Group:
                 "task": task or "?",
                 "arm": arm or "?",
                 "runs": whole.runs,
-                **{state: whole.counts.get(state) for state in ROW_STATES},
+                **{state.value: whole.counts.get(state) for state in RunState},
                 "share": f"{whole.share:.0%}",
                 "updates/s": f"{whole.updates_per_second:,.0f}" if whole.updates_per_second else None,
                 "end": clock(whole.expected_end, now) if whole.expected_end else None,
@@ -63,7 +61,7 @@ def by_group(rows: Sequence[Row], now: float) -> Group:
 
 def note(row: Row) -> str | None:
     """Why a run is not on its way, with the last line of its log where that says more."""
-    if row.state not in EXPLAINED:
+    if not row.state.has_reason:
         return None
     more = f" (and {len(row.faults) - 1} more)" if len(row.faults) > 1 else ""
     said = row.last_words if row.last_words and row.last_words not in (row.reason or "") else None
@@ -87,7 +85,7 @@ def summary_line(rows: Sequence[Row], now: float) -> str:
 def _troubles(rows: Sequence[Row]) -> list[str]:
     """A few runs of each state that somebody should look at."""
     lines = []
-    for state in TROUBLES:
+    for state in [state for state in RunState if state.needs_attention]:
         found = [row for row in rows if row.state == state]
         for row in found[:NAMED]:
             name = f"{row.task} {row.arm} seed {row.seed}" if row.task else "settings unreadable"

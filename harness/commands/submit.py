@@ -11,6 +11,7 @@ from harness.commands.grid import counts_line
 from harness.commands.output import print_json, remark_console, result_console, text_table
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.launching.cost import UnknownCostError
 from harness.launching.planner import plan
 from harness.launching.preflight import check_environments, check_floors, check_root, tasks_of
@@ -105,7 +106,7 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
 def remarks(drafted: Draft, profile: Profile) -> list[str]:
     """What a reader must know of a draft."""
     found = []
-    if drafted.plan.in_state("failed") and not set(drafted.plan.in_state("failed")) & set(drafted.runs):
+    if drafted.plan.in_state(RunState.FAILED) and not set(drafted.plan.in_state(RunState.FAILED)) & set(drafted.runs):
         found.append("failed runs are left as they are; --retry-failed submits them again")
     if drafted.left:
         found.append(f"{drafted.left} runs find no room in the queue: submit again when it is emptier")

@@ -13,6 +13,7 @@ from harness.commands.output import remark_console, result_console, text_table
 from harness.commands.runs import DONE, FAILED, STOPPED
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.launching.planner import commit, packs, plan
 from harness.launching.pool import run_packs
 from harness.launching.preflight import check_environments, check_root, tasks_of
@@ -45,7 +46,7 @@ class Finished:
 def in_folders(runs: Sequence[Run], root: Path) -> Finished:
     """Those of the runs that are finished in a folder of run folders."""
     refuse_faults(RunFolder.of(root, run) for run in runs)
-    finished = plan(runs, root).in_state("done")
+    finished = plan(runs, root).in_state(RunState.DONE)
     if not finished:
         raise UserError(f"verify: no run of this grid is finished in {root}; run it first, or name its --root")
     return Finished(finished, root, lambda run: original_in(RunFolder.of(root, run)))

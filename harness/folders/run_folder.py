@@ -20,11 +20,11 @@ from harness.files import DamagedFileError, json_bytes, naming, read_json, write
 from harness.folders import attempts
 from harness.folders.attempts import Attempt
 from harness.folders.processes import peak_memory
+from harness.folders.state import RunState
 from harness.settings import ID_LENGTH, Run, configuration, run_from_dict
 
-# The file by which a run is cancelled, and the states of runs that nobody computes which it changes.
+# The file by which a run is cancelled.
 CANCEL = "cancel.json"
-CANCELLABLE = ("planned", "interrupted", "lost")
 
 # Bytes of a log that are read for its last line.
 TAIL = 8192
@@ -100,10 +100,20 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         """State, phase, step, share of the work done (0 to 1), heartbeat, reason of a failure.
 
-        The state is "planned", "running", "interrupted", "cancelled", "lost", "failed" or "done". A running run is lost
-        when the heart of its owner has stopped, or when the owner's process has ended on this very machine.
+        A running run is lost when its owner's heartbeat has stopped, or when the owner's process on this machine has
+        ended. The state is a `RunState`, unless the file holds another text.
         """
         return settled_status(self._read("status.json"), self.summary() is not None, self._read(CANCEL), self.is_owned)
+
+    @property
+    def state(self) -> RunState:
+        """The state in `status`. Raises `DamagedFileError` for an unknown state."""
+        state = self.status().get("state")
+        if not isinstance(state, RunState):
+            raise DamagedFileError(
+                f"{self.path / 'status.json'}: state {state!r} is none of {', '.join(RunState.of_folder())}"
+            )
+        return state
 
     def is_owned(self) -> bool:
         """Whether a process has the run, as far as a reader can tell, whose clock may not be the file system's."""
@@ -193,7 +203,7 @@ class RunFolder:
         self.check_owner()
         write_json(self.path / "provenance.json", values)
 
-    def write_status(self, state: str, **values: Any) -> None:
+    def write_status(self, state: RunState | str, **values: Any) -> None:
         """Replace `status.json`, with the heartbeat of now and the process that writes."""
         self.check_owner()
         writer = {"heartbeat": time.time(), "host": socket.gethostname(), "process": os.getpid()}
@@ -232,13 +242,20 @@ def settled_status(
     written: dict[str, Any] | None, done: bool, cancelled: dict[str, Any] | None, is_owned: Callable[[], bool]
 ) -> dict[str, Any]:
     """What `status.json` and `cancel.json` say (None: there is none), put right where other files know better."""
-    status = written or {"state": "planned"}
+    status = dict(written or {"state": RunState.PLANNED})
     if done:
-        return status | {"state": "done", "share": 1.0}
-    if status.get("state") == "running" and not is_owned():
-        status = status | {"state": "lost"}
-    if cancelled is not None and status.get("state") in CANCELLABLE:
-        return status | {"state": "cancelled", "reason": f"cancelled by {cancelled.get('user', 'somebody')}"}
+        return status | {"state": RunState.DONE, "share": 1.0}
+    state = status.get("state")
+    if state not in RunState.of_folder():
+        return status
+    state = status["state"] = RunState(state)
+    if state is RunState.RUNNING and not is_owned():
+        state = status["state"] = RunState.LOST
+    if cancelled is not None and state.is_cancellable and state is not RunState.RUNNING:
+        return status | {
+            "state": RunState.CANCELLED,
+            "reason": f"cancelled by {cancelled.get('user', 'an unknown user')}",
+        }
     return status
 
 

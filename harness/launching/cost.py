@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from algorithms.settings import AlgorithmSettings
 from harness.folders.run_folder import run_folders
+from harness.folders.state import RunState
 from harness.settings import Run, pack_key, total_updates
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
     for folder in run_folders(root):
         status = folder.status()
         speed, size = status.get("updates_per_second"), status.get("pack")
-        if status["state"] != "done" or not speed or not size:
+        if status["state"] != RunState.DONE or not speed or not size:
             continue
         run = folder.run()
         found = seconds.setdefault((pack_key(run), size), []) if pack_key(run) in keys else []

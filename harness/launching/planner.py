@@ -1,7 +1,7 @@
 """Plan, then commit: what of a grid is there already, what is to be computed, and in which packs."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -11,15 +11,8 @@ from typing import Any
 from harness.errors import UserError
 from harness.folders.checkpoint import grouped
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState, counted
 from harness.settings import Run, pack_key, trains_alone
-
-# Every state a planned run can be in, in the order in which they are shown. "new" has no folder yet, "planned" has one
-# but never started, "running" has a beating heart somewhere, "interrupted" was stopped, "cancelled" is not wanted until
-# somebody starts it again, "lost" vanished.
-STATES = ("new", "planned", "running", "interrupted", "cancelled", "lost", "failed", "done")
-
-# States from which a run goes on without anybody's word.
-OPEN_STATES = ("new", "planned", "interrupted", "lost")
 
 
 @dataclass(frozen=True)
@@ -28,20 +21,24 @@ class Plan:
 
     root: Path
     runs: tuple[Run, ...]
-    states: tuple[str, ...]
+    states: tuple[RunState, ...]
 
-    def in_state(self, *states: str) -> list[Run]:
+    def in_state(self, *states: RunState) -> list[Run]:
         """The runs in one of the given states, in grid order."""
-        return [run for run, state in zip(self.runs, self.states, strict=True) if state in states]
+        return self.where(lambda state: state in states)
 
-    def counts(self) -> dict[str, int]:
-        """How many runs are in each state that occurs."""
-        counted = Counter(self.states)
-        return {state: counted[state] for state in STATES if counted[state]}
+    def where(self, condition: Callable[[RunState], bool]) -> list[Run]:
+        """The runs whose state meets a condition, in grid order."""
+        return [run for run, state in zip(self.runs, self.states, strict=True) if condition(state)]
+
+    def counts(self) -> dict[RunState, int]:
+        """The number of runs in each state that occurs."""
+        return counted(self.states)
 
     def to_start(self, retry_failed: bool = False) -> list[Run]:
-        """The runs that `run` and `submit` start; failed ones only when asked for."""
-        return self.in_state(*OPEN_STATES, "cancelled", *(["failed"] if retry_failed else []))
+        """The runs that `run` and `submit` start: failed ones only with `retry_failed`."""
+        also = {RunState.CANCELLED, RunState.FAILED} if retry_failed else {RunState.CANCELLED}
+        return self.where(lambda state: state.starts_by_itself or state in also)
 
 
 def plan(runs: Sequence[Run], root: Path) -> Plan:
@@ -62,16 +59,13 @@ def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:
     return folders
 
 
-def state_of(folder: RunFolder) -> str:
+def state_of(folder: RunFolder) -> RunState:
     """The state of one run's folder, after checking that the folder is that run's."""
     if not folder.path.exists() or (folder.path.is_dir() and not any(folder.path.glob("[!.]*"))):
         # A launcher that was killed while it made the folder leaves it empty but for a temporary file.
-        return "new"
+        return RunState.NEW
     folder.run()
-    state = folder.status()["state"]
-    if state not in STATES:
-        raise UserError(f"{folder.path / 'status.json'}: state {state!r} is none of {', '.join(STATES)}")
-    return state
+    return folder.state
 
 
 def refuse_duplicates(runs: Sequence[Run]) -> None:

@@ -15,6 +15,7 @@ from harness.errors import UserError, one_line
 from harness.folders import attempts
 from harness.folders.provenance import LAUNCHER_VARIABLE, PROJECT
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.folders.usage import WORKERS_VARIABLE
 from harness.launching.worker import FAILED_CODE, PARENT_VARIABLE, STOPPED_CODE, ending, mark
 from harness.training.kernels import PLACE_VARIABLE
@@ -133,23 +134,23 @@ def settle(worker: Worker, asked: bool = False) -> None:
     for folder in worker.pack:
         progress = folder.newest_checkpoint > worker.stood[folder.id]
         try:
-            close(worker, folder, "interrupted" if asked or progress else "failed", cause(code))
+            close(worker, folder, RunState.INTERRUPTED if asked or progress else RunState.FAILED, cause(code))
         except (OSError, UserError) as error:
             print(f"floorbench: error: {one_line(error)}", file=sys.stderr)
 
 
-def close(worker: Worker, folder: RunFolder, state: str, reason: str) -> None:
+def close(worker: Worker, folder: RunFolder, state: RunState, reason: str) -> None:
     """Mark a run and end its attempt in the place of a worker that did not, if the run is in nobody's hands."""
     attempt = attempts.latest(folder.path)
     if attempt and (attempt.is_alive(time.time()) or attempt.details.get("ended", 0.0) >= worker.began):
         return
     if not attempt or attempt.details.get("process") != worker.process.pid or "ended" in attempt.details:
         # The worker ended before it took the run.
-        if folder.status()["state"] != "done":
+        if folder.state is not RunState.DONE:
             mark(folder, state, reason)
     elif worker.process.returncode != FAILED_CODE:
         # With that code the worker could not write, and said so.
-        if folder.status()["state"] not in ("done", "failed"):
+        if folder.state not in (RunState.DONE, RunState.FAILED):
             mark(folder, state, reason)
         attempt.end(ending(folder.status()))
 

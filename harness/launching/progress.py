@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.launching.planner import describe
 
 # Seconds between two refreshes on a terminal, and between two plain lines elsewhere.
@@ -24,7 +25,7 @@ class PackView:
     """One pack at one moment: states by run, where its training is, and run-updates per second of all its runs."""
 
     title: str
-    states: tuple[str, ...]
+    states: tuple[RunState, ...]
     share: float
     phase: str
     step: int
@@ -32,7 +33,7 @@ class PackView:
 
     @property
     def is_running(self) -> bool:
-        return "running" in self.states
+        return RunState.RUNNING in self.states
 
     def line(self) -> str:
         """Runs, phase and step in words."""
@@ -43,7 +44,7 @@ class PackView:
 def view(title: str, pack: Sequence[RunFolder]) -> PackView:
     """Read a pack's folders; a failed or cancelled run's work counts as over, a stopped one's as not begun."""
     statuses = [folder.status() for folder in pack]
-    running = [status for status in statuses if status["state"] == "running"]
+    running = [status for status in statuses if status["state"] == RunState.RUNNING]
     leader = running[0] if running else {}
     return PackView(
         title=title,
@@ -56,9 +57,9 @@ def view(title: str, pack: Sequence[RunFolder]) -> PackView:
 
 
 def _share(status: dict) -> float:
-    if status["state"] in ("done", "failed", "cancelled"):
+    if isinstance(status["state"], RunState) and status["state"].is_terminal:
         return 1.0
-    return status.get("share", 0.0) if status["state"] == "running" else 0.0
+    return status.get("share", 0.0) if status["state"] == RunState.RUNNING else 0.0
 
 
 class ProgressDisplay:
@@ -123,11 +124,11 @@ class ProgressDisplay:
 
     def _summary(self, views: Sequence[PackView]) -> str:
         states = [state for view in views for state in view.states]
-        failed = f", {states.count('failed')} failed" if "failed" in states else ""
+        failed = f", {states.count(RunState.FAILED)} failed" if RunState.FAILED in states else ""
         speed = sum(view.speed for view in views)
         remaining = self.bars.tasks[0].time_remaining
         time_left = f"{duration(remaining)} left" if remaining is not None else "measuring speed"
-        return f"{states.count('done')}/{len(states)} runs done{failed}, {speed:,.0f} run-updates/s, {time_left}"
+        return f"{states.count(RunState.DONE)}/{len(states)} runs done{failed}, {speed:,.0f} run-updates/s, {time_left}"
 
 
 def duration(seconds: float) -> str:

@@ -22,6 +22,7 @@ from harness.errors import PLACE_ERRORS, UserError, one_line
 from harness.folders.attempts import Heart, TakenOver
 from harness.folders.provenance import attempt_details
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.folders.usage import resources
 from harness.training.stop import Stop, Stopped
 
@@ -59,29 +60,29 @@ def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
         with Heart([folder.attempt for folder in mine if folder.attempt]):
             train_owned(mine, train, stop)
     except Stopped:
-        tell(leave(mine, "interrupted", f"stopped by {stop.reason}"))
+        tell(leave(mine, RunState.INTERRUPTED, f"stopped by {stop.reason}"))
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
-            leave(mine, "interrupted", one_line(error))
+            leave(mine, RunState.INTERRUPTED, one_line(error))
             say(error)
         else:
-            tell(leave(mine, "failed", one_line(error), traceback.format_exc()))
+            tell(leave(mine, RunState.FAILED, one_line(error), traceback.format_exc()))
         return False
-    tell(leave(mine, "failed", "its training ended without a word"))
-    return not refused and all(folder.status()["state"] in ("done", "cancelled") for folder in mine)
+    tell(leave(mine, RunState.FAILED, "its training ended without a word"))
+    return not refused and all(folder.state in (RunState.DONE, RunState.CANCELLED) for folder in mine)
 
 
 def begin(folder: RunFolder, pack_size: int = 1) -> bool:
     """Take a run of a pack for this process; False if it is done, cancelled or in other hands."""
     details = {**attempt_details(), **resources(pack_size), "from": folder.newest_checkpoint}
-    if folder.status()["state"] == "done" or folder.is_cancelled or not folder.begin_attempt(details):
+    if folder.state is RunState.DONE or folder.is_cancelled or not folder.begin_attempt(details):
         return False
-    if folder.status()["state"] == "done":
+    if folder.state is RunState.DONE:
         # Its owner came to the end between the two looks.
         folder.end_attempt("done")
         return False
-    folder.write_status("running", phase="starting", step=0, share=0.0, updates_per_second=0.0)
+    folder.write_status(RunState.RUNNING, phase="starting", step=0, share=0.0, updates_per_second=0.0)
     return True
 
 
@@ -104,7 +105,7 @@ def is_owner(folder: RunFolder) -> bool:
     return True
 
 
-def leave(folders: Sequence[RunFolder], state: str, reason: str, log: str = "") -> list[Exception]:
+def leave(folders: Sequence[RunFolder], state: RunState, reason: str, log: str = "") -> list[Exception]:
     """Give runs back; those neither done nor failed by themselves get this state, reason and addition to their logs.
 
     Runs in other hands, and those that were given back before, are left alone. Returns what kept anything from being
@@ -116,7 +117,7 @@ def leave(folders: Sequence[RunFolder], state: str, reason: str, log: str = "") 
             continue
         try:
             folder.check_owner()
-            if folder.status()["state"] not in ("done", "failed"):
+            if folder.state not in (RunState.DONE, RunState.FAILED):
                 if log:
                     folder.append_log(log)
                 mark(folder, state, reason)
@@ -128,7 +129,7 @@ def leave(folders: Sequence[RunFolder], state: str, reason: str, log: str = "") 
     return problems
 
 
-def mark(folder: RunFolder, state: str, reason: str) -> None:
+def mark(folder: RunFolder, state: RunState, reason: str) -> None:
     """Change a run's state; phase, step and share stay, so that one sees how far it came."""
     before = folder.status()
     kept = {name: before[name] for name in ("phase", "step", "share") if name in before}
@@ -137,7 +138,7 @@ def mark(folder: RunFolder, state: str, reason: str) -> None:
 
 def ending(status: dict[str, Any]) -> str:
     """How an attempt ended: "done", or a state with its reason."""
-    return "done" if status["state"] == "done" else f"{status['state']}: {status.get('reason', '')}"
+    return "done" if status["state"] == RunState.DONE else f"{status['state']}: {status.get('reason', '')}"
 
 
 def tell(problems: Sequence[Exception]) -> None:

@@ -15,6 +15,7 @@ from harness.folders.attempts import TakenOver
 from harness.folders.checkpoint import Position
 from harness.folders.provenance import provenance
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.settings import Schedule, pack_key, total_updates, trains_alone
 from harness.training.evaluation import Evaluator
 from harness.training.floor_columns import FloorColumns
@@ -248,7 +249,7 @@ class PackTraining:
                 "parameters_hash": self.state.hash_of_parameters(number),
             }
             self.guard(number, self.recorders[number].finish, summary, self.position)
-            self.guard(number, self.folders[number].write_status, "done", share=1.0, **self.speed())
+            self.guard(number, self.folders[number].write_status, RunState.DONE, share=1.0, **self.speed())
 
     def drop_diverged(self) -> None:
         """Mark runs failed whose parameters are not finite any more."""
@@ -270,7 +271,9 @@ class PackTraining:
         """Save a run and leave it interrupted, with its attempt at an end."""
         self.recorders[number].save(self.position, *self.state.capture(number))
         folder = self.folders[number]
-        folder.write_status("interrupted", phase=self.phase, step=self.step, share=self.share, reason="cancelled")
+        folder.write_status(
+            RunState.INTERRUPTED, phase=self.phase, step=self.step, share=self.share, reason="cancelled"
+        )
         folder.end_attempt("interrupted: cancelled")
         self.live.remove(number)
 
@@ -295,7 +298,7 @@ class PackTraining:
         folder = self.folders[number]
         folder.append_log("".join(traceback.format_exception(error)))
         place = {"phase": self.phase, "step": self.step, "share": self.share}
-        folder.write_status("failed", **place, reason=one_line(error))
+        folder.write_status(RunState.FAILED, **place, reason=one_line(error))
 
     @property
     def phase(self) -> str:
@@ -322,7 +325,7 @@ class PackTraining:
         self.reported = (phase, now)
         for number in list(self.live):
             write = self.folders[number].write_status
-            self.guard(number, write, "running", phase=phase, step=self.step, share=self.share, **self.speed())
+            self.guard(number, write, RunState.RUNNING, phase=phase, step=self.step, share=self.share, **self.speed())
         return True
 
     def speed(self) -> dict[str, float]:

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 
 from harness.errors import UserError
 from harness.folders.attempts import Attempt, Heart
+from harness.folders.state import RunState
 from harness.settings import Run
 from harness.tuning.ledger import write_ledger
 from harness.tuning.search import MARKS, Search
@@ -90,10 +91,10 @@ class Driver:
     def settle(self, trial: Trial) -> None:
         """Tell the end of a trial whose runs have all come to one: their mean, or that one of them failed."""
         folders = trial.folders(self.runs_root)
-        states = {folder.status()["state"] for folder in folders}
-        if states & {"failed", "cancelled"}:
+        states = {folder.state for folder in folders}
+        if states & {RunState.FAILED, RunState.CANCELLED}:
             trial.search.tell(trial.number, None)
-        elif states == {"done"}:
+        elif states == {RunState.DONE}:
             values = [(folder.summary() or {})[self.study.goal] for folder in folders]
             trial.search.tell(trial.number, sum(values) / len(values))
 

@@ -18,6 +18,7 @@ import optuna
 from optuna.pruners import WilcoxonPruner
 
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.tuning.objective import Objective
 from harness.tuning.search import MARKS
 from harness.tuning.study import Study
@@ -53,10 +54,10 @@ class EarlyStopping:
         """Tell and cancel what should not go on."""
         for trial in list(self.open):
             folders = trial.folders(self.root)
-            states = [folder.status()["state"] for folder in folders]
-            if set(states) <= {"done"}:
+            states = [folder.state for folder in folders]
+            if set(states) <= {RunState.DONE}:
                 self.open.remove(trial)
-            elif "failed" in states:
+            elif RunState.FAILED in states:
                 self._end(trial, folders, "a run of its trial failed", pruned=False)
             elif self.study.first_rung is not None:
                 rows = [folder.metrics() for folder in folders]
@@ -66,7 +67,7 @@ class EarlyStopping:
     def _end(self, trial: Trial, folders: Sequence[RunFolder], reason: str, pruned: bool) -> None:
         trial.search.tell(trial.number, None, pruned)
         for folder in folders:
-            if folder.status()["state"] not in ("done", "failed"):
+            if folder.state not in (RunState.DONE, RunState.FAILED):
                 folder.cancel(f"study {self.study.name}: {reason}")
         self.open.remove(trial)
 

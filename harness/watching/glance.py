@@ -21,15 +21,13 @@ from harness.errors import UserError, one_line
 from harness.files import DamagedFileError, read_json
 from harness.folders.attempts import Attempt, file_number
 from harness.folders.run_folder import CANCEL, RunFolder, is_id, last_line, measured, settled_status
+from harness.folders.state import RunState
 from harness.settings import ID_LENGTH, SCHEMA_VERSION, Run, canonical_json, run_from_dict, total_updates
 from harness.watching.file_memory import FileMemory
 from harness.watching.integrity import Status, check_dataset, faults, present_hash
 
 # Parts of an attempt's details that say where it computed, at length; nobody asks for them at a glance.
 AT_LENGTH = ("packages", "machine", "commit", "difference", "snapshot")
-
-# States in which the log may say more than the status.
-SPEAKING = ("failed", "lost")
 
 # What reading a damaged file raises.
 DAMAGE = (UserError, OSError, ValidationError, ValueError, KeyError, TypeError, AttributeError)
@@ -69,7 +67,7 @@ class Glance:
         return RunFolder(self.root / self.id)
 
     @property
-    def state(self) -> str:
+    def state(self) -> RunState:
         return self.status["state"]
 
 
@@ -81,7 +79,7 @@ def glances(root: Path, runs: Sequence[Run] | None = None) -> list[Glance]:
     root = Path(root)
     look = _Look(root, FileMemory.of(root, Path(__file__)))
     if runs is None:
-        seen = [glance for glance in map(look.at, _ids(root)) if glance.state != "new"]
+        seen = [glance for glance in map(look.at, _ids(root)) if glance.state is not RunState.NEW]
     else:
         seen = [look.at(run.id, Names.of(run)) for run in runs]
     look.memory.save()
@@ -110,7 +108,7 @@ class _Look:
             present = set(self.memory.names(id))
             if all(name.startswith(".") for name in present):
                 # No folder, or one in which nothing was left but temporary files.
-                return Glance(self.root, id, names, {"state": "new"})
+                return Glance(self.root, id, names, {"state": RunState.NEW})
 
             def read(name: str, take: Callable[[bytes], Any]) -> Any:
                 content = self.memory.read(f"{id}/{name}", take) if name in present else None
@@ -124,7 +122,7 @@ class _Look:
             if done and read("done.json", _mark) not in (None, read("metrics.jsonl", measured) or measured(b"")):
                 raise DamagedFileError(f"{self.root / id}: its metrics are not those of its summary")
             if fault := self._data_fault(id, settings["task"], read("provenance.json", _dataset)):
-                return Glance(self.root, id, names, {"state": "damaged"}, faults=(fault,))
+                return Glance(self.root, id, names, {"state": RunState.DAMAGED}, faults=(fault,))
             attempts = self._attempts(id) if "attempts" in present else ()
             status = settled_status(
                 read("status.json", _status),
@@ -133,11 +131,11 @@ class _Look:
                 lambda: bool(attempts) and attempts[-1].is_alive(time.time()),
             )
             Status.model_validate(status)
-            words = read("log.txt", last_line) if status["state"] in SPEAKING else None
+            words = read("log.txt", last_line) if status["state"] in (RunState.FAILED, RunState.LOST) else None
             return Glance(self.root, id, names, status, attempts, words or None)
         except DAMAGE as error:
             found = faults(RunFolder(self.root / id)) or [one_line(error)]
-            return Glance(self.root, id, names, {"state": "damaged"}, faults=tuple(found))
+            return Glance(self.root, id, names, {"state": RunState.DAMAGED}, faults=tuple(found))
 
     def _data_fault(self, id: str, task: str, computed_on: str | None) -> str | None:
         """What is wrong with the data of a run whose task has this hash, and which was computed on data of that one."""

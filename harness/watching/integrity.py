@@ -15,6 +15,7 @@ from harness.data.dataset_files import dataset_exists, dataset_id
 from harness.errors import UserError, one_line
 from harness.files import DamagedFileError
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.settings import Run, Task, first_problem
 
 CONFIG = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
@@ -24,7 +25,7 @@ class Status(BaseModel):
     """What others rely on in a run's status."""
 
     model_config = CONFIG
-    state: Literal["planned", "running", "interrupted", "cancelled", "lost", "failed", "done"]
+    state: Literal[tuple(state.value for state in RunState.of_folder())]  # type: ignore[valid-type]
     phase: str | None = None
     step: int | None = None
     share: float | None = None
@@ -73,7 +74,7 @@ def inspect(folder: RunFolder, hash_of: HashOf | None = None) -> Contents:
     of a half-written last row of metrics, or of a damaged checkpoint while the one before it is whole.
     """
     if folder.path.is_dir() and not any(folder.path.glob("[!.]*")):
-        return Contents(None, {"state": "planned"}, [], None, {}, ())
+        return Contents(None, {"state": RunState.PLANNED}, [], None, {}, ())
     found: list[str] = []
 
     def look(at: Callable[[], Any], otherwise: Any = None) -> Any:

@@ -1,25 +1,17 @@
 """What the runs of a root are doing: a row per run from its folder and the cluster's queue, and what rows sum up to."""
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from harness.folders.state import RunState, counted
 from harness.folders.usage import Known, Usage, usage
-from harness.launching.planner import STATES, refuse_duplicates
+from harness.launching.planner import refuse_duplicates
 from harness.settings import Run
 from harness.watching.glance import Glance, glances
-
-# Every state of a row, in the order in which they are shown: those of a plan, "queued" (a cluster will compute the
-# run, or does so in a moment) and "damaged".
-ROW_STATES = (*STATES[: STATES.index("running")], "queued", *STATES[STATES.index("running") :], "damaged")
-
-# States whose runs come to their end without anybody's doing, and those that a place in the queue makes "queued".
-UNDER_WAY = ("planned", "queued", "running")
-QUEUEABLE = ("new", "planned", "interrupted", "lost")
 
 
 @dataclass(frozen=True)
@@ -45,7 +37,7 @@ class Row:
     task: str | None
     arm: str | None
     seed: int | None
-    state: str
+    state: RunState
     phase: str | None = None
     step: int | None = None
     # Share of the work that is done, 0 to 1.
@@ -95,7 +87,7 @@ def overview(
 def _row(glance: Glance, queued: Queued | None, known: Known | None, now: float) -> Row:
     names, status = glance.names, glance.status
     details = glance.attempts[-1].details if glance.attempts else {}
-    state, running = glance.state, glance.state == "running"
+    state, running = glance.state, glance.state is RunState.RUNNING
     accounts = [attempt.account(running and attempt is glance.attempts[-1]) for attempt in glance.attempts]
     slurm = details.get("slurm") or {}
     row = Row(
@@ -126,7 +118,7 @@ def _reason(glance: Glance, job: str | None, known: Known | None) -> str | None:
     """Why the run is not on its way; a lost one has left no word itself, but perhaps its cluster has one."""
     if glance.faults:
         return glance.faults[0].removeprefix(f"{glance.folder.path}/")
-    if glance.state == "lost" and known and job is not None and job in known.tasks:
+    if glance.state is RunState.LOST and known and job is not None and job in known.tasks:
         return f"its task {job} is {known.tasks[job]} by SLURM's accounting"
     return glance.status.get("reason")
 
@@ -136,11 +128,11 @@ def _in_queue(row: Row, queued: Queued) -> Row:
 
     A run that failed is left alone by its task; only one that was submitted again since then is queued.
     """
-    submitted_again = row.state == "failed" and queued.submitted > (row.heartbeat or 0.0)
-    if row.state not in QUEUEABLE and not submitted_again:
+    submitted_again = row.state is RunState.FAILED and queued.submitted > (row.heartbeat or 0.0)
+    if not row.state.starts_by_itself and not submitted_again:
         return row
     reason = queued.reason if queued.waits else "its job is running and will come to it"
-    return replace(row, state="queued", job=queued.job, node=queued.node, reason=reason, last_words=None)
+    return replace(row, state=RunState.QUEUED, job=queued.job, node=queued.node, reason=reason, last_words=None)
 
 
 def _remaining(row: Row) -> float:
@@ -158,7 +150,7 @@ class Total:
 
     runs: int
     # How many are in each state that occurs.
-    counts: dict[str, int]
+    counts: dict[RunState, int]
     # Mean share of the work that is done.
     share: float
     # Gradient steps per second, of all runs together.
@@ -174,14 +166,13 @@ class Total:
 
 def total(rows: Sequence[Row], now: float) -> Total:
     """Counts, progress, cost and expected end of some rows."""
-    counted = Counter(row.state for row in rows)
     speed = sum(row.updates_per_second or 0.0 for row in rows)
-    waiting = sum(_remaining(row) for row in rows if row.state in UNDER_WAY)
+    waiting = sum(_remaining(row) for row in rows if row.state.is_under_way)
     ends = [row.expected_end for row in rows if row.expected_end is not None]
     together = _end(waiting, speed, now)
     return Total(
         runs=len(rows),
-        counts={state: counted[state] for state in ROW_STATES if counted[state]},
+        counts=counted(row.state for row in rows),
         share=sum(row.share or 0.0 for row in rows) / max(len(rows), 1),
         updates_per_second=speed,
         expected_end=None if together is None else max([together, *ends]),

@@ -10,6 +10,7 @@ from harness.data.dataset_files import dataset_id
 from harness.errors import UserError
 from harness.folders.provenance import machine, package_versions
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.settings import HostedData, Run
 from harness.watching.integrity import present_hash
 from harness.watching.row_differences import (
@@ -103,7 +104,7 @@ def verify(original: Original, again: RunFolder) -> Verification:
     """
     exact = Comparison("bytes" if original.metrics is not None else "numbers", _likeness(original, again))
     status = again.status()
-    if status["state"] != "done":
+    if status["state"] != RunState.DONE:
         ending = ": ".join(filter(None, [status["state"], status.get("reason")]))
         return Verification(original.run, exact, Difference(None, "state", "done", ending))
     difference, excuse = _difference(original, again), _excuse(original, again)

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from harness.folders.state import RunState
 from results.style import in_order
 
 # The numbers of `done.json`.
@@ -28,7 +29,7 @@ def settings_columns(frame: pd.DataFrame) -> list[str]:
 
 def done(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of `runs` that are finished: the only ones that enter an estimate."""
-    return frame[frame["state"] == "done"].reset_index(drop=True)
+    return frame[frame["state"] == RunState.DONE].reset_index(drop=True)
 
 
 def ordered(frame: pd.DataFrame, then: list[str]) -> pd.DataFrame:

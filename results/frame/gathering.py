@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError
+from harness.folders.state import RunState
 from harness.watching.integrity import refuse
 from results.frame.columns import LEARNED_FLOOR, SUMMARY, ordered
 from results.frame.mixture import refuse_mixed_data, refuse_mixed_settings
@@ -74,9 +75,9 @@ def chosen_places(roots: Sequence[Root]) -> dict[str, int]:
     for at, root in enumerate(roots):
         for each in root.records:
             run = each.folder.id
-            if run not in place or (each.state == "done" and run not in finished):
+            if run not in place or (each.state == RunState.DONE and run not in finished):
                 place[run] = at
-            if each.state == "done":
+            if each.state == RunState.DONE:
                 finished.add(run)
     return place
 

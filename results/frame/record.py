@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.files import DamagedFileError
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.settings import Run, run_to_dict
 from harness.watching.integrity import Contents
 from results.frame.columns import LEARNED_FLOOR, SUMMARY
@@ -30,8 +31,8 @@ def record(folder: RunFolder, contents: Contents) -> Record:
     """The record of a sound folder that holds a run."""
     run, status = contents.run, contents.status
     assert run is not None, "an empty folder has no record"
-    state = status["state"]
-    finished = state == "done"
+    state = RunState(status["state"])
+    finished = state is RunState.DONE
     summary = (contents.summary or {}) if finished else {}
     learned = summary.get("learned_floor") or {}
     row = {
@@ -40,7 +41,7 @@ def record(folder: RunFolder, contents: Contents) -> Record:
         "task": run.task.name,
         "arm": run.arm,
         "seed": run.seed,
-        "state": state,
+        "state": state.value,
         "reason": "" if finished else status.get("reason") or "",
         **{name: summary.get(name) for name in SUMMARY},
         **{f"learned_floor.{name}": learned.get(name) for name in LEARNED_FLOOR},
@@ -56,7 +57,7 @@ def evaluation_rows(folder: RunFolder, contents: Contents) -> list[dict[str, Any
     lack their phase or step, or hold what is no number.
     """
     run = contents.run
-    if run is None or contents.status["state"] != "done":
+    if run is None or contents.status["state"] != RunState.DONE:
         return []
     kinds = {type(value) for row in contents.rows for name, value in row.items() if name != "phase"}
     if wrong := kinds - {int, float, type(None)}:

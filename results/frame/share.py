@@ -7,6 +7,7 @@ import pandas as pd
 
 from harness.errors import UserError, one_line
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.settings import Task
 from harness.watching.integrity import inspect
 from results.frame.columns import NAMES, TEXT
@@ -49,7 +50,7 @@ def read_share(folders: Sequence[tuple[RunFolder, str | None]]) -> Share:
             continue
         records.append(record(folder, contents))
         # What changed while it was read belongs to neither stamp.
-        if records[-1].state == "done" and stamp is not None and stamp_of(folder) == stamp:
+        if records[-1].state == RunState.DONE and stamp is not None and stamp_of(folder) == stamp:
             settled.append((records[-1], stamp))
     return Share(records, settled, numeric(rows), faults)
 

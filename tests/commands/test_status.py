@@ -11,6 +11,7 @@ from harness.commands.status import _table
 from harness.commands.status_table import note, summary_line
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.folders.usage import Usage
 from harness.watching.overview import Row, overview
 from tests.support.run_folder_factory import fail, lose, write_done
@@ -87,7 +88,7 @@ def test_rows_of_a_grid_know_the_run_whatever_its_folder_holds(tmp_path, runs):
 
 
 def row(number, state="done", **values):
-    return Row(f"{number:012x}", "maze", "cql" if number % 2 else "learned", number, state, **values)
+    return Row(f"{number:012x}", "maze", "cql" if number % 2 else "learned", number, RunState(state), **values)
 
 
 def test_many_runs_get_a_line_per_task_and_arm():

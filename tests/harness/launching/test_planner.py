@@ -90,7 +90,7 @@ def test_a_folder_without_content_is_new(tmp_path, runs):
 def test_an_unknown_state_is_refused(tmp_path, runs):
     folder = commit(runs[:1], tmp_path)[0]
     folder.write_status("dreaming")
-    with pytest.raises(UserError, match=r"status.json: state 'dreaming' is none of new, planned"):
+    with pytest.raises(UserError, match=r"status.json: state 'dreaming' is none of planned, running"):
         plan(runs, tmp_path)
 
 

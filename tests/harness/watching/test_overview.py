@@ -8,6 +8,7 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
 from harness.folders.usage import Usage
 from harness.settings import total_updates
 from harness.watching.overview import Queued, Row, clock, overview, total
@@ -81,7 +82,9 @@ def test_cost_of_a_run_is_that_of_its_attempts(tmp_path, runs):
 
 
 def row(state, share=0.0, speed=None, end=None, **values):
-    return Row("0" * 12, "maze", "cql", 0, state, share=share, updates_per_second=speed, expected_end=end, **values)
+    return Row(
+        "0" * 12, "maze", "cql", 0, RunState(state), share=share, updates_per_second=speed, expected_end=end, **values
+    )
 
 
 def test_all_are_done_when_the_work_under_way_is_done_at_the_speed_of_now():
