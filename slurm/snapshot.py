@@ -14,7 +14,7 @@ from slurm.submissions import CODE, FOLDER
 
 # What jobs import, and what provenance looks at beside it.
 PACKAGES = ("algorithms", "harness", "ablations", "results", "slurm")
-BESIDE = ("requirements.lock", "pyproject.toml")
+BESIDE = ("floorbench.py", "requirements.lock", "pyproject.toml")
 
 HASH_LENGTH = 16
 

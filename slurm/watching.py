@@ -1,15 +1,24 @@
 """What SLURM's queue says of the runs of a root, and taking them out of it."""
 
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from harness.errors import UserError, one_line
+from harness.folders.usage import Known, known_usage
 from harness.watching.overview import Queued
 from slurm.command import PATIENCE, ask
 from slurm.queue import queue
-from slurm.submissions import places
+from slurm.submissions import FOLDER, places
 
 # SLURM's words for a task that has its nodes; any other waits.
 AT_WORK = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+
+# Seconds after which the queue is asked again: its controller serves everybody.
+INTERVAL = 10.0
+
+# Seconds to wait for the queue before the status is shown without it.
+VIEW_PATIENCE = 5.0
 
 
 def queued_runs(root: Path, patience: float = PATIENCE) -> dict[str, Queued]:
@@ -51,3 +60,42 @@ def take_out(tasks: Sequence[str]) -> None:
     """
     if tasks:
         ask("scancel", *tasks)
+
+
+class QueueView:
+    """The queue, and what accounting says of `costs`, as they were when last asked; `remarks` say why they were not."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.remarks: list[str] = []
+        self.costs: dict[str, Known] = {}
+        self._asked: float | None = None
+        self._runs: dict[str, Queued] = {}
+
+    def now(self) -> dict[str, Queued]:
+        """The tasks that wait or run, by run id; none where nothing was submitted or the queue does not answer."""
+        if not (self.root / FOLDER).is_dir():
+            return {}
+        if self._asked is None or time.monotonic() - self._asked > INTERVAL:
+            self._ask()
+        return self._runs
+
+    def _ask(self) -> None:
+        from slurm.accounting import keep_accounts
+
+        self.remarks = []
+        try:
+            self._runs = queued_runs(self.root, VIEW_PATIENCE)
+        except UserError as error:
+            self._runs = {}
+            self.remarks.append(f"{error}; what waits in SLURM's queue is not known")
+        else:
+            try:
+                keep_accounts(self.root, {queued.job for queued in self._runs.values()}, VIEW_PATIENCE)
+            except (UserError, OSError) as error:
+                self.remarks.append(f"{one_line(error)}; costs are those that the runs themselves tell")
+        try:
+            self.costs = known_usage(self.root)
+        except UserError as error:
+            self.remarks.append(str(error))
+        self._asked = time.monotonic()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ablations.commands.selection import grid_runs
 from ablations.grids import runs_of
-from harness.commands.grid import grid_runs
 from harness.errors import UserError
 from harness.launching.planner import plan
 from harness.launching.preflight import check_floors

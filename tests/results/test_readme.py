@@ -92,7 +92,7 @@ def test_every_command_of_readme_exists():
     commands = set(re.findall(r"^(?:\.venv/bin/)?floorbench (\w+)", README, re.MULTILINE))
     assert commands >= {"data", "plan", "run", "status", "report", "doctor"}
     for command in commands:
-        arguments = [sys.executable, "-m", "harness.cli", command, "--help"]
+        arguments = [sys.executable, "-m", "floorbench", command, "--help"]
         assert subprocess.run(arguments, capture_output=True).returncode == 0, command
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE)) <= targets

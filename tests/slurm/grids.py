@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablations.commands.submit import submit_grid
 from ablations.grids import runs_of
-from harness.commands.submit import submit_grid
 from harness.errors import UserError
 from harness.folders.provenance import PROJECT
 from harness.folders.run_folder import RunFolder

@@ -2,9 +2,8 @@
 
 import pytest
 
-from harness.commands.cancel import cancel_runs
-from harness.commands.retry import retry_runs
-from harness.commands.status import show_status
+from ablations.commands.control import cancel_runs, retry_runs
+from ablations.commands.status import show_status
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import known_usage

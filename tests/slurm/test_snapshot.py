@@ -19,7 +19,7 @@ def taken(tmp_path):
 
 def test_it_holds_the_code_that_is_here(taken, tmp_path):
     assert taken.parent == tmp_path / "submissions" / "code"
-    for file in ("harness/cli.py", "slurm/profiles/cpu.toml", "results/templates/base.html", "requirements.lock"):
+    for file in ("floorbench.py", "slurm/profiles/cpu.toml", "results/templates/base.html", "requirements.lock"):
         assert (taken / file).read_bytes() == (PROJECT / file).read_bytes()
     assert not list(taken.rglob("__pycache__"))
     assert not (taken / "tests").exists()
@@ -27,14 +27,14 @@ def test_it_holds_the_code_that_is_here(taken, tmp_path):
 
 
 def test_equal_code_is_shared_and_nothing_else_is_left(taken, tmp_path):
-    before = (taken / "harness/cli.py").stat().st_mtime_ns
+    before = (taken / "floorbench.py").stat().st_mtime_ns
     assert snapshot.take(tmp_path) == taken
-    assert (taken / "harness/cli.py").stat().st_mtime_ns == before
+    assert (taken / "floorbench.py").stat().st_mtime_ns == before
     assert list(taken.parent.iterdir()) == [taken]
 
 
 def test_a_changed_snapshot_is_refused(taken, tmp_path):
-    (taken / "harness/cli.py").write_text("")
+    (taken / "floorbench.py").write_text("")
     with pytest.raises(UserError, match=f"{taken.name}: is not the code that its name says"):
         snapshot.take(tmp_path)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from ablations.grids import runs_of
-from harness.commands.expectation import expectation
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import plan
 from slurm import submissions
+from slurm.expectation import expectation
 from slurm.limits import Limits
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, parse_queue, queue
@@ -122,7 +122,7 @@ def test_names_of_jobs_may_hold_anything():
 
 
 def command(*arguments):
-    done = subprocess.run([sys.executable, "-m", "harness.cli", "submit", *arguments], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "floorbench", "submit", *arguments], capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 

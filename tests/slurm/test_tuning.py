@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from ablations.commands import submit as launching
+from ablations.commands.submit import on_cluster
 from ablations.studies import study_of
-from harness.commands import launch as launching
-from harness.commands.launch import on_cluster
-from harness.commands.tune import tune_study
 from harness.folders.run_folder import run_folders
 from harness.settings import with_settings
 from harness.tuning.driver import searches
 from harness.tuning.storage import folder_of, open_storage
+from results.commands.tune import tune_study
 from slurm import submissions
 from tests.slurm.grids import FIELDS
 

@@ -5,15 +5,14 @@ import time
 
 import pytest
 
+from ablations.commands.control import cancel_runs
 from ablations.grids import runs_of
-from harness.commands.cancel import cancel_runs
-from harness.commands.queue import QueueView
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.watching.overview import overview
-from slurm import examination
+from slurm import doctor
 from slurm.submissions import Array, Submission
-from slurm.watching import queued_runs
+from slurm.watching import QueueView, queued_runs
 from tests.slurm.jobs import job, submit, wait_for_state
 from tests.slurm.test_submissions import write
 from tests.support.waiting import wait_until
@@ -46,7 +45,7 @@ def test_where_slurm_is_not_the_folders_tell_and_a_remark_says_so(root, monkeypa
         "squeue: there is no such program; this machine does not know SLURM; what waits in SLURM's queue is not known"
     ]
     assert [row.state for row in overview(root, RUNS, view.now())] == ["planned"] * 4
-    assert examination.slurm().verdict == "note"
+    assert doctor.slurm().verdict == "note"
 
 
 def test_a_root_without_submissions_asks_nobody(root, monkeypatch):
@@ -59,8 +58,8 @@ def test_a_root_without_submissions_asks_nobody(root, monkeypatch):
 def test_a_grid_in_the_queue_and_out_of_it(cluster, root, monkeypatch, capfd):
     for name, value in cluster.variables.items():
         monkeypatch.setenv(name, value)
-    assert examination.slurm().verdict == "ok"
-    assert "with accounting" in examination.slurm().text
+    assert doctor.slurm().verdict == "ok"
+    assert "with accounting" in doctor.slurm().text
     job_id = submit(cluster, root, "sleep 60", "--job-name=n-0", "--array=0-2%1")
     submitted(root, job_id)
     wait_for_state(cluster, f"{job_id}_0", "RUNNING")
@@ -73,7 +72,7 @@ def test_a_grid_in_the_queue_and_out_of_it(cluster, root, monkeypatch, capfd):
     assert rows[3].reason == "JobArrayTaskLimit"
     # One run of a task that another needs, and one that waits alone.
     cancel_runs([RUNS[0], RUNS[2]], root, yes=True)
-    assert f"out of SLURM's queue: {job_id}_1\n" in capfd.readouterr().err
+    assert f"removed from SLURM's queue: {job_id}_1\n" in capfd.readouterr().err
     wait_until(lambda: set(queued_runs(root)) == {RUNS[0].id, RUNS[1].id, RUNS[3].id})
     assert [RunFolder.of(root, run).status()["state"] for run in RUNS] == ["cancelled", "planned"] * 2
     assert job(cluster, f"{job_id}_0")["JobState"] == "RUNNING"
@@ -92,6 +91,6 @@ def test_a_queue_without_accounting_is_told_with_a_remark(cluster_without_accoun
     assert view.now() == {}
     assert len(view.remarks) == 1
     assert view.remarks[0].endswith("costs are those that the runs themselves tell")
-    finding = examination.slurm()
+    finding = doctor.slurm()
     assert finding.verdict == "note"
     assert "no accounting" in finding.text

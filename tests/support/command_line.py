@@ -7,10 +7,10 @@ from unittest.mock import patch
 
 import pytest
 
-from harness import cli
+import floorbench
 from harness.folders.run_folder import run_folders
 
-FLOORBENCH = [sys.executable, "-m", "harness.cli"]
+FLOORBENCH = [sys.executable, "-m", "floorbench"]
 
 # Small enough to be run several times over.
 SHORT = [
@@ -30,7 +30,7 @@ def call_here(capsys, *arguments, code=0):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with patch.object(sys, "argv", ["floorbench", *map(str, arguments)]), pytest.raises(SystemExit) as ended:
-            cli.main()
+            floorbench.main()
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -41,7 +41,7 @@ CONTRADICTED = {
 def report(tmp_path_factory):
     """The folder that `floorbench report exact` writes, and what it prints."""
     out = tmp_path_factory.mktemp("exact")
-    command = [sys.executable, "-m", "harness.cli", "report", "exact", "--out", str(out)]
+    command = [sys.executable, "-m", "floorbench", "report", "exact", "--out", str(out)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return out, result.stdout

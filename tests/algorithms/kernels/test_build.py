@@ -48,7 +48,7 @@ def test_without_a_compiler_one_line_says_so(own_cache, monkeypatch, capsys):
 
 
 def test_without_a_compiler_a_plan_says_what_to_do(tmp_path):
-    command = ("-m", "harness.cli", "plan", "smoke", "--root", str(tmp_path / "runs"))
+    command = ("-m", "floorbench", "plan", "smoke", "--root", str(tmp_path / "runs"))
     code, said = outcome(start(tmp_path, *command, CXX="no-such-compiler"))
     assert code == 2
     assert said == (

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from harness.commands.card import print_card, write_card
-from harness.commands.output import result_console
 from harness.data.dataset_card import card_arrays, dataset_card
 from harness.settings import Task
+from harness.terminal import result_console
+from results.commands.data import print_card, write_card
 from results.dataset_table import dataset_table
 from results.figures.dataset import dataset_figure
 from tests.support.trajectories import dataset, trajectory

@@ -99,8 +99,9 @@ def test_without_a_network_one_line_says_what_is_missing_and_what_gets_it(monkey
 def test_a_machine_that_computes_does_not_try():
     """`run` says what is missing; the client of the server is not even imported."""
     code = (
-        "import sys; from harness.commands.data import make_datasets; from harness.tasks.hosted_tasks import HOSTED\n"
-        "from harness.commands.output import remark_console; from harness.errors import UserError\n"
+        "import sys; from harness.launching.datasets import make_datasets\n"
+        "from harness.tasks.hosted_tasks import HOSTED\n"
+        "from harness.terminal import remark_console; from harness.errors import UserError\n"
         "try: make_datasets([HOSTED['pen-binary'].task], remark_console())\n"
         "except UserError as error: print(error)\n"
         "print('huggingface_hub' in sys.modules)"

@@ -28,7 +28,7 @@ def start(root):
     command = [
         sys.executable,
         "-m",
-        "harness.cli",
+        "floorbench",
         "run",
         "smoke",
         "--root",

@@ -48,7 +48,7 @@ def test_every_run_and_evaluation_is_gathered_twice_the_same(root):
 
 @pytest.mark.slow
 def test_a_report_on_them_needs_less_than_two_gigabytes(root, tmp_path):
-    command = [sys.executable, "-m", "harness.cli", "report", "--root", root, "--out", tmp_path]
+    command = [sys.executable, "-m", "floorbench", "report", "--root", root, "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "tables" / "scores.csv").read_text().splitlines()

@@ -1,0 +1,185 @@
+"""`floorbench status`: the state of every run, one line each or grouped by task and arm, with totals."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ablations.commands.selection import grid_runs
+from harness.errors import UserError
+from harness.folders.state import RunState
+from harness.launching.progress import LINE_INTERVAL, REFRESH_INTERVAL, duration
+from harness.options import RUNS, Changes, Json, Root, Scale
+from harness.settings import Run
+from harness.terminal import print_json, remark_console, result_console, text_table
+from harness.watching.overview import Row, by_task_and_arm, clock, overview, total
+from slurm.watching import QueueView
+
+# Runs of which each has a line of its own; of more there is a line per task and arm.
+LINES = 60
+
+# Number of runs named per state that needs attention, in a table by task and arm.
+NAMED = 5
+
+
+def status(
+    grid: Annotated[str | None, typer.Argument(help="Show only the runs of this grid.", metavar="[GRID]")] = None,
+    root: Root = RUNS,
+    scale: Scale = "demo",
+    changes: Changes = None,
+    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until no run is running or queued.")] = False,
+    every_run: Annotated[bool, typer.Option("--runs", help="Print one line per run, however many.")] = False,
+) -> None:
+    """Show the state of the runs in a directory."""
+    if json and watch:
+        raise UserError("status: --json and --watch exclude each other; leave out one")
+    runs = None if grid is None else grid_runs(grid, scale, changes)
+    show_status(runs, root, json, watch, every_run)
+
+
+def show_status(
+    runs: Sequence[Run] | None, root: Path, as_json: bool = False, watch: bool = False, every_run: bool = False
+) -> None:
+    """Print the state of the given runs, or of all in the root; with `watch`, until none is running or queued.
+
+    `every_run`: a line per run however many there are.
+    """
+
+    queue = QueueView(root)
+
+    def look() -> list[Row]:
+        in_queue = queue.now()
+        return overview(root, runs, in_queue, known=queue.costs)
+
+    if as_json:
+        rows, now = look(), time.time()
+        print_json(
+            {
+                "root": str(root),
+                "total": total(rows, now).plain(),
+                "remarks": queue.remarks,
+                "runs": [row.plain() for row in rows],
+            }
+        )
+        return
+    if watch:
+        _watch(look, result_console(), every_run)
+    else:
+        result_console().print(_table(look(), every_run))
+    for remark in queue.remarks:
+        remark_console().print(remark)
+
+
+def _table(rows: Sequence[Row], every_run: bool, lines: int = LINES) -> RenderableType:
+    draw = by_run if every_run or len(rows) <= lines else by_group
+    return draw(rows, time.time())
+
+
+def _watch(look: Callable[[], list[Row]], console: Console, every_run: bool) -> None:
+    rows = look()
+    if not console.is_terminal:
+        console.print(_table(rows, every_run))
+        while any(row.state.is_active for row in rows):
+            time.sleep(LINE_INTERVAL)
+            rows = look()
+            console.print(summary_line(rows, time.time()))
+        return
+    # A live table cannot be scrolled: it has to fit.
+    lines = min(LINES, console.height - 3)
+    with Live(_table(rows, every_run, lines), console=console, auto_refresh=False) as live:
+        while any(row.state.is_active for row in rows):
+            time.sleep(REFRESH_INTERVAL)
+            rows = look()
+            live.update(_table(rows, every_run, lines), refresh=True)
+
+
+def by_run(rows: Sequence[Row], now: float) -> Group:
+    """A line per run, and a summary."""
+    lines = [
+        {
+            "run": row.run,
+            "task": row.task,
+            "arm": row.arm,
+            "seed": row.seed,
+            "state": row.state,
+            "phase": row.phase,
+            "step": row.step,
+            "share": None if row.share is None else f"{row.share:.0%}",
+            "updates/s": f"{row.updates_per_second:,.0f}" if row.updates_per_second else None,
+            "end": clock(row.expected_end, now) if row.expected_end else None,
+            "node": row.node if row.state is RunState.RUNNING else None,
+            "job": row.job if row.state.is_active else None,
+            "note": note(row),
+        }
+        for row in rows
+    ]
+    return Group(_columns(lines), Text(summary_line(rows, now)))
+
+
+def by_group(rows: Sequence[Row], now: float) -> Group:
+    """A line per task and arm with the runs in each state, some lines about what went wrong, and a summary."""
+    lines = []
+    for (task, arm), group in by_task_and_arm(rows).items():
+        whole = total(group, now)
+        lines.append(
+            {
+                "task": task or "?",
+                "arm": arm or "?",
+                "runs": whole.runs,
+                **{state.value: whole.counts.get(state) for state in RunState},
+                "share": f"{whole.share:.0%}",
+                "updates/s": f"{whole.updates_per_second:,.0f}" if whole.updates_per_second else None,
+                "end": clock(whole.expected_end, now) if whole.expected_end else None,
+                "core-hours": f"{whole.usage.core_hours:,.2f}",
+            }
+        )
+    return Group(_columns(lines), *map(Text, _troubles(rows)), Text(summary_line(rows, now)))
+
+
+def note(row: Row) -> str | None:
+    """Why a run is not on its way, with the last line of its log where that says more."""
+    if not row.state.has_reason:
+        return None
+    more = f" (and {len(row.faults) - 1} more)" if len(row.faults) > 1 else ""
+    said = row.last_words if row.last_words and row.last_words not in (row.reason or "") else None
+    return "; ".join(filter(None, [f"{row.reason}{more}" if row.reason else None, said])) or None
+
+
+def summary_line(rows: Sequence[Row], now: float) -> str:
+    """Counts, cost and expected end of all runs in one line."""
+    if not rows:
+        return "no runs"
+    whole = total(rows, now)
+    counts = ", ".join(f"{count} {state}" for state, count in whole.counts.items())
+    cost = f"{whole.usage.core_hours:,.2f} core-hours"
+    if whole.usage.gpu_hours:
+        cost += f" and {whole.usage.gpu_hours:,.2f} GPU-hours"
+    end = whole.expected_end
+    expected = f"; end about {clock(end, now)}, in {duration(end - now)}" if end else ""
+    return f"{len(rows)} run{'s' if len(rows) > 1 else ''}: {counts}; {cost} spent{expected}"
+
+
+def _troubles(rows: Sequence[Row]) -> list[str]:
+    """A few runs of each state that somebody should look at."""
+    lines = []
+    for state in [state for state in RunState if state.needs_attention]:
+        found = [row for row in rows if row.state == state]
+        for row in found[:NAMED]:
+            name = f"{row.task} {row.arm} seed {row.seed}" if row.task else "settings unreadable"
+            lines.append(f"{state}: {row.run} ({name}): {note(row) or 'no reason is known'}")
+        if len(found) > NAMED:
+            lines.append(f"{state}: {len(found) - NAMED} more; --runs lists all")
+    return lines
+
+
+def _columns(lines: Sequence[dict[str, Any]]) -> Table:
+    """A table of the columns in which anything stands."""
+    names = [name for name in (lines[0] if lines else {}) if any(line[name] not in (None, "") for line in lines)]
+    return text_table(names, [["" if line[name] is None else line[name] for name in names] for line in lines])

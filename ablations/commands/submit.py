@@ -1,0 +1,223 @@
+"""`floorbench submit`: submit unfinished runs to SLURM, or show with `--dry-run` what would be submitted."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ablations.commands.run import Launch
+from ablations.commands.selection import Grid, counts_line, grid_runs
+from harness.errors import UserError
+from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
+from harness.launching.cost import UnknownCostError
+from harness.launching.datasets import make_datasets
+from harness.launching.planner import plan
+from harness.launching.preflight import check_environments, check_floors, check_root, tasks_of
+from harness.launching.progress import duration
+from harness.options import RUNS, Changes, Json, Scale
+from harness.settings import Run
+from harness.terminal import print_json, remark_console, result_console, text_table
+from harness.training.kernels import check_kernels, provide_kernels, uses_card
+from harness.watching.integrity import refuse_faults
+from harness.watching.overview import overview
+from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
+from slurm.limits import Limits, limits
+from slurm.profile import Profile, load
+from slurm.queue import QueuedTask, queue
+from slurm.reconciliation import reconcile
+from slurm.submission import Draft, draft, job_script, locked, try_out
+from slurm.submission import submit as submit_draft
+from slurm.submissions import Submission
+from slurm.watching import QueueView
+
+ARRAY_COLUMNS = ("array", "tasks", "at once", "after", "job")
+
+# Seconds between two looks at runs on a cluster.
+INTERVAL = 5.0
+
+
+def submit(
+    grid: Grid,
+    cluster: Annotated[
+        str, typer.Option(help="Profile: gpu-preemptable, cpu, whole-node, or the path of a TOML file.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be submitted; write nothing.")] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the run folders, shared by all nodes.", show_default="the profile's, or runs"),
+    ] = None,
+    changes: Changes = None,
+    scale: Scale = "demo",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Submit failed runs again.")] = False,
+    json: Json = False,
+) -> None:
+    """Submit a grid to SLURM. Runs that are done, running or queued are skipped."""
+    profile = load(cluster)
+    runs, place = grid_runs(grid, scale, changes), root or Path(profile.root or RUNS)
+    if dry_run:
+        show_draft(runs, place, profile, retry_failed, json)
+    else:
+        words = " ".join([grid, "--scale", scale, *(f"--set {change}" for change in changes or [])])
+        submit_grid(runs, place, profile, words, retry_failed, json)
+
+
+def submit_grid(
+    runs: Sequence[Run], root: Path, profile: Profile, grid: str, retry_failed: bool, as_json: bool
+) -> None:
+    """Submit what of the runs is not done, running or queued; returns as soon as SLURM has it."""
+    console = remark_console()
+    folders = [RunFolder.of(root, run) for run in runs]
+    refuse_faults(folders)
+    chosen = plan(runs, root).to_start(retry_failed)
+    check_floors(chosen)
+    check_environments(tasks_of(chosen))
+    provide_kernels(chosen, console.print, elsewhere=True)
+    try_out(profile)
+    check_root(root, chosen)
+    # No data are made, and none are fetched, where the runs are computed.
+    make_datasets(tasks_of(chosen), console, download=True)
+    refuse_faults(folders)
+    submission = None
+    with locked(root):
+        for remark in reconcile(root.resolve()):
+            console.print(remark)
+        drafted = draft(plan(runs, root), profile, limits(profile.account), queue(), retry_failed)
+        if drafted.tasks:
+            submission = submit_draft(drafted, profile, grid)
+    if as_json:
+        print_json(description(drafted, submission))
+        return
+    console.print(states_line(drafted))
+    if submission is None:
+        console.print("nothing to submit")
+    else:
+        result_console().print(arrays_table(drafted, submission))
+        console.print(f"submitted {len(drafted.runs)} runs; floorbench status --root {root} shows how they do")
+    for remark in remarks(drafted, profile):
+        console.print(remark)
+
+
+def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: bool, as_json: bool) -> None:
+    """Print what `submit_grid` would submit, what it would cost, and the job script. Writes nothing."""
+    refuse_faults(RunFolder.of(root, run) for run in runs)
+    planned = plan(runs, root)
+    check_floors(runs)
+    check_kernels(runs, elsewhere=True)
+    console = remark_console()
+    try:
+        known, tasks = limits(profile.account), queue()
+    except UserError as error:
+        known, tasks = Limits(), list[QueuedTask]()
+        console.print(f"{error}; an empty queue with SLURM's own limits is assumed")
+    drafted = draft(planned, profile, known, tasks, retry_failed)
+    expected = None
+    try:
+        expected = expectation(drafted, profile) if drafted.tasks else None
+    except UnknownCostError as error:
+        console.print(f"what it will take is not known: {error}")
+    notes = [*remarks(drafted, profile), *cautions(expected, profile)]
+    script = job_script(drafted, profile, 0) if drafted.arrays else None
+    if as_json:
+        more = {"expected": asdict(expected) if expected else None, "remarks": notes, "script": script}
+        print_json({**description(drafted, None), **more})
+        return
+    out = result_console()
+    out.print(states_line(drafted))
+    if script is not None:
+        packs = sum(len(task) for task in drafted.tasks)
+        out.print(f"to submit: {len(drafted.runs)} runs in {packs} packs and {len(drafted.tasks)} tasks")
+        out.print(arrays_table(drafted, None))
+        if expected is not None:
+            out.print(expectation_line(expected, profile))
+            out.print(expectation_table(expected, profile))
+        out.print(f"\n{script}")
+    for note in notes:
+        console.print(note)
+
+
+def remarks(drafted: Draft, profile: Profile) -> list[str]:
+    """What a reader must know of a draft."""
+    found = []
+    if drafted.plan.in_state(RunState.FAILED) and not set(drafted.plan.in_state(RunState.FAILED)) & set(drafted.runs):
+        found.append("failed runs are left as they are; --retry-failed submits them again")
+    if drafted.left:
+        found.append(f"{drafted.left} runs find no room in the queue: submit again when it is emptier")
+    if uses_card(drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
+        found.append('warning: algorithm.kernel asks for a card, and the profile for no GPU; gres = "gpu:1" does')
+    return found
+
+
+def cautions(expected: Expectation | None, profile: Profile) -> list[str]:
+    """What will go wrong."""
+    if expected is None or profile.requeue or expected.longest_task < 60 * profile.time_minutes:
+        return []
+    return [
+        f"warning: a task is expected to take {duration(expected.longest_task)}, time_minutes = {profile.time_minutes} "
+        "is less, and requeue = false: what is not done then has to be submitted again"
+    ]
+
+
+def states_line(drafted: Draft) -> str:
+    """The states of the grid's runs, and how many of them are in the queue."""
+    return f"{counts_line(drafted.plan)}; {len(drafted.queued)} of them in SLURM's queue"
+
+
+def arrays_table(drafted: Draft, submission: Submission | None) -> Any:
+    """One line per array."""
+    arrays = submission.arrays if submission else drafted.arrays
+    rows = [
+        (array.job_name, f"0-{len(array.tasks) - 1}%{array.limit}" if len(array.tasks) > 1 else "0", array.limit,
+         "" if array.after is None else arrays[array.after].job_name, array.job_id or "")
+        for array in arrays
+    ]  # fmt: skip
+    return text_table(ARRAY_COLUMNS, rows)
+
+
+def description(drafted: Draft, submission: Submission | None) -> dict[str, Any]:
+    """A draft, or what became of it, as JSON has it."""
+    arrays = submission.arrays if submission else drafted.arrays
+    return {
+        "root": str(drafted.plan.root),
+        "counts": drafted.plan.counts(),
+        "queued": sorted(drafted.queued),
+        "submission": submission.name if submission else None,
+        "arrays": [asdict(array) for array in arrays],
+        "left": drafted.left,
+    }
+
+
+def on_cluster(profile_name: str, words: str) -> Launch:
+    """Arrays of SLURM, submitted as often as it takes while that brings anything; `words` name them to a reader.
+
+    Whoever stops waiting leaves the jobs in the queue. The same runs launched again are taken up there.
+    """
+    profile = load(profile_name)
+
+    def launch(runs: Sequence[Run], root: Path, watch: Callable[[], None]) -> bool:
+        try:
+            before = len(runs) + 1
+            while (waiting := plan(runs, root).where(lambda state: not state.is_terminal)) and len(waiting) < before:
+                before = len(waiting)
+                submit_grid(waiting, root, profile, words, retry_failed=False, as_json=False)
+                wait_for(waiting, root, watch)
+        except KeyboardInterrupt:
+            remark_console().print("stopped waiting; the jobs go on, and the same command finds them")
+            return False
+        return True
+
+    return launch
+
+
+def wait_for(runs: Sequence[Run], root: Path, watch: Callable[[], None]) -> None:
+    """Return when none of the runs is running or queued. A queue that does not answer is asked again."""
+    queue = QueueView(root)
+    while True:
+        rows = overview(root, runs, queue.now())
+        if not queue.remarks and not any(row.state.is_active for row in rows):
+            return
+        watch()
+        time.sleep(INTERVAL)

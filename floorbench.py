@@ -1,0 +1,128 @@
+"""The command line. Commands are entry points of the group `floorbench.commands`, imported when they are used.
+
+A package adds a command in its pyproject.toml:
+
+    [project.entry-points."floorbench.commands"]
+    name = "package.module:function"
+"""
+
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import FrameType
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from harness.errors import PLACE_ERRORS, UserError, one_line
+from harness.options import INTERRUPTED, INVALID
+
+GROUP = "floorbench.commands"
+
+# The order of floorbench's commands in `--help`; commands of other packages follow by name.
+ORDER = (
+    "data", "plan", "run", "submit", "status", "logs", "cancel", "retry", "verify", "report", "tune", "doctor",
+)  # fmt: skip
+
+ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands that installed packages register; a command's module is imported at its first use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = registered_entries()
+        return [name for name in ORDER if name in names] + sorted(set(names) - set(ORDER))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = registered_entries().get(cmd_name)
+        return load(entry) if entry else None
+
+
+@cache
+def registered_entries() -> dict[str, EntryPoint]:
+    """Entry points by name of the command; UserError if two have the same name or there are none."""
+    entries = tuple(entry_points(group=GROUP))
+    if not entries:
+        raise UserError("no commands are registered: the installation is incomplete; install again with: make setup")
+    for name, count in Counter(entry.name for entry in entries).items():
+        if count > 1:
+            values = " and ".join(sorted(_origin(entry) for entry in entries if entry.name == name))
+            raise UserError(f"command {name}: registered {count} times, by {values}; uninstall or rename one")
+    return {entry.name: entry for entry in entries}
+
+
+@cache
+def load(entry: EntryPoint) -> Any:
+    """The command of an entry point; if it cannot be imported, a command that says why."""
+    try:
+        return _command(entry.name, entry.load())
+    except Exception as error:
+        message = f"command {entry.name} of {_origin(entry)}: cannot be loaded: {one_line(error)}"
+
+    def broken() -> None:
+        raise UserError(message)
+
+    return _command(entry.name, broken, help=message, context_settings=ANY_ARGUMENTS)
+
+
+def _command(name: str, function: Callable[..., Any], **options: Any) -> Any:
+    app = _app()
+    app.command(name, **options)(function)
+    return typer.main.get_command(app)
+
+
+def _origin(entry: EntryPoint) -> str:
+    """The distribution and the function of an entry point."""
+    return f"{entry.dist.name} ({entry.value})" if entry.dist else entry.value
+
+
+def _app(**options: Any) -> typer.Typer:
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, **options)
+
+
+app = _app(cls=Commands, no_args_is_help=True)
+
+
+@app.callback()
+def floorbench() -> None:
+    """floorbench: a benchmark of the pessimism floor in CQL and Cal-QL."""
+
+
+def main() -> None:
+    """Run the command `floorbench`. Exit codes: 0 done, 1 a run failed, 2 invalid usage or input, 130 interrupted."""
+    requests: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        requests.append(number)
+        raise KeyboardInterrupt
+
+    # SIGTERM is handled like Ctrl-C: the command saves its state and exits.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    try:
+        app(prog_name="floorbench")
+    except Exception as error:
+        if requests:
+            # A package that was being imported has caught the interruption and raised an error of its own.
+            sys.exit(INTERRUPTED)
+        if isinstance(error, UserError):
+            fail(str(error))
+        if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+            fail(one_line(error))
+        raise
+
+
+def fail(message: str) -> None:
+    """Print a one-line error and exit with code 2."""
+    print(f"floorbench: error: {message}", file=sys.stderr)
+    sys.exit(INVALID)
+
+
+if __name__ == "__main__":
+    main()

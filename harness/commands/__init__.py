@@ -1,1 +1,0 @@
-"""What the subcommands do; `harness.cli` says how they are called."""

@@ -1,0 +1,1 @@
+"""The commands about data, reports and searches."""

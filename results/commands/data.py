@@ -1,0 +1,167 @@
+"""`floorbench data`: make, check and describe the datasets of tasks; list the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from harness.errors import UserError
+from harness.launching.datasets import make_datasets
+from harness.options import Json, Scale
+from harness.settings import HostedData, Task
+from harness.terminal import print_json, remark_console, result_console, text_table
+
+if TYPE_CHECKING:
+    from harness.data.dataset_card import CardArrays
+
+# Heights of the bars of a histogram in one line of text.
+BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def data(
+    tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks.", metavar="TASK...")] = None,
+    scale: Scale = "demo",
+    list_tasks: Annotated[bool, typer.Option("--list", help="List all tasks and whether their data exist.")] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Import a hosted dataset from a directory, an archive or an HDF5 file."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the dataset cards as tables and figures to this directory.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Collect or download the datasets of tasks, check them and print their cards."""
+    if list_tasks:
+        show_tasks(scale, json)
+    elif tasks:
+        show_cards(tasks, scale, json, out, source)
+    else:
+        raise UserError("data: name at least one task; list them with --list")
+
+
+def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None, source: Path | None) -> None:
+    """Make or get what is missing and print one card per task.
+
+    With `out`, each card is written as table and figure into that folder; hosted data are taken from `source` if named.
+    """
+    from harness.data.dataset_card import card_arrays, dataset_card
+    from harness.tasks.tasks import scaled_task
+
+    console = remark_console()
+    tasks = [scaled_task(name, scale) for name in names]
+    if source is not None:
+        _take_from(source, tasks)
+    cards = []
+    for task, dataset in zip(tasks, make_datasets(tasks, console, download=True), strict=True):
+        arrays = card_arrays(task, dataset)
+        cards.append(dataset_card(task, dataset, arrays))
+        if not as_json:
+            print_card(cards[-1], result_console())
+        if out is not None:
+            console.print(f"card: {write_card(cards[-1], arrays, out)[0].with_suffix('.*')}")
+    if as_json:
+        print_json(cards)
+
+
+def _take_from(source: Path, tasks: Sequence[Task]) -> None:
+    from harness.data.hosting import take_sets
+
+    for task in tasks:
+        if not isinstance(task.data, HostedData):
+            raise UserError(f"--from: the data of {task.name} are made here, not copied; leave it out")
+        take_sets(task, source)
+
+
+def print_card(card: Mapping[str, Any], console: Console) -> None:
+    """The card on a terminal: facts, then the spread of lengths, returns and floors."""
+    facts = [
+        ("task", card["task"]),
+        ("data", card["id"]),
+        ("content", card["content_hash"]),
+        ("episodes", f"{card['episodes']:,}, {_share(card['success_share'])} succeed, "
+                     f"{_share(card['truncated_share'])} are cut off"),
+        ("transitions", f"{card['transitions']:,} of {card['observation_dim']} + {card['action_dim']} numbers"),
+        ("returns", _bars(card["return_histogram"])),
+        *(("repair", line) for line in card["repairs"]),
+    ]  # fmt: skip
+    console.print(text_table(("", ""), facts))
+    spreads = {"episode length": card["episode_length"], "episode return": card["episode_return"]}
+    spreads |= {f"floor, {rule}": spread for rule, spread in card["floors"].items()}
+    columns = ("", *card["episode_length"])
+    console.print(text_table(columns, [(name, *map("{:.4g}".format, own.values())) for name, own in spreads.items()]))
+
+
+def write_card(card: Mapping[str, Any], arrays: CardArrays, folder: Path) -> list[Path]:
+    """Write the card's table (csv, md, tex) and figure (pdf, svg, png, numbers, caption) into a folder."""
+    from results import tables
+    from results.dataset_table import dataset_table
+    from results.figures import drawing
+    from results.figures.dataset import dataset_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = dataset_figure(card, arrays.returns, arrays.lengths, arrays.terminated, arrays.floors)
+    return [*tables.write(dataset_table(card), folder), *drawing.write(figure, folder)]
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _bars(histogram: Mapping[str, Any]) -> str:
+    edges, counts = histogram["edges"], histogram["episodes"]
+    highest = max(counts)
+    bars = "".join(BLOCKS[-(-count * (len(BLOCKS) - 1) // highest)] for count in counts)
+    return f"{edges[0]:.4g} [{bars}] {edges[-1]:.4g}"
+
+
+def show_tasks(scale: str, as_json: bool) -> None:
+    """Print every task, at `scale` where it has settings for it."""
+    from harness.tasks.tasks import SCALES, scaled_task
+
+    names = dict.fromkeys(name for recipes in SCALES.values() for name in recipes)
+    rows = [_row(scaled_task(name, scale)) for name in names]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("task", "environment", "horizon", "rewards", "ends", "score", "dataset", "made")
+    cells = [[row[column] for column in columns[:-1]] + ["yes" if row["made"] else "no"] for row in rows]
+    result_console().print(text_table(columns, cells))
+
+
+def _row(task: Task) -> dict[str, Any]:
+    from harness.data.dataset_files import dataset_exists, dataset_id
+    from harness.tasks.tasks import SCALES
+
+    return {
+        "task": task.name,
+        "environment": task.environment,
+        "horizon": task.horizon,
+        "rewards": _rewards(task),
+        "ends": "at the first success" if task.success_reward is not None else "with the environment",
+        "score": _score(task),
+        "dataset": dataset_id(task),
+        "repairs": list(task.data.repairs) if isinstance(task.data, HostedData) else [],
+        "scales": [scale for scale, recipes in SCALES.items() if task.name in recipes],
+        "made": dataset_exists(task),
+    }
+
+
+def _rewards(task: Task) -> str:
+    """The mapping of the rewards r, and what failing is worth for ever."""
+    source = "r" if task.reward == "environment" else "(success - 1)"
+    bias = f" {task.reward_bias:+g}" if task.reward_bias else ""
+    mapped = f"{task.reward_scale:g} {source}{bias}" if task.reward_scale != 1.0 else f"{source}{bias}"
+    if task.failure_reward is None:
+        return mapped
+    return f"{mapped}; failure {task.failure_reward / (1.0 - task.discount):g}"
+
+
+def _score(task: Task) -> str:
+    if task.reference_returns is not None:
+        return "return from {:g} to {:g}".format(*task.reference_returns)
+    return "share of subtasks" if task.subtasks else "success"

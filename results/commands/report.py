@@ -1,0 +1,204 @@
+"""`floorbench report`: tables, figures and one page, from run folders, the exact lab or benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from ablations.commands.selection import grid_runs
+from harness.errors import UserError
+from harness.folders.provenance import usable_cores
+from harness.options import RUNS, Changes, Scale
+from harness.settings import Run
+from harness.terminal import remark_console, result_console
+
+if TYPE_CHECKING:
+    from ablations.claim import Claim
+    from results.frame import Frames
+    from results.tuning.ledger import Ledger
+    from results.verdicts.verdict import Verdict
+
+# What is named like a grid: the exact lab, whose report lies in a folder of this name within that about runs, and the
+# benchmarks of speed.
+EXACT, BENCH = "exact", "bench"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `floorbench report` was asked for, word for word."""
+
+    # Names of grids, and `EXACT` or `BENCH`.
+    names: tuple[str, ...]
+    roots: tuple[Path, ...]
+    # Exported frames, or a file of benchmarks.
+    source: Path | None
+    out: Path | None
+    export: Path | None
+    # Whether settings of the grids are to be changed.
+    changed: bool
+    # Where run folders lie if nobody says, and what is about none.
+    default: Path
+
+
+def report(
+    grids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Report only the runs of these grids; exact: (also) the exact lab; bench: speed.",
+            metavar="[GRID]...",
+        ),
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Directory of run folders; can be repeated.", show_default=str(RUNS)),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the report.", show_default="ROOT/report, runs/exact or runs/bench"),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all numbers of the runs to this directory instead of a report.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Read numbers written by --export instead of run folders.")
+    ] = None,
+    scale: Scale = "demo",
+    changes: Changes = None,
+) -> None:
+    """Write tables, figures, verdicts and an HTML page about runs, the exact lab, or measured speed."""
+    request = Request(tuple(grids or []), tuple(root or []), source, out, export, changed=bool(changes), default=RUNS)
+    answer(request, lambda grid: grid_runs(grid, scale, changes))
+
+
+def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
+    """Make the report that was asked for, or the export; `runs_of` gives the runs of a grid."""
+    roots, source, out, export = request.roots, request.source, request.out, request.export
+    if BENCH in request.names:
+        if len(request.names) > 1 or roots or export or request.changed:
+            raise UserError(f"report {BENCH}: reports no runs; it takes only --from FILE and --out")
+        show_speed_report(source, out or request.default / BENCH)
+        return
+    grids, exact = [name for name in request.names if name != EXACT], EXACT in request.names
+    if exact and not grids and request.changed:
+        raise UserError(f"report {EXACT}: --set changes runs, and the exact lab has none; name a grid as well")
+    if exact and not grids and not roots and not source:
+        show_exact_report(out or request.default / EXACT)
+        return
+    named = [run for grid in grids for run in runs_of(grid)] if grids else None
+    roots = roots or (request.default,)
+    if export is not None:
+        if out or source or exact:
+            raise UserError("report: --export writes numbers instead of a report; leave out --out, --from and exact")
+        export_runs(named, roots, export)
+        return
+    if request.roots and source:
+        raise UserError("report: --root and --from exclude each other; leave out one")
+    make_report(named, source or roots, out or (source or roots[0]) / "report", exact)
+
+
+def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out: Path, exact: bool) -> None:
+    """Write the report about runs to `out` and print its main table.
+
+    `source`: roots of run folders, or a folder of exported frames. `named`: only about these runs; `exact`: with the
+    claims of the exact lab, whose own report goes to `out`/exact.
+    """
+    from results.frame.remarks import remarks
+    from results.report import write_report
+    from results.tables.scores import scores
+    from results.tuning.ledger import ledgers_in
+
+    frames = _frames(named, source)
+    # Before the lab's half minute: it raises where there is nothing to report.
+    table = scores(frames.runs).text
+    verdicts = make_exact_report(out / EXACT)[0] if exact else []
+    studies = [each for each in ledgers_in([source] if isinstance(source, Path) else source) if _is_about(each, named)]
+    page, *_ = write_report(frames, out, verdicts, usable_cores(), studies)
+    result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+    for remark in remarks(frames):
+        remark_console().print(f"note: {remark}")
+    remark_console().print(f"report: {page}")
+
+
+def export_runs(named: Sequence[Run] | None, roots: Sequence[Path], folder: Path) -> None:
+    """Write the frames of the runs in `roots` and the ledgers of their studies to `folder` and print the files."""
+    from results.frame.store import export
+    from results.tuning.ledger import export_ledgers
+
+    for file in [*export(_frames(named, roots), folder), *export_ledgers(roots, folder)]:
+        result_console().print(file)
+
+
+def _frames(named: Sequence[Run] | None, source: Path | Sequence[Path]) -> Frames:
+    """The frames of the runs, of `named` alone where given."""
+    from results.frame import gather
+    from results.frame.store import load
+
+    only = None if named is None else {run.id for run in named}
+    return load(source, only) if isinstance(source, Path) else gather(source, only, usable_cores())
+
+
+def _is_about(ledger: Ledger, named: Sequence[Run] | None) -> bool:
+    """Whether a study searched settings of a task that one of the runs has; where none are named every study counts."""
+    from ablations.studies import STUDIES, study_of
+
+    if named is None or ledger.study not in STUDIES:
+        return True
+    return not {run.task.name for run in study_of(ledger.study).runs}.isdisjoint(run.task.name for run in named)
+
+
+def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:
+    """Measure every claim of the exact lab and write the report about them to `out`; the verdicts and the page."""
+    import torch
+
+    from ablations.exact.lab import CLAIMS, curves
+    from results.exact_report import write_exact_report
+    from results.verdicts.exact import judge
+
+    torch.set_num_threads(1)
+    with _display() as display:
+        verdicts = judge(_announced(CLAIMS, display))
+        display.add_task("figures")
+        page, *_ = write_exact_report(verdicts, curves(), out)
+    return verdicts, page
+
+
+def show_exact_report(out: Path) -> None:
+    """Write the report about the exact lab to `out` and print the verdicts."""
+    from results.exact_report import summary
+    from results.verdicts.table import verdict_table
+
+    verdicts, page = make_exact_report(out)
+    table = verdict_table(verdicts).text[["Id", "Verdict", "Effect"]]
+    result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+    remark_console().print(f"{summary(verdicts)}\nreport: {page}")
+
+
+def show_speed_report(file: Path | None, out: Path) -> None:
+    """Write the report about a file of pytest-benchmark, the last that `make bench` kept, to `out`; print its page."""
+    from results import benchmarks
+    from results.speed_report import write_speed_report
+
+    file = file or benchmarks.newest()
+    page, *_ = write_speed_report(benchmarks.read(file), out)
+    remark_console().print(f"report about {file}: {page}")
+
+
+def _display() -> Progress:
+    """One line for what is being done, on a terminal; nothing elsewhere."""
+    console = remark_console()
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _announced(claims: Sequence[Claim], display: Progress) -> Iterator[Claim]:
+    """The claims one by one, the display naming each and its place while it is measured."""
+    line = display.add_task("")
+    for place, claim in enumerate(claims, 1):
+        display.update(line, description=f"{place}/{len(claims)} {claim.id}")
+        yield claim
+    display.remove_task(line)

@@ -1,0 +1,60 @@
+"""`floorbench doctor`: what this machine can do and what is missing, SLURM included."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from harness.errors import UserError
+from harness.options import DONE, FAILED, RUNS, Json, Root
+from harness.terminal import print_json, result_console, text_table
+from harness.watching.doctor import Finding, can_run_demo, examine
+from slurm.command import ask
+
+# Seconds to wait for an answer.
+PATIENCE = 10.0
+
+
+def doctor(root: Root = RUNS, json: Json = False) -> None:
+    """Check this machine; exit code 0 if the demo can run."""
+    raise typer.Exit(show_findings(root, json))
+
+
+def findings_at(root: Path) -> list[Finding]:
+    """The findings of all checks."""
+    return examine(root, [("slurm", slurm)])
+
+
+def show_findings(root: Path, as_json: bool) -> int:
+    """Print all findings; returns the exit code."""
+    findings = findings_at(root)
+    ready = can_run_demo(findings)
+    if as_json:
+        print_json({"ready": ready, "findings": [asdict(finding) for finding in findings]})
+    else:
+        console = result_console()
+        console.print(text_table(("", "", ""), [(item.verdict, item.name, item.text) for item in findings]))
+        console.print("the demo can run" if ready else "the demo cannot run: see the problems above")
+    return DONE if ready else FAILED
+
+
+def slurm() -> Finding:
+    """Check which SLURM programs are installed, and whether the controller and accounting answer."""
+    missing = [name for name in ("sbatch", "squeue", "scancel", "sacct") if shutil.which(name) is None]
+    if "sbatch" in missing:
+        return Finding("slurm", "note", "not found; floorbench submit needs it, floorbench run does not")
+    if missing:
+        return Finding("slurm", "note", f"{', '.join(missing)} not found; status shows less")
+    try:
+        version = ask("squeue", "--version", patience=PATIENCE).strip()
+        ask("squeue", "--noheader", "--me", patience=PATIENCE)
+    except UserError as error:
+        return Finding("slurm", "note", f"the controller does not answer: {error}")
+    try:
+        ask("sacct", "--noheader", "--allocations", "--starttime=now", patience=PATIENCE)
+    except UserError as error:
+        return Finding(
+            "slurm", "note", f"{version}, no accounting ({error}): costs are estimated from the runs' own records"
+        )
+    return Finding("slurm", "ok", f"{version}, with accounting")

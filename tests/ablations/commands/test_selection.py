@@ -1,0 +1,67 @@
+"""Runs by id, by the beginning of it, and by grid; one line that helps for everything else."""
+
+import re
+
+import pytest
+
+from ablations.commands.selection import described, named_runs, one_run
+from ablations.grids import runs_of
+from harness.errors import UserError
+from harness.launching.planner import commit
+
+RUNS = runs_of("smoke")
+
+
+@pytest.fixture
+def root(tmp_path):
+    commit(RUNS, tmp_path)
+    return tmp_path
+
+
+def test_ids_and_their_beginnings(root):
+    for run in RUNS:
+        assert one_run(run.id, root).id == run.id
+        assert one_run(run.id[:6].upper(), root).id == run.id
+    assert named_runs([RUNS[2].id, RUNS[0].id[:6], RUNS[2].id], root, "demo", []) == [RUNS[2], RUNS[0]]
+
+
+def test_a_grid_is_its_runs(root):
+    assert named_runs(["smoke"], root, "demo", []) == RUNS
+    changed = named_runs(["smoke"], root, "demo", ["algorithm.alpha=2"])
+    assert {run.algorithm.alpha for run in changed} == {2.0}
+    assert named_runs([RUNS[1].id, "smoke"], root, "demo", []) == [RUNS[1], RUNS[0], *RUNS[2:]]
+
+
+def test_unknown_and_ambiguous_names_are_told_with_candidates(root):
+    with pytest.raises(UserError, match=re.escape(f"zz: not the prefix of a run id in {root}; runs: ")) as told:
+        one_run("zz", root)
+    assert all(run.id in str(told.value) for run in RUNS)
+    with pytest.raises(UserError, match="smoky: neither a grid nor the prefix of a run id"):
+        named_runs(["smoky"], root, "demo", [])
+    twin = root / (RUNS[0].id[:11] + ("0" if RUNS[0].id[11] != "0" else "1"))
+    twin.mkdir()
+    (twin / "config.json").write_text("{")
+    with pytest.raises(UserError, match="ambiguous, 2 runs match: ") as told:
+        one_run(RUNS[0].id[:11], root)
+    assert f"{RUNS[0].id} (pointmaze-umaze cql seed 0)" in str(told.value)
+    assert "settings unreadable" in str(told.value)
+
+
+def test_nothing_is_no_name(root, tmp_path):
+    with pytest.raises(UserError, match="not the prefix of a run id"):
+        one_run("", root)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="it has no runs"):
+        one_run("a", tmp_path / "empty")
+    with pytest.raises(UserError, match="there is no such folder"):
+        one_run("a", tmp_path / "nowhere")
+
+
+def test_changes_are_those_of_a_grid(root):
+    with pytest.raises(UserError, match="--set: only changes the runs of a grid"):
+        named_runs([RUNS[0].id], root, "demo", ["algorithm.alpha=2"])
+
+
+def test_in_words():
+    assert described(RUNS) == "4 runs (pointmaze-umaze cql+monte_carlo seeds 0,1)"
+    assert described(RUNS[:1]) == "1 run (pointmaze-umaze cql seed 0)"

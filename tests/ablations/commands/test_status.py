@@ -1,0 +1,127 @@
+"""Status goes on past what is damaged, says what is wrong with it, and groups what is too much for lines."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from ablations.commands.status import _table, note, summary_line
+from ablations.grids import runs_of
+from harness.errors import UserError
+from harness.folders.run_folder import RunFolder
+from harness.folders.state import RunState
+from harness.folders.usage import Usage
+from harness.watching.overview import Row, overview
+from tests.support.run_folder_factory import fail, lose, write_done
+
+NOON = 1_700_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def folder_without_data(tmp_path_factory, monkeypatch):
+    """The factory's runs name data that nobody has; what other tests collected must not be compared with them."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
+
+
+@pytest.fixture
+def runs():
+    return runs_of("smoke")
+
+
+def rows_of(runs, root):
+    return [json.loads(json.dumps(row.plain(), allow_nan=False)) for row in overview(root, runs, {})]
+
+
+def shown(rows, every_run=False):
+    stream = io.StringIO()
+    Console(file=stream, width=300, highlight=False).print(_table(rows, every_run))
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_a_damaged_folder_is_named_and_the_others_are_shown(tmp_path, runs):
+    folders = write_done(tmp_path, runs)
+    (folders[1].path / "status.json").write_text('{"state": "dreaming"}')
+    (folders[1].path / "metrics.jsonl").write_text("")
+    (folders[2].path / "config.json").write_text("{")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    rows = {row["run"]: row for row in rows_of(None, tmp_path)}
+    assert [rows[run.id]["state"] for run in runs] == ["done", "damaged", "damaged", "done"]
+    assert rows[runs[1].id]["arm"] == "cql"
+    assert rows[runs[1].id]["reason"].startswith("metrics.jsonl: is damaged: its 0 rows in 0 bytes")
+    assert rows[runs[2].id]["arm"] is None
+    assert rows[runs[2].id]["faults"] == [f"{folders[2].path / 'config.json'}: is damaged (not JSON)"]
+    assert rows[runs[0].id]["faults"] == []
+    lines = shown(overview(tmp_path, None, {}))
+    assert lines[-1].startswith("4 runs: 2 done, 2 damaged; ")
+    assert any(line.startswith(runs[2].id) and line.endswith("config.json: is damaged (not JSON)") for line in lines)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_several_faults_of_one_folder_are_counted(tmp_path, runs):
+    folder = write_done(tmp_path, runs[:1])[0]
+    for name in ("config.json", "metrics.jsonl"):
+        (folder.path / name).write_text("x")
+    assert shown(overview(tmp_path, None, {}))[1].endswith("config.json: is damaged (not JSON) (and 1 more)")
+
+
+def test_a_folder_that_lost_its_settings_is_not_passed_over(tmp_path, runs):
+    folder = write_done(tmp_path, runs[:1])[0]
+    (folder.path / "config.json").unlink()
+    row = rows_of(None, tmp_path)[0]
+    assert (row["run"], row["state"]) == (runs[0].id, "damaged")
+    assert row["reason"] == "config.json: is missing; this is not a run folder"
+
+
+def test_rows_of_a_grid_know_the_run_whatever_its_folder_holds(tmp_path, runs):
+    write_done(tmp_path, runs[:1])
+    fail(tmp_path, runs[1], "it broke")
+    RunFolder.of(tmp_path, runs[2]).path.mkdir()
+    (tmp_path / runs[2].id / "config.json").write_text("")
+    rows = rows_of(runs, tmp_path)
+    assert [row["state"] for row in rows] == ["done", "failed", "damaged", "new"]
+    assert [(row["arm"], row["seed"]) for row in rows] == [(run.arm, run.seed) for run in runs]
+    assert shown(overview(tmp_path, runs, {}))[-1].startswith("4 runs: 1 new, 1 failed, 1 done, 1 damaged; ")
+    with pytest.raises(UserError, match="holds some runs more than once"):
+        overview(tmp_path, [runs[0], runs[0]], {})
+
+
+def row(number, state="done", **values):
+    return Row(f"{number:012x}", "maze", "cql" if number % 2 else "learned", number, RunState(state), **values)
+
+
+def test_many_runs_get_a_line_per_task_and_arm():
+    used = Usage(attempts=1, core_hours=0.5)
+    rows = [row(number, share=1.0, usage=used) for number in range(60)]
+    assert len(shown(rows)) == 62
+    rows += [row(number, "failed", share=0.0, reason=f"reason {number}") for number in range(60, 68)]
+    assert [line.split() for line in shown(rows)[:3]] == [
+        ["task", "arm", "runs", "failed", "done", "share", "core-hours"],
+        ["maze", "learned", "34", "4", "30", "88%", "15.00"],
+        ["maze", "cql", "34", "4", "30", "88%", "15.00"],
+    ]
+    assert shown(rows)[3:] == [
+        *(f"failed: {row.run} (maze {row.arm} seed {row.seed}): {row.reason}" for row in rows[60:65]),
+        "failed: 3 more; --runs lists all",
+        "68 runs: 8 failed, 60 done; 30.00 core-hours spent",
+    ]
+    assert len(shown(rows, every_run=True)) == 70
+
+
+def test_the_summary_tells_the_cost_and_the_expected_end():
+    rows = [row(1, "running", expected_end=NOON + 600, share=0.5, updates_per_second=10.0, updates=12_000)]
+    rows.append(row(2, "queued", updates=24_000, usage=Usage(gpu_hours=1.5, core_hours=2.0)))
+    assert summary_line(rows, NOON).startswith(
+        "2 runs: 1 queued, 1 running; 2.00 core-hours and 1.50 GPU-hours spent; "
+    )
+    assert summary_line(rows, NOON).endswith(", in 50 min")
+    assert summary_line([], NOON) == "no runs"
+
+
+def test_a_note_does_not_say_the_same_twice(tmp_path, runs):
+    fail(tmp_path, runs[0], "ValueError: it broke").append_log("Traceback\nValueError: it broke\n")
+    lose(tmp_path, runs[1]).append_log("halfway\n")
+    fail(tmp_path, runs[2], "it broke").append_log("Bus error\n")
+    assert [note(row) for row in overview(tmp_path, runs[:3], {})] == [
+        "ValueError: it broke", "halfway", "it broke; Bus error",
+    ]  # fmt: skip

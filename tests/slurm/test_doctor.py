@@ -1,0 +1,73 @@
+"""The doctor finds what is there and what is missing on the real machine."""
+
+import json
+import sys
+
+import pytest
+
+from ablations.grids import runs_of
+from harness.watching import doctor
+from harness.watching.doctor import Finding, can_run_demo
+from slurm.doctor import findings_at
+from tests.support.run_folder_factory import write_done
+
+
+@pytest.fixture(autouse=True)
+def folder_without_data(tmp_path_factory, monkeypatch):
+    """The factory's runs name data that nobody has; what other tests collected must not be compared with them."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory):
+    return {finding.name: finding for finding in findings_at(tmp_path_factory.mktemp("root"))}
+
+
+def test_this_machine_can_run_the_demo(findings):
+    assert can_run_demo(list(findings.values())), findings
+    assert {"python", "processor", "memory", "packages", "torch", "pointmaze", "runs", "datasets"} <= set(findings)
+    assert sys.executable in findings["python"].text
+    assert findings["pointmaze"].verdict == "ok"
+    assert "mujoco 3.3" in findings["packages"].text
+
+
+def test_a_problem_means_no_demo_and_a_note_does_not():
+    assert can_run_demo([Finding("a", "ok", ""), Finding("b", "note", "")])
+    assert not can_run_demo([Finding("a", "ok", ""), Finding("b", "problem", "")])
+
+
+def test_folders_that_cannot_be_written_are_problems(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file"))
+    found = {finding.name: finding for finding in findings_at(tmp_path / "file" / "runs")}
+    assert found["runs"].verdict == "problem"
+    assert found["datasets"].verdict == "problem"
+    assert "cannot be made" in found["datasets"].text
+    assert not any("\n" in finding.text for finding in found.values())
+
+
+def test_looking_leaves_no_trace(tmp_path):
+    assert doctor.runs_folder(tmp_path / "deep" / "runs").verdict == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_tool_is_a_note():
+    assert doctor.tool("git", ("no-such-tool",), "no commit") == Finding("git", "note", "not found; no commit")
+
+
+def test_findings_are_plain(findings):
+    assert json.dumps([finding.__dict__ for finding in findings.values()])
+    assert all("\n" not in finding.text for finding in findings.values())
+
+
+def test_faults_of_run_folders_are_problems_one_by_one(tmp_path):
+    folders = write_done(tmp_path, runs_of("smoke"))
+    assert doctor.run_faults(tmp_path) == [Finding("run folder", "ok", f"4 in {tmp_path}, none with a fault")]
+    (folders[0].path / "config.json").write_text("{")
+    (folders[2].path / "metrics.jsonl").write_text("")
+    found = doctor.run_faults(tmp_path)
+    assert [(finding.name, finding.verdict) for finding in found] == [("run folder", "problem")] * 2
+    assert {finding.text.split(": is damaged")[0] for finding in found} == {
+        str(folders[0].path / "config.json"), str(folders[2].path / "metrics.jsonl"),
+    }  # fmt: skip
+    assert doctor.run_faults(tmp_path / "nowhere")[0].verdict == "ok"

@@ -1,0 +1,126 @@
+"""The command line refuses bad input in one line, before anything is computed or written."""
+
+import shlex
+import subprocess
+import sys
+
+import h5py
+import pytest
+
+from ablations.grids import runs_of
+from harness.data.dataset import ensure_dataset
+from harness.errors import UserError
+from harness.launching.preflight import check_space
+from results.own_runs import REFERENCE
+from tests.support.command_line import FLOORBENCH, call, call_here, only_line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run nope", "grid 'nope': there is no such grid; one of floors, paper, truth"),
+        ("run smoke --scale huge", "scale 'huge': there is no such scale; one of demo, paper"),
+        ("plan smoke --set alpha", "--set alpha: must be key=value, for example --set algorithm.alpha=1"),
+        ("run smoke --set algorithm.alhpa=1", "did you mean algorithm.alpha?"),
+        ("run smoke --set algorithm.alpha=much", "setting algorithm.alpha = 'much': input should be a valid number"),
+        ("run smoke --set algorithm.alpha=-1", "setting algorithm.alpha = -1: input should be greater than"),
+        ("run smoke --set algorithm.alpha=NaN", "setting algorithm.alpha = nan: input should be a finite number"),
+        ("plan smoke --set floor.base=exact", "setting floor.base = 'exact': the values of PointMaze_UMaze-v3 are not"),
+        ("plan truth --set task.reward_bias=1", "task.reward_bias = 1: staying on the road pays more than arriving"),
+        ("plan smoke --set floor.keeps_learning=true", "setting floor.keeps_learning = true: only a floor.base of"),
+        ("run smoke --set floor.base=soft", "setting floor.base = 'soft': there is no such floor; one of none"),
+        ("plan smoke --set seed=1", "grid: holds some runs more than once"),
+        ("data pointmaze-tiny", "task 'pointmaze-tiny': there is no such task; floorbench data --list shows all"),
+        ("data", "data: name at least one task"),
+        ("status --json --watch", "status: --json and --watch exclude each other"),
+        (
+            "verify smoke --root nowhere",
+            "verify: nowhere has no finished run of this grid; run the grid first",
+        ),
+        ("verify smoke --from nowhere", "nowhere/runs.parquet: is missing; `floorbench report --export nowhere`"),
+        (f"verify smoke --from {REFERENCE}", f"{REFERENCE}: there is no run here to report of those named"),
+        ("verify smoke --root runs --from frames", "verify: --root and --from exclude each other"),
+        ("verify nope", "grid 'nope': there is no such grid"),
+        ("status --root nowhere", "nowhere: there is no such folder of runs"),
+        ("report --root nowhere", "nowhere: there is no such folder of runs"),
+        ("report exact --set seed=3", "report exact: --set changes runs, and the exact lab has none"),
+        ("report exact --root nowhere", "nowhere: there is no such folder of runs"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in only_line(call_here(capsys, *arguments.split(), code=2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_environment_costs_nothing(tmp_path):
+    done = call("run", "smoke", "--root", tmp_path, "--set", "task.environment=PointMaze_Moon-v3", code=2)
+    assert "task.environment = 'PointMaze_Moon-v3': Gymnasium cannot make it" in only_line(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_with_a_fault_costs_nothing(tmp_path, monkeypatch):
+    """The real data without the terminals that a goal-terminated task needs."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    ensure_dataset(runs_of("smoke")[0].task)
+    file = next((tmp_path / "minari").rglob("main_data.hdf5"))
+    with h5py.File(file, "r+") as stored:
+        for episode in stored.values():
+            episode["terminations"][:] = False
+    root = tmp_path / "root"
+    done = call("run", "smoke", "--root", root, code=2)
+    assert "dataset floorbench/pointmaze-umaze-" in done.stderr
+    assert "terminat" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(root.iterdir()) == []
+
+
+def test_an_unwritable_root_costs_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = call("run", "smoke", "--root", tmp_path / "file" / "runs", code=2)
+    assert f"--root {tmp_path / 'file' / 'runs'}: cannot be written (not a directory)" in only_line(done)
+
+
+def test_too_little_space_costs_nothing(tmp_path):
+    check_space(tmp_path, 0)
+    with pytest.raises(UserError, match=r"MB are free on its disk; 1,000,000,000,100 MB are needed"):
+        check_space(tmp_path, 10**18)
+
+
+def test_an_interruption_that_a_package_catches_is_not_reported_as_its_error():
+    """Some packages start a process during their import and take any failure of it for a missing program."""
+    program = """
+import os, signal
+from importlib.metadata import EntryPoint
+import floorbench
+
+def swallow():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        raise ImportError("cannot be loaded") from None
+
+floorbench.entry_points = lambda group: [EntryPoint("swallow", "__main__:swallow", group)]
+floorbench.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program, "swallow"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_disk_that_refuses_is_one_line(tmp_path):
+    """A limit on file sizes makes writing fail in the middle, as a full disk does."""
+    limited = f"ulimit -f 1 && exec {shlex.join([*FLOORBENCH, 'run', 'smoke', '--root', str(tmp_path)])}"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert only_line(done).endswith(": file too large")
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["run", "run smoke --workers 0", "run smoke --pack x", "verify smoke --sample 0", "fly", "run smoke --moon"],
+)
+def test_bad_usage_is_exit_code_2(arguments, capsys):
+    done = call_here(capsys, *arguments.split(), code=2)
+    assert "Usage: floorbench" in done.stderr
+    assert "Traceback" not in done.stderr
