@@ -26,7 +26,7 @@ def naming(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(file: Path) -> Iterator[BinaryIO]:
+def atomic_write(file: Path) -> Iterator[BinaryIO]:
     """A stream for the new content of `file`: its own file, synchronised and renamed over the old one if all goes well.
 
     Otherwise `file` stays as it was. A process that is killed leaves `.<name>.<random digits>` behind.
@@ -47,7 +47,7 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
 
 
 def synchronise_folder(folder: Path) -> None:
-    """Return when the names in a folder will survive a power failure: those given by `replacing`, for example."""
+    """Return when the names in a folder will survive a power failure: those given by `atomic_write`, for example."""
     with naming(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -63,7 +63,7 @@ def synchronise_folder(folder: Path) -> None:
 def write_json(file: Path, value: Any) -> None:
     """Write a JSON file whole or not at all; NaN and infinity are refused."""
     data = json_bytes(value)
-    with replacing(file) as stream:
+    with atomic_write(file) as stream:
         stream.write(data)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ablations.claims import CLAIMS
-from harness.files import replacing
+from harness.files import atomic_write
 from results.own_runs import OWN, REFERENCE, own_runs
 from results.verdicts.runs import judge_runs
 from results.verdicts.table import verdict_table
@@ -42,7 +42,7 @@ def text(verdicts: pd.DataFrame) -> str:
 
 def write(file: Path = FILE) -> None:
     """Bring the file up to date; the same frames give the same text."""
-    with replacing(file) as stream:
+    with atomic_write(file) as stream:
         stream.write(text(own_verdicts()).encode())
 
 

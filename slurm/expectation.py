@@ -60,7 +60,7 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
 
     def updates_of(pack: Sequence[str]) -> float:
         pack_runs = [by_id[id] for id in pack]
-        left = max(1.0 - RunFolder.of(drafted.plan.root, run).status().get("share", 0.0) for run in pack_runs)
+        left = max(1.0 - RunFolder.of(drafted.plan.root, run).status().get("progress", 0.0) for run in pack_runs)
         return left * total_updates(pack_runs[0].schedule)
 
     def seconds_of(pack: Sequence[str]) -> float:

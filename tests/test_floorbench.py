@@ -83,7 +83,7 @@ def test_status(smoke, tmp_path):
     assert [(row["arm"], row["seed"]) for row in rows] == [
         ("cql", 0), ("cql", 1), ("monte_carlo", 0), ("monte_carlo", 1),
     ]  # fmt: skip
-    assert {(row["state"], row["share"]) for row in rows} == {("done", 1.0)}
+    assert {(row["state"], row["progress"]) for row in rows} == {("done", 1.0)}
     assert told["total"]["counts"] == {"done": 4}
     assert told["total"]["usage"]["core_hours"] > 0.0
     rows = json.loads(call("status", "smoke", "--root", tmp_path, "--json").stdout)["runs"]
@@ -96,7 +96,7 @@ def test_watch_goes_on_until_nothing_runs(tmp_path):
     folder = RunFolder.of(tmp_path, run)
     folder.create(run)
     folder.begin_attempt({})
-    folder.write_status("running", phase="online", step=12, share=0.25)
+    folder.write_status("running", phase="online", step=12, progress=0.25)
     with subprocess.Popen(
         [*FLOORBENCH, "status", "--root", str(tmp_path), "--watch"], stdout=subprocess.PIPE, text=True
     ) as process:

@@ -126,7 +126,7 @@ def conclude(finished: Plan) -> int:
         folder = RunFolder.of(finished.root, run)
         status = folder.status()
         # A lost run has no reason, but its log may explain it.
-        reason = status.get("reason") or folder.last_words() or "reason unknown"
+        reason = status.get("reason") or folder.log_tail() or "reason unknown"
         console.print(
             f"{status['state']}: {run.id} ({run.task.name} {run.arm} seed {run.seed}): {reason}; {folder.log}"
         )

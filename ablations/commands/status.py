@@ -111,7 +111,7 @@ def by_run(rows: Sequence[Row], now: float) -> Group:
             "state": row.state,
             "phase": row.phase,
             "step": row.step,
-            "share": None if row.share is None else f"{row.share:.0%}",
+            "progress": None if row.progress is None else f"{row.progress:.0%}",
             "updates/s": f"{row.updates_per_second:,.0f}" if row.updates_per_second else None,
             "end": clock(row.expected_end, now) if row.expected_end else None,
             "node": row.node if row.state is RunState.RUNNING else None,
@@ -134,7 +134,7 @@ def by_group(rows: Sequence[Row], now: float) -> Group:
                 "arm": arm or "?",
                 "runs": whole.runs,
                 **{state.value: whole.counts.get(state) for state in RunState},
-                "share": f"{whole.share:.0%}",
+                "progress": f"{whole.progress:.0%}",
                 "updates/s": f"{whole.updates_per_second:,.0f}" if whole.updates_per_second else None,
                 "end": clock(whole.expected_end, now) if whole.expected_end else None,
                 "core-hours": f"{whole.usage.core_hours:,.2f}",
@@ -148,7 +148,7 @@ def note(row: Row) -> str | None:
     if not row.state.has_reason:
         return None
     more = f" (and {len(row.faults) - 1} more)" if len(row.faults) > 1 else ""
-    said = row.last_words if row.last_words and row.last_words not in (row.reason or "") else None
+    said = row.log_tail if row.log_tail and row.log_tail not in (row.reason or "") else None
     return "; ".join(filter(None, [f"{row.reason}{more}" if row.reason else None, said])) or None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-from harness.files import DamagedFileError, naming, replacing, synchronise_folder
+from harness.files import DamagedFileError, atomic_write, naming, synchronise_folder
 
 # Bytes read at a time.
 PIECE = 2**20
@@ -37,7 +37,7 @@ class AppendFile:
     @classmethod
     def create(cls, path: Path) -> "AppendFile":
         """An empty file in the place of whatever was there."""
-        with replacing(path) as stream:
+        with atomic_write(path) as stream:
             file = cls(path, stream)
         synchronise_folder(path.parent)
         return file
@@ -45,7 +45,7 @@ class AppendFile:
     @classmethod
     def restore(cls, path: Path, mark: Mark) -> "AppendFile":
         """The file as it was at a mark. Raises `DamagedFileError`, and leaves the file alone, if it never was that."""
-        with replacing(path) as stream:
+        with atomic_write(path) as stream:
             file = cls(path, stream)
             for piece in _prefix(path, mark):
                 file.append(piece)

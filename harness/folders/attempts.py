@@ -82,7 +82,7 @@ class Attempt:
         return not has_ended(self.details)
 
 
-def take(folder: Path, details: dict[str, Any]) -> Attempt | None:
+def acquire(folder: Path, details: dict[str, Any]) -> Attempt | None:
     """Take the run of a run folder for this process, or None if it is in other hands.
 
     `details` are kept in the attempt's file, with the process and its start. Raises UserError if the newest attempt's
@@ -91,7 +91,7 @@ def take(folder: Path, details: dict[str, Any]) -> Attempt | None:
     place = folder / "attempts"
     with naming(place):
         place.mkdir(exist_ok=True)
-    before = latest(folder)
+    before = latest_attempt(folder)
     own = {**this_process(), "started": time.time(), **details}
     temporary = place / f".{secrets.token_hex(8)}"
     write_json(temporary, own)
@@ -111,7 +111,7 @@ def take(folder: Path, details: dict[str, Any]) -> Attempt | None:
             temporary.unlink()
 
 
-def latest(folder: Path) -> Attempt | None:
+def latest_attempt(folder: Path) -> Attempt | None:
     """The newest attempt at the run of a run folder; None if there was none. Damage raises a UserError."""
     numbers = _numbers(folder / "attempts")
     return _read(folder / "attempts", numbers[-1]) if numbers else None
@@ -123,7 +123,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return [attempt.account(attempt is found[-1] and attempt.is_alive(time.time())) for attempt in found]
 
 
-class Heart:
+class Heartbeat:
     """Beats for attempts in a thread of its own while its block runs, also during long evaluations."""
 
     def __init__(self, attempts: Sequence[Attempt]):
@@ -131,7 +131,7 @@ class Heart:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
 
-    def __enter__(self) -> "Heart":
+    def __enter__(self) -> "Heartbeat":
         self._thread.start()
         return self
 

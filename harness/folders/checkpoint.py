@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, naming, replacing, synchronise_folder
+from harness.files import DamagedFileError, atomic_write, naming, synchronise_folder
 
 # Raise when the meaning of a checkpoint changes: this version then says that it cannot read older ones.
 FORMAT = 1
@@ -99,10 +99,10 @@ class Checkpoints:
         file = self._file(checkpoint.position)
         self.folder.mkdir(exist_ok=True)
         for name in self._names():
-            # What `replacing` left when its process was killed.
+            # What `atomic_write` left when its process was killed.
             if name.startswith(".") and f"{SUFFIX}." in name:
                 (self.folder / name).unlink(missing_ok=True)
-        with replacing(file) as stream:
+        with atomic_write(file) as stream:
             stream.write(hashlib.sha256(content).hexdigest().encode() + b"\n")
             stream.write(content)
         synchronise_folder(self.folder)

@@ -117,7 +117,7 @@ class RunFolder:
 
     def is_owned(self) -> bool:
         """Whether a process has the run, as far as a reader can tell, whose clock may not be the file system's."""
-        attempt = attempts.latest(self.path)
+        attempt = attempts.latest_attempt(self.path)
         return attempt is not None and attempt.is_alive(time.time())
 
     @property
@@ -148,7 +148,7 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "log.txt"
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """The last line of the log that says something, or an empty string."""
         return last_line(tail(self.log).encode())
 
@@ -183,7 +183,7 @@ class RunFolder:
 
     def begin_attempt(self, details: dict[str, Any]) -> bool:
         """Take the run for this process; False if it is in other hands. `details` are kept with the attempt."""
-        self.attempt = attempts.take(self.path, details)
+        self.attempt = attempts.acquire(self.path, details)
         return self.attempt is not None
 
     def end_attempt(self, reason: str) -> None:
@@ -244,7 +244,7 @@ def settled_status(
     """What `status.json` and `cancel.json` say (None: there is none), put right where other files know better."""
     status = dict(written or {"state": RunState.PLANNED})
     if done:
-        return status | {"state": RunState.DONE, "share": 1.0}
+        return status | {"state": RunState.DONE, "progress": 1.0}
     state = status.get("state")
     if state not in RunState.of_folder():
         return status

@@ -141,7 +141,7 @@ def settle(worker: Worker, asked: bool = False) -> None:
 
 def close(worker: Worker, folder: RunFolder, state: RunState, reason: str) -> None:
     """Mark a run and end its attempt in the place of a worker that did not, if the run is in nobody's hands."""
-    attempt = attempts.latest(folder.path)
+    attempt = attempts.latest_attempt(folder.path)
     if attempt and (attempt.is_alive(time.time()) or attempt.details.get("ended", 0.0) >= worker.began):
         return
     if not attempt or attempt.details.get("process") != worker.process.pid or "ended" in attempt.details:

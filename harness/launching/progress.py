@@ -26,7 +26,7 @@ class PackView:
 
     title: str
     states: tuple[RunState, ...]
-    share: float
+    progress: float
     phase: str
     step: int
     speed: float
@@ -49,7 +49,7 @@ def view(title: str, pack: Sequence[RunFolder]) -> PackView:
     return PackView(
         title=title,
         states=tuple(status["state"] for status in statuses),
-        share=sum(_share(status) for status in statuses) / len(statuses),
+        progress=sum(_share(status) for status in statuses) / len(statuses),
         phase=leader.get("phase", "waiting"),
         step=leader.get("step", 0),
         speed=sum(status.get("updates_per_second", 0.0) for status in running),
@@ -59,7 +59,7 @@ def view(title: str, pack: Sequence[RunFolder]) -> PackView:
 def _share(status: dict) -> float:
     if isinstance(status["state"], RunState) and status["state"].is_terminal:
         return 1.0
-    return status.get("share", 0.0) if status["state"] == RunState.RUNNING else 0.0
+    return status.get("progress", 0.0) if status["state"] == RunState.RUNNING else 0.0
 
 
 class ProgressDisplay:
@@ -103,7 +103,7 @@ class ProgressDisplay:
             return
         self.next_refresh = now + (REFRESH_INTERVAL if self.console.is_terminal else LINE_INTERVAL)
         views = [view(title, pack) for title, pack in self.packs]
-        over = sum(view.share * len(view.states) for view in views)
+        over = sum(view.progress * len(view.states) for view in views)
         self.bars.update(self.overall, completed=over, note=self._summary(views))
         if self.console.is_terminal:
             self._show_packs(views)
@@ -117,7 +117,7 @@ class ProgressDisplay:
                 self.bar_of[index] = self.bars.add_task(view.title, total=1.0, note="")
             if index in self.bar_of:
                 note = f"{len(view.states)} runs, {view.phase} {view.step:,}"
-                self.bars.update(self.bar_of[index], completed=view.share, note=note, visible=view.is_running)
+                self.bars.update(self.bar_of[index], completed=view.progress, note=note, visible=view.is_running)
 
     def _share_text(self) -> str:
         return f"{self.bars.tasks[0].percentage:.0f}%"

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from harness.errors import PLACE_ERRORS, UserError, one_line
-from harness.folders.attempts import Heart, TakenOver
+from harness.folders.attempts import Heartbeat, TakenOver
 from harness.folders.provenance import attempt_details
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
@@ -57,7 +57,7 @@ def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
             except UserError as error:
                 refused.append(error)
                 say(error)
-        with Heart([folder.attempt for folder in mine if folder.attempt]):
+        with Heartbeat([folder.attempt for folder in mine if folder.attempt]):
             train_owned(mine, train, stop)
     except Stopped:
         tell(leave(mine, RunState.INTERRUPTED, f"stopped by {stop.reason}"))
@@ -82,7 +82,7 @@ def begin(folder: RunFolder, pack_size: int = 1) -> bool:
         # Its owner came to the end between the two looks.
         folder.end_attempt("done")
         return False
-    folder.write_status(RunState.RUNNING, phase="starting", step=0, share=0.0, updates_per_second=0.0)
+    folder.write_status(RunState.RUNNING, phase="starting", step=0, progress=0.0, updates_per_second=0.0)
     return True
 
 
@@ -132,7 +132,7 @@ def leave(folders: Sequence[RunFolder], state: RunState, reason: str, log: str =
 def mark(folder: RunFolder, state: RunState, reason: str) -> None:
     """Change a run's state; phase, step and share stay, so that one sees how far it came."""
     before = folder.status()
-    kept = {name: before[name] for name in ("phase", "step", "share") if name in before}
+    kept = {name: before[name] for name in ("phase", "step", "progress") if name in before}
     folder.write_status(state, **kept, reason=reason)
 
 

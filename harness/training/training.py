@@ -249,7 +249,7 @@ class PackTraining:
                 "parameters_hash": self.state.hash_of_parameters(number),
             }
             self.guard(number, self.recorders[number].finish, summary, self.position)
-            self.guard(number, self.folders[number].write_status, RunState.DONE, share=1.0, **self.speed())
+            self.guard(number, self.folders[number].write_status, RunState.DONE, progress=1.0, **self.speed())
 
     def drop_diverged(self) -> None:
         """Mark runs failed whose parameters are not finite any more."""
@@ -272,7 +272,7 @@ class PackTraining:
         self.recorders[number].save(self.position, *self.state.capture(number))
         folder = self.folders[number]
         folder.write_status(
-            RunState.INTERRUPTED, phase=self.phase, step=self.step, share=self.share, reason="cancelled"
+            RunState.INTERRUPTED, phase=self.phase, step=self.step, progress=self.share, reason="cancelled"
         )
         folder.end_attempt("interrupted: cancelled")
         self.live.remove(number)
@@ -297,7 +297,7 @@ class PackTraining:
         self.live.remove(number)
         folder = self.folders[number]
         folder.append_log("".join(traceback.format_exception(error)))
-        place = {"phase": self.phase, "step": self.step, "share": self.share}
+        place = {"phase": self.phase, "step": self.step, "progress": self.share}
         folder.write_status(RunState.FAILED, **place, reason=one_line(error))
 
     @property
@@ -325,7 +325,9 @@ class PackTraining:
         self.reported = (phase, now)
         for number in list(self.live):
             write = self.folders[number].write_status
-            self.guard(number, write, RunState.RUNNING, phase=phase, step=self.step, share=self.share, **self.speed())
+            self.guard(
+                number, write, RunState.RUNNING, phase=phase, step=self.step, progress=self.share, **self.speed()
+            )
         return True
 
     def speed(self) -> dict[str, float]:

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from harness.errors import UserError
-from harness.folders.attempts import Attempt, Heart
+from harness.folders.attempts import Attempt, Heartbeat
 from harness.folders.state import RunState
 from harness.settings import Run
 from harness.tuning.ledger import write_ledger
@@ -55,7 +55,7 @@ class Driver:
         """
         seats = take_seats(self.folder)
         try:
-            with Heart(seats):
+            with Heartbeat(seats):
                 while trials := self.next_batch(seats):
                     stopping = EarlyStopping(self.study, self.runs_root, trials)
                     compute([run for trial in trials for run in trial.runs], self.runs_root, stopping.watch)

@@ -19,12 +19,12 @@ def take_seats(folder: Path) -> list[Attempt]:
     place.mkdir(parents=True, exist_ok=True)
     details = {"launcher": "tune"}
     present = sorted(int(each.name) for each in place.iterdir() if each.name.isdigit())
-    taken = [attempt for number in present if (attempt := attempts.take(place / str(number), details))]
+    taken = [attempt for number in present if (attempt := attempts.acquire(place / str(number), details))]
     numbers = count(max(present, default=0) + 1)
     while not taken:
         new = place / str(next(numbers))
         new.mkdir(exist_ok=True)
-        if attempt := attempts.take(new, details):
+        if attempt := attempts.acquire(new, details):
             taken.append(attempt)
     return taken
 

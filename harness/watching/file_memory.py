@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from harness.files import replacing
+from harness.files import atomic_write
 
 # Seconds after its last change in which a file could change again and keep its times: what it said then is not kept.
 SETTLED = 2.0
@@ -81,7 +81,7 @@ class FileMemory:
         settled = {name: known for name, known in self._asked.items() if max(known[0][TIMES:]) < newest}
         with contextlib.suppress(OSError):
             self.place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self.place) as stream:
+            with atomic_write(self.place) as stream:
                 stream.write(to_json({"reader": self.reader, "folder": self.folder, "files": settled}))
 
 

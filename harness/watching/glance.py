@@ -59,7 +59,7 @@ class Glance:
     # Oldest first.
     attempts: tuple[Attempt, ...] = ()
     # The last line of its log, where the run came to grief.
-    last_words: str | None = None
+    log_tail: str | None = None
     faults: tuple[str, ...] = ()
 
     @property

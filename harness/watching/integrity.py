@@ -28,7 +28,7 @@ class Status(BaseModel):
     state: Literal[tuple(state.value for state in RunState.of_folder())]  # type: ignore[valid-type]
     phase: str | None = None
     step: int | None = None
-    share: float | None = None
+    progress: float | None = None
     updates_per_second: float | None = None
     heartbeat: float | None = None
     host: str | None = None

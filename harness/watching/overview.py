@@ -41,7 +41,7 @@ class Row:
     phase: str | None = None
     step: int | None = None
     # Share of the work that is done, 0 to 1.
-    share: float | None = None
+    progress: float | None = None
     updates_per_second: float | None = None
     heartbeat: float | None = None
     expected_end: float | None = None
@@ -51,7 +51,7 @@ class Row:
     # Why it failed, was interrupted, is damaged or waits.
     reason: str | None = None
     # The last line of a failed or lost run's log.
-    last_words: str | None = None
+    log_tail: str | None = None
     faults: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
     # Gradient steps from beginning to end.
@@ -98,13 +98,13 @@ def _row(glance: Glance, queued: Queued | None, known: Known | None, now: float)
         state=state,
         phase=status.get("phase"),
         step=status.get("step"),
-        share=status.get("share"),
+        progress=status.get("progress"),
         updates_per_second=status.get("updates_per_second") if running else None,
         heartbeat=glance.attempts[-1].heartbeat if glance.attempts else status.get("heartbeat"),
         node=slurm.get("node") or details.get("host"),
         job=slurm.get("job"),
         reason=_reason(glance, slurm.get("job"), known),
-        last_words=glance.last_words,
+        log_tail=glance.log_tail,
         faults=glance.faults,
         usage=usage(accounts, now, known),
         updates=names.updates if names else 0,
@@ -132,12 +132,12 @@ def _in_queue(row: Row, queued: Queued) -> Row:
     if not row.state.starts_by_itself and not submitted_again:
         return row
     reason = queued.reason if queued.waits else "its job is running and will come to it"
-    return replace(row, state=RunState.QUEUED, job=queued.job, node=queued.node, reason=reason, last_words=None)
+    return replace(row, state=RunState.QUEUED, job=queued.job, node=queued.node, reason=reason, log_tail=None)
 
 
 def _remaining(row: Row) -> float:
     """Gradient steps that are left."""
-    return row.updates * (1.0 - (row.share or 0.0))
+    return row.updates * (1.0 - (row.progress or 0.0))
 
 
 def _end(updates: float, speed: float | None, now: float) -> float | None:
@@ -152,7 +152,7 @@ class Total:
     # How many are in each state that occurs.
     counts: dict[RunState, int]
     # Mean share of the work that is done.
-    share: float
+    progress: float
     # Gradient steps per second, of all runs together.
     updates_per_second: float
     # When the last run that is under way will be done if the speed stays; None while nothing tells the speed.
@@ -173,7 +173,7 @@ def total(rows: Sequence[Row], now: float) -> Total:
     return Total(
         runs=len(rows),
         counts=counted(row.state for row in rows),
-        share=sum(row.share or 0.0 for row in rows) / max(len(rows), 1),
+        progress=sum(row.progress or 0.0 for row in rows) / max(len(rows), 1),
         updates_per_second=speed,
         expected_end=None if together is None else max([together, *ends]),
         usage=sum((row.usage for row in rows), Usage()),

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic_core import from_json, to_json
 
-from harness.files import replacing
+from harness.files import atomic_write
 from harness.folders import usage
 from harness.folders.run_folder import RunFolder
 from harness.watching.file_memory import SETTLED, cache_folder
@@ -139,5 +139,5 @@ def _write(file: Path, frame: pd.DataFrame) -> None:
     frame.attrs = {"format": FORMAT}
     buffer = BytesIO()
     frame.to_parquet(buffer, index=False)
-    with replacing(file) as stream:
+    with atomic_write(file) as stream:
         stream.write(buffer.getbuffer())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.files import replacing
+from harness.files import atomic_write
 
 # Raised whenever a column changes its meaning.
 FORMAT = 1
@@ -43,7 +43,7 @@ def export(frames: Frames, folder: Path) -> list[Path]:
             frame.attrs = {"format": FORMAT}
             buffer = BytesIO()
             frame.to_parquet(buffer, index=False, compression="zstd")
-            with replacing(path) as stream:
+            with atomic_write(path) as stream:
                 stream.write(buffer.getbuffer())
     except OSError as error:
         raise UserError(f"folder of frames {folder}: cannot be written ({error.strerror}); name another") from None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, read_json, replacing
+from harness.files import DamagedFileError, atomic_write, read_json
 
 # Where ledgers lie in a root of run folders.
 LEDGERS = "studies/*/trials.json"
@@ -83,7 +83,7 @@ def export_ledgers(roots: Iterable[Path], folder: Path) -> list[Path]:
     for file, copy in zip(files, copies, strict=True):
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(copy) as stream:
+            with atomic_write(copy) as stream:
                 stream.write(file.read_bytes())
         except OSError as error:
             raise UserError(f"{copy}: cannot be written ({error.strerror}); name another folder") from None

@@ -7,12 +7,12 @@ import stat
 
 import pytest
 
-from harness.files import replacing, synchronise_folder
+from harness.files import atomic_write, synchronise_folder
 from tests.support.operations import interposed, killed_at, refusing
 
 
 def replace(file, content):
-    with replacing(file) as stream:
+    with atomic_write(file) as stream:
         stream.write(content)
 
 
@@ -49,7 +49,7 @@ def test_a_disk_that_refuses_everything_names_the_file_that_was_meant(tmp_path):
 
 
 def test_an_error_of_the_caller_is_its_own(tmp_path):
-    with pytest.raises(ValueError, match="mine"), replacing(tmp_path / "value"):
+    with pytest.raises(ValueError, match="mine"), atomic_write(tmp_path / "value"):
         raise ValueError("mine")
     assert os.listdir(tmp_path) == []
 

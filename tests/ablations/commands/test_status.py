@@ -92,11 +92,11 @@ def row(number, state="done", **values):
 
 def test_many_runs_get_a_line_per_task_and_arm():
     used = Usage(attempts=1, core_hours=0.5)
-    rows = [row(number, share=1.0, usage=used) for number in range(60)]
+    rows = [row(number, progress=1.0, usage=used) for number in range(60)]
     assert len(shown(rows)) == 62
-    rows += [row(number, "failed", share=0.0, reason=f"reason {number}") for number in range(60, 68)]
+    rows += [row(number, "failed", progress=0.0, reason=f"reason {number}") for number in range(60, 68)]
     assert [line.split() for line in shown(rows)[:3]] == [
-        ["task", "arm", "runs", "failed", "done", "share", "core-hours"],
+        ["task", "arm", "runs", "failed", "done", "progress", "core-hours"],
         ["maze", "learned", "34", "4", "30", "88%", "15.00"],
         ["maze", "cql", "34", "4", "30", "88%", "15.00"],
     ]
@@ -109,7 +109,7 @@ def test_many_runs_get_a_line_per_task_and_arm():
 
 
 def test_the_summary_tells_the_cost_and_the_expected_end():
-    rows = [row(1, "running", expected_end=NOON + 600, share=0.5, updates_per_second=10.0, updates=12_000)]
+    rows = [row(1, "running", expected_end=NOON + 600, progress=0.5, updates_per_second=10.0, updates=12_000)]
     rows.append(row(2, "queued", updates=24_000, usage=Usage(gpu_hours=1.5, core_hours=2.0)))
     assert summary_line(rows, NOON).startswith(
         "2 runs: 1 queued, 1 running; 2.00 core-hours and 1.50 GPU-hours spent; "

@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.folders import attempts
-from harness.folders.attempts import HEARTBEAT_LIMIT, Heart, TakenOver, history, latest, take
+from harness.folders.attempts import HEARTBEAT_LIMIT, Heartbeat, TakenOver, acquire, history, latest_attempt
 from tests.support.waiting import wait_until
 
 RACERS, ROUNDS = 8, 20
@@ -21,8 +21,8 @@ RACERS, ROUNDS = 8, 20
 HOLD = """
 import sys, time
 from pathlib import Path
-from harness.folders.attempts import take
-assert take(Path(sys.argv[1]), {"launcher": "other"})
+from harness.folders.attempts import acquire
+assert acquire(Path(sys.argv[1]), {"launcher": "other"})
 print("taken", flush=True)
 time.sleep(60)
 """
@@ -31,9 +31,9 @@ time.sleep(60)
 WRITE = """
 import sys
 from pathlib import Path
-from harness.folders.attempts import TakenOver, take
+from harness.folders.attempts import TakenOver, acquire
 folder = Path(sys.argv[1])
-own = take(folder, {})
+own = acquire(folder, {})
 for line in sys.stdin:
     try:
         own.check()
@@ -63,20 +63,20 @@ def holder(tmp_path):
 
 def forge(folder, age=0.0, **changes):
     """Change what the newest attempt's file says and how long ago its owner's heart beat."""
-    file = latest(folder).file
+    file = latest_attempt(folder).file
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
     os.utime(file, (time.time() - age,) * 2)
 
 
 def test_a_life(tmp_path):
-    first = take(tmp_path, {"launcher": "by hand"})
+    first = acquire(tmp_path, {"launcher": "by hand"})
     assert first.number == 1
-    assert take(tmp_path, {}) is None
+    assert acquire(tmp_path, {}) is None
     first.check()
     first.end("failed: no")
-    second = take(tmp_path, {"launcher": "pool"})
+    second = acquire(tmp_path, {"launcher": "pool"})
     assert second.number == 2
-    assert latest(tmp_path) == second
+    assert latest_attempt(tmp_path) == second
     with pytest.raises(TakenOver, match=r"attempts/000002.json: another process has taken the run over"):
         first.check()
     second.check()
@@ -90,17 +90,17 @@ def test_a_life(tmp_path):
 
 
 def test_before_the_first(tmp_path):
-    assert latest(tmp_path) is None
+    assert latest_attempt(tmp_path) is None
     assert history(tmp_path) == []
     with pytest.raises(FileNotFoundError, match="attempts"):
-        take(tmp_path / "nowhere", {})
+        acquire(tmp_path / "nowhere", {})
 
 
 def race(folders, barrier, results):
     """One racer: all take the same run at the same moment, and nobody leaves before everybody has tried."""
     for folder in folders:
         barrier.wait(timeout=60)
-        attempt = take(folder, {})
+        attempt = acquire(folder, {})
         results.put((folder.name, attempt and attempt.number))
         barrier.wait(timeout=60)
 
@@ -129,7 +129,7 @@ def test_of_many_processes_exactly_one_gets_a_run(tmp_path):
     for folder in folders:
         folder.mkdir()
     for folder in folders[ROUNDS:]:
-        take(folder, {})
+        acquire(folder, {})
         forge(folder, age=HEARTBEAT_LIMIT + 5, boot="another")
     expected = {folder.name: [1] for folder in folders[:ROUNDS]} | {folder.name: [2] for folder in folders[ROUNDS:]}
     assert winners(folders) == expected
@@ -138,11 +138,11 @@ def test_of_many_processes_exactly_one_gets_a_run(tmp_path):
 
 
 def test_a_killed_owners_run_is_free_at_once(tmp_path, holder):
-    assert take(tmp_path, {}) is None
+    assert acquire(tmp_path, {}) is None
     holder.kill()
     holder.wait()
     assert "lost" in history(tmp_path)[0]["reason"]
-    assert take(tmp_path, {}).number == 2
+    assert acquire(tmp_path, {}).number == 2
     killed, own = history(tmp_path)
     assert killed["reason"] == "lost: it ended without a word"
     assert killed["started"] - 1.0 < killed["ended"] == os.stat(tmp_path / "attempts" / "000001.json").st_mtime
@@ -151,7 +151,7 @@ def test_a_killed_owners_run_is_free_at_once(tmp_path, holder):
 
 def test_a_killed_owner_that_nobody_has_buried_is_dead_too(tmp_path, holder):
     holder.kill()
-    wait_until(lambda: take(tmp_path, {}) is not None)
+    wait_until(lambda: acquire(tmp_path, {}) is not None)
     assert holder.returncode is None
 
 
@@ -160,14 +160,14 @@ def test_elsewhere_only_the_heartbeat_tells(tmp_path, holder):
     holder.kill()
     holder.wait()
     forge(tmp_path, age=HEARTBEAT_LIMIT - 10)
-    assert take(tmp_path, {}) is None
+    assert acquire(tmp_path, {}) is None
     forge(tmp_path, age=HEARTBEAT_LIMIT + 5)
-    assert take(tmp_path, {}).number == 2
+    assert acquire(tmp_path, {}).number == 2
 
 
 def test_another_process_with_the_owners_number_is_not_the_owner(tmp_path, holder):
-    forge(tmp_path, process_started=latest(tmp_path).details["process_started"] - 1)
-    assert take(tmp_path, {}).number == 2
+    forge(tmp_path, process_started=latest_attempt(tmp_path).details["process_started"] - 1)
+    assert acquire(tmp_path, {}).number == 2
 
 
 def test_the_clock_of_the_file_system_counts(tmp_path, holder, monkeypatch):
@@ -175,7 +175,7 @@ def test_the_clock_of_the_file_system_counts(tmp_path, holder, monkeypatch):
     forge(tmp_path, boot="another")
     ahead = time.time() + 3600
     monkeypatch.setattr(attempts.time, "time", lambda: ahead)
-    assert take(tmp_path, {}) is None
+    assert acquire(tmp_path, {}) is None
 
 
 def test_a_stopped_owner_that_goes_on_later_writes_nothing_more(tmp_path):
@@ -184,9 +184,9 @@ def test_a_stopped_owner_that_goes_on_later_writes_nothing_more(tmp_path):
         owner.stdin.write("go\n")
         assert owner.stdout.readline() == "written\n"
         owner.send_signal(signal.SIGSTOP)
-        assert take(tmp_path, {}) is None
+        assert acquire(tmp_path, {}) is None
         forge(tmp_path, age=HEARTBEAT_LIMIT + 5)
-        taker = take(tmp_path, {})
+        taker = acquire(tmp_path, {})
         assert taker.number == 2
         rows.write_text("new owner\n")
         owner.stdin.write("go\n")
@@ -204,32 +204,32 @@ def test_the_heart_beats_until_its_block_ends(tmp_path, monkeypatch):
     folders = [tmp_path / name for name in ("a", "b")]
     for folder in folders:
         folder.mkdir()
-    own = [take(folder, {}) for folder in folders]
+    own = [acquire(folder, {}) for folder in folders]
     own[0].file.rename(tmp_path / "moved")
     forge(folders[1], age=1000.0)
     before = threading.active_count()
-    with Heart(own):
+    with Heartbeat(own):
         # The first of the two cannot be touched, which must not keep the other from being.
-        wait_until(lambda: time.time() - latest(folders[1]).heartbeat < 5.0)
+        wait_until(lambda: time.time() - latest_attempt(folders[1]).heartbeat < 5.0)
     assert threading.active_count() == before
     forge(folders[1], age=1000.0)
     time.sleep(0.1)
-    assert time.time() - latest(folders[1]).heartbeat > 900.0
+    assert time.time() - latest_attempt(folders[1]).heartbeat > 900.0
 
 
 def test_half_made_files_are_no_attempts(tmp_path):
     """What a taker leaves that is killed before it has linked its file."""
-    take(tmp_path, {}).end("done")
+    acquire(tmp_path, {}).end("done")
     for name in (".0123456789abcdef", "..0123456789abcdef.01234567", ".000001.json.01234567", "000009.txt"):
         (tmp_path / "attempts" / name).write_text("{")
-    assert take(tmp_path, {}).number == 2
+    assert acquire(tmp_path, {}).number == 2
 
 
 @pytest.mark.parametrize("text", ['{"host"', "[]", "\xff"])
 def test_damage_is_named_by_file(tmp_path, text):
-    take(tmp_path, {}).end("done")
-    latest(tmp_path).file.write_text(text, encoding="latin-1")
-    for look in (latest, history, lambda folder: take(folder, {})):
+    acquire(tmp_path, {}).end("done")
+    latest_attempt(tmp_path).file.write_text(text, encoding="latin-1")
+    for look in (latest_attempt, history, lambda folder: acquire(folder, {})):
         with pytest.raises(UserError, match=r"attempts/000001.json: is damaged \((not JSON|a JSON object should)"):
             look(tmp_path)
 
@@ -242,7 +242,7 @@ def test_a_lost_answer_of_a_file_server_is_no_defeat(tmp_path, monkeypatch):
         link(source, target)
 
     monkeypatch.setattr(os, "link", link_twice)
-    assert take(tmp_path, {}).number == 1
+    assert acquire(tmp_path, {}).number == 1
 
 
 def test_a_file_system_without_links_is_named(tmp_path, monkeypatch):
@@ -251,5 +251,5 @@ def test_a_file_system_without_links_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(UserError, match=r"attempts: its file system has no links.*name another --root"):
-        take(tmp_path, {})
+        acquire(tmp_path, {})
     assert os.listdir(tmp_path / "attempts") == []

@@ -13,7 +13,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.errors import UserError
 from harness.files import write_json
-from harness.folders.attempts import HEARTBEAT_LIMIT, TakenOver, latest
+from harness.folders.attempts import HEARTBEAT_LIMIT, TakenOver, latest_attempt
 from harness.folders.run_folder import RunFolder, run_folders
 
 
@@ -52,17 +52,17 @@ def test_a_life(folder):
     assert folder.provenance() == {}
     assert folder.begin_attempt({"launcher": "by hand"})
     folder.record_provenance({"commit": "abc"})
-    folder.write_status("running", phase="offline", step=3, share=0.25)
+    folder.write_status("running", phase="offline", step=3, progress=0.25)
     assert folder.status() | {"heartbeat": 0} == {
         "state": "running", "heartbeat": 0, "host": socket.gethostname(), "process": os.getpid(),
-        "phase": "offline", "step": 3, "share": 0.25,
+        "phase": "offline", "step": 3, "progress": 0.25,
     }  # fmt: skip
     folder.metrics_file.write_text('{"step": 0, "score": 0.5}\n{"step": 1, "score": null}\n')
     assert folder.metrics() == [{"step": 0, "score": 0.5}, {"step": 1, "score": None}]
     folder.finish({"final_score": 1.0})
     folder.end_attempt("done")
     assert folder.status()["state"] == "done"
-    assert folder.status()["share"] == 1.0
+    assert folder.status()["progress"] == 1.0
     assert folder.summary()["final_score"] == 1.0
     told = folder.provenance()
     assert told["commit"] == "abc"
@@ -119,7 +119,7 @@ def test_a_failure_keeps_its_reason_and_where_it_happened(folder):
 
 def age(folder, seconds, **changes):
     """Let the heartbeat of a run's owner be older, and its file say something else."""
-    file = latest(folder.path).file
+    file = latest_attempt(folder.path).file
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
     os.utime(file, (time.time() - seconds,) * 2)
 
@@ -169,15 +169,15 @@ def test_one_owner_at_a_time(folder):
     assert not other.begin_attempt({})
     folder.end_attempt("failed: no")
     assert other.begin_attempt({})
-    assert latest(folder.path).number == 2
+    assert latest_attempt(folder.path).number == 2
 
 
 def test_last_words(folder):
-    assert folder.last_words() == ""
+    assert folder.log_tail() == ""
     folder.append_log("first")
     folder.append_log("Traceback\n  ValueError: no\n\n")
     assert folder.log.read_text().startswith("first\nTraceback\n")
-    assert folder.last_words() == "ValueError: no"
+    assert folder.log_tail() == "ValueError: no"
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

@@ -110,7 +110,7 @@ def test_a_pack_that_fails_takes_no_other_with_it(tmp_path):
     run_packs(packs, workers=1)
     assert states(packs) == [["failed"] * 2, ["done"] * 2]
     assert "make it with" in packs[0][1].status()["reason"]
-    assert packs[0][1].last_words().startswith("harness.errors.UserError: dataset")
+    assert packs[0][1].log_tail().startswith("harness.errors.UserError: dataset")
 
 
 def test_a_killed_worker_is_named_and_takes_no_other_with_it(tmp_path):
@@ -200,7 +200,7 @@ def test_a_disk_that_refuses_stops_a_run_and_costs_it_nothing(tmp_path):
     assert broken.status()["state"] == "interrupted"
     assert broken.status()["reason"].endswith(".ckpt: file too large")
     assert str(broken.checkpoints) in broken.status()["reason"]
-    assert broken.last_words() == f"error: {broken.status()['reason']}"
+    assert broken.log_tail() == f"error: {broken.status()['reason']}"
     before = {file: file.read_bytes() for file in broken.path.rglob("*") if file.is_file()}
     said = limited(broken, blocks=0)
     assert said.startswith(f"error: {broken.path / 'attempts'}")
@@ -221,7 +221,7 @@ def test_what_a_worker_says_is_in_the_log_of_each_of_its_runs(tmp_path):
         run_packs(packs, workers=1)
     assert states(packs) == [["failed"] * 2]
     assert packs[0][0].status()["reason"] == "its worker ended with exit code 7 and said nothing more"
-    assert [folder.last_words() for folder in packs[0]] == ["no such symbol"] * 2
+    assert [folder.log_tail() for folder in packs[0]] == ["no such symbol"] * 2
 
 
 def test_an_exception_stops_the_workers_in_order(tmp_path):

@@ -25,23 +25,23 @@ def write(folder, state, **values):
 
 def test_view_by_hand(packs):
     pack = packs[0]
-    assert view("a", pack).share == 0.0
+    assert view("a", pack).progress == 0.0
     assert view("a", pack).phase == "waiting"
-    write(pack[0], "running", share=0.5)
-    write(pack[1], "running", share=0.7)
+    write(pack[0], "running", progress=0.5)
+    write(pack[1], "running", progress=0.7)
     seen = view("a", pack)
-    assert seen.share == pytest.approx(0.6)
+    assert seen.progress == pytest.approx(0.6)
     assert seen.speed == 500.0
     assert seen.is_running
     assert seen.line() == "a: 2 runs, offline 1,500"
-    write(pack[0], "failed", share=0.5)
-    assert view("a", pack).share == pytest.approx(0.85)
+    write(pack[0], "failed", progress=0.5)
+    assert view("a", pack).progress == pytest.approx(0.85)
     assert view("a", pack).speed == 250.0
-    write(pack[1], "interrupted", share=0.7)
-    assert view("a", pack).share == pytest.approx(0.5)
+    write(pack[1], "interrupted", progress=0.7)
+    assert view("a", pack).progress == pytest.approx(0.5)
     assert not view("a", pack).is_running
     pack[1].finish({})
-    assert view("a", pack).share == 1.0
+    assert view("a", pack).progress == 1.0
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def lines_of(packs, act):
 def test_plain_lines_name_what_runs(packs):
     def begin():
         for folder in packs[1]:
-            write(folder, "running", share=0.5)
+            write(folder, "running", progress=0.5)
 
     def go_on():
         for folder in packs[1]:
             folder.finish({})
-        write(packs[0][0], "failed", share=0.1, reason="diverged")
-        write(packs[0][1], "running", share=0.5)
+        write(packs[0][0], "failed", progress=0.1, reason="diverged")
+        write(packs[0][1], "running", progress=0.5)
 
     first, begun, going, last = lines_of(packs, [begin, go_on])
     assert first == "0% | 0/4 runs done, 0 run-updates/s, measuring speed"
@@ -96,7 +96,7 @@ def test_remaining_time_follows_the_speed(packs):
         for share in (0.25, 0.5, 0.75):
             now += 10.0
             for folder in [*packs[0], *packs[1]]:
-                write(folder, "running", share=share)
+                write(folder, "running", progress=share)
             display.next_refresh = 0.0
             display.refresh()
     assert "75% | 0/4 runs done, 1,000 run-updates/s, 10 s left" in stream.getvalue()
@@ -113,7 +113,7 @@ def test_plain_lines_are_rare(packs, monkeypatch):
 
 def test_a_terminal_sees_a_bar_per_running_pack(packs):
     for folder in packs[1]:
-        write(folder, "running", share=0.5)
+        write(folder, "running", progress=0.5)
     stream = io.StringIO()
     with ProgressDisplay(packs, Console(file=stream, width=200, force_terminal=True)) as display:
         display.refresh()

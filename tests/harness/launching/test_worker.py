@@ -17,7 +17,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
 from harness.folders import attempts
-from harness.folders.attempts import HEARTBEAT_LIMIT, history, latest
+from harness.folders.attempts import HEARTBEAT_LIMIT, history, latest_attempt
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.launching.worker import work
@@ -90,7 +90,7 @@ def test_what_breaks_the_pack_marks_the_unfinished_runs(folders):
     def train(pack, stop):
         pack[0].finish({})
         pack[1].write_status("failed", reason="diverged at update 3")
-        pack[2].write_status("running", phase="online", step=40, share=0.5)
+        pack[2].write_status("running", phase="online", step=40, progress=0.5)
         raise ValueError("shapes differ\nin a second line")
 
     assert not work(folders, train, Stop())
@@ -117,7 +117,7 @@ def test_a_run_that_failed_alone_does_not_fail_its_neighbours(folders):
 def test_stopped_runs_are_interrupted_not_failed(folders):
     def train(pack, stop):
         pack[0].finish({})
-        pack[1].write_status("running", phase="offline", step=7, share=0.1)
+        pack[1].write_status("running", phase="offline", step=7, progress=0.1)
         stop.request("SIGTERM")
         stop.request("SIGINT")
         stop.check()
@@ -145,7 +145,7 @@ def test_a_run_that_is_taken_over_is_dropped_and_the_others_go_on(folders):
     def train(pack, stop):
         packs.append(list(pack))
         if len(packs) == 1:
-            file = latest(folders[1].path).file
+            file = latest_attempt(folders[1].path).file
             os.utime(file, (file.stat().st_mtime - HEARTBEAT_LIMIT - 5,) * 2)
             assert other.begin_attempt({"launcher": "another"})
             other.write_status("running", phase="online", step=40)
@@ -165,7 +165,7 @@ def test_the_heart_beats_while_the_pack_trains(folders, monkeypatch):
     monkeypatch.setattr(attempts, "HEARTBEAT_INTERVAL", 0.01)
 
     def train(pack, stop):
-        files = [latest(folder.path).file for folder in pack]
+        files = [latest_attempt(folder.path).file for folder in pack]
         for file in files:
             os.utime(file, (0, 0))
         wait_until(lambda: all(file.stat().st_mtime > 0 for file in files))
@@ -177,7 +177,7 @@ def test_the_heart_beats_while_the_pack_trains(folders, monkeypatch):
 def test_a_disk_that_refuses_leaves_the_runs_interrupted(folders, capfd):
     def train(pack, stop):
         pack[0].finish({})
-        pack[1].write_status("running", phase="offline", step=7, share=0.1)
+        pack[1].write_status("running", phase="offline", step=7, progress=0.1)
         raise OSError(errno.ENOSPC, "No space left on device", "runs/a/checkpoint/b")
 
     assert not work(folders, train, Stop())
@@ -201,7 +201,7 @@ def test_a_damaged_folder_is_told_and_left_and_the_others_are_trained(folders, c
     (folders[0].path / "status.json").write_text("{")
     folders[1].begin_attempt({})
     folders[1].end_attempt("interrupted: stopped by SIGTERM")
-    latest(folders[1].path).file.write_text("{")
+    latest_attempt(folders[1].path).file.write_text("{")
     before = files_of(folders[0]) | files_of(folders[1])
     assert not work(folders, lambda pack, stop: finish_all(pack), Stop())
     assert states(folders[2:]) == ["done"] * 2
@@ -242,7 +242,7 @@ def test_a_stopped_worker_that_lost_its_run_writes_nothing_more(tmp_path):
     first.send_signal(signal.SIGSTOP)
     assert start([folder]).wait(60) == 0
     assert states([folder]) == ["running"]
-    file = latest(folder.path).file
+    file = latest_attempt(folder.path).file
     os.utime(file, (file.stat().st_mtime - HEARTBEAT_LIMIT - 5,) * 2)
     assert start([folder]).wait(60) == 0
     assert states([folder]) == ["done"]

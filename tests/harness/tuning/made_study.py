@@ -45,9 +45,9 @@ def write_run(root: Path, run: Run) -> None:
     if folder.status()["state"] == "done":
         return
     assert folder.begin_attempt({"launcher": "made"})
-    folder.write_status("running", share=0.0)
+    folder.write_status("running", progress=0.0)
     folder.finish({"final_score": score(run)})
-    folder.write_status("done", share=1.0)
+    folder.write_status("done", progress=1.0)
     folder.end_attempt("done")
 
 

@@ -109,7 +109,7 @@ def test_a_seat_has_one_living_driver(tmp_path):
     second.end("done")
     again = take_seats(tmp_path)
     assert [seat.folder.parent.name for seat in again] == ["1", "2"]
-    assert all(attempts.latest(seat.folder.parent).is_alive(time.time()) for seat in again)
+    assert all(attempts.latest_attempt(seat.folder.parent).is_alive(time.time()) for seat in again)
 
 
 def disturb(root, kills, seed):

@@ -39,7 +39,7 @@ def root(tmp_path, runs):
     lose(tmp_path, runs[2])
     fail(tmp_path, runs[3], "it broke")
     stopped = begin(tmp_path, runs[4])
-    stopped.write_status("interrupted", phase="online", step=7, share=0.5, reason="stopped by SIGTERM")
+    stopped.write_status("interrupted", phase="online", step=7, progress=0.5, reason="stopped by SIGTERM")
     stopped.end_attempt("interrupted")
     RunFolder.of(tmp_path, runs[5]).create(runs[5])
     (tmp_path / ("0" * 12)).mkdir()
@@ -68,7 +68,7 @@ def test_it_says_what_the_folders_say(root, runs):
 
 def test_the_second_glance_reads_what_has_changed_and_nothing_else(root, runs, monkeypatch):
     glances(root)
-    RunFolder.of(root, runs[1]).write_status("running", phase="online", step=9, share=0.75)
+    RunFolder.of(root, runs[1]).write_status("running", phase="online", step=9, progress=0.75)
     read = []
     monkeypatch.setattr("harness.watching.file_memory._read", spy(FileMemory.read.__globals__["_read"], read))
     assert {glance.id: glance.status.get("step") for glance in glances(root)}[runs[1].id] == 9

@@ -111,7 +111,11 @@ def test_changed_bytes_elsewhere_never_break_a_reader(done, name):
     ("name", "values", "message"),
     [
         ("status.json", {"state": "dreaming"}, "value state = 'dreaming': input should be 'planned', 'running'"),
-        ("status.json", {"state": "failed", "share": "half"}, "value share = 'half': input should be a valid number"),
+        (
+            "status.json",
+            {"state": "failed", "progress": "half"},
+            "value progress = 'half': input should be a valid number",
+        ),
         ("status.json", {"state": "failed", "step": True}, "value step = True: input should be a valid integer"),
         ("status.json", {"phase": "offline"}, "value state: is missing"),
         ("provenance.json", {"dataset": 5}, "value dataset = 5: input should be a valid string"),

@@ -61,11 +61,11 @@ def test_a_running_run_says_where_how_fast_and_until_when(tmp_path, runs):
     folder = RunFolder.of(tmp_path, runs[0])
     folder.create(runs[0])
     folder.begin_attempt({"slurm": {"job": "12_3", "node": "node7", "restart": 1}, "pack_size": 2})
-    folder.write_status("running", phase="online", step=5, share=0.25, updates_per_second=10.0)
+    folder.write_status("running", phase="online", step=5, progress=0.25, updates_per_second=10.0)
     now = time.time()
     row = overview(tmp_path, runs[:1], {}, now)[0]
     assert total_updates(runs[0].schedule) == 1000
-    assert (row.job, row.node, row.phase, row.step, row.share) == ("12_3", "node7", "online", 5, 0.25)
+    assert (row.job, row.node, row.phase, row.step, row.progress) == ("12_3", "node7", "online", 5, 0.25)
     assert row.expected_end == pytest.approx(now + 75.0)
     assert row.usage.attempts == 1
 
@@ -81,19 +81,27 @@ def test_cost_of_a_run_is_that_of_its_attempts(tmp_path, runs):
     assert row.usage.wall_hours == pytest.approx(2.0, abs=0.01)
 
 
-def row(state, share=0.0, speed=None, end=None, **values):
+def row(state, progress=0.0, speed=None, end=None, **values):
     return Row(
-        "0" * 12, "maze", "cql", 0, RunState(state), share=share, updates_per_second=speed, expected_end=end, **values
+        "0" * 12,
+        "maze",
+        "cql",
+        0,
+        RunState(state),
+        progress=progress,
+        updates_per_second=speed,
+        expected_end=end,
+        **values,
     )
 
 
 def test_all_are_done_when_the_work_under_way_is_done_at_the_speed_of_now():
-    waiting = [row("planned", updates=1000), row("queued", share=0.5, updates=1000), row("failed", updates=9999)]
+    waiting = [row("planned", updates=1000), row("queued", progress=0.5, updates=1000), row("failed", updates=9999)]
     running = [row("running", 0.5, 10.0, NOON + 50, updates=1000), row("running", 0.9, 5.0, NOON + 20, updates=1000)]
     found = total([*waiting, *running], NOON)
     assert found.expected_end == pytest.approx(NOON + (1000 + 500 + 500 + 100) / 15.0)
     assert found.updates_per_second == 15.0
-    assert found.share == pytest.approx((0.5 + 0.5 + 0.9) / 5)
+    assert found.progress == pytest.approx((0.5 + 0.5 + 0.9) / 5)
     assert found.counts == {"planned": 1, "queued": 1, "running": 2, "failed": 1}
     assert list(found.counts) == ["planned", "queued", "running", "failed"]
 
