@@ -10,8 +10,8 @@ from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
 from harness.settings import Run, with_settings
 from harness.tasks.exact_values import exact_values
-from harness.tasks.hosted_tasks import COMPARED
-from harness.tasks.tasks import base_run
+from harness.tasks.hosted import COMPARED
+from harness.tasks.registry import base_run
 
 # Tasks on which implementations are compared at paper scale: with and without Lagrange form, importance sampling and
 # failure rule.

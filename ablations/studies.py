@@ -10,7 +10,7 @@ from ablations.arms import with_arm
 from ablations.grids import STUDIED, runs_of, studied
 from harness.errors import UserError
 from harness.settings import Run
-from harness.tasks.tasks import base_run
+from harness.tasks.registry import base_run
 from harness.tuning.study import Study
 
 

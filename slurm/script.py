@@ -7,7 +7,7 @@ from typing import Any
 
 from submitit.slurm.slurm import SlurmExecutor, _make_sbatch_string
 
-from harness.data.dataset_files import minari_folder
+from harness.data.files import minari_folder
 from slurm.profile import Profile
 
 # Until Python has its own handlers, a signal that announces the end must not kill it; the task then ends by itself.

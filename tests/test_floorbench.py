@@ -15,7 +15,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder, run_folders
-from harness.tasks.tasks import DEMO, PAPER
+from harness.tasks.registry import DEMO, PAPER
 from tests.support.command_line import FLOORBENCH, SHORT, call, metrics, only_line, states
 from tests.support.waiting import wait_until
 

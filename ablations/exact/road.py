@@ -7,7 +7,7 @@ import numpy as np
 from ablations.claim import Claim, EveryCase
 from harness.environments.road_values import NODES, RoadValues
 from harness.environments.winding_road import ROAD, Traveller, WindingRoad
-from harness.tasks.tasks import DEMO
+from harness.tasks.registry import DEMO
 
 TOPIC = "The winding road"
 TASK = DEMO["winding-road"].task

@@ -12,7 +12,7 @@ from shutil import disk_usage, rmtree
 import filelock
 
 from harness.data.collection import check_controller, collect
-from harness.data.dataset_files import (
+from harness.data.files import (
     dataset_exists,
     dataset_folder,
     dataset_id,
@@ -23,8 +23,8 @@ from harness.data.dataset_files import (
     minari_folder,
     missing_ids,
 )
-from harness.data.dataset_reading import read_sets
-from harness.data.dataset_rows import keep_rows, map_rows
+from harness.data.reading import read_sets
+from harness.data.row_cache import keep_rows, map_rows
 from harness.data.trajectories import Rows, Trajectory
 from harness.errors import UserError, reason
 from harness.settings import DataSettings, HostedData, Task, canonical_json

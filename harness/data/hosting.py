@@ -13,7 +13,7 @@ from pathlib import Path
 import minari
 from minari.storage.remotes import DEFAULT_REMOTE
 
-from harness.data.dataset_files import FILES, minari_folder, missing_ids
+from harness.data.files import FILES, minari_folder, missing_ids
 from harness.errors import UserError, one_line, reason
 from harness.files import read_json
 from harness.settings import Task

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.data.dataset_files import minari_folder
+from harness.data.files import minari_folder
 from harness.errors import UserError
 from harness.folders.provenance import PACKAGES, gpus, package_versions, processor, usable_cores
 from harness.folders.run_folder import run_folders
@@ -146,7 +146,7 @@ def pointmaze() -> Finding:
     import numpy
 
     from harness.environments.environment import Environment
-    from harness.tasks.tasks import base_run
+    from harness.tasks.registry import base_run
 
     environment = Environment(base_run("pointmaze-umaze", "demo", seed=0).task)
     environment.reset(seed=0)

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from harness.data.dataset_files import dataset_id
+from harness.data.files import dataset_id
 from harness.errors import UserError, one_line
 from harness.files import DamagedFileError, read_json
 from harness.folders.attempts import Attempt, file_number

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.data.dataset_files import dataset_exists, dataset_id
+from harness.data.files import dataset_exists, dataset_id
 from harness.errors import UserError, one_line
 from harness.files import DamagedFileError
 from harness.folders.run_folder import RunFolder

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.data.dataset_files import dataset_id
+from harness.data.files import dataset_id
 from harness.errors import UserError
 from harness.folders.provenance import machine, package_versions
 from harness.folders.run_folder import RunFolder

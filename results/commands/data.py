@@ -16,7 +16,7 @@ from harness.settings import HostedData, Task
 from harness.terminal import print_json, remark_console, result_console, text_table
 
 if TYPE_CHECKING:
-    from harness.data.dataset_card import CardArrays
+    from harness.data.card import CardArrays
 
 # Heights of the bars of a histogram in one line of text.
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -49,8 +49,8 @@ def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None
 
     With `out`, each card is written as table and figure into that folder; hosted data are taken from `source` if named.
     """
-    from harness.data.dataset_card import card_arrays, dataset_card
-    from harness.tasks.tasks import scaled_task
+    from harness.data.card import card_arrays, dataset_card
+    from harness.tasks.registry import scaled_task
 
     console = remark_console()
     tasks = [scaled_task(name, scale) for name in names]
@@ -121,7 +121,7 @@ def _bars(histogram: Mapping[str, Any]) -> str:
 
 def show_tasks(scale: str, as_json: bool) -> None:
     """Print every task, at `scale` where it has settings for it."""
-    from harness.tasks.tasks import SCALES, scaled_task
+    from harness.tasks.registry import SCALES, scaled_task
 
     names = dict.fromkeys(name for recipes in SCALES.values() for name in recipes)
     rows = [_row(scaled_task(name, scale)) for name in names]
@@ -134,8 +134,8 @@ def show_tasks(scale: str, as_json: bool) -> None:
 
 
 def _row(task: Task) -> dict[str, Any]:
-    from harness.data.dataset_files import dataset_exists, dataset_id
-    from harness.tasks.tasks import SCALES
+    from harness.data.files import dataset_exists, dataset_id
+    from harness.tasks.registry import SCALES
 
     return {
         "task": task.name,

@@ -8,7 +8,7 @@ from ablations.arms import FLOOR_ARMS, PUSH_DOWNS, REFERENCE_LINES, with_arm
 from algorithms.floors import FLOORS
 from harness.errors import UserError
 from harness.settings import run_to_dict
-from harness.tasks.tasks import base_run
+from harness.tasks.registry import base_run
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.errors import UserError
 from harness.settings import HostedData
 from harness.tasks.exact_values import exact_values
-from harness.tasks.tasks import SCALES, SHORT_HORIZON
+from harness.tasks.registry import SCALES, SHORT_HORIZON
 
 
 @pytest.mark.parametrize(("name", "scale"), product(GRIDS, SCALES))

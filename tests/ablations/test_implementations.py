@@ -12,7 +12,7 @@ from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, packs
 from harness.settings import run_to_dict, with_settings
-from harness.tasks.tasks import base_run
+from harness.tasks.registry import base_run
 from harness.training.training import train_pack
 
 

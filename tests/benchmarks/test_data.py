@@ -10,7 +10,7 @@ from algorithms.batch import backup_actions
 from algorithms.returns import return_to_go
 from harness.data.dataset import ensure_dataset, load_dataset
 from harness.settings import with_settings
-from harness.tasks.tasks import base_run
+from harness.tasks.registry import base_run
 from harness.training.floor_columns import FloorColumns
 from harness.training.streams import UpdateStreams
 from harness.training.transitions import Transitions

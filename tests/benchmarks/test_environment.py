@@ -7,7 +7,7 @@ import pytest
 
 from harness.data.dataset import ensure_dataset, load_dataset
 from harness.environments.environment import Environment
-from harness.tasks.tasks import base_run
+from harness.tasks.registry import base_run
 from harness.training.evaluation import Evaluator
 from harness.training.transitions import Transitions
 from tests.benchmarks.shapes import SHAPES, prepare

@@ -9,7 +9,7 @@ import pytest
 from harness.data.dataset import ensure_dataset
 from harness.launching.planner import commit
 from harness.settings import with_settings
-from harness.tasks.tasks import base_run
+from harness.tasks.registry import base_run
 
 pytestmark = pytest.mark.benchmark
 

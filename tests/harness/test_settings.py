@@ -25,7 +25,7 @@ from harness.settings import (
     run_to_dict,
     with_settings,
 )
-from harness.tasks.tasks import SCALES, base_run
+from harness.tasks.registry import SCALES, base_run
 
 
 def setting_paths(run, prefix=""):

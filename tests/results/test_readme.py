@@ -17,7 +17,7 @@ from algorithms.floors import FLOORS
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
-from harness.tasks.tasks import DEMO, base_run
+from harness.tasks.registry import DEMO, base_run
 from harness.training.training import train_pack
 from results.frame import evaluations, runs
 from results.verdicts.exact import judge

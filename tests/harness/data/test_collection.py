@@ -12,7 +12,7 @@ from harness.data.collection import CONTROLLERS, check_controller, collect
 from harness.environments.families import family
 from harness.errors import UserError
 from harness.settings import Task
-from harness.tasks.tasks import DEMO
+from harness.tasks.registry import DEMO
 
 
 @pytest.mark.parametrize("name", DEMO)

@@ -12,8 +12,8 @@ import minari
 import numpy as np
 import pytest
 
+from harness.data.card import dataset_card
 from harness.data.dataset import dataset_exists, dataset_id, ensure_dataset, load_dataset
-from harness.data.dataset_card import dataset_card
 from harness.environments.environment import Environment
 from harness.errors import UserError
 from harness.settings import DataSettings, Task

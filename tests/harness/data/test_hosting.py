@@ -8,10 +8,10 @@ import pytest
 from huggingface_hub import constants
 
 from harness.data.dataset import load_dataset
-from harness.data.dataset_files import dataset_folders, missing_ids
+from harness.data.files import dataset_folders, missing_ids
 from harness.data.hosting import download_sets, take_sets
 from harness.errors import UserError
-from harness.tasks.hosted_tasks import HOSTED
+from harness.tasks.hosted import HOSTED
 from tests.support.hosted_sets import adroit_set
 
 PEN = HOSTED["pen-binary"].task
@@ -100,7 +100,7 @@ def test_a_machine_that_computes_does_not_try():
     """`run` says what is missing; the client of the server is not even imported."""
     code = (
         "import sys; from harness.launching.datasets import make_datasets\n"
-        "from harness.tasks.hosted_tasks import HOSTED\n"
+        "from harness.tasks.hosted import HOSTED\n"
         "from harness.terminal import remark_console; from harness.errors import UserError\n"
         "try: make_datasets([HOSTED['pen-binary'].task], remark_console())\n"
         "except UserError as error: print(error)\n"

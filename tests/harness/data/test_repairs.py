@@ -13,7 +13,7 @@ from harness.environments.environment import gymnasium_environment
 from harness.environments.maze_map import maze_map
 from harness.errors import UserError
 from harness.settings import HostedData, RepairName
-from harness.tasks.hosted_tasks import HOSTED
+from harness.tasks.hosted import HOSTED
 from tests.support.hosted_sets import DATA_MAP, EVALUATION_MAP, adroit_set, antmaze_set, kitchen_set, pointmaze_set
 
 ANTMAZE = HOSTED["antmaze-umaze-diverse"].task

@@ -18,7 +18,7 @@ from harness.environments.fetch import (
     push,
     reach,
 )
-from harness.tasks.tasks import DEMO, FETCH, PAPER
+from harness.tasks.registry import DEMO, FETCH, PAPER
 
 TASKS = [f"fetch-{name}" for name in FETCH]
 

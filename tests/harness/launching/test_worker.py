@@ -307,7 +307,7 @@ def test_freed_memory_is_kept_for_the_next_update():
     script = """
 import resource, sys, torch
 from dataclasses import replace
-from harness.tasks.tasks import base_run
+from harness.tasks.registry import base_run
 from harness.launching.worker import keep_freed_memory
 from tests.support.packs import make_batch, make_learner, make_noise
 

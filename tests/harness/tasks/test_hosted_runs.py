@@ -7,7 +7,7 @@ import pytest
 from harness.data.dataset import load_dataset
 from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
-from harness.tasks.tasks import base_run
+from harness.tasks.registry import base_run
 from harness.training.training import train_pack
 from tests.support.hosted_sets import adroit_set, antmaze_set, kitchen_set, pointmaze_set, random_set
 

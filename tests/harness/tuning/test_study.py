@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from ablations.studies import STUDIES, study_of
 from harness.errors import UserError
 from harness.settings import with_settings
-from harness.tasks.tasks import SCALES
+from harness.tasks.registry import SCALES
 from tests.harness.tuning.made_study import STUDY
 
 

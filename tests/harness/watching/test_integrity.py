@@ -11,7 +11,7 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
-from harness.data.dataset_files import dataset_folder
+from harness.data.files import dataset_folder
 from harness.errors import UserError
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
 from harness.folders.run_folder import RunFolder

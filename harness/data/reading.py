@@ -10,8 +10,8 @@ import minari
 import numpy as np
 from minari import EpisodeData, MinariDataset
 
-from harness.data.dataset_checks import EpisodeChecks, check_ends, check_environment, check_repeats
-from harness.data.dataset_files import dataset_id, dataset_ids, get_it_again, minari_folder
+from harness.data.checks import EpisodeChecks, check_ends, check_environment, check_repeats
+from harness.data.files import dataset_id, dataset_ids, get_it_again, minari_folder
 from harness.data.repairs import RepairRecord
 from harness.data.trajectories import Rows, Trajectory, stack
 from harness.environments.environment import binary_rewards, view_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.dataset_files import dataset_folder
+from harness.data.files import dataset_folder
 from harness.data.trajectories import Rows
 from harness.environments.environment import view_of
 from harness.files import DamagedFileError, read_json, write_json

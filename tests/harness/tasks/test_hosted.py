@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.environments.environment import Environment
-from harness.tasks.hosted_tasks import HOSTED, LARGE_MAZE, MEDIUM_MAZE, U_MAZE
+from harness.tasks.hosted import HOSTED, LARGE_MAZE, MEDIUM_MAZE, U_MAZE
 
 # Numbers of a flat observation and of an action, by family.
 ANT, BALL = (2 + 27 + 2, 8), (4 + 2, 2)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.data import dataset, dataset_files
 from harness.data.dataset import dataset_hash, ensure_dataset, load_dataset
-from harness.data.dataset_files import FILES, HASH_FILE, dataset_exists, dataset_folder
+from harness.data.files import FILES, HASH_FILE, dataset_exists, dataset_folder
 from harness.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""The tasks, and for each scale the settings they are run with; those with hosted data are in hosted_tasks.py."""
+"""The tasks, and for each scale the settings they are run with; those with hosted data are in hosted.py."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,7 +8,7 @@ from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import DataSettings, Run, Schedule, Task
 from harness.tasks.demo_settings import DEMO_ALGORITHM, DEMO_SCHEDULE, FOUND, ROAD_ALGORITHM, ROAD_SCHEDULE
-from harness.tasks.hosted_tasks import HOSTED
+from harness.tasks.hosted import HOSTED
 from harness.tasks.recipe import Recipe
 
 # Environment and data. Without noise the scripted arm reaches its goal in each of 200 episodes (seeds 0 to 199) of

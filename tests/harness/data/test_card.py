@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from harness.data.dataset_card import card_arrays, dataset_card
+from harness.data.card import card_arrays, dataset_card
 from harness.settings import Task
 from harness.terminal import result_console
 from results.commands.data import print_card, write_card

@@ -8,8 +8,8 @@ import pytest
 
 from harness.data import dataset as module
 from harness.data.dataset import ensure_dataset, load_dataset
-from harness.data.dataset_files import dataset_folder
-from harness.data.dataset_rows import FOLDER
+from harness.data.files import dataset_folder
+from harness.data.row_cache import FOLDER
 
 
 @pytest.fixture
