@@ -7,9 +7,9 @@ from itertools import product
 from ablations.arms import with_arm
 from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from algorithms.settings import AlgorithmSettings
+from harness.environments.exact_values import exact_values
 from harness.errors import UserError
 from harness.settings import Run, with_settings
-from harness.tasks.exact_values import exact_values
 from harness.tasks.hosted import COMPARED
 from harness.tasks.registry import base_run
 

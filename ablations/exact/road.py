@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from ablations.claim import Claim, EveryCase
-from harness.environments.road_values import NODES, RoadValues
+from harness.environments.exact_values import NODES, RoadValues
 from harness.environments.winding_road import ROAD, Traveller, WindingRoad
 from harness.tasks.registry import DEMO
 

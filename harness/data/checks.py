@@ -13,7 +13,7 @@ from minari import EpisodeData
 
 from harness.environments.environment import gymnasium_environment, observation_boxes
 from harness.environments.families import family, family_of
-from harness.environments.maze_map import maze_rows, walls
+from harness.environments.mazes import maze_rows, walls
 from harness.errors import UserError
 from harness.settings import HostedData, Task
 

@@ -13,7 +13,7 @@ import numpy as np
 from harness.environments.environment import gymnasium_environment
 from harness.environments.families import family
 from harness.environments.fetch import AIMS, Aim, Observation, ScriptedArm
-from harness.environments.pointmaze import WayPointController
+from harness.environments.mazes import WayPointController
 from harness.environments.winding_road import Traveller
 from harness.errors import UserError
 from harness.settings import DataSettings, Task

@@ -15,7 +15,7 @@ from harness.data.files import dataset_id, dataset_ids, get_it_again, minari_fol
 from harness.data.repairs import RepairRecord
 from harness.data.trajectories import Rows, Trajectory, stack
 from harness.environments.environment import binary_rewards, view_of
-from harness.environments.maze_map import maze_rows, walls
+from harness.environments.mazes import maze_rows, walls
 from harness.errors import UserError, reason
 from harness.settings import HostedData, Task
 

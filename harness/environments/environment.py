@@ -12,12 +12,10 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from harness.environments.families import family
+from harness.environments.families import View, family
 from harness.environments.fetch import FETCH, FETCH_VIEWS, EndsAtGoal
 from harness.environments.kitchen import KITCHEN, ShareOfSubtasks, kitchen_options
-from harness.environments.maze_map import maze_map
-from harness.environments.pointmaze_physics import POINTMAZE, BarePointMaze
-from harness.environments.view import View
+from harness.environments.mazes import POINTMAZE, BarePointMaze, maze_map
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import Task

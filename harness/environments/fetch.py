@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from harness.environments.view import View
+from harness.environments.families import View
 
 # Families of environments.
 REACH, PUSH, PICK_AND_PLACE = "FetchReach", "FetchPush", "FetchPickAndPlace"

@@ -24,7 +24,7 @@ def tasks_of(runs: Iterable[Run]) -> list[Task]:
 def check_floors(runs: Sequence[Run]) -> None:
     """Every run's floor must have a base that exists on its task; only a learned one without noise keeps learning."""
     from algorithms.floors import FLOORS
-    from harness.tasks.exact_values import EXACT_VALUES, exact_values
+    from harness.environments.exact_values import EXACT_VALUES, exact_values
 
     for run in runs:
         if run.floor.base not in FLOORS:

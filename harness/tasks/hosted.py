@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
 from harness.settings import HostedData, RepairName, Schedule, Task
-from harness.tasks.recipe import Recipe
+from harness.tasks.recipes import Recipe
 
 PROTOCOL = Schedule(evaluation_episodes=20, online_interval=2_000, dense_interval=2_000)
 

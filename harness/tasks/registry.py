@@ -7,9 +7,8 @@ from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import DataSettings, Run, Schedule, Task
-from harness.tasks.demo_settings import DEMO_ALGORITHM, DEMO_SCHEDULE, FOUND, ROAD_ALGORITHM, ROAD_SCHEDULE
 from harness.tasks.hosted import HOSTED
-from harness.tasks.recipe import Recipe
+from harness.tasks.recipes import DEMO_ALGORITHM, DEMO_SCHEDULE, FOUND, ROAD_ALGORITHM, ROAD_SCHEDULE, Recipe
 
 # Environment and data. Without noise the scripted arm reaches its goal in each of 200 episodes (seeds 0 to 199) of
 # every task, with this noise in 200, 140 and 81 of them: data of mixed quality. Few data do for reaching: 4 steps long.

@@ -10,8 +10,8 @@ from torch import Tensor
 from algorithms.learner import Learner
 from algorithms.returns import return_to_go
 from harness.environments.environment import Environment
+from harness.environments.exact_values import exact_values
 from harness.settings import Run
-from harness.tasks.exact_values import exact_values
 from harness.training.streams import generator, reset_seed
 from harness.training.transitions import Transitions
 

@@ -13,8 +13,8 @@ from algorithms.floors import FloorInputs, floor_column
 from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset
 from harness.data.trajectories import Trajectory
+from harness.environments.exact_values import exact_values
 from harness.settings import Run
-from harness.tasks.exact_values import exact_values
 from harness.training.streams import generator, normal_source, uniform_source
 from harness.training.transitions import Transitions, trajectory_numbers
 

@@ -12,7 +12,7 @@ from harness.folders.checkpoint import Checkpoint
 from harness.folders.run_folder import RunFolder
 from harness.training.floor_columns import FloorColumns, FloorState
 from harness.training.online import Actors
-from harness.training.recorder import hash_of, transitions_of
+from harness.training.recording import hash_of, transitions_of
 from harness.training.transitions import Transitions
 
 # First words of the names of a checkpoint's arrays.

@@ -22,8 +22,7 @@ from harness.training.floor_columns import FloorColumns
 from harness.training.kernels import provide_kernels, take_card
 from harness.training.online import Actors
 from harness.training.pack_state import PackState, floor_of
-from harness.training.recorder import Recorder
-from harness.training.resumption import StartingPoint, starting_points
+from harness.training.recording import Recorder, StartingPoint, starting_points
 from harness.training.stop import Stop, Stopped
 from harness.training.streams import UpdateStreams, generator, normal_source
 from harness.training.summary import summarise

@@ -5,7 +5,8 @@ begin, its value after they are done. A driver that comes after one that was kil
 up the batch that was being asked for, and goes on; nothing is computed or told twice.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,17 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from harness.errors import UserError
+from harness.files import write_json
+from harness.folders import attempts
 from harness.folders.attempts import Attempt, Heartbeat
+from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.settings import Run
-from harness.tuning.ledger import write_ledger
-from harness.tuning.search import MARKS, Search
-from harness.tuning.seats import number_of, take_seats
+from harness.folders.usage import Usage, usage
+from harness.settings import Run, total_updates
+from harness.tuning.search import MARKS, OpenTrial, Search
 from harness.tuning.stopping import REDUCTION, EarlyStopping
-from harness.tuning.storage import RUNS, asking, folder_of, identity
+from harness.tuning.storage import RUNS, TRIALS, asking, folder_of, identity, number_of, take_seats
 from harness.tuning.study import Study
-from harness.tuning.trial import Trial
 
 # Computes runs in a root until each has come to an end or cannot go on now. Calls the watch again and again meanwhile.
 Compute = Callable[[Sequence[Run], Path, Callable[[], None]], None]
@@ -70,7 +72,7 @@ class Driver:
                 seat.end("left")
         return True
 
-    def next_batch(self, seats: Sequence[Attempt]) -> list[Trial]:
+    def next_batch(self, seats: Sequence[Attempt]) -> list[OpenTrial]:
         """The open trials of the seats, and new ones until the batch is full or the budget spent."""
         own = [number_of(seat) for seat in seats]
         with asking(self.folder):
@@ -82,13 +84,13 @@ class Driver:
                 for _ in range(min(self.per_arm - begun, self.budget - len(counted))):
                     search.ask(partial(self._marks, own[0], batch, arm))
         return [
-            Trial(search, trial.number, self._runs(search, arm, trial))
+            OpenTrial(search, trial.number, self._runs(search, arm, trial))
             for arm, search in self.searches.items()
             for trial in search.open_trials()
             if trial.user_attrs[MARKS]["seat"] in own
         ]
 
-    def settle(self, trial: Trial) -> None:
+    def settle(self, trial: OpenTrial) -> None:
         """Tell the end of a trial whose runs have all come to one: their mean, or that one of them failed."""
         folders = trial.folders(self.runs_root)
         states = {folder.state for folder in folders}
@@ -141,3 +143,43 @@ def pruner(study: Study) -> optuna.pruners.BasePruner | None:
     if study.first_rung is None:
         return None
     return SuccessiveHalvingPruner(min_resource=study.first_rung, reduction_factor=REDUCTION)
+
+
+def ledger(study: Study, searches: Mapping[str, Search], folder: Path, budget: int) -> dict[str, Any]:
+    """The definition, the budget and a row per trial: settings, state, value, values on the way, runs, cost.
+
+    A run is counted as far as it came, in gradient steps.
+    """
+    rows = [row(arm, trial, folder / RUNS) for arm, search in searches.items() for trial in search.trials()]
+    return {"study": study.name, "budget": budget, **study.definition(), "trials": rows}
+
+
+def write_ledger(study: Study, searches: Mapping[str, Search], folder: Path, budget: int) -> None:
+    """Write the ledger into the study's folder."""
+    write_json(folder / TRIALS, ledger(study, searches, folder, budget))
+
+
+def row(arm: str, trial: FrozenTrial, runs_root: Path) -> dict[str, Any]:
+    """A trial as the ledger has it."""
+    marks = trial.user_attrs[MARKS]
+    cost, updates = Usage(), 0.0
+    for id in marks["runs"]:
+        folder = RunFolder(runs_root / id)
+        if (folder.path / "config.json").exists():
+            cost += usage(attempts.history(folder.path), time.time())
+            updates += folder.status().get("progress", 0.0) * total_updates(folder.run().schedule)
+    return {
+        "arm": arm,
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "value": trial.value,
+        "settings": trial.params,
+        "on_the_way": {str(step): value for step, value in trial.intermediate_values.items()},
+        "runs": marks["runs"],
+        "seat": marks["seat"],
+        "batch": marks["batch"],
+        "updates": round(updates),
+        "core_hours": cost.core_hours,
+        "gpu_hours": cost.gpu_hours,
+        "wall_hours": cost.wall_hours,
+    }

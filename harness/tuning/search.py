@@ -8,6 +8,8 @@ the same seed, so the search goes the same way as if nothing had happened.
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -19,6 +21,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import UserError
+from harness.folders.run_folder import RunFolder
+from harness.settings import Run
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -143,3 +147,16 @@ class Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return PartialFixedSampler(self.first, tpe)
+
+
+@dataclass(frozen=True)
+class OpenTrial:
+    """One trial of an arm's search."""
+
+    search: Search
+    number: int
+    runs: tuple[Run, ...]
+
+    def folders(self, root: Path) -> list[RunFolder]:
+        """The folders of its runs."""
+        return [RunFolder.of(root, run) for run in self.runs]

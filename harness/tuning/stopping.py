@@ -19,10 +19,8 @@ from optuna.pruners import WilcoxonPruner
 
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.tuning.objective import Objective
-from harness.tuning.search import MARKS
-from harness.tuning.study import Study
-from harness.tuning.trial import Trial
+from harness.tuning.search import MARKS, OpenTrial
+from harness.tuning.study import Objective, Study
 
 # Seconds between two looks.
 INTERVAL = 5.0
@@ -39,7 +37,7 @@ Rows = list[dict[str, Any]]
 class EarlyStopping:
     """Looks at the open trials of a batch whose runs lie in `root`."""
 
-    def __init__(self, study: Study, root: Path, trials: Sequence[Trial]):
+    def __init__(self, study: Study, root: Path, trials: Sequence[OpenTrial]):
         self.study, self.root = study, root
         self.open = list(trials)
         self._next = time.monotonic() + INTERVAL
@@ -64,14 +62,14 @@ class EarlyStopping:
                 if self._falls_behind(trial, rows) or self._is_worse_than_the_best(trial, rows):
                     self._end(trial, folders, "pruned", pruned=True)
 
-    def _end(self, trial: Trial, folders: Sequence[RunFolder], reason: str, pruned: bool) -> None:
+    def _end(self, trial: OpenTrial, folders: Sequence[RunFolder], reason: str, pruned: bool) -> None:
         trial.search.tell(trial.number, None, pruned)
         for folder in folders:
             if folder.state not in (RunState.DONE, RunState.FAILED):
                 folder.cancel(f"study {self.study.name}: {reason}")
         self.open.remove(trial)
 
-    def _falls_behind(self, trial: Trial, rows: Sequence[Rows]) -> bool:
+    def _falls_behind(self, trial: OpenTrial, rows: Sequence[Rows]) -> bool:
         """Whether successive halving stops the trial at a rung that all of its runs have reached by now."""
         reached = min(map(len, rows)) - 1
         known = trial.search.trial(trial.number).intermediate_values
@@ -82,7 +80,7 @@ class EarlyStopping:
                     return True
         return False
 
-    def _is_worse_than_the_best(self, trial: Trial, rows: Sequence[Rows]) -> bool:
+    def _is_worse_than_the_best(self, trial: OpenTrial, rows: Sequence[Rows]) -> bool:
         best = trial.search.best()
         if best is None or best.number == trial.number:
             return False

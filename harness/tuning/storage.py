@@ -1,8 +1,9 @@
-"""Where a study's trials are kept: a journal beside its runs, or a database."""
+"""Where a study's trials are kept, a journal beside its runs or a database, and which driver works on which trial."""
 
 import contextlib
 import secrets
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import filelock
@@ -13,6 +14,8 @@ from sqlalchemy.exc import ArgumentError
 
 from harness.errors import UserError, one_line
 from harness.files import read_json, write_json
+from harness.folders import attempts
+from harness.folders.attempts import Attempt
 
 # In a root: a folder per study.
 STUDIES = "studies"
@@ -82,3 +85,27 @@ def asking(folder: Path) -> Iterator[None]:
             yield
     except filelock.Timeout:
         raise UserError(f"{folder / '.asking'}: another driver has held it for {LOCK_PATIENCE:.0f} s") from None
+
+
+FOLDER = "drivers"
+
+
+def take_seats(folder: Path) -> list[Attempt]:
+    """Take every seat of a study that nobody living has; a new one if there is none."""
+    place = folder / FOLDER
+    place.mkdir(parents=True, exist_ok=True)
+    details = {"launcher": "tune"}
+    present = sorted(int(each.name) for each in place.iterdir() if each.name.isdigit())
+    taken = [attempt for number in present if (attempt := attempts.acquire(place / str(number), details))]
+    numbers = count(max(present, default=0) + 1)
+    while not taken:
+        new = place / str(next(numbers))
+        new.mkdir(exist_ok=True)
+        if attempt := attempts.acquire(new, details):
+            taken.append(attempt)
+    return taken
+
+
+def number_of(seat: Attempt) -> int:
+    """The number of a seat."""
+    return int(seat.folder.parent.name)

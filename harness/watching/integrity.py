@@ -142,7 +142,7 @@ def _checkpoints(folder: RunFolder) -> None:
     if not folder.checkpoints.is_dir() or folder.summary() is not None or folder.is_owned():
         return
     from harness.folders.checkpoint import Checkpoints
-    from harness.training.resumption import load_whole
+    from harness.training.recording import load_whole
 
     positions = Checkpoints(folder.checkpoints).positions()
     damage = []

@@ -141,7 +141,7 @@ def begun(study: Study, root: Path, storage: str | None) -> tuple[dict[str, Sear
 def show(study: Study, found: dict[str, Search], folder: Path, budget: int, as_json: bool) -> None:
     """Print a line per arm, or the ledger as JSON."""
     if as_json:
-        from harness.tuning.ledger import ledger
+        from harness.tuning.driver import ledger
 
         print_json(ledger(study, found, folder, budget))
         return

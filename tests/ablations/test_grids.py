@@ -8,9 +8,9 @@ import pytest
 from ablations.arms import PUSH_DOWNS, REFERENCE_LINES
 from ablations.grids import DISPUTED, GRIDS, STUDIED, runs_of
 from ablations.implementations import IMPLEMENTATIONS, SWITCHES
+from harness.environments.exact_values import exact_values
 from harness.errors import UserError
 from harness.settings import HostedData
-from harness.tasks.exact_values import exact_values
 from harness.tasks.registry import SCALES, SHORT_HORIZON
 
 

@@ -9,8 +9,7 @@ import minari
 import numpy as np
 
 from harness.environments.environment import gymnasium_environment
-from harness.environments.maze_map import maze_map
-from harness.environments.pointmaze import WayPointController
+from harness.environments.mazes import WayPointController, maze_map
 from harness.settings import Task
 
 gymnasium.register_envs(gymnasium_robotics)

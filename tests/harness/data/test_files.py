@@ -7,7 +7,7 @@ import h5py
 import minari
 import pytest
 
-from harness.data import dataset, dataset_files
+from harness.data import dataset, files
 from harness.data.dataset import dataset_hash, ensure_dataset, load_dataset
 from harness.data.files import FILES, HASH_FILE, dataset_exists, dataset_folder
 from harness.errors import UserError
@@ -48,7 +48,7 @@ def test_loading_leaves_the_hash_beside_the_data(tiny_task, data):
     assert dataset_hash(tiny_task) == content_hash
     assert data == []
     assert dataset_exists(tiny_task)
-    assert list(minari.list_local_datasets()) == [dataset_files.dataset_id(tiny_task)]
+    assert list(minari.list_local_datasets()) == [files.dataset_id(tiny_task)]
 
 
 def test_a_changed_file_is_read_again_once(tiny_task, data):

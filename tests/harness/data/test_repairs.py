@@ -10,7 +10,7 @@ import pytest
 from harness.data.dataset import load_dataset
 from harness.data.repairs import REPAIRS
 from harness.environments.environment import gymnasium_environment
-from harness.environments.maze_map import maze_map
+from harness.environments.mazes import maze_map
 from harness.errors import UserError
 from harness.settings import HostedData, RepairName
 from harness.tasks.hosted import HOSTED

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from harness.environments.environment import Environment, gymnasium_environment
-from harness.environments.families import family
-from harness.environments.pointmaze import WayPointController
-from harness.environments.view import View
+from harness.environments.families import View, family
+from harness.environments.mazes import WayPointController
 from harness.errors import UserError
 from harness.settings import Task
 

@@ -7,8 +7,8 @@ import torch
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.data.dataset import ensure_dataset
+from harness.environments.exact_values import exact_values
 from harness.settings import Run, Schedule, with_settings
-from harness.tasks.exact_values import exact_values
 from harness.training.evaluation import TRUTH, UNIFORM_ACTIONS, Evaluator
 from harness.training.floor_columns import FloorColumns
 from harness.training.streams import generator, normal_source

@@ -8,8 +8,8 @@ import torch
 
 from ablations.arms import with_arm
 from harness.data.dataset import ensure_dataset
+from harness.environments.exact_values import exact_values
 from harness.settings import Run, Task, with_settings
-from harness.tasks.exact_values import exact_values
 from harness.training.floor_columns import FloorColumns
 from harness.training.transitions import Transitions
 from tests.support.trajectories import dataset, trajectory

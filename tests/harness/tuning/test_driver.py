@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.files import read_json
 from harness.folders import attempts
 from harness.folders.run_folder import RunFolder, run_folders
-from harness.tuning.seats import take_seats
+from harness.tuning.storage import take_seats
 from tests.harness.tuning.made_study import BEST_ALPHA, STUDY, compute, make_driver, outcome, score, write_run
 from tests.support.waiting import wait_until
 

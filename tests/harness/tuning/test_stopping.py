@@ -7,10 +7,9 @@ import pytest
 
 from harness.launching.planner import commit
 from harness.tuning.driver import pruner
-from harness.tuning.objective import OBJECTIVES
-from harness.tuning.search import Search
+from harness.tuning.search import OpenTrial, Search
 from harness.tuning.stopping import EarlyStopping, is_worse, rungs
-from harness.tuning.trial import Trial
+from harness.tuning.study import OBJECTIVES
 from tests.harness.tuning.made_study import STUDY
 
 HALVED = replace(STUDY, first_rung=1, seeds=(1000, 1001, 1002, 1003))
@@ -28,7 +27,7 @@ def ask(tmp_path):
 
     def asked():
         frozen = search.ask(lambda settings: {"runs": [run.id for run in HALVED.runs_of_trial("cql", settings)]})
-        trial = Trial(search, frozen.number, tuple(HALVED.runs_of_trial("cql", frozen.params)))
+        trial = OpenTrial(search, frozen.number, tuple(HALVED.runs_of_trial("cql", frozen.params)))
         commit(trial.runs, tmp_path)
         return trial
 

@@ -16,7 +16,7 @@ from harness.errors import UserError
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
-from harness.training.recorder import METRICS, REPLAY
+from harness.training.recording import METRICS, REPLAY
 from harness.watching.integrity import check_dataset, faults, refuse_faults
 from tests.support.run_folder_factory import begin, fail, lose, write_done
 

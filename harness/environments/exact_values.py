@@ -7,9 +7,11 @@ gets V anywhere else by putting its solution into the right-hand side once more 
 Integral Equations of the Second Kind, 1997, chapter 4).
 """
 
+import functools
 from collections.abc import Callable
 from functools import cached_property
 from math import pi, sqrt
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from numpy.polynomial import Chebyshev
 from numpy.polynomial.legendre import leggauss
 from scipy.special import ndtr
 
-from harness.environments.winding_road import HEADING_BIAS, ROAD, Road
+from harness.environments.winding_road import HEADING_BIAS, ROAD, WINDING_ROAD, Road
 from harness.errors import UserError
 from harness.settings import Task
 
@@ -34,6 +36,19 @@ REACH = 9.0
 
 # Actions [N, 1] of a deterministic policy at states [N, 1].
 Policy = Callable[[np.ndarray], np.ndarray]
+
+
+class ExactValues(Protocol):
+    """Expected discounted mapped reward over an infinite horizon, float64 [N] at flat states [N, S]."""
+
+    def behaviour(self, states: np.ndarray) -> np.ndarray:
+        """V_mu of the controller that collects the data."""
+
+    def optimal(self, states: np.ndarray) -> np.ndarray:
+        """V* of the best policy."""
+
+    def of_policy(self, policy: Callable[[np.ndarray], np.ndarray], states: np.ndarray) -> np.ndarray:
+        """V_pi of a deterministic policy, a function from states [M, S] to actions [M, A]."""
 
 
 class RoadValues:
@@ -129,3 +144,14 @@ def noisy_actions(means: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarr
     clipped = ndtr(-np.abs(ends - means) / noise)
     nodes = np.concatenate((ends, between), axis=-1)
     return nodes, np.concatenate((clipped, 0.5 * (high - low) * weights * density), axis=-1)
+
+
+# By Gymnasium id.
+EXACT_VALUES: dict[str, Callable[[Task], ExactValues]] = {WINDING_ROAD: RoadValues}
+
+
+@functools.cache
+def exact_values(task: Task) -> ExactValues | None:
+    """The task's exact values, or None where they are not known."""
+    make = EXACT_VALUES.get(task.environment)
+    return make(task) if make else None

@@ -1,15 +1,18 @@
-"""What one run writes while it computes: rows of metrics, online transitions, checkpoints, the end."""
+"""What a run writes while it trains, and how it resumes from that."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from shutil import rmtree
 from typing import Any
 
 import numpy as np
 
+from harness.errors import UserError
+from harness.files import DamagedFileError
 from harness.folders.append_file import AppendFile, contents
-from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
+from harness.folders.checkpoint import Checkpoint, Checkpoints, Position, grouped
 from harness.folders.run_folder import RunFolder
 
 # Marks of the append files in a checkpoint's numbers.
@@ -90,3 +93,53 @@ def hash_of(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         digest.update(f"{name}{arrays[name].shape}{arrays[name].dtype}".encode() + arrays[name].tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """Runs that stand at one position, with a checkpoint each; at the first step without."""
+
+    folders: list[RunFolder]
+    position: Position
+    checkpoints: list[Checkpoint] | list[None]
+
+
+def starting_points(folders: Sequence[RunFolder]) -> list[StartingPoint]:
+    """The runs grouped by the position at which they go on together, in one group wherever that is possible.
+
+    A damaged checkpoint is told in the run's log and the one before it is taken. Raises UserError for a run none of
+    whose checkpoints is whole: to begin it anew would throw away what it computed.
+    """
+    whole = {folder.id: _whole_checkpoints(folder) for folder in folders}
+    groups = grouped({id: set(own) for id, own in whole.items()})
+    by_id = {folder.id: folder for folder in folders}
+    points = []
+    for ids, position in groups:
+        own = [by_id[id] for id in ids]
+        if position is None:
+            points.append(StartingPoint(own, Position(0, 0, False), [None] * len(ids)))
+        else:
+            points.append(StartingPoint(own, position, [whole[id][position] for id in ids]))
+    return points
+
+
+def load_whole(folder: RunFolder, position: Position) -> Checkpoint:
+    """A checkpoint that is whole and as far as which the run's files go; damage to any of them raises a UserError."""
+    checkpoint = Checkpoints(folder.checkpoints).load(position)
+    contents(folder.metrics_file, checkpoint.numbers[METRICS])
+    contents(folder.replay, checkpoint.numbers[REPLAY])
+    return checkpoint
+
+
+def _whole_checkpoints(folder: RunFolder) -> dict[Position, Checkpoint]:
+    """Every checkpoint of a run that is whole and whose files go at least as far, newest first."""
+    whole, faults = {}, []
+    for position in Checkpoints(folder.checkpoints).positions():
+        try:
+            whole[position] = load_whole(folder, position)
+        except DamagedFileError as error:
+            faults.append(str(error))
+            folder.append_log(f"not used: {error}")
+    if faults and not whole:
+        raise UserError(f"{faults[0]}; no other checkpoint is whole: remove {folder.path} to begin the run anew")
+    return whole

@@ -1,4 +1,4 @@
-"""The road's values: against quadratures twice as fine, roll-outs of the real environment, and counts by hand."""
+"""Exact values of the winding road: finer quadratures, rollouts in the real environment, cases computed by hand."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from harness.environments.road_values import RoadValues, noisy_actions
+from harness.environments.exact_values import RoadValues, exact_values, noisy_actions
 from harness.environments.winding_road import HEADING_BIAS, ROAD, Road, Traveller, WindingRoad
 from harness.errors import UserError
 
@@ -134,3 +134,19 @@ def test_rewards_that_pay_for_staying_are_refused(road_task):
     staying = dataclasses.replace(road_task, reward_bias=0.5)
     with pytest.raises(UserError, match=r"task.reward_bias = 0.5: staying .* must be below 0.0101"):
         RoadValues(staying)
+
+
+def test_the_road_is_known_and_solved_once(road_task):
+    known = exact_values(road_task)
+    assert isinstance(known, RoadValues)
+    assert exact_values(dataclasses.replace(road_task)) is known
+
+
+def test_each_task_has_values_of_its_own(road_task):
+    state = np.array([[0.2]])
+    impatient = exact_values(dataclasses.replace(road_task, discount=0.9))
+    assert impatient.behaviour(state) > exact_values(road_task).behaviour(state)
+
+
+def test_a_maze_is_not_known(tiny_task):
+    assert exact_values(tiny_task) is None

@@ -5,7 +5,7 @@ import pytest
 from ablations.grids import STUDIED
 from ablations.studies import study_of
 from harness.settings import configuration, with_settings
-from harness.tasks.demo_settings import DEMO_ALGORITHM, FOUND
+from harness.tasks.recipes import DEMO_ALGORITHM, FOUND
 from harness.tasks.registry import base_run
 from results.own_runs import REFERENCE
 from results.tuning.ledger import SETTING, ledgers_in

@@ -1,10 +1,24 @@
-"""The settings of a demo: small networks and short schedules, with which a run takes seconds to minutes on one core."""
+"""Recipes: a task with the settings it is run with, and the settings of the demo scale."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from algorithms.settings import AlgorithmSettings
-from harness.settings import Schedule
+from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
+from harness.settings import Schedule, Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A task with the settings it is run with at one scale."""
+
+    task: Task
+    algorithm: AlgorithmSettings
+    schedule: Schedule
+    behaviour_value: BehaviourValueSettings = field(default_factory=BehaviourValueSettings)
+    # Settings of the algorithm that a search found better than these, by name.
+    found: Mapping[str, Any] = field(default_factory=dict)
+
 
 # Found on pointmaze-medium, where 14,000 updates bring Cal-QL to a success of 0.79 (6 seeds) and CQL's values below the
 # data's returns in every seed. The same settings reach 1.0 on pointmaze-umaze, 0.4 on pointmaze-large (3 seeds each).

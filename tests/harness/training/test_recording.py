@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position, grouped
-from harness.training.recorder import Recorder
-from harness.training.resumption import starting_points
+from harness.training.recording import Recorder, starting_points
 from harness.training.stop import Stop, Stopped
 from harness.training.training import CHECKPOINT_VARIABLE, train_pack
 from tests.harness.training.test_training import folders

@@ -1,0 +1,144 @@
+"""Mazes: maps, a fast PointMaze and the way-point controller that collects its offline data.
+
+Gains and noise of the controller are those of the hosted D4RL/pointmaze sets; unlike those, episodes terminate at the
+goal.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Any, ClassVar, cast
+
+import gymnasium
+import mujoco
+import networkx
+import numpy as np
+
+from harness.errors import UserError
+
+# Characters of a maze's rows and what gymnasium-robotics has in their place.
+WALL, FREE = "#", "."
+CELLS: dict[str, int | str] = {WALL: 1, FREE: 0, "r": "r", "g": "g"}
+
+
+def maze_map(rows: Sequence[str]) -> list[list[int | str]]:
+    """The map of some rows: walls all around, starts r and goals g."""
+    if len({len(row) for row in rows}) != 1:
+        raise UserError("task.maze: its rows must be equally long")
+    rim = rows[0] + rows[-1] + "".join(row[0] + row[-1] for row in rows)
+    if set(rim) != {WALL}:
+        raise UserError(f"task.maze: cells at its rim are no walls ({WALL})")
+    if not all(any(cell in row for row in rows) for cell in "rg"):
+        raise UserError("task.maze: needs a start (r) and a goal (g)")
+    return [[CELLS[cell] for cell in row] for row in rows]
+
+
+def maze_rows(cells: Sequence[Sequence[int | str]]) -> tuple[str, ...]:
+    """The rows of a map of gymnasium-robotics; a cell that may be start and goal is a c."""
+    characters: dict[int | str, str] = {1: WALL, 0: FREE}
+    return tuple("".join(characters.get(cell, str(cell)) for cell in row) for row in cells)
+
+
+def walls(rows: Sequence[str]) -> tuple[str, ...]:
+    """The rows with walls and free cells alone: what is there for a body to run into."""
+    return tuple("".join(cell if cell == WALL else FREE for cell in row) for row in rows)
+
+
+Cell = tuple[int, int]
+
+# Force per metre to the way-point and per metre per second of velocity.
+POSITION_GAIN = 10.0
+VELOCITY_GAIN = -1.0
+# Distance in metres at which a way-point counts as reached.
+REACHED = 0.1
+# Way-points lie up to this many metres from their cell's centre, along each axis.
+JITTER = 0.1
+
+
+class WayPointController:
+    """Follows the shortest path over a maze's free cells and pushes to each way-point in turn.
+
+    Attributes:
+        way_points: where it still has to go, [2] each: the jittered centres of the cells between, then the goal.
+    """
+
+    name: ClassVar[str] = "way-point controller"
+    packages: ClassVar[tuple[str, ...]] = ("floorbench", "gymnasium", "gymnasium-robotics", "mujoco", "numpy")
+
+    def __init__(self, environment: gymnasium.Env, noise: float, generator: np.random.Generator):
+        """`environment` is a PointMaze, `noise` the standard deviation of the Gaussian action noise."""
+        self._maze = cast(Any, environment.unwrapped).maze
+        self._noise = noise
+        self._generator = generator
+        self._cells = free_cells(self._maze.maze_map)
+        self.way_points: list[np.ndarray] = []
+
+    def begin(self, observation: Mapping[str, np.ndarray]) -> None:
+        """Plan the way from the position to the goal of an episode's first observation."""
+        start, goal = (self._cell(observation[name]) for name in ("achieved_goal", "desired_goal"))
+        between = networkx.shortest_path(self._cells, start, goal)[1:-1]
+        centres = [self._maze.cell_rowcol_to_xy(cell) for cell in between]
+        self.way_points = [centre + self._generator.uniform(-JITTER, JITTER, size=2) for centre in centres]
+        self.way_points.append(observation["desired_goal"])
+
+    def action(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The noisy action [2] for an observation, float32 in [-1, 1]."""
+        position, velocity = observation["achieved_goal"], observation["observation"][2:]
+        if len(self.way_points) > 1 and np.linalg.norm(self.way_points[0] - position) <= REACHED:
+            del self.way_points[0]
+        push = POSITION_GAIN * (self.way_points[0] - position) + VELOCITY_GAIN * velocity
+        noise = self._generator.normal(0.0, self._noise, size=2)
+        return np.clip(np.clip(push, -1.0, 1.0) + noise, -1.0, 1.0).astype(np.float32)
+
+    def _cell(self, position: np.ndarray) -> Cell:
+        row, column = self._maze.cell_xy_to_rowcol(position)
+        return int(row), int(column)
+
+
+def free_cells(maze_map: list[list[int | str]]) -> networkx.Graph:
+    """The cells (row, column) of a maze map that are not walls, joined to their free neighbours."""
+    cells = networkx.grid_2d_graph(len(maze_map), len(maze_map[0]))
+    cells.remove_nodes_from([(row, column) for row, column in cells if maze_map[row][column] == 1])
+    return cells
+
+
+POINTMAZE = "PointMaze"
+
+# The point's highest speed along each axis in metres per second, and from how near in metres it is at its goal;
+# gymnasium-robotics has both as plain numbers.
+HIGHEST_SPEED = 5.0
+AT_GOAL = 0.45
+
+
+class BarePointMaze(gymnasium.Wrapper):
+    """A PointMaze that ends at its goal; resets are the environment's own.
+
+    Its steps pass by the forward pass after the velocity is limited and the forces on contacts after the step, which
+    the next state does not look at, and by the checks of a step: together three quarters of its time.
+    """
+
+    def __init__(self, environment: gymnasium.Env):
+        super().__init__(environment)
+        self._maze = cast(Any, environment.unwrapped)
+        self._model, self._data = self._maze.model, self._maze.data
+        self._position, self._velocity = self._data.qpos, self._data.qvel
+        self._control = self._data.ctrl
+        self._dense = self._maze.reward_type == "dense"
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take an action [2] in [-1, 1]; never truncates."""
+        velocity, goal = self._velocity, self._maze.goal
+        across, along = velocity.tolist()
+        if not (-HIGHEST_SPEED <= across <= HIGHEST_SPEED and -HIGHEST_SPEED <= along <= HIGHEST_SPEED):
+            np.minimum(np.maximum(velocity, -HIGHEST_SPEED, out=velocity), HIGHEST_SPEED, out=velocity)
+        self._control[:] = action
+        mujoco.mj_step(self._model, self._data)
+        position = self._position.copy()
+        way = position - goal
+        there = sqrt(way.dot(way)) <= AT_GOAL
+        observation = {
+            "observation": np.concatenate((position, velocity)),
+            "achieved_goal": position,
+            "desired_goal": goal.copy(),
+        }
+        reward = self._maze.compute_reward(position, goal, {}) if self._dense else float(there)
+        return observation, reward, there, False, {"success": there}
