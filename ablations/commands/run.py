@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ablations.commands.selection import Grid, counts_line, grid_runs
+from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
@@ -19,7 +20,6 @@ from harness.options import DONE, FAILED, INTERRUPTED, RUNS, Changes, Json, Pack
 from harness.settings import Run
 from harness.terminal import print_json, remark_console, result_console, text_table
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
-from harness.watching.integrity import refuse_faults
 
 # Computes runs in a root and calls the watch meanwhile; returns False if it was interrupted.
 Launch = Callable[[Sequence[Run], Path, Callable[[], None]], bool]

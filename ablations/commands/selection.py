@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import UserError
+from harness.folders.reader import RunSummary, summaries
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import Plan, describe
 from harness.plain_values import quoted_if_odd
 from harness.settings import Run, with_settings
-from harness.watching.glance import Glance, glances
 
 Grid = Annotated[str, typer.Argument(help="Name of a grid, e.g. floors or smoke.", metavar="GRID")]
 Names = Annotated[list[str], typer.Argument(help="Run ids, unique prefixes of ids, or grids.", metavar="RUN|GRID...")]
@@ -59,7 +59,7 @@ def named_runs(names: Sequence[str], root: Path, scale: str, changes: Sequence[s
         if name in GRIDS:
             runs |= {run.id: run for run in grid_runs(name, scale, changes)}
         else:
-            present = glances(root) if present is None else present
+            present = summaries(root) if present is None else present
             run = RunFolder(root / _id(name, present, f"neither a grid nor the prefix of a run id in {root}")).run()
             runs[run.id] = run
     return list(runs.values())
@@ -67,12 +67,12 @@ def named_runs(names: Sequence[str], root: Path, scale: str, changes: Sequence[s
 
 def one_run(name: str, root: Path) -> RunFolder:
     """The folder of the run with an id or a unique prefix of one; the UserError otherwise lists candidates."""
-    return RunFolder(root / _id(name, glances(root), f"not the prefix of a run id in {root}"))
+    return RunFolder(root / _id(name, summaries(root), f"not the prefix of a run id in {root}"))
 
 
-def _id(name: str, present: Sequence[Glance], unknown: str) -> str:
+def _id(name: str, present: Sequence[RunSummary], unknown: str) -> str:
     """The one id with a prefix."""
-    matches = [glance for glance in present if name and glance.id.startswith(name.lower())]
+    matches = [summary for summary in present if name and summary.id.startswith(name.lower())]
     if len(matches) == 1:
         return matches[0].id
     if matches:
@@ -82,13 +82,13 @@ def _id(name: str, present: Sequence[Glance], unknown: str) -> str:
     raise UserError(f"{quoted_if_odd(name)}: {unknown}; {candidates}")
 
 
-def _listed(runs: Sequence[Glance]) -> str:
-    names = [f"{glance.id} ({_described(glance)})" for glance in runs[:LISTED]]
+def _listed(runs: Sequence[RunSummary]) -> str:
+    names = [f"{summary.id} ({_described(summary)})" for summary in runs[:LISTED]]
     return ", ".join(names) + (f" and {len(runs) - LISTED} more" if len(runs) > LISTED else "")
 
 
-def _described(glance: Glance) -> str:
-    names = glance.names
+def _described(summary: RunSummary) -> str:
+    names = summary.names
     return f"{names.task} {names.arm} seed {names.seed}" if names else "settings unreadable"
 
 

@@ -11,6 +11,7 @@ import typer
 from ablations.commands.run import Launch
 from ablations.commands.selection import Grid, counts_line, grid_runs
 from harness.errors import UserError
+from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching.cost import UnknownCostError
@@ -22,7 +23,6 @@ from harness.options import RUNS, Changes, Json, Scale
 from harness.settings import Run
 from harness.terminal import print_json, remark_console, result_console, text_table
 from harness.training.kernels import check_kernels, provide_kernels, uses_card
-from harness.watching.integrity import refuse_faults
 from harness.watching.overview import overview
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
 from slurm.limits import Limits, limits

@@ -11,17 +11,24 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from harness.errors import UserError
 from harness.files import DamagedFileError, json_bytes, naming, read_json, write_json
 from harness.folders import attempts
+from harness.folders.append_file import contents
 from harness.folders.attempts import Attempt
 from harness.folders.processes import peak_memory
 from harness.folders.state import RunState
 from harness.settings import ID_LENGTH, Run, configuration, run_from_dict
+
+if TYPE_CHECKING:
+    from harness.folders.checkpoint import Checkpoint, Position
+
+# Entries in a checkpoint's numbers: how long these files were when it was saved.
+METRICS, REPLAY = "metrics", "replay"
 
 # The file by which a run is cancelled.
 CANCEL = "cancel.json"
@@ -143,6 +150,15 @@ class RunFolder:
     def newest_checkpoint(self) -> str:
         """The file name of the newest checkpoint, or an empty string; such names sort by position."""
         return max((file.name for file in self.checkpoints.glob("*.ckpt")), default="")
+
+    def load_checkpoint(self, position: "Position") -> "Checkpoint":
+        """A checkpoint, after checking that the run's files are as long as it says; damage raises a UserError."""
+        from harness.folders.checkpoint import Checkpoints
+
+        checkpoint = Checkpoints(self.checkpoints).load(position)
+        contents(self.metrics_file, checkpoint.numbers[METRICS])
+        contents(self.replay, checkpoint.numbers[REPLAY])
+        return checkpoint
 
     @property
     def log(self) -> Path:

@@ -1,4 +1,4 @@
-"""What the runs are doing and how long it will still take, read from their folders alone."""
+"""The progress of packs and the remaining time, read from the run folders."""
 
 import time
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
+from harness.folders.reader import RunReader, RunSummary
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching.planner import describe
@@ -21,8 +22,8 @@ SPEED_PERIOD = 600.0
 
 
 @dataclass(frozen=True)
-class PackView:
-    """One pack at one moment: states by run, where its training is, and run-updates per second of all its runs."""
+class PackProgress:
+    """The states of a pack's runs, how far it is (0 to 1), and the updates per second of all its runs together."""
 
     title: str
     states: tuple[RunState, ...]
@@ -36,40 +37,41 @@ class PackView:
         return RunState.RUNNING in self.states
 
     def line(self) -> str:
-        """Runs, phase and step in words."""
+        """Number of runs, phase and step."""
         count = f"{len(self.states)} run{'s' if len(self.states) > 1 else ''}"
         return f"{self.title}: {count}, {self.phase} {self.step:,}"
 
 
-def view(title: str, pack: Sequence[RunFolder]) -> PackView:
-    """Read a pack's folders; a failed or cancelled run's work counts as over, a stopped one's as not begun."""
-    statuses = [folder.status() for folder in pack]
-    running = [status for status in statuses if status["state"] == RunState.RUNNING]
+def pack_progress(title: str, runs: Sequence[RunSummary]) -> PackProgress:
+    """The progress of a pack; a failed or cancelled run counts as finished, an interrupted one as not begun."""
+    running = [run.status for run in runs if run.state is RunState.RUNNING]
     leader = running[0] if running else {}
-    return PackView(
+    return PackProgress(
         title=title,
-        states=tuple(status["state"] for status in statuses),
-        progress=sum(_share(status) for status in statuses) / len(statuses),
+        states=tuple(run.state for run in runs),
+        progress=sum(_progress(run) for run in runs) / len(runs),
         phase=leader.get("phase", "waiting"),
         step=leader.get("step", 0),
         speed=sum(status.get("updates_per_second", 0.0) for status in running),
     )
 
 
-def _share(status: dict) -> float:
-    if isinstance(status["state"], RunState) and status["state"].is_terminal:
+def _progress(run: RunSummary) -> float:
+    if run.state.is_terminal:
         return 1.0
-    return status.get("progress", 0.0) if status["state"] == RunState.RUNNING else 0.0
+    return run.status.get("progress", 0.0) if run.state is RunState.RUNNING else 0.0
 
 
 class ProgressDisplay:
-    """A live display on a terminal, a plain line now and then elsewhere; `refresh` may be called as often as you like.
+    """Progress bars on a terminal, and a line of text every `LINE_INTERVAL` seconds elsewhere.
 
-    Use as a context manager around the work.
+    A context manager around the work, during which `refresh` may be called any number of times.
     """
 
     def __init__(self, packs: Sequence[Sequence[RunFolder]], console: Console):
         self.packs = [(describe([folder.run() for folder in pack]), pack) for pack in packs]
+        # All folders of a call lie in one root.
+        self.reader = RunReader(packs[0][0].path.parent) if packs else None
         self.console = console
         columns = (
             TextColumn("{task.description}"),
@@ -97,42 +99,44 @@ class ProgressDisplay:
         self.bars.stop()
 
     def refresh(self) -> None:
-        """Look at the folders and show what they say, if it is time to."""
+        """Read the folders and show the progress, unless the last refresh was a moment ago."""
         now = time.monotonic()
         if now < self.next_refresh:
             return
         self.next_refresh = now + (REFRESH_INTERVAL if self.console.is_terminal else LINE_INTERVAL)
-        views = [view(title, pack) for title, pack in self.packs]
-        over = sum(view.progress * len(view.states) for view in views)
-        self.bars.update(self.overall, completed=over, note=self._summary(views))
+        progress = [pack_progress(title, [self._read(folder) for folder in pack]) for title, pack in self.packs]
+        completed = sum(pack.progress * len(pack.states) for pack in progress)
+        self.bars.update(self.overall, completed=completed, note=self._summary(progress))
         if self.console.is_terminal:
-            self._show_packs(views)
+            self._show_packs(progress)
         else:
-            active = [view.line() for view in views if view.is_running]
-            self.console.print(" | ".join([self._share_text(), self._summary(views), *active]))
+            active = [pack.line() for pack in progress if pack.is_running]
+            percentage = f"{self.bars.tasks[0].percentage:.0f}%"
+            self.console.print(" | ".join([percentage, self._summary(progress), *active]))
 
-    def _show_packs(self, views: Sequence[PackView]) -> None:
-        for index, view in enumerate(views):
-            if view.is_running and index not in self.bar_of:
-                self.bar_of[index] = self.bars.add_task(view.title, total=1.0, note="")
+    def _read(self, folder: RunFolder) -> RunSummary:
+        assert self.reader is not None
+        return self.reader.summary(folder.id)
+
+    def _show_packs(self, progress: Sequence[PackProgress]) -> None:
+        for index, pack in enumerate(progress):
+            if pack.is_running and index not in self.bar_of:
+                self.bar_of[index] = self.bars.add_task(pack.title, total=1.0, note="")
             if index in self.bar_of:
-                note = f"{len(view.states)} runs, {view.phase} {view.step:,}"
-                self.bars.update(self.bar_of[index], completed=view.progress, note=note, visible=view.is_running)
+                note = f"{len(pack.states)} runs, {pack.phase} {pack.step:,}"
+                self.bars.update(self.bar_of[index], completed=pack.progress, note=note, visible=pack.is_running)
 
-    def _share_text(self) -> str:
-        return f"{self.bars.tasks[0].percentage:.0f}%"
-
-    def _summary(self, views: Sequence[PackView]) -> str:
-        states = [state for view in views for state in view.states]
+    def _summary(self, progress: Sequence[PackProgress]) -> str:
+        states = [state for pack in progress for state in pack.states]
         failed = f", {states.count(RunState.FAILED)} failed" if RunState.FAILED in states else ""
-        speed = sum(view.speed for view in views)
+        speed = sum(pack.speed for pack in progress)
         remaining = self.bars.tasks[0].time_remaining
         time_left = f"{duration(remaining)} left" if remaining is not None else "measuring speed"
         return f"{states.count(RunState.DONE)}/{len(states)} runs done{failed}, {speed:,.0f} run-updates/s, {time_left}"
 
 
 def duration(seconds: float) -> str:
-    """A length of time to two figures or so: "40 s", "12 min", "3 h 20 min"."""
+    """A duration in words: "40 s", "12 min", "3 h 20 min"."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -13,10 +13,7 @@ from harness.errors import UserError
 from harness.files import DamagedFileError
 from harness.folders.append_file import AppendFile, contents
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position, grouped
-from harness.folders.run_folder import RunFolder
-
-# Marks of the append files in a checkpoint's numbers.
-METRICS, REPLAY = "metrics", "replay"
+from harness.folders.run_folder import METRICS, REPLAY, RunFolder
 
 
 class Recorder:
@@ -123,20 +120,12 @@ def starting_points(folders: Sequence[RunFolder]) -> list[StartingPoint]:
     return points
 
 
-def load_whole(folder: RunFolder, position: Position) -> Checkpoint:
-    """A checkpoint that is whole and as far as which the run's files go; damage to any of them raises a UserError."""
-    checkpoint = Checkpoints(folder.checkpoints).load(position)
-    contents(folder.metrics_file, checkpoint.numbers[METRICS])
-    contents(folder.replay, checkpoint.numbers[REPLAY])
-    return checkpoint
-
-
 def _whole_checkpoints(folder: RunFolder) -> dict[Position, Checkpoint]:
     """Every checkpoint of a run that is whole and whose files go at least as far, newest first."""
     whole, faults = {}, []
     for position in Checkpoints(folder.checkpoints).positions():
         try:
-            whole[position] = load_whole(folder, position)
+            whole[position] = folder.load_checkpoint(position)
         except DamagedFileError as error:
             faults.append(str(error))
             folder.append_log(f"not used: {error}")

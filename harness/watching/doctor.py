@@ -14,9 +14,9 @@ from pathlib import Path
 from harness.data.files import minari_folder
 from harness.errors import UserError
 from harness.folders.provenance import PACKAGES, gpus, package_versions, processor, usable_cores
+from harness.folders.reader import faults
 from harness.folders.run_folder import run_folders
 from harness.launching.preflight import RESERVE_BYTES, check_root
-from harness.watching.integrity import faults
 
 OLDEST_PYTHON = (3, 11)
 

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from harness.folders.reader import RunSummary, summaries
 from harness.folders.state import RunState, counted
 from harness.folders.usage import Known, Usage, usage
 from harness.launching.planner import refuse_duplicates
 from harness.settings import Run
-from harness.watching.glance import Glance, glances
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,20 @@ def overview(
         refuse_duplicates(runs)
     now = time.time() if now is None else now
     known = known or {}
-    rows = [_row(glance, queue.get(glance.id), known.get(glance.id), now) for glance in glances(root, runs)]
+    rows = [_row(summary, queue.get(summary.id), known.get(summary.id), now) for summary in summaries(root, runs)]
     if runs is None:
         rows.sort(key=lambda row: (row.task or "", row.arm or "", row.seed or 0))
     return rows
 
 
-def _row(glance: Glance, queued: Queued | None, known: Known | None, now: float) -> Row:
-    names, status = glance.names, glance.status
-    details = glance.attempts[-1].details if glance.attempts else {}
-    state, running = glance.state, glance.state is RunState.RUNNING
-    accounts = [attempt.account(running and attempt is glance.attempts[-1]) for attempt in glance.attempts]
+def _row(summary: RunSummary, queued: Queued | None, known: Known | None, now: float) -> Row:
+    names, status = summary.names, summary.status
+    details = summary.attempts[-1].details if summary.attempts else {}
+    state, running = summary.state, summary.state is RunState.RUNNING
+    accounts = [attempt.account(running and attempt is summary.attempts[-1]) for attempt in summary.attempts]
     slurm = details.get("slurm") or {}
     row = Row(
-        run=glance.id,
+        run=summary.id,
         task=names.task if names else None,
         arm=names.arm if names else None,
         seed=names.seed if names else None,
@@ -100,12 +100,12 @@ def _row(glance: Glance, queued: Queued | None, known: Known | None, now: float)
         step=status.get("step"),
         progress=status.get("progress"),
         updates_per_second=status.get("updates_per_second") if running else None,
-        heartbeat=glance.attempts[-1].heartbeat if glance.attempts else status.get("heartbeat"),
+        heartbeat=summary.attempts[-1].heartbeat if summary.attempts else status.get("heartbeat"),
         node=slurm.get("node") or details.get("host"),
         job=slurm.get("job"),
-        reason=_reason(glance, slurm.get("job"), known),
-        log_tail=glance.log_tail,
-        faults=glance.faults,
+        reason=_reason(summary, slurm.get("job"), known),
+        log_tail=summary.log_tail,
+        faults=summary.faults,
         usage=usage(accounts, now, known),
         updates=names.updates if names else 0,
     )
@@ -114,13 +114,13 @@ def _row(glance: Glance, queued: Queued | None, known: Known | None, now: float)
     return row if queued is None else _in_queue(row, queued)
 
 
-def _reason(glance: Glance, job: str | None, known: Known | None) -> str | None:
+def _reason(summary: RunSummary, job: str | None, known: Known | None) -> str | None:
     """Why the run is not on its way; a lost one has left no word itself, but perhaps its cluster has one."""
-    if glance.faults:
-        return glance.faults[0].removeprefix(f"{glance.folder.path}/")
-    if glance.state is RunState.LOST and known and job is not None and job in known.tasks:
+    if summary.faults:
+        return summary.faults[0].removeprefix(f"{summary.folder.path}/")
+    if summary.state is RunState.LOST and known and job is not None and job in known.tasks:
         return f"its task {job} is {known.tasks[job]} by SLURM's accounting"
-    return glance.status.get("reason")
+    return summary.status.get("reason")
 
 
 def _in_queue(row: Row, queued: Queued) -> Row:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from harness.data.files import dataset_id
 from harness.errors import UserError
 from harness.folders.provenance import machine, package_versions
+from harness.folders.reader import present_hash
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.settings import HostedData, Run
-from harness.watching.integrity import present_hash
 from harness.watching.row_differences import (
     TRUTH_TOLERANCE,
     Difference,

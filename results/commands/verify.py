@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ablations.commands.selection import Grid, grid_runs
 from harness.errors import UserError
+from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
@@ -26,7 +27,6 @@ from harness.options import DONE, FAILED, INTERRUPTED, RUNS, Changes, OptionalRo
 from harness.settings import Run
 from harness.terminal import remark_console, result_console, text_table
 from harness.training.kernels import PACK_LIMIT, provide_kernels, workers_for
-from harness.watching.integrity import refuse_faults
 
 if TYPE_CHECKING:
     from harness.watching.verification import Original, Verification

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError
+from harness.folders.reader import refuse
 from harness.folders.state import RunState
-from harness.watching.integrity import refuse
 from results.frame.columns import LEARNED_FLOOR, SUMMARY, ordered
 from results.frame.mixture import refuse_mixed_data, refuse_mixed_settings
 from results.frame.record import Record

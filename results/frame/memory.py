@@ -18,8 +18,8 @@ from pydantic_core import from_json, to_json
 
 from harness.files import atomic_write
 from harness.folders import usage
+from harness.folders.cache import SETTLED, cache_folder
 from harness.folders.run_folder import RunFolder
-from harness.watching.file_memory import SETTLED, cache_folder
 from results.frame import columns, costs
 from results.frame import record as record_module
 from results.frame.record import Record

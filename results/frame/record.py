@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.files import DamagedFileError
+from harness.folders.reader import RunContents
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.settings import Run, run_to_dict
-from harness.watching.integrity import Contents
 from results.frame.columns import LEARNED_FLOOR, SUMMARY
 from results.frame.costs import cost_columns
 
@@ -27,7 +27,7 @@ class Record:
         return self.run["state"]
 
 
-def record(folder: RunFolder, contents: Contents) -> Record:
+def record(folder: RunFolder, contents: RunContents) -> Record:
     """The record of a sound folder that holds a run."""
     run, status = contents.run, contents.status
     assert run is not None, "an empty folder has no record"
@@ -50,7 +50,7 @@ def record(folder: RunFolder, contents: Contents) -> Record:
     return Record(folder, row, provenance_row(folder, contents.provenance))
 
 
-def evaluation_rows(folder: RunFolder, contents: Contents) -> list[dict[str, Any]]:
+def evaluation_rows(folder: RunFolder, contents: RunContents) -> list[dict[str, Any]]:
     """The rows of `metrics.jsonl` under the run's names, with the steps since the switch.
 
     Of a run that is not done there are none, so no mean rests on half a run. Raises `DamagedFileError` for rows that

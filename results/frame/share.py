@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.errors import UserError, one_line
+from harness.folders.reader import RunReader
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.settings import Task
-from harness.watching.integrity import inspect
 from results.frame.columns import NAMES, TEXT
 from results.frame.memory import stamp_of
 from results.frame.record import Record, evaluation_rows, record
@@ -39,7 +38,7 @@ def read_share(folders: Sequence[tuple[RunFolder, str | None]]) -> Share:
     rows: list[dict] = []
     faults: list[tuple[RunFolder, str]] = []
     for folder, stamp in folders:
-        contents = inspect(folder, no_hash)
+        contents = RunReader(folder.path.parent, check_data=False).contents(folder.id)
         faults += [(folder, fault) for fault in contents.faults]
         if contents.faults or contents.run is None:
             continue
@@ -53,10 +52,6 @@ def read_share(folders: Sequence[tuple[RunFolder, str | None]]) -> Share:
         if records[-1].state == RunState.DONE and stamp is not None and stamp_of(folder) == stamp:
             settled.append((records[-1], stamp))
     return Share(records, settled, numeric(rows), faults)
-
-
-def no_hash(task: Task) -> None:
-    """What a run found holds whatever data this machine has now; they matter to whoever goes on computing."""
 
 
 def numeric(rows: list[dict]) -> pd.DataFrame:

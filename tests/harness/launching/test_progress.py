@@ -6,9 +6,10 @@ import pytest
 from rich.console import Console
 
 from ablations.grids import runs_of
+from harness.folders.reader import RunReader
 from harness.launching import progress
 from harness.launching.planner import commit
-from harness.launching.progress import ProgressDisplay, duration, view
+from harness.launching.progress import ProgressDisplay, duration, pack_progress
 
 
 @pytest.fixture
@@ -23,7 +24,12 @@ def write(folder, state, **values):
     folder.write_status(state, phase="offline", step=1500, updates_per_second=250.0, **values)
 
 
-def test_view_by_hand(packs):
+def view(title, pack):
+    reader = RunReader(pack[0].path.parent)
+    return pack_progress(title, [reader.summary(folder.id) for folder in pack])
+
+
+def test_progress_of_a_pack(packs):
     pack = packs[0]
     assert view("a", pack).progress == 0.0
     assert view("a", pack).phase == "waiting"

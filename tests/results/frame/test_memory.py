@@ -9,9 +9,9 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.watching import integrity
-from harness.watching.integrity import inspect
-from results.frame import gather, memory, share
+from harness.folders import reader
+from harness.folders.reader import RunReader
+from results.frame import gather, memory
 from results.frame.memory import Memory, stamp_of
 from tests.support.run_folder_factory import begin, fail, write_done
 
@@ -27,11 +27,13 @@ def read(monkeypatch):
     monkeypatch.setattr(memory, "SETTLED", -60.0)
     ids = []
 
-    def counted(folder, hash_of):
-        ids.append(folder.id)
-        return inspect(folder, hash_of)
+    contents = RunReader.contents
 
-    monkeypatch.setattr(share, "inspect", counted)
+    def counted(self, id):
+        ids.append(id)
+        return contents(self, id)
+
+    monkeypatch.setattr(RunReader, "contents", counted)
     return ids
 
 
@@ -177,6 +179,6 @@ def test_what_changed_just_now_is_not_kept(tmp_path, smoke):
 
 
 def test_what_runs_found_holds_whatever_data_are_here_now(tmp_path, smoke, monkeypatch):
-    monkeypatch.setattr(integrity, "present_hash", lambda task: "f" * 64)
+    monkeypatch.setattr(reader, "present_hash", lambda task: "f" * 64)
     write_done(tmp_path, smoke)
     assert len(gather(tmp_path).runs) == len(smoke)

@@ -1,4 +1,4 @@
-"""A glance says what the folders themselves say, remembers what it saw, and believes its memory nothing."""
+"""A summary says what the folders themselves say, remembers what it saw, and believes its memory nothing."""
 
 import dataclasses
 import os
@@ -8,12 +8,11 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
+from harness.folders.cache import Cache
+from harness.folders.reader import Names, faults, summaries
 from harness.folders.run_folder import RunFolder, run_folders
 from harness.launching.planner import state_of
 from harness.settings import canonical_json, configuration
-from harness.watching.file_memory import FileMemory
-from harness.watching.glance import Names, glances
-from harness.watching.integrity import faults
 from tests.support.run_folder_factory import begin, fail, lose, write_done
 
 
@@ -22,7 +21,7 @@ def surroundings(tmp_path_factory, monkeypatch):
     """No data, a cache of the test's own, and files that count as settled at once."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr("harness.watching.file_memory.SETTLED", -60.0)
+    monkeypatch.setattr("harness.folders.cache.SETTLED", -60.0)
 
 
 @pytest.fixture
@@ -53,25 +52,25 @@ STATES = ["done", "running", "lost", "failed", "interrupted", "planned"]
 
 def test_it_says_what_the_folders_say(root, runs):
     for _ in range(2):
-        seen = glances(root, runs)
-        assert [glance.state for glance in seen] == STATES
-        for glance, run in zip(seen, runs, strict=True):
+        seen = summaries(root, runs)
+        assert [summary.state for summary in seen] == STATES
+        for summary, run in zip(seen, runs, strict=True):
             folder = RunFolder.of(root, run)
-            assert glance.state == state_of(folder)
-            assert glance.status == folder.status()
-            assert glance.names == Names.of(run)
-            assert faults(folder) == list(glance.faults) == []
+            assert summary.state == state_of(folder)
+            assert summary.status == folder.status()
+            assert summary.names == Names.of(run)
+            assert faults(folder) == list(summary.faults) == []
             history = folder.provenance().get("attempts", [])
-            assert [attempt.details["launcher"] for attempt in glance.attempts] == ["local pool"] * len(history)
-    assert [glance.id for glance in glances(root)] == [folder.id for folder in run_folders(root)]
+            assert [attempt.details["launcher"] for attempt in summary.attempts] == ["local pool"] * len(history)
+    assert [summary.id for summary in summaries(root)] == [folder.id for folder in run_folders(root)]
 
 
 def test_the_second_glance_reads_what_has_changed_and_nothing_else(root, runs, monkeypatch):
-    glances(root)
+    summaries(root)
     RunFolder.of(root, runs[1]).write_status("running", phase="online", step=9, progress=0.75)
     read = []
-    monkeypatch.setattr("harness.watching.file_memory._read", spy(FileMemory.read.__globals__["_read"], read))
-    assert {glance.id: glance.status.get("step") for glance in glances(root)}[runs[1].id] == 9
+    monkeypatch.setattr("harness.folders.cache._read", spy(Cache.read.__globals__["_read"], read))
+    assert {summary.id: summary.status.get("step") for summary in summaries(root)}[runs[1].id] == 9
     assert [os.path.relpath(path, root) for path in read] == [f"{runs[1].id}/status.json"]
 
 
@@ -85,10 +84,10 @@ def spy(function, paths):
 
 
 def test_a_run_that_stops_beating_is_lost_though_no_file_changed_its_content(root, runs):
-    assert glances(root, runs[1:2])[0].state == "running"
+    assert summaries(root, runs[1:2])[0].state == "running"
     long_ago = time.time() - 3600
     os.utime(root / runs[1].id / "attempts" / "000001.json", (long_ago, long_ago))
-    assert glances(root, runs[1:2])[0].state == "lost"
+    assert summaries(root, runs[1:2])[0].state == "lost"
 
 
 DAMAGE = {
@@ -106,56 +105,56 @@ DAMAGE = {
 
 @pytest.mark.parametrize("case", DAMAGE)
 def test_damage_after_the_first_glance_is_seen(root, runs, case):
-    assert glances(root, runs[:1])[0].state == "done"
+    assert summaries(root, runs[:1])[0].state == "done"
     name, change = DAMAGE[case]
     file = RunFolder.of(root, runs[0]).path / name
     if change is None:
         file.unlink()
     else:
         file.write_text(change(file.read_text()))
-    damaged, *others = glances(root, runs)
+    damaged, *others = summaries(root, runs)
     assert damaged.state == "damaged"
     assert list(damaged.faults) == faults(damaged.folder)
     assert damaged.faults
-    assert [glance.state for glance in others] == STATES[1:]
+    assert [summary.state for summary in others] == STATES[1:]
 
 
 def test_a_status_that_nobody_writes_is_damage_until_the_run_is_done(root, runs):
     for run in (runs[0], runs[3]):
         (root / run.id / "status.json").write_text('{"state": "dreaming"}')
-    assert [glance.state for glance in glances(root, runs)] == [*STATES[:3], "damaged", *STATES[4:]]
+    assert [summary.state for summary in summaries(root, runs)] == [*STATES[:3], "damaged", *STATES[4:]]
 
 
 def test_data_that_are_no_longer_those_of_the_runs_are_damage(root, runs):
     """The factory's runs say a hash that no data have."""
-    assert [glance.state for glance in glances(root, runs)] == STATES
+    assert [summary.state for summary in summaries(root, runs)] == STATES
     ensure_dataset(runs[0].task)
-    seen = glances(root, runs)
-    assert [glance.state for glance in seen] == ["damaged"] * 5 + ["planned"]
-    assert all("provenance.json: the run was computed on data" in glance.faults[0] for glance in seen[:5])
+    seen = summaries(root, runs)
+    assert [summary.state for summary in seen] == ["damaged"] * 5 + ["planned"]
+    assert all("provenance.json: the run was computed on data" in summary.faults[0] for summary in seen[:5])
 
 
 def test_settings_of_another_run_are_damage(root, runs):
     own, other = (root / run.id / "config.json" for run in runs[:2])
     own.write_bytes(other.read_bytes())
-    assert glances(root, runs[:1])[0].state == "damaged"
+    assert summaries(root, runs[:1])[0].state == "damaged"
 
 
 def test_a_new_run_has_no_folder_or_an_empty_one(tmp_path, runs):
     (tmp_path / runs[0].id).mkdir()
     (tmp_path / runs[0].id / ".config.json.12345678").write_text("{")
-    assert [glance.state for glance in glances(tmp_path, runs[:2])] == ["new", "new"]
-    assert glances(tmp_path) == []
+    assert [summary.state for summary in summaries(tmp_path, runs[:2])] == ["new", "new"]
+    assert summaries(tmp_path) == []
 
 
 def test_the_id_is_that_of_the_settings_as_they_stand_in_the_file(root, runs):
     """The hash is taken of the parsed text: it has to be that of the run whatever a setting's kind."""
     values = configuration(runs[0])
     (root / runs[0].id / "config.json").write_text(canonical_json(values))
-    assert glances(root, runs[:1])[0].state == "done"
+    assert summaries(root, runs[:1])[0].state == "done"
 
 
 def test_nothing_is_written_into_the_root(root):
     before = {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]}
-    glances(root)
+    summaries(root)
     assert {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]} == before
