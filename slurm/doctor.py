@@ -10,7 +10,7 @@ from harness.errors import UserError
 from harness.options import DONE, FAILED, RUNS, Json, Root
 from harness.terminal import print_json, result_console, text_table
 from harness.watching.doctor import Finding, can_run_demo, examine
-from slurm.command import ask
+from slurm.queue import ask
 
 # Seconds to wait for an answer.
 PATIENCE = 10.0

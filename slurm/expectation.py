@@ -1,4 +1,4 @@
-"""What a submission will take, in all and task by task, before anything is submitted."""
+"""The expected time and cost of a submission, in total and by task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from slurm.submission import Draft
 
 @dataclass(frozen=True)
 class TaskExpectation:
-    """What the runs on one task (an environment with its data) will take; hours as in `Expectation`."""
+    """The expected cost of the runs on one task; hours as in `Expectation`."""
 
     task: str
     runs: int
     packs: int
-    updates: int  # still to be made by these runs together
-    update_seconds: float  # of one gradient step of a pack, everything between steps included; mean over the packs
+    updates: int  # remaining, of all runs
+    update_seconds: float  # per update of a pack, evaluations included; mean over the packs
     longest_pack: float  # seconds
     core_hours: float
     gpu_hours: float
@@ -29,10 +29,10 @@ class TaskExpectation:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a submission will take: times in seconds, cores and GPUs counted as they are reserved."""
+    """The expected cost of a submission: times in seconds; reserved cores and GPUs."""
 
     longest_task: float
-    all_tasks: float  # until the last task has ended, if as many run at once as may
+    all_tasks: float  # until the last array task ends, with `array_limit` running at once
     core_hours: float
     gpu_hours: float
     source: str
@@ -41,21 +41,21 @@ class Expectation:
 
 @dataclass(frozen=True)
 class _Pack:
-    """A pack of a draft: its task, runs, what is left to do, and the part it has in its SLURM task's time."""
+    """A pack of a draft: its task, number of runs, remaining work, and share of its array task's time."""
 
     task: str
     runs: int
-    updates: float  # of each run
+    updates: float  # remaining, per run
     seconds: float
     reserved: float  # seconds
 
 
 def expectation(drafted: Draft, profile: Profile) -> Expectation:
-    """What the tasks of a draft will take, by the cost of their packs' shapes and what is left of each run.
+    """The expected cost of a draft, by the cost of packs of each shape and the remaining updates of each run.
 
-    Packs that share a SLURM task share its reserved time in proportion to their own.
+    The packs of an array task share its reserved time in proportion to their expected times.
     """
-    known = costs(drafted.runs, drafted.plan.root, profile.runs_per_pack)
+    pack_costs = costs(drafted.runs, drafted.plan.root, profile.runs_per_pack)
     by_id = {run.id: run for run in drafted.runs}
 
     def updates_of(pack: Sequence[str]) -> float:
@@ -64,16 +64,16 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
         return left * total_updates(pack_runs[0].schedule)
 
     def seconds_of(pack: Sequence[str]) -> float:
-        return updates_of(pack) * known[pack_key(by_id[pack[0]])].of_pack(len(pack))
+        return updates_of(pack) * pack_costs[pack_key(by_id[pack[0]])].of_pack(len(pack))
 
     lengths, packs = [], list[_Pack]()
-    for task in drafted.tasks:
-        seconds = [seconds_of(pack) for pack in task]
+    for array_task in drafted.tasks:
+        seconds = [seconds_of(pack) for pack in array_task]
         lengths.append(makespan(seconds, profile.workers))
         stretch = lengths[-1] / max(sum(seconds), 1e-9)
         packs += [
-            _Pack(by_id[pack[0]].task.name, len(pack), updates_of(pack), own, stretch * own)
-            for pack, own in zip(task, seconds, strict=True)
+            _Pack(by_id[pack[0]].task.name, len(pack), updates_of(pack), pack_seconds, stretch * pack_seconds)
+            for pack, pack_seconds in zip(array_task, seconds, strict=True)
         ]
     hours = sum(lengths) / 3600
     return Expectation(
@@ -81,7 +81,7 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
         all_tasks=makespan(lengths, profile.array_limit),
         core_hours=hours * profile.cpus_per_task,
         gpu_hours=hours * profile.gpus,
-        source="; ".join(dict.fromkeys(cost.source for cost in known.values())),
+        source="; ".join(dict.fromkeys(cost.source for cost in pack_costs.values())),
         by_task=tuple(
             _of_task([pack for pack in packs if pack.task == name], profile)
             for name in dict.fromkeys(pack.task for pack in packs)
@@ -108,19 +108,19 @@ def expectation_line(expected: Expectation, profile: Profile) -> str:
     gpus = f" and {expected.gpu_hours:.3g} GPU-hours" if profile.gpus else ""
     longest, limit = duration(expected.longest_task), duration(60 * profile.time_minutes)
     return (
-        f"expected: {expected.core_hours:.3g} core-hours{gpus}; the longest task takes {longest} of its {limit}, all "
-        f"of them {duration(expected.all_tasks)} with {profile.array_limit} at once and nobody in the way "
-        f"(by {expected.source})"
+        f"expected: {expected.core_hours:.3g} core-hours{gpus}; the longest array task takes {longest} of its {limit}, "
+        f"all of them {duration(expected.all_tasks)} with {profile.array_limit} at once, without queueing "
+        f"(estimated from {expected.source})"
     )
 
 
 def expectation_table(expected: Expectation, profile: Profile) -> Any:
-    """One line per task; GPU-hours where GPUs are asked for."""
-    columns = ["on", "runs", "packs", "updates", "s/update of a pack", "longest pack", "core-hours", "GPU-hours"]
+    """One line per task; with GPU-hours if the profile requests GPUs."""
+    columns = ["task", "runs", "packs", "updates", "s per pack update", "longest pack", "core-hours", "GPU-hours"]
     rows = [
-        [own.task, own.runs, own.packs, f"{own.updates:,}", f"{own.update_seconds:.3g}", duration(own.longest_pack),
-         f"{own.core_hours:.3g}", f"{own.gpu_hours:.3g}"]
-        for own in expected.by_task
+        [task.task, task.runs, task.packs, f"{task.updates:,}", f"{task.update_seconds:.3g}",
+         duration(task.longest_pack), f"{task.core_hours:.3g}", f"{task.gpu_hours:.3g}"]
+        for task in expected.by_task
     ]  # fmt: skip
     shown = len(columns) if profile.gpus else len(columns) - 1
     return text_table(columns[:shown], [row[:shown] for row in rows])

@@ -1,7 +1,7 @@
-"""What a task of a job array does: the local pool on the runs of its packs that are not at their end.
+"""What an array task does: train its unfinished runs in the local pool.
 
-submitit calls `run_task` with paths and numbers only, in the code of the snapshot. Whatever happened before, the task
-goes on from what the run folders say; whatever SLURM wants of it, the pool stops its workers in order first.
+submitit calls `run_task` in the code of the snapshot, with paths and numbers only. The run folders say where to resume.
+When SLURM signals the task, the pool saves all runs and stops its workers first.
 """
 
 import os
@@ -26,44 +26,44 @@ from harness.launching.progress import ProgressDisplay
 from harness.launching.worker import mark
 from harness.training.stop import Stop, Stopped
 from slurm import submissions
-from slurm.command import ask
 from slurm.profile import Profile, profile_from_dict
+from slurm.queue import ask
 from slurm.submissions import Place
 
 DONE, UNFINISHED = 0, 1
 
-# Signals that announce the end of a task's time, or that somebody more urgent needs its place.
-ANNOUNCEMENTS = (signal.SIGUSR1, signal.SIGUSR2)
+# Signals that announce the time limit or a preemption.
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 
-# Seconds between two looks at runs that another process has.
+# Seconds between two looks at runs that another process owns.
 POLL_INTERVAL = 2.0
 
-# Starts in a row that may leave a run without a newer checkpoint.
-FRUITLESS_LIMIT = 3
+# Number of consecutive starts without a newer checkpoint after which a run fails.
+RESTART_LIMIT = 3
 
-# Characters of a line of progress, at most.
+# Maximum length of a progress line.
 LINE_WIDTH = 500
 
 LAUNCHER = "slurm"
 
 
 def run_task(root: str, name: str, array: int, task: int) -> NoReturn:
-    """Compute the runs of a task, then exit: 0 if all are done, 1 otherwise.
+    """Train the runs of an array task, then exit: 0 if all are done, 1 otherwise.
 
-    When SLURM announces the end, the runs are saved and the task is put back into the queue, if it may be.
+    After a warning signal the runs are saved, and the task is requeued if the profile allows it.
     """
-    orders = Orders()
-    orders.obey()
+    signals = Signals()
+    signals.install()
     job = slurm_job()["slurm"]
     os.environ[LAUNCHER_VARIABLE] = f"{LAUNCHER} {job['job']}"
     place = Place(Path(root), submissions.read(Path(root), name), array, task)
     profile = profile_from_dict(place.submission.profile, f"submission {name}")
-    print(f"task {job['job']}, start {job['restart'] + 1}, on {job['node']}: {len(place.runs)} runs", flush=True)
+    print(f"array task {job['job']}, start {job['restart'] + 1}, on {job['node']}: {len(place.runs)} runs", flush=True)
     try:
-        compute(place, profile, orders.stop)
+        compute(place, profile, signals.stop)
     except Stopped as stopped:
-        print(f"stopped by {stopped}; its runs are saved", flush=True)
-        if orders.announced and profile.requeue:
+        print(f"stopped by {stopped}; all runs are saved", flush=True)
+        if signals.warned and profile.requeue:
             requeue(job["job"])
         sys.exit(UNFINISHED)
     states = [folder.state for folder in folders_of(place)]
@@ -71,46 +71,46 @@ def run_task(root: str, name: str, array: int, task: int) -> NoReturn:
     sys.exit(DONE if set(states) <= {RunState.DONE} else UNFINISHED)
 
 
-class Orders:
-    """What SLURM wants of this process: `stop`, and whether that was `announced` ahead of time."""
+class Signals:
+    """SLURM's signals to this process: `stop`, and whether there was a warning ahead of the end (`warned`)."""
 
     def __init__(self) -> None:
         self.stop = Stop()
-        self.announced = False
+        self.warned = False
 
-    def obey(self) -> None:
-        """From now on signals are orders.
+    def install(self) -> None:
+        """Handle signals from now on.
 
-        Announcements reach every process of a task. They are blocked, which the workers inherit, and waited for by a
-        thread; the handlers are for threads of libraries, which do not block them.
+        Warnings reach every process of a task. They are blocked, which workers inherit, and received by a thread; the
+        handlers are needed for library threads that do not block them.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, ANNOUNCEMENTS)
-        for number in (*ANNOUNCEMENTS, signal.SIGTERM, signal.SIGINT):
+        signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
+        for number in (*WARNINGS, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.receive)
-        threading.Thread(target=self._wait, name="orders", daemon=True).start()
+        threading.Thread(target=self._wait, name="signals", daemon=True).start()
 
     def receive(self, number: int, frame: FrameType | None = None) -> None:
-        """Take a signal for what it means."""
-        self.announced = self.announced or number in ANNOUNCEMENTS
+        """Request the stop that a signal means."""
+        self.warned = self.warned or number in WARNINGS
         self.stop.request(signal.Signals(number).name)
 
     def _wait(self) -> None:
         while True:
-            self.receive(signal.sigwait(ANNOUNCEMENTS))
+            self.receive(signal.sigwait(WARNINGS))
 
 
 def folders_of(place: Place) -> list[RunFolder]:
-    """The folders of the runs that no newer task has."""
+    """The folders of the runs that do not belong to a newer array task."""
     newest = submissions.places(place.root)
-    own = [run for run in place.runs if run in newest and newest[run].key == place.key]
-    return [RunFolder(place.root / run) for run in own]
+    runs = [run for run in place.runs if run in newest and newest[run].key == place.key]
+    return [RunFolder(place.root / run) for run in runs]
 
 
 def compute(place: Place, profile: Profile, stop: Stop) -> None:
-    """Train every run that is not at its end, once; `Stopped` on request, with everything saved.
+    """Train every unfinished run once; raises `Stopped` on request, after everything is saved.
 
-    A run that another process has is waited for: the former copy of this task may have survived its node's daemon, and
-    either brings the run to its end or is soon seen to be gone.
+    Waits for runs that another process owns: an earlier start of this task may have survived its node's daemon, and
+    either finishes the run or is soon found to have ended.
     """
     tried: set[str] = set()
     while True:
@@ -118,10 +118,10 @@ def compute(place: Place, profile: Profile, stop: Stop) -> None:
         waiting = [folder for folder in folders_of(place) if folder.state.is_cancellable]
         owned = [folder for folder in waiting if folder.is_owned()]
         free = [folder for folder in waiting if folder not in owned and folder.id not in tried]
-        hopeful = [folder for folder in free if not is_fruitless(folder)]
-        if hopeful:
-            tried |= {folder.id for folder in hopeful}
-            train(hopeful, profile, stop)
+        startable = [folder for folder in free if not makes_no_progress(folder)]
+        if startable:
+            tried |= {folder.id for folder in startable}
+            train(startable, profile, stop)
         elif owned:
             time.sleep(POLL_INTERVAL)
         else:
@@ -129,30 +129,30 @@ def compute(place: Place, profile: Profile, stop: Stop) -> None:
 
 
 def train(folders: list[RunFolder], profile: Profile, stop: Stop) -> None:
-    """The local pool, exactly as `floorbench run` uses it."""
+    """Train runs in the local pool, as `floorbench run` does."""
     runs = [folder.run() for folder in folders]
-    cut = cut_packs(runs, folders[0].path.parent, profile.runs_per_pack, profile.workers)
+    packs = cut_packs(runs, folders[0].path.parent, profile.runs_per_pack, profile.workers)
 
     def watch() -> None:
         stop.check()
         display.refresh()
 
-    with ProgressDisplay(cut, Console(width=LINE_WIDTH, highlight=False, markup=False)) as display:
-        run_packs(cut, profile.workers, watch)
+    with ProgressDisplay(packs, Console(width=LINE_WIDTH, highlight=False, markup=False)) as display:
+        run_packs(packs, profile.workers, watch)
 
 
-def is_fruitless(folder: RunFolder) -> bool:
-    """Whether the last starts brought nothing, so that another one would not either; the run is then marked failed."""
-    last = attempts.history(folder.path)[-FRUITLESS_LIMIT:]
+def makes_no_progress(folder: RunFolder) -> bool:
+    """Whether the last restarts made no progress; the run is then marked as failed."""
+    last = attempts.history(folder.path)[-RESTART_LIMIT:]
     newest = folder.newest_checkpoint
-    if len(last) < FRUITLESS_LIMIT or any(
+    if len(last) < RESTART_LIMIT or any(
         attempt.get("from") != newest
         or not attempt["launcher"].startswith(LAUNCHER)
         or not attempt.get("reason", "").startswith((RunState.INTERRUPTED, RunState.LOST))
         for attempt in last
     ):
         return False
-    reason = f"{FRUITLESS_LIMIT} starts in a row brought no newer checkpoint; the last one was {last[-1]['reason']}"
+    reason = f"the last {RESTART_LIMIT} restarts made no progress; the latest was {last[-1]['reason']}"
     if folder.begin_attempt({**attempt_details(), "from": newest}):
         mark(folder, RunState.FAILED, reason)
         folder.end_attempt(f"failed: {reason}")
@@ -160,10 +160,10 @@ def is_fruitless(folder: RunFolder) -> bool:
 
 
 def requeue(task: str) -> None:
-    """Have SLURM put this task back into its queue, unless it is ending it for good."""
+    """Requeue this array task, unless SLURM is cancelling it."""
     try:
         if ask("squeue", "--noheader", f"--jobs={task}", "--format=%T").split() == ["RUNNING"]:
             ask("scontrol", "requeue", task)
-            print("back in the queue", flush=True)
+            print("requeued", flush=True)
     except UserError as error:
-        print(f"not put back into the queue: {error}", flush=True)
+        print(f"not requeued: {error}", flush=True)

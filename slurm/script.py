@@ -1,4 +1,4 @@
-"""The job script of an array: what SLURM is asked for, and how Python is started there."""
+"""The sbatch script of an array: the options passed to SLURM, and how Python is started."""
 
 import shlex
 import sys
@@ -10,15 +10,15 @@ from submitit.slurm.slurm import SlurmExecutor, _make_sbatch_string
 from harness.data.files import minari_folder
 from slurm.profile import Profile
 
-# Until Python has its own handlers, a signal that announces the end must not kill it; the task then ends by itself.
-DEAF = """trap "" USR1 USR2; exec "$0" "$@\""""
+# Until Python has installed its handlers, the warning signal must not kill it; it then ends by itself.
+IGNORE_SIGNALS = """trap "" USR1 USR2; exec "$0" "$@\""""
 
 
 def parameters(
     profile: Profile, job_name: str, at_once: int, after: str | None, root: Path, code: Path
 ) -> dict[str, Any]:
-    """The parameters of submitit's executor for an array; `after` is the id of the job that must have ended before."""
-    wanted = {
+    """The parameters of submitit's executor for an array; `after`: id of the job that must end before it starts."""
+    values = {
         "job_name": job_name,
         "time": profile.time_minutes,
         "partition": profile.partition,
@@ -36,37 +36,37 @@ def parameters(
         "setup": [*profile.setup, *exports(code)],
         "stderr_to_stdout": True,
     }
-    more = {name: value for name, value in profile.sbatch.items() if value is not False}
-    more |= {"requeue" if profile.requeue else "no-requeue": True, "chdir": str(root)}
-    return {**{name: value for name, value in wanted.items() if value is not None},
-            "wckey": None, "additional_parameters": more}  # fmt: skip
+    additional = {name: value for name, value in profile.sbatch.items() if value is not False}
+    additional |= {"requeue" if profile.requeue else "no-requeue": True, "chdir": str(root)}
+    return {**{name: value for name, value in values.items() if value is not None},
+            "wckey": None, "additional_parameters": additional}  # fmt: skip
 
 
 def exports(code: Path) -> list[str]:
-    """Lines of the script that tell Python where code and data are, whatever the site passes on."""
+    """Lines of the script that set the locations of code and data, whatever environment the site passes on."""
     return [
         f'export PYTHONPATH={shlex.quote(str(code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
         f"export MINARI_DATASETS_PATH={shlex.quote(str(minari_folder().resolve()))}",
-        # From SLURM 22.05 to 23.02 srun does not take this over from sbatch by itself.
+        # srun of SLURM 22.05 to 23.02 does not inherit this from sbatch.
         "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",
-        # The task computes nothing itself; its workers see to their own threads.
+        # The array task does no computation; its workers set their number of threads.
         "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1",
     ]
 
 
 def interpreter(profile: Profile) -> str:
-    """The shell command that stands for Python: it imports nothing from the folder it is started in."""
-    return shlex.join(["bash", "-c", DEAF, profile.python or sys.executable, "-P"])
+    """The shell command for Python, which imports nothing from the working directory (-P)."""
+    return shlex.join(["bash", "-c", IGNORE_SIGNALS, profile.python or sys.executable, "-P"])
 
 
-def executor(profile: Profile, folder: Path, wanted: dict[str, Any]) -> SlurmExecutor:
-    """submitit's executor for one array, whose files lie in `folder`."""
-    made = SlurmExecutor(folder, python=interpreter(profile))
-    made.update_parameters(**wanted)
-    return made
+def executor(profile: Profile, folder: Path, values: dict[str, Any]) -> SlurmExecutor:
+    """submitit's executor for one array, with its files in `folder`."""
+    result = SlurmExecutor(folder, python=interpreter(profile))
+    result.update_parameters(**values)
+    return result
 
 
-def text(profile: Profile, folder: Path, wanted: dict[str, Any], tasks: int) -> str:
-    """The script that submitit gives to sbatch for an array of so many tasks."""
+def text(profile: Profile, folder: Path, values: dict[str, Any], tasks: int) -> str:
+    """The script that submitit passes to sbatch for an array of `tasks` tasks."""
     command = f"{interpreter(profile)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
-    return _make_sbatch_string(command=command, folder=folder, map_count=tasks if tasks > 1 else None, **wanted)
+    return _make_sbatch_string(command=command, folder=folder, map_count=tasks if tasks > 1 else None, **values)

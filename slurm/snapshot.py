@@ -1,4 +1,4 @@
-"""The code of a job is the code that was submitted: a copy of the project in the root, from which the job imports."""
+"""Snapshots of the code: jobs run the code as submitted, from a copy in the root."""
 
 import hashlib
 import os
@@ -12,18 +12,18 @@ from harness.files import json_bytes, naming, synchronise_folder
 from harness.folders.provenance import CODE_FILE, PROJECT, code_version
 from slurm.submissions import CODE, FOLDER
 
-# What jobs import, and what provenance looks at beside it.
+# What jobs import, and files that provenance reads.
 PACKAGES = ("algorithms", "harness", "ablations", "results", "slurm")
-BESIDE = ("floorbench.py", "requirements.lock", "pyproject.toml")
+FILES = ("floorbench.py", "requirements.lock", "pyproject.toml")
 
 HASH_LENGTH = 16
 
 
 def take(root: Path) -> Path:
-    """The snapshot of this project's code in `root/submissions/code/`, made where there is none of equal content.
+    """The snapshot of the code in `root/submissions/code/`, created atomically unless it exists.
 
-    Its name is the hash of its content; it appears whole or not at all. `code.json` in it says of which commit it is,
-    and what hash the difference from that has, as `harness.folders.provenance.code_version` reads it there.
+    Its name is the hash of its content. Its `code.json` records the commit and the hash of uncommitted changes, for
+    `harness.folders.provenance.code_version`.
     """
     content = {name: (PROJECT / name).read_bytes() for name in _names()}
     content[CODE_FILE] = json_bytes(code_version())
@@ -42,7 +42,7 @@ def take(root: Path) -> Path:
         os.rename(temporary, snapshot)
         synchronise_folder(place)
     except OSError:
-        # Somebody else may have made the same one meanwhile.
+        # Another process may have created the same snapshot.
         if not snapshot.exists():
             raise
     finally:
@@ -51,10 +51,10 @@ def take(root: Path) -> Path:
 
 
 def check(snapshot: Path) -> None:
-    """Raise UserError if a snapshot does not hold any more what its name says."""
-    content = {str(file.relative_to(snapshot)): file.read_bytes() for file in snapshot.rglob("*") if _counts(file)}
+    """Raise UserError if the content of a snapshot does not match its name."""
+    content = {str(file.relative_to(snapshot)): file.read_bytes() for file in snapshot.rglob("*") if _is_code(file)}
     if digest(content) != snapshot.name:
-        raise UserError(f"{snapshot}: is not the code that its name says; remove it when no job runs from it")
+        raise UserError(f"{snapshot}: content does not match its name; remove it when no job uses it")
 
 
 def digest(content: dict[str, bytes]) -> str:
@@ -66,14 +66,14 @@ def digest(content: dict[str, bytes]) -> str:
 
 
 def _names() -> Iterator[str]:
-    """The files of the project that make a snapshot, relative to it."""
+    """The files of a snapshot, relative to the project."""
     for package in PACKAGES:
         for file in sorted((PROJECT / package).rglob("*")):
-            if _counts(file):
+            if _is_code(file):
                 yield str(file.relative_to(PROJECT))
-    yield from (name for name in BESIDE if (PROJECT / name).is_file())
+    yield from (name for name in FILES if (PROJECT / name).is_file())
 
 
-def _counts(file: Path) -> bool:
-    """Whether a file is code, and not what Python or an editor left beside it."""
+def _is_code(file: Path) -> bool:
+    """Whether a file belongs to the code; cached and hidden files do not."""
     return file.is_file() and "__pycache__" not in file.parts and not file.name.startswith(".")

@@ -1,4 +1,7 @@
-"""Submitting a grid: what is not done, running or queued becomes arrays of SLURM. Nothing here waits for a job."""
+"""Submit a grid as job arrays: draft them, submit them under a lock, and reconcile interrupted submissions.
+
+Nothing here waits for a job.
+"""
 
 import contextlib
 import getpass
@@ -15,27 +18,34 @@ from math import ceil
 from pathlib import Path
 
 import filelock
-from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError, JobPaths
 
 from harness.errors import UserError
 from harness.launching.planner import Plan, commit, cut_packs
 from harness.settings import Run
 from slurm import script, snapshot, submissions
-from slurm.arrays import chunks
-from slurm.command import ask, complaint, is_decision
 from slurm.job import run_task
-from slurm.limits import Limits
 from slurm.profile import Profile, profile_to_dict
-from slurm.queue import QueuedTask
-from slurm.submissions import FOLDER, JOBS, Array, Submission, Task, folder_of, runs_in_queue, with_array
+from slurm.queue import Limits, QueuedTask, ask, is_refusal, job_named, reason_in
+from slurm.submissions import (
+    FOLDER,
+    JOBS,
+    Array,
+    ArrayTask,
+    Submission,
+    folder_of,
+    runs_in_queue,
+    undecided,
+    with_array,
+)
 
-# Seconds to wait for another submitter of the same root.
+# Seconds to wait for another submission to the same root.
 LOCK_PATIENCE = 10.0
 
-# What a trial says of nodes that there are not, and of those that are down.
+# sbatch --test-only says this of nodes that do not exist, and of nodes that are down.
 UNAVAILABLE = "Requested node configuration is not available"
 
-# Variables that SLURM puts into a job: a job that submits another must not pass them on.
+# Prefixes of the variables that SLURM sets in a job. A job that submits another must not pass them on.
 JOB_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_")
 
 
@@ -45,28 +55,63 @@ class Draft:
 
     Attributes:
         plan: the grid and the states of its runs.
-        queued: ids of the grid's runs that a task in SLURM's queue will compute, so no failed or cancelled one.
-        runs: what is submitted.
-        tasks: the same as tasks of packs.
-        arrays: the same as arrays, without ids.
-        left: runs that the queue has no room for now.
+        queued: ids of unfinished runs of the grid that a queued array task will compute.
+        runs: the runs to submit.
+        tasks: their array tasks.
+        arrays: their arrays, without job ids.
+        left: number of runs that exceed the queue limit.
     """
 
     plan: Plan
     queued: frozenset[str]
     runs: tuple[Run, ...]
-    tasks: tuple[Task, ...]
+    tasks: tuple[ArrayTask, ...]
     arrays: tuple[Array, ...]
     left: int
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive array tasks that form one array.
+
+    Attributes:
+        start: the first task.
+        count: the number of tasks; their indices in the array are 0 to `count` - 1.
+        limit: how many of them may run at once.
+        after: number of the chunk that must end before this one starts, or None.
+    """
+
+    start: int
+    count: int
+    limit: int
+    after: int | None = None
+
+
+def chunks(tasks: int, largest: int, at_once: int) -> list[Chunk]:
+    """Split `tasks` array tasks into arrays of at most `largest`; at most `at_once` tasks run at a time in total.
+
+    There are as few arrays as possible, of nearly equal size, and they share the limit equally. As each array must be
+    allowed at least one task, some arrays wait for others if there are more arrays than `at_once`.
+    """
+    if tasks == 0:
+        return []
+    count = ceil(tasks / largest)
+    edges = [number * tasks // count for number in range(count + 1)]
+    lanes = min(count, at_once)
+    limits = [(lane + 1) * at_once // lanes - lane * at_once // lanes for lane in range(lanes)]
+    return [
+        Chunk(start, end - start, min(limits[number % lanes], end - start), number - lanes if number >= lanes else None)
+        for number, (start, end) in enumerate(pairwise(edges))
+    ]
+
+
 def draft(planned: Plan, profile: Profile, limits: Limits, queue: Sequence[QueuedTask], retry_failed: bool) -> Draft:
-    """Cut what is to be done into packs, tasks and arrays. Writes nothing."""
-    over = {run.id for run in planned.where(lambda state: state.is_terminal)}
-    queued = runs_in_queue(planned.root, [(task.id, task.job_name) for task in queue]) - over
+    """Divide the runs to start into packs, array tasks and arrays. Writes nothing."""
+    ended = {run.id for run in planned.where(lambda state: state.is_terminal)}
+    queued = runs_in_queue(planned.root, [(task.id, task.job_name) for task in queue]) - ended
     runs = [run for run in planned.to_start(retry_failed) if run.id not in queued]
     packs = cut_packs(runs, planned.root, profile.runs_per_pack, profile.workers)
-    tasks = tasks_of([tuple(folder.id for folder in pack) for pack in packs], profile.packs_per_task)
+    tasks = array_tasks([tuple(folder.id for folder in pack) for pack in packs], profile.packs_per_task)
     kept = tasks[: limits.room(len(queue))]
     chosen = {run for task in kept for pack in task for run in pack}
     token = secrets.token_hex(4)
@@ -84,61 +129,62 @@ def draft(planned: Plan, profile: Profile, limits: Limits, queue: Sequence[Queue
     )
 
 
-def tasks_of(packs: Sequence[tuple[str, ...]], most: int) -> tuple[Task, ...]:
-    """Packs in their order, as the fewest tasks of at most `most` packs, whose sizes differ by at most one pack."""
+def array_tasks(packs: Sequence[tuple[str, ...]], most: int) -> tuple[ArrayTask, ...]:
+    """Group packs, in order, into as few array tasks of at most `most` packs as possible, of nearly equal size."""
     count = ceil(len(packs) / most)
     edges = [number * len(packs) // count for number in range(count + 1)] if count else []
     return tuple(tuple(packs[start:end]) for start, end in pairwise(edges))
 
 
 def job_script(drafted: Draft, profile: Profile, number: int) -> str:
-    """The script of one array as sbatch would get it; ids that do not exist yet are named in words."""
+    """The sbatch script of one array, with placeholders for ids that do not exist yet."""
     array, root = drafted.arrays[number], drafted.plan.root.resolve()
     after = None if array.after is None else f"<{drafted.arrays[array.after].job_name}>"
     wanted = script.parameters(profile, array.job_name, array.limit, after, root, root / FOLDER / "code" / "<snapshot>")
     return script.text(profile, root / FOLDER / "<submission>" / JOBS, wanted, len(array.tasks))
 
 
-def try_out(profile: Profile) -> None:
-    """Ask SLURM whether it would take a task with these options; UserError with its reason if not. Nothing stays."""
+def check_profile(profile: Profile) -> None:
+    """Ask SLURM whether it accepts a profile's options; UserError with its reason if not. Nothing is submitted."""
     with tempfile.TemporaryDirectory() as name, outside_of_a_job():
         folder = Path(name)
-        wanted = script.parameters(profile, "floorbench-trial", 1, None, folder, folder)
-        file = folder / "trial.sh"
+        wanted = script.parameters(profile, "floorbench-check", 1, None, folder, folder)
+        file = folder / "check.sh"
         file.write_text(script.text(profile, folder, wanted, 1))
         try:
             ask("sbatch", "--test-only", str(file))
         except UserError as error:
             if UNAVAILABLE not in str(error) or not nodes_away(profile):
                 raise
-            # A job that is to begin much later is judged by what the nodes have when they are there.
+            # For a job that begins later, SLURM also considers nodes that are down.
             ask("scancel", ask("sbatch", "--begin=now+1day", "--parsable", str(file)).strip().split(";")[0])
 
 
 def nodes_away(profile: Profile) -> bool:
-    """Whether some of the partition's nodes are down or drained: a trial then refuses what they alone could take."""
+    """Whether nodes of the partition are down or drained: sbatch --test-only refuses what only they could run."""
     partition = [f"--partition={profile.partition}"] if profile.partition else []
     return bool(ask("sinfo", "--noheader", "--states=down,drain,fail,maint", "--format=%N", *partition).strip())
 
 
 @contextlib.contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Let one submitter at a time work on a root."""
+    """Hold the lock of submissions to a root."""
     place = Path(root) / FOLDER
     place.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(place / ".lock", timeout=LOCK_PATIENCE):
             yield
     except filelock.Timeout:
-        raise UserError(f"{place}: another submission is being made there; wait for its end") from None
+        raise UserError(f"{place}: another submission is in progress; wait until it has ended") from None
 
 
 def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:
-    """Submit a draft: snapshot, run folders, facts, then array by array; every id is written down at once.
+    """Write the snapshot, the run folders and the record of the submission, then submit array by array.
 
-    UserError with SLURM's reason if it refuses an array; the arrays before it stay, those after it are not tried, and
-    submitting again goes on from there. An array about which SLURM gave no answer may be in its queue all the same: its
-    runs stay with it until `reconcile` has asked. The caller holds the lock, and made the draft under it.
+    Each job id is recorded at once. UserError with SLURM's reason if it refuses an array: the arrays before it stay
+    submitted, those after it are not tried, and submitting again continues there. An array for which SLURM gave no
+    answer may be in the queue; its runs belong to it until `reconcile` has asked. The caller holds the lock, and made
+    the draft under it.
     """
     root = drafted.plan.root.resolve()
     code = snapshot.take(root)
@@ -158,34 +204,34 @@ def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:
         try:
             job_id = submit_array(root, submission, number, profile, code)
         except (FailedJobError, FailedSubmissionError) as error:
-            reason = complaint(str(error))
-            decided = isinstance(error, FailedJobError) and is_decision(reason)
-            raise UserError(give_up(root, submission, number, reason, decided)) from None
+            reason = reason_in(str(error))
+            refused = isinstance(error, FailedJobError) and is_refusal(reason)
+            raise UserError(give_up(root, submission, number, reason, refused)) from None
         submission = with_array(submission, number, job_id=job_id)
         submissions.write(root, submission)
     return submission
 
 
-def give_up(root: Path, submission: Submission, number: int, reason: str, decided: bool) -> str:
-    """Write down that an array, unless that is not `decided`, and those after it are none; returns what to say."""
+def give_up(root: Path, submission: Submission, number: int, reason: str, refused: bool) -> str:
+    """Drop the arrays after one that failed, and the array itself if SLURM refused it; returns the error message."""
     arrays = len(submission.arrays)
-    for refused in range(number if decided else number + 1, arrays):
-        submission = with_array(submission, refused, dropped=reason)
+    for dropped in range(number if refused else number + 1, arrays):
+        submission = with_array(submission, dropped, dropped=reason)
     submissions.write(root, submission)
-    found = f"sbatch: {reason or 'ended without a word'}; {number} of {arrays} arrays were submitted"
-    if not decided:
-        found += f", and SLURM may have {submission.arrays[number].job_name} too"
-    return f"{found}: submit again for what is left"
+    message = f"sbatch: {reason or 'failed without a message'}; {number} of {arrays} arrays were submitted"
+    if not refused:
+        message += f", and {submission.arrays[number].job_name} may have been"
+    return f"{message}; submit again for the rest"
 
 
 def submit_array(root: Path, submission: Submission, number: int, profile: Profile, code: Path) -> str:
-    """Give one array to SLURM; returns its id."""
+    """Submit one array; returns its job id."""
     array = submission.arrays[number]
     after = None if array.after is None else submission.arrays[array.after].job_id
     wanted = script.parameters(profile, array.job_name, array.limit, after, root, code)
     executor = script.executor(profile, folder_of(root, submission.name) / JOBS, wanted)
     count = len(array.tasks)
-    # submitit prints what sbatch complains of, and raises it.
+    # submitit prints sbatch's error and raises it as well.
     with outside_of_a_job(), contextlib.redirect_stderr(io.StringIO()):
         jobs = executor.map_array(
             run_task, [str(root)] * count, [submission.name] * count, [number] * count, range(count)
@@ -194,19 +240,52 @@ def submit_array(root: Path, submission: Submission, number: int, profile: Profi
 
 
 def make_folder(root: Path, grid: str) -> str:
-    """Make the folder of a new submission; its name tells when it was, and which grid."""
+    """Create the folder of a new submission, named by time and grid; returns the name."""
     begin = f"{time.strftime('%Y%m%d-%H%M%S')}-{grid.split()[0]}"
     for number in range(1, 1000):
         name = begin if number == 1 else f"{begin}-{number}"
         with contextlib.suppress(FileExistsError):
             folder_of(root, name).mkdir(parents=True)
             return name
-    raise UserError(f"{folder_of(root, begin)}: is there a thousand times; name another --root")
+    raise UserError(f"{folder_of(root, begin)}: has 1,000 submissions of the same second; try again")
+
+
+def reconcile(root: Path) -> list[str]:
+    """Find out about every array whose id an interrupted submitter did not record; returns a remark for each.
+
+    Arrays that SLURM has are adopted, with the files that submitit would have written; the others are dropped.
+    UserError if the controller does not answer; then nothing changes. The caller holds the lock.
+    """
+    remarks = []
+    for submission, number in undecided(root):
+        array = submission.arrays[number]
+        job_id = job_named(array.job_name, submission.submitted)
+        current = submissions.read(root, submission.name)
+        if job_id is None:
+            submissions.write(root, with_array(current, number, dropped="interrupted before SLURM received it"))
+            remarks.append(f"{array.job_name}: interrupted before SLURM received it; its runs can be submitted again")
+        else:
+            adopted = with_array(current, number, job_id=job_id)
+            complete_files(root, adopted, number)
+            submissions.write(root, adopted)
+            remarks.append(f"{array.job_name}: found in SLURM as job {job_id}")
+    return remarks
+
+
+def complete_files(root: Path, submission: Submission, number: int) -> None:
+    """Write missing pickles of an array's tasks: tasks wait 60 s for the pickle that tells them what to run."""
+    array = submission.arrays[number]
+    for task in range(len(array.tasks)):
+        paths = JobPaths(folder_of(root, submission.name) / JOBS, job_id=array.task_id(task))
+        if not paths.submitted_pickle.exists():
+            temporary = paths.submitted_pickle.with_suffix(".adopted")
+            DelayedSubmission(run_task, str(root), submission.name, number, task).dump(temporary)
+            temporary.replace(paths.submitted_pickle)
 
 
 @contextlib.contextmanager
 def outside_of_a_job() -> Iterator[None]:
-    """Hide from sbatch that this process itself runs in a job, if it does."""
+    """Hide the variables of the surrounding job from sbatch, if this process runs in one."""
     hidden = {}
     if "SLURM_JOB_ID" in os.environ:
         names = [name for name in os.environ if name.startswith(JOB_VARIABLES) and name != "SLURM_CONF"]

@@ -1,8 +1,8 @@
-"""What was submitted: `ROOT/submissions/<name>/submission.json`, written before SLURM is asked, and SLURM's files.
+"""Records of submissions: `ROOT/submissions/<name>/submission.json`, written before anything is submitted.
 
-A submission has arrays, an array has tasks, a task has packs, a pack has ids of runs. An array's id is filled in when
-SLURM has given it; until then its name, which no other job has, tells whether SLURM knows it. SLURM's job ids are given
-out again after a crash of its controller: whoever asks about a job compares the name too.
+A submission consists of arrays, an array of tasks, an array task of packs, a pack of run ids. The job id of an array is
+recorded once SLURM has assigned it; until then its unique name tells whether SLURM has it. As SLURM may reuse job ids
+after a crash of its controller, queries compare names as well.
 """
 
 from collections.abc import Sequence
@@ -18,31 +18,36 @@ from harness.errors import UserError
 from harness.files import DamagedFileError, read_json, write_json
 from harness.settings import first_problem
 
-# In a root: the folder of submissions; in that: the code they run; in a submission: its facts, and SLURM's own files.
-FOLDER, CODE, FACTS, JOBS = "submissions", "code", "submission.json", "jobs"
+# In a root: the folder of submissions; in that: snapshots of the code; in a submission: its record, and SLURM's files.
+FOLDER, CODE, RECORD, JOBS = "submissions", "code", "submission.json", "jobs"
 
-# Ids of runs that train together at first, and of all runs of a task.
+# Ids of the runs of a pack as submitted, and the packs of an array task.
 Pack = tuple[str, ...]
-Task = tuple[Pack, ...]
+ArrayTask = tuple[Pack, ...]
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Array:
-    """A job array. An array of one task is an ordinary job: SLURM gives its task no index."""
+    """A job array. An array of one task is an ordinary job, without task indices.
 
-    # Its name in SLURM, which no other job has.
+    Attributes:
+        job_name: its unique name in SLURM.
+        tasks: its array tasks.
+        limit: how many of them may run at once.
+        after: number of the array of this submission that must end before this one starts.
+        job_id: its id, once SLURM has assigned one.
+        dropped: why it never became a job, or why its job no longer counts.
+    """
+
     job_name: str
-    tasks: tuple[Task, ...]
-    # Tasks that run at once.
+    tasks: tuple[ArrayTask, ...]
     limit: int
-    # Number of the array of this submission that must have ended before this one begins.
     after: int | None = None
     job_id: str | None = None
-    # Why it never became a job, or why its job is not counted on any more.
     dropped: str | None = None
 
     def task_id(self, index: int) -> str | None:
-        """SLURM's id of a task, as `squeue`, `scancel` and the names of its files have it."""
+        """SLURM's id of an array task, as in `squeue`, `scancel` and the names of its files."""
         if self.job_id is None or len(self.tasks) == 1:
             return self.job_id
         return f"{self.job_id}_{index}"
@@ -50,34 +55,41 @@ class Array:
 
 @dataclass(frozen=True, config=CONFIG)
 class Submission:
-    """Everything that was asked of SLURM in one go; `profile` is that of `slurm.profile`, every field resolved."""
+    """One submission.
+
+    Attributes:
+        name: its folder.
+        grid: the grid and options, for a reader.
+        user: who submitted it.
+        host: the machine on which it was submitted.
+        submitted: when, as Unix time.
+        profile: all fields of the `slurm.profile.Profile`.
+        code: name of the code snapshot.
+        arrays: its arrays.
+    """
 
     name: str
     grid: str
     user: str
-    # The machine on which it was submitted.
     host: str
-    # When, in seconds since 1970.
     submitted: float
     profile: dict[str, Any]
-    # Name of the snapshot in the folder of code.
     code: str
     arrays: tuple[Array, ...]
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Place:
-    """A task: where a run is, was or will be computed."""
+    """An array task: `array` is its array's number in the submission, `task` its index in the array."""
 
     root: Path
     submission: Submission
-    # Numbers of the array in the submission and of the task in the array.
     array: int
     task: int
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """Which task it is, whatever has become known of it since."""
+        """Identifies the array task, independent of job ids."""
         return self.submission.name, self.array, self.task
 
     @property
@@ -90,17 +102,17 @@ class Place:
 
     @property
     def task_id(self) -> str | None:
-        """SLURM's id of the task; None while it has none."""
+        """SLURM's id of the array task; None if it has none yet."""
         return self.job_array.task_id(self.task)
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Ids of all runs of the task."""
+        """Ids of all runs of the array task."""
         return tuple(run for pack in self.job_array.tasks[self.task] for run in pack)
 
     @property
     def log(self) -> Path | None:
-        """The file of what the task prints, on stdout and stderr; None while the task has no id."""
+        """The log of the array task (stdout and stderr); None if it has no id yet."""
         if self.task_id is None:
             return None
         return folder_of(self.root, self.submission.name) / JOBS / f"{self.task_id}_0_log.out"
@@ -115,8 +127,8 @@ def folder_of(root: Path, name: str) -> Path:
 
 
 def write(root: Path, submission: Submission) -> None:
-    """Write or replace the facts of a submission, whose folder is there."""
-    write_json(folder_of(root, submission.name) / FACTS, _SUBMISSION.dump_python(submission, mode="json"))
+    """Write or replace the record of a submission, whose folder must exist."""
+    write_json(folder_of(root, submission.name) / RECORD, _SUBMISSION.dump_python(submission, mode="json"))
 
 
 def with_array(submission: Submission, number: int, **changes: Any) -> Submission:
@@ -127,11 +139,11 @@ def with_array(submission: Submission, number: int, **changes: Any) -> Submissio
 
 
 def read(root: Path, name: str) -> Submission:
-    """One submission; damage raises a UserError."""
-    file = folder_of(root, name) / FACTS
+    """Read the record of a submission; UserError if it is missing or damaged."""
+    file = folder_of(root, name) / RECORD
     values = read_json(file)
     if values is None:
-        raise UserError(f"{file}: is missing; there is no such submission")
+        raise UserError(f"{file}: not found")
     try:
         return _SUBMISSION.validate_python(values)
     except ValidationError as error:
@@ -139,13 +151,13 @@ def read(root: Path, name: str) -> Submission:
 
 
 def submissions(root: Path) -> list[Submission]:
-    """All submissions of a root, oldest first; none where nothing was ever submitted."""
-    found = [read(root, file.parent.name) for file in (Path(root) / FOLDER).glob(f"*/{FACTS}")]
-    return sorted(found, key=lambda submission: (submission.submitted, submission.name))
+    """All submissions of a root, oldest first."""
+    records = [read(root, file.parent.name) for file in (Path(root) / FOLDER).glob(f"*/{RECORD}")]
+    return sorted(records, key=lambda submission: (submission.submitted, submission.name))
 
 
 def places(root: Path) -> dict[str, Place]:
-    """Of every run that was ever submitted, by id: the newest task it belongs to; dropped arrays do not count."""
+    """The newest array task of every submitted run, by run id; dropped arrays do not count."""
     newest: dict[str, Place] = {}
     for submission in submissions(root):
         for number, array in enumerate(submission.arrays):
@@ -157,12 +169,12 @@ def places(root: Path) -> dict[str, Place]:
 
 
 def task_of(root: Path, run: str) -> Place | None:
-    """The newest task that a run belongs to, or None if it was never submitted."""
+    """The newest array task of a run, or None if it was never submitted."""
     return places(root).get(run)
 
 
 def undecided(root: Path) -> list[tuple[Submission, int]]:
-    """Arrays of which it is not known whether SLURM has taken them: their submitter was killed at that moment."""
+    """Arrays that SLURM may or may not have: their submitter was interrupted before it recorded a job id."""
     return [
         (submission, number)
         for submission in submissions(root)
@@ -172,6 +184,6 @@ def undecided(root: Path) -> list[tuple[Submission, int]]:
 
 
 def runs_in_queue(root: Path, queue: Sequence[tuple[str, str]]) -> set[str]:
-    """Ids of the runs whose newest task waits or runs; `queue` has SLURM's ids of tasks, with their jobs' names."""
-    known = set(queue)
-    return {run for run, place in places(root).items() if (place.task_id, place.job_name) in known}
+    """Ids of the runs whose newest array task is queued; `queue` lists ids of array tasks with their job names."""
+    queued = set(queue)
+    return {run for run, place in places(root).items() if (place.task_id, place.job_name) in queued}

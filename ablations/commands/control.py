@@ -95,15 +95,15 @@ def _leave_queue(root: Path, rows: Sequence[Row]) -> list[str]:
     queued = {row.run for row in rows if row.state is RunState.QUEUED}
     if not queued:
         return []
-    from slurm.watching import queued_runs, take_out, tasks_of_nothing_else
+    from slurm.watching import cancel_tasks, queued_runs, tasks_without
 
     try:
         in_queue = queued_runs(root)
         cancelled = {row.run for row in rows}
         kept = [row.run for row in overview(root, None, in_queue)
                 if row.state.is_active and row.run not in cancelled]  # fmt: skip
-        tasks = tasks_of_nothing_else(root, queued, kept)
-        take_out(tasks)
+        tasks = tasks_without(root, queued, kept)
+        cancel_tasks(tasks)
     except UserError as error:
         return [f"{error}; the array tasks stay in SLURM's queue and will skip the cancelled runs"]
     return [f"removed from SLURM's queue: {' '.join(tasks)}"] if tasks else []

@@ -21,7 +21,7 @@ from harness.terminal import print_json, remark_console, result_console, text_ta
 from harness.watching.overview import Row, by_task_and_arm, clock, overview, total
 from slurm.watching import QueueView
 
-# Runs of which each has a line of its own; of more there is a line per task and arm.
+# Maximum number of runs shown one per line; more are grouped by task and arm.
 LINES = 60
 
 # Number of runs named per state that needs attention, in a table by task and arm.
@@ -47,19 +47,18 @@ def status(
 def show_status(
     runs: Sequence[Run] | None, root: Path, as_json: bool = False, watch: bool = False, every_run: bool = False
 ) -> None:
-    """Print the state of the given runs, or of all in the root; with `watch`, until none is running or queued.
+    """Print the states of the given runs, or of all in the root; with `watch`, until none is running or queued.
 
-    `every_run`: a line per run however many there are.
+    `every_run`: one line per run, however many.
     """
-
     queue = QueueView(root)
 
-    def look() -> list[Row]:
+    def current() -> list[Row]:
         in_queue = queue.now()
         return overview(root, runs, in_queue, known=queue.costs)
 
     if as_json:
-        rows, now = look(), time.time()
+        rows, now = current(), time.time()
         print_json(
             {
                 "root": str(root),
@@ -70,9 +69,9 @@ def show_status(
         )
         return
     if watch:
-        _watch(look, result_console(), every_run)
+        _watch(current, result_console(), every_run)
     else:
-        result_console().print(_table(look(), every_run))
+        result_console().print(_table(current(), every_run))
     for remark in queue.remarks:
         remark_console().print(remark)
 
@@ -82,26 +81,26 @@ def _table(rows: Sequence[Row], every_run: bool, lines: int = LINES) -> Renderab
     return draw(rows, time.time())
 
 
-def _watch(look: Callable[[], list[Row]], console: Console, every_run: bool) -> None:
-    rows = look()
+def _watch(current: Callable[[], list[Row]], console: Console, every_run: bool) -> None:
+    rows = current()
     if not console.is_terminal:
         console.print(_table(rows, every_run))
         while any(row.state.is_active for row in rows):
             time.sleep(LINE_INTERVAL)
-            rows = look()
+            rows = current()
             console.print(summary_line(rows, time.time()))
         return
-    # A live table cannot be scrolled: it has to fit.
+    # A live table cannot be scrolled, so it must fit on the screen.
     lines = min(LINES, console.height - 3)
     with Live(_table(rows, every_run, lines), console=console, auto_refresh=False) as live:
         while any(row.state.is_active for row in rows):
             time.sleep(REFRESH_INTERVAL)
-            rows = look()
+            rows = current()
             live.update(_table(rows, every_run, lines), refresh=True)
 
 
 def by_run(rows: Sequence[Row], now: float) -> Group:
-    """A line per run, and a summary."""
+    """One line per run, and a summary."""
     lines = [
         {
             "run": row.run,
@@ -124,27 +123,27 @@ def by_run(rows: Sequence[Row], now: float) -> Group:
 
 
 def by_group(rows: Sequence[Row], now: float) -> Group:
-    """A line per task and arm with the runs in each state, some lines about what went wrong, and a summary."""
+    """One line per task and arm with the number of runs in each state, some problems, and a summary."""
     lines = []
     for (task, arm), group in by_task_and_arm(rows).items():
-        whole = total(group, now)
+        totals = total(group, now)
         lines.append(
             {
                 "task": task or "?",
                 "arm": arm or "?",
-                "runs": whole.runs,
-                **{state.value: whole.counts.get(state) for state in RunState},
-                "progress": f"{whole.progress:.0%}",
-                "updates/s": f"{whole.updates_per_second:,.0f}" if whole.updates_per_second else None,
-                "end": clock(whole.expected_end, now) if whole.expected_end else None,
-                "core-hours": f"{whole.usage.core_hours:,.2f}",
+                "runs": totals.runs,
+                **{state.value: totals.counts.get(state) for state in RunState},
+                "progress": f"{totals.progress:.0%}",
+                "updates/s": f"{totals.updates_per_second:,.0f}" if totals.updates_per_second else None,
+                "end": clock(totals.expected_end, now) if totals.expected_end else None,
+                "core-hours": f"{totals.usage.core_hours:,.2f}",
             }
         )
-    return Group(_columns(lines), *map(Text, _troubles(rows)), Text(summary_line(rows, now)))
+    return Group(_columns(lines), *map(Text, _problems(rows)), Text(summary_line(rows, now)))
 
 
 def note(row: Row) -> str | None:
-    """Why a run is not on its way, with the last line of its log where that says more."""
+    """Why a run is not running, with the last line of its log if that says more."""
     if not row.state.has_reason:
         return None
     more = f" (and {len(row.faults) - 1} more)" if len(row.faults) > 1 else ""
@@ -153,33 +152,33 @@ def note(row: Row) -> str | None:
 
 
 def summary_line(rows: Sequence[Row], now: float) -> str:
-    """Counts, cost and expected end of all runs in one line."""
+    """The number of runs in each state, cost and expected end in one line."""
     if not rows:
         return "no runs"
-    whole = total(rows, now)
-    counts = ", ".join(f"{count} {state}" for state, count in whole.counts.items())
-    cost = f"{whole.usage.core_hours:,.2f} core-hours"
-    if whole.usage.gpu_hours:
-        cost += f" and {whole.usage.gpu_hours:,.2f} GPU-hours"
-    end = whole.expected_end
+    totals = total(rows, now)
+    counts = ", ".join(f"{count} {state}" for state, count in totals.counts.items())
+    cost = f"{totals.usage.core_hours:,.2f} core-hours"
+    if totals.usage.gpu_hours:
+        cost += f" and {totals.usage.gpu_hours:,.2f} GPU-hours"
+    end = totals.expected_end
     expected = f"; end about {clock(end, now)}, in {duration(end - now)}" if end else ""
     return f"{len(rows)} run{'s' if len(rows) > 1 else ''}: {counts}; {cost} spent{expected}"
 
 
-def _troubles(rows: Sequence[Row]) -> list[str]:
-    """A few runs of each state that somebody should look at."""
+def _problems(rows: Sequence[Row]) -> list[str]:
+    """Some runs of each state that needs attention."""
     lines = []
     for state in [state for state in RunState if state.needs_attention]:
-        found = [row for row in rows if row.state == state]
-        for row in found[:NAMED]:
+        matching = [row for row in rows if row.state == state]
+        for row in matching[:NAMED]:
             name = f"{row.task} {row.arm} seed {row.seed}" if row.task else "settings unreadable"
-            lines.append(f"{state}: {row.run} ({name}): {note(row) or 'no reason is known'}")
-        if len(found) > NAMED:
-            lines.append(f"{state}: {len(found) - NAMED} more; --runs lists all")
+            lines.append(f"{state}: {row.run} ({name}): {note(row) or 'reason unknown'}")
+        if len(matching) > NAMED:
+            lines.append(f"{state}: {len(matching) - NAMED} more; --runs lists all")
     return lines
 
 
 def _columns(lines: Sequence[dict[str, Any]]) -> Table:
-    """A table of the columns in which anything stands."""
+    """A table without empty columns."""
     names = [name for name in (lines[0] if lines else {}) if any(line[name] not in (None, "") for line in lines)]
     return text_table(names, [["" if line[name] is None else line[name] for name in names] for line in lines])

@@ -25,11 +25,9 @@ from harness.terminal import print_json, remark_console, result_console, text_ta
 from harness.training.kernels import check_kernels, provide_kernels, uses_card
 from harness.watching.overview import overview
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
-from slurm.limits import Limits, limits
 from slurm.profile import Profile, load
-from slurm.queue import QueuedTask, queue
-from slurm.reconciliation import reconcile
-from slurm.submission import Draft, draft, job_script, locked, try_out
+from slurm.queue import Limits, QueuedTask, limits, queue
+from slurm.submission import Draft, check_profile, draft, job_script, locked, reconcile
 from slurm.submission import submit as submit_draft
 from slurm.submissions import Submission
 from slurm.watching import QueueView
@@ -68,7 +66,7 @@ def submit(
 def submit_grid(
     runs: Sequence[Run], root: Path, profile: Profile, grid: str, retry_failed: bool, as_json: bool
 ) -> None:
-    """Submit what of the runs is not done, running or queued; returns as soon as SLURM has it."""
+    """Submit the runs that are not done, running or queued; does not wait for the jobs."""
     console = remark_console()
     folders = [RunFolder.of(root, run) for run in runs]
     refuse_faults(folders)
@@ -76,9 +74,9 @@ def submit_grid(
     check_floors(chosen)
     check_environments(tasks_of(chosen))
     provide_kernels(chosen, console.print, elsewhere=True)
-    try_out(profile)
+    check_profile(profile)
     check_root(root, chosen)
-    # No data are made, and none are fetched, where the runs are computed.
+    # Compute nodes neither collect nor download datasets.
     make_datasets(tasks_of(chosen), console, download=True)
     refuse_faults(folders)
     submission = None
@@ -96,40 +94,40 @@ def submit_grid(
         console.print("nothing to submit")
     else:
         result_console().print(arrays_table(drafted, submission))
-        console.print(f"submitted {len(drafted.runs)} runs; floorbench status --root {root} shows how they do")
+        console.print(f"submitted {len(drafted.runs)} runs; follow them with floorbench status --root {root}")
     for remark in remarks(drafted, profile):
         console.print(remark)
 
 
 def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: bool, as_json: bool) -> None:
-    """Print what `submit_grid` would submit, what it would cost, and the job script. Writes nothing."""
+    """Print what `submit_grid` would submit, the expected cost, and the job script. Writes nothing."""
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
     check_floors(runs)
     check_kernels(runs, elsewhere=True)
     console = remark_console()
     try:
-        known, tasks = limits(profile.account), queue()
+        user_limits, tasks = limits(profile.account), queue()
     except UserError as error:
-        known, tasks = Limits(), list[QueuedTask]()
-        console.print(f"{error}; an empty queue with SLURM's own limits is assumed")
-    drafted = draft(planned, profile, known, tasks, retry_failed)
+        user_limits, tasks = Limits(), list[QueuedTask]()
+        console.print(f"{error}; assuming an empty queue and SLURM's default limits")
+    drafted = draft(planned, profile, user_limits, tasks, retry_failed)
     expected = None
     try:
         expected = expectation(drafted, profile) if drafted.tasks else None
     except UnknownCostError as error:
-        console.print(f"what it will take is not known: {error}")
-    notes = [*remarks(drafted, profile), *cautions(expected, profile)]
+        console.print(f"expected cost unknown: {error}")
+    notes = [*remarks(drafted, profile), *warnings(expected, profile)]
     script = job_script(drafted, profile, 0) if drafted.arrays else None
     if as_json:
-        more = {"expected": asdict(expected) if expected else None, "remarks": notes, "script": script}
-        print_json({**description(drafted, None), **more})
+        details = {"expected": asdict(expected) if expected else None, "remarks": notes, "script": script}
+        print_json({**description(drafted, None), **details})
         return
     out = result_console()
     out.print(states_line(drafted))
     if script is not None:
         packs = sum(len(task) for task in drafted.tasks)
-        out.print(f"to submit: {len(drafted.runs)} runs in {packs} packs and {len(drafted.tasks)} tasks")
+        out.print(f"to submit: {len(drafted.runs)} runs in {packs} packs and {len(drafted.tasks)} array tasks")
         out.print(arrays_table(drafted, None))
         if expected is not None:
             out.print(expectation_line(expected, profile))
@@ -140,30 +138,31 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
 
 
 def remarks(drafted: Draft, profile: Profile) -> list[str]:
-    """What a reader must know of a draft."""
-    found = []
-    if drafted.plan.in_state(RunState.FAILED) and not set(drafted.plan.in_state(RunState.FAILED)) & set(drafted.runs):
-        found.append("failed runs are left as they are; --retry-failed submits them again")
+    """Notes on runs that are not submitted, and on GPUs."""
+    notes = []
+    failed = drafted.plan.in_state(RunState.FAILED)
+    if failed and not set(failed) & set(drafted.runs):
+        notes.append("skipping failed runs; submit them again with --retry-failed")
     if drafted.left:
-        found.append(f"{drafted.left} runs find no room in the queue: submit again when it is emptier")
+        notes.append(f"queue limit reached; {drafted.left} runs not submitted; submit again later")
     if uses_card(drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
-        found.append('warning: algorithm.kernel asks for a card, and the profile for no GPU; gres = "gpu:1" does')
-    return found
+        notes.append('warning: algorithm.kernel needs a GPU, but the profile requests none; add gres = "gpu:1"')
+    return notes
 
 
-def cautions(expected: Expectation | None, profile: Profile) -> list[str]:
-    """What will go wrong."""
+def warnings(expected: Expectation | None, profile: Profile) -> list[str]:
+    """Warn of array tasks that will exceed their time limit for good."""
     if expected is None or profile.requeue or expected.longest_task < 60 * profile.time_minutes:
         return []
     return [
-        f"warning: a task is expected to take {duration(expected.longest_task)}, time_minutes = {profile.time_minutes} "
-        "is less, and requeue = false: what is not done then has to be submitted again"
+        f"warning: an array task is expected to take {duration(expected.longest_task)}, longer than time_minutes = "
+        f"{profile.time_minutes}, and requeue = false; unfinished runs will have to be submitted again"
     ]
 
 
 def states_line(drafted: Draft) -> str:
-    """The states of the grid's runs, and how many of them are in the queue."""
-    return f"{counts_line(drafted.plan)}; {len(drafted.queued)} of them in SLURM's queue"
+    """The number of runs in each state, and how many are queued."""
+    return f"{counts_line(drafted.plan)}; {len(drafted.queued)} of them queued in SLURM"
 
 
 def arrays_table(drafted: Draft, submission: Submission | None) -> Any:
@@ -178,7 +177,7 @@ def arrays_table(drafted: Draft, submission: Submission | None) -> Any:
 
 
 def description(drafted: Draft, submission: Submission | None) -> dict[str, Any]:
-    """A draft, or what became of it, as JSON has it."""
+    """A draft, or its submission, for JSON."""
     arrays = submission.arrays if submission else drafted.arrays
     return {
         "root": str(drafted.plan.root),
@@ -191,9 +190,10 @@ def description(drafted: Draft, submission: Submission | None) -> dict[str, Any]
 
 
 def on_cluster(profile_name: str, words: str) -> Launch:
-    """Arrays of SLURM, submitted as often as it takes while that brings anything; `words` name them to a reader.
+    """Launch runs on a cluster, and submit unfinished ones again as long as this makes progress.
 
-    Whoever stops waiting leaves the jobs in the queue. The same runs launched again are taken up there.
+    `words` describe the submissions to a reader. An interruption leaves the jobs in the queue; launching the same runs
+    again finds them there.
     """
     profile = load(profile_name)
 
@@ -205,7 +205,7 @@ def on_cluster(profile_name: str, words: str) -> Launch:
                 submit_grid(waiting, root, profile, words, retry_failed=False, as_json=False)
                 wait_for(waiting, root, watch)
         except KeyboardInterrupt:
-            remark_console().print("stopped waiting; the jobs go on, and the same command finds them")
+            remark_console().print("interrupted; the jobs keep running, and the same command resumes waiting for them")
             return False
         return True
 
@@ -213,7 +213,7 @@ def on_cluster(profile_name: str, words: str) -> Launch:
 
 
 def wait_for(runs: Sequence[Run], root: Path, watch: Callable[[], None]) -> None:
-    """Return when none of the runs is running or queued. A queue that does not answer is asked again."""
+    """Wait until no run is running or queued. A queue that does not answer is asked again."""
     queue = QueueView(root)
     while True:
         rows = overview(root, runs, queue.now())

@@ -45,9 +45,9 @@ def data(
 
 
 def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None, source: Path | None) -> None:
-    """Make or get what is missing and print one card per task.
+    """Make or download missing datasets and print a card of each.
 
-    With `out`, each card is written as table and figure into that folder; hosted data are taken from `source` if named.
+    `out`: a directory for the cards as tables and figures; `source`: a copy of hosted data to import.
     """
     from harness.data.card import card_arrays, dataset_card
     from harness.tasks.registry import scaled_task
@@ -55,7 +55,7 @@ def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None
     console = remark_console()
     tasks = [scaled_task(name, scale) for name in names]
     if source is not None:
-        _take_from(source, tasks)
+        _import_from(source, tasks)
     cards = []
     for task, dataset in zip(tasks, make_datasets(tasks, console, download=True), strict=True):
         arrays = card_arrays(task, dataset)
@@ -68,24 +68,24 @@ def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None
         print_json(cards)
 
 
-def _take_from(source: Path, tasks: Sequence[Task]) -> None:
+def _import_from(source: Path, tasks: Sequence[Task]) -> None:
     from harness.data.hosting import take_sets
 
     for task in tasks:
         if not isinstance(task.data, HostedData):
-            raise UserError(f"--from: the data of {task.name} are made here, not copied; leave it out")
+            raise UserError(f"--from: the data of {task.name} are collected locally; leave out --from")
         take_sets(task, source)
 
 
 def print_card(card: Mapping[str, Any], console: Console) -> None:
-    """The card on a terminal: facts, then the spread of lengths, returns and floors."""
+    """Print a card: facts, then statistics of lengths, returns and floors."""
     facts = [
         ("task", card["task"]),
         ("data", card["id"]),
         ("content", card["content_hash"]),
-        ("episodes", f"{card['episodes']:,}, {_share(card['success_share'])} succeed, "
-                     f"{_share(card['truncated_share'])} are cut off"),
-        ("transitions", f"{card['transitions']:,} of {card['observation_dim']} + {card['action_dim']} numbers"),
+        ("episodes", f"{card['episodes']:,}, {_percent(card['success_share'])} successful, "
+                     f"{_percent(card['truncated_share'])} truncated"),
+        ("transitions", f"{card['transitions']:,} of {card['observation_dim']} + {card['action_dim']} dimensions"),
         ("returns", _bars(card["return_histogram"])),
         *(("repair", line) for line in card["repairs"]),
     ]  # fmt: skip
@@ -93,11 +93,13 @@ def print_card(card: Mapping[str, Any], console: Console) -> None:
     spreads = {"episode length": card["episode_length"], "episode return": card["episode_return"]}
     spreads |= {f"floor, {rule}": spread for rule, spread in card["floors"].items()}
     columns = ("", *card["episode_length"])
-    console.print(text_table(columns, [(name, *map("{:.4g}".format, own.values())) for name, own in spreads.items()]))
+    console.print(
+        text_table(columns, [(name, *map("{:.4g}".format, values.values())) for name, values in spreads.items()])
+    )
 
 
 def write_card(card: Mapping[str, Any], arrays: CardArrays, folder: Path) -> list[Path]:
-    """Write the card's table (csv, md, tex) and figure (pdf, svg, png, numbers, caption) into a folder."""
+    """Write a card as a table (csv, md, tex) and a figure (pdf, svg, png, data, caption)."""
     from results import tables
     from results.dataset_table import dataset_table
     from results.figures import drawing
@@ -108,7 +110,7 @@ def write_card(card: Mapping[str, Any], arrays: CardArrays, folder: Path) -> lis
     return [*tables.write(dataset_table(card), folder), *drawing.write(figure, folder)]
 
 
-def _share(share: float | None) -> str:
+def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
@@ -120,7 +122,7 @@ def _bars(histogram: Mapping[str, Any]) -> str:
 
 
 def show_tasks(scale: str, as_json: bool) -> None:
-    """Print every task, at `scale` where it has settings for it."""
+    """Print all tasks, at `scale` where it has settings for them."""
     from harness.tasks.registry import SCALES, scaled_task
 
     names = dict.fromkeys(name for recipes in SCALES.values() for name in recipes)
@@ -152,7 +154,7 @@ def _row(task: Task) -> dict[str, Any]:
 
 
 def _rewards(task: Task) -> str:
-    """The mapping of the rewards r, and what failing is worth for ever."""
+    """The mapping of the reward r, and the value of failing forever."""
     source = "r" if task.reward == "environment" else "(success - 1)"
     bias = f" {task.reward_bias:+g}" if task.reward_bias else ""
     mapped = f"{task.reward_scale:g} {source}{bias}" if task.reward_scale != 1.0 else f"{source}{bias}"

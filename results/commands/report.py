@@ -1,4 +1,4 @@
-"""`floorbench report`: tables, figures and one page, from run folders, the exact lab or benchmarks."""
+"""`floorbench report`: tables, figures and an HTML page about runs, the exact lab or benchmarks."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from results.tuning.ledger import Ledger
     from results.verdicts.verdict import Verdict
 
-# What is named like a grid: the exact lab, whose report lies in a folder of this name within that about runs, and the
-# benchmarks of speed.
+# Names of reports that are not about a grid: the exact lab, also a subdirectory of a report about runs, and speed.
 EXACT, BENCH = "exact", "bench"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What `floorbench report` was asked for, word for word."""
+    """The arguments of `floorbench report`."""
 
     # Names of grids, and `EXACT` or `BENCH`.
     names: tuple[str, ...]
@@ -39,9 +38,9 @@ class Request:
     source: Path | None
     out: Path | None
     export: Path | None
-    # Whether settings of the grids are to be changed.
+    # Whether settings of the grids are changed.
     changed: bool
-    # Where run folders lie if nobody says, and what is about none.
+    # The default root, also for reports about no runs.
     default: Path
 
 
@@ -76,7 +75,7 @@ def report(
 
 
 def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
-    """Make the report that was asked for, or the export; `runs_of` gives the runs of a grid."""
+    """Write the requested report or export; `runs_of` returns the runs of a grid."""
     roots, source, out, export = request.roots, request.source, request.out, request.export
     if BENCH in request.names:
         if len(request.names) > 1 or roots or export or request.changed:
@@ -102,10 +101,10 @@ def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
 
 
 def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out: Path, exact: bool) -> None:
-    """Write the report about runs to `out` and print its main table.
+    """Write a report about runs to `out` and print its main table.
 
-    `source`: roots of run folders, or a folder of exported frames. `named`: only about these runs; `exact`: with the
-    claims of the exact lab, whose own report goes to `out`/exact.
+    `source`: roots of run folders, or a directory of exported frames. `named`: report only these runs. `exact`: include
+    the claims of the exact lab, whose report goes to `out`/exact.
     """
     from results.frame.remarks import remarks
     from results.report import write_report
@@ -113,10 +112,12 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     from results.tuning.ledger import ledgers_in
 
     frames = _frames(named, source)
-    # Before the lab's half minute: it raises where there is nothing to report.
+    # Raises if there is nothing to report, before the lab spends half a minute.
     table = scores(frames.runs).text
     verdicts = make_exact_report(out / EXACT)[0] if exact else []
-    studies = [each for each in ledgers_in([source] if isinstance(source, Path) else source) if _is_about(each, named)]
+    studies = [
+        ledger for ledger in ledgers_in([source] if isinstance(source, Path) else source) if _is_about(ledger, named)
+    ]
     page, *_ = write_report(frames, out, verdicts, usable_cores(), studies)
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     for remark in remarks(frames):
@@ -125,7 +126,7 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
 
 
 def export_runs(named: Sequence[Run] | None, roots: Sequence[Path], folder: Path) -> None:
-    """Write the frames of the runs in `roots` and the ledgers of their studies to `folder` and print the files."""
+    """Write the frames of runs and the ledgers of their studies to `folder`; prints the files."""
     from results.frame.store import export
     from results.tuning.ledger import export_ledgers
 
@@ -134,7 +135,7 @@ def export_runs(named: Sequence[Run] | None, roots: Sequence[Path], folder: Path
 
 
 def _frames(named: Sequence[Run] | None, source: Path | Sequence[Path]) -> Frames:
-    """The frames of the runs, of `named` alone where given."""
+    """The frames of all runs, or of the named ones."""
     from results.frame import gather
     from results.frame.store import load
 
@@ -143,7 +144,7 @@ def _frames(named: Sequence[Run] | None, source: Path | Sequence[Path]) -> Frame
 
 
 def _is_about(ledger: Ledger, named: Sequence[Run] | None) -> bool:
-    """Whether a study searched settings of a task that one of the runs has; where none are named every study counts."""
+    """Whether a study has a task of the named runs; true if none are named."""
     from ablations.studies import STUDIES, study_of
 
     if named is None or ledger.study not in STUDIES:
@@ -152,7 +153,7 @@ def _is_about(ledger: Ledger, named: Sequence[Run] | None) -> bool:
 
 
 def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:
-    """Measure every claim of the exact lab and write the report about them to `out`; the verdicts and the page."""
+    """Judge all claims of the exact lab and write the report to `out`; returns the verdicts and the page."""
     import torch
 
     from ablations.exact.lab import CLAIMS, curves
@@ -168,7 +169,7 @@ def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:
 
 
 def show_exact_report(out: Path) -> None:
-    """Write the report about the exact lab to `out` and print the verdicts."""
+    """Write the report about the exact lab and print the verdicts."""
     from results.exact_report import summary
     from results.verdicts.table import verdict_table
 
@@ -179,7 +180,7 @@ def show_exact_report(out: Path) -> None:
 
 
 def show_speed_report(file: Path | None, out: Path) -> None:
-    """Write the report about a file of pytest-benchmark, the last that `make bench` kept, to `out`; print its page."""
+    """Write the report about a file of pytest-benchmark (default: the newest); prints its page."""
     from results import benchmarks
     from results.speed_report import write_speed_report
 
@@ -189,14 +190,14 @@ def show_speed_report(file: Path | None, out: Path) -> None:
 
 
 def _display() -> Progress:
-    """One line for what is being done, on a terminal; nothing elsewhere."""
+    """A progress line on a terminal; nothing elsewhere."""
     console = remark_console()
     columns = (TextColumn("{task.description}"), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _announced(claims: Sequence[Claim], display: Progress) -> Iterator[Claim]:
-    """The claims one by one, the display naming each and its place while it is measured."""
+    """Yield the claims and show the current one in the display."""
     line = display.add_task("")
     for place, claim in enumerate(claims, 1):
         display.update(line, description=f"{place}/{len(claims)} {claim.id}")

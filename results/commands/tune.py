@@ -84,7 +84,7 @@ class Interrupted(Exception):  # noqa: N818 (not an error)
 
 
 def changed_study(name: str, scale: str, changes: Sequence[str]) -> Study:
-    """A study by name, with `key=value` changes of every run."""
+    """A study with `key=value` changes applied to its runs."""
     from ablations.studies import study_of
 
     study, parsed = study_of(name, scale), parse_changes(changes)
@@ -92,15 +92,15 @@ def changed_study(name: str, scale: str, changes: Sequence[str]) -> Study:
 
 
 def tune_study(study: Study, root: Path, launch: Launch, storage: str | None, trials: int | None, batch: int) -> int:
-    """Search until every arm has its budget; returns the exit code."""
+    """Search until every arm has its number of trials; returns the exit code."""
     from harness.tuning.driver import Driver
     from harness.tuning.storage import folder_of, open_storage
 
     driver = Driver(study, root, open_storage(folder_of(root, study.name), storage), trials, batch)
     console, first = remark_console(), next(iter(study.groups))
     console.print(
-        f"study {study.name} in {driver.folder}: {driver.budget} trials of each arm ({', '.join(study.groups)}), the "
-        f"first with the settings without tuning; {len(study.of_group(first)) * len(study.seeds)} runs a trial"
+        f"study {study.name} in {driver.folder}: {driver.budget} trials per arm ({', '.join(study.groups)}), the "
+        f"first with the default settings; {len(study.of_group(first)) * len(study.seeds)} runs per trial"
     )
 
     def compute(runs: Sequence[Run], place: Path, watch: Callable[[], None]) -> None:
@@ -117,78 +117,78 @@ def tune_study(study: Study, root: Path, launch: Launch, storage: str | None, tr
         return INTERRUPTED
     show(study, driver.searches, driver.folder, driver.budget, as_json=False)
     if not finished:
-        console.print("some runs cannot go on now, for the reasons above; the same command goes on from there")
+        console.print("some runs did not finish, for the reasons above; resume with the same command")
     return DONE if finished else FAILED
 
 
 def show_study(study: Study, root: Path, storage: str | None, as_json: bool) -> None:
-    """Print how far a study is."""
-    found, folder = begun(study, root, storage)
-    show(study, found, folder, study.trials, as_json)
+    """Print the state of a study."""
+    arms, folder = existing(study, root, storage)
+    show(study, arms, folder, study.trials, as_json)
 
 
-def begun(study: Study, root: Path, storage: str | None) -> tuple[dict[str, Search], Path]:
-    """The searches of a study that was begun, and its folder; UserError if it was not."""
+def existing(study: Study, root: Path, storage: str | None) -> tuple[dict[str, Search], Path]:
+    """The searches of a study by arm, and its folder; UserError if it does not exist."""
     from harness.tuning.driver import searches
     from harness.tuning.storage import folder_of, open_storage
 
     folder = folder_of(root, study.name)
     if not folder.is_dir():
-        raise UserError(f"study {study.name}: was not begun in {root}; floorbench tune {study.name} begins it")
+        raise UserError(f"study {study.name}: not found in {root}; start it with floorbench tune {study.name}")
     return searches(study, folder, open_storage(folder, storage)), folder
 
 
-def show(study: Study, found: dict[str, Search], folder: Path, budget: int, as_json: bool) -> None:
-    """Print a line per arm, or the ledger as JSON."""
+def show(study: Study, arms: dict[str, Search], folder: Path, budget: int, as_json: bool) -> None:
+    """Print one line per arm, or the ledger as JSON."""
     if as_json:
         from harness.tuning.driver import ledger
 
-        print_json(ledger(study, found, folder, budget))
+        print_json(ledger(study, arms, folder, budget))
         return
-    result_console().print(text_table(COLUMNS, [cells(arm, search) for arm, search in found.items()]))
+    result_console().print(text_table(COLUMNS, [cells(arm, search) for arm, search in arms.items()]))
 
 
 def cells(arm: str, search: Search) -> tuple[Any, ...]:
-    """What the table says of an arm."""
+    """The row of an arm."""
     trials, best = search.trials(), search.best()
     counts = Counter(trial.state.name for trial in trials)
     result = ("", "", "") if best is None else (f"{best.value:.4g}", best.number, worded(best.params))
     return (arm, len(trials), *(counts[state] for state in STATES), *result)
 
 
-def progress(found: dict[str, Search], budget: int) -> list[str]:
-    """A line per arm: how many trials, and the best so far."""
+def progress(arms: dict[str, Search], budget: int) -> list[str]:
+    """One line per arm: the number of trials, and the best so far."""
     lines = []
-    for arm, search in found.items():
+    for arm, search in arms.items():
         best = search.best()
         so_far = f"best {best.value:.4g} (trial {best.number}: {worded(best.params)})" if best else "none complete"
-        over = sum(trial.state.is_finished() for trial in search.trials())
-        lines.append(f"{arm}: {over} of {budget} trials, {so_far}")
+        finished = sum(trial.state.is_finished() for trial in search.trials())
+        lines.append(f"{arm}: {finished} of {budget} trials, {so_far}")
     return lines
 
 
 def worded(settings: dict[str, Any]) -> str:
-    """Settings as one would type them."""
+    """Settings as KEY=VALUE."""
     shown = {path: f"{value:.4g}" if isinstance(value, float) else value for path, value in settings.items()}
     return " ".join(f"{path}={value}" for path, value in shown.items())
 
 
 def report_best(study: Study, root: Path, launch: Launch, storage: str | None) -> int:
-    """Run every arm with its best settings and with those it has without tuning, on fresh seeds; then report both."""
-    found, folder = begun(study, root, storage)
+    """Run every arm with its best settings and its defaults, on new seeds, and report both; returns the exit code."""
+    arms, folder = existing(study, root, storage)
     runs = list(study.runs)
     console = remark_console()
-    for arm, search in found.items():
+    for arm, search in arms.items():
         best = search.best()
         if best is None:
-            raise UserError(f"study {study.name}: no trial of arm {arm} is complete; floorbench tune {study.name}")
+            raise UserError(f"study {study.name}: arm {arm} has no complete trial; run floorbench tune {study.name}")
         console.print(f"{arm}: trial {best.number} of {len(search.trials())}: {worded(best.params)}")
         runs += study.tuned_runs(arm, best.params)
-    efforts = {arm: len(search.trials()) for arm, search in found.items()}
+    efforts = {arm: len(search.trials()) for arm, search in arms.items()}
     if len(set(efforts.values())) > 1:
         console.print(f"unequal effort: {', '.join(f'{count} trials of {arm}' for arm, count in efforts.items())}")
     else:
-        console.print(f"equal effort: {next(iter(efforts.values()))} trials of each arm")
+        console.print(f"equal effort: {next(iter(efforts.values()))} trials per arm")
     if not launch(runs, root, lambda: None):
         return INTERRUPTED
     code = conclude(plan(runs, root))

@@ -64,7 +64,7 @@ def verify(
 
 
 def in_folders(runs: Sequence[Run], root: Path) -> Finished:
-    """Those of the runs that are finished in a folder of run folders."""
+    """The runs that are finished in a root."""
     from harness.watching.verification import original_in
 
     refuse_faults(RunFolder.of(root, run) for run in runs)
@@ -75,7 +75,7 @@ def in_folders(runs: Sequence[Run], root: Path) -> Finished:
 
 
 def in_numbers(runs: Sequence[Run], source: Path) -> Finished:
-    """Those of the runs that are finished by what `report --export` wrote to a folder."""
+    """The runs that are finished according to exported frames."""
     from results.frame.originals import originals
     from results.frame.store import load
 
@@ -86,9 +86,9 @@ def in_numbers(runs: Sequence[Run], source: Path) -> Finished:
 
 
 def verify_grid(finished: Finished, count: int, seed: int, workers: int | None) -> int:
-    """Repeat a sample of the finished runs in a temporary root and print how they compare; returns the exit code.
+    """Repeat a sample of finished runs in a temporary root and print the comparison; returns the exit code.
 
-    Where the runs are from nothing is written. The repetition is removed unless it differs.
+    The original runs are only read. The repeated runs are deleted unless one differs.
     """
     from harness.watching.verification import check_data, sample
     from harness.watching.verification import verify as compare
@@ -121,7 +121,7 @@ def verify_grid(finished: Finished, count: int, seed: int, workers: int | None) 
 
 
 def repeat(runs: Sequence[Run], root: Path, workers: int, console: Console) -> None:
-    """Compute the runs in a root of their own."""
+    """Train runs in a new root."""
     commit(runs, root)
     packs = [[RunFolder.of(root, run) for run in pack] for pack in planner.packs(runs, PACK_LIMIT, workers)]
     with ProgressDisplay(packs, console) as display:
@@ -129,7 +129,7 @@ def repeat(runs: Sequence[Run], root: Path, workers: int, console: Console) -> N
 
 
 def show(results: Sequence[Verification]) -> None:
-    """One line per run, then which comparisons were made and why."""
+    """Print one line per run, then how runs were compared and why."""
     from harness.watching.row_differences import TOLERANCES, TRUTH_TOLERANCE
 
     descriptions = {
@@ -140,8 +140,8 @@ def show(results: Sequence[Verification]) -> None:
     }
     console = result_console()
     console.print(text_table(COLUMNS, [_cells(result) for result in results]))
-    agreed = sum(result.difference is None for result in results)
-    console.print(f"{agreed} of {len(results)} agree")
+    agreeing = sum(result.difference is None for result in results)
+    console.print(f"{agreeing} of {len(results)} agree")
     for kind, why in dict.fromkeys((result.comparison.kind, result.comparison.why) for result in results):
         console.print(f"compared {descriptions[kind]}: {why}")
     for remark in dict.fromkeys(filter(None, (result.remark for result in results))):

@@ -82,7 +82,7 @@ def _is_there(thing: str) -> bool:
 
 
 def _apt(*arguments: str) -> None:
-    """Run apt-get; its last line of complaint becomes the error."""
+    """Run apt-get; its last line of reason_in becomes the error."""
     command = ["apt-get", "-q", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     try:

@@ -20,7 +20,7 @@ from harness.training.training import CHECKPOINT_VARIABLE
 from slurm import submissions
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, queue
-from slurm.submission import try_out
+from slurm.submission import check_profile
 from slurm.submissions import Array, Submission
 from tests.support.waiting import wait_until
 
@@ -154,7 +154,7 @@ def wait_for_nodes() -> None:
 
     def takes_jobs() -> bool:
         with contextlib.suppress(UserError):
-            try_out(Profile(**FIELDS))
+            check_profile(Profile(**FIELDS))
             return True
         return False
 

@@ -14,7 +14,7 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.usage import ACCOUNTING, Known, Usage, known_usage
 from harness.watching.overview import overview
 from slurm import accounting
-from slurm.accounting import Start, account, ask_accounting, keep_accounts, parse_accounting, shared
+from slurm.accounting import Start, account, ask_accounting, parse_accounting, shared, update_accounting
 from slurm.submissions import Array, Submission, folder_of
 from tests.slurm.jobs import submit, wait_for_state
 from tests.slurm.test_submissions import write
@@ -130,7 +130,7 @@ def test_real_accounts_are_asked_until_they_are_complete(cluster, tmp_path, monk
     file = folder_of(tmp_path, "s") / ACCOUNTING
 
     def is_complete() -> bool:
-        keep_accounts(tmp_path, set())
+        update_accounting(tmp_path, set())
         return json.loads(file.read_text())["complete"]
 
     wait_until(is_complete)
@@ -141,7 +141,7 @@ def test_real_accounts_are_asked_until_they_are_complete(cluster, tmp_path, monk
     assert kept["a"].usage.peak_memory > 200 * 2**20
     # Complete accounts need no SLURM any more: a week later, and elsewhere.
     monkeypatch.setenv("PATH", str(Path("/nowhere")))
-    keep_accounts(tmp_path, set())
+    update_accounting(tmp_path, set())
 
 
 @pytest.mark.slurm

@@ -16,7 +16,7 @@ from harness.launching.planner import commit
 from harness.settings import with_settings
 from harness.training.stop import Stop, Stopped
 from slurm import job
-from slurm.job import compute, folders_of, is_fruitless
+from slurm.job import compute, folders_of, makes_no_progress
 from slurm.profile import Profile, profile_to_dict
 from slurm.submissions import Array, Place, Submission
 from tests.slurm.test_submissions import write
@@ -42,15 +42,15 @@ def submitted(root, *names):
 
 ORDERS = """
 import os, signal, subprocess, sys, time
-from slurm.job import Orders
-orders = Orders()
-orders.obey()
+from slurm.job import Signals
+orders = Signals()
+orders.install()
 look = "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))"
 print(subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout.strip())
 for name in sys.argv[1:]:
     os.kill(os.getpid(), signal.Signals[name])
     time.sleep(0.2)
-print(orders.announced, orders.stop.reason)
+print(orders.warned, orders.stop.reason)
 """
 
 
@@ -85,17 +85,17 @@ def test_three_starts_without_a_newer_checkpoint_are_enough(tmp_path, monkeypatc
     monkeypatch.setenv(LAUNCHER_VARIABLE, "slurm 7")
     submitted(tmp_path, "first")
     for number in range(3):
-        assert not is_fruitless(RunFolder.of(tmp_path, RUN)), number
+        assert not makes_no_progress(RunFolder.of(tmp_path, RUN)), number
         folder = attempt(tmp_path, "interrupted: stopped by SIGUSR2")
-    assert is_fruitless(folder)
+    assert makes_no_progress(folder)
     status = folder.status()
     assert status["state"] == "failed"
     assert status["reason"].startswith(
-        "3 starts in a row brought no newer checkpoint; the last one was interrupted: st"
+        "the last 3 restarts made no progress; the latest was interrupted: st"
     )
     assert folder.provenance()["attempts"][-1]["reason"] == f"failed: {status['reason']}"
     # Whoever runs it again in spite of that has three starts again.
-    assert not is_fruitless(RunFolder.of(tmp_path, RUN))
+    assert not makes_no_progress(RunFolder.of(tmp_path, RUN))
 
 
 def test_progress_failure_and_other_launchers_are_not_held_against_a_run(tmp_path):
@@ -103,12 +103,12 @@ def test_progress_failure_and_other_launchers_are_not_held_against_a_run(tmp_pat
     folder = attempt(tmp_path, "interrupted: by x")
     attempt(tmp_path, "interrupted: by x", launcher="local pool")
     attempt(tmp_path, "interrupted: by x")
-    assert not is_fruitless(folder)
+    assert not makes_no_progress(folder)
     for _ in range(2):
         attempt(tmp_path, "interrupted: by x")
     folder.checkpoints.mkdir()
     (folder.checkpoints / "000000001-000000000-1.ckpt").touch()
-    assert not is_fruitless(folder)
+    assert not makes_no_progress(folder)
 
 
 def test_a_run_in_other_hands_is_waited_for(tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def test_a_task_computes_its_runs_and_says_how_it_ended(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()
-    assert (said[0], said[-1]) == ("task 7, start 3, on n1: 1 runs", "1 done")
+    assert (said[0], said[-1]) == ("array task 7, start 3, on n1: 1 runs", "1 done")
     (attempt,) = RunFolder.of(tmp_path, RUN).provenance()["attempts"]
     assert attempt["launcher"] == "slurm 7"
     assert attempt["slurm"] == {"job": "7", "raw_job": "7", "restart": 2, "node": "n1"}

@@ -38,14 +38,14 @@ def test_gpus_of_a_task(gres, count):
     [
         ("", "field time_minutes: is missing"),
         ('time_minutes = "5"', "field time_minutes = '5': input should be a valid integer"),
-        ("time_minutes = 5\nworker = 2", "field worker: there is no such field; did you mean workers?"),
-        ("time_minutes = 5\ncpus_per_task = 2\nworkers = 3", "workers = 3 should be at most cpus_per_task = 2"),
-        ("time_minutes = 2\nsignal_seconds = 120", "signal_seconds = 120 should be less than time_minutes = 2 has"),
-        ("time_minutes = 5\n[sbatch]\ntime = 3", "sbatch.time is given by the field time_minutes"),
-        ("time_minutes = 5\n[sbatch]\narray = '0-3'", "sbatch.array is set by floorbench itself"),
-        ("time_minutes = 5\n[sbatch]\nbegin = [1]", "sbatch.begin = [1] should be text, a number, true or false"),
+        ("time_minutes = 5\nworker = 2", "field worker: unknown; did you mean workers?"),
+        ("time_minutes = 5\ncpus_per_task = 2\nworkers = 3", "workers = 3 must be at most cpus_per_task = 2"),
+        ("time_minutes = 2\nsignal_seconds = 120", "signal_seconds = 120 must be shorter than time_minutes = 2"),
+        ("time_minutes = 5\n[sbatch]\ntime = 3", "sbatch.time is set by the field time_minutes"),
+        ("time_minutes = 5\n[sbatch]\narray = '0-3'", "sbatch.array is set by floorbench; remove it"),
+        ("time_minutes = 5\n[sbatch]\nbegin = [1]", "sbatch.begin = [1] must be text, a number, true or false"),
         ("time_minutes = 5\nsetup = 'module'", "field setup = 'module': input should be a valid array"),
-        ("time_minutes = ", "is no TOML: Invalid value (at end of document)"),
+        ("time_minutes = ", "not valid TOML: Invalid value (at end of document)"),
     ],
 )
 def test_faults_are_one_line_with_file_and_field(tmp_path, text, reason):
@@ -57,10 +57,10 @@ def test_faults_are_one_line_with_file_and_field(tmp_path, text, reason):
 
 
 def test_what_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"^--cluster gpus: there is no such profile; one of cpu, gpu-preempt"):
+    with pytest.raises(UserError, match=r"^--cluster gpus: unknown profile; use one of cpu, gpu-preempt"):
         load("gpus")
     with pytest.raises(UserError, match=r"^--cluster .*/none\.toml: cannot be read \(no such file or directory\)$"):
         load(str(tmp_path / "none.toml"))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"binary\.toml: cannot be read \(is no text\)$"):
+    with pytest.raises(UserError, match=r"binary\.toml: cannot be read \(not a text file\)$"):
         load(str(tmp_path / "binary.toml"))

@@ -7,7 +7,7 @@ from ablations.commands.status import show_status
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import known_usage
-from slurm.accounting import keep_accounts
+from slurm.accounting import update_accounting
 from tests.slurm.grids import (
     FIELDS,
     SLOWLY,
@@ -52,7 +52,7 @@ def test_a_cancelled_run_leaves_its_pack_and_is_retried(cluster, tmp_path, monke
     monkeypatch.setattr("slurm.accounting.INTERVAL", 0.0)
 
     def is_accounted() -> bool:
-        keep_accounts(root, set())
+        update_accounting(root, set())
         return {first, again} <= set(known_usage(root)[runs[0].id].tasks)
 
     wait_until(is_accounted)

@@ -35,7 +35,7 @@ def test_equal_code_is_shared_and_nothing_else_is_left(taken, tmp_path):
 
 def test_a_changed_snapshot_is_refused(taken, tmp_path):
     (taken / "floorbench.py").write_text("")
-    with pytest.raises(UserError, match=f"{taken.name}: is not the code that its name says"):
+    with pytest.raises(UserError, match=f"{taken.name}: content does not match its name"):
         snapshot.take(tmp_path)
 
 

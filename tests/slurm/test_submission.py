@@ -7,6 +7,8 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ablations.grids import runs_of
 from harness.errors import UserError
@@ -14,10 +16,18 @@ from harness.folders.run_folder import RunFolder
 from harness.launching.planner import plan
 from slurm import submissions
 from slurm.expectation import expectation
-from slurm.limits import Limits
 from slurm.profile import Profile
-from slurm.queue import QueuedTask, parse_queue, queue
-from slurm.submission import draft, job_script, locked, outside_of_a_job, tasks_of, try_out
+from slurm.queue import Limits, QueuedTask, queue
+from slurm.submission import (
+    Chunk,
+    array_tasks,
+    check_profile,
+    chunks,
+    draft,
+    job_script,
+    locked,
+    outside_of_a_job,
+)
 from tests.slurm.test_submissions import write
 from tests.support.run_folder_factory import fail, write_done
 
@@ -44,9 +54,9 @@ def test_packs_become_tasks_and_tasks_arrays(tmp_path):
 
 def test_tasks_have_equally_many_packs():
     packs = [(str(number),) for number in range(7)]
-    assert [len(task) for task in tasks_of(packs, 3)] == [2, 2, 3]
-    assert [pack for task in tasks_of(packs, 3) for pack in task] == packs
-    assert tasks_of([], 3) == ()
+    assert [len(task) for task in array_tasks(packs, 3)] == [2, 2, 3]
+    assert [pack for task in array_tasks(packs, 3) for pack in task] == packs
+    assert array_tasks([], 3) == ()
 
 
 def test_done_failed_and_queued_runs_are_left_alone(tmp_path):
@@ -98,7 +108,7 @@ def test_arrays_have_their_range_limit_and_order_in_the_script(tmp_path):
 
 def test_one_submitter_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("slurm.submission.LOCK_PATIENCE", 0.05)
-    with locked(tmp_path), pytest.raises(UserError, match="another submission is being made there"), locked(tmp_path):
+    with locked(tmp_path), pytest.raises(UserError, match="another submission is in progress"), locked(tmp_path):
         pass
     with locked(tmp_path):
         pass
@@ -113,12 +123,39 @@ def test_a_job_that_submits_hides_what_slurm_gave_it(monkeypatch):
     assert (os.environ["SLURM_JOB_ID"], os.environ["SLURM_GPUS_PER_NODE"]) == ("7", "4")
 
 
-def test_names_of_jobs_may_hold_anything():
-    text = "7_3|7|PENDING|Priority||floorbench-0\n8|8|RUNNING|None|n1|a|b c\n"
-    assert parse_queue(text) == [
-        QueuedTask("7_3", "7", "PENDING", "Priority", "", "floorbench-0"),
-        QueuedTask("8", "8", "RUNNING", "None", "n1", "a|b c"),
-    ]
+def test_chunks_by_hand():
+    assert chunks(0, 10, 2) == []
+    assert chunks(7, 10, 3) == [Chunk(0, 7, 3)]
+    assert chunks(2, 10, 3) == [Chunk(0, 2, 2)]
+    assert chunks(1200, 1001, 16) == [Chunk(0, 600, 8), Chunk(600, 600, 8)]
+    assert chunks(1200, 1001, 1) == [Chunk(0, 600, 1), Chunk(600, 600, 1, after=0)]
+    assert chunks(7, 2, 3) == [Chunk(0, 1, 1), Chunk(1, 2, 1), Chunk(3, 2, 1), Chunk(5, 2, 1, after=0)]
+
+
+def most_at_once(found):
+    """The number of array tasks that can run at the same time: the sum over lanes of the largest limit."""
+    lanes = {}
+    for number, chunk in enumerate(found):
+        lanes[number] = number if chunk.after is None else lanes[chunk.after]
+    return sum(
+        max(chunk.limit for number, chunk in enumerate(found) if lanes[number] == lane) for lane in set(lanes.values())
+    )
+
+
+@settings(deadline=None)
+@given(st.integers(0, 300), st.integers(1, 90), st.integers(1, 100))
+def test_chunks_cover_every_task_once_within_all_limits(tasks, largest, at_once):
+    found = chunks(tasks, largest, at_once)
+    assert [task for chunk in found for task in range(chunk.start, chunk.start + chunk.count)] == list(range(tasks))
+    assert all(1 <= chunk.count <= largest and 1 <= chunk.limit <= chunk.count for chunk in found)
+    assert all(chunk.after is None or chunk.after < number for number, chunk in enumerate(found))
+    assert most_at_once(found) <= at_once
+    if found:
+        sizes = [chunk.count for chunk in found]
+        assert max(sizes) - min(sizes) <= 1
+        assert len(found) == -(-tasks // largest)
+        # The limit is used up, unless an array has fewer tasks than its part of it.
+        assert most_at_once(found) >= min(at_once, len(found) * min(sizes))
 
 
 def command(*arguments):
@@ -138,16 +175,16 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
     profile.write_text('time_minutes = 5\nruns_per_pack = 1\ngres = "gpu:2"\nrequeue = false\nsignal_seconds = 30\n')
     code, out, err = command("smoke", "--cluster", str(profile), "--dry-run", "--root", str(root))
     assert code == 0, err
-    assert f"4 runs in {root}: 3 new, 1 done; 0 of them in SLURM's queue" in out
-    assert "to submit: 3 runs in 3 packs and 3 tasks" in out
+    assert f"4 runs in {root}: 3 new, 1 done; 0 of them queued in SLURM" in out
+    assert "to submit: 3 runs in 3 packs and 3 array tasks" in out
     assert "0-2%3" in out
     # 1000 updates of half a second, three times: 1500 s, on one core and two GPUs each.
-    assert "expected: 0.417 core-hours and 0.833 GPU-hours; the longest task takes 8 min of its 5 min" in out
-    assert f"(by 1 finished runs in {root}, in packs of 1)" in out
+    assert "expected: 0.417 core-hours and 0.833 GPU-hours; the longest array task takes 8 min of its 5 min" in out
+    assert f"(estimated from 1 finished runs in {root}, in packs of 1)" in out
     row = next(line.split() for line in out.splitlines() if line.startswith("pointmaze-umaze"))
     assert row == ["pointmaze-umaze", "3", "3", "3,000", "0.5", "8", "min", "0.417", "0.833"]
     assert "#SBATCH --gres=gpu:2" in out
-    assert "warning: a task is expected to take 8 min, time_minutes = 5 is less, and requeue = false" in err
+    assert "warning: an array task is expected to take 8 min, longer than time_minutes = 5, and requeue = false" in err
     assert sorted(root.rglob("*")) == before
 
 
@@ -156,9 +193,9 @@ def test_a_dry_run_needs_no_card_and_says_what_it_does_not_know(tmp_path):
     code, out, err = command(*arguments)
     assert code == 0, err
     assert "to submit: 4 runs in 4 packs" in out
-    assert "warning: algorithm.kernel asks for a card, and the profile for no GPU" in err
+    assert "warning: algorithm.kernel needs a GPU, but the profile requests none" in err
     if not torch.cuda.is_available():
-        assert "what it will take is not known: no run of this shape is finished, and torch" in err
+        assert "expected cost unknown: no run of this shape is finished, and torch" in err
 
 
 def test_what_is_expected_of_each_task_adds_up(tmp_path):
@@ -178,7 +215,7 @@ def test_what_is_expected_of_each_task_adds_up(tmp_path):
 def test_faults_of_a_profile_are_one_line(tmp_path):
     code, out, err = command("smoke", "--cluster", "gpus", "--root", str(tmp_path))
     assert (code, out) == (2, "")
-    assert err.startswith("floorbench: error: --cluster gpus: there is no such profile")
+    assert err.startswith("floorbench: error: --cluster gpus: unknown profile")
     assert err.count("\n") == 1
 
 
@@ -195,8 +232,8 @@ def test_faults_of_a_profile_are_one_line(tmp_path):
 )
 def test_slurm_says_itself_what_is_wrong_with_a_profile(at_cluster, field, reason):
     with pytest.raises(UserError, match=f"^{reason}$"):
-        try_out(Profile(time_minutes=5, **field))
-    try_out(Profile(time_minutes=5))
+        check_profile(Profile(time_minutes=5, **field))
+    check_profile(Profile(time_minutes=5))
 
 
 @pytest.mark.slurm
@@ -204,9 +241,9 @@ def test_a_profile_is_tried_out_while_all_nodes_are_away(at_cluster, cluster):
     for node in cluster.nodes:
         cluster.set_down(node)
     try:
-        try_out(Profile(time_minutes=5))
+        check_profile(Profile(time_minutes=5))
         with pytest.raises(UserError, match=r"^sbatch: Requested node configuration is not available$"):
-            try_out(Profile(time_minutes=5, gres="gpu:9"))
+            check_profile(Profile(time_minutes=5, gres="gpu:9"))
         assert queue() == []
     finally:
         for node in cluster.nodes:

@@ -41,9 +41,7 @@ def test_where_slurm_is_not_the_folders_tell_and_a_remark_says_so(root, monkeypa
     monkeypatch.setenv("PATH", str(root))
     view = QueueView(root)
     assert view.now() == {}
-    assert view.remarks == [
-        "squeue: there is no such program; this machine does not know SLURM; what waits in SLURM's queue is not known"
-    ]
+    assert view.remarks == ["squeue not found; is SLURM installed?; SLURM's queue is unknown"]
     assert [row.state for row in overview(root, RUNS, view.now())] == ["planned"] * 4
     assert doctor.slurm().verdict == "note"
 
@@ -90,7 +88,7 @@ def test_a_queue_without_accounting_is_told_with_a_remark(cluster_without_accoun
     view = QueueView(root)
     assert view.now() == {}
     assert len(view.remarks) == 1
-    assert view.remarks[0].endswith("costs are those that the runs themselves tell")
+    assert view.remarks[0].endswith("costs are estimated from the runs' own records")
     finding = doctor.slurm()
     assert finding.verdict == "note"
     assert "no accounting" in finding.text

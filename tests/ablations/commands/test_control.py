@@ -16,7 +16,7 @@ from harness.settings import with_settings
 from harness.training.stop import Stop
 from harness.training.training import PackTraining, train_pack
 from slurm.submissions import Array, Submission
-from slurm.watching import tasks_of_nothing_else
+from slurm.watching import tasks_without
 from tests.slurm.test_submissions import write
 from tests.support.run_folder_factory import begin, fail, lose, write_done
 
@@ -150,10 +150,10 @@ def test_it_shows_what_it_would_cancel_and_asks(root, runs, capfd, monkeypatch):
 def test_a_task_leaves_the_queue_only_if_nobody_else_needs_it(tmp_path):
     array = Array("n-0", ((("a", "b"), ("c",)), (("d",),)), 2, job_id="7")
     write(tmp_path, Submission("s", "smoke", "me", "login", 1.0, {"time_minutes": 5}, "0" * 16, (array,)))
-    assert tasks_of_nothing_else(tmp_path, ["a", "d"], ["b", "c"]) == ["7_1"]
-    assert tasks_of_nothing_else(tmp_path, ["a", "b"], ["d"]) == ["7_0"]
-    assert tasks_of_nothing_else(tmp_path, ["a", "b", "c", "d", "e"], []) == ["7_0", "7_1"]
-    assert tasks_of_nothing_else(tmp_path, ["e"], []) == []
+    assert tasks_without(tmp_path, ["a", "d"], ["b", "c"]) == ["7_1"]
+    assert tasks_without(tmp_path, ["a", "b"], ["d"]) == ["7_0"]
+    assert tasks_without(tmp_path, ["a", "b", "c", "d", "e"], []) == ["7_0", "7_1"]
+    assert tasks_without(tmp_path, ["e"], []) == []
 
 
 def test_failed_and_cancelled_runs_are_run_again_and_planned_ones_are_not(tmp_path, runs, capfd):

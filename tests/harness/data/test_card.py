@@ -81,5 +81,5 @@ def test_files(card, arrays, tmp_path):
 def test_card_on_a_terminal(card, capsys):
     print_card(card, result_console())
     text = capsys.readouterr().out
-    assert "4, 75.0% succeed, 25.0% are cut off" in text
+    assert "4, 75.0% successful, 25.0% truncated" in text
     assert "floor, failure_rule" in text

@@ -47,7 +47,7 @@ def root(tmp_path_factory):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     done = call("smoke", "--root", root, "--trials", 2, "--pack", 6, *SHORT)
-    assert "2 trials of each arm (cql, monte_carlo)" in done.stderr
+    assert "2 trials per arm (cql, monte_carlo)" in done.stderr
     return root
 
 
@@ -81,8 +81,8 @@ def test_another_definition_is_refused(root):
     ("words", "line"),
     [
         ("moon", "study 'moon': there is no such study; one of smoke, floors, doses"),
-        ("best smoke", "study smoke: was not begun in ROOT; floorbench tune smoke begins it"),
-        ("worst smoke", "tune worst smoke: should be STUDY, best STUDY or status STUDY"),
+        ("best smoke", "study smoke: not found in ROOT; start it with floorbench tune smoke"),
+        ("worst smoke", "tune worst smoke: must be STUDY, best STUDY or status STUDY"),
         ("smoke --storage oracle", "--storage oracle: "),
     ],
 )
@@ -102,7 +102,7 @@ def test_the_best_is_asked_for_beside_the_defaults(root, capsys):
         return False
 
     assert report_best(study, root, launch, None) == INTERRUPTED
-    assert "equal effort: 2 trials of each arm" in capsys.readouterr().err
+    assert "equal effort: 2 trials per arm" in capsys.readouterr().err
     told = json.loads(call("status", "smoke", "--root", root, "--json", *SHORT).stdout)
     assert set(study.runs) < set(asked)
     for arm in ("cql", "monte_carlo"):
@@ -117,7 +117,7 @@ def test_the_best_is_asked_for_beside_the_defaults(root, capsys):
 @pytest.mark.slow
 def test_the_best_is_held_against_the_defaults_on_fresh_seeds(root):
     done = call("best", "smoke", "--root", root, *SHORT)
-    assert "equal effort: 2 trials of each arm" in done.stderr
+    assert "equal effort: 2 trials per arm" in done.stderr
     folders = [folder.run() for folder in run_folders(root)]
     assert sorted((run.arm, run.seed) for run in folders) == [
         (arm, seed) for arm in ("cql", "cql_tuned", "monte_carlo", "monte_carlo_tuned") for seed in (0, 1)

@@ -1,0 +1,120 @@
+"""SLURM's programs: answers, errors in one line, the queue and the limits of a cluster."""
+
+import pytest
+
+from harness.errors import UserError
+from slurm.queue import Limits, QueuedTask, ask, is_refusal, limits, parse_limits, parse_queue, reason_in
+
+
+def test_an_answer():
+    assert ask("echo", "a", "b") == "a b\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("no-such-program",), "no-such-program not found; is SLURM installed?"),
+        (("sleep", "5"), "sleep: no answer within 0 s"),
+        (("false",), "false: failed with exit code 1"),
+        (("sh", "-c", "echo sh: error: it is so >&2; exit 3"), "sh: it is so"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line(command, reason):
+    with pytest.raises(UserError) as caught:
+        ask(*command, patience=0.3)
+    assert str(caught.value) == reason
+
+
+# As SLURM 22.05 complains.
+COMPLAINTS = {
+    "sbatch: error: invalid partition specified: x\nallocation failure: Invalid partition name specified\n": (
+        "invalid partition specified: x"
+    ),
+    "allocation failure: Requested node configuration is not available\n": (
+        "Requested node configuration is not available"
+    ),
+    "sbatch: error: Batch job submission failed: Invalid account\n": "Invalid account",
+    "sbatch: unrecognized option '--x=1'\nTry \"sbatch --help\" for more information\n": "unrecognized option '--x=1'",
+    "sbatch: note\nsbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates\n": (
+        "AssocMaxSubmitJobLimit"
+    ),
+    "\n": "",
+}
+
+
+@pytest.mark.parametrize("text", COMPLAINTS)
+def test_the_first_reason_counts(text):
+    assert reason_in(text) == COMPLAINTS[text]
+
+
+# Of libslurm 22.05.
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "",
+        "Socket timed out on send/recv operation",
+        "Zero Bytes were transmitted or received",
+        "Unexpected message received",
+        "Message receive failure",
+        "Unable to contact slurm controller (connect failure)",
+    ],
+)
+def test_without_an_answer_nothing_is_decided(reason):
+    assert not is_refusal(reason)
+
+
+@pytest.mark.parametrize(
+    "reason", ["Invalid account", "AssocGrpSubmitJobsLimit", "Required partition not available (inactive or drain)"]
+)
+def test_a_refusal_is_decided(reason):
+    assert is_refusal(reason)
+
+
+def test_names_of_jobs_may_hold_anything():
+    text = "7_3|7|PENDING|Priority||floorbench-0\n8|8|RUNNING|None|n1|a|b c\n"
+    assert parse_queue(text) == [
+        QueuedTask("7_3", "7", "PENDING", "Priority", "", "floorbench-0"),
+        QueuedTask("8", "8", "RUNNING", "None", "n1", "a|b c"),
+    ]
+
+
+# Lines of `scontrol show config` of SLURM 22.05.
+CONFIGURATION = """Configuration data as of 2025-11-23T12:02:19
+AccountingStorageEnforce = associations,limits,qos
+ClusterName             = testcluster
+MaxArraySize            = 1001
+MaxJobCount             = 10000
+MaxTasksPerNode         = 512
+
+Cgroup Support Configuration:
+"""
+
+
+def test_a_cluster_without_limits_for_the_user():
+    assert parse_limits(CONFIGURATION, "testcluster|research||\ntestcluster|root||\n") == Limits(1001, 10_000, None)
+    assert parse_limits("", "") == Limits()
+
+
+def test_the_least_limit_of_the_account_counts():
+    table = "testcluster|research|300|250\ntestcluster|other|10|\nelsewhere|research|1|\n"
+    assert parse_limits(CONFIGURATION, table, "research").max_submitted == 250
+    assert parse_limits(CONFIGURATION, table).max_submitted == 10
+    assert parse_limits(CONFIGURATION, table, "none").max_submitted is None
+
+
+def test_arrays_and_room():
+    assert Limits(max_array_size=1001, max_job_count=500).largest_array == 499
+    assert Limits(max_submitted=250).room(queued=100) == 150
+    assert Limits(max_job_count=200, max_submitted=250).room(queued=100) == 99
+    assert Limits(max_submitted=250).room(queued=300) == 0
+
+
+@pytest.mark.slurm
+def test_limits_of_the_test_cluster(at_cluster, cluster):
+    assert limits() == Limits(1001, 10_000, None)
+    cluster.run("sacctmgr", "--immediate", "modify", "account", "research", "set", "MaxSubmitJobs=700")
+    try:
+        assert limits("research").max_submitted == 700
+        assert limits("root").max_submitted is None
+    finally:
+        cluster.run("sacctmgr", "--immediate", "modify", "account", "research", "set", "MaxSubmitJobs=-1")
