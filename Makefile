@@ -44,7 +44,7 @@ test: setup
 
 # Exit code 2 of the installation: it is not possible here, for the reason it gives.
 slurm-test: setup
-	@$(BIN)/python -m slurm.testcluster install; case $$? in \
+	@$(BIN)/python -m tests.support.testcluster install; case $$? in \
 		0) $(BIN)/python -m pytest -q -rs -m 'slurm and not slow' ;; \
 		2) echo "slurm-test: SKIPPED, no test on a SLURM cluster has run: see the reason above" ;; \
 		*) exit 1 ;; \

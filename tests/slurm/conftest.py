@@ -9,10 +9,10 @@ import pytest
 
 from harness.data.dataset import ensure_dataset
 from harness.training.training import CHECKPOINT_VARIABLE
-from slurm.testcluster import packages
-from slurm.testcluster.cluster import FOREIGN_VARIABLES, Cluster, take_down_abandoned
-from slurm.testcluster.configuration import Settings
-from tests.slurm.grids import FORTY, SMOKE, Grid, compute_here
+from tests.support.slurm.grids import FORTY, SMOKE, Grid, compute_here
+from tests.support.testcluster import packages
+from tests.support.testcluster.cluster import FOREIGN_VARIABLES, Cluster, take_down_abandoned
+from tests.support.testcluster.configuration import Settings
 
 
 @pytest.fixture(scope="session")

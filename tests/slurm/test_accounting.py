@@ -16,8 +16,8 @@ from harness.watching.overview import overview
 from slurm import accounting
 from slurm.accounting import Start, account, ask_accounting, parse_accounting, shared, update_accounting
 from slurm.submissions import Array, Submission, folder_of
-from tests.slurm.jobs import submit, wait_for_state
 from tests.slurm.test_submissions import write
+from tests.support.slurm.jobs import submit, wait_for_state
 from tests.support.waiting import wait_until
 
 # Printed by sacct of SLURM 22.05.8: a job that was requeued and ended (its parts not side by side), two tasks of an

@@ -90,9 +90,7 @@ def test_three_starts_without_a_newer_checkpoint_are_enough(tmp_path, monkeypatc
     assert makes_no_progress(folder)
     status = folder.status()
     assert status["state"] == "failed"
-    assert status["reason"].startswith(
-        "the last 3 restarts made no progress; the latest was interrupted: st"
-    )
+    assert status["reason"].startswith("the last 3 restarts made no progress; the latest was interrupted: st")
     assert folder.provenance()["attempts"][-1]["reason"] == f"failed: {status['reason']}"
     # Whoever runs it again in spite of that has three starts again.
     assert not makes_no_progress(RunFolder.of(tmp_path, RUN))

@@ -17,11 +17,11 @@ from harness.launching.planner import plan
 from slurm import submission, submissions
 from slurm.queue import job_named, queue
 from slurm.submissions import Array
-from slurm.testcluster import processes
-from slurm.testcluster.cluster import Cluster
-from slurm.testcluster.configuration import Settings
 from slurm.watching import queued_runs
-from tests.slurm import grids
+from tests.support.slurm import grids
+from tests.support.testcluster import processes
+from tests.support.testcluster.cluster import Cluster
+from tests.support.testcluster.configuration import Settings
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm

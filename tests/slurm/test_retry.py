@@ -8,7 +8,7 @@ from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import known_usage
 from slurm.accounting import update_accounting
-from tests.slurm.grids import (
+from tests.support.slurm.grids import (
     FIELDS,
     SLOWLY,
     attempts,

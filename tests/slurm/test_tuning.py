@@ -13,7 +13,7 @@ from harness.tuning.driver import searches
 from harness.tuning.storage import folder_of, open_storage
 from results.commands.tune import tune_study
 from slurm import submissions
-from tests.slurm.grids import FIELDS
+from tests.support.slurm.grids import FIELDS
 
 pytestmark = pytest.mark.slurm
 

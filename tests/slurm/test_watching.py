@@ -13,8 +13,8 @@ from harness.watching.overview import overview
 from slurm import doctor
 from slurm.submissions import Array, Submission
 from slurm.watching import QueueView, queued_runs
-from tests.slurm.jobs import job, submit, wait_for_state
 from tests.slurm.test_submissions import write
+from tests.support.slurm.jobs import job, submit, wait_for_state
 from tests.support.waiting import wait_until
 
 RUNS = runs_of("smoke")

@@ -15,7 +15,7 @@ import pytest
 from harness.errors import UserError
 from harness.tuning.storage import open_storage
 from tests.harness.tuning.made_study import compute, make_driver, outcome
-from tests.slurm.ordinary_user import ordinary_user
+from tests.support.slurm.ordinary_user import ordinary_user
 from tests.support.waiting import wait_until
 
 # Where Debian puts the server's programs.

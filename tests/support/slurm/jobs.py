@@ -4,8 +4,8 @@ import re
 import secrets
 from pathlib import Path
 
-from slurm.testcluster import processes
-from slurm.testcluster.cluster import Cluster
+from tests.support.testcluster import processes
+from tests.support.testcluster.cluster import Cluster
 from tests.support.waiting import wait_until
 
 

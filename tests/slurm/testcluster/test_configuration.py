@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from slurm.testcluster import configuration
-from slurm.testcluster.configuration import Settings, check_folder, node_names, write_configuration
+from tests.support.testcluster import configuration
+from tests.support.testcluster.configuration import Settings, check_folder, node_names, write_configuration
 
 
 @pytest.fixture

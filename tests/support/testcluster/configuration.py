@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.errors import UserError
-from slurm.testcluster.ports import BLOCK
+from tests.support.testcluster.ports import BLOCK
 
 # SLURM sets CUDA_VISIBLE_DEVICES only for devices that are characters in the kernel's eyes; anybody has these.
 CHARACTER_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
@@ -97,7 +97,7 @@ def write_configuration(folder: Path, settings: Settings, first_port: int) -> No
     if settings.accounting:
         names += ["slurmdbd.conf", "my.cnf", "database.sql"]
     templates = Environment(
-        loader=PackageLoader("slurm.testcluster"),
+        loader=PackageLoader("tests.support.testcluster"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -51,7 +51,7 @@ def demand(accounting: bool = True) -> None:
     """Raise `UserError` if anything is missing."""
     if names := missing(accounting):
         raise UserError(
-            f"SLURM: {' '.join(names)} missing; install with: python -m slurm.testcluster install "
+            f"SLURM: {' '.join(names)} missing; install with: python -m tests.support.testcluster install "
             "(as root, on a system with apt)"
         )
 
@@ -82,7 +82,7 @@ def _is_there(thing: str) -> bool:
 
 
 def _apt(*arguments: str) -> None:
-    """Run apt-get; its last line of reason_in becomes the error."""
+    """Run apt-get; its first error becomes the message."""
     command = ["apt-get", "-q", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     try:

@@ -13,9 +13,8 @@ import pytest
 from harness.folders.provenance import attempt_details
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import plan
-from slurm.testcluster.cluster import Cluster
-from tests.slurm import grids
-from tests.slurm.grids import (
+from tests.support.slurm import grids
+from tests.support.slurm.grids import (
     Grid,
     assert_each_task_was_done_once,
     shared_attempts,
@@ -24,7 +23,8 @@ from tests.slurm.grids import (
     wait_for_checkpoint,
     wait_for_end,
 )
-from tests.slurm.jobs import job, kill
+from tests.support.slurm.jobs import job, kill
+from tests.support.testcluster.cluster import Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from slurm.testcluster import configuration, processes
-from slurm.testcluster.cluster import Cluster, take_down_abandoned
-from slurm.testcluster.configuration import Settings
-from tests.slurm.jobs import job, lines, submit, wait_for_state, wait_until_saved
-from tests.slurm.ordinary_user import as_ordinary_user, ordinary_user
-from tests.slurm.sockets import listeners, listening_ports
+from tests.support.slurm.jobs import job, lines, submit, wait_for_state, wait_until_saved
+from tests.support.slurm.ordinary_user import as_ordinary_user, ordinary_user
+from tests.support.slurm.sockets import listeners, listening_ports
+from tests.support.testcluster import configuration, processes
+from tests.support.testcluster.cluster import Cluster, take_down_abandoned
+from tests.support.testcluster.configuration import Settings
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
 
 PLAIN = Settings(accounting=False)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # Writes the number of its start into `starts`, and ends by itself once there is a file `enough`.
 STARTS = "echo ${SLURM_RESTART_COUNT:-0} $SLURMD_NODENAME >> starts; while [ ! -e enough ]; do sleep 0.2; done"
@@ -190,7 +190,7 @@ def test_down_leaves_no_process_and_no_listener(folder, tmp_path):
 
 def test_a_cluster_whose_owner_was_killed_is_found_and_taken_down(cluster, folder):
     code = (
-        "import sys, time; from pathlib import Path; from slurm.testcluster.cluster import Cluster, Settings\n"
+        "import sys, time; from pathlib import Path; from tests.support.testcluster.cluster import Cluster, Settings\n"
         "Cluster(Path(sys.argv[1]), Settings(accounting=False)).up(); print('up', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:
@@ -206,7 +206,7 @@ def test_a_cluster_whose_owner_was_killed_is_found_and_taken_down(cluster, folde
 def test_by_hand_it_stays_up_until_taken_down(folder):
     def command(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "slurm.testcluster", *arguments], cwd=ROOT, capture_output=True, text=True
+            [sys.executable, "-m", "tests.support.testcluster", *arguments], cwd=ROOT, capture_output=True, text=True
         )
 
     assert command("up", folder, "--no-accounting", "--nodes=1", "--cpus=3", "--gpus=1").returncode == 0

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from slurm.testcluster import processes
+from tests.support.testcluster import processes
 from tests.support.waiting import wait_until
 
 

@@ -1,4 +1,4 @@
-"""A test cluster by hand: python -m slurm.testcluster up|down|env|install."""
+"""A test cluster by hand: python -m tests.support.testcluster up|down|env|install."""
 
 import shlex
 import sys
@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from harness.errors import PLACE_ERRORS, UserError, one_line
-from slurm.testcluster import packages
-from slurm.testcluster.cluster import Cluster
-from slurm.testcluster.configuration import Settings
+from tests.support.testcluster import packages
+from tests.support.testcluster.cluster import Cluster
+from tests.support.testcluster.configuration import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,7 +38,7 @@ def up(
     cluster = Cluster(folder, Settings(accounting=accounting, nodes=nodes, cpus=cpus, gpus=gpus))
     cluster.up(outlives=True)
     print(f"up, with the nodes {', '.join(cluster.nodes)}; to use it in a shell:")
-    print(f'eval "$({Path(sys.executable).name} -m slurm.testcluster env {shlex.quote(str(folder))})"')
+    print(f'eval "$({Path(sys.executable).name} -m tests.support.testcluster env {shlex.quote(str(folder))})"')
 
 
 @app.command()

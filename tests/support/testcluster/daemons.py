@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from slurm.testcluster import processes
-from slurm.testcluster.configuration import CONTROLLER, DATABASE, NODES, Settings, node_names, user_name
-from slurm.testcluster.ports import LOOPBACK
+from tests.support.testcluster import processes
+from tests.support.testcluster.configuration import CONTROLLER, DATABASE, NODES, Settings, node_names, user_name
+from tests.support.testcluster.ports import LOOPBACK
 
 # Seconds that a daemon may take until it listens, and to end when asked to.
 START_PERIOD = 60.0
@@ -42,7 +42,7 @@ class Daemon:
         if not processes.wait_until(lambda: self.is_listening() or process.poll() is not None, START_PERIOD):
             raise UserError(f"{self.name}: does not listen after {START_PERIOD:.0f} s; what it said is in {output}")
         if process.poll() is not None:
-            raise UserError(f"{self.name}: ended at its start: {last_words(output)}")
+            raise UserError(f"{self.name}: ended at its start: {log_tail(output)}")
         return process
 
     def is_listening(self) -> bool:
@@ -85,7 +85,7 @@ def prepare_database(folder: Path, environment: Mapping[str, str]) -> None:
     with open(output, "wb") as stream:
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
     if done.returncode != 0:
-        raise UserError(f"mariadb-install-db: failed: {last_words(output)}")
+        raise UserError(f"mariadb-install-db: failed: {log_tail(output)}")
 
 
 def stop(folder: Path) -> None:
@@ -111,7 +111,7 @@ def kill(folder: Path, name: str) -> None:
     processes.wait_until(lambda: not any(processes.is_alive(process.number) for process in found), STOP_PERIOD)
 
 
-def last_words(output: Path) -> str:
+def log_tail(output: Path) -> str:
     """Of a daemon's output the lines that tell best why it ended: its last two complaints, in one line."""
     lines = [line.strip() for line in output.read_text(errors="replace").splitlines() if line.strip()]
     complaints = [line for line in lines if "fatal" in line.lower() or "error" in line.lower()]

@@ -11,8 +11,8 @@ from typing import Self
 from harness.errors import UserError
 from harness.files import read_json, write_json
 from harness.folders.processes import has_ended, this_process
-from slurm.testcluster import daemons, packages, ports, processes
-from slurm.testcluster.configuration import (
+from tests.support.testcluster import daemons, packages, ports, processes
+from tests.support.testcluster.configuration import (
     ACCOUNT,
     Settings,
     check_folder,

@@ -6,8 +6,8 @@ import stat
 import pytest
 
 from harness.errors import UserError
-from slurm.testcluster import packages
-from tests.slurm.ordinary_user import as_ordinary_user
+from tests.support.slurm.ordinary_user import as_ordinary_user
+from tests.support.testcluster import packages
 
 
 @pytest.fixture

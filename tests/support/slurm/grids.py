@@ -104,7 +104,7 @@ def submit(root: Path, runs: Sequence[Run], retry_failed: bool = False, **fields
 
 def submit_elsewhere(root: Path, environment: dict[str, str], runs: str = "smoke()", code: str = "", **fields) -> str:
     """The same in a process of its own; `code` may prepare it for what is to happen to it. Returns how it ended."""
-    program = f"{code}\nfrom tests.slurm.grids import *\nsubmit(Path({str(root)!r}), {runs}, **{fields!r})"
+    program = f"{code}\nfrom tests.support.slurm.grids import *\nsubmit(Path({str(root)!r}), {runs}, **{fields!r})"
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **environment}, cwd=PROJECT, capture_output=True, text=True
     )

@@ -2,7 +2,7 @@
 
 import socket
 
-from slurm.testcluster import ports
+from tests.support.testcluster import ports
 
 
 def is_free(port):

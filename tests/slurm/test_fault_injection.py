@@ -12,10 +12,10 @@ from harness.folders.run_folder import RunFolder
 from harness.launching.planner import plan
 from slurm import submissions
 from slurm.queue import QueuedTask
-from slurm.testcluster.cluster import Cluster
-from tests.slurm import grids
-from tests.slurm.grids import attempts, submit, wait_for_end
-from tests.slurm.jobs import job, kill, wait_until_saved
+from tests.support.slurm import grids
+from tests.support.slurm.grids import attempts, submit, wait_for_end
+from tests.support.slurm.jobs import job, kill, wait_until_saved
+from tests.support.testcluster.cluster import Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from harness.launching.planner import plan
-from tests.slurm import grids
-from tests.slurm.grids import (
+from tests.support.slurm import grids
+from tests.support.slurm.grids import (
     assert_each_task_was_done_once,
     shared_attempts,
     submit,
@@ -17,7 +17,7 @@ from tests.slurm.grids import (
     wait_for_checkpoint,
     wait_for_end,
 )
-from tests.slurm.jobs import job, wait_until_saved
+from tests.support.slurm.jobs import job, wait_until_saved
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
