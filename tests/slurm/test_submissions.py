@@ -66,5 +66,5 @@ def test_damage_is_named(tmp_path):
     file.write_text(file.read_text().replace('"limit": 2', '"limit": "two"'))
     with pytest.raises(UserError, match=re.escape(f"{file}: is damaged: value arrays.0.limit = 'two': input should")):
         submissions.submissions(tmp_path)
-    with pytest.raises(UserError, match="submission.json: not found"):
+    with pytest.raises(UserError, match=r"submission\.json: not found"):
         submissions.read(tmp_path, "other")
