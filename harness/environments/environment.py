@@ -16,6 +16,7 @@ from harness.environments.families import View, family
 from harness.environments.fetch import FETCH, FETCH_VIEWS, EndsAtGoal
 from harness.environments.kitchen import KITCHEN, ShareOfSubtasks, kitchen_options
 from harness.environments.mazes import POINTMAZE, BarePointMaze, maze_map
+from harness.environments.ogbench import is_single_task, make_single_task
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import Task
@@ -137,12 +138,13 @@ def observation_boxes(task: Task, environment: gymnasium.Env) -> dict[str, Box]:
 def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
     """The task's Gymnasium environment; mazes and arms end at their goal, which stays where the reset put it."""
     _register_environments()
+    make = make_single_task if is_single_task(task.environment) else gymnasium.make
     options: dict[str, Any] = {"max_episode_steps": task.horizon if time_limit else -1, "disable_env_checker": True}
     try:
         with warnings.catch_warnings():
             # A task names the version of the environment that its data are of.
             warnings.filterwarnings("ignore", message=".*is out of date")
-            environment = gymnasium.make(task.environment, **options, **_own_options(task))
+            environment = make(task.environment, **options, **_own_options(task))
     except (gymnasium.error.Error, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"task.environment = {task.environment!r}: Gymnasium cannot make it: {reason}") from None

@@ -8,6 +8,7 @@ from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import DataSettings, Run, Schedule, Task
 from harness.tasks.hosted import HOSTED
+from harness.tasks.ogbench import OGBENCH
 from harness.tasks.recipes import DEMO_ALGORITHM, DEMO_SCHEDULE, FOUND, ROAD_ALGORITHM, ROAD_SCHEDULE, Recipe
 
 # Environment and data. Without noise the scripted arm reaches its goal in each of 200 episodes (seeds 0 to 199) of
@@ -133,6 +134,7 @@ PAPER = {
     },
     **{f"fetch-{name}": published(task, task.collected, FETCH_PAPER_SCHEDULE) for name, task in FETCH_PAPER.items()},
     **HOSTED,
+    **OGBENCH,
 }
 
 SCALES = {"demo": DEMO, "paper": PAPER}
