@@ -7,13 +7,16 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import minari
 from minari.storage.remotes import DEFAULT_REMOTE
 
 from harness.data.files import FILES, minari_folder, missing_ids
+from harness.data.ogbench import URL, convert_npz, find_npz, npz_name
 from harness.errors import UserError, one_line, reason
 from harness.files import read_json
 from harness.settings import Task
@@ -28,6 +31,11 @@ def download_sets(task: Task) -> None:
     What an interrupted download left is gone on with. Raises UserError where the server cannot be reached.
     """
     for set_id in missing_ids(task):
+        if file := npz_name(set_id):
+            raise UserError(
+                f"dataset {set_id}: not found in {minari_folder()}; download {URL}/{file} and convert it with: "
+                f"floorbench data {task.name} --from {file}"
+            )
         try:
             _check_server()
             with contextlib.redirect_stdout(sys.stderr):
@@ -44,17 +52,22 @@ def take_sets(task: Task, source: Path) -> None:
     """Copy the task's missing sets from a file, an archive or a folder into Minari's folder.
 
     A set is recognised by the id in its metadata.json: `source` may be its folder, a folder above it, its HDF5 file,
-    or an archive of any of these.
+    or an archive of any of these. An npz file of OGBench, recognised by its name, is converted.
     """
     if not source.exists():
         raise UserError(f"--from {source}: is not there")
     with _unpacked(source) as folder:
         found = {_set_id(file): file.parent.parent for file in sorted(folder.rglob("data/metadata.json"))}
         for set_id in missing_ids(task):
-            if set_id not in found:
+            if set_id in found:
+                copied = found[set_id] / "data"
+                _place(minari_folder() / set_id, partial(shutil.copytree, copied))
+            elif npz := find_npz(set_id, folder):
+                _place(minari_folder() / set_id, partial(convert_npz, task, set_id, npz))
+            else:
+                wanted = " or ".join(filter(None, (set_id, npz_name(set_id))))
                 held = ", ".join(filter(None, found)) or "no set of Minari"
-                raise UserError(f"--from {source}: does not hold {set_id}, but {held}")
-            _copy(found[set_id], minari_folder() / set_id)
+                raise UserError(f"--from {source}: does not hold {wanted}, but {held}")
 
 
 @contextlib.contextmanager
@@ -62,6 +75,8 @@ def _unpacked(source: Path) -> Iterator[Path]:
     """The folder to look into: the source, the folder of an HDF5 file's set, or what an archive held."""
     if source.is_dir():
         yield source.parent if source.name == "data" else source
+    elif source.suffix == ".npz":
+        yield source
     elif source.suffix == ".hdf5":
         yield source.resolve().parent.parent
     else:
@@ -79,11 +94,11 @@ def _set_id(metadata: Path) -> str | None:
     return (read_json(metadata) or {}).get("dataset_id") if whole else None
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a set beside its place and move it there, so that half a copy is never taken for a set."""
+def _place(target: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` create the data folder of a set beside `target`, then move it there: no partial set is ever seen."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copying-") as folder:
-        shutil.copytree(source / "data", Path(folder) / "data")
+        write(Path(folder) / "data")
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
         (Path(folder) / "data").rename(target / "data")

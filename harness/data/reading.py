@@ -128,7 +128,7 @@ def _trajectory(episode: EpisodeData, task: Task) -> Trajectory:
 
 def _notes(set_id: str, source: MinariDataset, digests: Sequence[bytes], task: Task) -> list[str]:
     """What is odd about a hosted set and does no harm: episodes that are there twice, a map with other walls."""
-    notes = []
+    notes = [f"{set_id}: {note}" for note in source.storage.metadata.get("notes", ())]
     repeats = len(digests) - len(set(digests))
     if repeats:
         notes.append(f"{set_id}: {repeats:,} of {len(digests):,} episodes repeat others; left as they are")
