@@ -11,6 +11,7 @@ from harness.environments.exact_values import exact_values
 from harness.errors import UserError
 from harness.settings import Run, with_settings
 from harness.tasks.hosted import COMPARED
+from harness.tasks.ogbench import DEFAULTS
 from harness.tasks.registry import base_run
 
 # Tasks on which implementations are compared at paper scale: with and without Lagrange form, importance sampling and
@@ -34,6 +35,14 @@ def floors(scale: str) -> list[Run]:
 def paper(scale: str) -> list[Run]:
     """The published comparison: CQL and Cal-QL on the tasks of the papers, with their settings at any scale."""
     return grid(COMPARED, ("cql", "monte_carlo"), range(10), "paper")
+
+
+def ogbench(scale: str) -> list[Run]:
+    """CQL and Cal-QL on the default task of each OGBench dataset, with the settings of its table at any scale.
+
+    Not a part of `paper`: a grid names the same runs on every machine, and OGBench's data must be downloaded by hand.
+    """
+    return grid(DEFAULTS, ("cql", "monte_carlo"), range(10), "paper")
 
 
 def truth(scale: str) -> list[Run]:
@@ -167,6 +176,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "truncation": truncation,
     "implementation": implementation,
     "study": study,
+    "ogbench": ogbench,
     "smoke": smoke,
 }
 

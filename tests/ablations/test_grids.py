@@ -11,6 +11,7 @@ from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
 from harness.settings import HostedData
+from harness.tasks.ogbench import DEFAULTS
 from harness.tasks.registry import SCALES, SHORT_HORIZON
 
 
@@ -49,6 +50,15 @@ def test_paper_is_the_published_comparison_at_any_scale(scale):
         assert isinstance(run.task.data, HostedData)
     # The two arms of a seed differ in the floor alone.
     assert len({(run.task, run.algorithm, run.schedule, run.seed) for run in runs}) == 120
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_ogbench_has_the_default_task_of_each_dataset(scale):
+    runs = runs_of("ogbench", scale)
+    assert Counter((run.task.name, run.arm) for run in runs) == {
+        (name, arm): 10 for name in DEFAULTS for arm in ("cql", "monte_carlo")
+    }
+    assert {run.task.name.split("-")[-2] for run in runs if "-puzzle" in f"-{run.task.name}"} == {"task4"}
 
 
 def test_truth_crosses_the_floors_and_the_exact_one_with_six_seeds():
