@@ -1,6 +1,7 @@
 """Small npz files with OGBench's layout, recorded in OGBench's environments as its own scripts record them."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,23 @@ STEPS = 30
 Prepare = Callable[[Any, int, int], None]
 
 
-def need_ogbench() -> None:
-    """Skip the module where OGBench is not installed, and register its environments where it is."""
-    pytest.importorskip("ogbench", reason="OGBench is not installed: pip install -c requirements.lock -e '.[ogbench]'")
+# For `pytestmark`: skips a module's tests where OGBench is not installed.
+NEEDS_OGBENCH = pytest.mark.skipif(
+    find_spec("ogbench") is None,
+    reason="OGBench is not installed: pip install -c requirements.lock -e '.[ogbench]'",
+)
+
+
+def register() -> None:
+    """Register OGBench's environments with Gymnasium."""
     import ogbench.locomaze
     import ogbench.manipspace  # noqa: F401
+
+
+def make(environment_id: str, **options: Any) -> gymnasium.Env:
+    """Make an environment of OGBench."""
+    register()
+    return gymnasium.make(environment_id, disable_env_checker=True, **options)
 
 
 def pointmaze_file(folder: Path, name: str = "pointmaze-medium-navigate-v0.npz") -> Path:
@@ -28,7 +41,7 @@ def pointmaze_file(folder: Path, name: str = "pointmaze-medium-navigate-v0.npz")
     The point moves 0.2 a step (0.12 in the last one); the radius of a goal is 1. It is at the goal in its states 6 to
     15, and from state 26 on in the last trajectory.
     """
-    environment = gymnasium.make("pointmaze-medium-v0", terminate_at_goal=False, max_episode_steps=STEPS + 1)
+    environment = make("pointmaze-medium-v0", terminate_at_goal=False, max_episode_steps=STEPS + 1)
     goals = [np.array(environment.unwrapped.ij_to_xy(cell)) for cell in ((1, 1), (6, 6), (6, 6))]
     speed = (-1.0, 1.0, 0.6)
 
@@ -44,10 +57,8 @@ def pointmaze_file(folder: Path, name: str = "pointmaze-medium-navigate-v0.npz")
 
 def cube_file(folder: Path, name: str = "cube-single-play-v0.npz") -> Path:
     """Three trajectories of an arm; in the last one the cube lies at the goal of task 2 from the eleventh state on."""
-    environment = gymnasium.make(
-        "cube-single-v0", terminate_at_goal=False, mode="data_collection", max_episode_steps=STEPS + 1
-    )
-    goal = gymnasium.make("cube-single-singletask-task2-v0").unwrapped.task_infos[1]["goal_xyzs"][0]
+    environment = make("cube-single-v0", terminate_at_goal=False, mode="data_collection", max_episode_steps=STEPS + 1)
+    goal = make("cube-single-singletask-task2-v0").unwrapped.task_infos[1]["goal_xyzs"][0]
 
     def prepare(raw: Any, trajectory: int, step: int) -> None:
         if trajectory == 2 and step >= 10:
@@ -60,10 +71,8 @@ def cube_file(folder: Path, name: str = "cube-single-play-v0.npz") -> Path:
 
 def puzzle_file(folder: Path, name: str = "puzzle-3x3-play-v0.npz") -> Path:
     """Three trajectories of an arm above nine buttons, which are as task 4 wants them at step 20 of the second."""
-    environment = gymnasium.make(
-        "puzzle-3x3-v0", terminate_at_goal=False, mode="data_collection", max_episode_steps=STEPS + 1
-    )
-    wanted = gymnasium.make("puzzle-3x3-singletask-task4-v0").unwrapped.task_infos[3]["goal_button_states"]
+    environment = make("puzzle-3x3-v0", terminate_at_goal=False, mode="data_collection", max_episode_steps=STEPS + 1)
+    wanted = make("puzzle-3x3-singletask-task4-v0").unwrapped.task_infos[3]["goal_button_states"]
 
     def prepare(raw: Any, trajectory: int, step: int) -> None:
         states = np.array(wanted)

@@ -14,9 +14,9 @@ from harness.data.hosting import download_sets, take_sets
 from harness.errors import UserError
 from harness.tasks.ogbench import OGBENCH
 from tests.support.command_line import call_here
-from tests.support.ogbench_files import STEPS, cube_file, need_ogbench, pointmaze_file, puzzle_file
+from tests.support.ogbench_files import NEEDS_OGBENCH, STEPS, cube_file, pointmaze_file, puzzle_file
 
-need_ogbench()
+pytestmark = NEEDS_OGBENCH
 
 MAZE = OGBENCH["pointmaze-medium-navigate-singletask-task1-v0"].task
 CUBE = OGBENCH["cube-single-play-singletask-task2-v0"].task

@@ -13,9 +13,9 @@ from harness.settings import with_settings
 from harness.tasks.ogbench import DEFAULTS, FAMILIES, OGBENCH
 from harness.tasks.registry import base_run
 from tests.harness.tasks.test_hosted import episode
-from tests.support.ogbench_files import need_ogbench
+from tests.support.ogbench_files import NEEDS_OGBENCH
 
-need_ogbench()
+pytestmark = NEEDS_OGBENCH
 
 # Numbers of an observation and of an action, by OGBench's documentation.
 SIZES = {

@@ -11,14 +11,15 @@ from harness.tasks.ogbench import FAMILIES, OGBENCH
 from harness.tasks.registry import base_run
 from harness.training.training import train_pack
 from tests.harness.tasks.test_hosted_runs import TINY
-from tests.support.ogbench_files import cube_file, need_ogbench, pointmaze_file
+from tests.support.ogbench_files import NEEDS_OGBENCH, cube_file, make, pointmaze_file, register
 
-need_ogbench()
+pytestmark = NEEDS_OGBENCH
 
 
 @pytest.mark.parametrize("name", OGBENCH)
 def test_horizon_and_names_are_those_of_ogbench(name):
     task = OGBENCH[name].task
+    register()
     spec = gymnasium.spec(task.environment)
     assert task.horizon == spec.max_episode_steps
     assert spec.kwargs["success_timing"] == "pre"
@@ -34,7 +35,7 @@ def test_horizon_and_names_are_those_of_ogbench(name):
 def test_default_tasks_are_those_of_ogbench(dataset):
     """The environment without a task number chooses the default when it is made."""
     environment = "-".join(dataset.split("-")[:-1])
-    raw = gymnasium.make(f"{environment}-singletask-v0", disable_env_checker=True).unwrapped
+    raw = make(f"{environment}-singletask-v0").unwrapped
     assert raw._reward_task_id == FAMILIES[dataset].default
 
 
