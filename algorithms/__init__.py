@@ -1,1 +1,1 @@
-"""What is computed: packed networks, the critic loss with its floor, floors and returns."""
+"""The algorithms: networks for packs of runs, the critic loss with its floor, floors and returns."""

@@ -1,4 +1,4 @@
-"""What one update takes: transitions and random numbers of a pack of runs."""
+"""The inputs of one update: transitions and random numbers for a pack of runs."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Batch:
     actions: Tensor  # [R, B, A]
     rewards: Tensor  # [R, B]
     next_states: Tensor  # [R, B, S]
-    terminals: Tensor  # [R, B] 1 where the episode ended at a terminal
+    terminals: Tensor  # [R, B] 1 if the episode terminated with this transition
     return_to_go: Tensor  # [R, B]
     floor: Tensor  # [R, B] minus infinity: no floor
 
@@ -24,11 +24,11 @@ class Batch:
 class Noise:
     """The random numbers of one update."""
 
-    uniform: Tensor  # [R, B, n, A] uniform on [-1, 1]: the uniform actions themselves
-    state: Tensor  # [R, B, 1 + n, A] standard normal, for pi(.|s): policy loss, then push-down
-    following: Tensor  # [R, B, n + m, A] for pi(.|s'): push-down, then target; m = n with a max backup, else 1
+    uniform: Tensor  # [R, B, n, A] uniform on [-1, 1]: the uniform actions
+    state: Tensor  # [R, B, 1 + n, A] standard normal, for pi(.|s): policy loss first, then push-down
+    following: Tensor  # [R, B, n + m, A] for pi(.|s'): push-down first, then target; m = n with a max backup, else 1
 
 
 def backup_actions(settings: AlgorithmSettings) -> int:
-    """Number of actions m of the policy for the target."""
+    """Number m of policy actions at s' for the target."""
     return 1 if settings.max_backup in ("off", "mean_action") else settings.n_actions

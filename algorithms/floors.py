@@ -1,6 +1,6 @@
-"""The floor column: one number per transition below which the regulariser does not push.
+"""The floor column: a lower bound per transition, below which the regulariser does not push values down.
 
-To add a floor, write a function from `FloorInputs` to a column and enter it in `FLOORS`.
+To add a floor, write a function from `FloorInputs` to a column [T] and add it to `FLOORS`.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from algorithms.settings import FloorSettings
 
 @dataclass(frozen=True)
 class FloorInputs:
-    """What a floor may look at, for T transitions of one run."""
+    """What a floor is computed from, for T transitions of one run."""
 
     settings: FloorSettings
     states: Tensor  # [T, S]
     return_to_go: Tensor  # [T]
     mean_return: float  # mean return-to-go of the dataset
-    # Value [T] of the behaviour policy at states [T, S]; only where the base is "learned".
+    # Learned value [T] of the behaviour policy at states [T, S]; only for the base "learned".
     behaviour_value: Callable[[Tensor], Tensor] | None = None
-    # The same without error, where it is known; only where the base is "exact".
+    # Its true value; only for the base "exact".
     exact_value: Callable[[Tensor], Tensor] | None = None
 
 
@@ -33,29 +33,29 @@ def no_floor(inputs: FloorInputs) -> Tensor:
 
 
 def monte_carlo(inputs: FloorInputs) -> Tensor:
-    """Each transition's own return-to-go (Cal-QL)."""
+    """The return-to-go of the transition (Cal-QL)."""
     return inputs.return_to_go
 
 
 def learned(inputs: FloorInputs) -> Tensor:
-    """The behaviour policy's value as a network sees it."""
+    """The learned value of the behaviour policy."""
     assert inputs.behaviour_value is not None
     return inputs.behaviour_value(inputs.states)
 
 
 def exact(inputs: FloorInputs) -> Tensor:
-    """The behaviour policy's true value."""
+    """The true value of the behaviour policy."""
     assert inputs.exact_value is not None
     return inputs.exact_value(inputs.states)
 
 
 def constant(inputs: FloorInputs) -> Tensor:
-    """One number."""
+    """A constant."""
     return torch.full_like(inputs.return_to_go, inputs.settings.constant)
 
 
 def mean_return(inputs: FloorInputs) -> Tensor:
-    """One number: the mean return-to-go of the dataset, whatever the state."""
+    """The mean return-to-go of the dataset, for every state."""
     return torch.full_like(inputs.return_to_go, inputs.mean_return)
 
 
@@ -70,10 +70,10 @@ FLOORS: dict[str, Callable[[FloorInputs], Tensor]] = {
 
 
 def floor_column(inputs: FloorInputs, return_range: float, normal: Callable[[int], Tensor]) -> Tensor:
-    """The base of the settings, inflated and made noisy, [T].
+    """The floor [T] that the settings describe: a base plus inflation plus noise.
 
-    `return_range` (largest minus smallest return-to-go of the dataset) is the unit of both; `normal` gives seeded
-    standard normal numbers.
+    `return_range` (largest minus smallest return-to-go of the dataset) is the unit of inflation and noise; `normal`
+    draws seeded standard normal numbers.
     """
     settings = inputs.settings
     column = FLOORS[settings.base](inputs) + settings.inflation * return_range

@@ -6,22 +6,23 @@ from math import inf
 import torch
 from torch import Tensor
 
-from algorithms.adam import Adam, StepCount
 from algorithms.batch import Batch, Noise, backup_actions
 from algorithms.captured_update import CapturedUpdate
 from algorithms.critic_loss import (
     CriticLoss,
     CriticLossForm,
     CriticLossScalars,
-    multiplier_of,
+    TargetInputs,
+    lagrange_multiplier,
     uniform_log_density,
 )
 from algorithms.kernels.build import load_library
-from algorithms.kernels.fused_update import FusedUpdate
+from algorithms.kernels.fused_kernel import FusedUpdate
+from algorithms.kernels.inputs import CriticInputs, PolicyInputs
 from algorithms.kernels.kernel import KERNELS
-from algorithms.learned_scalars import LearnedScalars
+from algorithms.optimizer import Adam, LearnedScalars, StepCount
 from algorithms.parameters import Parameters
-from algorithms.policy_loss import cloning_loss, temperature_gradient
+from algorithms.policy_loss import behaviour_cloning_loss, temperature_gradient
 from algorithms.policy_network import PolicyNetwork, Sample
 from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
@@ -29,7 +30,7 @@ from algorithms.value_network import ValueNetwork
 CRITICS = 2
 
 
-# What is averaged over the updates between two evaluations, in the order in which `Learner` sums it.
+# Quantities averaged over the updates between two evaluations, in the order of the columns of `Learner.sums`.
 LOGGED = (
     "critic_loss", "td_error", "difference", "bound_rate_current", "bound_rate_next",
     "policy_loss", "policy_log_prob", "entropy_temperature", "lagrange_multiplier",
@@ -37,11 +38,11 @@ LOGGED = (
 
 
 class Learner:
-    """Policies, twin critics, targets and temperatures of R runs, and the update that moves them.
+    """Policies, twin critics, target critics and learned scalars of R runs, and their update.
 
-    `settings` holds one entry per run, equal in everything that decides shapes; `normals` one source of standard
-    normal numbers per run (its "init" stream); `discounts` one discount per run. Everything is kept on the `device`
-    (None: the kernel's) and everything that comes out lies on the CPU. Raises KernelUnavailableError.
+    `settings` has one entry per run, equal in all settings that are not "per run"; `normals` one source of standard
+    normal numbers per run (its "init" stream); `discounts` one discount per run. State is kept on `device` (None: the
+    kernel's), results are returned on the CPU. Raises KernelUnavailableError.
     """
 
     def __init__(
@@ -61,10 +62,10 @@ class Learner:
         if shape.kernel == "fused":
             load_library()
         self.kernel = KERNELS[shape.kernel]
-        device = device or ("cuda" if shape.on_card else "cpu")
+        device = device or ("cuda" if shape.on_gpu else "cpu")
 
         def per_run(name: str, missing: float = 0.0) -> Tensor:
-            values = [getattr(own, name) for own in settings]
+            values = [getattr(run, name) for run in settings]
             numbers = [missing if value is None else value for value in values]
             return torch.tensor(numbers, dtype=dtype, device=device)
 
@@ -73,17 +74,17 @@ class Learner:
         self.count = StepCount(self.discount)
         self.target_entropy = per_run("target_entropy", -float(action_dim))
         self.tau = per_run("tau").repeat_interleave(CRITICS)[:, None]
-        self.policy_rate = per_run("policy_learning_rate")[:, None]
-        self.critic_rate = per_run("critic_learning_rate").repeat_interleave(CRITICS)[:, None]
+        self.policy_learning_rate = per_run("policy_learning_rate")[:, None]
+        self.critic_learning_rate = per_run("critic_learning_rate").repeat_interleave(CRITICS)[:, None]
 
         self.policy = PolicyNetwork(state_dim, action_dim, shape.policy_hidden)
         self.critic = ValueNetwork(state_dim, action_dim, shape.critic_hidden)
         self.policy_parameters = Parameters.zeros(self.policy.shapes(), runs, dtype, device)
         self.critic_parameters = Parameters.zeros(self.critic.shapes(), CRITICS * runs, dtype, device)
-        for run, (own, normal) in enumerate(zip(settings, normals, strict=True)):
-            self.policy.initialise(self.policy_parameters, run, normal, own.output_gain)
+        for run, (run_settings, normal) in enumerate(zip(settings, normals, strict=True)):
+            self.policy.initialise(self.policy_parameters, run, normal, run_settings.output_gain)
             for critic in range(CRITICS):
-                self.critic.initialise(self.critic_parameters, CRITICS * run + critic, normal, own.output_gain)
+                self.critic.initialise(self.critic_parameters, CRITICS * run + critic, normal, run_settings.output_gain)
         self.target_parameters = self.critic_parameters.clone()
         self._policies = [self.policy_parameters.part(run, run + 1) for run in range(runs)]
         self.scalars = LearnedScalars(settings, dtype, device, self.count)
@@ -93,7 +94,7 @@ class Learner:
             target_action_gap=per_run("target_action_gap"),
             difference_min=per_run("difference_min", -inf),
             difference_max=per_run("difference_max", inf),
-            log_multiplier=self.scalars.log_multiplier,
+            raw_multiplier=self.scalars.raw_multiplier,
         )
         self.policy_gradient = self.policy_parameters.like()
         self.critic_gradient = self.critic_parameters.like()
@@ -107,18 +108,18 @@ class Learner:
         self._perform: Callable[[Batch, Noise], None] = self._compute
         if shape.kernel == "fused" and shape.policy_objective == "value":
             self._perform = FusedUpdate(self, shape.n_actions + backup_actions(shape))
-        elif shape.on_card:
+        elif shape.on_gpu:
             compute = torch.compile(self._compute) if shape.kernel == "cuda_compiled" else self._compute
             self._perform = CapturedUpdate(compute, [buffer for buffer, _ in self._buffers().values()])
 
     def update(self, batch: Batch, noise: Noise) -> None:
-        """One gradient step of everything; all gradients are taken at the parameters before the step."""
+        """Make one gradient step; all gradients are taken at the parameters before the step."""
         self.count.advance()
         self._summed += 1
         self._perform(batch, noise)
 
     def _compute(self, batch: Batch, noise: Noise) -> None:
-        """What an update does with tensors; nothing in Python changes, so that it can be recorded and played again."""
+        """The tensor operations of an update. No Python state changes, so they can be recorded and replayed."""
         kernel, policy, parameters = self.kernel, self.policy, self.policy_parameters
         current = kernel.samples(policy, parameters, batch.states, noise.state[:, :, 1:])
         at_next = kernel.samples(policy, parameters, batch.next_states, self._noise_at_next(noise))
@@ -129,17 +130,19 @@ class Learner:
         target = self._target(batch, candidates, entropy_temperature)
         critic_loss = self._critic_gradient(batch, target, noise.uniform, current, following)
         policy_loss, log_prob = self._policy_gradient(batch, noise, current, entropy_temperature)
-        scalars.temperature_slope.copy_(temperature_gradient(entropy_temperature, log_prob, self.target_entropy))
-        scalars.multiplier_slope.copy_(critic_loss.lagrange_gradient)
+        scalars.temperature_gradient.copy_(temperature_gradient(entropy_temperature, log_prob, self.target_entropy))
+        scalars.multiplier_gradient.copy_(critic_loss.lagrange_gradient)
 
         self._log(critic_loss, policy_loss, log_prob, entropy_temperature)
-        kernel.adam_step(self.policy_adam, parameters.flat, self.policy_gradient.flat, self.policy_rate)
-        kernel.adam_step(self.critic_adam, self.critic_parameters.flat, self.critic_gradient.flat, self.critic_rate)
-        kernel.adam_step(scalars.adam, scalars.flat, scalars.gradient, scalars.rate)
-        kernel.follow(self.target_parameters.flat, self.critic_parameters.flat, self.tau)
+        kernel.adam_step(self.policy_adam, parameters.flat, self.policy_gradient.flat, self.policy_learning_rate)
+        kernel.adam_step(
+            self.critic_adam, self.critic_parameters.flat, self.critic_gradient.flat, self.critic_learning_rate
+        )
+        kernel.adam_step(scalars.adam, scalars.flat, scalars.gradient, scalars.learning_rate)
+        kernel.polyak_update(self.target_parameters.flat, self.critic_parameters.flat, self.tau)
 
     def values(self, states: Tensor, actions: Tensor, run: int | None = None) -> Tensor:
-        """Critic values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S]; with `run`, of that run alone."""
+        """Critic values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S]; with `run`, of that run (R = 1)."""
         parameters = self.critic_parameters
         if run is not None:
             parameters = parameters.part(CRITICS * run, CRITICS * (run + 1))
@@ -148,7 +151,7 @@ class Learner:
     def act(self, states: Tensor, noise: Tensor | None = None, run: int | None = None) -> Tensor:
         """Actions [R, B, A] at states [R, B, S]: sampled with standard normal `noise` [R, B, A], or the mode.
 
-        With `run`, of that run alone (then R = 1).
+        With `run`, of that run only (R = 1).
         """
         parameters = self.policy_parameters if run is None else self._policies[run]
         if noise is None:
@@ -156,13 +159,13 @@ class Learner:
         states, noise = states.to(self.device), noise.to(self.device)
         return self.kernel.samples(self.policy, parameters, states, noise.unsqueeze(2)).action.squeeze(2).cpu()
 
-    def wait(self) -> None:
-        """Until a card has computed all that it was asked for; a CPU has."""
+    def synchronize(self) -> None:
+        """Block until queued GPU work has finished (no-op on the CPU)."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def take_logged(self) -> dict[str, Tensor]:
-        """Means [R] of the logged numbers since the last call; NaN where there was nothing to average."""
+        """Means [R] of the logged quantities since the last call; NaN without updates."""
         means = (self.sums / (self._summed or torch.nan)).cpu()
         if not self.form.lagrange:
             means[:, LOGGED.index("lagrange_multiplier")] = torch.nan
@@ -171,17 +174,17 @@ class Learner:
         return dict(zip(LOGGED, means.unbind(1), strict=True))
 
     def state(self, run: int) -> dict[str, Tensor]:
-        """Everything that updates move of one run: what a checkpoint must hold beside `counters`. Not to be changed."""
+        """The state of one run for a checkpoint, in addition to `counters`. May share memory: do not modify."""
         return {name: part.cpu() for name, part in self._parts(run).items()}
 
     def restore(self, run: int, state: Mapping[str, Tensor]) -> None:
-        """Put back the `state` of one run."""
+        """Restore the `state` of one run."""
         for name, part in self._parts(run).items():
             part.copy_(state[name])
 
     @property
     def counters(self) -> dict[str, int]:
-        """Updates made, and those summed since the logged numbers were last taken: the same for all runs."""
+        """Number of updates, and of updates since the last `take_logged`; the same for all runs."""
         return {"updates": self.count.steps, "summed": self._summed}
 
     @counters.setter
@@ -190,11 +193,11 @@ class Learner:
         self._summed = values["summed"]
 
     def _parts(self, run: int) -> dict[str, Tensor]:
-        """The rows of one run in the `_buffers`."""
+        """One run's rows of the `_buffers`."""
         return {name: buffer[rows * run : rows * (run + 1)] for name, (buffer, rows) in self._buffers().items()}
 
     def _buffers(self) -> dict[str, tuple[Tensor, int]]:
-        """Every buffer that updates move, [R * rows, ...], with the rows of a run."""
+        """Every buffer that updates change, [R * rows, ...], with the number of rows per run."""
         learned = {
             "policy": (self.policy_parameters.flat, self.policy_adam, 1),
             "critic": (self.critic_parameters.flat, self.critic_adam, CRITICS),
@@ -208,12 +211,12 @@ class Learner:
         return buffers
 
     def finite(self) -> Tensor:
-        """Whether all parameters of each run are finite numbers, [R]."""
+        """Whether all parameters of each run are finite, [R]."""
         critics = self.critic_parameters.flat.isfinite().all(-1).view(-1, CRITICS).all(-1)
         return (self.policy_parameters.flat.isfinite().all(-1) & critics).cpu()
 
     def _noise_at_next(self, noise: Noise) -> Tensor:
-        """The noise for pi(.|s'): without any the last action is the deterministic one."""
+        """The noise for pi(.|s'); with backup "mean_action", zero for the last action, which makes it the mode."""
         if self.shape.max_backup != "mean_action":
             return noise.following
         following = noise.following.clone()
@@ -221,7 +224,7 @@ class Learner:
         return following
 
     def _target(self, batch: Batch, candidates: Sample, entropy_temperature: Tensor) -> Tensor:
-        return self.kernel.bellman_target(
+        inputs = TargetInputs(
             batch.rewards,
             batch.terminals,
             self.discount,
@@ -230,44 +233,30 @@ class Learner:
             self.shape.max_backup,
             entropy_temperature if self.shape.backup_entropy else None,
         )
+        return self.kernel.bellman_target(inputs)
 
     def _policy_gradient(
         self, batch: Batch, noise: Noise, current: Sample, entropy_temperature: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The policy's loss and mean log-probability, each [R]."""
+        """The policy loss and the mean log-probability, each [R]."""
         policy, parameters = self.policy, self.policy_parameters
         if self.shape.policy_objective == "cloning":
             distribution = policy.distribution(parameters, batch.states)
-            loss = cloning_loss(distribution, batch.actions)
-            policy.backward(parameters, self.policy_gradient, distribution, loss.of_mean, loss.of_log_std)
+            loss = behaviour_cloning_loss(distribution, batch.actions)
+            policy.backward(parameters, self.policy_gradient, distribution, loss.mean_gradient, loss.log_std_gradient)
             return loss.loss, current.log_prob.mean((1, 2))
-        return self.kernel.policy_gradient(
-            policy,
-            parameters,
-            self.critic,
-            self.critic_parameters,
-            batch.states,
-            noise.state[:, :, 0],
-            entropy_temperature,
-            self.policy_gradient,
+        inputs = PolicyInputs(
+            batch.states, noise.state[:, :, 0], entropy_temperature, self.critic, self.critic_parameters
         )
+        return self.kernel.policy_gradient(policy, parameters, inputs, self.policy_gradient)
 
     def _critic_gradient(
         self, batch: Batch, target: Tensor, uniform: Tensor, current: Sample, following: Sample
     ) -> CriticLoss:
         actions = torch.cat((batch.actions.unsqueeze(2), uniform, current.action, following.action), dim=2)
-        return self.kernel.critic_gradient(
-            self.critic,
-            self.critic_parameters,
-            batch.states,
-            actions,
-            target,
-            torch.cat((self._uniform_density, current.log_prob, following.log_prob), dim=-1),
-            batch.floor,
-            self.form,
-            self.critic_scalars,
-            self.critic_gradient,
-        )
+        log_density = torch.cat((self._uniform_density, current.log_prob, following.log_prob), dim=-1)
+        inputs = CriticInputs(batch.states, actions, target, log_density, batch.floor, self.form, self.critic_scalars)
+        return self.kernel.critic_gradient(self.critic, self.critic_parameters, inputs, self.critic_gradient)
 
     def _log(self, critic: CriticLoss, policy: Tensor, log_prob: Tensor, entropy_temperature: Tensor) -> None:
         logged = {
@@ -281,6 +270,8 @@ class Learner:
             "entropy_temperature": entropy_temperature,
         }
         if self.form.lagrange:
-            logged["lagrange_multiplier"] = multiplier_of(self.scalars.log_multiplier, self.shape.lagrange_multiplier)
+            logged["lagrange_multiplier"] = lagrange_multiplier(
+                self.scalars.raw_multiplier, self.shape.lagrange_multiplier
+            )
         for name, value in logged.items():
             self.sum_of[name].add_(value)

@@ -1,4 +1,4 @@
-"""The policy loss and the loss of the entropy temperature, with their gradients written out."""
+"""The losses of the policy and of the entropy temperature, with their gradients written out."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from algorithms.policy_network import Distribution, Sample
 
 @dataclass(frozen=True)
 class PolicyLoss:
-    """Loss [R] and its slopes [R, B, A] in the Gaussian's mean and log-std."""
+    """A loss [R] with its gradients [R, B, A] with respect to the Gaussian's mean and log-std."""
 
     loss: Tensor
-    of_mean: Tensor
-    of_log_std: Tensor
+    mean_gradient: Tensor
+    log_std_gradient: Tensor
 
 
-def smaller_critic(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The smaller critic's value [R, B, K] of values [R, C, B, K], and its slope [R, C, B, K] in each critic's."""
-    value, chosen = values.min(1)
-    slope = torch.zeros_like(values).scatter_(1, chosen.unsqueeze(1), 1.0)
-    return value, slope
+def minimum_over_critics(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The minimum [R, B, K] of `values` [R, C, B, K] over critics, and its gradient [R, C, B, K]."""
+    minimum, chosen = values.min(1)
+    gradient = torch.zeros_like(values).scatter_(1, chosen.unsqueeze(1), 1.0)
+    return minimum, gradient
 
 
 def policy_loss(
@@ -29,38 +29,41 @@ def policy_loss(
     sampled: Sample,
     noise: Tensor,
     value: Tensor,
-    of_action: Tensor,
+    action_gradient: Tensor,
     entropy_temperature: Tensor,
 ) -> PolicyLoss:
-    """`mean(entropy_temperature * log pi(a|s) - min over critics Q(s, a))` with a reparametrised (SAC; official code).
+    """`mean(entropy_temperature * log pi(a|s) - min over critics Q(s, a))`, reparametrised (SAC; official code).
 
-    `sampled` holds one action per state (n = 1), from `noise` [R, B, A]; `value` [R, B] is the smaller critic there,
-    `of_action` [R, B, A] its slope in the action; `entropy_temperature` [R].
+    `sampled` holds one action per state (n = 1), drawn with `noise` [R, B, A]. `value` [R, B] is the minimum over
+    critics at that action, `action_gradient` [R, B, A] its gradient; `entropy_temperature` is [R].
     """
     action, log_prob = sampled.action.squeeze(2), sampled.log_prob.squeeze(2)
     batch = value.shape[-1]
     temperature = entropy_temperature[:, None, None]
     # d log pi / d raw = 2 tanh(raw); d action / d raw = 1 - tanh(raw)^2.
-    of_raw = (temperature * 2.0 * action - of_action * (1.0 - action.square())) / batch
+    raw_gradient = (temperature * 2.0 * action - action_gradient * (1.0 - action.square())) / batch
     return PolicyLoss(
         loss=(entropy_temperature[:, None] * log_prob - value).mean(-1),
-        of_mean=of_raw,
-        of_log_std=of_raw * distribution.log_std.exp() * noise - temperature / batch,
+        mean_gradient=raw_gradient,
+        log_std_gradient=raw_gradient * distribution.log_std.exp() * noise - temperature / batch,
     )
 
 
-def cloning_loss(distribution: Distribution, actions: Tensor) -> PolicyLoss:
-    """`mean((tanh(mean) - a)^2)` over the data's actions [R, B, A] and their numbers; the log-std does not matter."""
-    chosen = distribution.mean.tanh()
-    error = chosen - actions
+def behaviour_cloning_loss(distribution: Distribution, actions: Tensor) -> PolicyLoss:
+    """`mean((tanh(mean) - a)^2)` over the data actions [R, B, A] and their components; independent of the log-std."""
+    mode = distribution.mean.tanh()
+    error = mode - actions
     count = error[0].numel()
     return PolicyLoss(
         loss=error.square().sum((1, 2)) / count,
-        of_mean=2.0 / count * error * (1.0 - chosen.square()),
-        of_log_std=torch.zeros_like(error),
+        mean_gradient=2.0 / count * error * (1.0 - mode.square()),
+        log_std_gradient=torch.zeros_like(error),
     )
 
 
 def temperature_gradient(temperature: Tensor, log_prob: Tensor, target_entropy: Tensor) -> Tensor:
-    """Slope [R] of `-temperature * (log_prob + target entropy)` in the temperature's logarithm; mean `log_prob` [R]."""
+    """Gradient [R] of `-temperature * (log_prob + target_entropy)` with respect to the log temperature.
+
+    `log_prob` [R] is the mean log-probability of the sampled actions.
+    """
     return -temperature * (log_prob + target_entropy)

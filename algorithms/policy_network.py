@@ -1,4 +1,4 @@
-"""Packed tanh-Gaussian policies with their gradients written out."""
+"""Packs of tanh-Gaussian policies, with gradients written out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
 @dataclass(frozen=True)
 class Distribution:
-    """The Gaussian before the tanh at each state: mean and log-std, each [N, B, A], and what led to them."""
+    """The Gaussian before the tanh: mean and log-std, each [N, B, A], and intermediates for the backward pass."""
 
     mean: Tensor
     log_std: Tensor
-    raw_log_std: Tensor  # the network's output before multiplier, offset and clip
+    raw_log_std: Tensor  # network output before multiplier, offset and clipping
     hidden: list[Tensor]
 
 
@@ -33,14 +33,14 @@ class Sample:
     log_prob: Tensor
 
     def split(self, *counts: int) -> "list[Sample]":
-        """Samples of so many actions each, in order."""
+        """Split along the actions into samples with these numbers of actions."""
         parts = zip(self.action.split(counts, 2), self.log_prob.split(counts, 2), strict=True)
-        return [Sample(*own) for own in parts]
+        return [Sample(*part) for part in parts]
 
 
 @dataclass(frozen=True)
 class PolicyNetwork:
-    """The shape of N equal policies; their numbers lie in `Parameters`.
+    """The architecture of N policies; their weights are in `Parameters`.
 
     log-std = learned multiplier (1.0) * output + learned offset (-1.0), clipped to [-20, 2] (official code).
     """
@@ -51,7 +51,7 @@ class PolicyNetwork:
 
     @cached_property
     def widths(self) -> list[int]:
-        """Widths that the layers, the output's included, have in memory."""
+        """Widths of the layers in memory, including the output layer."""
         return [padded_width(width) for width in (*self.hidden, 2 * self.action_dim)]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -63,7 +63,7 @@ class PolicyNetwork:
         return {**shapes, "log_std_multiplier": (1, 1), "log_std_offset": (1, 1)}
 
     def initialise(self, parameters: Parameters, index: int, normal: Callable[..., Tensor], output_gain: float) -> None:
-        """Fill policy `index`: orthogonal weights (gain sqrt 2, output `output_gain`), zero biases."""
+        """Initialise policy `index`: orthogonal weights (gain sqrt 2, output layer `output_gain`), zero biases."""
         widths = (self.state_dim, *self.hidden, 2 * self.action_dim)
         for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             gain = output_gain if layer == len(self.hidden) else sqrt(2.0)
@@ -88,31 +88,31 @@ class PolicyNetwork:
         parameters: Parameters,
         gradient: Parameters,
         distribution: Distribution,
-        of_mean: Tensor,
-        of_log_std: Tensor,
+        mean_gradient: Tensor,
+        log_std_gradient: Tensor,
     ) -> None:
-        """Write into `gradient` what the loss's slopes [N, B, A] in mean and log-std mean for the parameters."""
+        """Backpropagate gradients [N, B, A] with respect to mean and log-std into `gradient`."""
         unclipped = parameters["log_std_multiplier"] * distribution.raw_log_std + parameters["log_std_offset"]
-        of_log_std = of_log_std * ((unclipped >= LOG_STD_MIN) & (unclipped <= LOG_STD_MAX))
-        gradient["log_std_offset"].copy_(of_log_std.sum((1, 2)).view(-1, 1, 1))
-        gradient["log_std_multiplier"].copy_((of_log_std * distribution.raw_log_std).sum((1, 2)).view(-1, 1, 1))
-        slope = of_mean.new_zeros(*of_mean.shape[:-1], padded_width(2 * self.action_dim))
-        slope[..., : self.action_dim] = of_mean
-        slope[..., self.action_dim : 2 * self.action_dim] = of_log_std * parameters["log_std_multiplier"]
+        log_std_gradient = log_std_gradient * ((unclipped >= LOG_STD_MIN) & (unclipped <= LOG_STD_MAX))
+        gradient["log_std_offset"].copy_(log_std_gradient.sum((1, 2)).view(-1, 1, 1))
+        gradient["log_std_multiplier"].copy_((log_std_gradient * distribution.raw_log_std).sum((1, 2)).view(-1, 1, 1))
+        delta = mean_gradient.new_zeros(*mean_gradient.shape[:-1], padded_width(2 * self.action_dim))
+        delta[..., : self.action_dim] = mean_gradient
+        delta[..., self.action_dim : 2 * self.action_dim] = log_std_gradient * parameters["log_std_multiplier"]
         hidden = distribution.hidden
         for layer in range(len(self.hidden), -1, -1):
-            torch.bmm(hidden[layer].transpose(1, 2), slope, out=gradient[f"weight_{layer}"])
-            torch.sum(slope, 1, keepdim=True, out=gradient[f"bias_{layer}"])
+            torch.bmm(hidden[layer].transpose(1, 2), delta, out=gradient[f"weight_{layer}"])
+            torch.sum(delta, 1, keepdim=True, out=gradient[f"bias_{layer}"])
             if layer:
-                slope = torch.bmm(slope, parameters[f"weight_{layer}"].transpose(1, 2))
-                slope = relu_backward_(slope, hidden[layer])
+                delta = torch.bmm(delta, parameters[f"weight_{layer}"].transpose(1, 2))
+                delta = relu_backward_(delta, hidden[layer])
 
 
 def sample(distribution: Distribution, noise: Tensor) -> Sample:
-    """Actions from standard normal `noise` [N, B, n, A], reparametrised."""
+    """Sample actions with standard normal `noise` [N, B, n, A] (reparametrised)."""
     log_std = distribution.log_std.unsqueeze(2)
     raw = distribution.mean.unsqueeze(2) + log_std.exp() * noise
     density = -0.5 * noise.square() - log_std - 0.5 * log(2.0 * pi)
-    # log(1 - tanh(u)^2) without cancellation. Not F.softplus, whose last elements take another path in the pack.
+    # log(1 - tanh(u)^2) without cancellation. Not F.softplus, whose result for the last elements depends on the pack.
     squash = 2.0 * (log(2.0) - raw - ((-2.0 * raw).clamp(min=0.0) + (-2.0 * raw.abs()).exp().log1p()))
     return Sample(raw.tanh(), (density - squash).sum(-1))

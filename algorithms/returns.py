@@ -1,4 +1,4 @@
-"""Return-to-go: the Monte Carlo value of each step of a trajectory, and what to think of a trajectory that was cut."""
+"""Return-to-go: the Monte Carlo value of every step of a trajectory, with rules for truncated trajectories."""
 
 import torch
 
@@ -13,19 +13,19 @@ def return_to_go(
     failure_reward: float | None = None,
     bootstrap_value: float = 0.0,
 ) -> torch.Tensor:
-    """Discounted sum of the rewards from each step to the end of its trajectory; float32 [T], summed in float64.
+    """Discounted sum of rewards from each step to the end of the trajectory: float32 [T], summed in float64.
 
-    `rewards` [T] (mapped) and `terminated` [T] (bool) are one trajectory; the sum starts afresh after a terminal.
-    `truncation` says what follows a last step that is no terminal:
+    `rewards` [T] (mapped) and `terminated` [T] (bool) belong to one trajectory; the sum restarts after a terminal step.
+    `truncation` is the rule for a trajectory that does not end at a terminal step:
 
-    - "failure_rule": nothing, unless every reward of the trajectory is `failure_reward`: such a trajectory is taken to
-      fail for ever, so that every step is worth `failure_reward / (1 - discount)` (official Cal-QL, sparse tasks).
-      Without a `failure_reward` (dense task) it is the plain sum, here and below.
-    - "last_reward_rule": the same of a trajectory whose last reward is `failure_reward` (CORL).
-    - "suffix_rule": the same of every step from which on all rewards are `failure_reward`; the steps before are summed
-      to the end as if nothing followed (d3rlpy).
-    - "sum": nothing; a failed trajectory then looks better than it is, the later the step the more.
-    - "bootstrap": a state worth `bootstrap_value`.
+    - "failure_rule": if every reward is `failure_reward`, the trajectory is assumed to fail forever and every step has
+      the value `failure_reward / (1 - discount)`; otherwise the plain sum (official Cal-QL, sparse tasks). Without a
+      `failure_reward` (dense tasks) this and the next two rules are the plain sum.
+    - "last_reward_rule": the same if the last reward is `failure_reward` (CORL).
+    - "suffix_rule": the same for the steps from which on all rewards are `failure_reward`; earlier steps get the plain
+      sum (d3rlpy).
+    - "sum": the plain sum. It overestimates failed trajectories, the more the later the step.
+    - "bootstrap": the plain sum with `bootstrap_value` as the value of the last state.
     """
     failing = failing_steps(rewards, truncation, failure_reward)
     following = bootstrap_value if truncation == "bootstrap" else 0.0
@@ -38,7 +38,7 @@ def return_to_go(
 
 
 def failing_steps(rewards: torch.Tensor, truncation: Truncation, failure_reward: float | None) -> torch.Tensor:
-    """Which steps [T] of a trajectory fail for ever by the rule `truncation`."""
+    """Which steps [T] of a trajectory fail forever under the rule `truncation`."""
     failure = rewards == failure_reward if failure_reward is not None else torch.zeros_like(rewards, dtype=torch.bool)
     if truncation == "failure_rule":
         return failure.all().expand(rewards.shape)

@@ -1,7 +1,7 @@
-"""The settings of the update: every knob of CQL and Cal-QL, its range, its default and where it comes from.
+"""The settings of the update: every option of CQL and Cal-QL with its range, default and source.
 
-The defaults are those of the official Cal-QL scripts for AntMaze unless a comment says otherwise. A field marked
-"per run" may differ between the runs of one pack; all others decide the shape of the computation.
+The defaults are those of the official Cal-QL scripts for AntMaze unless a comment says otherwise. Settings marked
+"per run" may differ between the runs of a pack; all others must be equal.
 """
 
 from typing import Annotated, Literal
@@ -25,54 +25,54 @@ LagrangeMultiplier = Literal["exponential", "softplus"]
 
 @dataclass(frozen=True, config=CONFIG)
 class FloorSettings:
-    """The floor column: a base, shifted by a dose of inflation and by noise. All fields are per run."""
+    """The floor: a base plus inflation plus noise. All settings but `keeps_learning` are per run."""
 
-    # Which column: "none" is CQL (minus infinity), "monte_carlo" the transition's own return-to-go (Cal-QL),
-    # "learned" a neural value of the behaviour policy, "exact" its true value where it is known, "constant" one number,
-    # "mean_return" the mean return-to-go of the dataset.
+    # Base: "none" is CQL (minus infinity), "monte_carlo" the return-to-go of the transition (Cal-QL), "learned" a value
+    # network of the behaviour policy, "exact" its true value where known, "constant" a number, "mean_return" the mean
+    # return-to-go of the dataset.
     base: str = "monte_carlo"
-    # The number of the base "constant", in units of the mapped return.
+    # Value of the base "constant", in units of the mapped return.
     constant: float = 0.0
-    # Added to the base, in units of the dataset's return range (largest minus smallest return-to-go): the dose.
+    # Added to the base, in units of the dataset's return range (largest minus smallest return-to-go).
     inflation: float = 0.0
-    # Standard deviation of the seeded per-transition noise, in units of the dataset's return range.
+    # Standard deviation of the seeded noise per transition, in units of the dataset's return range.
     noise: NonNegative = 0.0
-    # How a trajectory that did not end at a terminal is continued: "failure_rule" (official: a trajectory of failure
-    # rewards alone goes on for ever, any other is summed to its end), "last_reward_rule" (CORL: a trajectory whose last
-    # reward is that of failure does), "suffix_rule" (d3rlpy: each step that is followed by failure rewards alone does),
-    # "sum" (the naive rule), "bootstrap".
+    # Return-to-go of a trajectory without a terminal step: "failure_rule" (official: a trajectory with only failure
+    # rewards fails forever, any other is summed to its end), "last_reward_rule" (CORL: a trajectory that ends with a
+    # failure reward fails forever), "suffix_rule" (d3rlpy: steps followed only by failure rewards fail forever), "sum"
+    # (naive truncation), "bootstrap".
     truncation: Truncation = "failure_rule"
-    # Value of the state after the cut, for truncation "bootstrap".
+    # Value of the last state, for truncation "bootstrap".
     bootstrap_value: float = 0.0
-    # Whether the learned base goes on learning from online episodes; otherwise it is frozen after its fit.
+    # Whether the learned base keeps learning online; otherwise it is frozen after the fit to the dataset.
     keeps_learning: bool = False
-    # Whether the floor stays on in the online phase (official: yes; CORL: no).
+    # Whether the floor is used in the online phase (official: yes; CORL: no).
     active_online: bool = True
 
 
 @dataclass(frozen=True, config=CONFIG)
 class BehaviourValueSettings:
-    """The fit of the learned floor: a value network of the behaviour policy, regressed on return-to-go."""
+    """The fit of the learned floor: a value network of the behaviour policy, fitted to returns-to-go."""
 
     # Widths of the hidden layers.
     hidden: Layers = (64, 64)
-    # Adam step size.
+    # Learning rate of Adam.
     learning_rate: Positive = 1e-3
-    # Transitions per step.
+    # Transitions per gradient step.
     batch_size: Count = 256
-    # Share of the trajectories kept out of the fit to measure the error and to stop early.
+    # Share of trajectories held out to measure the error and to stop early.
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    # Gradient steps between two measurements of the held-out error.
+    # Gradient steps between evaluations of the held-out error.
     check_interval: Count = 100
-    # Measurements without improvement after which the fit stops.
+    # Evaluations without improvement after which the fit stops.
     patience: Count = 5
-    # Gradient steps at most.
+    # Maximum number of gradient steps.
     max_steps: Count = 3000
 
 
 @dataclass(frozen=True, config=CONFIG)
 class AlgorithmSettings:
-    """One CQL / Cal-QL update."""
+    """The CQL / Cal-QL update."""
 
     # Widths of the policy's hidden layers.
     policy_hidden: Layers = (256, 256)
@@ -82,62 +82,61 @@ class AlgorithmSettings:
     output_gain: Positive = 1e-2
     # Transitions per update.
     batch_size: Count = 256
-    # Actions of each kind (uniform, pi(.|s), pi(.|s')) in the push-down, and candidates of the max backup.
+    # Sampled actions of each kind (uniform, pi(.|s), pi(.|s')) in the push-down, and candidates of the max backup.
     n_actions: Count = 10
     # Weight of the regulariser. Per run.
     alpha: NonNegative = 5.0
-    # Push-down: the soft maximum (logsumexp) or the plain expectation over pi(.|s) (Cal-QL, Eq. 5.1).
+    # Push-down: soft maximum (logsumexp), or expectation over pi(.|s) (Cal-QL Eq. 5.1).
     form: Literal["soft_maximum", "expectation"] = "soft_maximum"
-    # Soft maximum with the sampling densities divided out; without, the data action joins the sum.
+    # Whether the soft maximum subtracts log-densities; if not, the data action joins the logsumexp.
     importance_sampling: bool = True
-    # What the floor bounds: the value of each sampled action of the policy (official code), or only their mean over
-    # pi(.|s), below which the whole push-down of the state rests (calibration as Cal-QL defines it).
+    # What the floor bounds: the value of every sampled policy action (official code), or only their mean over pi(.|s):
+    # if it is below the floor, the state gets no push-down (calibration as Cal-QL defines it).
     floor_masking: Literal["per_action", "expectation"] = "per_action"
-    # Whether the uniform actions have the floor as well (official: no; tianshou: yes).
+    # Whether the floor also applies to the uniform actions (official: no; tianshou: yes).
     floor_uniform: bool = False
-    # Whether it is the value less its log-density that the floor bounds, in a soft maximum with importance sampling
-    # (tianshou); otherwise the value itself (all others).
+    # Whether the floor bounds the value minus its log-density, in a soft maximum with importance sampling (tianshou),
+    # or the value itself (all others).
     floor_after_density: bool = False
-    # Temperature of the soft maximum (divides inside, multiplies outside). Per run.
+    # Temperature of the soft maximum (divides inside, multiplies outside the logsumexp). Per run.
     temperature: Positive = 1.0
-    # Range to which push-down minus push-up is clipped, per transition; none: unbounded (CORL: -200). Per run.
+    # Range to which push-down minus push-up is clipped, per transition; none: unbounded (CORL: minimum -200). Per run.
     difference_min: float | None = None
     difference_max: float | None = None
-    # Tune the weight so that push-down minus push-up stays at the target action gap (official AntMaze script: on).
+    # Tune the weight such that push-down minus push-up stays at the target action gap (official AntMaze script: on).
     lagrange: bool = False
-    # Gap of the Lagrange form. Per run.
+    # Target action gap of the Lagrange form. Per run.
     target_action_gap: float = 0.8
-    # What alpha weighs in the Lagrange form, beside the multiplier: difference and gap (official), the difference alone
-    # (tianshou), or nothing (WSRL).
+    # What alpha scales in the Lagrange form, in addition to the multiplier: difference and gap (official), only the
+    # difference (tianshou), or nothing (WSRL).
     lagrange_alpha: LagrangeAlpha = "difference_and_gap"
-    # What makes the multiplier positive: its logarithm is learned (official), or its inverse softplus (WSRL).
+    # Parametrisation of the multiplier: its logarithm (official) or its inverse softplus (WSRL) is learned.
     lagrange_multiplier: LagrangeMultiplier = "exponential"
     # Logarithm of the initial Lagrange multiplier (WSRL, d3rlpy: 0). Per run.
     lagrange_initial_log: float = 1.0
-    # Backup: one sampled action ("off"), the policy's deterministic one ("mean_action", d3rlpy), the best of n_actions
-    # by the smaller critic ("min_then_max", official), or the smaller of each critic's own best ("max_then_min", the
-    # CQL author's code).
+    # Backup: one sampled action ("off"), the mode ("mean_action", d3rlpy), the maximum over n_actions of the minimum
+    # over critics ("min_then_max", official), or the minimum over critics of each critic's maximum ("max_then_min", the
+    # CQL authors' code).
     max_backup: MaxBackup = "min_then_max"
-    # Subtract the policy's entropy cost from the target (soft backup).
+    # Whether the target includes the policy's entropy (soft backup).
     backup_entropy: bool = False
-    # Adam step sizes. Per run.
+    # Learning rates of Adam. Per run.
     policy_learning_rate: Positive = 1e-4
     critic_learning_rate: Positive = 3e-4
-    # Entropy temperature: initial value and Adam step size (official: the policy's). Per run.
+    # Entropy temperature: initial value and learning rate (official: that of the policy). Per run.
     entropy_temperature_initial: Positive = 1.0
     entropy_learning_rate: NonNegative = 1e-4
-    # Entropy that the temperature steers to; none: minus the number of action dimensions. Per run.
+    # Target entropy of the temperature; none: minus the number of action dimensions. Per run.
     target_entropy: float | None = None
-    # Step of the target critics towards the critics. Per run.
+    # Rate of the Polyak update of the target critics. Per run.
     tau: Share = 0.005
-    # What the policy learns: actions of high value and entropy (SAC), or the data's actions (behaviour cloning: squared
-    # error of the deterministic action, as in d3rlpy).
+    # Policy objective: value and entropy (SAC), or behaviour cloning (squared error of the mode, as in d3rlpy).
     policy_objective: Literal["value", "cloning"] = "value"
-    # What computes an update: "fused" (C++, needs a compiler), "torch", "cuda" (torch on a card, as one CUDA graph) or
-    # "cuda_compiled" (the same through torch.compile). Their numbers differ in the last digits.
+    # What computes an update: "fused" (C++, needs a compiler), "torch", "cuda" (torch on a GPU, as one CUDA graph) or
+    # "cuda_compiled" (the same with torch.compile). Results differ in the last digits.
     kernel: Literal["fused", "torch", "cuda", "cuda_compiled"] = "fused"
 
     @property
-    def on_card(self) -> bool:
-        """Whether a card computes."""
+    def on_gpu(self) -> bool:
+        """Whether updates are computed on a GPU."""
         return self.kernel in ("cuda", "cuda_compiled")

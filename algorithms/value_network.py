@@ -1,7 +1,7 @@
-"""Packed ReLU networks from states (and actions) to one value, with their gradients written out.
+"""Packs of ReLU networks that map states, or states and actions, to a value, with gradients written out.
 
-Critics value K actions per state; the state's share of the first layer is computed once per state. A network of the
-behaviour policy's value is the same without actions (K = 1).
+Critics evaluate K actions per state; the state's part of the first layer is computed once per state. The value network
+of the behaviour policy has no actions (K = 1).
 """
 
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from algorithms.parameters import Parameters, fill, orthogonal, padded_width
 
 @dataclass(frozen=True)
 class ValueNetwork:
-    """The shape of N equal networks; their numbers lie in `Parameters`."""
+    """The architecture of N networks; their weights are in `Parameters`."""
 
     state_dim: int
-    action_dim: int  # 0: values of states alone
+    action_dim: int  # 0: state values
     hidden: tuple[int, ...]
 
     @cached_property
     def widths(self) -> list[int]:
-        """Widths that the hidden layers have in memory."""
+        """Widths of the hidden layers in memory."""
         return [padded_width(width) for width in self.hidden]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -42,7 +42,7 @@ class ValueNetwork:
         return {**shapes, "output_weight": (1, widths[-1]), "output_bias": (1, 1)}
 
     def initialise(self, parameters: Parameters, index: int, normal: Callable[..., Tensor], output_gain: float) -> None:
-        """Fill network `index`: orthogonal weights (gain sqrt 2, output `output_gain`), zero biases."""
+        """Initialise network `index`: orthogonal weights (gain sqrt 2, output layer `output_gain`), zero biases."""
         first = orthogonal(normal(self.state_dim + self.action_dim, self.hidden[0]), sqrt(2.0))
         parameters["state_weight"][index, :, : self.hidden[0]] = first[: self.state_dim]
         if self.action_dim:
@@ -59,15 +59,15 @@ class ValueNetwork:
         if actions is not None:
             count = actions.shape[2]
             flat = actions.reshape(networks, batch * count, self.action_dim)
-            of_actions = torch.bmm(flat, parameters["action_weight"][:, : self.action_dim]).view(
+            from_actions = torch.bmm(flat, parameters["action_weight"][:, : self.action_dim]).view(
                 networks, batch, count, -1
             )
-            first = of_actions.add_(first.unsqueeze(2)).view(networks, batch * count, -1)
+            first = from_actions.add_(first.unsqueeze(2)).view(networks, batch * count, -1)
         hidden = [first.relu_()]
         for layer in range(1, len(self.hidden)):
             weight, bias = parameters[f"weight_{layer}"], parameters[f"bias_{layer}"]
             hidden.append(torch.baddbmm(bias, hidden[-1], weight).relu_())
-        # A row times a matrix, not a matrix times a column: see WIDTH_STEP.
+        # Row times matrix, because a matrix times a column has an output width of 1 (see WIDTH_STEP).
         values = torch.bmm(parameters["output_weight"], hidden[-1].transpose(1, 2)).squeeze(1)
         values = values + parameters["output_bias"].squeeze(-1)
         return values.view(networks, batch, count), hidden
@@ -79,46 +79,43 @@ class ValueNetwork:
         states: Tensor,
         actions: Tensor | None,
         hidden: list[Tensor],
-        of_values: Tensor,
+        value_gradient: Tensor,
     ) -> None:
-        """Write into `gradient` what `of_values` [N, B, K], the loss's slope in each value, means for the parameters.
-
-        The activations in `hidden` are used up.
-        """
-        networks, batch, count = of_values.shape
-        rows = of_values.reshape(networks, 1, batch * count)
+        """Backpropagate `value_gradient` [N, B, K] into `gradient`. Overwrites the activations in `hidden`."""
+        networks, batch, count = value_gradient.shape
+        rows = value_gradient.reshape(networks, 1, batch * count)
         torch.bmm(rows, hidden[-1], out=gradient["output_weight"])
         torch.sum(rows, -1, keepdim=True, out=gradient["output_bias"])
-        slope = self._slope_of_last(parameters, hidden, rows)
+        delta = self._last_delta(parameters, hidden, rows)
         for layer in range(len(self.hidden) - 1, 0, -1):
-            torch.bmm(hidden[layer - 1].transpose(1, 2), slope, out=gradient[f"weight_{layer}"])
-            torch.sum(slope, 1, keepdim=True, out=gradient[f"bias_{layer}"])
-            slope = self._slope_below(parameters, hidden, layer, slope)
+            torch.bmm(hidden[layer - 1].transpose(1, 2), delta, out=gradient[f"weight_{layer}"])
+            torch.sum(delta, 1, keepdim=True, out=gradient[f"bias_{layer}"])
+            delta = self._previous_delta(parameters, hidden, layer, delta)
         if actions is not None:
             flat = actions.reshape(networks, batch * count, self.action_dim)
-            torch.bmm(flat.transpose(1, 2), slope, out=gradient["action_weight"][:, : self.action_dim])
-            slope = slope.view(networks, batch, count, -1).sum(2)
-        torch.bmm(states.transpose(1, 2), slope, out=gradient["state_weight"])
-        torch.sum(slope, 1, keepdim=True, out=gradient["bias_0"])
+            torch.bmm(flat.transpose(1, 2), delta, out=gradient["action_weight"][:, : self.action_dim])
+            delta = delta.view(networks, batch, count, -1).sum(2)
+        torch.bmm(states.transpose(1, 2), delta, out=gradient["state_weight"])
+        torch.sum(delta, 1, keepdim=True, out=gradient["bias_0"])
 
-    def action_gradient(self, parameters: Parameters, hidden: list[Tensor], of_values: Tensor) -> Tensor:
-        """Slope in each action [N, B, K, A] of a loss with slope `of_values` [N, B, K] in each value."""
-        networks, batch, count = of_values.shape
-        slope = self._slope_of_last(parameters, hidden, of_values.reshape(networks, 1, batch * count))
+    def action_gradient(self, parameters: Parameters, hidden: list[Tensor], value_gradient: Tensor) -> Tensor:
+        """Gradient [N, B, K, A] with respect to the actions, from `value_gradient` [N, B, K]."""
+        networks, batch, count = value_gradient.shape
+        delta = self._last_delta(parameters, hidden, value_gradient.reshape(networks, 1, batch * count))
         for layer in range(len(self.hidden) - 1, 0, -1):
-            slope = self._slope_below(parameters, hidden, layer, slope)
-        of_actions = torch.bmm(slope, parameters["action_weight"].transpose(1, 2))[..., : self.action_dim]
-        return of_actions.reshape(networks, batch, count, self.action_dim)
+            delta = self._previous_delta(parameters, hidden, layer, delta)
+        from_actions = torch.bmm(delta, parameters["action_weight"].transpose(1, 2))[..., : self.action_dim]
+        return from_actions.reshape(networks, batch, count, self.action_dim)
 
-    def _slope_of_last(self, parameters: Parameters, hidden: list[Tensor], rows: Tensor) -> Tensor:
-        slope = rows.transpose(1, 2) * parameters["output_weight"]
-        return relu_backward_(slope, hidden[-1])
+    def _last_delta(self, parameters: Parameters, hidden: list[Tensor], rows: Tensor) -> Tensor:
+        delta = rows.transpose(1, 2) * parameters["output_weight"]
+        return relu_backward_(delta, hidden[-1])
 
-    def _slope_below(self, parameters: Parameters, hidden: list[Tensor], layer: int, slope: Tensor) -> Tensor:
-        slope = torch.bmm(slope, parameters[f"weight_{layer}"].transpose(1, 2))
-        return relu_backward_(slope, hidden[layer - 1])
+    def _previous_delta(self, parameters: Parameters, hidden: list[Tensor], layer: int, delta: Tensor) -> Tensor:
+        delta = torch.bmm(delta, parameters[f"weight_{layer}"].transpose(1, 2))
+        return relu_backward_(delta, hidden[layer - 1])
 
 
-def relu_backward_(slope: Tensor, activation: Tensor) -> Tensor:
-    """Zero, in place, the slope wherever the ReLU's output is zero."""
-    return torch.ops.aten.threshold_backward.grad_input(slope, activation, 0.0, grad_input=slope)
+def relu_backward_(delta: Tensor, activation: Tensor) -> Tensor:
+    """Backward of ReLU: set `delta` to zero, in place, where the ReLU's output is zero."""
+    return torch.ops.aten.threshold_backward.grad_input(delta, activation, 0.0, grad_input=delta)

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from ablations.exact.problems import ROWS, FiniteProblem
-from algorithms.backup import bellman_target
-from algorithms.critic_loss import CriticLossForm, CriticLossScalars, critic_loss
+from algorithms.critic_loss import CriticLossForm, CriticLossScalars, TargetInputs, bellman_target, critic_loss
 
 Masking = Literal["per_action", "expectation"]
 
@@ -173,7 +172,7 @@ class CriticTables:
         following = onward[:, states, actions][:, None, :, None]
         discount = torch.full_like(self.alpha, self.problem.discount)
         zero = torch.zeros_like(following[:, 0])
-        return bellman_target(rewards, torch.zeros_like(rewards), discount, following, zero, "off", None)
+        return bellman_target(TargetInputs(rewards, torch.zeros_like(rewards), discount, following, zero, "off"))
 
     def _sides(self, differ: bool) -> tuple[Tensor, Tensor]:
         """Velocity just below and just above the floors: without and with the push-down of what lies on them."""

@@ -1,1 +1,1 @@
-"""What computes an update: one-pass kernels in C++, or torch; the same functions with the same meaning."""
+"""Kernels that compute an update: one-pass kernels in C++, or torch; interchangeable up to rounding."""

@@ -1,8 +1,8 @@
-"""Building the C++ kernels: once per machine type and user, at the installation or at the first use.
+"""Build the C++ kernels: once per machine type and user, at installation or at first use.
 
-`python -m algorithms.kernels.build` builds them, or says in one line why they cannot be built (exit code 1). They lie
-in the user's cache (`XDG_CACHE_HOME`, else `~/.cache`) in a folder named by everything that decides what is compiled:
-a home folder that different machines share holds one for each.
+`python -m algorithms.kernels.build` builds them, or prints in one line why it cannot (exit code 1). The library is
+stored in the user's cache (`XDG_CACHE_HOME` or `~/.cache`), in a folder named by a hash of everything that affects
+compilation, so machines that share a home folder each have their own.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from filelock import FileLock
 SOURCES = Path(__file__).parent / "source"
 NAME = "floorbench_kernels"
 
-# The instructions of this very machine, products and sums in one rounding, but nothing that changes what infinity and
-# NaN mean. Only loops marked so become vectors: of others the compiler would make several versions that round otherwise
-# and choose by the addresses of the data, and a run's bits would depend on its company.
+# Use this machine's instructions and fused multiply-add, but keep the semantics of infinity and NaN. Only marked loops
+# are vectorised: for others the compiler would generate several versions with different rounding and select one by the
+# alignment of the data, so that a run's bits would depend on the pack.
 FLAGS = (
     "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-tree-vectorize",
     "-fno-tree-slp-vectorize", "-fopenmp-simd", "-Wno-ignored-attributes",
@@ -30,12 +30,12 @@ FLAGS = (
 
 
 class KernelUnavailableError(Exception):
-    """Why there are no C++ kernels here, in one line."""
+    """The C++ kernels cannot be used; the message says why in one line."""
 
 
 @cache
 def load_library() -> Path:
-    """Make `torch.ops.floorbench` known, built first if need be; returns the library. Raises KernelUnavailableError."""
+    """Load `torch.ops.floorbench`, building it if necessary; returns the library. Raises KernelUnavailableError."""
     folder = build_folder()
     try:
         if not is_built():
@@ -50,33 +50,33 @@ def load_library() -> Path:
 
 
 def library() -> Path:
-    """Where the library is or will be."""
+    """Path of the library, built or not."""
     return build_folder() / f"{NAME}.so"
 
 
 def is_built() -> bool:
-    """Whether the library is there and whole."""
+    """Whether the library has been built completely."""
     return (build_folder() / "complete").exists()
 
 
 def obstacle() -> str | None:
-    """Why the library is not there and cannot be built, as far as can be told without building it; None: nothing."""
+    """Why the library cannot be built, as far as known without trying; None if it is built or can be."""
     if is_built():
         return None
     if not compiler():
-        return "there is no C++ compiler; install g++"
+        return "no C++ compiler found; install g++"
     if not shutil.which("ninja", path=_search_path()):
-        return "ninja is not there, which builds torch extensions; pip install ninja"
+        return "ninja not found, which builds torch extensions; pip install ninja"
     return None
 
 
 def compiler() -> str | None:
-    """The C++ compiler that torch takes: the variable CXX, else c++."""
+    """The C++ compiler that torch uses: $CXX or c++."""
     return shutil.which(os.environ.get("CXX", "c++"))
 
 
 def build_folder() -> Path:
-    """The folder of this source for this machine, torch and set of flags."""
+    """The build folder for this source, machine, torch version and set of flags."""
     cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache_folder / "floorbench" / "kernels" / _key()
 
@@ -89,7 +89,7 @@ def _key() -> str:
 
 
 def _instructions() -> str:
-    """What the processor is and can do, as far as the system tells."""
+    """The processor's model and instruction sets, as far as known."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -99,11 +99,11 @@ def _instructions() -> str:
 
 
 def _build(folder: Path) -> None:
-    """Compile into `folder`, which no other process touches meanwhile."""
+    """Compile into `folder`; the caller holds its lock."""
     reason = obstacle()
     if reason:
         raise KernelUnavailableError(reason)
-    # What a build that was killed left behind would make torch wait for it.
+    # torch would wait for the lock of a build that was killed.
     (folder / "lock").unlink(missing_ok=True)
     script, source = Path(__file__).with_name("compilation.py"), SOURCES / "operators.cpp"
     command = [sys.executable, str(script), NAME, str(source), str(folder), *FLAGS]
@@ -113,18 +113,18 @@ def _build(folder: Path) -> None:
     log.write_text(done.stdout)
     if done.returncode:
         lines = [line.strip() for line in done.stdout.splitlines()]
-        said = next((line for line in lines if "error: " in line), lines[-1] if lines else "no word")
-        raise KernelUnavailableError(f"the C++ kernels could not be built: {said[:200]}; see {log}")
+        message = next((line for line in lines if "error: " in line), lines[-1] if lines else "no output")
+        raise KernelUnavailableError(f"the C++ kernels could not be built: {message[:200]}; see {log}")
     (folder / "complete").touch()
 
 
 def _search_path() -> str:
-    """Where commands are looked for: those installed beside this Python too, whether or not it is activated."""
+    """$PATH plus the folder of this Python, whose environment may not be activated."""
     return os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
 
 
 def main() -> int:
-    """The command line; returns its exit code."""
+    """Command line; returns the exit code."""
     if not is_built() and not obstacle():
         print("building the C++ kernels (half a minute, once)", file=sys.stderr)
     try:

@@ -1,6 +1,6 @@
-"""Compile and load the kernels through torch's extension build: `python compilation.py NAME SOURCE FOLDER FLAG...`.
+"""Compile the kernels with torch's extension builder: `python compilation.py NAME SOURCE FOLDER FLAG...`.
 
-A process of its own: torch's build takes setuptools, which fails where another package has imported distutils before.
+Runs in a separate process: the builder imports setuptools, which fails if another package imported distutils before.
 """
 
 import sys
@@ -9,7 +9,7 @@ from torch.utils import cpp_extension
 
 
 def main() -> None:
-    """Compile as the command line says."""
+    """Compile what the command line names."""
     name, source, folder, *flags = sys.argv[1:]
     cpp_extension.load(name, [source], extra_cflags=flags, build_directory=folder, is_python_module=False)
 

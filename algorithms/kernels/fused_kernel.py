@@ -1,13 +1,28 @@
-"""An update in C++: passes over tiles that stay in the caches; for the CPU. `build.load_library` comes first."""
+"""An update in C++ for the CPU, in passes over tiles that stay in the cache. Call `build.load_library` first.
+
+The functions of `Kernel` compute the parts; `FusedUpdate` computes a whole update in one call, bit-identical to the
+parts.
+"""
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from algorithms.adam import BETA_1, BETA_2, Adam
-from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars
+from algorithms.batch import Batch, Noise
+from algorithms.critic_loss import (
+    CriticLoss,
+    CriticLossForm,
+    CriticLossScalars,
+    TargetInputs,
+    lagrange_multiplier,
+    uniform_log_density,
+)
+from algorithms.kernels.inputs import CriticInputs, PolicyInputs
+from algorithms.optimizer import BETA_1, BETA_2, Adam, LearnedScalars, StepCount
 from algorithms.parameters import Parameters
 from algorithms.policy_network import PolicyNetwork, Sample
-from algorithms.settings import MaxBackup
+from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
 
 
@@ -16,61 +31,50 @@ def values(network: ValueNetwork, parameters: Parameters, states: Tensor, action
     return torch.ops.floorbench.critic_values(parameters.flat, states, actions, network.widths, parameters.offsets)
 
 
-def bellman_target(
-    reward: Tensor,
-    terminal: Tensor,
-    discount: Tensor,
-    next_values: Tensor,
-    next_log_prob: Tensor,
-    max_backup: MaxBackup,
-    entropy_temperature: Tensor | None,
-) -> Tensor:
+def bellman_target(inputs: TargetInputs) -> Tensor:
     """See `Kernel`."""
-    best_first = max_backup == "max_then_min"
     return torch.ops.floorbench.bellman_target(
-        reward, terminal, discount, next_values, next_log_prob, best_first, entropy_temperature
+        inputs.rewards,
+        inputs.terminals,
+        inputs.discount,
+        inputs.next_values,
+        inputs.next_log_prob,
+        inputs.max_backup == "max_then_min",
+        inputs.entropy_temperature,
     )
 
 
 def critic_gradient(
-    network: ValueNetwork,
-    parameters: Parameters,
-    states: Tensor,
-    actions: Tensor,
-    target: Tensor,
-    log_density: Tensor,
-    floor: Tensor,
-    form: CriticLossForm,
-    scalars: CriticLossScalars,
-    gradient: Parameters,
+    network: ValueNetwork, parameters: Parameters, inputs: CriticInputs, gradient: Parameters
 ) -> CriticLoss:
     """See `Kernel`."""
-    of_runs, slopes = torch.ops.floorbench.critic_gradient(
+    scalars = inputs.scalars
+    per_run, value_gradient = torch.ops.floorbench.critic_gradient(
         parameters.flat,
-        states,
-        actions,
+        inputs.states,
+        inputs.actions,
         network.widths,
         parameters.offsets,
-        target,
-        log_density,
-        floor,
+        inputs.target,
+        inputs.log_density,
+        inputs.floor,
         [
             scalars.alpha,
             scalars.temperature,
             scalars.target_action_gap,
             scalars.difference_min,
             scalars.difference_max,
-            scalars.log_multiplier,
+            scalars.raw_multiplier,
         ],
-        switches(form),
+        form_flags(inputs.form),
         gradient.flat,
     )
-    loss, *others = of_runs.unbind()
-    return CriticLoss(loss, slopes, *others)
+    loss, *others = per_run.unbind()
+    return CriticLoss(loss, value_gradient, *others)
 
 
-def switches(form: CriticLossForm) -> list[bool]:
-    """The form of the loss as the C++ code takes it."""
+def form_flags(form: CriticLossForm) -> list[bool]:
+    """The form of the loss in the order in which the C++ code takes it."""
     return [
         form.form == "expectation",
         form.importance_sampling,
@@ -92,26 +96,19 @@ def samples(network: PolicyNetwork, parameters: Parameters, states: Tensor, nois
 
 
 def policy_gradient(
-    network: PolicyNetwork,
-    parameters: Parameters,
-    critic: ValueNetwork,
-    critic_parameters: Parameters,
-    states: Tensor,
-    noise: Tensor,
-    entropy_temperature: Tensor,
-    gradient: Parameters,
+    network: PolicyNetwork, parameters: Parameters, inputs: PolicyInputs, gradient: Parameters
 ) -> tuple[Tensor, Tensor]:
     """See `Kernel`."""
     return torch.ops.floorbench.policy_gradient(
         parameters.flat,
-        critic_parameters.flat,
-        states,
-        noise,
+        inputs.critic_parameters.flat,
+        inputs.states,
+        inputs.noise,
         network.widths,
         parameters.offsets,
-        critic.widths,
-        critic_parameters.offsets,
-        entropy_temperature,
+        inputs.critic.widths,
+        inputs.critic_parameters.offsets,
+        inputs.entropy_temperature,
         gradient.flat,
     )
 
@@ -122,6 +119,97 @@ def adam_step(adam: Adam, flat: Tensor, gradient: Tensor, learning_rate: Tensor)
     operator(flat, adam.first, adam.second, gradient, learning_rate, corrections, BETA_1, BETA_2)
 
 
-def follow(targets: Tensor, flat: Tensor, tau: Tensor) -> None:
+def polyak_update(targets: Tensor, flat: Tensor, tau: Tensor) -> None:
     """See `Kernel`."""
     torch.ops.floorbench.follow(targets, flat, tau)
+
+
+class LearnerTensors(Protocol):
+    """What `FusedUpdate` reads and updates of a learner of R runs."""
+
+    shape: AlgorithmSettings
+    form: CriticLossForm
+    policy: PolicyNetwork
+    critic: ValueNetwork
+    policy_parameters: Parameters
+    critic_parameters: Parameters
+    target_parameters: Parameters
+    policy_gradient: Parameters
+    critic_gradient: Parameters
+    policy_adam: Adam
+    critic_adam: Adam
+    policy_learning_rate: Tensor  # [R, 1]
+    critic_learning_rate: Tensor  # [2 R, 1]
+    tau: Tensor  # [2 R, 1]
+    discount: Tensor  # [R]
+    target_entropy: Tensor  # [R]
+    scalars: LearnedScalars
+    critic_scalars: CriticLossScalars
+    count: StepCount
+    sums: Tensor  # [R, logged]
+    sum_of: dict[str, Tensor]  # [R] each, columns of `sums`
+
+
+class FusedUpdate:
+    """A whole update of a learner in one C++ call. It keeps pointers to the learner's tensors, which must not move."""
+
+    def __init__(self, learner: LearnerTensors, next_actions: int):
+        """`next_actions` are sampled at s': for the push-down first, then for the target."""
+        shape, scalars = learner.shape, learner.scalars
+        self._log_temperature, self._corrections = scalars.log_temperature, learner.count.corrections
+        self._lagrange, self._kind = learner.form.lagrange, shape.lagrange_multiplier
+        self._raw_multiplier, self._multiplier_sum = scalars.raw_multiplier, learner.sum_of["lagrange_multiplier"]
+        loss_scalars = vars(learner.critic_scalars)
+        names = ("alpha", "temperature", "target_action_gap", "difference_min", "difference_max")
+        tensors = {
+            "discount": learner.discount,
+            "target_entropy": learner.target_entropy,
+            "target": learner.target_parameters.flat,
+            "tau": learner.tau,
+            "sums": learner.sums,
+            **{name: loss_scalars[name] for name in names},
+        }
+        learned = {
+            "policy": (learner.policy_parameters.flat, learner.policy_adam, learner.policy_gradient.flat),
+            "critic": (learner.critic_parameters.flat, learner.critic_adam, learner.critic_gradient.flat),
+            "scalars": (scalars.flat, scalars.adam, scalars.gradient),
+        }
+        learning_rates = {
+            "policy": learner.policy_learning_rate,
+            "critic": learner.critic_learning_rate,
+            "scalars": scalars.learning_rate,
+        }
+        for name, (flat, adam, gradient) in learned.items():
+            tensors[name], tensors[f"{name}_gradient"] = flat, gradient
+            tensors[f"{name}_rate"] = learning_rates[name]
+            tensors[f"{name}_first"], tensors[f"{name}_second"] = adam.first, adam.second
+        policy, critic = learner.policy, learner.critic
+        update = torch.classes.floorbench.Update(
+            tensors,
+            [policy.widths, learner.policy_parameters.offsets, critic.widths, learner.critic_parameters.offsets],
+            [policy.state_dim, policy.action_dim, shape.batch_size, shape.n_actions, next_actions],
+            form_flags(learner.form),
+            [shape.max_backup == "max_then_min", shape.backup_entropy, shape.max_backup == "mean_action"],
+            uniform_log_density(policy.action_dim),
+            BETA_1,
+            BETA_2,
+        )
+        self._step = update.step
+
+    def __call__(self, batch: Batch, noise: Noise) -> None:
+        """Make one update; the step count has been advanced."""
+        if self._lagrange:
+            self._multiplier_sum.add_(lagrange_multiplier(self._raw_multiplier, self._kind))
+        self._step(
+            batch.states,
+            batch.actions,
+            batch.rewards,
+            batch.next_states,
+            batch.terminals,
+            batch.floor,
+            noise.uniform,
+            noise.state,
+            noise.following,
+            self._log_temperature.exp(),
+            self._corrections,
+        )

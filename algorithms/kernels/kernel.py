@@ -1,75 +1,48 @@
-"""What an update asks of a kernel, and the kernels there are."""
+"""The functions that an update needs of a kernel, their inputs, and the registry of kernels."""
 
 from typing import Protocol
 
 from torch import Tensor
 
-from algorithms.adam import Adam
-from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars
+from algorithms.critic_loss import CriticLoss, TargetInputs
 from algorithms.kernels import fused_kernel, torch_kernel
+from algorithms.kernels.inputs import CriticInputs, PolicyInputs
+from algorithms.optimizer import Adam
 from algorithms.parameters import Parameters
 from algorithms.policy_network import PolicyNetwork, Sample
-from algorithms.settings import MaxBackup
 from algorithms.value_network import ValueNetwork
 
 
 class Kernel(Protocol):
-    """The functions that each kernel's module has. Packs have R runs with C critics each.
+    """The functions that every kernel module provides, for packs of R runs with C critics each.
 
-    `parameters` are of R networks for policies and of R * C for critics, run after run.
+    `parameters` hold R policies or R * C critics, ordered by run.
     """
 
     def values(self, network: ValueNetwork, parameters: Parameters, states: Tensor, actions: Tensor) -> Tensor:
         """Critic values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S]."""
         ...
 
-    def bellman_target(
-        self,
-        reward: Tensor,
-        terminal: Tensor,
-        discount: Tensor,
-        next_values: Tensor,
-        next_log_prob: Tensor,
-        max_backup: MaxBackup,
-        entropy_temperature: Tensor | None,
-    ) -> Tensor:
-        """See `backup.bellman_target`."""
+    def bellman_target(self, inputs: TargetInputs) -> Tensor:
+        """See `critic_loss.bellman_target`."""
         ...
 
     def critic_gradient(
-        self,
-        network: ValueNetwork,
-        parameters: Parameters,
-        states: Tensor,
-        actions: Tensor,
-        target: Tensor,
-        log_density: Tensor,
-        floor: Tensor,
-        form: CriticLossForm,
-        scalars: CriticLossScalars,
-        gradient: Parameters,
+        self, network: ValueNetwork, parameters: Parameters, inputs: CriticInputs, gradient: Parameters
     ) -> CriticLoss:
-        """The critic loss at 1 + 3n actions per state, see `critic_loss`; its slopes in the parameters: `gradient`."""
+        """Compute `critic_loss` and write its gradient with respect to the critics' parameters into `gradient`."""
         ...
 
     def samples(self, network: PolicyNetwork, parameters: Parameters, states: Tensor, noise: Tensor) -> Sample:
-        """Actions of the policies at states [R, B, S], from standard normal `noise` [R, B, n, A]."""
+        """Sample actions at states [R, B, S] from standard normal `noise` [R, B, n, A]."""
         ...
 
     def policy_gradient(
-        self,
-        network: PolicyNetwork,
-        parameters: Parameters,
-        critic: ValueNetwork,
-        critic_parameters: Parameters,
-        states: Tensor,
-        noise: Tensor,
-        entropy_temperature: Tensor,
-        gradient: Parameters,
+        self, network: PolicyNetwork, parameters: Parameters, inputs: PolicyInputs, gradient: Parameters
     ) -> tuple[Tensor, Tensor]:
-        """The policy loss [R] and mean log-probability [R] of one action per state, from `noise` [R, B, A].
+        """Compute `policy_loss` and write its gradient with respect to the policies' parameters into `gradient`.
 
-        See `policy_loss`; its slopes in the parameters go to `gradient`.
+        Returns the loss [R] and the mean log-probability [R] of one sampled action per state.
         """
         ...
 
@@ -77,12 +50,12 @@ class Kernel(Protocol):
         """See `Adam.step`."""
         ...
 
-    def follow(self, targets: Tensor, flat: Tensor, tau: Tensor) -> None:
-        """Move `targets` [N, P] towards `flat` [N, P] by the share `tau` [N, 1] of the distance."""
+    def polyak_update(self, targets: Tensor, flat: Tensor, tau: Tensor) -> None:
+        """`targets += tau * (flat - targets)` for `targets` and `flat` [N, P] and `tau` [N, 1]."""
         ...
 
 
-# On a card torch computes too, but what it is asked for is recorded once (`CapturedUpdate`).
+# On a GPU the torch kernel computes, recorded once as a CUDA graph (`CapturedUpdate`).
 KERNELS: dict[str, Kernel] = {
     "torch": torch_kernel, "fused": fused_kernel, "cuda": torch_kernel, "cuda_compiled": torch_kernel,
 }  # fmt: skip

@@ -1,16 +1,16 @@
-"""An update in torch operations: the reference, for any device. `bellman_target` is a part of it as it stands."""
+"""An update in torch operations, for any device."""
 
 from torch import Tensor
 
-from algorithms.adam import Adam
-from algorithms.backup import bellman_target
-from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars, critic_loss
+from algorithms.critic_loss import CriticLoss, bellman_target, critic_loss
+from algorithms.kernels.inputs import CriticInputs, PolicyInputs
+from algorithms.optimizer import Adam
 from algorithms.parameters import Parameters
-from algorithms.policy_loss import policy_loss, smaller_critic
+from algorithms.policy_loss import minimum_over_critics, policy_loss
 from algorithms.policy_network import PolicyNetwork, Sample, sample
 from algorithms.value_network import ValueNetwork
 
-__all__ = ["adam_step", "bellman_target", "critic_gradient", "follow", "policy_gradient", "samples", "values"]
+__all__ = ["adam_step", "bellman_target", "critic_gradient", "policy_gradient", "polyak_update", "samples", "values"]
 
 
 def values(network: ValueNetwork, parameters: Parameters, states: Tensor, actions: Tensor) -> Tensor:
@@ -21,23 +21,14 @@ def values(network: ValueNetwork, parameters: Parameters, states: Tensor, action
 
 
 def critic_gradient(
-    network: ValueNetwork,
-    parameters: Parameters,
-    states: Tensor,
-    actions: Tensor,
-    target: Tensor,
-    log_density: Tensor,
-    floor: Tensor,
-    form: CriticLossForm,
-    scalars: CriticLossScalars,
-    gradient: Parameters,
+    network: ValueNetwork, parameters: Parameters, inputs: CriticInputs, gradient: Parameters
 ) -> CriticLoss:
     """See `Kernel`."""
-    critics = len(parameters.flat) // len(states)
-    states, actions = _per_critic(states, critics), _per_critic(actions, critics)
+    critics = len(parameters.flat) // len(inputs.states)
+    states, actions = _per_critic(inputs.states, critics), _per_critic(inputs.actions, critics)
     result, hidden = network.forward(parameters, states, actions)
-    of_pairs = result.view(-1, critics, *result.shape[1:])
-    loss = critic_loss(of_pairs, target, log_density, floor, form, scalars)
+    critic_values = result.view(-1, critics, *result.shape[1:])
+    loss = critic_loss(critic_values, inputs.target, inputs.log_density, inputs.floor, inputs.form, inputs.scalars)
     network.backward(parameters, gradient, states, actions, hidden, loss.gradient.view(result.shape))
     return loss
 
@@ -48,26 +39,23 @@ def samples(network: PolicyNetwork, parameters: Parameters, states: Tensor, nois
 
 
 def policy_gradient(
-    network: PolicyNetwork,
-    parameters: Parameters,
-    critic: ValueNetwork,
-    critic_parameters: Parameters,
-    states: Tensor,
-    noise: Tensor,
-    entropy_temperature: Tensor,
-    gradient: Parameters,
+    network: PolicyNetwork, parameters: Parameters, inputs: PolicyInputs, gradient: Parameters
 ) -> tuple[Tensor, Tensor]:
     """See `Kernel`."""
-    distribution = network.distribution(parameters, states)
-    sampled = sample(distribution, noise.unsqueeze(2))
-    critics = len(critic_parameters.flat) // len(states)
-    inputs = _per_critic(states, critics), _per_critic(sampled.action, critics)
-    result, hidden = critic.forward(critic_parameters, *inputs)
-    value, chosen = smaller_critic(result.view(-1, critics, *result.shape[1:]))
-    slopes = critic.action_gradient(critic_parameters, hidden, chosen.view(result.shape))
-    of_action = slopes.view(-1, critics, *slopes.shape[1:]).sum(1).squeeze(2)
-    loss = policy_loss(distribution, sampled, noise, value.squeeze(-1), of_action, entropy_temperature)
-    network.backward(parameters, gradient, distribution, loss.of_mean, loss.of_log_std)
+    distribution = network.distribution(parameters, inputs.states)
+    sampled = sample(distribution, inputs.noise.unsqueeze(2))
+    critic, critic_parameters = inputs.critic, inputs.critic_parameters
+    critics = len(critic_parameters.flat) // len(inputs.states)
+    result, hidden = critic.forward(
+        critic_parameters, _per_critic(inputs.states, critics), _per_critic(sampled.action, critics)
+    )
+    value, value_gradient = minimum_over_critics(result.view(-1, critics, *result.shape[1:]))
+    action_gradient = critic.action_gradient(critic_parameters, hidden, value_gradient.view(result.shape))
+    action_gradient = action_gradient.view(-1, critics, *action_gradient.shape[1:]).sum(1).squeeze(2)
+    loss = policy_loss(
+        distribution, sampled, inputs.noise, value.squeeze(-1), action_gradient, inputs.entropy_temperature
+    )
+    network.backward(parameters, gradient, distribution, loss.mean_gradient, loss.log_std_gradient)
     return loss.loss, sampled.log_prob.mean((1, 2))
 
 
@@ -76,11 +64,11 @@ def adam_step(adam: Adam, flat: Tensor, gradient: Tensor, learning_rate: Tensor)
     adam.step(flat, gradient, learning_rate)
 
 
-def follow(targets: Tensor, flat: Tensor, tau: Tensor) -> None:
+def polyak_update(targets: Tensor, flat: Tensor, tau: Tensor) -> None:
     """See `Kernel`."""
     targets.add_((flat - targets).mul_(tau))
 
 
 def _per_critic(tensor: Tensor, critics: int) -> Tensor:
-    """[R, ...] repeated for each critic: [R * C, ...]."""
+    """Repeat [R, ...] for each critic: [R * C, ...]."""
     return tensor.unsqueeze(1).expand(-1, critics, *tensor.shape[1:]).reshape(-1, *tensor.shape[1:])

@@ -89,13 +89,13 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
 
     Evaluation episodes are taken to last to the horizon. Raises UnknownCostError where a card is needed and none here.
     """
-    from algorithms.kernels import card
+    from algorithms.kernels import gpu
     from harness.environments.environment import Environment
     from harness.training.kernels import provide_kernels, uses_card
     from harness.training.training import offline_marks, online_marks
 
     on_card = uses_card([run])
-    if on_card and (reason := card.obstacle()):
+    if on_card and (reason := gpu.obstacle()):
         raise UnknownCostError(f"no run of this shape is finished, and {reason}")
     environment = Environment(run.task)
     dimensions = environment.observation_dim, environment.action_dim
@@ -136,7 +136,7 @@ def update_seconds(
 
     def update(number: int) -> None:
         learner.update(batch, streams.at(number)[1])
-        learner.wait()
+        learner.synchronize()
 
     try:
         return repeated(update, seconds)

@@ -23,12 +23,12 @@ def check_kernels(runs: Sequence[Run], elsewhere: bool = False) -> None:
 
     With `elsewhere` the runs are not computed on this machine, which then needs no card.
     """
-    from algorithms.kernels import build, card
+    from algorithms.kernels import build, gpu
 
     if uses_fused(runs) and (reason := build.obstacle()):
         raise refusal("fused", reason, WITHOUT_COMPILER)
-    on_card = [run.algorithm.kernel for run in runs if run.algorithm.on_card]
-    if on_card and not elsewhere and (reason := card.obstacle()):
+    on_card = [run.algorithm.kernel for run in runs if run.algorithm.on_gpu]
+    if on_card and not elsewhere and (reason := gpu.obstacle()):
         raise refusal(on_card[0], reason, WITHOUT_CARD)
 
 
@@ -65,15 +65,15 @@ def workers_for(runs: Sequence[Run]) -> int:
 
 def pack_limit_for(runs: Sequence[Run]) -> int:
     """Runs of a pack, at most: what is good for a core's caches, or what a card's memory holds."""
-    from algorithms.kernels import card
+    from algorithms.kernels import gpu
 
-    on_card = {run.algorithm for run in runs if run.algorithm.on_card}
-    return min((card.runs_that_fit(settings) for settings in on_card), default=PACK_LIMIT)
+    on_card = {run.algorithm for run in runs if run.algorithm.on_gpu}
+    return min((gpu.runs_that_fit(settings) for settings in on_card), default=PACK_LIMIT)
 
 
 def uses_card(runs: Sequence[Run]) -> bool:
     """Whether any of the runs is computed on a card."""
-    return any(run.algorithm.on_card for run in runs)
+    return any(run.algorithm.on_gpu for run in runs)
 
 
 def uses_fused(runs: Sequence[Run]) -> bool:

@@ -121,9 +121,9 @@ def torch_device() -> Finding:
     """Torch's threads and its cards, if any; runs compute on the CPU with one thread per worker by default."""
     import torch
 
-    from algorithms.kernels import card
+    from algorithms.kernels import gpu
 
-    threads, reason = f"{torch.get_num_threads()} threads by default", card.obstacle()
+    threads, reason = f"{torch.get_num_threads()} threads by default", gpu.obstacle()
     if reason:
         return Finding("torch", "ok", f"{threads}; no card: {reason}")
     return Finding("torch", "ok", f"{threads}; cards: {gpus()}; --set algorithm.kernel=cuda takes them")

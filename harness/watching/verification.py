@@ -137,7 +137,7 @@ def _likeness(original: Original, again: RunFolder) -> str:
 
 def _excuse(original: Original, again: RunFolder) -> str | None:
     """Why bits may differ. None if every attempt had the processor and the packages of the repetition, and no card."""
-    if original.run.algorithm.on_card:
+    if original.run.algorithm.on_gpu:
         return "computed on cards, where a run's company may show in its last digits"
     here = again.provenance()
     excuse = _other_machine(original, here)

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from algorithms.backup import bellman_target
 from algorithms.critic_loss import (
     CriticLoss,
     CriticLossForm,
     CriticLossScalars,
+    TargetInputs,
+    bellman_target,
     bound_rate,
     critic_loss,
     uniform_log_density,
@@ -51,7 +52,7 @@ def critic_case(
     next_log_prob = tensor["log_prob_target"][None]
     if not options["max_target_backup"]:
         next_values, next_log_prob = next_values.unsqueeze(-1), next_log_prob.unsqueeze(-1)
-    target = bellman_target(
+    inputs = TargetInputs(
         tensor["reward"][None],
         tensor["done"][None],
         scalar(options["discount"]),
@@ -60,6 +61,7 @@ def critic_case(
         "min_then_max" if options["max_target_backup"] else "off",
         scalar(options["entropy_temperature"]) if options["backup_entropy"] else None,
     )
+    target = bellman_target(inputs)
     floor = tensor["floor"] if options["calibrated"] else torch.full_like(tensor["floor"], -torch.inf)
     n = options["n_actions"]
     values = torch.cat((both("data").unsqueeze(-1), both("random"), both("current"), both("next")), dim=-1)
@@ -77,7 +79,7 @@ def critic_case(
             target_action_gap=scalar(options["target_action_gap"]),
             difference_min=scalar(options["clip_difference_min"]),
             difference_max=scalar(options["clip_difference_max"]),
-            log_multiplier=scalar(options["log_lagrange_multiplier"]),
+            raw_multiplier=scalar(options["log_lagrange_multiplier"]),
         ),
     )
     # The cases without calibration count the values below their floor all the same.

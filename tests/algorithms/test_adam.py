@@ -4,7 +4,7 @@ from math import sqrt
 
 import torch
 
-from algorithms.adam import BETA_1, BETA_2, EPSILON, Adam
+from algorithms.optimizer import BETA_1, BETA_2, EPSILON, Adam
 
 
 def test_each_network_moves_as_with_torchs_adam_at_its_own_rate():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from algorithms.backup import bellman_target
+from algorithms.critic_loss import TargetInputs, bellman_target
 
 # One run, two critics, one state, three candidate actions. Smaller critic per action: 1, 2, 0; critics' bests: 5, 4.
 VALUES = torch.tensor([[[[1.0, 2.0, 5.0]], [[4.0, 3.0, 0.0]]]])
@@ -13,10 +13,11 @@ LOG_PROB = torch.tensor([[[10.0, 20.0, 30.0]]])
 def target(max_backup, temperature=None, terminal=0.0, values=VALUES, log_prob=LOG_PROB):
     entropy = None if temperature is None else torch.tensor([temperature])
     reward, terminal = torch.tensor([[1.0]]), torch.tensor([[terminal]])
-    return bellman_target(reward, terminal, torch.tensor([0.5]), values, log_prob, max_backup, entropy).item()
+    inputs = TargetInputs(reward, terminal, torch.tensor([0.5]), values, log_prob, max_backup, entropy)
+    return bellman_target(inputs).item()
 
 
-def test_the_best_action_of_the_smaller_critic():
+def test_min_then_max_backup():
     assert target("min_then_max") == 1 + 0.5 * 2
 
 

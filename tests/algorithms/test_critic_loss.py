@@ -11,8 +11,8 @@ from algorithms.critic_loss import (
     CriticLossForm,
     CriticLossScalars,
     critic_loss,
-    learned_of,
-    multiplier_of,
+    lagrange_multiplier,
+    raw_multiplier,
     uniform_log_density,
 )
 
@@ -26,7 +26,7 @@ def scalars(runs=RUNS, **changes):
         "target_action_gap": 0.8,
         "difference_min": -inf,
         "difference_max": inf,
-        "log_multiplier": 0.3,
+        "raw_multiplier": 0.3,
     }
     return CriticLossScalars(
         **{name: torch.full((runs,), value, dtype=torch.float64) for name, value in {**numbers, **changes}.items()}
@@ -123,12 +123,12 @@ def test_the_written_gradients_are_those_of_autograd(seed, form, temperature, cl
         floor = torch.full_like(floor, -inf)
     numbers = scalars(temperature=temperature, difference_min=clip[0], difference_max=clip[1])
     leaf = values.requires_grad_()
-    numbers.log_multiplier.requires_grad_()
+    numbers.raw_multiplier.requires_grad_()
     result = critic_loss(leaf, target, log_density, floor, form, numbers)
     (expected,) = torch.autograd.grad(result.loss.sum(), leaf, retain_graph=True)
     torch.testing.assert_close(result.gradient.detach(), expected, rtol=1e-9, atol=1e-12)
     if form.lagrange:
-        (of_multiplier,) = torch.autograd.grad(result.lagrange_loss.sum(), numbers.log_multiplier)
+        (of_multiplier,) = torch.autograd.grad(result.lagrange_loss.sum(), numbers.raw_multiplier)
         torch.testing.assert_close(result.lagrange_gradient.detach(), of_multiplier)
 
 
@@ -294,7 +294,7 @@ def test_lagrange_forms_by_hand(alpha_of, weight, excess, kind, learned, multipl
         torch.zeros(1, 1, 3, dtype=torch.float64),
         torch.full((1, 1), -inf, dtype=torch.float64),
         CriticLossForm("expectation", True, True, lagrange_alpha=alpha_of, lagrange_multiplier=kind),
-        scalars(1, log_multiplier=learned),
+        scalars(1, raw_multiplier=learned),
     )
     assert result.loss.item() == pytest.approx(multiplier * excess)
     assert result.lagrange_loss.item() == pytest.approx(-0.5 * multiplier * excess)
@@ -305,8 +305,8 @@ def test_lagrange_forms_by_hand(alpha_of, weight, excess, kind, learned, multipl
 @pytest.mark.parametrize("kind", ["exponential", "softplus"])
 @pytest.mark.parametrize("logarithm", [-900.0, -30.0, -2.0, 0.0, 1.0, 5.0, 13.0])
 def test_a_multiplier_starts_where_its_logarithm_says(kind, logarithm):
-    learned = torch.tensor([learned_of(logarithm, kind)], dtype=torch.float64)
-    assert multiplier_of(learned, kind).item() == pytest.approx(exp(logarithm), rel=1e-9)
+    learned = torch.tensor([raw_multiplier(logarithm, kind)], dtype=torch.float64)
+    assert lagrange_multiplier(learned, kind).item() == pytest.approx(exp(logarithm), rel=1e-9)
 
 
 def test_bound_rates_count_values_below_the_floor():

@@ -1,5 +1,6 @@
 """The update: its gradients against autograd, and a run's independence of its company, to the bit."""
 
+import copy
 from dataclasses import replace
 from math import exp, inf
 
@@ -9,16 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.batch import Batch, Noise
-from algorithms.critic_loss import (
-    CriticLossForm,
-    CriticLossScalars,
-    critic_loss,
-    learned_of,
-    uniform_log_density,
-)
-from algorithms.learner import CRITICS
-from algorithms.parameters import Parameters
-from tests.support.packs import ACTION_DIM, TINY, go_on, make_batch, make_learner, make_noise, train
+from algorithms.learner import CRITICS, Learner
+from algorithms.reference import ReferenceLearner
+from tests.support.packs import ACTION_DIM, STATE_DIM, TINY, go_on, make_batch, make_learner, make_noise, train
 
 VARIANTS = {
     "plain": {},
@@ -121,101 +115,42 @@ def test_the_order_within_a_batch_does_not_matter(seed):
         torch.testing.assert_close(own.flat, other.flat, rtol=1e-9, atol=1e-12)
 
 
-def squashed_gaussian(parameters, states, noise, hidden):
-    """Policy in plain torch, for one run: actions [B, n, A] and log-probabilities [B, n]."""
-    x = states
-    for layer in range(len(hidden)):
-        x = torch.relu(x @ parameters[f"weight_{layer}"][0] + parameters[f"bias_{layer}"][0])
-    out = x @ parameters[f"weight_{len(hidden)}"][0] + parameters[f"bias_{len(hidden)}"][0]
-    mean, raw = out[:, :ACTION_DIM], out[:, ACTION_DIM : 2 * ACTION_DIM]
-    log_std = (parameters["log_std_multiplier"][0] * raw + parameters["log_std_offset"][0]).clamp(-20, 2)
-    normal = torch.distributions.Normal(mean[:, None], log_std.exp()[:, None])
-    policy = torch.distributions.TransformedDistribution(
-        normal, [torch.distributions.TanhTransform(cache_size=1)], validate_args=False
-    )
-    action = torch.tanh(mean[:, None] + log_std.exp()[:, None] * noise)
-    raw_action = mean[:, None] + log_std.exp()[:, None] * noise
-    log_prob = normal.log_prob(raw_action) - policy.transforms[0].log_abs_det_jacobian(raw_action, action)
-    return action, log_prob.sum(-1)
-
-
-def critic_values(parameters, index, states, actions, hidden):
-    """One critic in plain torch: values [B, K] of actions [B, K, A] at states [B, S]."""
-    weight = torch.cat((parameters["state_weight"][index], parameters["action_weight"][index, :ACTION_DIM]))
-    x = torch.cat((states[:, None].expand(-1, actions.shape[1], -1), actions), -1)
-    x = torch.relu(x @ weight + parameters["bias_0"][index])
-    for layer in range(1, len(hidden)):
-        x = torch.relu(x @ parameters[f"weight_{layer}"][index] + parameters[f"bias_{layer}"][index])
-    return x @ parameters["output_weight"][index, 0] + parameters["output_bias"][index, 0]
+def assert_equal_weights(learner: Learner, reference: ReferenceLearner) -> None:
+    """The learner's networks and scalars are those of the reference, within rounding in float64."""
+    ours = copy.deepcopy(reference)
+    ours.load(learner.policy_parameters, learner.critic_parameters)
+    targets = copy.deepcopy(reference)
+    targets.load(learner.policy_parameters, learner.target_parameters)
+    pairs = [
+        (ours.policy, reference.policy), (ours.critics, reference.critics), (targets.critics, reference.targets),
+    ]  # fmt: skip
+    for module, expected in pairs:
+        for name, weight in expected.named_parameters():
+            torch.testing.assert_close(module.get_parameter(name), weight, rtol=1e-7, atol=1e-9, msg=name)
+    for scalar, expected in (
+        (learner.scalars.log_temperature, reference.log_temperature),
+        (learner.scalars.raw_multiplier, reference.raw_multiplier),
+    ):
+        assert scalar.item() == pytest.approx(expected.item(), rel=1e-9)
 
 
 @KERNELS
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_gradients_of_the_update_are_those_of_autograd(variant, kernel):
-    """The whole update in float64 against the losses written the usual way, differentiated by torch."""
-    own = replace(TINY, **VARIANTS[variant], output_gain=1.0, kernel=kernel)
-    learner = make_learner([own], [3], torch.float64)
-    batch, noise = make_batch([3], 0, own.batch_size, dtype=torch.float64), make_noise(own, [3], 0, torch.float64)
-    policy_leaf = learner.policy_parameters.flat.clone().requires_grad_()
-    critic_leaf = learner.critic_parameters.flat.clone().requires_grad_()
-    policy = Parameters(learner.policy_parameters.shapes, policy_leaf)
-    critic = Parameters(learner.critic_parameters.shapes, critic_leaf)
-    learner.update(batch, noise)
-
-    states, next_states = batch.states[0], batch.next_states[0]
-    layers, critic_layers = own.policy_hidden, own.critic_hidden
-    with torch.no_grad():
-        n = own.n_actions
-        current, current_log_prob = squashed_gaussian(policy, states, noise.state[0, :, 1:], layers)
-        noise_at_next = noise.following[0].clone()
-        if own.max_backup == "mean_action":
-            noise_at_next[:, n:] = 0.0
-        at_next, log_prob_at_next = squashed_gaussian(policy, next_states, noise_at_next, layers)
-        following, candidates = at_next[:, :n], at_next[:, n:]
-        following_log_prob, candidate_log_prob = log_prob_at_next[:, :n], log_prob_at_next[:, n:]
-        both = torch.stack([critic_values(critic, index, next_states, candidates, critic_layers) for index in (0, 1)])
-        if own.max_backup == "max_then_min":
-            value = both.amax(-1).amin(0)
-        else:
-            value, chosen = both.amin(0).max(-1)
-            if own.backup_entropy:
-                value = value - candidate_log_prob.gather(1, chosen[:, None])[:, 0] * own.entropy_temperature_initial
-        target = batch.rewards[0] + 0.9 * (1 - batch.terminals[0]) * value
-    actions = torch.cat((batch.actions[0][:, None], noise.uniform[0], current, following), 1)
-    values = torch.stack([critic_values(critic, index, states, actions, critic_layers) for index in (0, 1)])[None]
-
-    uniform = torch.full_like(current_log_prob, uniform_log_density(ACTION_DIM))
-
-    def one(number):
-        return torch.tensor([number], dtype=torch.float64)
-
-    loss = critic_loss(
-        values,
-        target[None],
-        torch.cat((uniform, current_log_prob, following_log_prob), -1)[None],
-        batch.floor,
-        CriticLossForm.of(own),
-        CriticLossScalars(
-            one(own.alpha),
-            one(own.temperature),
-            one(own.target_action_gap),
-            one(-inf if own.difference_min is None else own.difference_min),
-            one(inf if own.difference_max is None else own.difference_max),
-            one(learned_of(own.lagrange_initial_log, own.lagrange_multiplier)),
-        ),
-    ).loss.sum()
-    (of_critic,) = torch.autograd.grad(loss, critic_leaf)
-    torch.testing.assert_close(learner.critic_gradient.flat, of_critic, rtol=1e-8, atol=1e-11)
-
-    if own.policy_objective == "cloning":
-        action, _ = squashed_gaussian(policy, states, torch.zeros_like(noise.state[0, :, :1]), layers)
-        policy_loss = (action[:, 0] - batch.actions[0]).square().mean()
-    else:
-        action, log_prob = squashed_gaussian(policy, states, noise.state[0, :, :1], layers)
-        best = torch.stack([critic_values(critic, index, states, action, critic_layers) for index in (0, 1)]).amin(0)
-        policy_loss = (own.entropy_temperature_initial * log_prob - best).mean()
-    (of_policy,) = torch.autograd.grad(policy_loss, policy_leaf)
-    torch.testing.assert_close(learner.policy_gradient.flat, of_policy, rtol=1e-8, atol=1e-11)
+def test_updates_are_those_of_the_reference(variant, kernel):
+    """Three whole updates in float64 against plain PyTorch with autograd and torch's optimizers."""
+    settings = replace(TINY, **VARIANTS[variant], output_gain=1.0, kernel=kernel)
+    learner = make_learner([settings], [3], torch.float64)
+    reference = ReferenceLearner(settings, STATE_DIM, ACTION_DIM, discount=0.9)
+    reference.load(learner.policy_parameters, learner.critic_parameters)
+    for update in range(3):
+        batch = make_batch([3], update, settings.batch_size, dtype=torch.float64)
+        noise = make_noise(settings, [3], update, torch.float64)
+        learner.update(batch, noise)
+        expected = reference.update(batch, noise)
+        assert_equal_weights(learner, reference)
+        logged = learner.take_logged()
+        for name, value in expected.items():
+            assert logged[name].item() == pytest.approx(value.item(), rel=1e-8, abs=1e-10), name
 
 
 def test_targets_follow_by_tau():

@@ -1,6 +1,6 @@
-"""Updates on a card: packs of several sizes, eager, captured and compiled, beside the plain baseline on the same card.
+"""Updates on a GPU: packs of several sizes, eager, captured and compiled, and the plain baseline.
 
-`python -m pytest -m gpu tests/benchmarks` prints the tables; it takes some minutes.
+`python -m pytest -m gpu tests/benchmarks` prints the tables; this takes some minutes.
 """
 
 from dataclasses import replace
@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.benchmarks.card import HOW, Measured, sides, table
+from tests.benchmarks.gpu_speed import HOW, Measured, sides, table
 from tests.benchmarks.peers.sizes import SIZES
 
 PACKS = (1, 8, 32, 64)
@@ -17,18 +17,18 @@ SECONDS = 2.0
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", SIZES)
-def test_updates_on_a_card(name, capsys):
+def test_updates_on_a_gpu(name, capsys):
     if not torch.cuda.is_available():
-        pytest.skip("NO CARD: nothing has been measured on one")
+        pytest.skip("no GPU: nothing was measured")
     measured = list(sides(SIZES[name], PACKS, "cuda", SECONDS))
     with capsys.disabled():
         print(f"\n{torch.cuda.get_device_name()}\n{table(name, measured)}")
-    assert all(each.updates_per_second > 0 for each in measured)
+    assert all(row.updates_per_second > 0 for row in measured)
 
 
-def test_every_side_but_the_compiled_one_computes_on_the_cpu_too(monkeypatch):
-    """So that what is run on a card some day has been run before."""
-    monkeypatch.setattr("tests.benchmarks.card.HOW", tuple(how for how in HOW if how != "compiled"))
+def test_every_side_except_compiled_runs_on_the_cpu(monkeypatch):
+    """The code for GPUs is exercised without one."""
+    monkeypatch.setattr("tests.benchmarks.gpu_speed.HOW", tuple(how for how in HOW if how != "compiled"))
     small = replace(SIZES["reference"], hidden=(8, 8), batch_size=4, n_actions=2)
     measured = list(sides(small, (1, 2), "cpu", 0.01))
     assert [each.runs for each in measured] == [1, 1, 1, 1, 2, 2, 2]

@@ -5,10 +5,11 @@ import time
 import pytest
 import torch
 
-from algorithms.adam import Adam
 from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels.build import load_library
+from algorithms.kernels.inputs import PolicyInputs
 from algorithms.kernels.kernel import KERNELS
+from algorithms.optimizer import Adam
 from tests.algorithms.kernels.inputs import random_inputs
 from tests.benchmarks.shapes import LARGE, PACKS, SHAPES, prepare
 
@@ -27,10 +28,10 @@ def library():
 def test_critic_loss(meter, name, runs, kernel):
     """Forward, and backward to inputs and to weights."""
     inputs = random_inputs(0, runs, SHAPES[name].sizes, SHAPES[name].hidden)
-    arguments = [value for field, value in vars(inputs).items() if field != "scalars"]
-    form, into = CriticLossForm("soft_maximum", True, False), inputs.parameters.like()
+    kernel_inputs = inputs.of_kernel(CriticLossForm("soft_maximum", True, False))
+    into = inputs.parameters.like()
     meter.measure(
-        lambda: KERNELS[kernel].critic_gradient(*arguments, form, inputs.scalars, into),
+        lambda: KERNELS[kernel].critic_gradient(inputs.network, inputs.parameters, kernel_inputs, into),
         3 * SHAPES[name].critic_products(runs),
         (name, runs, kernel),
     )
@@ -65,11 +66,11 @@ def test_policy_gradient(meter, name, runs, kernel):
     """The policy's loss and its slopes, through the critics."""
     pack, shape = prepare(SHAPES[name], runs, kernel), SHAPES[name]
     learner, noise, into = pack.learner, pack.noise.state[:, :, 0], pack.learner.policy_gradient
-    arguments = learner.policy, learner.policy_parameters, learner.critic, learner.critic_parameters
+    inputs = PolicyInputs(pack.batch.states, noise, torch.ones(runs), learner.critic, learner.critic_parameters)
     # Policy forward, backward to inputs and weights; critics forward and backward to inputs.
     one_action = shape.critic_products(runs) // (1 + 3 * shape.n)
     meter.measure(
-        lambda: KERNELS[kernel].policy_gradient(*arguments, pack.batch.states, noise, torch.ones(runs), into),
+        lambda: KERNELS[kernel].policy_gradient(learner.policy, learner.policy_parameters, inputs, into),
         3 * shape.policy_products(runs) + 2 * one_action,
         (name, runs, kernel),
     )
@@ -85,8 +86,8 @@ def test_optimizer_and_target(meter, name, runs, kernel):
 
     def step():
         adam.count.advance()
-        KERNELS[kernel].adam_step(adam, flat, gradient, learner.critic_rate)
-        KERNELS[kernel].follow(learner.target_parameters.flat, flat, learner.tau)
+        KERNELS[kernel].adam_step(adam, flat, gradient, learner.critic_learning_rate)
+        KERNELS[kernel].polyak_update(learner.target_parameters.flat, flat, learner.tau)
 
     meter.measure(step, case=(name, runs, kernel))
     assert flat.isfinite().all()

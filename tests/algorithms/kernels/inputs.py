@@ -9,6 +9,7 @@ from torch import Tensor
 
 from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars
 from algorithms.kernels.build import load_library
+from algorithms.kernels.inputs import CriticInputs
 from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
 from algorithms.value_network import ValueNetwork
@@ -44,6 +45,10 @@ class Inputs:
     log_density: Tensor
     floor: Tensor
     scalars: CriticLossScalars
+
+    def of_kernel(self, form: CriticLossForm) -> CriticInputs:
+        """The inputs of a kernel's `critic_gradient`."""
+        return CriticInputs(self.states, self.actions, self.target, self.log_density, self.floor, form, self.scalars)
 
     def of_run(self, run: int) -> "Inputs":
         """One run alone."""
@@ -109,6 +114,5 @@ def gradient(kernel: str, inputs: Inputs, form: CriticLossForm) -> tuple[CriticL
     """The critic loss by a kernel and its gradient in the parameters."""
     load_library()
     into = inputs.parameters.like()
-    arguments = [value for name, value in vars(inputs).items() if name != "scalars"]
-    loss = KERNELS[kernel].critic_gradient(*arguments, form, inputs.scalars, into)
+    loss = KERNELS[kernel].critic_gradient(inputs.network, inputs.parameters, inputs.of_kernel(form), into)
     return loss, into.flat

@@ -44,7 +44,7 @@ def own_cache(tmp_path, monkeypatch):
 def test_without_a_compiler_one_line_says_so(own_cache, monkeypatch, capsys):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert build.main() == 1
-    assert capsys.readouterr().err == "no C++ kernels: there is no C++ compiler; install g++\n"
+    assert capsys.readouterr().err == "no C++ kernels: no C++ compiler found; install g++\n"
 
 
 def test_without_a_compiler_a_plan_says_what_to_do(tmp_path):
@@ -52,7 +52,7 @@ def test_without_a_compiler_a_plan_says_what_to_do(tmp_path):
     code, said = outcome(start(tmp_path, *command, CXX="no-such-compiler"))
     assert code == 2
     assert said == (
-        "floorbench: error: setting algorithm.kernel = 'fused': there is no C++ compiler; install g++; "
+        "floorbench: error: setting algorithm.kernel = 'fused': no C++ compiler found; install g++; "
         "or --set algorithm.kernel=torch, which is slower\n"
     )
     code, said = outcome(start(tmp_path, *command, "--set", "algorithm.kernel=torch", CXX="no-such-compiler"))

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.adam import Adam
 from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
+from algorithms.optimizer import Adam
 from algorithms.parameters import ALIGNMENT
 from tests.algorithms.kernels.inputs import assert_close
 
@@ -45,6 +45,6 @@ def test_the_first_step_of_adam_is_the_rate_against_the_sign():
 def test_targets_go_their_share_of_the_way():
     load_library()
     targets, flat = torch.zeros(2, ALIGNMENT), torch.full((2, ALIGNMENT), 8.0)
-    KERNELS["fused"].follow(targets, flat, torch.tensor([[0.25], [1.0]]))
+    KERNELS["fused"].polyak_update(targets, flat, torch.tensor([[0.25], [1.0]]))
     assert targets[:, 0].tolist() == [2.0, 8.0]
     assert (targets == targets[:, :1]).all()

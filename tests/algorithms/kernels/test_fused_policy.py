@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.kernels.build import load_library
+from algorithms.kernels.inputs import PolicyInputs
 from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
 from algorithms.policy_network import PolicyNetwork
@@ -54,11 +55,13 @@ class Pack:
         loss, log_prob = kernel.policy_gradient(
             self.network,
             parameters,
-            self.critics.network,
-            Parameters(self.critics.parameters.shapes, critic_rows),
-            self.states[run],
-            self.own_noise[run],
-            self.temperature[run],
+            PolicyInputs(
+                self.states[run],
+                self.own_noise[run],
+                self.temperature[run],
+                self.critics.network,
+                Parameters(self.critics.parameters.shapes, critic_rows),
+            ),
             into,
         )
         return loss, log_prob, into.flat

@@ -23,7 +23,7 @@ def printed(folder, width):
     return subprocess.run([built], capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-@pytest.mark.skipif(not compiler(), reason="there is no C++ compiler")
+@pytest.mark.skipif(not compiler(), reason="no C++ compiler found")
 def test_every_width_gives_the_same_bits(tmp_path):
     narrow, *others = (printed(tmp_path, width) for width in WIDTHS)
     assert len(narrow) == 3 * 7

@@ -24,9 +24,8 @@ class Shares:
         load_library()
         sizes = (size.state_dim, size.action_dim, size.batch_size, size.n_actions)
         inputs = random_inputs(0, PACK_LIMIT, sizes, size.hidden)
-        self.arguments = [value for name, value in vars(inputs).items() if name != "scalars"]
-        self.scalars, self.gradient = inputs.scalars, inputs.parameters.like()
-        self.form = CriticLossForm("soft_maximum", True, size.lagrange)
+        self.network, self.parameters, self.gradient = inputs.network, inputs.parameters, inputs.parameters.like()
+        self.inputs = inputs.of_kernel(CriticLossForm("soft_maximum", True, size.lagrange))
         forward = critic_products(size.action_dim, size.hidden, PACK_LIMIT, size.batch_size, 1 + 3 * size.n_actions)
         self.products = 3 * forward
         self.once()
@@ -34,7 +33,7 @@ class Shares:
     def once(self) -> float:
         """The share, from one pass forward and backward and products beside it."""
         start = time.process_time()
-        critic_gradient(*self.arguments, self.form, self.scalars, self.gradient)
+        critic_gradient(self.network, self.parameters, self.inputs, self.gradient)
         return self.products / (time.process_time() - start) / matrix_product_peak()
 
     def measure(self, seconds: float) -> float:

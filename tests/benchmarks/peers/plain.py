@@ -1,174 +1,81 @@
-"""Cal-QL for a single run as PyTorch code is usually written: a module per network, autograd, one optimizer each.
+"""Cal-QL for a single run as PyTorch code is usually written: modules, autograd, one optimizer per loss.
 
-The policy is evaluated on repeated states, and every logged number is fetched with `.item()` at every update. The
-formulas are those of `algorithms.critic_loss` with importance sampling (a test holds them against it).
+The update is that of `algorithms.reference`. As is common, every update draws its random numbers with torch and fetches
+every logged quantity with `.item()`.
 """
 
-import copy
 import sys
-from math import log
 
 import torch
-from torch import Tensor, nn
-from torch.distributions import Normal, TransformedDistribution
-from torch.distributions.transforms import TanhTransform
-from torch.nn import functional
+from torch import Tensor
 
+from algorithms.batch import Batch, Noise, backup_actions
+from algorithms.reference import ReferenceLearner
+from algorithms.settings import AlgorithmSettings
 from tests.benchmarks.peers.sizes import SIZES, Size
 from tests.benchmarks.peers.stopwatch import serve
 
-DISCOUNT, TAU, ALPHA, GAP = 0.99, 0.005, 5.0, 0.8
-POLICY_RATE, CRITIC_RATE = 1e-4, 3e-4
+DISCOUNT = 0.99
 
 
-def network(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
-    """A perceptron with ReLU between its layers."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.ReLU()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
-
-
-class Policy(nn.Module):
-    """A tanh-Gaussian policy."""
-
-    def __init__(self, size: Size):
-        super().__init__()
-        self.body = network(size.state_dim, size.hidden, 2 * size.action_dim)
-        self.multiplier = nn.Parameter(torch.tensor(1.0))
-        self.offset = nn.Parameter(torch.tensor(-1.0))
-
-    def forward(self, states: Tensor, repeat: int | None = None) -> tuple[Tensor, Tensor]:
-        """Sampled actions [..., A] and their log-probabilities; with `repeat`, so many at each state."""
-        if repeat is not None:
-            states = states.unsqueeze(1).repeat(1, repeat, 1)
-        mean, log_std = self.body(states).chunk(2, dim=-1)
-        log_std = (self.multiplier * log_std + self.offset).clamp(-20, 2)
-        distribution = TransformedDistribution(Normal(mean, log_std.exp()), TanhTransform(cache_size=1))
-        actions = distribution.rsample()
-        return actions, distribution.log_prob(actions).sum(-1)
-
-
-class Critic(nn.Module):
-    """A critic of states and actions, of any number of actions per state."""
-
-    def __init__(self, size: Size):
-        super().__init__()
-        self.body = network(size.state_dim + size.action_dim, size.hidden, 1)
-
-    def forward(self, states: Tensor, actions: Tensor) -> Tensor:
-        """Values [B] of actions [B, A], or [B, K] of actions [B, K, A]."""
-        if actions.ndim == 3:
-            states = states.unsqueeze(1).repeat(1, actions.shape[1], 1)
-        return self.body(torch.cat([states, actions], dim=-1)).squeeze(-1)
-
-
-def push_down_minus_push_up(
-    at_data: Tensor, at_uniform: Tensor, at_current: Tensor, at_following: Tensor,
-    current_density: Tensor, following_density: Tensor, floor: Tensor, action_dim: int,
-) -> Tensor:  # fmt: skip
-    """One critic's difference [B]: the soft maximum over sampled actions [B, n] under the floor [B], minus Q(s, a)."""
-    at_current = torch.maximum(at_current, floor.unsqueeze(1))
-    at_following = torch.maximum(at_following, floor.unsqueeze(1))
-    weighted = torch.cat(
-        [at_uniform - action_dim * log(0.5), at_following - following_density, at_current - current_density], dim=1
+def settings_of(size: Size) -> AlgorithmSettings:
+    """The settings of one run; all others have their defaults, which are the official ones."""
+    return AlgorithmSettings(
+        policy_hidden=size.hidden,
+        critic_hidden=size.hidden,
+        batch_size=size.batch_size,
+        n_actions=size.n_actions,
+        max_backup="min_then_max" if size.max_backup else "off",
+        lagrange=size.lagrange,
     )
-    return torch.logsumexp(weighted, dim=1) - at_data
 
 
 class PlainCalQL:
-    """One run."""
+    """One run, on torch's default device."""
 
     def __init__(self, size: Size):
-        self.size = size
-        self.policy = Policy(size)
-        self.critics = [Critic(size), Critic(size)]
-        self.targets = copy.deepcopy(self.critics)
-        self.log_temperature = nn.Parameter(torch.tensor(0.0))
-        self.log_multiplier = nn.Parameter(torch.tensor(1.0))
-        critic_parameters = [parameter for critic in self.critics for parameter in critic.parameters()]
-        self.policy_optimizer = torch.optim.Adam(self.policy.parameters(), lr=POLICY_RATE)
-        self.critic_optimizer = torch.optim.Adam(critic_parameters, lr=CRITIC_RATE)
-        self.temperature_optimizer = torch.optim.Adam([self.log_temperature], lr=POLICY_RATE)
-        self.multiplier_optimizer = torch.optim.Adam([self.log_multiplier], lr=CRITIC_RATE)
+        self.size, self.settings = size, settings_of(size)
+        self.device = torch.get_default_device()
+        self.learner = ReferenceLearner(self.settings, size.state_dim, size.action_dim, DISCOUNT)
 
-    def update(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """One gradient step of everything; returns what is logged."""
-        states = batch["states"]
-        actions, density = self.policy(states)
-        temperature_loss = -(self.log_temperature * (density - self.size.action_dim).detach()).mean()
-        temperature = self.log_temperature.exp().detach()
-        value = torch.minimum(*(critic(states, actions) for critic in self.critics))
-        policy_loss = (temperature * density - value).mean()
-        critic_loss, logged = self._critic_loss(batch)
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One gradient step; returns the logged quantities."""
+        logged = self.learner.update(batch, self._draw())
+        return {name: value.item() for name, value in logged.items()}
 
-        if self.size.lagrange:
-            multiplier_loss = -logged["multiplied"] / 2
-            self.multiplier_optimizer.zero_grad()
-            multiplier_loss.backward(retain_graph=True)
-            self.multiplier_optimizer.step()
-        self.temperature_optimizer.zero_grad()
-        temperature_loss.backward()
-        self.temperature_optimizer.step()
-        self.policy_optimizer.zero_grad()
-        policy_loss.backward()
-        self.critic_optimizer.zero_grad()
-        critic_loss.backward()
-        self.policy_optimizer.step()
-        self.critic_optimizer.step()
-        with torch.no_grad():
-            for critic, target in zip(self.critics, self.targets, strict=True):
-                for own, slow in zip(critic.parameters(), target.parameters(), strict=True):
-                    slow.mul_(1 - TAU).add_(own, alpha=TAU)
-        logged |= {"policy_loss": policy_loss, "density": density.mean(), "temperature": temperature}
-        return {name: number.item() for name, number in logged.items()}
+    def _draw(self) -> Noise:
+        size, n = self.size, self.size.n_actions
 
-    def _critic_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        states, following, floor, n = batch["states"], batch["next_states"], batch["floor"], self.size.n_actions
-        with torch.no_grad():
-            candidates, _ = self.policy(following, n if self.size.max_backup else 1)
-            best = torch.minimum(*(target(following, candidates) for target in self.targets)).max(dim=1).values
-            backup = batch["rewards"] + (1 - batch["terminals"]) * DISCOUNT * best
-            uniform = torch.rand(len(states), n, self.size.action_dim, device=states.device) * 2 - 1
-            current, current_density = self.policy(states, n)
-            next_actions, next_density = self.policy(following, n)
-        loss, difference, bound, error, multiplied = torch.zeros(5, device=states.device)
-        for critic in self.critics:
-            at_data, at_current = critic(states, batch["actions"]), critic(states, current)
-            own = push_down_minus_push_up(
-                at_data, critic(states, uniform), at_current, critic(states, next_actions),
-                current_density, next_density, floor, self.size.action_dim,
-            ).mean()  # fmt: skip
-            squared = functional.mse_loss(at_data, backup)
-            if self.size.lagrange:
-                multiplier = self.log_multiplier.exp().clamp(0, 1e6)
-                multiplied = multiplied + multiplier * ALPHA * (own.detach() - GAP)
-                weighted = multiplier.detach() * ALPHA * (own - GAP)
-            else:
-                weighted = ALPHA * own
-            loss = loss + squared + weighted
-            error, difference = error + squared, difference + own
-            bound = bound + (at_current < floor.unsqueeze(1)).float().mean() / 2
-        logged = {"critic_loss": loss, "td_error": error, "difference": difference, "bound_rate": bound}
-        return loss, {**logged, "multiplied": multiplied}
+        def normal(count: int) -> Tensor:
+            return torch.randn(1, size.batch_size, count, size.action_dim, device=self.device)
+
+        uniform = torch.rand(1, size.batch_size, n, size.action_dim, device=self.device) * 2 - 1
+        return Noise(uniform, normal(1 + n), normal(n + backup_actions(self.settings)))
 
 
-def random_batch(size: Size) -> dict[str, Tensor]:
-    """Transitions of made-up data."""
+def random_batch(size: Size) -> Batch:
+    """Random transitions of one run."""
     torch.manual_seed(0)
-    return {
-        "states": torch.randn(size.batch_size, size.state_dim),
-        "actions": torch.randn(size.batch_size, size.action_dim).tanh(),
-        "rewards": -torch.ones(size.batch_size),
-        "next_states": torch.randn(size.batch_size, size.state_dim),
-        "terminals": (torch.rand(size.batch_size) < 0.01).float(),
-        "floor": -50 * torch.rand(size.batch_size),
-    }
+    states, next_states = torch.randn(2, 1, size.batch_size, size.state_dim).unbind()
+    floor = -50 * torch.rand(1, size.batch_size)
+    return Batch(
+        states=states,
+        actions=torch.randn(1, size.batch_size, size.action_dim).tanh(),
+        rewards=-torch.ones(1, size.batch_size),
+        next_states=next_states,
+        terminals=(torch.rand(1, size.batch_size) < 0.01).float(),
+        return_to_go=floor,
+        floor=floor,
+    )
+
+
+def repeated(batch: Batch, runs: int) -> Batch:
+    """The batch of one run for each of R runs."""
+    return Batch(**{name: value.expand(runs, *value.shape[1:]).contiguous() for name, value in vars(batch).items()})
 
 
 def main() -> None:
-    """Serve the size that is named."""
+    """Serve the named size."""
     torch.set_num_threads(1)
     size = SIZES[sys.argv[1]]
     run, batch = PlainCalQL(size), random_batch(size)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ablations.grids import runs_of
-from algorithms.kernels.card import RUNS_LIMIT, bytes_of_run, obstacle, runs_that_fit
+from algorithms.kernels.gpu import RUNS_LIMIT, bytes_of_run, obstacle, runs_that_fit
 from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
 from harness.folders.provenance import usable_cores

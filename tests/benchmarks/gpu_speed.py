@@ -1,4 +1,4 @@
-"""What is measured on a card: whole updates of this project's packs, and of the plain baseline beside them."""
+"""Speed of whole updates on a GPU: packs of this project, and the plain baseline."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,22 +7,20 @@ from typing import Any
 
 import torch
 
-from algorithms.batch import Batch, backup_actions
+from algorithms.batch import backup_actions
 from algorithms.learner import Learner
 from harness.training.streams import UpdateStreams, generator, normal_source
-from tests.benchmarks.peers.ours import settings_of
-from tests.benchmarks.peers.plain import PlainCalQL, random_batch
+from tests.benchmarks.peers.plain import DISCOUNT, PlainCalQL, random_batch, repeated, settings_of
 from tests.benchmarks.peers.sizes import Size
 
-# Updates before the first measurement, among which is the recording.
+# Updates before the first measurement, including the recording.
 WARM_UP = 5
 
-# Updates between two looks at the clock: a card is behind with its work, and waiting for it costs.
+# Updates between two readings of the clock, because each waits for the GPU.
 AT_ONCE = 10
 
-# How an update of a pack is made. Eager: torch's operations one by one, on inputs that are moved before. Captured and
-# compiled get their batches from the CPU, as training gives them, and noise that lies on the card; fresh noise is drawn
-# there for every update.
+# Ways to make an update of a pack. Eager runs torch's operations one by one, on inputs that were moved before. Captured
+# and compiled take batches from the CPU, as in training, and noise on the GPU; fresh noise is drawn for every update.
 HOW = ("eager", "captured", "compiled", "captured, fresh noise")
 KERNEL = {
     "eager": "torch", "captured": "cuda", "compiled": "cuda_compiled", "captured, fresh noise": "cuda",
@@ -31,7 +29,7 @@ KERNEL = {
 
 @dataclass(frozen=True)
 class Measured:
-    """Speed of one side: updates summed over its runs, and the most memory that its tensors took on the card."""
+    """Speed of one side: run-updates per second, and the peak GPU memory of its tensors."""
 
     side: str
     runs: int
@@ -51,14 +49,14 @@ def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
     """An update of a pack."""
     settings = replace(settings_of(size), kernel=KERNEL[how])
     sources = [normal_source(generator(seed, "init")) for seed in range(runs)]
-    learner = Learner([settings] * runs, size.state_dim, size.action_dim, [0.99] * runs, sources, device=device)
+    learner = Learner([settings] * runs, size.state_dim, size.action_dim, [DISCOUNT] * runs, sources, device=device)
     sizes = size.batch_size, size.n_actions, backup_actions(settings), size.action_dim
     streams = UpdateStreams(range(runs), *sizes, learner.device)
-    one = {name: value.expand(runs, *value.shape).contiguous() for name, value in random_batch(size).items()}
-    batch, noise = Batch(**one, return_to_go=one["floor"]), streams.at(0)[1]
+    batch, noise = repeated(random_batch(size), runs), streams.at(0)[1]
     if how == "eager":
         batch, noise = (
-            type(each)(**{name: tensor.to(device) for name, tensor in vars(each).items()}) for each in (batch, noise)
+            type(inputs)(**{name: tensor.to(device) for name, tensor in vars(inputs).items()})
+            for inputs in (batch, noise)
         )
     if how != "captured, fresh noise":
         return lambda: learner.update(batch, noise)
@@ -67,13 +65,13 @@ def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
 
 
 def measure(side: str, runs: int, make: Callable[[], Callable[[], Any]], device: str, seconds: float) -> Measured:
-    """Make the side's update and repeat it for a while."""
-    on_card = device != "cpu"
-    wait = torch.cuda.synchronize if on_card else lambda: None
-    if on_card:
+    """Build a side's update and repeat it for `seconds`."""
+    on_gpu = device != "cpu"
+    wait = torch.cuda.synchronize if on_gpu else lambda: None
+    if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated() if on_card else 0
+    before = torch.cuda.memory_allocated() if on_gpu else 0
     update = make()
     for _ in range(WARM_UP):
         update()
@@ -85,11 +83,11 @@ def measure(side: str, runs: int, make: Callable[[], Callable[[], Any]], device:
         wait()
         updates += AT_ONCE
     speed = runs * updates / (time.perf_counter() - begin)
-    return Measured(side, runs, speed, torch.cuda.max_memory_allocated() - before if on_card else 0)
+    return Measured(side, runs, speed, torch.cuda.max_memory_allocated() - before if on_gpu else 0)
 
 
 def sides(size: Size, packs: tuple[int, ...], device: str, seconds: float) -> Iterator[Measured]:
-    """The plain baseline first, then each pack size in every way."""
+    """The plain baseline, then every pack size in every way."""
     yield measure("plain", 1, lambda: plain(size, device), device, seconds)
     for runs in packs:
         for how in HOW:
@@ -97,14 +95,14 @@ def sides(size: Size, packs: tuple[int, ...], device: str, seconds: float) -> It
 
 
 def table(name: str, measured: list[Measured]) -> str:
-    """One line per side; speeds as ratios to the plain baseline's, and to the same pack's eager update."""
+    """One line per side, with speeds relative to the plain baseline and to the eager update of the same pack."""
     baseline = measured[0].updates_per_second
-    eager = {each.runs: each.updates_per_second for each in measured if each.side == "eager"}
+    eager = {row.runs: row.updates_per_second for row in measured if row.side == "eager"}
     lines = [f"{name:24}{'runs':>5}{'run-updates/s':>15}{'x plain':>9}{'x eager':>9}{'peak MB':>9}"]
-    for each in measured:
-        to_eager = "" if each.side == "plain" else f"{each.updates_per_second / eager[each.runs]:.2f}"
+    for row in measured:
+        to_eager = "" if row.side == "plain" else f"{row.updates_per_second / eager[row.runs]:.2f}"
         lines.append(
-            f"{each.side:24}{each.runs:5}{each.updates_per_second:15,.0f}{each.updates_per_second / baseline:9.2f}"
-            f"{to_eager:>9}{each.peak_bytes / 1e6:9,.0f}"
+            f"{row.side:24}{row.runs:5}{row.updates_per_second:15,.0f}{row.updates_per_second / baseline:9.2f}"
+            f"{to_eager:>9}{row.peak_bytes / 1e6:9,.0f}"
         )
     return "\n".join(lines)

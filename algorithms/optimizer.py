@@ -1,0 +1,99 @@
+"""Adam over a flat buffer with one learning rate per network, and the learned scalars of each run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log, sqrt
+
+import torch
+from torch import Tensor
+
+from algorithms.critic_loss import raw_multiplier
+from algorithms.parameters import ALIGNMENT
+from algorithms.settings import AlgorithmSettings
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class StepCount:
+    """The number of optimizer steps, and Adam's bias corrections as a tensor.
+
+    `corrections` [2] are a factor of the learning rates, and epsilon times the factor of the denominator. They are a
+    tensor so that a step contains tensor operations only, as recording it as a CUDA graph requires.
+    """
+
+    def __init__(self, like: Tensor):
+        """No steps yet; `corrections` have the dtype and device of `like`."""
+        self.steps = 0
+        on_cpu = torch.zeros(2, dtype=like.dtype)
+        self.corrections = on_cpu.to(like.device)
+        # NumPy writes to the same memory in a tenth of the time.
+        self._numbers = on_cpu.numpy() if self.corrections is on_cpu else None
+
+    def advance(self) -> None:
+        """Count the step that comes next."""
+        self.steps += 1
+        scale = sqrt(1.0 - BETA_2**self.steps)
+        numbers = (scale / (1.0 - BETA_1**self.steps), EPSILON * scale)
+        if self._numbers is not None:
+            self._numbers[:] = numbers
+        else:
+            self.corrections.copy_(torch.tensor(numbers, dtype=self.corrections.dtype), non_blocking=True)
+
+
+@dataclass
+class Adam:
+    """First and second moments [N, P] of N networks with their step count (Kingma and Ba 2015, torch's defaults)."""
+
+    first: Tensor
+    second: Tensor
+    count: StepCount
+
+    @classmethod
+    def of(cls, flat: Tensor, count: StepCount | None = None) -> "Adam":
+        """For parameters [N, P]; optimizers that step together can share a `count`."""
+        return cls(torch.zeros_like(flat), torch.zeros_like(flat), count or StepCount(flat))
+
+    def step(self, flat: Tensor, gradient: Tensor, learning_rate: Tensor) -> None:
+        """Update `flat` [N, P] with `gradient` [N, P] and `learning_rate` [N, 1], after `count.advance()`.
+
+        P must be a multiple of `ALIGNMENT`.
+        """
+        rate, epsilon = self.count.corrections.unbind()
+        self.first.lerp_(gradient, 1.0 - BETA_1)
+        self.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1.0 - BETA_2)
+        denominator = self.second.sqrt().add_(epsilon)
+        flat.addcdiv_(self.first * (learning_rate * rate), denominator, value=-1.0)
+
+
+class LearnedScalars:
+    """The learned scalars of R runs: the log entropy temperature and the raw Lagrange multiplier.
+
+    Each scalar is the first element of a row of `flat` [R * ROWS, P], so that it has its own learning rate. The views
+    `log_temperature`, `raw_multiplier`, `temperature_gradient` and `multiplier_gradient` are [R].
+    """
+
+    ROWS = 2
+
+    def __init__(self, settings: Sequence[AlgorithmSettings], dtype: torch.dtype, device: str, count: StepCount):
+        """Initial values from the settings, one entry per run."""
+        numbers = torch.tensor(
+            [
+                [
+                    [log(run.entropy_temperature_initial), run.entropy_learning_rate],
+                    [raw_multiplier(run.lagrange_initial_log, run.lagrange_multiplier), run.critic_learning_rate],
+                ]
+                for run in settings
+            ],
+            dtype=dtype,
+        ).to(device)
+        self.flat = torch.zeros(self.ROWS * len(settings), ALIGNMENT, dtype=dtype, device=device)
+        self.gradient = torch.zeros_like(self.flat)
+        self.learning_rate = numbers[..., 1].reshape(-1, 1).contiguous()
+        self.adam = Adam.of(self.flat, count)
+        self.log_temperature, self.raw_multiplier = self._columns(self.flat)
+        self.temperature_gradient, self.multiplier_gradient = self._columns(self.gradient)
+        self.flat[:, 0] = numbers[..., 0].flatten()
+
+    def _columns(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        rows = flat.view(-1, self.ROWS, ALIGNMENT)
+        return rows[:, 0, 0], rows[:, 1, 0]
