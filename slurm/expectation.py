@@ -1,8 +1,10 @@
 """The expected time and cost of a submission, in total and by task."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.folders.run_folder import RunFolder
 from harness.launching.cost import costs, makespan
@@ -10,7 +12,9 @@ from harness.launching.progress import duration
 from harness.settings import pack_key, total_updates
 from harness.terminal import text_table
 from slurm.profile import Profile
-from slurm.submission import Draft
+
+if TYPE_CHECKING:
+    from slurm.submission import Draft
 
 
 @dataclass(frozen=True)

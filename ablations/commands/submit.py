@@ -1,10 +1,12 @@
 """`floorbench submit`: submit unfinished runs to SLURM, or show with `--dry-run` what would be submitted."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,10 +29,11 @@ from harness.watching.overview import overview
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
 from slurm.profile import Profile, load
 from slurm.queue import Limits, QueuedTask, limits, queue
-from slurm.submission import Draft, check_profile, draft, job_script, locked, reconcile
-from slurm.submission import submit as submit_draft
 from slurm.submissions import Submission
 from slurm.watching import QueueView
+
+if TYPE_CHECKING:
+    from slurm.submission import Draft
 
 ARRAY_COLUMNS = ("array", "tasks", "at once", "after", "job")
 
@@ -67,6 +70,8 @@ def submit_grid(
     runs: Sequence[Run], root: Path, profile: Profile, grid: str, retry_failed: bool, as_json: bool
 ) -> None:
     """Submit the runs that are not done, running or queued; does not wait for the jobs."""
+    from slurm import submission as submitting
+
     console = remark_console()
     folders = [RunFolder.of(root, run) for run in runs]
     refuse_faults(folders)
@@ -74,18 +79,18 @@ def submit_grid(
     check_floors(chosen)
     check_environments(tasks_of(chosen))
     provide_kernels(chosen, console.print, elsewhere=True)
-    check_profile(profile)
+    submitting.check_profile(profile)
     check_root(root, chosen)
     # Compute nodes neither collect nor download datasets.
     make_datasets(tasks_of(chosen), console, download=True)
     refuse_faults(folders)
     submission = None
-    with locked(root):
-        for remark in reconcile(root.resolve()):
+    with submitting.locked(root):
+        for remark in submitting.reconcile(root.resolve()):
             console.print(remark)
-        drafted = draft(plan(runs, root), profile, limits(profile.account), queue(), retry_failed)
+        drafted = submitting.draft(plan(runs, root), profile, limits(profile.account), queue(), retry_failed)
         if drafted.tasks:
-            submission = submit_draft(drafted, profile, grid)
+            submission = submitting.submit(drafted, profile, grid)
     if as_json:
         print_json(description(drafted, submission))
         return
@@ -101,6 +106,8 @@ def submit_grid(
 
 def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: bool, as_json: bool) -> None:
     """Print what `submit_grid` would submit, the expected cost, and the job script. Writes nothing."""
+    from slurm.submission import draft, job_script
+
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
     check_floors(runs)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.folders.checkpoint import grouped
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState, counted
 from harness.settings import Run, pack_key, trains_alone
@@ -87,6 +86,8 @@ def packs(
     cut into packs whose sizes differ by at most one, the larger ones first, as many packs as keep all workers equally
     busy: the smallest multiple of `workers` that respects the limit.
     """
+    from harness.folders.checkpoint import grouped
+
     of_key: dict[str, list[Run]] = {}
     for run in runs:
         of_key.setdefault(pack_key(run), []).append(run)
