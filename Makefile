@@ -1,5 +1,4 @@
-# make setup | demo | report | test | slurm-test | browser-test | lint | bench | bench-peers.
-# PYTHON names the interpreter (3.11 or later) of .venv.
+# PYTHON is the interpreter (3.11 or later) from which .venv is created.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,15 +7,20 @@ STAMP := .venv/.installed
 PEERS := .venv-peers
 KERNELS := $(BIN)/python -m algorithms.kernels.build
 
-.PHONY: setup demo report test slurm-test browser-test lint bench bench-peers
+.PHONY: help setup demo report format lint test slurm-test browser-test bench bench-peers
 
-setup: $(STAMP)
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '%-13s %s\n' "$$target" "$$text"; \
+	done
+
+setup: $(STAMP)  ## create .venv with everything needed
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "floorbench needs Python 3.11 or later: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+		{ echo "floorbench needs Python 3.11 or later; try: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-		{ echo "$(PYTHON) cannot make virtual environments: install its venv package (python3-venv on Debian)" >&2; exit 1; }
+		{ echo "$(PYTHON) cannot create virtual environments; install its venv package (python3-venv on Debian)" >&2; exit 1; }
 	@echo "installing pinned packages into .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install torch==2.13.0
@@ -24,14 +28,14 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(KERNELS) || echo "runs need --set algorithm.kernel=torch" >&2
 	@touch $@
 
-# Without a compiler torch computes. Exit code 1 is a failed run, which the report counts; anything else ends the demo.
-demo: setup
+# Without a C++ compiler the torch kernel is used. Exit code 1 means that a run failed; the report counts it.
+demo: setup  ## a small comparison of all floors, with a report (minutes)
 	@kernel=fused; $(KERNELS) || kernel=torch; \
 		$(BIN)/floorbench run floors --scale demo --root runs/demo --set algorithm.kernel=$$kernel || [ $$? -eq 1 ]
 	@$(BIN)/floorbench report exact --root runs/demo --out runs/demo/report
 
-# From the numbers of the project's own runs, without training: what the repository says of them, and a page per grid.
-report: setup
+# From the committed numbers, without training: the tables of README, FINDINGS.md and one report per grid.
+report: setup  ## reports about the published results
 	@$(BIN)/python -m results.readme
 	@$(BIN)/python -m results.findings
 	@$(BIN)/python -m results.own_verdicts
@@ -39,36 +43,39 @@ report: setup
 		$(BIN)/floorbench report $$grid --from results/reference --out runs/reference/$$grid; \
 	done
 
-test: setup
+test: setup  ## the default tests
 	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-# Exit code 2 of the installation: it is not possible here, for the reason it gives.
-slurm-test: setup
+# The installation prints a reason and exits with code 2 if it is impossible here.
+slurm-test: setup  ## tests on a SLURM cluster that they start themselves
 	@$(BIN)/python -m tests.support.testcluster install; case $$? in \
 		0) $(BIN)/python -m pytest -q -rs -m 'slurm and not slow' ;; \
-		2) echo "slurm-test: SKIPPED, no test on a SLURM cluster has run: see the reason above" ;; \
+		2) echo "slurm-test: SKIPPED, no tests were run on a SLURM cluster; see the reason above" ;; \
 		*) exit 1 ;; \
 	esac
 
-# Exit code 2 as above.
-browser-test: setup
+browser-test: setup  ## tests of the pages in a headless browser
 	@$(BIN)/python -m tests.browser.chromium; case $$? in \
 		0) $(BIN)/python -m pytest -q -rs -n 0 -m browser tests/browser ;; \
-		2) echo "browser-test: SKIPPED, no page has been opened in a browser: see the reason above" ;; \
+		2) echo "browser-test: SKIPPED, no page was opened in a browser; see the reason above" ;; \
 		*) exit 1 ;; \
 	esac
 
-lint: setup
+format: setup  ## format the code
+	@$(BIN)/ruff check --fix --exit-zero --quiet
+	@$(BIN)/ruff format
+
+lint: setup  ## check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-# Faster and less exact: make bench BENCH=--benchmark-max-time=0.01. Drawn by floorbench report bench.
-bench: setup
+# Faster but less precise: make bench BENCH=--benchmark-max-time=0.01. Plot the results with floorbench report bench.
+bench: setup  ## speed of an update and its parts
 	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --benchmark-only --benchmark-autosave -q $(BENCH)
 
-# Ends with one line of JSON: updates per second and core of this project, a plain PyTorch baseline and d3rlpy.
-bench-peers: setup $(PEERS)/.installed
+# The last line is JSON: updates per second and core of floorbench, a plain PyTorch baseline and d3rlpy.
+bench-peers: setup $(PEERS)/.installed  ## speed compared with other implementations
 	@$(BIN)/python -m tests.benchmarks.peers.compare --d3rlpy $(PEERS)/bin/python
 
 $(PEERS)/.installed: tests/benchmarks/peers/requirements.txt
