@@ -13,7 +13,7 @@ from ablations.grids import STUDIED
 from ablations.implementations import SWITCHES
 from harness.errors import UserError
 from results.frame import done
-from results.frame.store import Frames
+from results.frame.frames import Frames
 from results.own_runs import PROJECT, REFERENCE, STUDY, own_runs
 from results.page import markdown
 from results.statistics.estimate import Estimate

@@ -6,7 +6,7 @@ Their frames lie in results/reference/, where `floorbench report --root DIR --ex
 from pathlib import Path
 
 from ablations.grids import runs_of
-from results.frame.store import NAMES, Frames, load
+from results.frame.frames import NAMES, Frames, load
 
 PROJECT = Path(__file__).parents[1]
 REFERENCE = PROJECT / "results" / "reference"

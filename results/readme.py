@@ -16,7 +16,7 @@ from results.figures.dose_response import dose_response
 from results.figures.drawing import Drawing
 from results.figures.effects import effects_figure
 from results.frame import done
-from results.frame.store import Frames
+from results.frame.frames import Frames
 from results.own_runs import PROJECT, REFERENCE, STUDY, has_frames, own_runs
 from results.style import STYLE, in_order, label
 from results.tables.effects import effects, effects_table

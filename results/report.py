@@ -16,7 +16,7 @@ from results.figures.drawing import Drawing
 from results.figures.drawing import write as write_drawing
 from results.figures.gallery import gallery
 from results.frame import Frames, settings_columns
-from results.frame.remarks import remarks
+from results.frame.comparison import remarks
 from results.page import markdown, render
 from results.processes import processes
 from results.style import label

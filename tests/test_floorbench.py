@@ -128,7 +128,7 @@ def test_report_inside_the_root(smoke, tmp_path):
 
 def test_report_takes_only_the_runs_of_the_named_grids(smoke):
     done = call("report", "floors", "--root", smoke[0], code=2)
-    assert "there is no run here to report of those named" in only_line(done)
+    assert "none of the named runs found" in only_line(done)
 
 
 def test_report_from_exported_numbers_needs_no_run_folders(smoke, tmp_path):

@@ -38,13 +38,13 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
             "verify: nowhere has no finished run of this grid; run the grid first",
         ),
         ("verify smoke --from nowhere", "nowhere/runs.parquet: is missing; `floorbench report --export nowhere`"),
-        (f"verify smoke --from {REFERENCE}", f"{REFERENCE}: there is no run here to report of those named"),
+        (f"verify smoke --from {REFERENCE}", f"{REFERENCE}: contains none of the named runs"),
         ("verify smoke --root runs --from frames", "verify: --root and --from exclude each other"),
         ("verify nope", "grid 'nope': there is no such grid"),
-        ("status --root nowhere", "nowhere: there is no such folder of runs"),
-        ("report --root nowhere", "nowhere: there is no such folder of runs"),
+        ("status --root nowhere", "nowhere: no such folder of runs"),
+        ("report --root nowhere", "nowhere: no such folder of runs"),
         ("report exact --set seed=3", "report exact: --set changes runs, and the exact lab has none"),
-        ("report exact --root nowhere", "nowhere: there is no such folder of runs"),
+        ("report exact --root nowhere", "nowhere: no such folder of runs"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):

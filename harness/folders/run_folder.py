@@ -290,7 +290,7 @@ def _described(mark: Any) -> str:
 def run_folders(root: Path) -> Iterator[RunFolder]:
     """Every run folder that lies directly in `root`, by name: also one that has lost its `config.json`."""
     if not Path(root).is_dir():
-        raise UserError(f"{root}: there is no such folder of runs")
+        raise UserError(f"{root}: no such folder of runs")
     for path in sorted(Path(root).iterdir()):
         if (path / "config.json").exists() or (is_id(path.name) and any(path.glob("[!.]*"))):
             yield RunFolder(path)

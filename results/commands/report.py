@@ -106,7 +106,7 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     `source`: roots of run folders, or a directory of exported frames. `named`: report only these runs. `exact`: include
     the claims of the exact lab, whose report goes to `out`/exact.
     """
-    from results.frame.remarks import remarks
+    from results.frame.comparison import remarks
     from results.report import write_report
     from results.tables.scores import scores
     from results.tuning.ledger import ledgers_in
@@ -127,7 +127,7 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
 
 def export_runs(named: Sequence[Run] | None, roots: Sequence[Path], folder: Path) -> None:
     """Write the frames of runs and the ledgers of their studies to `folder`; prints the files."""
-    from results.frame.store import export
+    from results.frame.frames import export
     from results.tuning.ledger import export_ledgers
 
     for file in [*export(_frames(named, roots), folder), *export_ledgers(roots, folder)]:
@@ -137,7 +137,7 @@ def export_runs(named: Sequence[Run] | None, roots: Sequence[Path], folder: Path
 def _frames(named: Sequence[Run] | None, source: Path | Sequence[Path]) -> Frames:
     """The frames of all runs, or of the named ones."""
     from results.frame import gather
-    from results.frame.store import load
+    from results.frame.frames import load
 
     only = None if named is None else {run.id for run in named}
     return load(source, only) if isinstance(source, Path) else gather(source, only, usable_cores())

@@ -76,8 +76,7 @@ def in_folders(runs: Sequence[Run], root: Path) -> Finished:
 
 def in_numbers(runs: Sequence[Run], source: Path) -> Finished:
     """The runs that are finished according to exported frames."""
-    from results.frame.originals import originals
-    from results.frame.store import load
+    from results.frame.frames import load, originals
 
     known = originals(load(source, {run.id for run in runs}), runs, source)
     if not known:

@@ -11,8 +11,7 @@ from results.figures.captions import counts, episodes
 from results.figures.curves import small_multiples
 from results.figures.drawing import Drawing
 from results.frame import done
-from results.frame.common import common
-from results.frame.remarks import listed
+from results.frame.comparison import common, listed
 from results.statistics.aggregates import performance_profile as profile_of
 from results.statistics.bootstrap import FEWEST, stratified_band
 from results.statistics.estimate import CONFIDENCE

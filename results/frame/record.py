@@ -1,6 +1,7 @@
-"""What one run folder gives to the frames."""
+"""The rows of one run in the frames."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,18 +9,18 @@ from harness.files import DamagedFileError
 from harness.folders.reader import RunContents
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
+from harness.folders.usage import Known, usage
 from harness.settings import Run, run_to_dict
-from results.frame.columns import LEARNED_FLOOR, SUMMARY
-from results.frame.costs import cost_columns
+from results.frame.frames import LEARNED_FLOOR, SUMMARY
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run's row among the runs and that of its provenance, in plain values of JSON."""
+    """The rows of a run in `runs` and `provenance`, as JSON values."""
 
     folder: RunFolder
     run: dict[str, Any]
-    # Empty if the run has never been started.
+    # Empty before the first attempt.
     provenance: dict[str, Any]
 
     @property
@@ -27,8 +28,8 @@ class Record:
         return self.run["state"]
 
 
-def record(folder: RunFolder, contents: RunContents) -> Record:
-    """The record of a sound folder that holds a run."""
+def run_record(folder: RunFolder, contents: RunContents) -> Record:
+    """The record of a run folder without faults."""
     run, status = contents.run, contents.status
     assert run is not None, "an empty folder has no record"
     state = RunState(status["state"])
@@ -50,47 +51,65 @@ def record(folder: RunFolder, contents: RunContents) -> Record:
     return Record(folder, row, provenance_row(folder, contents.provenance))
 
 
-def evaluation_rows(folder: RunFolder, contents: RunContents) -> list[dict[str, Any]]:
-    """The rows of `metrics.jsonl` under the run's names, with the steps since the switch.
+def cost_columns(accounts: Sequence[dict[str, Any]], now: float, known: Known | None = None) -> dict[str, Any]:
+    """The cost of a run, from its attempts and, where `known`, from a cluster's accounting.
 
-    Of a run that is not done there are none, so no mean rests on half a run. Raises `DamagedFileError` for rows that
-    lack their phase or step, or hold what is no number.
+    `cost_source` is "runs", "accounting", or "both" if accounting covers some of the attempts; empty without attempts.
+    """
+    used = usage(accounts, now, known)
+    covered = [known is not None and (account.get("slurm") or {}).get("job") in known.tasks for account in accounts]
+    source = "" if not covered else "accounting" if all(covered) else "both" if any(covered) else "runs"
+    return {
+        "attempts": used.attempts,
+        "wall_hours": used.wall_hours,
+        "core_hours": used.core_hours,
+        "gpu_hours": used.gpu_hours,
+        "peak_memory": used.peak_memory,
+        "cost_source": source,
+    }
+
+
+def evaluation_rows(folder: RunFolder, contents: RunContents) -> list[dict[str, Any]]:
+    """The evaluations of a finished run: the rows of `metrics.jsonl` with the run's names and the step.
+
+    Unfinished runs have none, so that no mean includes half a run. Raises `DamagedFileError` for rows without phase or
+    step, and for values that are not numbers.
     """
     run = contents.run
     if run is None or contents.status["state"] != RunState.DONE:
         return []
     kinds = {type(value) for row in contents.rows for name, value in row.items() if name != "phase"}
     if wrong := kinds - {int, float, type(None)}:
-        kind = ", ".join(sorted(each.__name__ for each in wrong))
+        kind = ", ".join(sorted(kind.__name__ for kind in wrong))
         raise DamagedFileError(f"{folder.metrics_file}: is damaged: holds {kind} where numbers should be")
-    names = {"run": folder.id, "task": run.task.name, "arm": run.arm, "seed": run.seed}
+    keys = {"run": folder.id, "task": run.task.name, "arm": run.arm, "seed": run.seed}
     try:
-        return [{**names, "step": _step(run, row), **row} for row in contents.rows]
+        return [{**keys, "step": _step(run, row), **row} for row in contents.rows]
     except (KeyError, TypeError) as error:
         raise DamagedFileError(f"{folder.metrics_file}: is damaged: a row has no {error}") from None
 
 
 def _step(run: Run, row: dict[str, Any]) -> int:
-    """Gradient steps left until the switch as a negative number, or environment steps since."""
+    """Minus the gradient steps left until the switch, or the environment steps since."""
     return row["offline_step"] - run.schedule.offline_steps if row["phase"] == "offline" else row["online_step"]
 
 
 def provenance_row(folder: RunFolder, values: dict[str, Any]) -> dict[str, Any]:
-    """Where a run was computed and how often it was begun, by dotted path."""
+    """Code, packages, machine and data of a run by dotted path, its launcher and its number of attempts."""
     if not values:
         return {}
     attempts = values.get("attempts", [])
-    own = {name: value for name, value in values.items() if name != "attempts"}
+    values = {name: value for name, value in values.items() if name != "attempts"}
     launcher = attempts[-1].get("launcher", "") if attempts else ""
-    return {"run": folder.id, **flat(own), "launcher": launcher, "attempts": len(attempts)}
+    return {"run": folder.id, **flat(values), "launcher": launcher, "attempts": len(attempts)}
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted path."""
-    found: dict[str, Any] = {}
+    """Flatten nested settings to dotted paths."""
+    flattened: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
+            flattened |= flat(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
-    return found
+            flattened[prefix + name] = value
+    return flattened

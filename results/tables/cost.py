@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from results.frame.columns import COST
+from results.frame.frames import COST
 from results.style import label
 from results.tables.table import Table
 from results.tables.text import NONE, number

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from results.frame import done
-from results.frame.common import common
-from results.frame.remarks import listed
+from results.frame.comparison import common, listed
 from results.statistics.aggregates import iqm, optimality_gap, probability_of_improvement
 from results.statistics.bootstrap import FEWEST, stratified_interval
 from results.statistics.estimate import CONFIDENCE, Estimate

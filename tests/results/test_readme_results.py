@@ -8,7 +8,7 @@ from ablations.claims import CLAIMS
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
-from results.frame.store import export, load
+from results.frame.frames import export, load
 from results.own_runs import REFERENCE
 from results.readme import BEGIN, END, NOTHING, README, section, tally, with_section, write
 from results.verdicts.runs import judge_runs

@@ -289,5 +289,5 @@ def test_no_folder_no_run(tmp_path):
 def test_only_run_folders_are_listed(tmp_path, folder):
     (tmp_path / "report").mkdir()
     assert [found.id for found in run_folders(tmp_path)] == [folder.id]
-    with pytest.raises(UserError, match="there is no such folder of runs"):
+    with pytest.raises(UserError, match="no such folder of runs"):
         list(run_folders(tmp_path / "nowhere"))

@@ -14,7 +14,7 @@ from harness.settings import with_settings
 from harness.watching import verification
 from harness.watching.verification import check_data, original_in, sample
 from results.frame import gather
-from results.frame.originals import originals
+from results.frame.frames import originals
 from tests.support.run_folder_factory import fail, write_done
 
 RUN = runs_of("smoke")[0]

@@ -1,4 +1,4 @@
-"""Run folders in, tidy frames out; nothing is dropped in silence."""
+"""Run folders become tidy frames, and no run is dropped silently."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from harness.files import write_json
 from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
 from results import evaluations, runs
-from results.frame import done, gather, root
+from results.frame import done, gather, gathering
 from tests.support.run_folder_factory import begin, fail, lose, metrics, write_done
 
 
@@ -147,7 +147,7 @@ def test_a_column_that_only_some_runs_have_is_empty_for_the_others(tmp_path, smo
 
 
 def test_nothing_there_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="there is no run here to report"):
+    with pytest.raises(UserError, match="no runs found; start some with"):
         runs([tmp_path])
     with pytest.raises(UserError, match="no such folder of runs"):
         evaluations([tmp_path / "missing"])
@@ -157,14 +157,14 @@ def test_named_runs_alone(tmp_path, smoke):
     write_done(tmp_path, smoke)
     assert runs([tmp_path], only={smoke[1].id})["run"].tolist() == [smoke[1].id]
     assert set(evaluations([tmp_path], only={smoke[1].id})["run"]) == {smoke[1].id}
-    with pytest.raises(UserError, match="of those named"):
+    with pytest.raises(UserError, match="none of the named runs found"):
         runs([tmp_path], only={"nothing"})
 
 
 def test_several_processes_read_the_same(tmp_path, smoke, monkeypatch):
     write_done(tmp_path, smoke)
     alone = gather(tmp_path)
-    monkeypatch.setattr(root, "SIZE", 2)
+    monkeypatch.setattr(gathering, "BATCH_SIZE", 2)
     together = gather(tmp_path, workers=2)
     for name in ("runs", "evaluations", "provenance"):
         pd.testing.assert_frame_equal(getattr(together, name), getattr(alone, name))

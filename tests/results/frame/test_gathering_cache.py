@@ -1,4 +1,4 @@
-"""What is remembered spares reading and never stands in for the folders."""
+"""Unchanged finished runs are not read again, and the cache never stands in for the folders."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ from ablations.grids import runs_of
 from harness.errors import UserError
 from harness.folders import reader
 from harness.folders.reader import RunReader
-from results.frame import gather, memory
-from results.frame.memory import Memory, stamp_of
+from results.frame import gather
+from results.frame.gathering import FrameCache
 from tests.support.run_folder_factory import begin, fail, write_done
 
 
@@ -24,7 +24,7 @@ def smoke():
 @pytest.fixture
 def read(monkeypatch):
     """The ids of the folders that are read from now on. Folders count as settled at once."""
-    monkeypatch.setattr(memory, "SETTLED", -60.0)
+    monkeypatch.setattr("harness.folders.cache.SETTLED", -60.0)
     ids = []
 
     contents = RunReader.contents
@@ -101,7 +101,7 @@ def test_a_deleted_file_is_seen(tmp_path, smoke, read):
     assert len(frames.runs) == 4
 
 
-def test_a_deleted_run_is_gone_and_forgotten(tmp_path, smoke, read):
+def test_a_deleted_run_is_forgotten(tmp_path, smoke, read):
     write_done(tmp_path, smoke)
     gather(tmp_path)
     shutil.rmtree(tmp_path / smoke[0].id)
@@ -110,10 +110,10 @@ def test_a_deleted_run_is_gone_and_forgotten(tmp_path, smoke, read):
     shutil.rmtree(tmp_path / smoke[1].id)
     write_done(tmp_path, [smoke[1]])
     gather(tmp_path)
-    assert Memory.of(tmp_path).runs == {run.id for run in smoke[1:]}
+    assert FrameCache(tmp_path).records.keys == {run.id for run in smoke[1:]}
 
 
-def test_a_run_computed_again_replaces_what_was_known(tmp_path, smoke, read):
+def test_a_run_that_starts_again_replaces_the_cached_one(tmp_path, smoke, read):
     write_done(tmp_path, smoke)
     gather(tmp_path)
     shutil.rmtree(tmp_path / smoke[0].id)
@@ -123,7 +123,7 @@ def test_a_run_computed_again_replaces_what_was_known(tmp_path, smoke, read):
     assert smoke[0].id not in set(frames.evaluations["run"])
 
 
-def test_some_runs_by_name_leave_the_rest_remembered(tmp_path, smoke, read):
+def test_gathering_some_runs_keeps_the_others_cached(tmp_path, smoke, read):
     write_done(tmp_path, smoke)
     gather(tmp_path, only={smoke[0].id})
     gather(tmp_path)
@@ -133,12 +133,12 @@ def test_some_runs_by_name_leave_the_rest_remembered(tmp_path, smoke, read):
     assert read == []
 
 
-@pytest.mark.parametrize("name", ["runs.parquet", "evaluations.parquet"])
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
 @pytest.mark.parametrize("damage", [b"", b"PAR1", None])
-def test_a_damaged_memory_is_none(tmp_path, smoke, read, name, damage):
+def test_a_damaged_cache_is_ignored(tmp_path, smoke, read, suffix, damage):
     write_done(tmp_path, smoke)
     first = gather(tmp_path)
-    file = Memory.of(tmp_path).place / name
+    file = FrameCache(tmp_path).file.with_suffix(suffix)
     file.write_bytes(file.read_bytes()[:-50] if damage is None else damage)
     read.clear()
     assert_equal(gather(tmp_path), first)
@@ -148,19 +148,19 @@ def test_a_damaged_memory_is_none(tmp_path, smoke, read, name, damage):
     assert read == []
 
 
-def test_evaluations_of_another_state_of_the_folders_are_not_believed(tmp_path, smoke, read):
+def test_evaluations_of_another_stamp_are_ignored(tmp_path, smoke, read):
     write_done(tmp_path, smoke)
     first = gather(tmp_path)
-    file = Memory.of(tmp_path).place / "evaluations.parquet"
+    file = FrameCache(tmp_path).file
     frame = pd.read_parquet(file)
     for change in ({"stamp": "0" * 16}, {}):
         changed = frame.assign(**change) if change else frame.iloc[1:]
-        changed.attrs = {"format": memory.FORMAT}
+        changed.attrs = {"version": FrameCache(tmp_path).records.version}
         changed.to_parquet(file)
         assert_equal(gather(tmp_path), first)
 
 
-def test_without_a_place_for_the_memory_everything_is_read(tmp_path, smoke, read, monkeypatch):
+def test_without_a_cache_folder_everything_is_read(tmp_path, smoke, read, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     write_done(tmp_path / "runs", smoke)
@@ -168,17 +168,17 @@ def test_without_a_place_for_the_memory_everything_is_read(tmp_path, smoke, read
     assert len(read) == 8
 
 
-def test_what_changed_just_now_is_not_kept(tmp_path, smoke):
+def test_a_folder_that_changed_a_moment_ago_is_not_cached(tmp_path, smoke):
     (folder,) = write_done(tmp_path, smoke[:1])
-    assert stamp_of(folder) is None
     long_ago = time.time() - 100
-    os.utime(folder.metrics_file, (long_ago, long_ago))
-    assert stamp_of(folder) is None, "the entry itself changed just now"
+    for file in folder.path.rglob("*"):
+        # This changes the time of the inode.
+        os.utime(file, (long_ago, long_ago))
     gather(tmp_path)
-    assert Memory.of(tmp_path).runs == set()
+    assert FrameCache(tmp_path).records.keys == set()
 
 
-def test_what_runs_found_holds_whatever_data_are_here_now(tmp_path, smoke, monkeypatch):
+def test_the_data_on_this_machine_do_not_matter(tmp_path, smoke, monkeypatch):
     monkeypatch.setattr(reader, "present_hash", lambda task: "f" * 64)
     write_done(tmp_path, smoke)
     assert len(gather(tmp_path).runs) == len(smoke)

@@ -1,4 +1,4 @@
-"""What a run cost, in its row: by its own attempts, or by a cluster's accounting where that covers them."""
+"""The cost of a run from its attempts, or from a cluster's accounting."""
 
 import json
 
@@ -8,7 +8,7 @@ from ablations.grids import runs_of
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import ACCOUNTING
 from results.frame import runs
-from results.frame.costs import cost_columns
+from results.frame.record import cost_columns
 from tests.support.run_folder_factory import write_done
 
 NOON = 1_700_000_000.0
@@ -19,7 +19,7 @@ def surroundings(tmp_path_factory, monkeypatch):
     """No data, and a cache of the test's own whose files count as settled at once."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr("results.frame.memory.SETTLED", -60.0)
+    monkeypatch.setattr("harness.folders.cache.SETTLED", -60.0)
 
 
 def account(hours, **details):

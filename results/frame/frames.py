@@ -1,0 +1,181 @@
+"""The frames, their columns, and frames as files: a report can be made from them without the run folders."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.files import atomic_write
+from harness.folders.state import RunState
+from harness.settings import Run
+from harness.watching.verification import Original
+from results.style import in_order
+
+# Increase when the meaning of a column changes.
+FORMAT = 1
+
+# The numbers of `done.json`.
+SUMMARY = (
+    "offline_score", "final_score", "regret_eval", "regret_train", "dip", "recovery_steps", "dip_window",
+    "offline_q_data", "offline_q_policy", "offline_return_to_go",
+)  # fmt: skip
+LEARNED_FLOOR = ("held_out_rmse", "held_out_r2", "steps")
+
+# The cost of a run (`results.frame.record.cost_columns`).
+COST = ("attempts", "wall_hours", "core_hours", "gpu_hours", "peak_memory", "cost_source")
+
+# Columns that identify an evaluation, and those of them that hold text; all others hold numbers.
+EVALUATION_KEYS = ("run", "task", "arm", "seed", "step", "phase")
+TEXT = ("run", "task", "arm", "phase")
+
+# Columns of evaluations that `metrics.jsonl` does not have.
+ADDED = [name for name in EVALUATION_KEYS if name != "phase"]
+
+# Prefixes of the columns that hold settings, and of those of the provenance that hold machine and packages.
+SETTINGS = ("task.", "floor.", "behaviour_value.", "algorithm.", "schedule.")
+MACHINE, PACKAGES = "machine.", "packages."
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The contents of run folders; `results.frame.gathering` lists the columns."""
+
+    # One row per run.
+    runs: pd.DataFrame
+    # One row per finished run and evaluation.
+    evaluations: pd.DataFrame
+    # One row per run that has been started.
+    provenance: pd.DataFrame
+
+
+NAMES = tuple(field.name for field in fields(Frames))
+
+
+def settings_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of `runs` that hold settings, without seed and names."""
+    return [column for column in frame.columns if column.startswith(SETTINGS)]
+
+
+def done(frame: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs among the rows of `runs`: only these enter estimates."""
+    return frame[frame["state"] == RunState.DONE].reset_index(drop=True)
+
+
+def ordered(frame: pd.DataFrame, then: list[str]) -> pd.DataFrame:
+    """Sort by task, arm (in the order of the tables) and the columns `then`."""
+    rank = {arm: place for place, arm in enumerate(in_order(frame["arm"].unique()))}
+    order = frame.assign(_arm=frame["arm"].map(rank)).sort_values(["task", "_arm", *then], kind="stable").index
+    return frame.loc[order].reset_index(drop=True)
+
+
+def numeric(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of evaluations as a frame: every column but text holds numbers, and missing values are NaN."""
+    frame = pd.DataFrame(rows, columns=None if rows else list(EVALUATION_KEYS))
+    for column in frame.columns.difference(list(TEXT)):
+        frame[column] = pd.to_numeric(frame[column])
+        if frame[column].isna().all():
+            frame[column] = frame[column].astype(float)
+    return frame
+
+
+def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate frames of evaluations; without any rows, an empty frame with the key columns."""
+    return pd.concat([frame for frame in frames if len(frame)] or [numeric([])], ignore_index=True)
+
+
+def export(frames: Frames, folder: Path) -> list[Path]:
+    """Write `runs.parquet`, `evaluations.parquet` and `provenance.parquet` and return their paths.
+
+    Raises UserError if the folder cannot be written.
+    """
+    folder = Path(folder)
+    paths = [folder / f"{name}.parquet" for name in NAMES]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, path in zip(NAMES, paths, strict=True):
+            frame = getattr(frames, name).copy()
+            frame.attrs = {"format": FORMAT}
+            write_parquet(path, frame, compression="zstd")
+    except OSError as error:
+        raise UserError(f"folder of frames {folder}: cannot be written ({error.strerror}); name another") from None
+    return paths
+
+
+def write_parquet(path: Path, frame: pd.DataFrame, **options: Any) -> None:
+    """Write a frame atomically."""
+    buffer = BytesIO()
+    frame.to_parquet(buffer, index=False, **options)
+    with atomic_write(path) as stream:
+        stream.write(buffer.getbuffer())
+
+
+def load(folder: Path, only: Collection[str] | None = None) -> Frames:
+    """Read exported frames, with `only` just the runs with these ids.
+
+    Raises UserError if the files are missing or damaged, or hold none of the runs.
+    """
+    frames = [_loaded(Path(folder) / f"{name}.parquet") for name in NAMES]
+    if only is not None:
+        frames = [frame[frame["run"].isin(only)].reset_index(drop=True) for frame in frames]
+    if frames[0].empty:
+        raise UserError(f"{folder}: contains none of the named runs" if only is not None else f"{folder}: has no runs")
+    return Frames(*frames)
+
+
+def _loaded(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; write it with: floorbench report --export {path.parent}") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the frames again") from None
+    if frame.attrs != {"format": FORMAT}:
+        raise UserError(f"{path}: was not written in format {FORMAT} of this version; export the frames again")
+    # Parquet has lists but no tuples.
+    for column in frame.select_dtypes(object):
+        frame[column] = [tuple(value.tolist()) if hasattr(value, "tolist") else value for value in frame[column]]
+    frame.attrs = {}
+    return frame
+
+
+def originals(frames: Frames, runs: Iterable[Run], place: Path) -> dict[str, Original]:
+    """The finished ones among the runs, by id, as originals to verify repetitions against.
+
+    `place` is where the frames come from. Frames hold only the last attempt's machine, and no hash of the parameters.
+    """
+    finished = set(done(frames.runs)["run"])
+    rows = {str(run): group for run, group in frames.evaluations.groupby("run", sort=False)}
+    provenance = frames.provenance.set_index("run").to_dict("index")
+    return {
+        run.id: Original(
+            run=run,
+            rows=_metric_rows(rows[run.id]),
+            metrics=None,
+            records=[_nested(provenance[run.id])],
+            dataset=provenance[run.id].get("dataset"),
+            parameters_hash=None,
+            place=place,
+        )
+        for run in runs
+        if run.id in finished
+    }
+
+
+def _metric_rows(evaluations: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of `metrics.jsonl`, without missing values."""
+    return [
+        {str(name): value for name, value in row.items() if not pd.isna(value)}
+        for row in evaluations.drop(columns=ADDED).to_dict("records")
+    ]
+
+
+def _nested(row: dict[Any, Any]) -> dict[str, dict[str, Any]]:
+    """Machine and packages of a row of the provenance."""
+    return {
+        prefix.rstrip("."): {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix)}
+        for prefix in (MACHINE, PACKAGES)
+    }
