@@ -1,8 +1,8 @@
-"""The driver: asks for a batch of trials, has their runs computed, tells what came out.
+"""The driver of a study: asks for a batch of trials, has their runs computed, reports their values.
 
-Everything that matters is written before it is needed: a trial's marks (seat, batch, ids of its runs) before its runs
-begin, its value after they are done. A driver that comes after one that was killed finds the seat's open trials, fills
-up the batch that was being asked for, and goes on; nothing is computed or told twice.
+Every step is recorded before the next one relies on it: a trial's assignment (lease, batch, ids of its runs) before its
+runs start, its value after they are done. A driver that follows one that was killed takes over the open trials of its
+lease, completes the batch it was asking for, and continues; nothing is computed or counted twice.
 """
 
 import time
@@ -24,22 +24,25 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import Usage, usage
 from harness.settings import Run, total_updates
-from harness.tuning.search import MARKS, OpenTrial, Search
+from harness.tuning.search import ASSIGNMENT, OpenTrial, Search
 from harness.tuning.stopping import REDUCTION, EarlyStopping
-from harness.tuning.storage import RUNS, TRIALS, asking, folder_of, identity, number_of, take_seats
+from harness.tuning.storage import RUNS, TRIALS, acquire_leases, asking, folder_of, identity, lease_number
 from harness.tuning.study import Study
 
-# Computes runs in a root until each has come to an end or cannot go on now. Calls the watch again and again meanwhile.
+# Computes runs in a root until each is finished or cannot continue now. Meanwhile it calls the third argument often.
 Compute = Callable[[Sequence[Run], Path, Callable[[], None]], None]
+
+# Key of the lease in assignments and ledgers. The name is part of stored studies.
+LEASE = "seat"
 
 
 class Driver:
-    """One of a study's drivers."""
+    """One of the drivers of a study."""
 
     def __init__(self, study: Study, root: Path, storage: BaseStorage, trials: int | None, batch: int):
-        """`trials`: budget of every arm, the study's own if None; `batch`: trials asked for at a time, of all arms.
+        """`trials`: budget of every arm, None for the study's; `batch`: trials asked for at a time, over all arms.
 
-        Raises UserError if the study cannot be searched, or was begun with another definition.
+        Raises UserError if the study is invalid or was created with another definition.
         """
         study.check()
         self.study, self.storage = study, storage
@@ -51,47 +54,47 @@ class Driver:
         self.searches = searches(study, self.folder, storage)
 
     def run(self, compute: Compute, after_batch: Callable[[], None] = lambda: None) -> bool:
-        """Search until every arm has its budget; False if some runs cannot go on now: calling it again is right then.
+        """Search until the budget of every arm is spent; False if some runs cannot continue now: call it again then.
 
-        What `compute` raises, Ctrl-C for example, leaves everything where the next driver finds it.
+        If `compute` raises, for example KeyboardInterrupt, the next driver continues from there.
         """
-        seats = take_seats(self.folder)
+        leases = acquire_leases(self.folder)
         try:
-            with Heartbeat(seats):
-                while trials := self.next_batch(seats):
+            with Heartbeat(leases):
+                while trials := self.next_batch(leases):
                     stopping = EarlyStopping(self.study, self.runs_root, trials)
                     compute([run for trial in trials for run in trial.runs], self.runs_root, stopping.watch)
                     for trial in trials:
-                        self.settle(trial)
+                        self.record_result(trial)
                     write_ledger(self.study, self.searches, self.folder, self.budget)
                     after_batch()
-                    if any(not each.search.trial(each.number).state.is_finished() for each in trials):
+                    if any(not trial.search.trial(trial.number).state.is_finished() for trial in trials):
                         return False
         finally:
-            for seat in seats:
-                seat.end("left")
+            for lease in leases:
+                lease.end("left")
         return True
 
-    def next_batch(self, seats: Sequence[Attempt]) -> list[OpenTrial]:
-        """The open trials of the seats, and new ones until the batch is full or the budget spent."""
-        own = [number_of(seat) for seat in seats]
+    def next_batch(self, leases: Sequence[Attempt]) -> list[OpenTrial]:
+        """The open trials of the leases, with new ones until the batch is full or the budget is spent."""
+        numbers = [lease_number(lease) for lease in leases]
         with asking(self.folder):
-            batch = self._batch_number(own)
+            batch = self._batch_number(numbers[0])
             for arm, search in self.searches.items():
-                search.correct()
+                search.discard_unassigned()
                 counted = search.trials()
-                begun = sum(self._is_of(trial, own[0], batch) for trial in counted)
-                for _ in range(min(self.per_arm - begun, self.budget - len(counted))):
-                    search.ask(partial(self._marks, own[0], batch, arm))
+                in_batch = sum(_is_of(trial, numbers[0], batch) for trial in counted)
+                for _ in range(min(self.per_arm - in_batch, self.budget - len(counted))):
+                    search.ask(partial(self._assignment, numbers[0], batch, arm))
         return [
             OpenTrial(search, trial.number, self._runs(search, arm, trial))
             for arm, search in self.searches.items()
             for trial in search.open_trials()
-            if trial.user_attrs[MARKS]["seat"] in own
+            if trial.user_attrs[ASSIGNMENT][LEASE] in numbers
         ]
 
-    def settle(self, trial: OpenTrial) -> None:
-        """Tell the end of a trial whose runs have all come to one: their mean, or that one of them failed."""
+    def record_result(self, trial: OpenTrial) -> None:
+        """Finish a trial whose runs are finished, with their mean, or as failed if one failed or was cancelled."""
         folders = trial.folders(self.runs_root)
         states = {folder.state for folder in folders}
         if states & {RunState.FAILED, RunState.CANCELLED}:
@@ -100,33 +103,33 @@ class Driver:
             values = [(folder.summary() or {})[self.study.goal] for folder in folders]
             trial.search.tell(trial.number, sum(values) / len(values))
 
-    def _batch_number(self, own: Sequence[int]) -> int:
-        """The batch that the first seat is at: the newest while it has open trials, else the next."""
+    def _batch_number(self, lease: int) -> int:
+        """The batch a lease works on: its newest while that has open trials, else the next."""
         trials = [trial for search in self.searches.values() for trial in search.trials()
-                  if trial.user_attrs[MARKS]["seat"] == own[0]]  # fmt: skip
-        newest = max((trial.user_attrs[MARKS]["batch"] for trial in trials), default=0)
-        is_open = any(self._is_of(trial, own[0], newest) and not trial.state.is_finished() for trial in trials)
+                  if trial.user_attrs[ASSIGNMENT][LEASE] == lease]  # fmt: skip
+        newest = max((trial.user_attrs[ASSIGNMENT]["batch"] for trial in trials), default=0)
+        is_open = any(_is_of(trial, lease, newest) and not trial.state.is_finished() for trial in trials)
         return newest if is_open else newest + 1
 
-    @staticmethod
-    def _is_of(trial: FrozenTrial, seat: int, batch: int) -> bool:
-        marks = trial.user_attrs[MARKS]
-        return marks["seat"] == seat and marks["batch"] == batch
-
-    def _marks(self, seat: int, batch: int, arm: str, settings: dict[str, Any]) -> dict[str, Any]:
+    def _assignment(self, lease: int, batch: int, arm: str, settings: dict[str, Any]) -> dict[str, Any]:
         runs = [run.id for run in self.study.runs_of_trial(arm, settings)]
-        return {"seat": seat, "batch": batch, "runs": runs}
+        return {LEASE: lease, "batch": batch, "runs": runs}
 
     def _runs(self, search: Search, arm: str, trial: FrozenTrial) -> tuple[Run, ...]:
         runs = tuple(self.study.runs_of_trial(arm, trial.params))
-        if [run.id for run in runs] != trial.user_attrs[MARKS]["runs"]:
-            raise UserError(f"study {search.name}: trial {trial.number} was begun by another version of floorbench; "
-                            "name another --root or storage")  # fmt: skip
+        if [run.id for run in runs] != trial.user_attrs[ASSIGNMENT]["runs"]:
+            raise UserError(f"study {search.name}: trial {trial.number} was started by another version of floorbench; "
+                            "choose another --root or storage")  # fmt: skip
         return runs
 
 
+def _is_of(trial: FrozenTrial, lease: int, batch: int) -> bool:
+    assignment = trial.user_attrs[ASSIGNMENT]
+    return assignment[LEASE] == lease and assignment["batch"] == batch
+
+
 def searches(study: Study, folder: Path, storage: BaseStorage) -> dict[str, Search]:
-    """The search of every arm; UserError if they were begun with another definition, or in another folder."""
+    """The search of every arm. Raises UserError if it was created with another definition or in another folder."""
     with asking(folder):
         definition = {**study.definition(), "folder": identity(folder)}
         return {
@@ -146,11 +149,8 @@ def pruner(study: Study) -> optuna.pruners.BasePruner | None:
 
 
 def ledger(study: Study, searches: Mapping[str, Search], folder: Path, budget: int) -> dict[str, Any]:
-    """The definition, the budget and a row per trial: settings, state, value, values on the way, runs, cost.
-
-    A run is counted as far as it came, in gradient steps.
-    """
-    rows = [row(arm, trial, folder / RUNS) for arm, search in searches.items() for trial in search.trials()]
+    """The study as plain values, readable without Optuna: definition, budget and a row per trial."""
+    rows = [ledger_row(arm, trial, folder / RUNS) for arm, search in searches.items() for trial in search.trials()]
     return {"study": study.name, "budget": budget, **study.definition(), "trials": rows}
 
 
@@ -159,11 +159,14 @@ def write_ledger(study: Study, searches: Mapping[str, Search], folder: Path, bud
     write_json(folder / TRIALS, ledger(study, searches, folder, budget))
 
 
-def row(arm: str, trial: FrozenTrial, runs_root: Path) -> dict[str, Any]:
-    """A trial as the ledger has it."""
-    marks = trial.user_attrs[MARKS]
+def ledger_row(arm: str, trial: FrozenTrial, runs_root: Path) -> dict[str, Any]:
+    """Settings, state, values and cost of a trial; `updates` are gradient steps that were made, of unfinished runs too.
+
+    The keys are part of stored studies.
+    """
+    assignment = trial.user_attrs[ASSIGNMENT]
     cost, updates = Usage(), 0.0
-    for id in marks["runs"]:
+    for id in assignment["runs"]:
         folder = RunFolder(runs_root / id)
         if (folder.path / "config.json").exists():
             cost += usage(attempts.history(folder.path), time.time())
@@ -175,9 +178,9 @@ def row(arm: str, trial: FrozenTrial, runs_root: Path) -> dict[str, Any]:
         "value": trial.value,
         "settings": trial.params,
         "on_the_way": {str(step): value for step, value in trial.intermediate_values.items()},
-        "runs": marks["runs"],
-        "seat": marks["seat"],
-        "batch": marks["batch"],
+        "runs": assignment["runs"],
+        "seat": assignment[LEASE],
+        "batch": assignment["batch"],
         "updates": round(updates),
         "core_hours": cost.core_hours,
         "gpu_hours": cost.gpu_hours,

@@ -1,8 +1,8 @@
-"""A search: the trials of one Optuna study, asked for and told so that nothing is lost or counted twice.
+"""A search: the trials of one Optuna study, so that none is lost or counted twice when a driver is killed.
 
-A trial counts from the moment its marks are written: what it computes, and for whom. One without marks was left by a
-process that was ended while it asked; whoever asks next, under the same lock, tells it as failed and asks again with
-the same seed, so the search goes the same way as if nothing had happened.
+A trial counts once it has an assignment: its driver's lease, its batch and its runs. A trial without one was left by a
+driver that was killed while it asked; the next driver to ask, under the same lock, marks it failed and asks again with
+the same seed. The search therefore continues as if it had not been interrupted.
 """
 
 import hashlib
@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna import Trial
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import UserError
@@ -26,25 +25,25 @@ from harness.settings import Run
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-# User attribute of a trial that counts.
-MARKS = "marks"
+# User attribute of a trial that counts. The name is part of stored studies.
+ASSIGNMENT = "marks"
 
-# User attribute of an Optuna study: what must not change.
+# User attribute of an Optuna study: what must not change while it goes on.
 DEFINITION = "definition"
 
-# Trials with settings drawn at random before the sampler has something to learn from.
+# Random trials before the sampler models the objective.
 STARTUP_TRIALS = 10
 
-# What a trial is marked with, by its settings.
-Mark = Callable[[dict[str, Any]], dict[str, Any]]
+# From the settings of a trial to its assignment.
+Assign = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Search:
-    """One Optuna study. Whoever asks, or corrects what others left, holds a lock against all who do."""
+    """One Optuna study. Callers hold a lock while they `ask` or `discard_unassigned`."""
 
     def __init__(
         self,
-        storage: BaseStorage,
+        storage: BaseStorage | None,
         name: str,
         space: Mapping[str, BaseDistribution],
         direction: Literal["maximize", "minimize"],
@@ -53,82 +52,88 @@ class Search:
         pruner: BasePruner | None = None,
         definition: Mapping[str, Any] | None = None,
     ):
-        """Begin or continue the study; `first` are the settings of the first trial.
+        """Create or continue the study; `first`: settings of the first trial; without `storage` it is kept in memory.
 
-        Raises UserError if it was begun with another `definition`.
+        Raises UserError if it was created with another `definition`.
         """
         self.space, self.seed, self.first = dict(space), seed, dict(first or {})
+        self.storage = storage or InMemoryStorage()
         self.study = optuna.create_study(
-            storage=storage,
+            storage=self.storage,
             study_name=name,
             direction=direction,
             load_if_exists=True,
             sampler=RandomSampler(seed=0),
             pruner=pruner or NopPruner(),
         )
-        begun = self.study.user_attrs.get(DEFINITION)
-        if begun is None:
-            self.study.set_user_attr(DEFINITION, dict(definition or {}))
-        elif begun != dict(definition or {}):
-            differing = [key for key in (definition or {}) if begun.get(key) != (definition or {})[key]]
-            raise UserError(f"study {name}: was begun with other {', '.join(differing) or 'settings'}; "
-                            "name another --root or storage, or another study")  # fmt: skip
+        expected, stored = dict(definition or {}), self.study.user_attrs.get(DEFINITION)
+        if stored is None:
+            self.study.set_user_attr(DEFINITION, expected)
+        elif stored != expected:
+            differing = [key for key, value in expected.items() if stored.get(key) != value]
+            raise UserError(f"study {name}: was created with different {', '.join(differing) or 'settings'}; "
+                            "choose another --root, storage or study")  # fmt: skip
 
     @property
     def name(self) -> str:
         return self.study.study_name
 
     def trials(self) -> list[FrozenTrial]:
-        """The trials that count, in their order."""
-        return [trial for trial in self.study.get_trials(deepcopy=False) if MARKS in trial.user_attrs]
+        """The trials that count, in order."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if ASSIGNMENT in trial.user_attrs]
 
     def open_trials(self) -> list[FrozenTrial]:
-        """Those of them that nobody has told the end of."""
+        """The trials that count and are not finished."""
         return [trial for trial in self.trials() if not trial.state.is_finished()]
-
-    def correct(self) -> int:
-        """Tell what was left while it was asked for as failed; returns how many those were. Under the lock."""
-        left = [
-            trial
-            for trial in self.study.get_trials(deepcopy=False)
-            if not trial.state.is_finished() and MARKS not in trial.user_attrs
-        ]
-        for trial in left:
-            self.tell(trial.number, None)
-        return len(left)
-
-    def ask(self, mark: Mark) -> FrozenTrial:
-        """A new trial with its marks. Under the lock, after `correct`."""
-        self.study.sampler = self._sampler(len(self.trials()))
-        trial = self.study.ask(self.space)
-        trial.set_user_attr(MARKS, mark(trial.params))
-        return self.trial(trial.number)
 
     def trial(self, number: int) -> FrozenTrial:
         """A trial by its number."""
         return self.study.get_trials(deepcopy=False)[number]
 
+    def discard_unassigned(self) -> int:
+        """Mark trials without an assignment as failed; returns how many there were. Call it under the lock."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        unassigned = [trial for trial in running if ASSIGNMENT not in trial.user_attrs]
+        for trial in unassigned:
+            self.tell(trial.number, None)
+        return len(unassigned)
+
+    def ask(self, assign: Assign) -> FrozenTrial:
+        """A new trial with its assignment. Call it under the lock, after `discard_unassigned`."""
+        count = len(self.trials())
+        if count == 0 and self.first and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self.study.enqueue_trial(self.first)
+        self.study.sampler = self._sampler(count)
+        trial = self.study.ask(self.space)
+        trial.set_user_attr(ASSIGNMENT, assign(trial.params))
+        return self.trial(trial.number)
+
     def tell(self, number: int, value: float | None, pruned: bool = False) -> bool:
-        """Tell a trial's value; None: it failed, or was `pruned`. False if its end was told before, which stays."""
+        """Finish a trial with a value, as `pruned`, or as failed if the value is None.
+
+        Returns False if it was finished before; its first result is kept.
+        """
         if self.trial(number).state.is_finished():
             return False
         state = TrialState.PRUNED if pruned else TrialState.FAIL if value is None else TrialState.COMPLETE
         with warnings.catch_warnings():
-            # Another process may tell it between the look and the word.
+            # Another process may finish the trial after the check above.
             warnings.simplefilter("ignore")
             self.study.tell(number, value, state=state, skip_if_finished=True)
         return True
 
     def should_stop(self, number: int, evaluations: int, value: float) -> bool:
-        """Report the value of an open trial after some evaluations; whether its pruner would stop it there."""
+        """Report the value of an open trial after some evaluations; returns whether the pruner stops it there."""
+        # A Trial samples when it is created; this sampler does so at no cost, and the trial has its settings already.
         self.study.sampler = RandomSampler(seed=0)
-        trial = Trial(self.study, self.trial(number)._trial_id)
+        study_id = self.storage.get_study_id_from_name(self.name)
+        trial = optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
         if evaluations not in self.trial(number).intermediate_values:
             trial.report(value, evaluations)
         return trial.should_prune()
 
     def best(self) -> FrozenTrial | None:
-        """The completed trial with the best value, the first of equal ones; None while there is none."""
+        """The completed trial with the best value, the first of equals; None while there is none."""
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         if not complete:
             return None
@@ -136,22 +141,17 @@ class Search:
         return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
     def _sampler(self, count: int) -> BaseSampler:
-        """The sampler of the trial that comes after `count` others: the same one however often it is asked for."""
+        """The sampler of the trial after `count` others, with a seed that follows from the study and the count."""
         digest = hashlib.sha256(f"{self.seed} {self.name} {count}".encode()).digest()
-        tpe = TPESampler(
+        return TPESampler(
             seed=int.from_bytes(digest[:4], "big"), n_startup_trials=STARTUP_TRIALS, multivariate=True,
             constant_liar=True,
         )  # fmt: skip
-        if count or not self.first:
-            return tpe
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return PartialFixedSampler(self.first, tpe)
 
 
 @dataclass(frozen=True)
 class OpenTrial:
-    """One trial of an arm's search."""
+    """A trial of an arm's search that is not finished, with its runs."""
 
     search: Search
     number: int

@@ -1,10 +1,10 @@
-"""Early stopping: while the runs of a batch train, trials that do badly are told as pruned and their runs cancelled.
+"""Early stopping of trials while their runs train: unpromising trials are pruned and their runs cancelled.
 
-Two looks at a trial. Over steps, successive halving: at its rungs a trial goes on if it is among the best third of
-those that came so far. Over seeds: at equal evaluations its runs are held against those of the best trial, task by task
-and seed by seed, and it goes on unless they are worse by Wilcoxon's signed-rank test. A trial of which a run has failed
-is told as failed at once. What a cancelled run has computed stays; its place in the pack is given to nobody, but a pack
-of which half is gone goes on as a smaller one.
+Two rules. Over steps, successive halving: at a rung a trial continues if it is among the best third of the trials that
+have reached the rung. Over seeds: the runs of a trial are compared at equal evaluations with those of the best trial,
+task by task and seed by seed, and the trial is pruned if they are worse by Wilcoxon's signed-rank test. A trial with a
+failed run fails at once. The results of cancelled runs are kept; no other run takes their place in the pack, but a pack
+that has lost half of its runs continues as a smaller one.
 """
 
 import time
@@ -12,30 +12,28 @@ import warnings
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.pruners import WilcoxonPruner
 
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.tuning.search import MARKS, OpenTrial
-from harness.tuning.study import Objective, Study
+from harness.training.timing import offline_marks, online_marks
+from harness.tuning.search import ASSIGNMENT, OpenTrial
+from harness.tuning.study import MetricRows, Objective, Study
 
-# Seconds between two looks.
+# Seconds between two checks.
 INTERVAL = 5.0
 
-# Trials that reach a rung for each that goes on, and evaluations before a rung for each before the rung below it.
+# One of this many trials survives a rung, and a rung has this many times the evaluations of the one before.
 REDUCTION = 3
 
-# The test over seeds: its level, and pairs below which even the clearest difference does not reach it.
+# The test over seeds: its level, and the number of pairs below which no difference can reach that level.
 LEVEL, FEWEST_PAIRS = 0.1, 4
-
-Rows = list[dict[str, Any]]
 
 
 class EarlyStopping:
-    """Looks at the open trials of a batch whose runs lie in `root`."""
+    """Checks the open trials of a batch, whose runs are in `root`."""
 
     def __init__(self, study: Study, root: Path, trials: Sequence[OpenTrial]):
         self.study, self.root = study, root
@@ -43,17 +41,17 @@ class EarlyStopping:
         self._next = time.monotonic() + INTERVAL
 
     def watch(self) -> None:
-        """Look, if it is time to."""
+        """Check if `INTERVAL` has passed since the last check."""
         if time.monotonic() >= self._next:
-            self.look()
+            self.check()
             self._next = time.monotonic() + INTERVAL
 
-    def look(self) -> None:
-        """Tell and cancel what should not go on."""
+    def check(self) -> None:
+        """Finish and cancel the trials that should stop."""
         for trial in list(self.open):
             folders = trial.folders(self.root)
-            states = [folder.state for folder in folders]
-            if set(states) <= {RunState.DONE}:
+            states = {folder.state for folder in folders}
+            if states <= {RunState.DONE}:
                 self.open.remove(trial)
             elif RunState.FAILED in states:
                 self._end(trial, folders, "a run of its trial failed", pruned=False)
@@ -69,55 +67,55 @@ class EarlyStopping:
                 folder.cancel(f"study {self.study.name}: {reason}")
         self.open.remove(trial)
 
-    def _falls_behind(self, trial: OpenTrial, rows: Sequence[Rows]) -> bool:
-        """Whether successive halving stops the trial at a rung that all of its runs have reached by now."""
+    def _falls_behind(self, trial: OpenTrial, rows: Sequence[MetricRows]) -> bool:
+        """Whether successive halving stops the trial at a rung that all its runs have reached."""
         reached = min(map(len, rows)) - 1
-        known = trial.search.trial(trial.number).intermediate_values
+        reported = trial.search.trial(trial.number).intermediate_values
         for rung in takewhile(lambda rung: rung <= reached, rungs(self.study)):
-            if rung not in known:
-                values = [self.study.objective.so_far(own[: rung + 1]) for own in rows]
+            if rung not in reported:
+                values = [self.study.objective.so_far(run_rows[: rung + 1]) for run_rows in rows]
                 if trial.search.should_stop(trial.number, rung, sum(values) / len(values)):
                     return True
         return False
 
-    def _is_worse_than_the_best(self, trial: OpenTrial, rows: Sequence[Rows]) -> bool:
+    def _is_worse_than_the_best(self, trial: OpenTrial, rows: Sequence[MetricRows]) -> bool:
         best = trial.search.best()
         if best is None or best.number == trial.number:
             return False
-        others = [RunFolder(self.root / id).metrics() for id in best.user_attrs[MARKS]["runs"]]
-        return is_worse(self.study.objective, rows, others, self.study.first_rung or 0)
+        best_rows = [RunFolder(self.root / id).metrics() for id in best.user_attrs[ASSIGNMENT]["runs"]]
+        return is_worse(self.study.objective, rows, best_rows, self.study.first_rung or 0)
 
 
 def rungs(study: Study) -> list[int]:
-    """Evaluations, beside the first, after which trials of a study are compared."""
-    from harness.training.training import offline_marks, online_marks
-
+    """Numbers of evaluations, not counting the first, at which the trials of a study are compared."""
     schedule = study.runs[0].schedule
     last = len(offline_marks(schedule)) + len(online_marks(schedule)) - 1
-    found, rung = [], study.first_rung or last
+    numbers, rung = [], study.first_rung or last
     while rung < last:
-        found.append(rung)
+        numbers.append(rung)
         rung *= REDUCTION
-    return found
+    return numbers
 
 
-def is_worse(objective: Objective, rows: Sequence[Rows], best: Sequence[Rows], least: int) -> bool:
-    """Whether runs are worse than the best trial's, pair by pair, after the evaluations that both of a pair have.
+def is_worse(objective: Objective, rows: Sequence[MetricRows], best: Sequence[MetricRows], least: int) -> bool:
+    """Whether runs are significantly worse than those of the best trial, each pair at the evaluations both have.
 
-    Pairs with no more than `least` evaluations beside the first do not count yet.
+    Pairs with no more than `least` evaluations, not counting the first, are left out.
     """
-    pairs = [(own, other, min(len(own), len(other))) for own, other in zip(rows, best, strict=True)]
-    ready = [(objective.so_far(own[:count]), objective.so_far(other[:count])) for own, other, count in pairs
-             if count > least + 1]  # fmt: skip
+    ready = []
+    for run_rows, best_rows in zip(rows, best, strict=True):
+        count = min(len(run_rows), len(best_rows))
+        if count > least + 1:
+            ready.append((objective.so_far(run_rows[:count]), objective.so_far(best_rows[:count])))
     if len(ready) < FEWEST_PAIRS:
         return False
-    values, others = zip(*ready, strict=True)
+    values, best_values = zip(*ready, strict=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(direction=objective.direction, pruner=WilcoxonPruner(p_threshold=LEVEL))
-    mean = sum(others) / len(others)
-    study.add_trial(optuna.trial.create_trial(value=mean, intermediate_values=dict(enumerate(others))))
+    mean = sum(best_values) / len(best_values)
+    study.add_trial(optuna.trial.create_trial(value=mean, intermediate_values=dict(enumerate(best_values))))
     trial = study.ask()
-    for place, value in enumerate(values):
-        trial.report(value, place)
+    for pair, value in enumerate(values):
+        trial.report(value, pair)
     return trial.should_prune()

@@ -1,4 +1,4 @@
-"""Where a study's trials are kept, a journal beside its runs or a database, and which driver works on which trial."""
+"""Where the trials of a study are stored, a journal beside its runs or a database, and the leases of its drivers."""
 
 import contextlib
 import secrets
@@ -17,20 +17,19 @@ from harness.files import read_json, write_json
 from harness.folders import attempts
 from harness.folders.attempts import Attempt
 
-# In a root: a folder per study.
+# Folder in a root that holds a folder for every study.
 STUDIES = "studies"
 
-# In a study's folder: the journal, the run folders of the trials, the table of the trials, the report.
-JOURNAL, RUNS, TRIALS, REPORT = "journal.log", "runs", "trials.json", "report"
+# Files and folders in the folder of a study: journal, run folders of the trials, ledger, report, leases, identity.
+JOURNAL, RUNS, TRIALS, REPORT, LEASES, IDENTITY = (
+    "journal.log", "runs", "trials.json", "report", "drivers", "identity.json",
+)  # fmt: skip
 
-# There, too: what tells it from other folders.
-IDENTITY = "identity.json"
-
-# Seconds after which the journal's lock was left by a process that was killed: it is held for one write.
+# Age in seconds at which the journal's lock is stale: it is held for one write only.
 STALE_LOCK = 10
 
-# Seconds to wait while other drivers ask for trials.
-LOCK_PATIENCE = 120.0
+# Seconds to wait for the lock while other drivers ask for trials.
+LOCK_TIMEOUT = 120.0
 
 
 def folder_of(root: Path, study: str) -> Path:
@@ -41,7 +40,8 @@ def folder_of(root: Path, study: str) -> Path:
 def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
     """The journal in a study's folder, or a database by its URL, for example postgresql+psycopg://user@host/name.
 
-    The folder must be an absolute path: Optuna's lock is a link to the journal. Raises UserError where neither answers.
+    The folder must be an absolute path, because Optuna's lock is a link to the journal. Raises UserError if the storage
+    cannot be opened.
     """
     try:
         if url is not None:
@@ -50,18 +50,17 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
         journal = str(folder / JOURNAL)
         return JournalStorage(JournalFileBackend(journal, JournalFileSymlinkLock(journal, STALE_LOCK)))
     except OSError as error:
-        raise UserError(f"{folder}: {one_line(error)}; name another --root") from None
+        raise UserError(f"{folder}: {one_line(error)}; choose another --root") from None
     except Exception as error:
-        # A database's own driver says what is wrong in many ways.
-        place = f"--storage {without_password(url)}" if url else f"{folder / JOURNAL}: is damaged"
+        # Database drivers raise exceptions of many classes.
+        place = f"--storage {without_password(url)}" if url else f"{folder / JOURNAL}: damaged"
         raise UserError(f"{place}: {one_line(error)}") from None
 
 
 def identity(folder: Path) -> str:
-    """What tells a study's folder from any other, on whatever path it is reached; made at the first question.
+    """A random name of a study's folder, the same under every path to it; created on the first call.
 
-    Drivers that share a database must share the folder, or they would not see whose trials are whose. The caller holds
-    the lock of `asking`.
+    Drivers that share a database must share the folder too, where their leases are. Call it under `asking`.
     """
     file = folder / IDENTITY
     if not file.exists():
@@ -70,7 +69,7 @@ def identity(folder: Path) -> str:
 
 
 def without_password(url: str) -> str:
-    """A database's URL as it may be shown."""
+    """The URL of a database with its password hidden."""
     try:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
@@ -79,33 +78,34 @@ def without_password(url: str) -> str:
 
 @contextlib.contextmanager
 def asking(folder: Path) -> Iterator[None]:
-    """Let one driver of a study ask at a time; the system frees the lock of one that is killed."""
+    """The lock under which one driver of a study at a time asks for trials; freed if its owner is killed."""
     try:
-        with filelock.FileLock(folder / ".asking", timeout=LOCK_PATIENCE):
+        with filelock.FileLock(folder / ".asking", timeout=LOCK_TIMEOUT):
             yield
     except filelock.Timeout:
-        raise UserError(f"{folder / '.asking'}: another driver has held it for {LOCK_PATIENCE:.0f} s") from None
+        raise UserError(f"{folder / '.asking'}: another driver has held it for {LOCK_TIMEOUT:.0f} s") from None
 
 
-FOLDER = "drivers"
+def acquire_leases(folder: Path) -> list[Attempt]:
+    """Acquire every lease of a study that no living driver holds, or a new one if all are held.
 
-
-def take_seats(folder: Path) -> list[Attempt]:
-    """Take every seat of a study that nobody living has; a new one if there is none."""
-    place = folder / FOLDER
-    place.mkdir(parents=True, exist_ok=True)
+    Every trial belongs to a lease, and a lease has at most one living driver. It is owned like a run: its owner has a
+    heartbeat (`harness.folders.attempts`), and whoever acquires it after the owner's death continues its open trials.
+    """
+    leases = folder / LEASES
+    leases.mkdir(parents=True, exist_ok=True)
     details = {"launcher": "tune"}
-    present = sorted(int(each.name) for each in place.iterdir() if each.name.isdigit())
-    taken = [attempt for number in present if (attempt := attempts.acquire(place / str(number), details))]
-    numbers = count(max(present, default=0) + 1)
-    while not taken:
-        new = place / str(next(numbers))
-        new.mkdir(exist_ok=True)
-        if attempt := attempts.acquire(new, details):
-            taken.append(attempt)
-    return taken
+    numbers = sorted(int(lease.name) for lease in leases.iterdir() if lease.name.isdigit())
+    acquired = [attempt for number in numbers if (attempt := attempts.acquire(leases / str(number), details))]
+    new_numbers = count(max(numbers, default=0) + 1)
+    while not acquired:
+        lease = leases / str(next(new_numbers))
+        lease.mkdir(exist_ok=True)
+        if attempt := attempts.acquire(lease, details):
+            acquired.append(attempt)
+    return acquired
 
 
-def number_of(seat: Attempt) -> int:
-    """The number of a seat."""
-    return int(seat.folder.parent.name)
+def lease_number(lease: Attempt) -> int:
+    """The number of a lease."""
+    return int(lease.folder.parent.name)

@@ -1,4 +1,4 @@
-"""Drivers spend the budget exactly, alone, together, and when they are killed."""
+"""Drivers spend the budget exactly: alone, together, and when they are killed."""
 
 import random
 import subprocess
@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.files import read_json
 from harness.folders import attempts
 from harness.folders.run_folder import RunFolder, run_folders
-from harness.tuning.storage import take_seats
+from harness.tuning.storage import acquire_leases
 from tests.harness.tuning.made_study import BEST_ALPHA, STUDY, compute, make_driver, outcome, score, write_run
 from tests.support.waiting import wait_until
 
@@ -23,15 +23,15 @@ def start(root, trials=12):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """What a driver finds that nobody disturbs."""
-    driver = make_driver(tmp_path_factory.mktemp("undisturbed"))
+def uninterrupted(tmp_path_factory):
+    """The study of a driver that is not interrupted."""
+    driver = make_driver(tmp_path_factory.mktemp("uninterrupted"))
     assert driver.run(compute)
     return driver
 
 
-def test_every_arm_has_its_budget_and_the_values_are_means_over_seeds(undisturbed):
-    for arm, search in undisturbed.searches.items():
+def test_every_arm_has_its_budget_and_the_values_are_means_over_seeds(uninterrupted):
+    for arm, search in uninterrupted.searches.items():
         trials = search.trials()
         assert len(trials) == len(search.study.trials) == 12
         assert {trial.state.name for trial in trials} == {"COMPLETE"}
@@ -42,7 +42,7 @@ def test_every_arm_has_its_budget_and_the_values_are_means_over_seeds(undisturbe
         assert 0.5 < search.best().params["algorithm.alpha"] / BEST_ALPHA < 2.0
 
 
-def test_more_trials_go_on_from_there_and_a_finished_study_is_left_alone(tmp_path):
+def test_a_larger_budget_continues_and_a_finished_study_computes_nothing(tmp_path):
     make_driver(tmp_path, trials=3).run(compute)
     begun = outcome(make_driver(tmp_path))
     driver = make_driver(tmp_path, trials=5)
@@ -56,7 +56,7 @@ def test_more_trials_go_on_from_there_and_a_finished_study_is_left_alone(tmp_pat
     assert make_driver(tmp_path, trials=5).run(refuse)
 
 
-def test_a_failed_run_fails_its_trial_and_the_search_goes_on(tmp_path):
+def test_a_failed_run_fails_its_trial_and_the_search_continues(tmp_path):
     def diverge(runs, root, watch):
         for run in runs:
             if run.algorithm.alpha > 10.0 and run.seed == 1001:
@@ -74,63 +74,63 @@ def test_a_failed_run_fails_its_trial_and_the_search_goes_on(tmp_path):
         assert len(search.trials()) == 12
 
 
-def test_runs_that_cannot_go_on_now_are_left_to_the_next_driver(tmp_path, undisturbed):
+def test_unfinished_runs_are_left_to_the_next_driver(tmp_path, uninterrupted):
     def half(runs, root, watch):
         compute(runs[: len(runs) // 2], root, watch)
 
     assert not make_driver(tmp_path).run(half)
     driver = make_driver(tmp_path)
     assert driver.run(compute)
-    assert outcome(driver) == outcome(undisturbed)
+    assert outcome(driver) == outcome(uninterrupted)
 
 
-def test_the_ledger_tells_every_trial(undisturbed):
-    told = read_json(undisturbed.folder / "trials.json")
-    assert (told["study"], told["budget"], told["objective"]) == ("made", 12, "final_score")
-    assert [(row["arm"], row["number"]) for row in told["trials"]] == [
+def test_the_ledger_has_a_row_per_trial(uninterrupted):
+    ledger = read_json(uninterrupted.folder / "trials.json")
+    assert (ledger["study"], ledger["budget"], ledger["objective"]) == ("made", 12, "final_score")
+    assert [(row["arm"], row["number"]) for row in ledger["trials"]] == [
         (arm, number) for arm in ("cql", "monte_carlo") for number in range(12)
     ]
-    assert {len(row["runs"]) for row in told["trials"]} == {2}
+    assert {len(row["runs"]) for row in ledger["trials"]} == {2}
     # 400 gradient steps offline and 600 online, two seeds.
-    assert {row["updates"] for row in told["trials"]} == {2000}
+    assert {row["updates"] for row in ledger["trials"]} == {2000}
 
 
-def test_another_definition_in_the_same_place_is_refused(undisturbed):
-    root = undisturbed.folder.parent.parent
-    with pytest.raises(UserError, match=r"study made/cql: was begun with other arms, seeds; name another --root"):
+def test_another_definition_in_the_same_folder_is_an_error(uninterrupted):
+    root = uninterrupted.folder.parent.parent
+    with pytest.raises(UserError, match=r"was created with different arms, seeds; choose another --root"):
         make_driver(root, replace(STUDY, seeds=(1000, 1002)))
 
 
-def test_a_seat_has_one_living_driver(tmp_path):
-    (first,) = take_seats(tmp_path)
-    (second,) = take_seats(tmp_path)
+def test_a_lease_has_one_living_driver(tmp_path):
+    (first,) = acquire_leases(tmp_path)
+    (second,) = acquire_leases(tmp_path)
     assert (first.folder.parent.name, second.folder.parent.name) == ("1", "2")
     first.end("done")
     second.end("done")
-    again = take_seats(tmp_path)
-    assert [seat.folder.parent.name for seat in again] == ["1", "2"]
-    assert all(attempts.latest_attempt(seat.folder.parent).is_alive(time.time()) for seat in again)
+    again = acquire_leases(tmp_path)
+    assert [lease.folder.parent.name for lease in again] == ["1", "2"]
+    assert all(attempts.latest_attempt(lease.folder.parent).is_alive(time.time()) for lease in again)
 
 
 def disturb(root, kills, seed):
-    """Kill drivers at random moments, then let one come to the end; returns how many were killed at work."""
-    chance, hit = random.Random(seed), 0
-    while hit < kills:
+    """Kill drivers at random times, then let one finish; returns it and how many were killed at work."""
+    rng, killed = random.Random(seed), 0
+    while killed < kills:
         process = start(root)
         process.stdout.readline()
-        time.sleep(chance.uniform(0.0, 0.6))
+        time.sleep(rng.uniform(0.0, 0.6))
         process.kill()
-        hit += process.wait() == -9
+        killed += process.wait() == -9
         process.stdout.close()
         if process.returncode == 0:
             break
     driver = make_driver(root)
     assert driver.run(compute)
-    return driver, hit
+    return driver, killed
 
 
-def check_same(driver, undisturbed):
-    assert outcome(driver) == outcome(undisturbed)
+def check_same(driver, uninterrupted):
+    assert outcome(driver) == outcome(uninterrupted)
     computed = [folder.id for folder in run_folders(driver.runs_root)]
     wanted = [
         id
@@ -142,38 +142,38 @@ def check_same(driver, undisturbed):
     assert len(set(wanted)) == 2 * 2 * 12
     for folder in run_folders(driver.runs_root):
         assert folder.status()["state"] == "done"
-        # Nobody took a run again that was done; its last owner may have been killed before it said so.
+        # No done run was started again; its last owner may have been killed before it ended its attempt.
         *before, last = [attempt["reason"] for attempt in attempts.history(folder.path)]
         assert "done" not in before
         assert last == "done" or last.startswith("lost")
 
 
-def test_killed_drivers_lose_nothing_and_count_nothing_twice(tmp_path, undisturbed):
-    driver, hit = disturb(tmp_path, kills=3, seed=0)
-    assert hit >= 1
-    check_same(driver, undisturbed)
+def test_killed_drivers_lose_nothing_and_count_nothing_twice(tmp_path, uninterrupted):
+    driver, killed = disturb(tmp_path, kills=3, seed=0)
+    assert killed >= 1
+    check_same(driver, uninterrupted)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 21))
-def test_killed_drivers_lose_nothing_twenty_times(tmp_path, undisturbed, seed):
-    check_same(disturb(tmp_path, kills=3, seed=seed)[0], undisturbed)
+def test_killed_drivers_lose_nothing_twenty_times(tmp_path, uninterrupted, seed):
+    check_same(disturb(tmp_path, kills=3, seed=seed)[0], uninterrupted)
 
 
-def test_two_drivers_divide_a_study(tmp_path):
-    """Both at once: the budget is spent exactly, no run twice, every seat its own trials."""
+def test_two_drivers_share_a_study(tmp_path):
+    """The budget is spent exactly, no run is computed twice, and both leases have trials."""
     processes = [start(tmp_path, trials=15) for _ in range(2)]
     wait_until(lambda: all(process.poll() is not None for process in processes), 240)
     for process in processes:
         process.stdout.close()
     assert [process.returncode for process in processes] == [0, 0]
     driver = make_driver(tmp_path)
-    seats = set()
+    leases = set()
     for search in driver.searches.values():
         assert len(search.trials()) == len(search.study.trials) == 15
         assert {trial.state.name for trial in search.trials()} == {"COMPLETE"}
-        seats |= {trial.user_attrs["marks"]["seat"] for trial in search.trials()}
-    assert seats == {1, 2}
+        leases |= {trial.user_attrs["marks"]["seat"] for trial in search.trials()}
+    assert leases == {1, 2}
     folders = list(run_folders(driver.runs_root))
     assert len(folders) == 2 * 15 * 2
     assert all(len(attempts.history(folder.path)) == 1 for folder in folders)

@@ -1,4 +1,4 @@
-"""Trials are stopped when their runs, as far as they have come, are worse than others; by hand."""
+"""Trials are pruned when their runs are worse than others at equal evaluations; cases computed by hand."""
 
 import json
 from dataclasses import replace
@@ -16,13 +16,13 @@ HALVED = replace(STUDY, first_rung=1, seeds=(1000, 1001, 1002, 1003))
 
 
 def rows_of(*scores):
-    """Rows of metrics, the first before any training."""
+    """Metrics with these scores; the first row is before training."""
     return [{"phase": "offline", "score": score} for score in (0.0, *scores)]
 
 
 @pytest.fixture
 def ask(tmp_path):
-    """Asks for a trial whose runs have begun."""
+    """A function that asks for a trial and plans its runs."""
     search = Search(None, "made/cql", STUDY.space, "maximize", pruner=pruner(HALVED))
 
     def asked():
@@ -43,23 +43,23 @@ def states(trial, root):
     return trial.search.trial(trial.number).state.name, [folder.status()["state"] for folder in trial.folders(root)]
 
 
-def test_rungs_come_after_one_and_three_evaluations_beside_the_first():
+def test_rungs_do_not_count_the_first_evaluation():
     # Evaluations at 0, 200, 400 gradient steps and 150, 300, 600 steps online.
     assert rungs(HALVED) == [1, 3]
     assert rungs(replace(HALVED, first_rung=2)) == [2]
     assert rungs(replace(HALVED, first_rung=5)) == []
 
 
-def test_halving_stops_a_trial_when_all_its_runs_have_reached_the_rung(tmp_path, ask):
+def test_halving_waits_until_all_runs_have_reached_the_rung(tmp_path, ask):
     good, bad = ask(), ask()
     stopping = EarlyStopping(HALVED, tmp_path, [good, bad])
     write_rows(good, tmp_path, [0.5], [0.5], [0.7], [0.7])
     write_rows(bad, tmp_path, [0.2], [0.4], [0.2], [])
-    stopping.look()
+    stopping.check()
     assert good.search.trial(good.number).intermediate_values == {1: pytest.approx(0.6)}
     assert states(bad, tmp_path) == ("RUNNING", ["planned"] * 4)
     write_rows(bad, tmp_path, [0.2], [0.4], [0.2], [0.4])
-    stopping.look()
+    stopping.check()
     assert states(good, tmp_path) == ("RUNNING", ["planned"] * 4)
     assert states(bad, tmp_path) == ("PRUNED", ["cancelled"] * 4)
     assert bad.search.trial(bad.number).value == pytest.approx(0.3)
@@ -67,11 +67,11 @@ def test_halving_stops_a_trial_when_all_its_runs_have_reached_the_rung(tmp_path,
     assert [trial.number for trial in stopping.open] == [good.number]
 
 
-def test_nothing_is_stopped_in_a_study_without_a_rung(tmp_path, ask):
+def test_a_study_without_a_rung_prunes_nothing(tmp_path, ask):
     good, bad = ask(), ask()
     write_rows(good, tmp_path, *[[0.9, 0.9, 0.9, 0.9]] * 4)
     write_rows(bad, tmp_path, *[[0.1, 0.1, 0.1, 0.1]] * 4)
-    EarlyStopping(STUDY, tmp_path, [good, bad]).look()
+    EarlyStopping(STUDY, tmp_path, [good, bad]).check()
     assert states(bad, tmp_path)[0] == "RUNNING"
 
 
@@ -82,10 +82,10 @@ def test_a_trial_is_held_against_the_best_seed_by_seed(tmp_path, ask):
     best.search.tell(best.number, 0.9)
     stopping = EarlyStopping(HALVED, tmp_path, [worse])
     write_rows(worse, tmp_path, [0.5, 0.4], [0.5, 0.4], [0.5, 0.4], [0.5])
-    stopping.look()
+    stopping.check()
     assert states(worse, tmp_path)[0] == "RUNNING"
     write_rows(worse, tmp_path, [0.5, 0.4], [0.5, 0.4], [0.5, 0.4], [0.5, 0.4])
-    stopping.look()
+    stopping.check()
     assert states(worse, tmp_path) == ("PRUNED", ["cancelled"] * 4)
 
 
@@ -95,7 +95,7 @@ def test_a_failed_run_ends_its_trial_and_what_is_done_stays(tmp_path, ask):
     folders[0].write_status("failed", reason="parameters not finite")
     folders[1].finish({})
     stopping = EarlyStopping(STUDY, tmp_path, [trial])
-    stopping.look()
+    stopping.check()
     assert states(trial, tmp_path) == ("FAIL", ["failed", "done", "cancelled", "cancelled"])
     assert stopping.open == []
 

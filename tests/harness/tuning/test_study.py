@@ -1,4 +1,4 @@
-"""Studies are checked before anything is computed, with one line that names what is wrong."""
+"""Studies are checked before anything is computed; errors are one line."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def test_every_study_can_be_searched_at_every_scale(name, scale):
     assert not set(study.seeds) & {run.seed for run in study.runs}
 
 
-def test_an_unknown_study_is_named():
+def test_an_unknown_study_is_an_error():
     with pytest.raises(UserError, match=r"study 'moon': there is no such study; one of smoke, "):
         study_of("moon")
 
@@ -29,11 +29,11 @@ def test_an_unknown_study_is_named():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seeds": (7, 0)}, r"seed 0 is for tuning and for reporting; they must differ"),
-        ({"goal": "fame"}, r"objective 'fame': there is no such objective; one of final_score, "),
+        ({"seeds": (7, 0)}, r"seed 0 is used for tuning and for reporting; use different seeds"),
+        ({"goal": "fame"}, r"unknown objective 'fame'; choose one of final_score, "),
         (
             {"space": {"algorithm.alpha": FloatDistribution(0.1, 10.0)}},
-            r"algorithm.alpha = 20.0 of arm cql, without tuning, is not in the searched range 0.1 to 10$",
+            r"default algorithm.alpha = 20.0 of arm cql is outside the search space: range 0.1 to 10$",
         ),
         ({"space": {"algorithm.alhpa": FloatDistribution(0.1, 10.0)}}, r"did you mean algorithm.alpha\?"),
         ({"space": {"algorithm.alpha": FloatDistribution(-1.0, 100.0)}}, r"setting algorithm.alpha = -1.0: input"),
@@ -43,7 +43,7 @@ def test_an_unknown_study_is_named():
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_searched_is_one_line(change, message):
+def test_an_invalid_study_is_an_error_of_one_line(change, message):
     with pytest.raises(UserError, match=message) as raised:
         replace(STUDY, **change).check()
     assert "\n" not in str(raised.value)
@@ -65,7 +65,7 @@ def test_a_trial_is_the_arm_with_its_settings_on_the_tuning_seeds():
     ]
 
 
-def test_arms_together_share_a_trial():
+def test_arms_tuned_together_share_a_trial():
     study = replace(STUDY, together=True)
     assert study.groups == {"cql+monte_carlo": ("cql", "monte_carlo")}
     runs = study.runs_of_trial("cql+monte_carlo", {"algorithm.alpha": 0.5})
@@ -80,7 +80,7 @@ def test_arms_together_share_a_trial():
     assert len(tuned) == len(study.runs)
 
 
-def test_arms_together_must_have_the_same_settings_without_tuning():
+def test_arms_tuned_together_must_have_equal_defaults():
     runs = [with_settings(run, {"algorithm.alpha": 2.0}) if run.arm == "cql" else run for run in STUDY.runs]
     study = replace(STUDY, runs=tuple(runs), together=True)
     with pytest.raises(UserError, match=r"algorithm.alpha of cql\+monte_carlo differs between its tasks or arms"):
