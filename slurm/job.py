@@ -24,7 +24,7 @@ from harness.launching.planner import cut_packs
 from harness.launching.pool import run_packs
 from harness.launching.progress import ProgressDisplay
 from harness.launching.worker import mark
-from harness.training.stop import Stop, Stopped
+from harness.training.timing import Stop, Stopped
 from slurm import submissions
 from slurm.profile import Profile, profile_from_dict
 from slurm.queue import ask

@@ -24,7 +24,7 @@ from harness.launching.progress import duration
 from harness.options import RUNS, Changes, Json, Scale
 from harness.settings import Run
 from harness.terminal import print_json, remark_console, result_console, text_table
-from harness.training.kernels import check_kernels, provide_kernels, uses_card
+from harness.training.kernels import check_kernels, provide_kernels, uses_gpu
 from harness.watching.overview import overview
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
 from slurm.profile import Profile, load
@@ -152,7 +152,7 @@ def remarks(drafted: Draft, profile: Profile) -> list[str]:
         notes.append("skipping failed runs; submit them again with --retry-failed")
     if drafted.left:
         notes.append(f"queue limit reached; {drafted.left} runs not submitted; submit again later")
-    if uses_card(drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
+    if uses_gpu(drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
         notes.append('warning: algorithm.kernel needs a GPU, but the profile requests none; add gres = "gpu:1"')
     return notes
 

@@ -91,11 +91,11 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     """
     from algorithms.kernels import gpu
     from harness.environments.environment import Environment
-    from harness.training.kernels import provide_kernels, uses_card
-    from harness.training.training import offline_marks, online_marks
+    from harness.training.kernels import provide_kernels, uses_gpu
+    from harness.training.timing import offline_marks, online_marks
 
-    on_card = uses_card([run])
-    if on_card and (reason := gpu.obstacle()):
+    on_gpu = uses_gpu([run])
+    if on_gpu and (reason := gpu.obstacle()):
         raise UnknownCostError(f"no run of this shape is finished, and {reason}")
     environment = Environment(run.task)
     dimensions = environment.observation_dim, environment.action_dim
@@ -109,7 +109,7 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     return Cost(
         per_update + per_step * steps * pack / updates,
         pack,
-        f"a few seconds of updates on {'a card' if on_card else 'one core'} here",
+        f"a few seconds of updates on {'a card' if on_gpu else 'one core'} here",
     )
 
 

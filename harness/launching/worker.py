@@ -24,7 +24,7 @@ from harness.folders.provenance import attempt_details
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import resources
-from harness.training.stop import Stop, Stopped
+from harness.training.timing import Stop, Stopped
 
 # Process id of the pool that started this worker; the worker ends when the pool is gone.
 PARENT_VARIABLE = "FLOORBENCH_PARENT"

@@ -1,4 +1,4 @@
-"""Looking at a pack: deterministic episodes of each run's policy, and its values against floors and returns."""
+"""Evaluation of a pack: deterministic episodes, values against floors, returns and exact values; run summaries."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,19 +11,19 @@ from algorithms.learner import Learner
 from algorithms.returns import return_to_go
 from harness.environments.environment import Environment
 from harness.environments.exact_values import exact_values
-from harness.settings import Run
+from harness.settings import Run, Schedule
 from harness.training.streams import generator, reset_seed
 from harness.training.transitions import Transitions
 
 # Uniform actions per probe state.
 UNIFORM_ACTIONS = 4
 
-# What a row says of values against the truth.
+# Metrics against exact values.
 TRUTH = ("calibration_exact", "overestimation_exact", "policy_gap_exact", "floor_error", "floor_rmse")
 
 
 class Evaluator:
-    """Evaluates every run of a pack on the same episodes (by seed) and probe transitions at every call."""
+    """Evaluates the runs of a pack, at every call on the same episodes (by seed) and probe transitions."""
 
     def __init__(self, runs: Sequence[Run], transitions: Transitions):
         self.runs = list(runs)
@@ -33,14 +33,14 @@ class Evaluator:
         self._seeds = [[reset_seed(run.seed, "evaluation", episode) for episode in episodes] for run in runs]
         generators = [generator(run.seed, "probe") for run in runs]
         rows = torch.stack([
-            torch.from_numpy(each.integers(transitions.offline, size=schedule.probe_states)) for each in generators
+            torch.from_numpy(rng.integers(transitions.offline, size=schedule.probe_states)) for rng in generators
         ])  # fmt: skip
         self._transitions = transitions
         self._rows = rows
         self._states = transitions.dataset_states[rows]
         self._actions = transitions.dataset_actions[rows].unsqueeze(2)
         shape = (schedule.probe_states, UNIFORM_ACTIONS, self._actions.shape[-1])
-        uniform = [each.uniform(-1.0, 1.0, size=shape) for each in generators]
+        uniform = [rng.uniform(-1.0, 1.0, size=shape) for rng in generators]
         self._uniform = torch.from_numpy(np.stack(uniform)).to(self._actions.dtype)
         self._exact = exact_values(self.task)
         if self._exact is not None:
@@ -51,16 +51,16 @@ class Evaluator:
     def evaluate(
         self, learner: Learner, live: Sequence[int], check: Callable[[], None] = lambda: None
     ) -> list[dict[str, Any] | Exception]:
-        """One dictionary of metrics per run; runs that are not `live` get an empty one.
+        """Metrics of every run; empty for runs that are not `live`.
 
-        A run whose environment breaks gives its error in place of metrics. `check` is called at every step of the
-        episodes; if it raises, nothing has changed.
+        If the environment of a run raises, the error stands in place of its metrics. `check` is called at every step of
+        the episodes; if it raises, no state has changed.
         """
-        roll_outs = {number: self._guarded_roll_out(learner, number, check) for number in live}
+        rollouts = {number: self._guarded_rollout(learner, number, check) for number in live}
         logged = learner.take_logged()
         probes = self._probe(learner)
         rows: list[dict[str, Any] | Exception] = [{} for _ in self.runs]
-        for number, episodes in roll_outs.items():
+        for number, episodes in rollouts.items():
             if isinstance(episodes, Exception):
                 rows[number] = episodes
                 continue
@@ -75,8 +75,8 @@ class Evaluator:
     def _probe(self, learner: Learner) -> dict[str, Tensor]:
         """Values on the probe transitions of the dataset, each [R]; Q is the mean of the two critics.
 
-        q_data, q_policy, q_uniform: of the dataset's action, of pi(s) and of uniform actions, most of them out of the
-        data's distribution.
+        q_data, q_policy, q_uniform: of the dataset's actions, of pi(s), and of uniform actions, most of which are out
+        of distribution.
         """
         floor = self._transitions.floor.gather(1, self._rows)
         returns = self._transitions.return_to_go.gather(1, self._rows)
@@ -93,12 +93,12 @@ class Evaluator:
         }
 
     def _against_truth(self, learner: Learner, number: int, q_policy: float) -> dict[str, float | None]:
-        """Means over the probe states of one run, None where the task's values are not known.
+        """Means over the probe states of one run, None for tasks without exact values.
 
-        calibration_exact: Q(s, pi(s)) - V_mu(s), below 0 where the critic's scale lies under the behaviour's.
-        overestimation_exact: Q(s, pi(s)) - V_pi(s) of the deterministic policy; above 0 the critic is not conservative.
-        policy_gap_exact: V*(s) - V_pi(s). Less the over-estimation it is V* - Q, the miscalibration part of regret.
-        floor_error, floor_rmse: floor - V_mu(s), its mean and the root of its mean square.
+        calibration_exact: Q(s, pi(s)) - V_mu(s), negative where the critic's scale is below the behaviour's.
+        overestimation_exact: Q(s, pi(s)) - V_pi(s) of the deterministic policy; positive if the critic is too high.
+        policy_gap_exact: V*(s) - V_pi(s). Minus the overestimation it is V* - Q, the miscalibration part of the regret.
+        floor_error, floor_rmse: floor - V_mu(s), its mean and root mean square.
         """
         if self._exact is None:
             return dict.fromkeys(TRUTH)
@@ -118,14 +118,14 @@ class Evaluator:
         )
         return {name: _number(value) for name, value in zip(TRUTH, values, strict=True)}
 
-    def _guarded_roll_out(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any] | Exception:
+    def _guarded_rollout(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any] | Exception:
         try:
-            return self._roll_out(learner, number, check)
+            return self._rollout(learner, number, check)
         except Exception as error:
             return error
 
-    def _roll_out(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any]:
-        """Episodes of the deterministic policy of one run, side by side."""
+    def _rollout(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any]:
+        """Episodes of the deterministic policy of one run, stepped together."""
         environments = self._environments
         observations = np.stack(
             [environment.reset(seed) for environment, seed in zip(environments, self._seeds[number], strict=True)]
@@ -133,29 +133,29 @@ class Evaluator:
         start = torch.from_numpy(observations.copy())[None]
         rewards: list[list[float]] = [[] for _ in environments]
         terminated = [False] * len(environments)
-        going = list(range(len(environments)))
-        while going:
+        running = list(range(len(environments)))
+        while running:
             check()
-            actions = learner.act(torch.from_numpy(observations[going])[None], run=number)[0].nan_to_num().numpy()
-            still = []
-            for action, episode in zip(actions, going, strict=True):
+            actions = learner.act(torch.from_numpy(observations[running])[None], run=number)[0].nan_to_num().numpy()
+            unfinished = []
+            for action, episode in zip(actions, running, strict=True):
                 environment = environments[episode]
                 observations[episode], reward, terminated[episode], truncated = environment.step(action)
                 rewards[episode].append(reward)
                 if not (terminated[episode] or truncated):
-                    still.append(episode)
-            going = still
+                    unfinished.append(episode)
+            running = unfinished
         returns = [self._discounted(*episode) for episode in zip(rewards, terminated, strict=True)]
         q_start = learner.values(start, learner.act(start, run=number).unsqueeze(2), run=number).mean(1).squeeze()
         return {
             "score": float(np.mean([environment.score for environment in environments])),
-            "episode_return": float(np.mean([np.sum(own) for own in rewards])),
-            "episode_length": float(np.mean([len(own) for own in rewards])),
+            "episode_return": float(np.mean([np.sum(episode) for episode in rewards])),
+            "episode_length": float(np.mean([len(episode) for episode in rewards])),
             "calibration_policy": _number(q_start.double().mean() - float(np.mean(returns))),
         }
 
     def _discounted(self, rewards: list[float], terminated: bool) -> float:
-        """Discounted return of an episode from its first step, failures taken to last for ever."""
+        """Discounted return of an episode; one without success is continued with the failure reward for ever."""
         ends = torch.zeros(len(rewards), dtype=torch.bool)
         ends[-1] = terminated
         values = return_to_go(torch.tensor(rewards), ends, self.task.discount, failure_reward=self.task.failure_reward)
@@ -163,6 +163,62 @@ class Evaluator:
 
 
 def _number(value: Tensor | float) -> float | None:
-    """A finite number, or None: what does not apply (the floor of CQL) has no number."""
+    """A finite number, or None for NaN and infinity, for example the floor of CQL."""
     number = float(value)
     return number if np.isfinite(number) else None
+
+
+def summarise(rows: Sequence[dict[str, Any]], schedule: Schedule) -> dict[str, Any]:
+    """The summary of a run from its metrics; the last offline row is the switch."""
+    switch = [row for row in rows if row["phase"] == "offline"][-1]
+    online = [row for row in rows if row["phase"] == "online"]
+    steps = np.array([0, *(row["online_step"] for row in online)])
+    scores = np.array([switch["score"], *(row["score"] for row in online)])
+    last = rows[-1]
+    recovery = recovery_steps(steps, scores, schedule.dense_steps)
+    return {
+        "offline_score": switch["score"],
+        "final_score": last["score"],
+        "regret_eval": regret_eval(steps, scores),
+        "regret_train": regret_train(last["train_episodes"], last["train_successes"]),
+        "dip": dip(steps, scores, schedule.dense_steps),
+        "dip_window": schedule.dense_steps,
+        "recovery_steps": recovery,
+        "recovered": recovery is not None,
+        "offline_q_data": switch["q_data"],
+        "offline_q_policy": switch["q_policy"],
+        "offline_return_to_go": switch["return_to_go"],
+    }
+
+
+def regret_eval(steps: np.ndarray, scores: np.ndarray) -> float | None:
+    """1 - mean score over the online phase, by the trapezoidal rule over evaluations at `steps` [K].
+
+    The first evaluation is the one at the switch. None without an online phase.
+    """
+    if len(steps) < 2:
+        return None
+    return float(1.0 - np.trapezoid(scores, steps) / (steps[-1] - steps[0]))
+
+
+def regret_train(episodes: int, successes: int) -> float | None:
+    """1 - mean success over finished online training episodes (CORL's regret); None if no episode was finished."""
+    return 1.0 - successes / episodes if episodes else None
+
+
+def dip(steps: np.ndarray, scores: np.ndarray, window: int) -> float:
+    """Score at the switch minus the lowest score in the first `window` online steps, at least 0."""
+    return float(max(0.0, scores[0] - scores[steps <= window].min()))
+
+
+def recovery_steps(steps: np.ndarray, scores: np.ndarray, window: int) -> int | None:
+    """Environment steps from the switch until the score recovers from the lowest point of the window.
+
+    0 without a dip, None if the score at the switch is never regained.
+    """
+    within = steps <= window
+    lowest = int(np.argmin(scores[within]))
+    if scores[lowest] >= scores[0]:
+        return 0
+    recovered = np.flatnonzero(scores[lowest:] >= scores[0])
+    return int(steps[lowest + recovered[0]]) if len(recovered) else None

@@ -1,4 +1,4 @@
-"""The online side of a pack: one environment per run, whose transitions are handed on when an episode ends."""
+"""The online phase of a pack: one environment per run, which yields its transitions when an episode ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from harness.training.streams import StepStreams, reset_seed
 
 @dataclass
 class Actor:
-    """One run's environment with the episode in progress."""
+    """The environment of one run, with the episode in progress."""
 
     environment: Environment
     seed: int
@@ -26,24 +26,24 @@ class Actor:
     rewards: list[float] = field(default_factory=list)
 
     def reset(self) -> None:
-        """Begin the next episode; its seed follows from the run's seed and the episode's number."""
+        """Start the next episode; its seed follows from the seed of the run and the number of the episode."""
         first = self.environment.reset(reset_seed(self.seed, "environment", self.episodes))
         self.observations, self.actions, self.rewards = [first], [], []
 
     def resume(self, episodes: int, successes: int, actions: np.ndarray, observation: np.ndarray) -> None:
-        """Go on in the middle of an episode: its first `actions` [T, A] are taken again from its reset.
+        """Resume an episode: reset with its seed and replay its first `actions` [T, A].
 
-        Raises RuntimeError if that does not lead to `observation` [S]: the environment does not repeat itself.
+        Raises RuntimeError if the replay does not end at `observation` [S].
         """
         self.episodes, self.successes = episodes, successes
         self.reset()
         for action in actions:
             self.step(action)
         if self.episodes != episodes or not np.array_equal(self.observations[-1], observation):
-            raise RuntimeError(f"episode {episodes} played again from its seed and actions went another way")
+            raise RuntimeError(f"episode {episodes}: replay diverged: the environment is not deterministic")
 
     def step(self, action: np.ndarray) -> Trajectory | None:
-        """Take an action; the whole episode if it ended, after which the next one begins."""
+        """Take an action. Returns the episode if it ended, after which the next one starts."""
         observation, reward, terminated, truncated = self.environment.step(action)
         self.observations.append(observation)
         self.actions.append(action)
@@ -77,13 +77,13 @@ class Actors:
             actor.reset()
 
     def step(self, learner: Learner, step: int) -> list[tuple[int, Trajectory | Exception]]:
-        """One environment step of every run with its sampled policy; the episodes that ended, by run.
+        """Step every environment with an action sampled from its policy; returns the episodes that ended, by run.
 
-        A run whose environment breaks gives its error in place of an episode and is not stepped any more.
+        If the environment of a run raises, the error stands in place of an episode and the run is not stepped again.
         """
         states = torch.from_numpy(np.stack([actor.observations[-1] for actor in self.actors])).unsqueeze(1)
         noise = self._noise.at(step).unsqueeze(1)
-        # A diverged run must not stop the simulator under its neighbours.
+        # NaN actions of a diverged run would make the simulator raise; the run fails at the next check instead.
         actions = learner.act(states, noise).squeeze(1).nan_to_num().numpy()
         ended: list[tuple[int, Trajectory | Exception]] = []
         for number, (actor, action) in enumerate(zip(self.actors, actions, strict=True)):

@@ -1,8 +1,8 @@
-"""Named random streams: each run draws from its own, derived from its seed and the stream's name, never from the arm.
+"""Named random streams, derived from the seed of a run and the name of the stream, not from the arm.
 
-Arms with the same seed so see the same initial weights, batches, noise, resets and evaluations, and their differences
-are paired. A stream is a sequence of blocks, each with a generator of its own: where a run stands in its streams is
-known from its step counters alone.
+Arms with the same seed therefore see the same initial weights, batches, noise, resets and evaluations, so that their
+differences are paired. A stream is a sequence of blocks, each with a separate generator: the position of a run in its
+streams follows from its step counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import torch
 
 from algorithms.batch import Noise
 
-# Updates for which the pack draws its noise at once.
+# Updates whose noise is drawn at once.
 BLOCK = 32
 
 CPU = torch.device("cpu")
@@ -38,19 +38,19 @@ def uniform_source(rng: np.random.Generator) -> Callable[[int], torch.Tensor]:
 
 
 def cpu_noise(seed: int, block: int) -> tuple[Fill, Fill]:
-    """What fills with standard normal numbers, or uniform ones on [-1, 1), for a block of a run's policy stream."""
+    """Functions that fill tensors with standard normal and with uniform [-1, 1) numbers of a block of a policy stream."""
     rng = generator(seed, "policy", block)
 
     def uniform(into: torch.Tensor) -> None:
-        numbers = rng.random(out=into.numpy(), dtype=np.float32)
-        numbers *= 2.0
-        numbers -= 1.0
+        values = rng.random(out=into.numpy(), dtype=np.float32)
+        values *= 2.0
+        values -= 1.0
 
     return lambda into: rng.standard_normal(out=into.numpy(), dtype=np.float32), uniform
 
 
-def card_noise(seed: int, block: int, device: torch.device) -> tuple[Fill, Fill]:
-    """The same, drawn on a card by a generator of its own: other numbers, but again a run's own in any pack."""
+def gpu_noise(seed: int, block: int, device: torch.device) -> tuple[Fill, Fill]:
+    """The same, drawn on a GPU: other numbers than on the CPU, which do not depend on the pack either."""
     rng = torch.Generator(device).manual_seed(int(generator(seed, "policy", block).integers(2**63)))
     return (
         lambda into: into.normal_(generator=rng),
@@ -59,14 +59,14 @@ def card_noise(seed: int, block: int, device: torch.device) -> tuple[Fill, Fill]
 
 
 def reset_seed(seed: int, stream: str, episode: int) -> int:
-    """The seed with which the environment is reset for an episode of a stream."""
+    """The reset seed of the environment for an episode of a stream."""
     return int(generator(seed, stream, episode).integers(2**31))
 
 
 class UpdateStreams:
-    """The random numbers of consecutive updates of a pack: which transitions, and the noise of the policies.
+    """Random numbers of consecutive updates of a pack: the choice of transitions and the noise of the policies.
 
-    The noise is drawn where it is used: packs of a card need more of it than a core can draw in time.
+    The noise is drawn on the device that uses it, because a core cannot keep up with a GPU.
     """
 
     def __init__(
@@ -87,25 +87,25 @@ class UpdateStreams:
         }
         self._rows = np.empty(block)
         self._noise = {name: torch.empty(shape, device=device) for name, shape in shapes.items()}
-        each = zip(*(values.unbind(1) for values in self._noise.values()), strict=True)
-        self._of_updates = [Noise(**dict(zip(shapes, values, strict=True))) for values in each]
+        by_update = zip(*(values.unbind(1) for values in self._noise.values()), strict=True)
+        self._by_update = [Noise(**dict(zip(shapes, values, strict=True))) for values in by_update]
         self._block = -1
 
     def at(self, update: int) -> tuple[np.ndarray, Noise]:
         """For update number `update`: uniform numbers [R, B] on [0, 1) that choose transitions, and the noise.
 
-        They are good until numbers of another block are asked for.
+        Both are views, valid until another block is drawn.
         """
         block, within = divmod(update, BLOCK)
         if block != self._block:
             self._draw(block)
-        return self._rows[:, within], self._of_updates[within]
+        return self._rows[:, within], self._by_update[within]
 
     def _draw(self, block: int) -> None:
         for run, seed in enumerate(self.seeds):
             generator(seed, "batch", block).random(out=self._rows[run])
             on_cpu = self.device == CPU
-            normal, uniform = cpu_noise(seed, block) if on_cpu else card_noise(seed, block, self.device)
+            normal, uniform = cpu_noise(seed, block) if on_cpu else gpu_noise(seed, block, self.device)
             for name, values in self._noise.items():
                 (uniform if name == "uniform" else normal)(values[run])
         self._block = block

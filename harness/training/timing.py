@@ -1,12 +1,56 @@
-"""A request to stop: set by a signal at any moment, looked at where a run can be left in order."""
+"""When a pack is evaluated, when it is saved, and whether it has been asked to stop."""
+
+import os
+import time
+
+from harness.settings import Schedule
+
+# Seconds between two checkpoints, and the largest fraction of the time to spend on saving them.
+CHECKPOINT_INTERVAL = 60.0
+CHECKPOINT_FRACTION = 0.02
+
+# Environment variable that overrides the interval; with 0 every step is saved.
+CHECKPOINT_VARIABLE = "FLOORBENCH_CHECKPOINT_SECONDS"
+
+
+def offline_marks(schedule: Schedule) -> set[int]:
+    """Gradient steps at which the offline phase is evaluated: the first, every interval, the last."""
+    return {*range(0, schedule.offline_steps, schedule.offline_interval), schedule.offline_steps}
+
+
+def online_marks(schedule: Schedule) -> set[int]:
+    """Environment steps at which the online phase is evaluated: densely after the switch, then every interval."""
+    dense_end = min(schedule.dense_steps, schedule.online_steps)
+    dense = range(schedule.dense_interval, dense_end + 1, schedule.dense_interval)
+    sparse = range(schedule.online_interval, schedule.online_steps + 1, schedule.online_interval)
+    last = {schedule.online_steps} if schedule.online_steps else set()
+    return {*dense, *(step for step in sparse if step > dense_end), *last}
+
+
+class CheckpointTimer:
+    """Decides when the next checkpoint is due: after the interval, or later if saving is slow."""
+
+    def __init__(self) -> None:
+        self._saved = time.monotonic()
+        self._cost = 0.0
+
+    def is_due(self) -> bool:
+        """Whether to save now."""
+        seconds = float(os.environ.get(CHECKPOINT_VARIABLE, CHECKPOINT_INTERVAL))
+        return time.monotonic() - self._saved >= max(seconds, self._cost / CHECKPOINT_FRACTION if seconds else 0.0)
+
+    def saved(self, began: float) -> None:
+        """Record a checkpoint whose saving began at the monotonic time `began`."""
+        self._saved = time.monotonic()
+        self._cost = self._saved - began
 
 
 class Stopped(BaseException):
-    """The work was left on request; not an error, so no `except Exception` may hold it up."""
+    """Work was interrupted on request. Not an Exception, so that `except Exception` cannot swallow it."""
 
 
 class Stop:
-    """Whether somebody asked to stop, and who."""
+    """A request to stop: set by a signal at any time, checked where a run can be left in a consistent state."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -16,10 +60,10 @@ class Stop:
         return bool(self.reason)
 
     def request(self, reason: str) -> None:
-        """Ask to stop, for example for "SIGTERM"; the first reason stays."""
+        """Request a stop, for example because of "SIGTERM"; the first reason is kept."""
         self.reason = self.reason or reason
 
     def check(self) -> None:
-        """Raise `Stopped` if somebody asked."""
+        """Raise `Stopped` if a stop was requested."""
         if self.requested:
             raise Stopped(self.reason)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.dataset import ensure_dataset
-from harness.training.training import CHECKPOINT_VARIABLE
+from harness.training.timing import CHECKPOINT_VARIABLE
 from tests.support.slurm.grids import FORTY, SMOKE, Grid, compute_here
 from tests.support.testcluster import packages
 from tests.support.testcluster.cluster import FOREIGN_VARIABLES, Cluster, take_down_abandoned

@@ -14,7 +14,7 @@ from harness.folders.provenance import LAUNCHER_VARIABLE, PROJECT
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.settings import with_settings
-from harness.training.stop import Stop, Stopped
+from harness.training.timing import Stop, Stopped
 from slurm import job
 from slurm.job import compute, folders_of, makes_no_progress
 from slurm.profile import Profile, profile_to_dict

@@ -16,8 +16,7 @@ import numpy as np
 from harness.environments.winding_road import WINDING_ROAD
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run
-from harness.training.evaluation import TRUTH
-from harness.training.summary import summarise
+from harness.training.evaluation import TRUTH, summarise
 
 # Per arm: score at the end of offline, depth of the dip, and mean Q minus return-to-go when offline training ends.
 SHAPES = {

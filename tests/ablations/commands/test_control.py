@@ -13,7 +13,7 @@ from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, plan
 from harness.launching.worker import work
 from harness.settings import with_settings
-from harness.training.stop import Stop
+from harness.training.timing import Stop
 from harness.training.training import PackTraining, train_pack
 from slurm.submissions import Array, Submission
 from slurm.watching import tasks_without
@@ -38,7 +38,7 @@ def runs():
 
 
 def test_a_cancelled_run_is_saved_and_left_while_its_pack_goes_on(tmp_path, runs, monkeypatch):
-    monkeypatch.setattr("harness.training.training.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr("harness.training.pack.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     reference, folders = commit(runs[:2], tmp_path / "reference"), commit(runs[:2], tmp_path / "cancelled")
 
@@ -66,7 +66,7 @@ def test_a_cancelled_run_is_saved_and_left_while_its_pack_goes_on(tmp_path, runs
 
 def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, monkeypatch):
     """Two of five cancelled leave the pack as it is, a third one ends it; the other two go on to the same bytes."""
-    monkeypatch.setattr("harness.training.training.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr("harness.training.pack.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     reference, folders = commit(runs[:5], tmp_path / "reference"), commit(runs[:5], tmp_path / "cancelled")
     sizes = []
@@ -95,7 +95,7 @@ def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, m
 
 
 def test_a_pack_of_cancelled_runs_comes_to_an_end(tmp_path, runs, monkeypatch):
-    monkeypatch.setattr("harness.training.training.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr("harness.training.pack.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     folders = commit(runs[:2], tmp_path)
 

@@ -15,7 +15,7 @@ from ablations.grids import runs_of
 from harness.folders.provenance import PROJECT
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import plan
-from harness.training.training import CHECKPOINT_VARIABLE
+from harness.training.timing import CHECKPOINT_VARIABLE
 
 KILLS = tuple(product(("launcher", "worker"), (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
 

@@ -18,7 +18,7 @@ from harness.launching.planner import commit, packs
 from harness.launching.pool import cause, run_packs
 from harness.settings import with_settings
 from harness.training.kernels import PLACE_VARIABLE
-from harness.training.training import CHECKPOINT_VARIABLE
+from harness.training.timing import CHECKPOINT_VARIABLE
 from tests.support.waiting import wait_until
 
 

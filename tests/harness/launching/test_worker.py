@@ -22,7 +22,7 @@ from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.launching.worker import work
 from harness.settings import with_settings
-from harness.training.stop import Stop, Stopped
+from harness.training.timing import Stop, Stopped
 from tests.support.waiting import wait_until
 
 

@@ -1,4 +1,4 @@
-"""A kernel that this machine does not have is refused before anything is computed; how runs are divided for one."""
+"""Unavailable kernels are an error before anything is computed; how runs are divided among cores and GPUs."""
 
 import pytest
 import torch
@@ -13,42 +13,42 @@ from harness.settings import with_settings
 from harness.training.kernels import PACK_LIMIT, check_kernels, pack_limit_for, provide_kernels, workers_for
 
 RUNS = runs_of("smoke")
-ON_CARD = [with_settings(run, {"algorithm.kernel": "cuda"}) for run in RUNS]
+ON_GPU = [with_settings(run, {"algorithm.kernel": "cuda"}) for run in RUNS]
 
-without_card = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
 
-@without_card
+@without_gpu
 @pytest.mark.parametrize("check", [check_kernels, provide_kernels])
 @pytest.mark.parametrize("kernel", ["cuda", "cuda_compiled"])
-def test_without_a_card_its_kernels_are_refused_in_one_line(check, kernel):
+def test_gpu_kernels_without_a_gpu_are_an_error_of_one_line(check, kernel):
     assert obstacle() is not None
     with pytest.raises(UserError) as caught:
         check([*RUNS, with_settings(RUNS[0], {"algorithm.kernel": kernel})])
     line = str(caught.value)
     assert line.startswith(f"setting algorithm.kernel = '{kernel}': torch ")
-    assert line.endswith("here; or --set algorithm.kernel=fused, which computes on the cores")
+    assert line.endswith("here; or --set algorithm.kernel=fused, which computes on the CPU")
     assert "\n" not in line
 
 
-@without_card
-def test_where_runs_are_only_submitted_no_card_is_needed():
-    check_kernels(ON_CARD, elsewhere=True)
-    provide_kernels(ON_CARD, elsewhere=True)
+@without_gpu
+def test_submitting_needs_no_gpu():
+    check_kernels(ON_GPU, elsewhere=True)
+    provide_kernels(ON_GPU, elsewhere=True)
     with pytest.raises(UnknownCostError, match="no run of this shape is finished, and torch"):
-        measured_cost(ON_CARD[0], 8)
+        measured_cost(ON_GPU[0], 8)
 
 
-def test_the_kernel_is_a_part_of_the_id():
-    assert not {run.id for run in RUNS} & {run.id for run in ON_CARD}
+def test_the_kernel_is_part_of_the_run_id():
+    assert not {run.id for run in RUNS} & {run.id for run in ON_GPU}
 
 
-def test_runs_on_cores_take_them_all_in_small_packs():
+def test_cpu_runs_use_all_cores_in_small_packs():
     assert (workers_for(RUNS), pack_limit_for(RUNS)) == (usable_cores(), PACK_LIMIT)
-    assert workers_for(ON_CARD) == max(1, torch.cuda.device_count())
+    assert workers_for(ON_GPU) == max(1, torch.cuda.device_count())
 
 
-def test_the_memory_of_a_run_by_hand():
+def test_memory_of_a_run():
     """One layer of 2, one state with 1 + 3 actions; see the comments in `bytes_of_run`."""
     settings = AlgorithmSettings(policy_hidden=(2,), critic_hidden=(2,), batch_size=1, n_actions=1)
     network = (128 * 2 + 2) + (2 * 128 + 128)
@@ -56,7 +56,7 @@ def test_the_memory_of_a_run_by_hand():
     assert bytes_of_run(settings) == 4 * (5 * 3 * network + 2 * 4 * (2 + 2 * 2 + 128) + noise)
 
 
-def test_packs_fill_a_card_up_to_a_limit():
+def test_packs_fill_a_gpu_up_to_a_limit():
     settings = AlgorithmSettings()
     assert runs_that_fit(settings, free=0) == 1
     assert runs_that_fit(settings, free=10 * bytes_of_run(settings)) == 7

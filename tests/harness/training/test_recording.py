@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from harness.errors import UserError
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position, grouped
 from harness.training.recording import Recorder, starting_points
-from harness.training.stop import Stop, Stopped
-from harness.training.training import CHECKPOINT_VARIABLE, train_pack
+from harness.training.timing import CHECKPOINT_VARIABLE, Stop, Stopped
+from harness.training.training import train_pack
 from tests.harness.training.test_training import folders
 
 
@@ -176,7 +176,7 @@ def test_an_environment_that_goes_another_way_fails_its_run(tmp_path, monkeypatc
     checkpoints.save(Checkpoint(saved.position, moved, saved.numbers))
     train_pack([folder])
     assert folder.status()["state"] == "failed"
-    assert "went another way" in folder.status()["reason"]
+    assert "not deterministic" in folder.status()["reason"]
 
 
 def test_groups_by_hand():

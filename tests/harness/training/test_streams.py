@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from harness.training.streams import BLOCK, StepStreams, UpdateStreams, card_noise, generator, reset_seed
+from harness.training.streams import BLOCK, StepStreams, UpdateStreams, generator, gpu_noise, reset_seed
 
 
 def streams(seeds):
@@ -53,7 +53,7 @@ def test_noise_of_a_card_is_a_runs_own_too(monkeypatch):
         assert values.shape == getattr(on_cpu, name).shape
         assert not torch.equal(values, getattr(on_cpu, name))
     assert not torch.equal(streams([7]).at(3)[1].state, alone.state)
-    normal, uniform = card_noise(3, 0, torch.device("cpu"))
+    normal, uniform = gpu_noise(3, 0, torch.device("cpu"))
     for fill, variance in ((normal, 1.0), (uniform, 1 / 3)):
         values = torch.empty(40_000)
         fill(values)

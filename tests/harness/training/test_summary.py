@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.settings import Schedule
-from harness.training.summary import dip, recovery_steps, regret_eval, regret_train, summarise
+from harness.training.evaluation import dip, recovery_steps, regret_eval, regret_train, summarise
 
 STEPS = np.array([0, 100, 200, 400])
 

@@ -10,7 +10,8 @@ from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.settings import Schedule, with_settings
-from harness.training.training import offline_marks, online_marks, train_pack
+from harness.training.timing import offline_marks, online_marks
+from harness.training.training import train_pack
 
 SHORT = {
     "schedule.offline_steps": 60,

@@ -16,7 +16,7 @@ from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, cut_packs
 from harness.launching.pool import run_packs
 from harness.settings import Run, with_settings
-from harness.training.training import CHECKPOINT_VARIABLE
+from harness.training.timing import CHECKPOINT_VARIABLE
 from slurm import submissions
 from slurm.profile import Profile
 from slurm.queue import QueuedTask, queue
