@@ -38,7 +38,7 @@ def uniform_source(rng: np.random.Generator) -> Callable[[int], torch.Tensor]:
 
 
 def cpu_noise(seed: int, block: int) -> tuple[Fill, Fill]:
-    """Functions that fill tensors with standard normal and with uniform [-1, 1) numbers of a block of a policy stream."""
+    """Functions that fill tensors with normal and with uniform [-1, 1) numbers of a block of a policy stream."""
     rng = generator(seed, "policy", block)
 
     def uniform(into: torch.Tensor) -> None:
