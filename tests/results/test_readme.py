@@ -58,7 +58,7 @@ def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, t
     assert [module for module, _ in BLOCKS] == [
         "algorithms/floors",
         "ablations/arms",
-        "harness/tasks/tasks",
+        "harness/tasks/registry",
         "ablations/claims",
         "ablations/grids",
         "ablations/studies",
