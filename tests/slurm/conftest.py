@@ -1,4 +1,4 @@
-"""Clusters that the tests share. Whoever breaks something on one mends it before the test ends."""
+"""Clusters for tests. A test that breaks something on a shared cluster repairs it before it ends."""
 
 import os
 import warnings
@@ -17,9 +17,9 @@ from tests.support.testcluster.configuration import Settings
 
 @pytest.fixture(scope="session")
 def installed() -> None:
-    """Skips the test where SLURM is not there, and says so loudly. What a killed session left running is ended."""
+    """Skip tests with a warning if SLURM is missing; stop clusters of killed sessions."""
     if missing := packages.missing():
-        reason = f"SKIPPED: this test needs SLURM; missing: {' '.join(missing)}; make slurm-test installs it"
+        reason = f"SKIPPED: this test needs SLURM; missing: {' '.join(missing)}; install with make slurm-test"
         warnings.warn(reason, stacklevel=1)
         pytest.skip(reason)
     take_down_abandoned()
@@ -27,7 +27,7 @@ def installed() -> None:
 
 @pytest.fixture
 def folder(installed, tmp_path_factory) -> Iterator[Path]:
-    """For a cluster of the test's own. Its name is short, as the names of sockets have to be."""
+    """A directory for a test's cluster, with a short name as sockets require."""
     folder = tmp_path_factory.mktemp("own")
     yield folder
     Cluster(folder).down()
@@ -35,21 +35,21 @@ def folder(installed, tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def cluster(installed, tmp_path_factory) -> Iterator[Cluster]:
-    """Two nodes, each with 8 processors and 4 GPUs, and accounting."""
+    """A cluster of two nodes, each with 8 processors and 4 GPUs, with accounting."""
     with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def cluster_without_accounting(installed, tmp_path_factory) -> Iterator[Cluster]:
-    """The same without accounting, beside the other one; arrays of 10 at most."""
+    """Another cluster without accounting; arrays have at most 10 tasks."""
     with Cluster(tmp_path_factory.mktemp("plain"), Settings(accounting=False, max_array_size=10)) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def at_cluster(cluster, monkeypatch) -> None:
-    """This process's SLURM commands speak to the cluster."""
+    """Select the cluster for SLURM's commands."""
     for name in os.environ:
         if name.startswith(FOREIGN_VARIABLES):
             monkeypatch.delenv(name)
@@ -59,7 +59,7 @@ def at_cluster(cluster, monkeypatch) -> None:
 
 @pytest.fixture(scope="module")
 def at_this_cluster(cluster) -> Iterator[None]:
-    """SLURM's commands speak to the cluster while a module's tests run; checkpoints are frequent."""
+    """Select the cluster for the tests of a module, with frequent checkpoints."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**cluster.variables, CHECKPOINT_VARIABLE: "0.1"}.items():
             patch.setenv(name, value)
@@ -71,12 +71,12 @@ def at_this_cluster(cluster) -> Iterator[None]:
     params=[pytest.param(SMOKE, id=SMOKE.name), pytest.param(FORTY, id=FORTY.name, marks=pytest.mark.slow)],
 )
 def grid(request) -> Grid:
-    """What a story is told about."""
+    """The grid of a scenario."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def reference(installed, grid, minari_folder, tmp_path_factory) -> dict[str, bytes]:
-    """The metrics of the grid as the local pool makes them."""
+    """The metrics of the grid from the local pool."""
     ensure_dataset(grid.runs[0].task)
     return compute_here(grid.runs, tmp_path_factory.mktemp("reference"))

@@ -20,8 +20,8 @@ from tests.slurm.test_submissions import write
 from tests.support.slurm.jobs import submit, wait_for_state
 from tests.support.waiting import wait_until
 
-# Printed by sacct of SLURM 22.05.8: a job that was requeued and ended (its parts not side by side), two tasks of an
-# array of which the second still runs, and tasks that were never begun.
+# Output of sacct of SLURM 22.05.8: a requeued job (its starts are not adjacent), two array tasks of which the second
+# still runs, and tasks that never started.
 PRINTED = """\
 32875001|REQUEUED|11|billing=1,cpu=1,node=1||2026-11-23T13:47:54|localhost|single
 32875001.batch|COMPLETED|9|cpu=1,mem=0,node=1|10860K|2026-11-23T13:47:54|localhost|batch
@@ -42,20 +42,20 @@ def start(task, seconds, cores=1, gpus=0, name="n-0", **values):
                  seconds=seconds, cores=cores, gpus=gpus, job_name=name)  # fmt: skip
 
 
-def test_every_start_of_every_task():
-    found = parse_accounting(PRINTED)
-    assert [(one.task, one.state, one.seconds, one.cores, one.gpus) for one in found] == [
+def test_parse_all_starts():
+    starts = parse_accounting(PRINTED)
+    assert [(item.task, item.state, item.seconds, item.cores, item.gpus) for item in starts] == [
         ("32875001", "REQUEUED", 11, 1, 0),
         ("32875000_0", "COMPLETED", 8, 1, 1),
         ("32875000_2", "RUNNING", 5, 1, 1),
         ("32875001", "CANCELLED", 10, 4, 2),
     ]
-    assert [one.peak_memory for one in found] == [215612 * 1024, 10848 * 1024, None, round(1.5 * 2**30)]
-    assert {one.job_name for one in found} == {"single", "arr"}
+    assert [item.peak_memory for item in starts] == [215612 * 1024, 10848 * 1024, None, round(1.5 * 2**30)]
+    assert {item.job_name for item in starts} == {"single", "arr"}
     assert parse_accounting("") == []
 
 
-def test_a_task_is_shared_out_by_weight_or_equally():
+def test_cost_is_shared_by_weight_or_equally():
     starts = [start("7", 3600, cores=4, gpus=1), start("7", 1800, cores=4, gpus=1, peak_memory=5)]
     assert shared(starts, {"a": 3.0, "b": 1.0}) == {
         "a": Usage(core_hours=4.5, gpu_hours=1.125, peak_memory=5),
@@ -70,7 +70,7 @@ def submission(name, *arrays):
 
 
 def finished(root, run, job, hours):
-    """A folder whose run was computed for so long in a job."""
+    """A run folder with an attempt of some hours in a job."""
     folder = RunFolder.of(root, run)
     folder.create(run)
     now = time.time()
@@ -79,8 +79,8 @@ def finished(root, run, job, hours):
     folder.write_status("interrupted", reason="for the test")
 
 
-def test_accounts_cover_the_attempts_of_their_tasks(tmp_path):
-    """By hand: the task had 4 cores for 1.5 h, of which runs a and b account for 1 h and 0.5 h of a pack of two."""
+def test_accounting_replaces_the_records_of_its_attempts(tmp_path):
+    """The task had 4 cores for 1.5 h; the attempts of runs a and b took 1 h and 0.5 h in a pack of two."""
     runs = runs_of("smoke")[:2]
     for run, hours in zip(runs, (1.0, 0.5), strict=True):
         finished(tmp_path, run, "7", hours)
@@ -99,7 +99,7 @@ def test_accounts_cover_the_attempts_of_their_tasks(tmp_path):
     assert [row.usage.attempts for row in rows] == [2, 1]
 
 
-def test_a_damaged_account_is_named(tmp_path):
+def test_damaged_accounting(tmp_path):
     file = folder_of(tmp_path, "s") / ACCOUNTING
     file.parent.mkdir(parents=True)
     for text in ("{}", '{"tasks": {}, "runs": {"a": {"hours": 1}}}', '{"tasks": 3, "runs": {}}'):
@@ -109,7 +109,7 @@ def test_a_damaged_account_is_named(tmp_path):
     assert known_usage(tmp_path / "elsewhere") == {}
 
 
-def test_accounts_of_several_submissions_add_up(tmp_path):
+def test_costs_of_submissions_add_up(tmp_path):
     for name, task in (("first", "7"), ("second", "8_0")):
         kept = {"tasks": {task: "COMPLETED"}, "runs": {"a": {"core_hours": 1.0}}}
         folder_of(tmp_path, name).mkdir(parents=True)
@@ -118,7 +118,7 @@ def test_accounts_of_several_submissions_add_up(tmp_path):
 
 
 @pytest.mark.slurm
-def test_real_accounts_are_asked_until_they_are_complete(cluster, tmp_path, monkeypatch):
+def test_accounting_is_requested_until_it_is_complete(cluster, tmp_path, monkeypatch):
     for name, value in cluster.variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(accounting, "INTERVAL", 0.0)
@@ -139,13 +139,13 @@ def test_real_accounts_are_asked_until_they_are_complete(cluster, tmp_path, monk
     assert kept["a"].tasks == {f"{job_id}_0": "COMPLETED", f"{job_id}_1": "COMPLETED"}
     assert kept["a"].usage.gpu_hours == kept["a"].usage.core_hours > 0.0
     assert kept["a"].usage.peak_memory > 200 * 2**20
-    # Complete accounts need no SLURM any more: a week later, and elsewhere.
+    # Complete accounting does not need SLURM any more.
     monkeypatch.setenv("PATH", str(Path("/nowhere")))
     update_accounting(tmp_path, set())
 
 
 @pytest.mark.slurm
-def test_without_accounting_there_is_one_line(cluster_without_accounting, monkeypatch):
+def test_missing_accounting_is_a_one_line_error(cluster_without_accounting, monkeypatch):
     for name, value in cluster_without_accounting.variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"^sacct: .*accounting storage is disabled"):

@@ -1,6 +1,6 @@
-"""Whatever happens to a cluster, a grid ends with the bytes that the local pool makes of it.
+"""Scenarios that disturb the whole cluster: a grid still ends with the metrics of the local pool, byte for byte.
 
-These stories follow one by one, and each mends what it breaks.
+They run one after the other, and each repairs what it breaks.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slurm
 
 
-def test_accounting_is_off(cluster_without_accounting, grid, reference, tmp_path, monkeypatch):
+def test_cluster_without_accounting(cluster_without_accounting, grid, reference, tmp_path, monkeypatch):
     for name, value in cluster_without_accounting.variables.items():
         monkeypatch.setenv(name, value)
     submission = submit(tmp_path, grid.runs, account=None, runs_per_pack=grid.pack, array_limit=3)
@@ -32,7 +32,7 @@ def test_accounting_is_off(cluster_without_accounting, grid, reference, tmp_path
     assert grids.metrics(grid.runs, tmp_path) == reference
 
 
-def test_accounting_is_away(at_this_cluster, cluster, grid, reference, tmp_path):
+def test_accounting_down(at_this_cluster, cluster, grid, reference, tmp_path):
     cluster.kill("slurmdbd")
     try:
         submit(tmp_path, grid.runs)
@@ -42,7 +42,7 @@ def test_accounting_is_away(at_this_cluster, cluster, grid, reference, tmp_path)
     assert grids.metrics(grid.runs, tmp_path) == reference
 
 
-def test_the_controller_is_restarted(at_this_cluster, cluster, grid, reference, tmp_path):
+def test_controller_restart(at_this_cluster, cluster, grid, reference, tmp_path):
     job_id = submit(tmp_path, grid.runs).arrays[0].job_id
     wait_for_checkpoint(tmp_path, grid.runs)
     wait_until_saved(cluster, job_id)
@@ -53,7 +53,7 @@ def test_the_controller_is_restarted(at_this_cluster, cluster, grid, reference, 
     grids.wait_for_nodes()
 
 
-def test_a_node_is_set_down_and_resumed(at_this_cluster, cluster, grid, reference, tmp_path):
+def test_node_set_down_and_resumed(at_this_cluster, cluster, grid, reference, tmp_path):
     job_id = submit(tmp_path, grid.runs).arrays[0].job_id
     wait_for_checkpoint(tmp_path, grid.runs)
     node = job(cluster, job_id)["NodeList"]
@@ -66,14 +66,12 @@ def test_a_node_is_set_down_and_resumed(at_this_cluster, cluster, grid, referenc
 
 
 @pytest.mark.slow
-def test_a_nodes_daemon_is_killed_and_the_task_lives_on_beside_its_second_copy(
-    at_this_cluster, cluster, grid, reference, tmp_path
-):
-    job_id = submit(tmp_path, grid.runs, setup=(grids.SLOWLY,)).arrays[0].job_id
+def test_node_daemon_killed_while_its_array_task_keeps_running(at_this_cluster, cluster, grid, reference, tmp_path):
+    job_id = submit(tmp_path, grid.runs, setup=(grids.SLOW,)).arrays[0].job_id
     wait_for_checkpoint(tmp_path, grid.runs)
     node = job(cluster, job_id)["NodeList"]
     cluster.kill(f"slurmd.{node}")
-    # The second copy waits for the first one, which nobody has told that it is given up.
+    # The restarted task waits for the first start, which still runs without knowing that SLURM gave it up.
     wait_until(lambda: job(cluster, job_id)["Restarts"] == "1" and job(cluster, job_id)["JobState"] == "RUNNING", 120)
     print(plan(grid.runs, tmp_path).counts())
     wait_for_end(tmp_path)
@@ -83,8 +81,8 @@ def test_a_nodes_daemon_is_killed_and_the_task_lives_on_beside_its_second_copy(
     assert grids.metrics(grid.runs, tmp_path) == reference
 
 
-def test_more_tasks_than_an_array_takes(at_this_cluster, cluster, grid, reference, tmp_path):
-    """1,200 tasks that are held, of which those at the ends of both arrays are let go: they have the grid's runs."""
+def test_more_tasks_than_fit_into_one_array(at_this_cluster, cluster, grid, reference, tmp_path):
+    """1,200 held array tasks; those at the ends of both arrays contain the grid's runs and are released."""
     half, quarter = 600, len(grid.runs) // 4
     others = [replace(grid.runs[0], seed=seed) for seed in range(1_000, 1_000 + 2 * half * grid.pack)]
     kept = half * grid.pack - 2 * quarter

@@ -1,4 +1,4 @@
-"""One grid in many tasks, and one mishap after another."""
+"""One grid in many array tasks, and one fault after the other."""
 
 import contextlib
 import time
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 def restart_the_controller(cluster: Cluster, task: QueuedTask) -> None:
-    # A task that has ended meanwhile is nothing to be forgotten.
+    # The task may have ended meanwhile; then its state need not be saved.
     with contextlib.suppress(UserError):
         wait_until_saved(cluster, raw_id(cluster, task))
     cluster.restart("slurmctld")
@@ -36,12 +36,12 @@ def set_its_node_down(cluster: Cluster, task: QueuedTask) -> None:
 
 
 def raw_id(cluster: Cluster, task: QueuedTask) -> str:
-    """The id that SLURM counts a task of an array by."""
+    """The raw job id of an array task."""
     return job(cluster, task.id)["JobId"]
 
 
-MISHAPS: tuple[Callable[[Cluster, QueuedTask], object], ...] = (
-    # To its step: for a job that then waits in the queue again, scancel of SLURM 22.05 tries on for a minute.
+FAULTS: tuple[Callable[[Cluster, QueuedTask], object], ...] = (
+    # Signal the step: if the job is requeued meanwhile, scancel of SLURM 22.05 retries for a minute.
     lambda cluster, task: cluster.run("scancel", "--signal=USR2", f"{raw_id(cluster, task)}.0"),
     lambda cluster, task: cluster.run("scontrol", "requeue", task.id),
     lambda cluster, task: cluster.run("scancel", task.id),
@@ -51,32 +51,32 @@ MISHAPS: tuple[Callable[[Cluster, QueuedTask], object], ...] = (
 )
 
 
-def another_at_work(root: Path, struck: Container[str]) -> QueuedTask:
-    """Wait for a task that computes a run and is none of those that were struck."""
-    found: list[QueuedTask] = []
+def another_running_task(root: Path, struck: Container[str]) -> QueuedTask:
+    """Wait for a task that trains a run and had no fault yet."""
+    running: list[QueuedTask] = []
 
-    def is_there() -> bool:
+    def exists() -> bool:
         places = submissions.places(root).items()
         computing = {place.task_id for run, place in places if RunFolder(root / run).status()["state"] == "running"}
         tasks = [task for task in grids.queue() if task.state == "RUNNING" and task.id in computing]
-        found[:] = [task for task in tasks if task.id not in struck]
-        return bool(found)
+        running[:] = [task for task in tasks if task.id not in struck]
+        return bool(running)
 
-    wait_until(is_there, grids.PATIENCE)
-    return found[0]
+    wait_until(exists, grids.PATIENCE)
+    return running[0]
 
 
 @pytest.mark.parametrize("grid", [pytest.param(grids.FORTY, id="forty")], indirect=True)
-def test_one_mishap_after_another(at_this_cluster, cluster, grid, reference, tmp_path):
+def test_one_fault_after_the_other(at_this_cluster, cluster, grid, reference, tmp_path):
     fields = {
-        "runs_per_pack": 2, "packs_per_task": 2, "array_limit": 2, "setup": (grids.SLOWLY,), "retry_failed": True,
+        "runs_per_pack": 2, "packs_per_task": 2, "array_limit": 2, "setup": (grids.SLOW,), "retry_failed": True,
     }  # fmt: skip
     submit(tmp_path, grid.runs, **fields)
     struck: set[str] = set()
-    for mishap in MISHAPS:
-        task = another_at_work(tmp_path, struck)
+    for fault in FAULTS:
+        task = another_running_task(tmp_path, struck)
         struck.add(task.id)
-        mishap(cluster, task)
+        fault(cluster, task)
         for run in plan(grid.runs, tmp_path).in_state("failed"):
             print(RunFolder.of(tmp_path, run).status(), attempts(tmp_path, run.id))
         submit(tmp_path, grid.runs, **fields)

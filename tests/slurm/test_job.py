@@ -1,4 +1,4 @@
-"""What a task does with signals, with runs in other hands, and with runs that get nowhere; no SLURM is needed."""
+"""Array tasks: signals, runs of other processes, and runs without progress; without SLURM."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ RUN = with_settings(
 
 
 def submitted(root, *names):
-    """The one task of submissions of the same run, in their order; its folder is there."""
+    """The array tasks of several submissions of one run, whose folder exists."""
     commit([RUN], root)
     places = []
     for number, name in enumerate(names):
@@ -40,17 +40,17 @@ def submitted(root, *names):
     return places
 
 
-ORDERS = """
+SIGNALS = """
 import os, signal, subprocess, sys, time
 from slurm.job import Signals
-orders = Signals()
-orders.install()
-look = "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))"
-print(subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout.strip())
+signals_of_slurm = Signals()
+signals_of_slurm.install()
+show = "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))"
+print(subprocess.run([sys.executable, "-c", show], capture_output=True, text=True).stdout.strip())
 for name in sys.argv[1:]:
     os.kill(os.getpid(), signal.Signals[name])
     time.sleep(0.2)
-print(orders.warned, orders.stop.reason)
+print(signals_of_slurm.warned, signals_of_slurm.stop.reason)
 """
 
 
@@ -64,8 +64,8 @@ print(orders.warned, orders.stop.reason)
         (("SIGUSR2", "SIGUSR2", "SIGTERM"), "True SIGUSR2"),
     ],
 )
-def test_signals_are_orders_and_announcements_pass_workers_by(signals, meaning):
-    done = subprocess.run([sys.executable, "-c", ORDERS, *signals], cwd=PROJECT, capture_output=True, text=True)
+def test_signals_request_a_stop_and_workers_block_warnings(signals, meaning):
+    done = subprocess.run([sys.executable, "-c", SIGNALS, *signals], cwd=PROJECT, capture_output=True, text=True)
     assert done.stdout.splitlines() == [
         "[<Signals.SIGUSR1: 10>, <Signals.SIGUSR2: 12>]",
         meaning.rstrip() if signals else meaning,
@@ -73,7 +73,7 @@ def test_signals_are_orders_and_announcements_pass_workers_by(signals, meaning):
 
 
 def attempt(root, reason, launcher="slurm 7", checkpoint=""):
-    """An attempt at the run that began at a checkpoint and has ended."""
+    """Record an attempt that started from a checkpoint and has ended."""
     folder = RunFolder.of(root, RUN)
     assert folder.begin_attempt({"launcher": launcher, "from": checkpoint})
     folder.write_status(reason.partition(":")[0], reason=reason)
@@ -81,7 +81,7 @@ def attempt(root, reason, launcher="slurm 7", checkpoint=""):
     return folder
 
 
-def test_three_starts_without_a_newer_checkpoint_are_enough(tmp_path, monkeypatch):
+def test_three_restarts_without_progress_fail_the_run(tmp_path, monkeypatch):
     monkeypatch.setenv(LAUNCHER_VARIABLE, "slurm 7")
     submitted(tmp_path, "first")
     for number in range(3):
@@ -92,11 +92,11 @@ def test_three_starts_without_a_newer_checkpoint_are_enough(tmp_path, monkeypatc
     assert status["state"] == "failed"
     assert status["reason"].startswith("the last 3 restarts made no progress; the latest was interrupted: st")
     assert folder.provenance()["attempts"][-1]["reason"] == f"failed: {status['reason']}"
-    # Whoever runs it again in spite of that has three starts again.
+    # If it is run again, it has three starts again.
     assert not makes_no_progress(RunFolder.of(tmp_path, RUN))
 
 
-def test_progress_failure_and_other_launchers_are_not_held_against_a_run(tmp_path):
+def test_progress_and_other_launchers_reset_the_count(tmp_path):
     submitted(tmp_path, "first")
     folder = attempt(tmp_path, "interrupted: by x")
     attempt(tmp_path, "interrupted: by x", launcher="local pool")
@@ -109,20 +109,20 @@ def test_progress_failure_and_other_launchers_are_not_held_against_a_run(tmp_pat
     assert not makes_no_progress(folder)
 
 
-def test_a_run_in_other_hands_is_waited_for(tmp_path, monkeypatch):
-    """As when the node's daemon was lost and the former copy of the task lives on."""
+def test_waits_for_runs_of_other_processes(tmp_path, monkeypatch):
+    """As when the node's daemon was lost and an earlier start of the task still runs."""
     monkeypatch.setattr(job, "POLL_INTERVAL", 0.02)
     (place,) = submitted(tmp_path, "first")
     orphan = RunFolder.of(tmp_path, RUN)
     assert orphan.begin_attempt({"launcher": "slurm 7"})
     orphan.write_status("running")
 
-    def come_to_the_end():
+    def finish_later():
         time.sleep(0.2)
         orphan.finish({})
         orphan.end_attempt("done")
 
-    thread = threading.Thread(target=come_to_the_end)
+    thread = threading.Thread(target=finish_later)
     thread.start()
     compute(place, PROFILE, Stop())
     thread.join()
@@ -130,7 +130,7 @@ def test_a_run_in_other_hands_is_waited_for(tmp_path, monkeypatch):
     assert len(orphan.provenance()["attempts"]) == 1
 
 
-def test_who_waits_can_be_stopped(tmp_path, monkeypatch):
+def test_waiting_can_be_interrupted(tmp_path, monkeypatch):
     monkeypatch.setattr(job, "POLL_INTERVAL", 0.02)
     (place,) = submitted(tmp_path, "first")
     orphan = RunFolder.of(tmp_path, RUN)
@@ -142,21 +142,21 @@ def test_who_waits_can_be_stopped(tmp_path, monkeypatch):
         compute(place, PROFILE, stop)
 
 
-def test_a_run_that_was_submitted_anew_is_left_to_its_newer_task(tmp_path):
+def test_a_run_belongs_to_its_newest_array_task(tmp_path):
     older, newer = submitted(tmp_path, "first", "second")
     assert folders_of(older) == []
     assert [folder.id for folder in folders_of(newer)] == [RUN.id]
 
 
-def test_a_task_computes_its_runs_and_says_how_it_ended(tmp_path):
+def test_an_array_task_trains_its_runs_and_prints_their_states(tmp_path):
     ensure_dataset(RUN.task)
     submitted(tmp_path, "first")
     code = f"from slurm.job import run_task; run_task({str(tmp_path)!r}, 'first', 0, 0)"
     environment = {**os.environ, "SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "2", "SLURMD_NODENAME": "n1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    said = done.stdout.splitlines()
-    assert (said[0], said[-1]) == ("array task 7, start 3, on n1: 1 runs", "1 done")
+    lines = done.stdout.splitlines()
+    assert (lines[0], lines[-1]) == ("array task 7, start 3, on n1: 1 runs", "1 done")
     (attempt,) = RunFolder.of(tmp_path, RUN).provenance()["attempts"]
     assert attempt["launcher"] == "slurm 7"
     assert attempt["slurm"] == {"job": "7", "raw_job": "7", "restart": 2, "node": "n1"}

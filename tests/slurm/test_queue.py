@@ -19,14 +19,14 @@ def test_an_answer():
         (("sh", "-c", "echo sh: error: it is so >&2; exit 3"), "sh: it is so"),
     ],
 )
-def test_whatever_goes_wrong_is_one_line(command, reason):
+def test_errors_are_one_line(command, reason):
     with pytest.raises(UserError) as caught:
         ask(*command, patience=0.3)
     assert str(caught.value) == reason
 
 
-# As SLURM 22.05 complains.
-COMPLAINTS = {
+# Errors of SLURM 22.05.
+ERRORS = {
     "sbatch: error: invalid partition specified: x\nallocation failure: Invalid partition name specified\n": (
         "invalid partition specified: x"
     ),
@@ -42,12 +42,12 @@ COMPLAINTS = {
 }
 
 
-@pytest.mark.parametrize("text", COMPLAINTS)
-def test_the_first_reason_counts(text):
-    assert reason_in(text) == COMPLAINTS[text]
+@pytest.mark.parametrize("text", ERRORS)
+def test_the_first_reason_is_used(text):
+    assert reason_in(text) == ERRORS[text]
 
 
-# Of libslurm 22.05.
+# Errors of libslurm 22.05.
 @pytest.mark.parametrize(
     "reason",
     [
@@ -59,18 +59,18 @@ def test_the_first_reason_counts(text):
         "Unable to contact slurm controller (connect failure)",
     ],
 )
-def test_without_an_answer_nothing_is_decided(reason):
+def test_a_missing_answer_is_not_a_refusal(reason):
     assert not is_refusal(reason)
 
 
 @pytest.mark.parametrize(
     "reason", ["Invalid account", "AssocGrpSubmitJobsLimit", "Required partition not available (inactive or drain)"]
 )
-def test_a_refusal_is_decided(reason):
+def test_refusals(reason):
     assert is_refusal(reason)
 
 
-def test_names_of_jobs_may_hold_anything():
+def test_job_names_may_contain_separators():
     text = "7_3|7|PENDING|Priority||floorbench-0\n8|8|RUNNING|None|n1|a|b c\n"
     assert parse_queue(text) == [
         QueuedTask("7_3", "7", "PENDING", "Priority", "", "floorbench-0"),
@@ -90,19 +90,19 @@ Cgroup Support Configuration:
 """
 
 
-def test_a_cluster_without_limits_for_the_user():
+def test_no_limit_for_the_user():
     assert parse_limits(CONFIGURATION, "testcluster|research||\ntestcluster|root||\n") == Limits(1001, 10_000, None)
     assert parse_limits("", "") == Limits()
 
 
-def test_the_least_limit_of_the_account_counts():
+def test_the_lowest_limit_of_the_account():
     table = "testcluster|research|300|250\ntestcluster|other|10|\nelsewhere|research|1|\n"
     assert parse_limits(CONFIGURATION, table, "research").max_submitted == 250
     assert parse_limits(CONFIGURATION, table).max_submitted == 10
     assert parse_limits(CONFIGURATION, table, "none").max_submitted is None
 
 
-def test_arrays_and_room():
+def test_largest_array_and_room():
     assert Limits(max_array_size=1001, max_job_count=500).largest_array == 499
     assert Limits(max_submitted=250).room(queued=100) == 150
     assert Limits(max_job_count=200, max_submitted=250).room(queued=100) == 99

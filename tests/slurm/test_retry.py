@@ -1,4 +1,4 @@
-"""One run of a task on the cluster is cancelled while it computes, its pack goes on, and it is retried there."""
+"""Cancel a running run on the cluster while its pack continues, then retry it there."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from harness.folders.usage import known_usage
 from slurm.accounting import update_accounting
 from tests.support.slurm.grids import (
     FIELDS,
-    SLOWLY,
+    SLOW,
     attempts,
     compute_here,
     metrics,
@@ -25,13 +25,13 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slurm
 
 
-def test_a_cancelled_run_leaves_its_pack_and_is_retried(cluster, tmp_path, monkeypatch, capfd):
+def test_cancel_and_retry_one_run_of_a_pack(cluster, tmp_path, monkeypatch, capfd):
     for name, value in cluster.variables.items():
         monkeypatch.setenv(name, value)
     runs = smoke()[:2]
     ensure_dataset(runs[0].task)
     reference, root = compute_here(runs, tmp_path / "reference"), tmp_path / "root"
-    first = submit(root, runs, setup=(SLOWLY,)).arrays[0].job_id
+    first = submit(root, runs, setup=(SLOW,)).arrays[0].job_id
     wait_for_checkpoint(root, runs)
     cancel_runs(runs[:1], root, yes=True)
     folder = RunFolder.of(root, runs[0])

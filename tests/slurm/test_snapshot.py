@@ -1,4 +1,4 @@
-"""Snapshots of the code: whole, named by their content, and what Python imports from them."""
+"""Snapshots of the code: content, names, and imports from them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def taken(tmp_path):
     return snapshot.take(tmp_path)
 
 
-def test_it_holds_the_code_that_is_here(taken, tmp_path):
+def test_a_snapshot_contains_the_code(taken, tmp_path):
     assert taken.parent == tmp_path / "submissions" / "code"
     for file in ("floorbench.py", "slurm/profiles/cpu.toml", "results/templates/base.html", "requirements.lock"):
         assert (taken / file).read_bytes() == (PROJECT / file).read_bytes()
@@ -26,7 +26,7 @@ def test_it_holds_the_code_that_is_here(taken, tmp_path):
     assert json.loads((taken / "code.json").read_text()) == code_version()
 
 
-def test_equal_code_is_shared_and_nothing_else_is_left(taken, tmp_path):
+def test_equal_snapshots_are_shared(taken, tmp_path):
     before = (taken / "floorbench.py").stat().st_mtime_ns
     assert snapshot.take(tmp_path) == taken
     assert (taken / "floorbench.py").stat().st_mtime_ns == before
@@ -39,23 +39,23 @@ def test_a_changed_snapshot_is_refused(taken, tmp_path):
         snapshot.take(tmp_path)
 
 
-def test_a_process_imports_from_it_and_says_so(taken, tmp_path):
+def test_a_process_imports_from_the_snapshot(taken, tmp_path):
     code = (
         "import json, harness, slurm.submissions; from harness.folders.provenance import attempt_details;"
         "print(json.dumps([harness.__file__, slurm.submissions.__file__, attempt_details()]))"
     )
-    # As in the folder of another version of the project.
+    # The working directory contains another version of the project.
     (tmp_path / "harness").mkdir()
-    (tmp_path / "harness" / "__init__.py").write_text("raise SystemExit('the wrong code')")
+    (tmp_path / "harness" / "__init__.py").write_text("raise SystemExit('wrong code')")
     environment = {**os.environ, "PYTHONPATH": str(taken)}
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    harness, submissions, details = json.loads(said.stdout)
+    harness, submissions, details = json.loads(output.stdout)
     assert (harness, submissions) == (str(taken / "harness/__init__.py"), str(taken / "slurm/submissions.py"))
     assert {name: details[name] for name in ("commit", "difference", "snapshot")} == {
         **code_version(),
         "snapshot": taken.name,
     }
-    # What Python leaves there does not change it.
+    # Cached bytecode does not change it.
     snapshot.check(taken)

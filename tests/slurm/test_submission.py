@@ -1,4 +1,4 @@
-"""Drafts of submissions, without any SLURM; then the real thing on the test cluster."""
+"""Drafts of submissions without SLURM, and submissions to the test cluster."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def drafted(root, profile=PLAIN, limits=Limits(), queue=(), retry_failed=False):
     return draft(plan(RUNS, root), profile, limits, queue, retry_failed)
 
 
-def test_packs_become_tasks_and_tasks_arrays(tmp_path):
+def test_packs_form_tasks_and_tasks_form_arrays(tmp_path):
     found = drafted(tmp_path, limits=Limits(max_array_size=3))
     ids = [run.id for run in RUNS]
     assert found.runs == tuple(RUNS)
@@ -52,14 +52,14 @@ def test_packs_become_tasks_and_tasks_arrays(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tasks_have_equally_many_packs():
+def test_array_tasks_have_equally_many_packs():
     packs = [(str(number),) for number in range(7)]
     assert [len(task) for task in array_tasks(packs, 3)] == [2, 2, 3]
     assert [pack for task in array_tasks(packs, 3) for pack in task] == packs
     assert array_tasks([], 3) == ()
 
 
-def test_done_failed_and_queued_runs_are_left_alone(tmp_path):
+def test_done_failed_and_queued_runs_are_skipped(tmp_path):
     write_done(tmp_path, RUNS[:1])
     fail(tmp_path, RUNS[1], "of something")
     first = drafted(tmp_path)
@@ -71,7 +71,7 @@ def test_done_failed_and_queued_runs_are_left_alone(tmp_path):
     assert (second.runs, second.queued) == ((RUNS[1], RUNS[3]), {RUNS[2].id})
 
 
-def test_what_the_queue_has_no_room_for_is_left_for_later(tmp_path):
+def test_runs_beyond_the_queue_limit_are_left(tmp_path):
     others = [QueuedTask(str(number), str(number), "RUNNING", "None", "n1", "other") for number in range(5)]
     found = drafted(tmp_path, limits=Limits(max_submitted=8), queue=others)
     assert (found.runs, found.left) == (tuple(RUNS[:3]), 1)
@@ -79,7 +79,7 @@ def test_what_the_queue_has_no_room_for_is_left_for_later(tmp_path):
     assert (full.runs, full.arrays, full.left) == ((), (), 4)
 
 
-def test_the_job_script_says_what_the_profile_says(tmp_path):
+def test_the_job_script_has_the_options_of_the_profile(tmp_path):
     profile = Profile(
         time_minutes=90, partition="gpu", account="me", qos="high", gres="gpu:2", constraint="a100", cpus_per_task=3,
         memory_gb=1.5, requeue=False, signal_seconds=33, setup=("module load x",), python="/opt/py thon",
@@ -97,7 +97,7 @@ def test_the_job_script_says_what_the_profile_says(tmp_path):
     assert "'/opt/py thon' -P -u -m submitit.core._submit" in found
 
 
-def test_arrays_have_their_range_limit_and_order_in_the_script(tmp_path):
+def test_range_limit_and_dependency_of_arrays(tmp_path):
     profile = Profile(time_minutes=5, runs_per_pack=1, array_limit=1)
     found = drafted(tmp_path, profile, Limits(max_array_size=2))
     scripts = [job_script(found, profile, number) for number in range(2)]
@@ -106,7 +106,7 @@ def test_arrays_have_their_range_limit_and_order_in_the_script(tmp_path):
     assert f"#SBATCH --dependency='afterany:<{found.arrays[0].job_name}>'" in scripts[1]
 
 
-def test_one_submitter_at_a_time(tmp_path, monkeypatch):
+def test_submissions_are_locked(tmp_path, monkeypatch):
     monkeypatch.setattr("slurm.submission.LOCK_PATIENCE", 0.05)
     with locked(tmp_path), pytest.raises(UserError, match="another submission is in progress"), locked(tmp_path):
         pass
@@ -114,7 +114,7 @@ def test_one_submitter_at_a_time(tmp_path, monkeypatch):
         pass
 
 
-def test_a_job_that_submits_hides_what_slurm_gave_it(monkeypatch):
+def test_variables_of_the_surrounding_job_are_hidden(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_GPUS_PER_NODE", "4")
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
@@ -164,7 +164,7 @@ def command(*arguments):
 
 
 def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
-    # The data that the made-up runs were computed on are nowhere.
+    # The datasets of the fabricated runs do not exist.
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     root = tmp_path / "runs"
     write_done(root, RUNS[:1])
@@ -178,7 +178,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
     assert f"4 runs in {root}: 3 new, 1 done; 0 of them queued in SLURM" in out
     assert "to submit: 3 runs in 3 packs and 3 array tasks" in out
     assert "0-2%3" in out
-    # 1000 updates of half a second, three times: 1500 s, on one core and two GPUs each.
+    # Three times 1,000 updates of 0.5 s: 1,500 s, on one core and two GPUs each.
     assert "expected: 0.417 core-hours and 0.833 GPU-hours; the longest array task takes 8 min of its 5 min" in out
     assert f"(estimated from 1 finished runs in {root}, in packs of 1)" in out
     row = next(line.split() for line in out.splitlines() if line.startswith("pointmaze-umaze"))
@@ -188,7 +188,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
     assert sorted(root.rglob("*")) == before
 
 
-def test_a_dry_run_needs_no_card_and_says_what_it_does_not_know(tmp_path):
+def test_a_dry_run_needs_no_gpu(tmp_path):
     arguments = ("smoke", "--cluster", "cpu", "--dry-run", "--root", str(tmp_path), "--set", "algorithm.kernel=cuda")
     code, out, err = command(*arguments)
     assert code == 0, err
@@ -198,21 +198,21 @@ def test_a_dry_run_needs_no_card_and_says_what_it_does_not_know(tmp_path):
         assert "expected cost unknown: no run of this shape is finished, and torch" in err
 
 
-def test_what_is_expected_of_each_task_adds_up(tmp_path):
-    """Three packs of 500 s each, two of them side by side in one task of SLURM, which both pay."""
+def test_expected_costs_of_tasks_add_up(tmp_path):
+    """Three packs of 500 s each, two of them in one array task, whose cost they share."""
     write_done(tmp_path, RUNS[:1])
     RunFolder.of(tmp_path, RUNS[0]).write_status("done", updates_per_second=2.0, updates=1000, pack=1)
     profile = Profile(time_minutes=60, runs_per_pack=1, packs_per_task=2, workers=2, cpus_per_task=3, gres="gpu:1")
     expected = expectation(drafted(tmp_path, profile), profile)
     assert (expected.longest_task, expected.all_tasks) == (500.0, 500.0)
     assert expected.core_hours == pytest.approx(3 * 1000 / 3600)
-    (own,) = expected.by_task
-    assert (own.task, own.runs, own.packs, own.updates) == ("pointmaze-umaze", 3, 3, 3000)
-    assert (own.update_seconds, own.longest_pack) == (pytest.approx(0.5), pytest.approx(500.0))
-    assert (own.core_hours, own.gpu_hours) == (pytest.approx(3 * 1000 / 3600), pytest.approx(1000 / 3600))
+    (task,) = expected.by_task
+    assert (task.task, task.runs, task.packs, task.updates) == ("pointmaze-umaze", 3, 3, 3000)
+    assert (task.update_seconds, task.longest_pack) == (pytest.approx(0.5), pytest.approx(500.0))
+    assert (task.core_hours, task.gpu_hours) == (pytest.approx(3 * 1000 / 3600), pytest.approx(1000 / 3600))
 
 
-def test_faults_of_a_profile_are_one_line(tmp_path):
+def test_an_unknown_profile_is_a_one_line_error(tmp_path):
     code, out, err = command("smoke", "--cluster", "gpus", "--root", str(tmp_path))
     assert (code, out) == (2, "")
     assert err.startswith("floorbench: error: --cluster gpus: unknown profile")
@@ -230,14 +230,14 @@ def test_faults_of_a_profile_are_one_line(tmp_path):
         ({"sbatch": {"colour": "red"}}, "sbatch: unrecognized option '--colour=red'"),
     ],
 )
-def test_slurm_says_itself_what_is_wrong_with_a_profile(at_cluster, field, reason):
+def test_slurm_checks_the_profile(at_cluster, field, reason):
     with pytest.raises(UserError, match=f"^{reason}$"):
         check_profile(Profile(time_minutes=5, **field))
     check_profile(Profile(time_minutes=5))
 
 
 @pytest.mark.slurm
-def test_a_profile_is_tried_out_while_all_nodes_are_away(at_cluster, cluster):
+def test_a_profile_is_checked_while_all_nodes_are_down(at_cluster, cluster):
     for node in cluster.nodes:
         cluster.set_down(node)
     try:
@@ -252,7 +252,7 @@ def test_a_profile_is_tried_out_while_all_nodes_are_away(at_cluster, cluster):
 
 
 @pytest.mark.slurm
-def test_a_refused_profile_leaves_nothing_behind(at_cluster, tmp_path):
+def test_a_refused_profile_writes_nothing(at_cluster, tmp_path):
     profile = tmp_path / "mine.toml"
     profile.write_text('time_minutes = 5\npartition = "wrong"\n')
     code, out, err = command("smoke", "--cluster", str(profile), "--root", str(tmp_path / "runs"))

@@ -1,6 +1,6 @@
-"""Whatever happens to its tasks on a cluster, a grid ends with the bytes that the local pool makes of it.
+"""Scenarios that disturb array tasks: a grid still ends with the metrics of the local pool, byte for byte.
 
-These stories disturb nobody else: they are begun together, each in a root of its own.
+They do not disturb each other and run at the same time, each in its own root.
 """
 
 import time
@@ -29,14 +29,16 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
 
-Story = Callable[[Cluster, Path, Grid], None]
+Scenario = Callable[[Cluster, Path, Grid], None]
+# The root and the result of every scenario.
+Futures = dict[Scenario, tuple[Path, Future]]
 
-# Runs of all stories that are told at the same time, at most.
+# Maximum number of runs of all scenarios at the same time.
 RUNS_AT_ONCE = 120
 
 
 def clean(cluster: Cluster, root: Path, grid: Grid) -> None:
-    """Nothing happens, but that it is submitted again while it runs, and afterwards."""
+    """Nothing happens, except that the grid is submitted again while it runs and afterwards."""
     all_in_one = {"runs_per_pack": 2 * grid.pack, "packs_per_task": len(grid.runs), "workers": 2, "cpus_per_task": 2}
     first = submit(root, grid.runs, **all_in_one)
     assert [len(array.tasks) for array in first.arrays] == [1]
@@ -47,7 +49,7 @@ def clean(cluster: Cluster, root: Path, grid: Grid) -> None:
 
 
 def two_at_once(cluster: Cluster, root: Path, grid: Grid) -> None:
-    """Many tasks, of which two may run at once."""
+    """Many array tasks, of which two may run at once."""
     submission = submit(root, grid.runs, runs_per_pack=grid.pack, array_limit=2)
     most = 0
     while waiting := tasks_in_queue(submission):
@@ -58,8 +60,8 @@ def two_at_once(cluster: Cluster, root: Path, grid: Grid) -> None:
     assert_each_task_was_done_once(root, submission.arrays[0])
 
 
-def told_to_end(cluster: Cluster, root: Path, grid: Grid) -> None:
-    """SLURM announces the end, as submitit's `_interrupt` does it; the task puts itself back into the queue."""
+def warned(cluster: Cluster, root: Path, grid: Grid) -> None:
+    """SLURM announces the time limit, and the task requeues itself."""
     job_id = submit(root, grid.runs).arrays[0].job_id
     wait_for_checkpoint(root, grid.runs)
     cluster.run("scancel", job_id, "--signal=SIGTERM")
@@ -69,7 +71,7 @@ def told_to_end(cluster: Cluster, root: Path, grid: Grid) -> None:
 
 
 def requeued(cluster: Cluster, root: Path, grid: Grid) -> None:
-    """An administrator puts the task back into the queue."""
+    """An administrator requeues the task."""
     job_id = submit(root, grid.runs).arrays[0].job_id
     wait_for_checkpoint(root, grid.runs)
     cluster.run("scontrol", "requeue", job_id)
@@ -78,9 +80,9 @@ def requeued(cluster: Cluster, root: Path, grid: Grid) -> None:
 
 
 def out_of_time(cluster: Cluster, root: Path, grid: Grid) -> None:
-    """The limit is one minute: SLURM, which looks twice a minute, tells the task in time, and it goes on later.
+    """The limit is one minute: SLURM, which checks twice a minute, signals the task in time, and it resumes later.
 
-    One of its runs is in the hands of this process until then, so that there is something left to do.
+    This process owns one of its runs until then, so that there is work left.
     """
     job_id = submit(root, grid.runs, time_minutes=1, signal_seconds=5).arrays[0].job_id
     held = RunFolder.of(root, grid.runs[-1])
@@ -97,7 +99,7 @@ def out_of_time(cluster: Cluster, root: Path, grid: Grid) -> None:
 
 
 def killed(cluster: Cluster, root: Path, grid: Grid) -> None:
-    """Every process of a task is killed; its runs are lost until they are submitted again."""
+    """All processes of a task are killed; its runs are lost until they are submitted again."""
     first = submit(root, grid.runs).arrays[0].job_id
     wait_for_checkpoint(root, grid.runs)
     kill(cluster, first)
@@ -109,7 +111,7 @@ def killed(cluster: Cluster, root: Path, grid: Grid) -> None:
 
 
 def cancelled(cluster: Cluster, root: Path, grid: Grid) -> None:
-    """One of several tasks is cancelled and submitted again; the others go on."""
+    """One of several tasks is cancelled and submitted again; the others continue."""
     fields = {"runs_per_pack": 2 * grid.pack}
     first = submit(root, grid.runs, **fields).arrays[0]
     victims = grid.runs[: 2 * grid.pack]
@@ -123,9 +125,9 @@ def cancelled(cluster: Cluster, root: Path, grid: Grid) -> None:
     assert shared_attempts(root, victims) == [(f"{first.job_id}_0", 0, "interrupted"), (second.job_id, 0, "done")]
 
 
-# Code by which a submitter kills itself: before SLURM hears of the array, when sbatch has answered and the files that
-# tell the tasks what to do do not lie there yet, and before the id is written down.
-CUTS = (
+# Code with which a submitter kills itself: before it submits the array, after sbatch has answered but before submitit's
+# files are in place, and before the job id is recorded.
+INTERRUPTIONS = (
     "import os, slurm.submission as s; s.submit_array = lambda *_: os.kill(os.getpid(), 9)",
     "import os; from submitit.core.utils import JobPaths; "
     "JobPaths.move_temporary_file = lambda *_, **__: os.kill(os.getpid(), 9)",
@@ -133,11 +135,11 @@ CUTS = (
 )
 
 
-def cut_off(cluster: Cluster, root: Path, grid: Grid) -> None:
-    """Three submitters are killed half-way, and the fourth finds out what became of their arrays."""
+def interrupted_submissions(cluster: Cluster, root: Path, grid: Grid) -> None:
+    """Three submitters are killed half-way; the fourth finds out whether SLURM has their arrays."""
     fields = {"runs_per_pack": grid.pack}
     half = f"{grid.name}()[:{len(grid.runs) // 2}]"
-    for code, runs in zip(CUTS, (f"{grid.name}()", half, f"{grid.name}()"), strict=True):
+    for code, runs in zip(INTERRUPTIONS, (f"{grid.name}()", half, f"{grid.name}()"), strict=True):
         ended = grids.submit_elsewhere(root, {}, runs, code, **fields)
         assert ended.startswith("-9 "), ended
     last = submit(root, grid.runs, **fields)
@@ -150,22 +152,22 @@ def cut_off(cluster: Cluster, root: Path, grid: Grid) -> None:
         assert_each_task_was_done_once(root, array)
 
 
-STORIES = (clean, two_at_once, told_to_end, requeued, out_of_time, killed, cancelled, cut_off)
+SCENARIOS = (clean, two_at_once, warned, requeued, out_of_time, killed, cancelled, interrupted_submissions)
 
 
 @pytest.fixture(scope="module")
-def stories(cluster, at_this_cluster, grid, reference, tmp_path_factory) -> Iterator[dict[Story, tuple[Path, Future]]]:
-    """The stories, begun together."""
-    roots = {story: tmp_path_factory.mktemp(story.__name__) for story in STORIES}
+def scenarios(cluster, at_this_cluster, grid, reference, tmp_path_factory) -> Iterator[Futures]:
+    """All scenarios, started together."""
+    roots = {scenario: tmp_path_factory.mktemp(scenario.__name__) for scenario in SCENARIOS}
     with ThreadPoolExecutor(RUNS_AT_ONCE // len(grid.runs)) as pool:
-        yield {story: (root, pool.submit(story, cluster, root, grid)) for story, root in roots.items()}
+        yield {scenario: (root, pool.submit(scenario, cluster, root, grid)) for scenario, root in roots.items()}
 
 
-@pytest.mark.parametrize("story", STORIES)
-def test_nothing_is_lost_and_nothing_doubled(story, stories, grid, reference):
-    root, told = stories[story]
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_run_finishes_once(scenario, scenarios, grid, reference):
+    root, future = scenarios[scenario]
     try:
-        told.result()
+        future.result()
     finally:
         print(grids.report(grid.runs, root))
     assert grids.metrics(grid.runs, root) == reference

@@ -1,4 +1,4 @@
-"""Status, cancel and doctor on a real queue, and where there is none."""
+"""Status, cancel and doctor with a real queue, and without SLURM."""
 
 import getpass
 import time
@@ -29,14 +29,14 @@ def root(tmp_path, monkeypatch):
 
 
 def submitted(root, job_id, name="n-0"):
-    """A submission of the grid: its first two runs in one task, the others in one each."""
+    """A submission of the grid: its first two runs in one array task, the others in one each."""
     ids = [run.id for run in RUNS]
     array = Array(name, (((ids[0], ids[1]),), ((ids[2],),), ((ids[3],),)), 1, job_id=job_id)
     user, now = getpass.getuser(), time.time()
     write(root, Submission("s", "smoke", user, "login", now, {"time_minutes": 5}, "0" * 16, (array,)))
 
 
-def test_where_slurm_is_not_the_folders_tell_and_a_remark_says_so(root, monkeypatch):
+def test_without_slurm_states_come_from_the_folders(root, monkeypatch):
     submitted(root, "7")
     monkeypatch.setenv("PATH", str(root))
     view = QueueView(root)
@@ -46,14 +46,14 @@ def test_where_slurm_is_not_the_folders_tell_and_a_remark_says_so(root, monkeypa
     assert doctor.slurm().verdict == "note"
 
 
-def test_a_root_without_submissions_asks_nobody(root, monkeypatch):
+def test_a_root_without_submissions_makes_no_request(root, monkeypatch):
     monkeypatch.setenv("PATH", str(root))
     view = QueueView(root)
     assert (view.now(), view.remarks) == ({}, [])
 
 
 @pytest.mark.slurm
-def test_a_grid_in_the_queue_and_out_of_it(cluster, root, monkeypatch, capfd):
+def test_queued_and_cancelled_runs(cluster, root, monkeypatch, capfd):
     for name, value in cluster.variables.items():
         monkeypatch.setenv(name, value)
     assert doctor.slurm().verdict == "ok"
@@ -68,20 +68,20 @@ def test_a_grid_in_the_queue_and_out_of_it(cluster, root, monkeypatch, capfd):
     assert rows[0].reason == "its job is running and will come to it"
     assert rows[0].node in cluster.nodes
     assert rows[3].reason == "JobArrayTaskLimit"
-    # One run of a task that another needs, and one that waits alone.
+    # One run of a shared array task, and one that is alone in its task.
     cancel_runs([RUNS[0], RUNS[2]], root, yes=True)
     assert f"removed from SLURM's queue: {job_id}_1\n" in capfd.readouterr().err
     wait_until(lambda: set(queued_runs(root)) == {RUNS[0].id, RUNS[1].id, RUNS[3].id})
     assert [RunFolder.of(root, run).status()["state"] for run in RUNS] == ["cancelled", "planned"] * 2
     assert job(cluster, f"{job_id}_0")["JobState"] == "RUNNING"
-    # A job of another name has got this id: it is not counted.
+    # A job with another name has the id: it is ignored.
     submitted(root, job_id, name="another")
     assert queued_runs(root) == {}
     cluster.run("scancel", job_id)
 
 
 @pytest.mark.slurm
-def test_a_queue_without_accounting_is_told_with_a_remark(cluster_without_accounting, root, monkeypatch):
+def test_a_cluster_without_accounting_is_noted(cluster_without_accounting, root, monkeypatch):
     for name, value in cluster_without_accounting.variables.items():
         monkeypatch.setenv(name, value)
     submitted(root, "7")

@@ -1,4 +1,4 @@
-"""A real SLURM comes up, does what a cluster does, bears what happens to clusters, and leaves nothing behind."""
+"""The test cluster starts, behaves like a cluster, survives faults, and leaves no processes."""
 
 import os
 import re
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slurm
 PLAIN = Settings(accounting=False)
 ROOT = Path(__file__).parents[3]
 
-# Writes the number of its start into `starts`, and ends by itself once there is a file `enough`.
+# Appends its restart number to `starts`, and ends once the file `enough` exists.
 STARTS = "echo ${SLURM_RESTART_COUNT:-0} $SLURMD_NODENAME >> starts; while [ ! -e enough ]; do sleep 0.2; done"
 
 
@@ -32,7 +32,7 @@ def numbers(cluster):
     return [process.number for process in processes.of_cluster(cluster.folder)]
 
 
-def test_a_job_sees_its_gpus_and_everybody_sees_the_job(cluster, tmp_path):
+def test_a_job_and_its_gpus(cluster, tmp_path):
     number = submit(
         cluster,
         tmp_path,
@@ -59,7 +59,7 @@ def test_a_job_sees_its_gpus_and_everybody_sees_the_job(cluster, tmp_path):
     assert cluster.run(*query).strip() == f"{number}|COMPLETED|research|billing=1,cpu=1,gres/gpu=2,node=1"
 
 
-def test_without_accounting_jobs_run_and_sacct_has_nothing_to_tell(cluster_without_accounting, tmp_path):
+def test_cluster_without_accounting(cluster_without_accounting, tmp_path):
     cluster = cluster_without_accounting
     number = submit(cluster, tmp_path, "echo $CUDA_VISIBLE_DEVICES", "--gres=gpu:1")
     wait_for_state(cluster, number, "COMPLETED")
@@ -70,10 +70,10 @@ def test_without_accounting_jobs_run_and_sacct_has_nothing_to_tell(cluster_witho
 
 def test_two_clusters_side_by_side_share_neither_ports_nor_job_ids(cluster, cluster_without_accounting, tmp_path):
     both = (cluster, cluster_without_accounting)
-    ports = [{port for _, port in listeners(numbers(each))} for each in both]
-    assert [len(each) for each in ports] == [4, 3]
+    ports = [{port for _, port in listeners(numbers(item))} for item in both]
+    assert [len(numbers) for numbers in ports] == [4, 3]
     assert not ports[0] & ports[1]
-    first, second = (int(submit(each, tmp_path, "true")) for each in both)
+    first, second = (int(submit(item, tmp_path, "true")) for item in both)
     assert abs(first - second) > 100
 
 
@@ -128,7 +128,7 @@ def test_a_node_set_down_hands_its_job_to_the_other(cluster, tmp_path):
     cluster.wait_until_idle()
 
 
-def test_a_job_outlives_the_daemons_around_it(cluster, tmp_path):
+def test_a_job_survives_daemon_restarts(cluster, tmp_path):
     number = submit(cluster, tmp_path, STARTS, "--gres=gpu:1")
     node = wait_for_state(cluster, number, "RUNNING")["NodeList"]
     wait_until(lambda: len(lines(tmp_path / "starts")) == 1)
@@ -145,7 +145,7 @@ def test_a_job_outlives_the_daemons_around_it(cluster, tmp_path):
     cluster.wait_until_idle()
 
 
-def test_jobs_run_while_accounting_is_down_and_are_accounted_for_afterwards(cluster, tmp_path):
+def test_accounting_catches_up_after_an_outage(cluster, tmp_path):
     query = ("sacct", "--noheader", "--allocations", "--format=State")
     cluster.kill("slurmdbd")
     with pytest.raises(UserError, match="sacct"):
@@ -156,7 +156,7 @@ def test_jobs_run_while_accounting_is_down_and_are_accounted_for_afterwards(clus
     wait_until(lambda: cluster.run(*query, f"-j{number}").strip() == "COMPLETED")
 
 
-def test_an_urgent_job_has_a_spare_one_signalled_and_started_again(cluster, tmp_path):
+def test_preemption_signals_and_requeues(cluster, tmp_path):
     victim = f"trap 'echo signalled >> starts' USR1; {STARTS}"
     spare = submit(cluster, tmp_path, victim, "--partition=spare", "--nodes=2", "--gres=gpu:4", "--signal=B:USR1@30")
     wait_until(lambda: len(lines(tmp_path / "starts")) == 1)
@@ -177,7 +177,7 @@ def test_down_leaves_no_process_and_no_listener(folder, tmp_path):
     wait_until(
         lambda: {"sleep", "srun", "slurmstepd"} <= {found.program for found in processes.of_cluster(cluster.folder)}
     )
-    # A node's daemon that crashed leaves the job's processes behind.
+    # A crashed slurmd leaves the processes of the job running.
     cluster.kill(f"slurmd.{job(cluster, number)['NodeList']}")
     members = numbers(cluster)
     ports = {port for _, port in listeners(members)}
@@ -203,7 +203,7 @@ def test_a_cluster_whose_owner_was_killed_is_found_and_taken_down(cluster, folde
     assert cluster.run("sinfo")
 
 
-def test_by_hand_it_stays_up_until_taken_down(folder):
+def test_a_cluster_of_the_command_line_runs_until_it_is_stopped(folder):
     def command(*arguments):
         return subprocess.run(
             [sys.executable, "-m", "tests.support.testcluster", *arguments], cwd=ROOT, capture_output=True, text=True
@@ -212,7 +212,7 @@ def test_by_hand_it_stays_up_until_taken_down(folder):
     assert command("up", folder, "--no-accounting", "--nodes=1", "--cpus=3", "--gpus=1").returncode == 0
     assert take_down_abandoned() == []
     again = command("up", folder)
-    assert (again.returncode, again.stderr) == (2, f"error: {folder}: a cluster is up in it; take it down first\n")
+    assert (again.returncode, again.stderr) == (2, f"error: {folder}: a cluster is running in it; stop it first\n")
     variables = command("env", folder).stdout
     shell = subprocess.run(["sh", "-c", f"{variables} sinfo -hNo '%N %c %G' -p cpu"], capture_output=True, text=True)
     assert shell.stdout == f"{configuration.host_name()} 3 gpu:1\n"
@@ -222,10 +222,10 @@ def test_by_hand_it_stays_up_until_taken_down(folder):
     assert command("down", folder).returncode == 0
 
 
-def test_a_daemon_that_does_not_start_gives_its_reason_and_nothing_stays(folder, monkeypatch):
+def test_a_daemon_that_fails_gives_its_reason(folder, monkeypatch):
     monkeypatch.setattr(configuration, "user_name", lambda: "nobody-has-this-name")
     cluster = Cluster(folder, PLAIN)
-    with pytest.raises(UserError, match=r"^slurmctld: ended at its start: .*nobody-has-this-name"):
+    with pytest.raises(UserError, match=r"^slurmctld: exited at start: .*nobody-has-this-name"):
         cluster.up()
     assert not numbers(cluster)
 
@@ -240,22 +240,22 @@ def _job_on_a_cluster(folder):
     return lines(folder / f"{number}.txt")
 
 
-def test_an_ordinary_user_has_a_cluster_too(cluster):
-    # The session's own folders are closed to other users.
+def test_a_cluster_of_an_ordinary_user(cluster):
+    # Other users cannot read pytest's directories.
     with tempfile.TemporaryDirectory(prefix="floorbench-") as name:
         folder = Path(name).resolve()
         os.chown(folder, ordinary_user(), -1)
         assert as_ordinary_user(_job_on_a_cluster, folder) == [str(ordinary_user()), "0,1"]
 
 
-def test_a_folder_that_cannot_be_made_is_named(folder):
+def test_a_directory_that_cannot_be_created(folder):
     (folder / "file").touch()
-    with pytest.raises(UserError, match=re.escape(f"{folder}/file/below: cannot be made (Not a directory)")):
+    with pytest.raises(UserError, match=re.escape(f"{folder}/file/below: cannot be created (Not a directory)")):
         Cluster(folder / "file" / "below", PLAIN).up()
 
 
-def test_a_folder_with_something_else_in_it_is_refused(folder):
+def test_a_directory_with_other_files_is_refused(folder):
     (folder / "thesis.tex").write_text("dear")
-    with pytest.raises(UserError, match=re.escape(f"{folder}: has something else in it")):
+    with pytest.raises(UserError, match=re.escape(f"{folder}: contains other files")):
         Cluster(folder, PLAIN).up()
     assert [file.name for file in folder.iterdir()] == ["thesis.tex"]

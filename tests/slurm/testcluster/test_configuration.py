@@ -1,4 +1,4 @@
-"""The files of a cluster, and what is refused before any is written."""
+"""Configuration files of a cluster, and settings that are refused."""
 
 import re
 import stat
@@ -13,7 +13,7 @@ from tests.support.testcluster.configuration import Settings, check_folder, node
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes the files for settings; returns their text by name."""
+    """A function that writes the files for settings and returns their text by name."""
 
     def write(settings, name="cluster"):
         (tmp_path / name / "etc").mkdir(parents=True)
@@ -24,7 +24,7 @@ def written(tmp_path):
 
 
 def values(text):
-    """The values of a file of SLURM's, one setting per line."""
+    """The settings of a SLURM file."""
     return dict(re.findall(r"^(\w+)=(\S+)", text, re.MULTILINE))
 
 
@@ -51,11 +51,11 @@ def test_every_node_has_a_port_and_every_gpu_a_device(written):
 
 def test_clusters_differ_in_their_keys_and_first_job_ids(written):
     files = [written(Settings(accounting=False), name) for name in "abcd"]
-    assert len({each["munge.key"] for each in files}) == 4
-    assert len({values(each["slurm.conf"])["FirstJobId"] for each in files}) > 1
+    assert len({text["munge.key"] for text in files}) == 4
+    assert len({values(text["slurm.conf"])["FirstJobId"] for text in files}) > 1
 
 
-def test_nobody_else_may_read_the_files(written, tmp_path):
+def test_files_are_private(written, tmp_path):
     written(Settings())
     assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "cluster" / "etc").iterdir()} == {0o600}
 
@@ -68,7 +68,7 @@ def test_nobody_else_may_read_the_files(written, tmp_path):
         ("runner-with-a-very-long-name-0123456789", ("localhost", "node2", "node3")),
     ],
 )
-def test_nodes_have_names_that_resolve_as_far_as_there_are_any(monkeypatch, host, names):
+def test_the_first_nodes_have_names_that_resolve(monkeypatch, host, names):
     monkeypatch.setattr(configuration, "host_name", lambda: host)
     assert node_names(3) == names
     assert node_names(1) == names[:1]
@@ -77,9 +77,9 @@ def test_nodes_have_names_that_resolve_as_far_as_there_are_any(monkeypatch, host
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"nodes": 0}, "nodes: is 0, and should be from 1 to 13"),
-        ({"gpus": 7}, "gpus: is 7, and should be from 0 to 6"),
-        ({"max_array_size": 1}, "max_array_size: is 1, and should be from 2 to 4000001"),
+        ({"nodes": 0}, "nodes = 0: must be from 1 to 13"),
+        ({"gpus": 7}, "gpus = 7: must be from 0 to 6"),
+        ({"max_array_size": 1}, "max_array_size = 1: must be from 2 to 4000001"),
     ],
 )
 def test_settings_have_limits(change, message):
@@ -87,11 +87,11 @@ def test_settings_have_limits(change, message):
         Settings(**change)
 
 
-def test_a_folder_must_leave_room_for_the_names_of_sockets(monkeypatch):
+def test_paths_that_are_too_long_for_sockets_are_refused(monkeypatch):
     monkeypatch.setattr(configuration, "host_name", lambda: "vm")
     # "/spool/localhost/localhost_67108863.4294967295" has 46 characters, and 107 are allowed.
     check_folder(Path("/" + 60 * "x"), 2)
-    with pytest.raises(UserError, match="too long for sockets in it by 1 bytes"):
+    with pytest.raises(UserError, match="1 bytes too long for sockets"):
         check_folder(Path("/" + 61 * "x"), 2)
-    with pytest.raises(UserError, match="cannot hold its name"):
+    with pytest.raises(UserError, match="not a path that SLURM can handle"):
         check_folder(Path("/my cluster"), 2)

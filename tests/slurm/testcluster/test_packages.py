@@ -1,4 +1,4 @@
-"""What is missing is named, and so is the reason why it cannot be installed."""
+"""Missing packages, and reasons why they cannot be installed."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from tests.support.testcluster import packages
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
-    """A machine whose programs are all in one folder."""
+    """A PATH of one empty directory, and a function that adds programs to it."""
     monkeypatch.setattr(packages, "SYSTEM_FOLDERS", ())
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -39,10 +39,10 @@ def test_a_program_that_cannot_be_run_is_missing(programs, tmp_path):
     assert packages.missing(accounting=False) == ("slurm-client",)
 
 
-def test_a_demand_names_what_is_missing(programs):
+def test_require_names_missing_packages(programs):
     programs("munged", "slurmctld", "slurmd")
     with pytest.raises(UserError, match=r"^SLURM: slurm-client missing; .*testcluster install"):
-        packages.demand(accounting=False)
+        packages.require(accounting=False)
 
 
 def test_nothing_is_installed_where_nothing_is_missing(programs):
@@ -52,17 +52,17 @@ def test_nothing_is_installed_where_nothing_is_missing(programs):
 
 def test_without_apt_there_is_no_installation(programs):
     programs("munged", "slurmctld", "slurmd")
-    with pytest.raises(UserError, match=r"has no apt-get; it lacks slurm-client$"):
+    with pytest.raises(UserError, match=r"without apt-get; missing: slurm-client$"):
         packages.install(accounting=False)
 
 
-def test_an_ordinary_user_is_told_what_root_would_have_to_do(programs, tmp_path):
+def test_an_ordinary_user_sees_the_command_for_root(programs, tmp_path):
     programs("munged", "slurmctld", "slurmd", "apt-get")
     for folder in (tmp_path, *tmp_path.parents):
         if not folder.stat().st_mode & stat.S_IXOTH:
             folder.chmod(0o755)
     reason = as_ordinary_user(_reason)
-    assert reason == "SLURM: only root can install it: sudo apt-get install --no-install-recommends slurm-client"
+    assert reason == "SLURM: only root can install it; run: sudo apt-get install --no-install-recommends slurm-client"
 
 
 def _reason():
@@ -83,6 +83,6 @@ def test_a_failing_apt_gives_its_reason(programs, tmp_path):
         packages.install(accounting=False)
 
 
-def test_the_search_path_has_the_folders_of_daemons_behind_the_users_own(monkeypatch):
+def test_the_search_path_ends_with_the_directories_of_daemons(monkeypatch):
     monkeypatch.setenv("PATH", "/opt/bin:/usr/sbin")
     assert packages.search_path() == "/opt/bin:/usr/sbin:/usr/local/sbin:/sbin"

@@ -1,4 +1,4 @@
-"""Blocks of ports are nobody else's, from the moment they are found."""
+"""Blocks of ports are reserved from the moment they are found."""
 
 import socket
 
@@ -14,7 +14,7 @@ def is_free(port):
     return True
 
 
-def test_a_block_is_held_and_then_given_to_the_daemons_but_for_its_first_port():
+def test_a_block_keeps_its_first_port_after_the_hand_over():
     with ports.block() as block:
         numbers = range(block.first, block.first + ports.BLOCK)
         assert not any(map(is_free, numbers))
@@ -23,12 +23,12 @@ def test_a_block_is_held_and_then_given_to_the_daemons_but_for_its_first_port():
     assert all(map(is_free, numbers))
 
 
-def test_two_blocks_at_once_are_two_blocks():
+def test_two_blocks_do_not_overlap():
     with ports.block() as one, ports.block() as other:
         assert abs(one.first - other.first) >= ports.BLOCK
 
 
-def test_a_block_with_one_port_in_use_is_passed_over(monkeypatch):
+def test_a_block_with_a_used_port_is_skipped(monkeypatch):
     with ports.block() as block:
         first = block.first
     monkeypatch.setattr(ports, "FIRST", first)

@@ -1,4 +1,4 @@
-"""A cluster's processes are told from everybody else's."""
+"""Identification of the processes of a cluster."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def start():
-    """Starts a process with more in its environment; all are killed in the end."""
+    """A function that starts a process with additional environment variables; all are killed at the end."""
     started = []
 
     def start(*command, **variables):
@@ -26,10 +26,10 @@ def start():
 
 
 def children(number):
-    return [found.number for found in processes.running() if found.parent == number]
+    return [process.number for process in processes.running() if process.parent == number]
 
 
-def test_daemons_are_known_by_their_marks_and_what_they_start_by_its_parents(start, tmp_path):
+def test_daemons_by_their_variables_and_descendants_by_their_parents(start, tmp_path):
     marks = {processes.FOLDER_VARIABLE: str(tmp_path), processes.DAEMON_VARIABLE: "slurmd.vm"}
     daemon = start("sh", "-c", "env -i sleep 60; true", **marks)
     wait_until(lambda: [found.program for found in processes.running() if found.parent == daemon.pid] == ["sleep"])
@@ -44,14 +44,14 @@ def test_daemons_are_known_by_their_marks_and_what_they_start_by_its_parents(sta
     assert not processes.kill(processes.of_cluster(tmp_path))
 
 
-def test_a_job_belongs_to_the_cluster_and_a_shell_that_talks_to_it_does_not(start, tmp_path):
+def test_a_job_belongs_to_the_cluster_and_a_shell_that_uses_it_does_not(start, tmp_path):
     configuration = str(tmp_path / "etc" / "slurm.conf")
     start("sleep", "60", SLURM_CONF=configuration)
     job = start("sleep", "60", SLURM_CONF=configuration, SLURM_JOB_ID="1")
     wait_until(lambda: [found.number for found in processes.of_cluster(tmp_path)] == [job.pid])
 
 
-def test_a_step_that_wrote_over_its_environment_is_known_by_its_folder(tmp_path):
+def test_a_step_that_overwrote_its_environment_by_its_directory(tmp_path):
     (tmp_path / "run").mkdir()
     program = tmp_path / "slurmstepd"
     program.symlink_to("/bin/sleep")
@@ -62,7 +62,7 @@ def test_a_step_that_wrote_over_its_environment_is_known_by_its_folder(tmp_path)
         step.kill()
 
 
-def test_ending_waits_for_those_who_need_a_moment(start):
+def test_end_waits_for_slow_processes(start):
     code = (
         "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.3), sys.exit()))\n"
         "print(flush=True); time.sleep(60)"
@@ -71,6 +71,6 @@ def test_ending_waits_for_those_who_need_a_moment(start):
         slow.stdout.readline()
         (found,) = [process for process in processes.running() if process.number == slow.pid]
         processes.end([found], patience=10)
-        # A zombie by now: nobody has asked for its exit code.
+        # It is a zombie until its exit code is read.
         assert not processes.is_alive(slow.pid)
         assert slow.wait() == 0

@@ -1,4 +1,4 @@
-"""Grids on a test cluster: submitted by the project itself, disturbed, waited for, compared with the local pool's."""
+"""Submit grids to a test cluster, wait for them, and compare their metrics with those of the local pool."""
 
 import contextlib
 import os
@@ -24,13 +24,13 @@ from slurm.submission import check_profile
 from slurm.submissions import Array, Submission
 from tests.support.waiting import wait_until
 
-# Seconds until a grid has come to its end, whatever happened to it, on a machine that has other things to do.
+# Seconds to wait for the end of a grid on a busy machine.
 PATIENCE = 300.0
 
-# A line of the job script by which every step is saved: a run of a second then takes many.
-SLOWLY = f"export {CHECKPOINT_VARIABLE}=0"
+# A line of the job script that saves a checkpoint at every step, which makes runs slow.
+SLOW = f"export {CHECKPOINT_VARIABLE}=0"
 
-# What every story starts from: all runs in one pack, and so in one task.
+# Default fields of the profile: all runs in one pack, and so in one array task.
 FIELDS = {
     "time_minutes": 30,
     "signal_seconds": 20,
@@ -59,12 +59,12 @@ def forty() -> list[Run]:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a story is told about.
+    """The grid of a scenario.
 
     Attributes:
-        name: the function in this module that makes its runs.
-        runs: a multiple of 4; they may all train together.
-        pack: runs of a pack where a story has many tasks; a quarter of the runs is a multiple of it.
+        name: the function in this module that returns its runs.
+        runs: their number is a multiple of 4; all may train together.
+        pack: runs per pack in scenarios with many array tasks; divides a quarter of the number of runs.
     """
 
     name: str
@@ -77,33 +77,33 @@ FORTY = Grid("forty", tuple(forty()), 5)
 
 
 def compute_here(runs: Sequence[Run], root: Path) -> dict[str, bytes]:
-    """The metrics that the local pool makes of some runs."""
+    """Train runs in the local pool; returns their metrics."""
     commit(runs, root)
     run_packs(cut_packs(runs, root, limit=8, workers=2), workers=2)
     return metrics(runs, root)
 
 
 def metrics(runs: Sequence[Run], root: Path) -> dict[str, bytes]:
-    """The bytes of every finished run's metrics."""
+    """The metrics of finished runs as bytes, by run id."""
     folders = [RunFolder.of(root, run) for run in runs]
     assert [folder.status()["state"] for folder in folders] == ["done"] * len(runs), report(runs, root)
     return {folder.id: folder.metrics_file.read_bytes() for folder in folders}
 
 
 def report(runs: Sequence[Run], root: Path) -> str:
-    """What a failed test wants to know."""
+    """States of runs and logs of array tasks, for debugging."""
     logs = [f"{file}:\n{file.read_text()}" for file in sorted(Path(root).glob("submissions/*/jobs/*.out"))]
     return "\n".join([str([RunFolder.of(root, run).status() for run in runs]), *logs])
 
 
 def submit(root: Path, runs: Sequence[Run], retry_failed: bool = False, **fields) -> Submission:
-    """Submit to the cluster that the environment speaks of; returns the newest submission."""
+    """Submit runs to the cluster selected by the environment; returns the newest submission."""
     submit_grid(runs, root, Profile(**{**FIELDS, **fields}), "smoke", retry_failed, as_json=False)
     return submissions.submissions(root)[-1]
 
 
 def submit_elsewhere(root: Path, environment: dict[str, str], runs: str = "smoke()", code: str = "", **fields) -> str:
-    """The same in a process of its own; `code` may prepare it for what is to happen to it. Returns how it ended."""
+    """Submit in another process after executing `code`; returns its exit code and stderr."""
     program = f"{code}\nfrom tests.support.slurm.grids import *\nsubmit(Path({str(root)!r}), {runs}, **{fields!r})"
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, **environment}, cwd=PROJECT, capture_output=True, text=True
@@ -112,50 +112,50 @@ def submit_elsewhere(root: Path, environment: dict[str, str], runs: str = "smoke
 
 
 def tasks_in_queue(submission: Submission) -> list[QueuedTask]:
-    """The tasks of a submission that wait or run."""
+    """The queued array tasks of a submission."""
     names = {array.job_name for array in submission.arrays}
     return [task for task in queue() if task.job_name in names]
 
 
 def wait_for_end(root: Path) -> None:
-    """Wait until no task of any submission in the root waits or runs."""
+    """Wait until no array task of a submission in the root is queued."""
     wait_until(lambda: not any(map(tasks_in_queue, submissions.submissions(root))), PATIENCE)
 
 
 def wait_for_checkpoint(root: Path, runs: Sequence[Run]) -> None:
-    """Wait until every run can go on from somewhere, and see that none is done yet."""
+    """Wait until every run has a checkpoint; fails if a run is done."""
     folders = [RunFolder.of(root, run) for run in runs]
     wait_until(lambda: all(folder.newest_checkpoint for folder in folders), PATIENCE)
     assert not any(folder.summary() for folder in folders), "the runs were too quick for the test"
 
 
 def attempts(root: Path, run: str) -> list[tuple[str, int, str]]:
-    """Job, start and end of every attempt at a run, which is given by its id."""
-    found = RunFolder(root / run).provenance()["attempts"]
-    return [(one["slurm"]["job"], one["slurm"]["restart"], one.get("reason", "").split(":")[0]) for one in found]
+    """Job, restart number and reason of every attempt at a run."""
+    history = RunFolder(root / run).provenance()["attempts"]
+    return [(item["slurm"]["job"], item["slurm"]["restart"], item.get("reason", "").split(":")[0]) for item in history]
 
 
 def shared_attempts(root: Path, runs: Sequence[Run]) -> list[tuple[str, int, str]]:
-    """The attempts of each of the runs, which have to be the same."""
+    """The attempts of the first run; fails if another run has different ones."""
     first, *others = [attempts(root, run.id) for run in runs]
     assert others == [first] * len(others)
     return first
 
 
 def assert_each_task_was_done_once(root: Path, array: Array, tasks: Sequence[int] | None = None) -> None:
-    """Every run of some tasks of an array (None: of all) has one attempt: that of its task, to the end."""
+    """Every run of some (None: all) tasks of an array has one attempt, in its array task, that finished."""
     for task in range(len(array.tasks)) if tasks is None else tasks:
         for run in (run for pack in array.tasks[task] for run in pack):
             assert attempts(root, run) == [(array.task_id(task), 0, "done")]
 
 
 def wait_for_nodes() -> None:
-    """Return when the controller takes jobs: for some seconds after its start it does not know what its nodes have."""
+    """Wait until the controller accepts jobs; for some seconds after its start it does not know its nodes."""
 
-    def takes_jobs() -> bool:
+    def accepts_jobs() -> bool:
         with contextlib.suppress(UserError):
             check_profile(Profile(**FIELDS))
             return True
         return False
 
-    wait_until(takes_jobs, 120.0)
+    wait_until(accepts_jobs, 120.0)

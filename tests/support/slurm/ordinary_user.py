@@ -1,4 +1,4 @@
-"""Doing something as a user without rights."""
+"""Run a function as an unprivileged user."""
 
 import multiprocessing
 import os
@@ -12,10 +12,9 @@ from harness.errors import one_line
 
 
 def as_ordinary_user(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns in a process of the user nobody, or of this one if it is not root.
+    """Call a function in a process of the user nobody (of the current user, if that is not root).
 
-    The process is a fork, since nobody may not be allowed to read this interpreter; what `function` needs must have
-    been imported.
+    The process is a fork, as nobody may not be able to read the interpreter; all imports must have happened before.
     """
     fork = multiprocessing.get_context("fork")
     report = fork.SimpleQueue()
@@ -30,7 +29,7 @@ def as_ordinary_user(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def ordinary_user() -> int:
-    """The number of the user that `as_ordinary_user` becomes."""
+    """The user id that `as_ordinary_user` uses."""
     return os.geteuid() or pwd.getpwnam("nobody").pw_uid
 
 
@@ -44,6 +43,6 @@ def _report(report: Any, function: Callable[..., Any], arguments: tuple[Any, ...
         if os.access(__file__, os.R_OK):
             report.put(("returned", function(*arguments)))
         else:
-            report.put(("skip", "nobody may not read this checkout"))
+            report.put(("skip", "the user nobody cannot read this checkout"))
     except BaseException as error:
         report.put(("failed", one_line(error)))

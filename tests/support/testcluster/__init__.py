@@ -1,1 +1,1 @@
-"""A real SLURM in a folder: two nodes on one machine, fake GPUs, accounting; for tests. Made for SLURM 22.05."""
+"""A real SLURM cluster for tests: two nodes on one machine, fake GPUs, accounting. Written for SLURM 22.05."""

@@ -1,4 +1,4 @@
-"""A test cluster by hand: python -m tests.support.testcluster up|down|env|install."""
+"""The command line of the test cluster: python -m tests.support.testcluster up|down|env|install."""
 
 import shlex
 import sys
@@ -16,11 +16,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A real SLURM on this machine, in a folder: two nodes with fake GPUs, on the loopback address only.",
+    help="A real SLURM cluster on this machine: two nodes with fake GPUs, on the loopback address only.",
 )
 
 Folder = Annotated[
-    Path, typer.Argument(help="Folder of the cluster; a new one, or that of an old cluster.", metavar="DIR")
+    Path, typer.Argument(help="Directory of the cluster: a new one, or one of a former cluster.", metavar="DIR")
 ]
 Accounting = Annotated[bool, typer.Option(help="With slurmdbd and MariaDB.")]
 DEFAULT = Settings()
@@ -30,40 +30,40 @@ DEFAULT = Settings()
 def up(
     folder: Folder,
     accounting: Accounting = DEFAULT.accounting,
-    nodes: Annotated[int, typer.Option(help="Nodes, each a slurmd.")] = DEFAULT.nodes,
-    cpus: Annotated[int, typer.Option(help="Processors of each node, whatever the machine has.")] = DEFAULT.cpus,
-    gpus: Annotated[int, typer.Option(help="Fake GPUs of each node.")] = DEFAULT.gpus,
+    nodes: Annotated[int, typer.Option(help="Number of nodes.")] = DEFAULT.nodes,
+    cpus: Annotated[int, typer.Option(help="Processors per node; may exceed those of the machine.")] = DEFAULT.cpus,
+    gpus: Annotated[int, typer.Option(help="Fake GPUs per node.")] = DEFAULT.gpus,
 ) -> None:
-    """Bring up a fresh cluster, which stays up."""
+    """Start a new cluster, which keeps running."""
     cluster = Cluster(folder, Settings(accounting=accounting, nodes=nodes, cpus=cpus, gpus=gpus))
     cluster.up(outlives=True)
-    print(f"up, with the nodes {', '.join(cluster.nodes)}; to use it in a shell:")
+    print(f"running, with the nodes {', '.join(cluster.nodes)}; to use it in a shell:")
     print(f'eval "$({Path(sys.executable).name} -m tests.support.testcluster env {shlex.quote(str(folder))})"')
 
 
 @app.command()
 def down(folder: Folder) -> None:
-    """End every process of a cluster, jobs included."""
+    """Stop all processes of a cluster, jobs included."""
     Cluster(folder).down()
 
 
 @app.command()
 def env(folder: Folder) -> None:
-    """Print the shell commands that turn SLURM's commands to a cluster."""
+    """Print shell commands that select a cluster for SLURM's commands."""
     for name, value in Cluster(folder).variables.items():
         print(f"export {name}={shlex.quote(value)}")
 
 
 @app.command()
 def install(accounting: Accounting = True) -> None:
-    """Install what is missing, with apt."""
+    """Install missing packages with apt."""
     if names := packages.missing(accounting):
-        print(f"SLURM: {len(names)} packages are missing; to install them takes some 10 s", file=sys.stderr)
+        print(f"SLURM: {len(names)} packages are missing; installing them takes about 10 s", file=sys.stderr)
     packages.install(accounting)
 
 
 def main() -> None:
-    """Run a command; exit code 2 and one line for what cannot be done here."""
+    """Run a command; exit code 2 and a one-line error if it is impossible here."""
     try:
         app()
     except UserError as error:
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def fail(message: str) -> None:
-    """Print the one line of an error and exit."""
+    """Print a one-line error and exit."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 

@@ -1,4 +1,4 @@
-"""A SLURM cluster in a folder, from the first daemon to the last process."""
+"""Start, control and stop a SLURM cluster."""
 
 import contextlib
 import os
@@ -21,22 +21,22 @@ from tests.support.testcluster.configuration import (
     write_configuration,
 )
 
-# What a cluster leaves in its folder. By the last one a folder is known as a cluster's; it names the owner.
+# Files of a cluster. `OWNER` marks a directory as a cluster's and names the owning process.
 PARTS = ("etc", "log", "run", "spool", "state", "mysql")
 OWNER = "testcluster.json"
 
-# Beginnings of the variables by which SLURM's commands can be told otherwise, as they are inside a job.
+# Prefixes of variables that change SLURM's commands, as inside a job.
 FOREIGN_VARIABLES = ("SLURM", "SBATCH", "SALLOC", "SRUN", "SQUEUE", "SINFO", "SACCT", "SCANCEL")
 
-# Seconds until all nodes are idle, and for one command.
+# Seconds to wait until all nodes are idle, and for one command.
 READY_PERIOD = 60.0
 COMMAND_PERIOD = 60.0
 
 
 class Cluster:
-    """A cluster in `folder`: up between `up` and `down`, or inside `with`.
+    """A cluster in `folder` that runs between `up` and `down`, or inside `with`.
 
-    Everything it starts listens on 127.0.0.1 and belongs to this user; the files stay until the next `up` there.
+    Its daemons listen on 127.0.0.1 and run as the current user; its files stay until the next `up` there.
     """
 
     def __init__(self, folder: Path, settings: Settings | None = None):
@@ -55,11 +55,11 @@ class Cluster:
     # Up and down ---------------------------------------------------------------------------------------------------
 
     def up(self, outlives: bool = False) -> None:
-        """Bring up a fresh cluster and wait until every node is idle; `UserError` with a daemon's reason if one fails.
+        """Start a new cluster and wait until all nodes are idle; UserError with the reason if a daemon fails.
 
-        It belongs to this process: `take_down_abandoned` ends it once this process has ended, unless it `outlives` it.
+        `take_down_abandoned` stops it once this process has ended, unless `outlives` is set.
         """
-        packages.demand(self.settings.accounting)
+        packages.require(self.settings.accounting)
         check_folder(self.folder, self.settings.nodes)
         self._claim(outlives)
         try:
@@ -79,17 +79,17 @@ class Cluster:
             raise
 
     def down(self) -> None:
-        """End every process of the cluster, jobs included; does nothing if there is none."""
+        """Stop all processes of the cluster, jobs included."""
         daemons.stop(self.folder)
         for child in self._children:
             child.wait()
         self._children.clear()
 
-    # Talking to it ---------------------------------------------------------------------------------------------------
+    # Commands ------------------------------------------------------------------------------------------------------
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment variables by which SLURM's commands find this cluster."""
+        """The environment variables that select this cluster for SLURM's commands."""
         return {
             "SLURM_CONF": str(self.folder / "etc" / "slurm.conf"),
             "MYSQL_UNIX_PORT": str(self.folder / "run" / "mysqld.sock"),
@@ -98,12 +98,12 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment for this cluster: nothing in it speaks of another cluster or of a job."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_VARIABLES)}
-        return own | self.variables
+        """This process's environment for this cluster, without variables of other clusters and of jobs."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_VARIABLES)}
+        return inherited | self.variables
 
     def run(self, *command: str) -> str:
-        """What a command prints; `UserError` with what it complains of if it fails."""
+        """The output of a command; UserError with its error message if it fails."""
         done = subprocess.run(
             command,
             env=self.environment,
@@ -114,7 +114,7 @@ class Cluster:
         )
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).split("\n")
-            raise UserError(f"{command[0]}: {lines[0] or f'ended with {done.returncode}'}")
+            raise UserError(f"{command[0]}: {lines[0] or f'failed with exit code {done.returncode}'}")
         return done.stdout
 
     @property
@@ -122,20 +122,20 @@ class Cluster:
         return node_names(self.settings.nodes)
 
     def node_state(self, node: str) -> str:
-        """What SLURM says of a node, for example IDLE, MIXED, ALLOCATED, DOWN, DOWN*, IDLE+DRAIN."""
+        """SLURM's state of a node, e.g. IDLE, MIXED, ALLOCATED, DOWN, DOWN*, IDLE+DRAIN."""
         states = re.findall(r"\bState=(\S+)", self.run("scontrol", "show", "node", "--oneliner", node))
         return states[0]
 
     def wait_until_idle(self) -> None:
-        """Wait until every node is up and has no job; `UserError` if that takes too long."""
+        """Wait until all nodes are up and without jobs; UserError if that takes too long."""
         if not processes.wait_until(lambda: all(self.node_state(node) == "IDLE" for node in self.nodes), READY_PERIOD):
             states = ", ".join(f"{node} {self.node_state(node)}" for node in self.nodes)
             raise UserError(f"{self.folder}: nodes are not ready after {READY_PERIOD:.0f} s: {states}; see log/ there")
 
-    # Mishaps ---------------------------------------------------------------------------------------------------------
+    # Fault injection -----------------------------------------------------------------------------------------------
 
     def set_down(self, node: str) -> None:
-        """As an administrator does it: the node's jobs are requeued, while their processes live a little longer."""
+        """Set a node down, as an administrator does: its jobs are requeued, their processes end a little later."""
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
     def resume(self, node: str) -> None:
@@ -143,11 +143,11 @@ class Cluster:
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def kill(self, daemon: str) -> None:
-        """Kill a daemon (slurmctld, slurmdbd, slurmd.<node>, ...) as a crash does; job steps live on."""
+        """Kill a daemon (slurmctld, slurmdbd, slurmd.<node>, ...), as in a crash; job steps keep running."""
         daemons.kill(self.folder, daemon)
 
     def start(self, daemon: str) -> None:
-        """Start a daemon of this object's cluster and wait until it listens."""
+        """Start a daemon and wait until it listens."""
         self._children.append(self._daemons[daemon].start(self.folder, self.environment))
 
     def restart(self, daemon: str) -> None:
@@ -155,22 +155,22 @@ class Cluster:
         self.kill(daemon)
         self.start(daemon)
 
-    # The steps of `up` -----------------------------------------------------------------------------------------------
+    # Steps of `up` -------------------------------------------------------------------------------------------------
 
     def _claim(self, outlives: bool) -> None:
-        """Make the folder an empty one of this process; `UserError` if it is anything but an old cluster's."""
+        """Take possession of the directory and empty it; UserError unless it is new or a former cluster's."""
         if self.folder.exists() and not self.folder.is_dir():
-            raise UserError(f"{self.folder}: is no folder; name a new one")
+            raise UserError(f"{self.folder}: not a directory; name a new one")
         if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / OWNER).exists():
-            raise UserError(f"{self.folder}: has something else in it; name a new folder")
+            raise UserError(f"{self.folder}: contains other files; name a new directory")
         if processes.of_cluster(self.folder):
             if not _is_abandoned(self.folder):
-                raise UserError(f"{self.folder}: a cluster is up in it; take it down first")
+                raise UserError(f"{self.folder}: a cluster is running in it; stop it first")
             self.down()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.folder}: cannot be made ({error.strerror}); name another folder") from error
+            raise UserError(f"{self.folder}: cannot be created ({error.strerror}); name another directory") from error
         write_json(self.folder / OWNER, {"owner": None if outlives else this_process()})
         for part in PARTS:
             with contextlib.suppress(FileNotFoundError):
@@ -180,7 +180,7 @@ class Cluster:
             (self.folder / "spool" / node).mkdir()
 
     def _open_account(self) -> None:
-        """Without an account nobody may submit a job."""
+        """Create the account that is needed to submit jobs."""
         self.run("sacctmgr", "--immediate", "add", "account", ACCOUNT)
         self.run(
             "sacctmgr", "--immediate", "add", "user", user_name(), f"account={ACCOUNT}", f"defaultaccount={ACCOUNT}"
@@ -188,14 +188,14 @@ class Cluster:
 
 
 def take_down_abandoned() -> list[Path]:
-    """Take down this user's clusters whose owners have ended without doing so; returns their folders."""
-    found = sorted(folder for folder in processes.folders_of_clusters() if _is_abandoned(folder))
-    for folder in found:
+    """Stop this user's clusters whose owners have ended; returns their directories."""
+    abandoned = sorted(folder for folder in processes.folders_of_clusters() if _is_abandoned(folder))
+    for folder in abandoned:
         Cluster(folder).down()
-    return found
+    return abandoned
 
 
 def _is_abandoned(folder: Path) -> bool:
-    """Whether nobody will take down the cluster in this folder."""
+    """Whether the owner of the cluster has ended."""
     claim = read_json(folder / OWNER)
     return claim is None or (claim["owner"] is not None and has_ended(claim["owner"]))

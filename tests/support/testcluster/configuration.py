@@ -1,4 +1,4 @@
-"""The files that a cluster's daemons read."""
+"""Settings and configuration files of a cluster."""
 
 import os
 import pwd
@@ -12,22 +12,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.errors import UserError
 from tests.support.testcluster.ports import BLOCK
 
-# SLURM sets CUDA_VISIBLE_DEVICES only for devices that are characters in the kernel's eyes; anybody has these.
+# SLURM sets CUDA_VISIBLE_DEVICES only for character devices; these exist everywhere.
 CHARACTER_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
 
-# Ports of a block, counted from its first; that one stays free.
+# Offsets of the daemons' ports in a block; the first port stays free.
 CONTROLLER, DATABASE, NODES = 1, 2, 3
 
-# The account whose name a job may use; the only one besides SLURM's own "root".
+# The only account besides SLURM's "root".
 ACCOUNT = "research"
 
-# A job id that no cluster began with lately: results of another cluster's jobs are not taken for this one's.
-# SLURM counts up to 67 million.
+# The first job id is random, so that jobs of different clusters are told apart. SLURM counts up to 67 million.
 FIRST_JOB_IDS = range(1_000, 60_000_000, 1_000)
 
 LONGEST_NODE_NAME = 20
 
-# Bytes that the name of a socket may have, and those of the longest name below the folder of a node:
+# Maximum length of the name of a socket, and the longest suffix that SLURM appends to a node's directory:
 # "<node>_<job>.<step>".
 SOCKET_LENGTH = 107
 STEP_LENGTH = len("_67108863.4294967295")
@@ -35,11 +34,11 @@ STEP_LENGTH = len("_67108863.4294967295")
 
 @dataclass(frozen=True)
 class Settings:
-    """What tests choose about a cluster."""
+    """Settings of a cluster."""
 
-    accounting: bool = True  # slurmdbd with MariaDB; without it sacct answers nothing
+    accounting: bool = True  # slurmdbd with MariaDB; sacct fails without it
     nodes: int = 2  # slurmd processes
-    cpus: int = 8  # per node; SLURM is told so, whatever the machine has
+    cpus: int = 8  # per node; may exceed those of the machine
     gpus: int = 4  # per node; fake ones
     max_array_size: int = 1001  # largest index of an array task, plus 1
 
@@ -52,14 +51,14 @@ class Settings:
         }
         for name, (least, most) in limits.items():
             if not least <= getattr(self, name) <= most:
-                raise UserError(f"{name}: is {getattr(self, name)}, and should be from {least} to {most}")
+                raise UserError(f"{name} = {getattr(self, name)}: must be from {least} to {most}")
 
 
 def node_names(count: int) -> tuple[str, ...]:
-    """Names of nodes. The first two are names of this machine that resolve, as those of a real cluster do.
+    """Names of the nodes. The first two are names of this machine that resolve, as on a real cluster.
 
-    The host's own name must come first: slurmd refuses a list in which it follows another. A long one is left out:
-    names of sockets have a node's name in them twice.
+    The host name must come first, as slurmd requires. A long one is left out, as names of sockets contain the node's
+    name twice.
     """
     host = host_name()
     names = ["localhost"] if host == "localhost" or len(host) > LONGEST_NODE_NAME else [host, "localhost"]
@@ -67,20 +66,20 @@ def node_names(count: int) -> tuple[str, ...]:
 
 
 def host_name() -> str:
-    """The name of this machine as SLURM sees it."""
+    """The host name as SLURM uses it."""
     return socket.gethostname().partition(".")[0]
 
 
 def user_name() -> str:
-    """Whose cluster it is, and whose jobs run on it: this user's."""
+    """The user who owns the cluster and its jobs."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        raise UserError(f"user {os.geteuid()}: has no name on this machine, and SLURM asks for one") from None
+        raise UserError(f"user {os.geteuid()}: has no name on this machine, which SLURM requires") from None
 
 
 def write_configuration(folder: Path, settings: Settings, first_port: int) -> None:
-    """Write `folder/etc`: SLURM's files, MariaDB's, and a key that only this cluster has."""
+    """Write `folder/etc`: the files of SLURM and MariaDB, and a unique MUNGE key."""
     values = {
         "folder": folder,
         "settings": settings,
@@ -109,17 +108,17 @@ def write_configuration(folder: Path, settings: Settings, first_port: int) -> No
 
 
 def check_folder(folder: Path, nodes: int) -> None:
-    """Raise `UserError` if the names of a cluster's sockets in `folder` would be too long for the system."""
+    """Raise UserError if names of sockets in `folder` would be too long, or SLURM cannot handle the path."""
     node = max(node_names(nodes), key=len)
     excess = len(os.fsencode(folder / "spool" / node / node)) + STEP_LENGTH - SOCKET_LENGTH
     if excess > 0:
-        raise UserError(f"{folder}: its name is too long for sockets in it by {excess} bytes; name another folder")
+        raise UserError(f"{folder}: the path is {excess} bytes too long for sockets; name another directory")
     if any(character.isspace() or character in "#%,=\\\"'" for character in str(folder)):
-        raise UserError(f"{folder}: SLURM's files cannot hold its name; name one of letters, digits and -_./")
+        raise UserError(f"{folder}: not a path that SLURM can handle; use letters, digits and -_./")
 
 
 def _write_private(file: Path, data: bytes) -> None:
-    """SLURM refuses a slurmdbd.conf, and MUNGE a key, that others may read."""
+    """Write a file that only its owner can read, as slurmdbd and MUNGE require."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "wb") as stream:
         stream.write(data)

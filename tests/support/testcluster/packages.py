@@ -1,4 +1,4 @@
-"""The Debian packages that a test cluster needs."""
+"""The Debian packages of a test cluster."""
 
 import contextlib
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from harness.errors import UserError
 
-# Programs of daemons lie here; the search path of an ordinary user does not name these folders.
+# Directories of daemons, which are not on the PATH of ordinary users.
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
-# What must be there, and the package that brings it: a program, or a pattern of files.
+# Required programs or file patterns, and the packages that provide them.
 SCHEDULER = {
     "munged": "munge",
     "slurmctld": "slurmctld",
@@ -28,27 +28,27 @@ ACCOUNTING = {
     "my_print_defaults": "mariadb-client-core",
 }
 
-# Read by Debian's packages: daemons are started at the installation unless it ends with 101.
+# Debian packages start their daemons at installation unless this script exits with 101.
 START_POLICY = Path("/usr/sbin/policy-rc.d")
 
-# Seconds that apt may take for each of its two steps.
+# Seconds to wait for each of the two apt commands.
 PATIENCE = 300.0
 
 
 def search_path() -> str:
-    """The search path of programs, with the folders of daemons in it."""
+    """PATH, extended by the directories of daemons."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join([*folders, *(folder for folder in SYSTEM_FOLDERS if folder not in folders)])
 
 
 def missing(accounting: bool = True) -> tuple[str, ...]:
-    """Names of the packages without which no cluster can be brought up, or none with accounting."""
+    """The missing packages that a cluster needs."""
     needed = SCHEDULER | ACCOUNTING if accounting else SCHEDULER
-    return tuple(dict.fromkeys(package for thing, package in needed.items() if not _is_there(thing)))
+    return tuple(dict.fromkeys(package for thing, package in needed.items() if not _is_present(thing)))
 
 
-def demand(accounting: bool = True) -> None:
-    """Raise `UserError` if anything is missing."""
+def require(accounting: bool = True) -> None:
+    """Raise UserError if packages are missing."""
     if names := missing(accounting):
         raise UserError(
             f"SLURM: {' '.join(names)} missing; install with: python -m tests.support.testcluster install "
@@ -57,25 +57,25 @@ def demand(accounting: bool = True) -> None:
 
 
 def install(accounting: bool = True) -> tuple[str, ...]:
-    """Install what is missing and return its names; `UserError` if that is not possible here."""
+    """Install missing packages and return their names; UserError if that is impossible here."""
     names = missing(accounting)
     if not names:
         return ()
     if shutil.which("apt-get") is None:
-        raise UserError(f"SLURM: cannot be installed, this system has no apt-get; it lacks {' '.join(names)}")
+        raise UserError(f"SLURM: cannot be installed without apt-get; missing: {' '.join(names)}")
     if os.geteuid() != 0:
         raise UserError(
-            f"SLURM: only root can install it: sudo apt-get install --no-install-recommends {' '.join(names)}"
+            f"SLURM: only root can install it; run: sudo apt-get install --no-install-recommends {' '.join(names)}"
         )
     with _without_starting_daemons():
         _apt("update")
         _apt("install", "--yes", "--no-install-recommends", *names)
     if left := missing(accounting):
-        raise UserError(f"SLURM: {' '.join(left)} should be there after the installation, and is not")
+        raise UserError(f"SLURM: {' '.join(left)} still missing after the installation")
     return names
 
 
-def _is_there(thing: str) -> bool:
+def _is_present(thing: str) -> bool:
     if thing.startswith("/"):
         return any(Path("/").glob(thing.removeprefix("/")))
     return shutil.which(thing, path=search_path()) is not None
@@ -88,7 +88,7 @@ def _apt(*arguments: str) -> None:
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        raise UserError(f"SLURM: apt-get {arguments[0]} did not end within {PATIENCE:.0f} s") from None
+        raise UserError(f"SLURM: apt-get {arguments[0]} did not finish within {PATIENCE:.0f} s") from None
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["E: no reason given"]
         raise UserError(f"SLURM: apt-get {arguments[0]} failed: {lines[0].removeprefix('E:').strip()}")
@@ -96,7 +96,7 @@ def _apt(*arguments: str) -> None:
 
 @contextlib.contextmanager
 def _without_starting_daemons() -> Iterator[None]:
-    """While this lasts, installed daemons stay down: a system's own policy is left as it is."""
+    """Keep newly installed daemons from starting; an existing policy of the system is left unchanged."""
     try:
         with open(START_POLICY, "x") as stream:
             stream.write("#!/bin/sh\nexit 101\n")

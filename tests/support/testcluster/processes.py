@@ -1,4 +1,4 @@
-"""Which processes belong to a test cluster. The system is asked, so a file with numbers in it cannot mislead."""
+"""The processes of a test cluster, identified through /proc rather than through PID files."""
 
 import contextlib
 import os
@@ -8,24 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# In the environment of every daemon of a cluster: the cluster's folder, and which daemon it is.
+# Variables in the environment of every daemon: the directory of its cluster, and its name.
 FOLDER_VARIABLE = "FLOORBENCH_TESTCLUSTER"
 DAEMON_VARIABLE = "FLOORBENCH_TESTCLUSTER_DAEMON"
 
-# Children of daemons that inherit their marks, and then write their titles over them, or over a part; they are known
-# by the folder they run in.
+# Children of daemons whose process title overwrites the inherited environment; identified by their working directory.
 TITLED = ("slurmstepd", "slurmscriptd")
 
-# Seconds between two looks.
+# Seconds between two checks.
 INTERVAL = 0.02
 
-# What the system adds to the name of a folder that is no more.
+# Suffix of a deleted directory in /proc.
 DELETED = " (deleted)"
 
 
 @dataclass(frozen=True)
 class Process:
-    """A living process: its number, its parent's, its program's name, the folder it runs in, its environment."""
+    """A running process: PID, parent PID, program, working directory, environment."""
 
     number: int
     parent: int
@@ -35,50 +34,52 @@ class Process:
 
     @property
     def daemon(self) -> str:
-        """Which daemon of a cluster it is, or nothing."""
+        """The name of the daemon, or an empty string."""
         return "" if self.program.startswith(TITLED) else self.environment.get(DAEMON_VARIABLE, "")
 
 
 def running() -> list[Process]:
-    """All processes, without zombies."""
-    return [found for name in os.listdir("/proc") if name.isdigit() and (found := _look_up(int(name)))]
+    """All processes except zombies."""
+    return [process for name in os.listdir("/proc") if name.isdigit() and (process := _look_up(int(name)))]
 
 
 def folders_of_clusters() -> set[Path]:
-    """Folders of the clusters that have a daemon running."""
-    return {Path(found.environment[FOLDER_VARIABLE]) for found in running() if FOLDER_VARIABLE in found.environment}
+    """Directories of clusters with a running daemon."""
+    return {
+        Path(process.environment[FOLDER_VARIABLE]) for process in running() if FOLDER_VARIABLE in process.environment
+    }
 
 
 def of_cluster(folder: Path) -> list[Process]:
-    """The daemons of the cluster in `folder`, its job steps, and whatever its jobs have started."""
-    everyone = running()
-    members = {found.number: found for found in everyone if _is_member(found, folder)}
-    while more := [found for found in everyone if found.parent in members and found.number not in members]:
-        members |= {found.number: found for found in more}
+    """The daemons of the cluster in `folder`, its job steps, and all their descendants."""
+    processes = running()
+    members = {process.number: process for process in processes if _is_member(process, folder)}
+    while children := [item for item in processes if item.parent in members and item.number not in members]:
+        members |= {process.number: process for process in children}
     return list(members.values())
 
 
-def end(found: Sequence[Process], patience: float) -> None:
-    """Ask processes to end; returns when they have, or after so many seconds."""
-    for process in found:
+def end(processes: Sequence[Process], patience: float) -> None:
+    """Terminate processes and wait until they have ended, at most `patience` seconds."""
+    for process in processes:
         _send(process, signal.SIGTERM)
-    wait_until(lambda: not any(is_alive(process.number) for process in found), patience)
+    wait_until(lambda: not any(is_alive(process.number) for process in processes), patience)
 
 
-def kill(found: Sequence[Process]) -> bool:
-    """Kill processes; whether there were any."""
-    for process in found:
+def kill(processes: Sequence[Process]) -> bool:
+    """Kill processes; returns whether there were any."""
+    for process in processes:
         _send(process, signal.SIGKILL)
-    return bool(found)
+    return bool(processes)
 
 
 def is_alive(number: int) -> bool:
-    """Whether a process with this number does anything: a zombie does not."""
+    """Whether a process exists and is not a zombie."""
     return _look_up(number) is not None
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until the condition holds, for so long at most; whether it does."""
+    """Wait until the condition holds, at most `seconds`; returns whether it does."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -93,15 +94,15 @@ def _is_member(process: Process, folder: Path) -> bool:
         return True
     if process.program.startswith(TITLED):
         return process.folder.removesuffix(DELETED) == str(folder / "run")
-    # A shell in which somebody merely talks to the cluster has the first without the second.
+    # A shell that only uses the cluster has the first variable, but not the second.
     return environment.get("SLURM_CONF") == str(folder / "etc" / "slurm.conf") and "SLURM_JOB_ID" in environment
 
 
 def _look_up(number: int) -> Process | None:
-    """None if there is no such process, or only its zombie. Folder and environment of other users' stay empty."""
+    """The process, or None if it does not exist or is a zombie. Fields that may not be read stay empty."""
     place = Path("/proc", str(number))
     try:
-        # The name in brackets may itself hold brackets and spaces.
+        # The name in parentheses may contain parentheses and spaces.
         before, _, after = (place / "stat").read_text().rpartition(")")
     except OSError:
         return None
