@@ -1,4 +1,4 @@
-"""A run is a value: every resolved setting, its canonical JSON and the id that is the hash of it."""
+"""Settings of a run, their canonical JSON, and the run id, which is the hash of it."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from algorithms.settings import (
 from harness.errors import UserError
 from harness.plain_values import SHOWN, dotted, plain_values, shown
 
-# Raised whenever the meaning of a setting or of a metric changes, so that old folders are never mixed with new ones.
+# Increased when the meaning of a setting or metric changes, so that old runs are never mixed with new ones.
 SCHEMA_VERSION = 3
 
 ID_LENGTH = 12
@@ -31,17 +31,17 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 @dataclass(frozen=True, config=CONFIG)
 class DataSettings:
-    """How a task's dataset is collected by the scripted controller."""
+    """How the scripted controller collects the dataset of a task."""
 
-    # Transitions collected; the episode in progress is finished, so a few more come out.
+    # Minimum number of transitions; the last episode is completed.
     transitions: Count = 20_000
-    # Standard deviation of the Gaussian noise added to the controller's action (hosted sets: 0.5).
+    # Standard deviation of the Gaussian noise added to the controller's actions (hosted sets: 0.5).
     action_noise: NonNegative = 0.5
-    # Seed of resets and noise.
+    # Seed of the resets and of the noise.
     seed: Steps = 0
 
 
-# Names of the functions in repairs.py, which say what they do.
+# Names of functions in data/repairs.py, where they are described.
 RepairName = Literal[
     "without_contact_forces", "goal_of_first_observation", "successes_only", "cut_at_success", "terminal_at_success",
 ]  # fmt: skip
@@ -49,49 +49,49 @@ RepairName = Literal[
 
 @dataclass(frozen=True, config=CONFIG)
 class HostedData:
-    """Which hosted Minari sets are a task's dataset, and what is repaired in them."""
+    """The hosted Minari sets that make up the dataset of a task, and their repairs."""
 
-    # Minari ids with their versions; the sets are read one after the other.
+    # Minari ids with versions, in the order in which the sets are concatenated.
     ids: Annotated[tuple[Annotated[str, Field(pattern=r"^([\w-]+/)*[\w-]+-v\d+$")], ...], Field(min_length=1)]
-    # Repairs of every episode, in this order; an episode without the fault is left as it is.
+    # Repairs applied to every episode, in this order; episodes without the fault are unchanged.
     repairs: tuple[RepairName, ...] = ()
 
 
-def _kind_of_data(data: Any) -> str:
+def _data_tag(data: Any) -> str:
     hosted = {"ids", "repairs"} & set(data) if isinstance(data, dict) else isinstance(data, HostedData)
     return "hosted" if hosted else "collected"
 
 
 Data = Annotated[
-    Annotated[DataSettings, Tag("collected")] | Annotated[HostedData, Tag("hosted")], Discriminator(_kind_of_data)
+    Annotated[DataSettings, Tag("collected")] | Annotated[HostedData, Tag("hosted")], Discriminator(_data_tag)
 ]
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Task:
-    """An environment, its offline data and how rewards are read."""
+    """An environment, its offline data and its reward mapping."""
 
-    # Name in the registry of tasks; a part of its dataset's name.
+    # Name in the task registry; part of the name of a collected dataset.
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-    # Gymnasium id.
+    # Gymnasium id of the environment.
     environment: Name
-    # Steps after which an episode is truncated.
+    # Environment steps after which an episode is truncated.
     horizon: Count
-    # Rows of the maze, one character a cell: # wall, . free, r start, g goal; none: the environment's own maze.
+    # Rows of the maze, one character per cell: # wall, . free, r start, g goal; None: the environment's default maze.
     maze: tuple[Annotated[str, Field(pattern=r"^[#.rg]+$")], ...] | None = None
-    # What is to be done in the kitchen; none elsewhere.
+    # Subtasks of the Franka kitchen; empty for other environments.
     subtasks: tuple[Name, ...] = ()
-    # Which rewards: the environment's, or 0 at a success and -1 at every other step ("binary").
+    # Reward before mapping: the environment's, or "binary": 0 at a success and -1 at every other step.
     reward: Literal["environment", "binary"] = "environment"
-    # A step with this reward (before it is mapped) or a larger one succeeds and ends the episode; none: the
-    # environment alone says when an episode ends.
+    # Reward before mapping from which on a step is a success and terminates the episode; None: only the environment
+    # terminates episodes.
     success_reward: float | None = None
-    # Rewards are mapped to reward * scale + bias before anything else sees them.
+    # Every reward is mapped to reward * scale + bias, in the dataset and in the environment.
     reward_scale: Positive = 1.0
     reward_bias: float = 0.0
-    # Mapped reward of every step without success; none for a dense task (then no failure rule applies).
+    # Mapped reward of a step without success; None for dense rewards, for which the failure rule does not apply.
     failure_reward: float | None = None
-    # Returns (sums of rewards before they are mapped) that score 0 and 1; none: the score is the success.
+    # Undiscounted returns before mapping that score 0 and 1 (D4RL's reference returns); None: the score is the success.
     reference_returns: tuple[float, float] | None = None
     # Discount per environment step.
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -100,50 +100,52 @@ class Task:
 
     @property
     def collected(self) -> DataSettings:
-        """How the data are collected; a UserError where they are hosted."""
+        """How the data are collected; raises a UserError if they are hosted."""
         if isinstance(self.data, HostedData):
-            raise UserError(f"task.data of {self.name}: are hosted; data of the scripted controller are needed here")
+            raise UserError(
+                f"task.data of {self.name}: hosted; data collected by the scripted controller are needed here"
+            )
         return self.data
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Schedule:
-    """How long a run trains and how often it is looked at."""
+    """How long a run trains and how often it is evaluated."""
 
-    # Gradient steps on the dataset before the switch.
+    # Gradient steps of the offline phase.
     offline_steps: Steps = 1_000_000
-    # Environment steps after the switch.
+    # Environment steps of the online phase.
     online_steps: Steps = 1_000_000
-    # Gradient steps per environment step.
+    # Gradient steps per environment step of the online phase.
     updates_per_step: Steps = 1
-    # Environment steps whose updates are made together, d3rlpy: 1000; none: those of an episode when it has ended
-    # (official). What is left at the end of the phase is made there.
+    # Environment steps after which their updates are made together (d3rlpy: 1000); None: at the end of every episode
+    # (official Cal-QL). The end of the phase makes all updates that are due.
     update_block: Count | None = 1
-    # Share of every online batch that comes from the dataset, for every arm; none: batches are drawn from dataset and
-    # online transitions as from one (CORL's CQL).
+    # Fraction of every online batch drawn from the dataset; None: uniform over dataset and online transitions together
+    # (CORL's CQL).
     mixing_ratio: Share | None = 0.5
-    # Deterministic episodes per evaluation, on the same reset seeds for every arm.
+    # Deterministic episodes per evaluation; their reset seeds are the same for every arm.
     evaluation_episodes: Count = 20
-    # Gradient steps between two evaluations offline.
+    # Gradient steps between evaluations in the offline phase.
     offline_interval: Count = 50_000
-    # Environment steps between two evaluations online, once the dense part is over.
+    # Environment steps between evaluations in the online phase, after the dense window.
     online_interval: Count = 20_000
-    # Environment steps between two evaluations right after the switch, and for how many steps that lasts;
-    # the dip is measured over the dense part.
+    # Environment steps between evaluations in the dense window, right after the switch.
     dense_interval: Count = 2_000
+    # Length of the dense window in environment steps; the dip is measured in it.
     dense_steps: Steps = 20_000
-    # Dataset transitions on which values are compared with floors and returns at each evaluation.
+    # Dataset transitions on which every evaluation compares values with floors and returns.
     probe_states: Count = 1024
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Run:
-    """Every setting that decides a run's numbers. Equal runs have equal ids and give equal bytes."""
+    """Every setting that affects the results of a run. Equal runs have equal ids and byte-identical metrics."""
 
     task: Task
-    # Name of the arm: for the reader; the settings below say what it is.
+    # Name of the arm, a label; the settings define it.
     arm: Name
-    # Seed of every named random stream of the run.
+    # Seed of all random streams of the run.
     seed: Steps
     floor: FloorSettings = FloorSettings()
     behaviour_value: BehaviourValueSettings = BehaviourValueSettings()
@@ -153,15 +155,15 @@ class Run:
 
     @property
     def id(self) -> str:
-        """Hash of the canonical JSON of its configuration."""
+        """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON of its configuration."""
         return hashlib.sha256(canonical_json(configuration(self)).encode()).hexdigest()[:ID_LENGTH]
 
 
-# Settings that came after the first runs of this schema version. Where they have their default they are left out of
-# ids and files, so that earlier runs keep theirs.
-YOUNGER = {"algorithm": ("policy_objective",)}
+# Settings added after the first runs of this schema version. With their default values they are omitted from ids and
+# files, so that earlier runs keep theirs.
+ADDED_SETTINGS = {"algorithm": ("policy_objective",)}
 
-# Settings that may differ between the runs of one pack: they are [R] tensors or columns, not shapes.
+# Settings that may differ between the runs of a pack, because they are [R] tensors or columns.
 PER_RUN = {
     "arm": None,
     "seed": None,
@@ -177,24 +179,24 @@ PER_RUN = {
 
 _RUN = TypeAdapter(Run)
 
-# What pydantic puts into the path of a setting of data, which has no such part.
-_KINDS_OF_DATA = ("collected", "hosted")
+# Tags that pydantic inserts into the paths of data settings.
+_DATA_TAGS = ("collected", "hosted")
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces; refuses NaN and infinity."""
+    """JSON with sorted keys and no spaces; NaN and infinity raise a ValueError."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def run_to_dict(run: Run) -> dict[str, Any]:
-    """Every setting of the run as plain JSON values."""
+    """All settings of a run as plain JSON values."""
     return _RUN.dump_python(run, mode="json")
 
 
 def configuration(run: Run) -> dict[str, Any]:
-    """What is written of a run and makes its id: its settings, `YOUNGER` ones only where they are not the default."""
+    """The settings that are written to files and hashed to the id: all but `ADDED_SETTINGS` with default values."""
     values = run_to_dict(run)
-    for group, names in YOUNGER.items():
+    for group, names in ADDED_SETTINGS.items():
         defaults = getattr(run, group).__dataclass_fields__
         for name in names:
             if values[group][name] == defaults[name].default:
@@ -203,10 +205,10 @@ def configuration(run: Run) -> dict[str, Any]:
 
 
 def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
-    """The run of a dictionary as `configuration` writes it, or `run_to_dict`.
+    """The run of a dictionary from `configuration` or `run_to_dict`.
 
-    Errors are one line that names the setting and `source`.
-    Values are taken as JSON has them: no truth value stands for a number, no text for what it spells.
+    Types are strict: booleans are not numbers, strings are not parsed. Errors are UserErrors of one line that name the
+    setting and `source`.
     """
     try:
         run = _RUN.validate_json(json.dumps(plain_values(values)), strict=True)
@@ -221,11 +223,11 @@ def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
 
 
 def first_problem(error: ValidationError, noun: str = "setting") -> str:
-    """One line of a pydantic error: the path of the setting (or other `noun`), the value and what is wrong with it."""
+    """The first problem of a pydantic error in one line: path of the setting (or other `noun`), value and problem."""
     problem = error.errors()[0]
-    path = dotted(tuple(part for part in problem["loc"] if part not in _KINDS_OF_DATA))
+    path = dotted(tuple(part for part in problem["loc"] if part not in _DATA_TAGS))
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{noun} {path}: there is no such {noun}"
+        return f"{noun} {path}: unknown {noun}"
     if problem["type"] == "missing":
         return f"{noun} {path}: is missing"
     message = problem["msg"][0].lower() + problem["msg"][1:]
@@ -234,7 +236,7 @@ def first_problem(error: ValidationError, noun: str = "setting") -> str:
 
 
 def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run:
-    """A copy of the run with settings changed by dotted path, for example {"algorithm.alpha": 1.0}."""
+    """A copy of a run with changed settings by dotted path, for example {"algorithm.alpha": 1.0}."""
     values = run_to_dict(run)
     for path, value in changes.items():
         *parents, name = path.split(".")
@@ -242,24 +244,24 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
         for parent in parents:
             inner = inner.get(parent) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or name not in inner:
-            raise UserError(f"{source}: setting {dotted(tuple(path.split('.')))}: there is no such setting"
+            raise UserError(f"{source}: setting {dotted(tuple(path.split('.')))}: unknown setting"
                             f"{_nearest_setting(path, values)}")  # fmt: skip
         inner[name] = value
     return run_from_dict(values, source)
 
 
 def total_updates(schedule: Schedule) -> int:
-    """Gradient steps of a run from beginning to end."""
+    """Gradient steps of a run in both phases."""
     return schedule.offline_steps + schedule.online_steps * schedule.updates_per_step
 
 
 def trains_alone(run: Run) -> bool:
-    """Whether no other run can share its pack: when its updates are made depends on its own episodes."""
+    """Whether a run cannot share a pack, because its episodes determine when its updates are made."""
     return run.schedule.update_block is None
 
 
 def pack_key(run: Run) -> str:
-    """Runs with equal keys have equal shapes and may train in one pack, unless they train alone."""
+    """Runs with equal keys have equal shapes and may share a pack, unless they train alone."""
     values = run_to_dict(run)
     for name, fields in PER_RUN.items():
         if fields is None:

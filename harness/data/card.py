@@ -1,4 +1,4 @@
-"""A dataset's card: what is in it, in the numbers that decide how a floor behaves."""
+"""Dataset cards: size, returns and floors of a dataset."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,29 +10,29 @@ from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset
 from harness.settings import Task
 
-# Bars of the histogram of returns.
+# Bins of the histogram of returns.
 BARS = 20
 
-# Shares of the transitions below which the quantiles of a floor lie.
+# Quantiles in summaries.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
 class CardArrays:
-    """What the numbers of a card are made of: E episodes, N transitions; rewards are mapped."""
+    """The arrays behind a dataset card: E episodes, N transitions; rewards are mapped."""
 
-    # [E] steps, sums of rewards, and whether the episode ended by itself (not cut off).
+    # [E] steps, sums of rewards, and whether the episode terminated (False: it was truncated).
     lengths: np.ndarray
     returns: np.ndarray
     terminated: np.ndarray
-    # Rule for trajectories that are cut off -> Monte Carlo floor [N].
+    # Monte Carlo floor [N] by the rule for truncated trajectories.
     floors: dict[str, np.ndarray]
 
 
 def card_arrays(task: Task, dataset: Dataset) -> CardArrays:
-    """The arrays of a task's card. Cut-off trajectories are continued by each rule of `floor.truncation`.
+    """The arrays of a dataset card, with a floor for each rule of `floor.truncation`.
 
-    The rule "bootstrap" takes failing for ever as the value of the state after the cut; only where failure has one.
+    The rule "bootstrap" uses the value of failing for ever; it applies only to tasks with a failure reward.
     """
     rows = dataset.rows
     stops = np.cumsum(rows.lengths)
@@ -60,10 +60,10 @@ def card_arrays(task: Task, dataset: Dataset) -> CardArrays:
 
 
 def dataset_card(task: Task, dataset: Dataset, arrays: CardArrays | None = None) -> dict[str, Any]:
-    """The card as plain JSON values; rewards, returns and floors are mapped.
+    """The dataset card as plain JSON values; rewards, returns and floors are mapped.
 
-    `success_share` counts the episodes that ended by themselves, which is at the goal; it is None for tasks whose
-    score is a return. `truncated_share` counts those that were cut off.
+    `success_share` is the fraction of episodes that terminated, which is at the goal; None for tasks whose score is a
+    return. `truncated_share` is the fraction that was truncated.
     """
     arrays = arrays or card_arrays(task, dataset)
     terminated_share = float(arrays.terminated.mean())

@@ -1,4 +1,4 @@
-"""Offline data of a task, collected by the scripted controller of its environment and recorded by Minari."""
+"""Collect the offline data of a task with the scripted controller of its environment, recorded by Minari."""
 
 import warnings
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from harness.settings import DataSettings, Task
 
 
 class Controller(Protocol):
-    """What collects data in one family of environments."""
+    """A controller that collects data in one family of environments."""
 
-    # What it is, for the dataset's description.
+    # Its name in the description of the dataset.
     name: ClassVar[str]
-    # Packages that decide what is collected; their versions go into the dataset's requirements.
+    # Packages that affect the collected data; the dataset lists their versions as requirements.
     packages: ClassVar[tuple[str, ...]]
 
     def begin(self, observation: Any) -> None:
@@ -40,8 +40,8 @@ def _scripted_arm(
     return ScriptedArm(aim, noise, generator)
 
 
-# By family of environments: the environment, the standard deviation of the action noise and a source of randomness
-# make a controller.
+# By family of environments: a controller from the environment, the standard deviation of the action noise and a
+# generator.
 CONTROLLERS: dict[str, Callable[[gymnasium.Env, float, np.random.Generator], Controller]] = {
     "PointMaze": WayPointController,
     "floorbench/WindingRoad": Traveller,
@@ -50,11 +50,11 @@ CONTROLLERS: dict[str, Callable[[gymnasium.Env, float, np.random.Generator], Con
 
 
 def check_controller(task: Task) -> None:
-    """Raise a UserError where nothing can collect the task's data."""
+    """Raise a UserError if there is no controller for the task."""
     if family(task) not in CONTROLLERS:
         raise UserError(
-            f"task {task.name}: no controller can collect data in {task.environment}; "
-            f"there is one for {' and '.join(CONTROLLERS)}"
+            f"task {task.name}: no controller for {task.environment}; "
+            f"data can be collected in {' and '.join(CONTROLLERS)}"
         )
 
 
@@ -62,7 +62,7 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
     """Collect `task.data.transitions` transitions in whole episodes into a new local Minari dataset.
 
     Rewards are stored as the environment gives them and observations in full. The same task gives the same arrays.
-    `progress` is told the transitions done and wanted after every episode.
+    `progress` is called after every episode with the transitions collected and required.
     """
     data = task.collected
     environment = gymnasium_environment(task)
@@ -76,7 +76,7 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
             if progress is not None:
                 progress(min(done, data.transitions), data.transitions)
         with warnings.catch_warnings():
-            # Minari asks for an e-mail address and a link, which a dataset made on the spot does not have.
+            # Minari asks for an e-mail address and a link, which a local dataset does not have.
             warnings.simplefilter("ignore", UserWarning)
             collector.create_dataset(dataset_id, **_description(task, data, controller))
     finally:

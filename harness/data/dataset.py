@@ -1,4 +1,4 @@
-"""A task's offline data: made where missing, checked, in float32 with mapped rewards."""
+"""The offline dataset of a task: collected if missing, checked, in float32 with mapped rewards."""
 
 import functools
 import tempfile
@@ -13,23 +13,23 @@ import filelock
 
 from harness.data.collection import check_controller, collect
 from harness.data.files import (
+    cache_hashes,
+    cached_hash,
     dataset_exists,
     dataset_folder,
     dataset_id,
     dataset_stamps,
     joint_hash,
-    keep_hashes,
-    kept_hash,
     minari_folder,
     missing_ids,
 )
 from harness.data.reading import read_sets
-from harness.data.row_cache import keep_rows, map_rows
-from harness.data.trajectories import Rows, Trajectory
+from harness.data.row_cache import cache_table, map_table
+from harness.data.trajectories import Trajectory, TransitionTable
 from harness.errors import UserError, reason
 from harness.settings import DataSettings, HostedData, Task, canonical_json
 
-# Disk space asked for before collecting; 200 to 400 are written, more where episodes are short.
+# Free disk space required for collection; 200 to 400 bytes are written, more for short episodes.
 BYTES_PER_TRANSITION = 700
 
 
@@ -39,10 +39,10 @@ class Dataset:
 
     # Minari id, or the ids of its sets.
     id: str
-    # SHA-256 of what is stored, before any repair: observations, actions, raw rewards, flags, episode by episode.
+    # SHA-256 of the stored data before any repair: observations, actions, raw rewards and flags of every episode.
     content_hash: str
-    rows: Rows
-    # What was repaired and what was not needed, a line each.
+    rows: TransitionTable
+    # One line per repair: what it changed, or that it was not needed.
     repairs: tuple[str, ...] = ()
 
     @property
@@ -63,10 +63,10 @@ class Dataset:
 
 
 def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = None) -> Dataset:
-    """The task's dataset, collected first where it is missing (`progress`: transitions done and wanted).
+    """The dataset of a task, collected if it is missing; `progress` is called with transitions collected and required.
 
-    Safe to call from several processes: one collects, the others wait for it. What an interrupted collection left of
-    the dataset is removed. Hosted data are not downloaded here.
+    Safe to call from several processes: one collects, the others wait. The remains of an interrupted collection are
+    deleted. Hosted data are not downloaded.
     """
     if isinstance(task.data, DataSettings) and not dataset_exists(task):
         check_controller(task)
@@ -78,65 +78,64 @@ def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = Non
 
 
 def load_dataset(task: Task) -> Dataset:
-    """The task's dataset, memory-mapped where that can be; a missing, damaged or unfit one raises a UserError.
+    """The dataset of a task, memory-mapped if possible; a missing, damaged or unsuitable one raises a UserError.
 
-    The first time the sets are read, checked and repaired; what training needs of them is kept beside them and mapped
-    by all processes of a machine, for as long as the sets stay as they are.
+    On the first call the sets are read, checked and repaired, and the resulting table is cached beside them. All
+    processes of a machine map the cached table until the sets change.
     """
     name = dataset_id(task)
     if not dataset_exists(task):
-        verb = "get" if isinstance(task.data, HostedData) else "make"
+        verb = "get" if isinstance(task.data, HostedData) else "create"
         raise UserError(
-            f"dataset {' + '.join(missing_ids(task))}: is not in {minari_folder()}; "
+            f"dataset {' + '.join(missing_ids(task))}: not found in {minari_folder()}; "
             f"{verb} it with: floorbench data {task.name}"
         )
-    content_hash = kept_hash(task)
-    kept = content_hash and map_rows(task, content_hash)
-    if content_hash and kept:
-        return Dataset(name, content_hash, *kept)
+    content_hash = cached_hash(task)
+    cached = content_hash and map_table(task, content_hash)
+    if content_hash and cached:
+        return Dataset(name, content_hash, *cached)
     stamps = dataset_stamps(task)
     reading = read_sets(task)
     content_hash = joint_hash(reading.hashes)
-    keep_hashes(task, stamps, reading.hashes)
-    keep_rows(task, content_hash, reading.rows, reading.notes)
-    mapped = map_rows(task, content_hash) or (reading.rows, reading.notes)
+    cache_hashes(task, stamps, reading.hashes)
+    cache_table(task, content_hash, reading.rows, reading.notes)
+    mapped = map_table(task, content_hash) or (reading.rows, reading.notes)
     return Dataset(name, content_hash, *mapped)
 
 
 @contextmanager
 def _writing(data: DataSettings) -> Iterator[Path]:
-    """The Minari folder for as long as data are written there; a disk that refuses is one line.
+    """The Minari folder while data are written to it; errors of the disk become UserErrors.
 
-    Asked before anything is collected: a file lock can wait for ever in a folder that takes no files, and HDF5 crashes
-    after it has met a full disk.
+    Checks the folder first: a file lock can wait for ever in a read-only folder, and HDF5 crashes on a full disk.
     """
     folder = minari_folder()
     try:
         tempfile.TemporaryFile(dir=folder).close()
         needed, free = data.transitions * BYTES_PER_TRANSITION, disk_usage(folder).free
         if needed > free:
-            raise OSError(ENOSPC, f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free")
+            raise OSError(ENOSPC, f"{needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
         yield folder
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "errno" not in str(error):
             raise
         raise UserError(
             f"Minari folder {folder}: cannot be written ({reason(error)}); "
-            "free some space or let MINARI_DATASETS_PATH name another folder"
+            "free some space or set MINARI_DATASETS_PATH to another folder"
         ) from error
 
 
 def dataset_hash(task: Task) -> str | None:
-    """The content hash of the task's dataset, or None where there is no whole dataset.
+    """The content hash of the dataset of a task; None if the dataset is missing or incomplete.
 
-    Read again only if a file has changed since it was last read. Raises UserError for data that are damaged or unfit.
+    Read again only if a file has changed. Raises UserError for damaged or unsuitable data.
     """
     if not dataset_exists(task):
         return None
-    return kept_hash(task) or _read_hash(task, canonical_json(dataset_stamps(task)))
+    return cached_hash(task) or _read_hash(task, canonical_json(dataset_stamps(task)))
 
 
 @functools.cache
 def _read_hash(task: Task, stamps: str) -> str:
-    """The hash of data with these stamps, read at most once by this process."""
+    """The hash of data with these stamps, read at most once per process."""
     return load_dataset(task).content_hash

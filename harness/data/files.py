@@ -1,4 +1,4 @@
-"""Where a task's dataset lies, whether it is whole, and the hash of its content, known without reading all of it."""
+"""Location, completeness and content hash of a task's dataset, without reading the data."""
 
 import contextlib
 import hashlib
@@ -11,23 +11,23 @@ from harness.errors import UserError
 from harness.files import DamagedFileError, read_json, write_json
 from harness.settings import HostedData, Task, canonical_json
 
-# Raised when the controller changes what it collects, so that old data are never taken for new.
+# Increased when the controllers collect other data, so that old data are never used for new.
 DATA_VERSION = 0
 
-# The files of a whole set; Minari moves them into place last.
+# The files of a complete set; Minari moves them into place last.
 FILES = ("data/metadata.json", "data/main_data.hdf5")
 
-# Beside them: the hash of the content, and of which files.
+# Cache of the content hash, with the stamps of the files it belongs to.
 HASH_FILE = "content_hash.json"
 
-# Size in bytes and time of the last change in nanoseconds, by name.
+# Size in bytes and modification time in nanoseconds, by file name.
 Stamps = dict[str, list[int]]
 
 
 def minari_folder() -> Path:
-    """The local Minari folder (MINARI_DATASETS_PATH, or .minari/datasets at home), made where missing.
+    """The local Minari folder (MINARI_DATASETS_PATH, default ~/.minari/datasets), created if missing.
 
-    As `minari.storage.get_dataset_path` finds it, whose import takes a quarter of a second.
+    The same folder as `minari.storage.get_dataset_path`, whose import takes a quarter of a second.
     """
     named = os.environ.get("MINARI_DATASETS_PATH")
     folder = Path(named) if named is not None else Path.home() / ".minari" / "datasets"
@@ -35,78 +35,76 @@ def minari_folder() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"Minari folder {error.filename}: cannot be made ({error.strerror}); "
-            "let MINARI_DATASETS_PATH name a folder that can be written"
+            f"Minari folder {error.filename}: cannot be created ({error.strerror}); "
+            "set MINARI_DATASETS_PATH to a writable folder"
         ) from None
     return folder
 
 
 def dataset_ids(task: Task) -> tuple[str, ...]:
-    """The Minari ids of a task's data: those of hosted sets, or for collected data the task's name and the hash of what
-    decides their content.
-    """
+    """The Minari ids of a task's data: of its hosted sets, or the task's name and a hash of the collection settings."""
     if isinstance(task.data, HostedData):
         return task.data.ids
-    decisive = {"environment": task.environment, "horizon": task.horizon, "data": asdict(task.data)}
-    digest = hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:8]
+    settings = {"environment": task.environment, "horizon": task.horizon, "data": asdict(task.data)}
+    digest = hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:8]
     return (f"floorbench/{task.name}-{digest}-v{DATA_VERSION}",)
 
 
 def dataset_id(task: Task) -> str:
-    """The ids in one text."""
+    """The ids as one string."""
     return " + ".join(dataset_ids(task))
 
 
 def dataset_folders(task: Task) -> tuple[Path, ...]:
-    """The folder of each set, whether it is there or not."""
+    """The folder of each set, existing or not."""
     return tuple(minari_folder() / name for name in dataset_ids(task))
 
 
 def dataset_folder(task: Task) -> Path:
-    """The folder of the first set, in which lies also what is kept of the whole dataset."""
+    """The folder of the first set, which also holds the caches of the dataset."""
     return dataset_folders(task)[0]
 
 
 def missing_ids(task: Task) -> tuple[str, ...]:
-    """The sets that do not lie whole in the local Minari folder."""
+    """The sets that are missing from the local Minari folder or incomplete."""
     folders = zip(dataset_ids(task), dataset_folders(task), strict=True)
     return tuple(name for name, folder in folders if not all((folder / file).is_file() for file in FILES))
 
 
 def dataset_exists(task: Task) -> bool:
-    """Whether the whole dataset lies in the local Minari folder."""
+    """Whether all sets are complete in the local Minari folder."""
     return not missing_ids(task)
 
 
-def get_it_again(task: Task) -> str:
-    """What gets the task's missing data."""
-    verb = "get" if isinstance(task.data, HostedData) else "make"
+def recovery_advice(task: Task) -> str:
+    """How to restore the task's data, for error messages."""
+    verb = "get" if isinstance(task.data, HostedData) else "create"
     return f"{verb} it again with: floorbench data {task.name}"
 
 
 def joint_hash(hashes: Sequence[str]) -> str:
-    """The content hash of a dataset of sets with these hashes; that of a single set is its own."""
+    """The content hash of a dataset from those of its sets; for a single set they are equal."""
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def dataset_stamps(task: Task) -> tuple[Stamps, ...]:
-    """For each set what changes whenever a file of it is written."""
+    """The stamps of the files of each set."""
     return tuple(_stamps(folder) for folder in dataset_folders(task))
 
 
-def kept_hash(task: Task) -> str | None:
-    """The content hash of the dataset, if it was written down and no file has changed since."""
-    hashes = [_kept_hash(folder) for folder in dataset_folders(task)]
+def cached_hash(task: Task) -> str | None:
+    """The cached content hash of the dataset; None if a file has changed since it was cached."""
+    hashes = [_cached_hash(folder) for folder in dataset_folders(task)]
     known = [content_hash for content_hash in hashes if content_hash is not None]
     return joint_hash(known) if len(known) == len(hashes) else None
 
 
-def keep_hashes(task: Task, stamps: Sequence[Stamps], hashes: Sequence[str]) -> None:
-    """Write down the hash of each set whose files had `stamps` before they were read, unless they changed meanwhile."""
+def cache_hashes(task: Task, stamps: Sequence[Stamps], hashes: Sequence[str]) -> None:
+    """Cache the hash of each set whose files still have the `stamps` from before they were read."""
     for folder, before, content_hash in zip(dataset_folders(task), stamps, hashes, strict=True):
-        if _stamps(folder) != before or _kept_hash(folder) == content_hash:
+        if _stamps(folder) != before or _cached_hash(folder) == content_hash:
             continue
-        # Data in a folder that cannot be written are read again the next time.
+        # If the folder is read-only, the data are read again next time.
         with contextlib.suppress(OSError):
             write_json(folder / HASH_FILE, {"files": before, "content_hash": content_hash})
 
@@ -116,11 +114,11 @@ def _stamps(folder: Path) -> Stamps:
     return {file: [state.st_size, state.st_mtime_ns] for file, state in states.items()}
 
 
-def _kept_hash(folder: Path) -> str | None:
-    """The hash that was written down for the files of a folder as they are now."""
+def _cached_hash(folder: Path) -> str | None:
+    """The hash cached for the present files of a folder."""
     try:
-        kept: Mapping = read_json(folder / HASH_FILE) or {}
+        cached: Mapping = read_json(folder / HASH_FILE) or {}
     except DamagedFileError:
         return None
-    content_hash = kept.get("content_hash")
-    return content_hash if isinstance(content_hash, str) and kept.get("files") == _stamps(folder) else None
+    content_hash = cached.get("content_hash")
+    return content_hash if isinstance(content_hash, str) and cached.get("files") == _stamps(folder) else None

@@ -1,4 +1,4 @@
-"""Hosted sets: downloaded through Minari, or taken from where somebody copied them to by hand."""
+"""Hosted sets: downloaded with Minari, or imported from a local copy."""
 
 import contextlib
 import os
@@ -21,14 +21,14 @@ from harness.errors import UserError, one_line, reason
 from harness.files import read_json
 from harness.settings import Task
 
-# Seconds after which the server counts as out of reach.
-PATIENCE = 15.0
+# Seconds after which the server counts as unreachable.
+SERVER_TIMEOUT = 15.0
 
 
 def download_sets(task: Task) -> None:
-    """Download the task's missing sets into Minari's folder, with the bars of Minari's client on stderr.
+    """Download the missing sets of a task with Minari, whose progress bars go to stderr.
 
-    What an interrupted download left is gone on with. Raises UserError where the server cannot be reached.
+    Interrupted downloads are resumed. Raises UserError if the server cannot be reached.
     """
     for set_id in missing_ids(task):
         if file := npz_name(set_id):
@@ -39,40 +39,40 @@ def download_sets(task: Task) -> None:
         try:
             _check_server()
             with contextlib.redirect_stdout(sys.stderr):
-                # Without force Minari takes the folder of an interrupted download for the set.
+                # Without force Minari mistakes the folder of an interrupted download for a complete set.
                 minari.download_dataset(set_id, force_download=True)
         except Exception as error:
             raise UserError(
-                f"dataset {set_id}: is not in {minari_folder()} and cannot be downloaded ({_why(error)}); get it where "
-                f"there is a network with: floorbench data {task.name}, or take a copy with --from"
+                f"dataset {set_id}: not found in {minari_folder()} and cannot be downloaded ({_why(error)}); run "
+                f"floorbench data {task.name} where there is a network, or import a copy with --from"
             ) from error
 
 
 def take_sets(task: Task, source: Path) -> None:
-    """Copy the task's missing sets from a file, an archive or a folder into Minari's folder.
+    """Copy the missing sets of a task from a file, an archive or a folder into the Minari folder.
 
-    A set is recognised by the id in its metadata.json: `source` may be its folder, a folder above it, its HDF5 file,
-    or an archive of any of these. An npz file of OGBench, recognised by its name, is converted.
+    `source` may be the folder of a set, a folder above it, its HDF5 file, or an archive of any of these. Sets are
+    identified by the id in their metadata.json. An npz file of OGBench is identified by its name and converted.
     """
     if not source.exists():
-        raise UserError(f"--from {source}: is not there")
+        raise UserError(f"--from {source}: not found")
     with _unpacked(source) as folder:
-        found = {_set_id(file): file.parent.parent for file in sorted(folder.rglob("data/metadata.json"))}
+        sets = {_set_id(file): file.parent.parent for file in sorted(folder.rglob("data/metadata.json"))}
         for set_id in missing_ids(task):
-            if set_id in found:
-                copied = found[set_id] / "data"
+            if set_id in sets:
+                copied = sets[set_id] / "data"
                 _place(minari_folder() / set_id, partial(shutil.copytree, copied))
             elif npz := find_npz(set_id, folder):
                 _place(minari_folder() / set_id, partial(convert_npz, task, set_id, npz))
             else:
                 wanted = " or ".join(filter(None, (set_id, npz_name(set_id))))
-                held = ", ".join(filter(None, found)) or "no set of Minari"
-                raise UserError(f"--from {source}: does not hold {wanted}, but {held}")
+                held = ", ".join(filter(None, sets)) or "no Minari set"
+                raise UserError(f"--from {source}: does not contain {wanted}; contains {held}")
 
 
 @contextlib.contextmanager
 def _unpacked(source: Path) -> Iterator[Path]:
-    """The folder to look into: the source, the folder of an HDF5 file's set, or what an archive held."""
+    """The folder to search: the source, the folder of the set of an HDF5 file, or the contents of an archive."""
     if source.is_dir():
         yield source.parent if source.name == "data" else source
     elif source.suffix == ".npz":
@@ -84,14 +84,14 @@ def _unpacked(source: Path) -> Iterator[Path]:
             try:
                 shutil.unpack_archive(source, folder, filter=None if source.suffix == ".zip" else "data")
             except (shutil.ReadError, OSError, EOFError) as error:
-                raise UserError(f"--from {source}: is no folder, HDF5 file or archive ({reason(error)})") from error
+                raise UserError(f"--from {source}: not a folder, HDF5 file or archive ({reason(error)})") from error
             yield Path(folder)
 
 
 def _set_id(metadata: Path) -> str | None:
-    """The id in the metadata of a whole set."""
-    whole = all((metadata.parent.parent / file).is_file() for file in FILES)
-    return (read_json(metadata) or {}).get("dataset_id") if whole else None
+    """The id in the metadata of a complete set; None if it is incomplete."""
+    complete = all((metadata.parent.parent / file).is_file() for file in FILES)
+    return (read_json(metadata) or {}).get("dataset_id") if complete else None
 
 
 def _place(target: Path, write: Callable[[Path], Any]) -> None:
@@ -105,17 +105,17 @@ def _place(target: Path, write: Callable[[Path], Any]) -> None:
 
 
 def _check_server() -> None:
-    """Fail soon where Minari's usual server cannot be reached; its own client tries for half a minute."""
+    """Fail early if Minari's default server cannot be reached; Minari's client retries for half a minute."""
     from huggingface_hub import constants
 
     if not os.environ.get("MINARI_REMOTE", DEFAULT_REMOTE).startswith("hf://"):
         return
     try:
-        urllib.request.urlopen(constants.ENDPOINT, timeout=PATIENCE).close()
+        urllib.request.urlopen(constants.ENDPOINT, timeout=SERVER_TIMEOUT).close()
     except urllib.error.HTTPError:
-        # It answered.
+        # The server answered.
         return
 
 
 def _why(error: Exception) -> str:
-    return f"no way to its server: {error.reason}" if isinstance(error, urllib.error.URLError) else one_line(error)
+    return f"server unreachable: {error.reason}" if isinstance(error, urllib.error.URLError) else one_line(error)

@@ -1,4 +1,4 @@
-"""From Minari sets to the rows that training sees: read, checked, repaired, flattened, mapped."""
+"""Read Minari sets: check, repair, flatten observations, map rewards."""
 
 import hashlib
 import json
@@ -11,31 +11,31 @@ import numpy as np
 from minari import EpisodeData, MinariDataset
 
 from harness.data.checks import EpisodeChecks, check_ends, check_environment, check_repeats
-from harness.data.files import dataset_id, dataset_ids, get_it_again, minari_folder
+from harness.data.files import dataset_id, dataset_ids, minari_folder, recovery_advice
 from harness.data.repairs import RepairRecord
-from harness.data.trajectories import Rows, Trajectory, stack
+from harness.data.trajectories import Trajectory, TransitionTable, stack
 from harness.environments.environment import binary_rewards, view_of
 from harness.environments.mazes import maze_rows, walls
 from harness.errors import UserError, reason
 from harness.settings import HostedData, Task
 
-# What Minari, HDF5 and JSON raise on damaged files.
+# Exceptions that Minari, HDF5 and JSON raise for damaged files.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, AssertionError)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of a task's sets."""
+    """The contents of a task's sets."""
 
-    rows: Rows
-    # SHA-256 of each set as it is stored: observations, actions, rewards, flags, successes, episode by episode.
+    rows: TransitionTable
+    # SHA-256 of each set as stored: observations, actions, rewards, flags and successes of every episode.
     hashes: tuple[str, ...]
-    # What was repaired and what was not needed, a line each.
+    # One line per repair: what it changed, or that it was not needed.
     notes: tuple[str, ...]
 
 
 def read_sets(task: Task) -> Reading:
-    """Read the sets of a task's dataset; one that is damaged or unfit raises a UserError."""
+    """Read the sets of a task; a damaged or unsuitable set raises a UserError."""
     trajectories: list[Trajectory] = []
     hashes: list[str] = []
     notes: list[str] = []
@@ -68,7 +68,7 @@ def _open(set_id: str, task: Task) -> MinariDataset:
 
 
 def _stored_episodes(set_id: str, source: MinariDataset, task: Task) -> Iterator[tuple[EpisodeData, Mapping[str, Any]]]:
-    """Every episode in order with what the set says of it; what Minari or HDF5 cannot read is one line."""
+    """Every episode in order, with its metadata; unreadable data raise a UserError."""
     place = 0
     try:
         metadata = source.storage.get_episode_metadata(source.episode_indices)
@@ -82,37 +82,37 @@ def _stored_episodes(set_id: str, source: MinariDataset, task: Task) -> Iterator
 def _unreadable(set_id: str, place: str, error: Exception, task: Task) -> UserError:
     return UserError(
         f"dataset {set_id}: {place}: cannot be read ({reason(error)}); "
-        f"delete {minari_folder() / set_id} and {get_it_again(task)}"
+        f"delete {minari_folder() / set_id} and {recovery_advice(task)}"
     )
 
 
 def _digest(episode: EpisodeData, task: Task) -> bytes:
-    """SHA-256 of an episode as it is stored."""
+    """SHA-256 of an episode as stored."""
     digest = hashlib.sha256()
     observations = view_of(task).side_by_side(episode.observations)
     arrays = [observations, episode.actions.astype(np.float32), episode.rewards]
-    for array in (*arrays, episode.terminations, episode.truncations, *_told_successes(episode)):
+    for array in (*arrays, episode.terminations, episode.truncations, *_recorded_successes(episode)):
         digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
     return digest.digest()
 
 
-def _told_successes(episode: EpisodeData) -> list[np.ndarray]:
-    """The successes [T + 1] that the environment told, the first with the reset; empty if it told none."""
+def _recorded_successes(episode: EpisodeData) -> list[np.ndarray]:
+    """The successes [T + 1] in the infos of the environment, the first at the reset; empty if there are none."""
     infos = episode.infos or {}
     return [np.asarray(infos["success"], dtype=bool)] if "success" in infos else []
 
 
 def _with_task_rewards(set_id: str, episode: EpisodeData, task: Task) -> EpisodeData:
-    """The episode without infos and with the rewards that the task asks for, not yet mapped."""
+    """The episode without infos, with the rewards of the task, not yet mapped."""
     rewards = episode.rewards
     if task.reward == "binary":
-        told = _told_successes(episode)
-        if not told or told[0].shape != (len(rewards) + 1,):
+        recorded = _recorded_successes(episode)
+        if not recorded or recorded[0].shape != (len(rewards) + 1,):
             raise UserError(
-                f"dataset {set_id}: episode {episode.id}: infos[success] must hold {len(rewards) + 1} truth values, "
-                f"of which task {task.name} makes its rewards"
+                f"dataset {set_id}: episode {episode.id}: infos[success] must hold {len(rewards) + 1} booleans, "
+                f"from which task {task.name} computes its rewards"
             )
-        rewards = binary_rewards(told[0][1:])
+        rewards = binary_rewards(recorded[0][1:])
     return replace(episode, rewards=rewards, infos={})
 
 
@@ -127,7 +127,7 @@ def _trajectory(episode: EpisodeData, task: Task) -> Trajectory:
 
 
 def _notes(set_id: str, source: MinariDataset, digests: Sequence[bytes], task: Task) -> list[str]:
-    """What is odd about a hosted set and does no harm: episodes that are there twice, a map with other walls."""
+    """Notes on harmless defects of a hosted set: repeated episodes, an evaluation map with other walls."""
     notes = [f"{set_id}: {note}" for note in source.storage.metadata.get("notes", ())]
     repeats = len(digests) - len(set(digests))
     if repeats:

@@ -1,7 +1,7 @@
-"""Repairs of hosted data: named functions from an episode to the repaired one.
+"""Repairs of hosted data: named functions from an episode to the repaired episode.
 
-They look at observations, actions, rewards (not yet mapped) and the two flags; infos are left behind. Each returns the
-very same object where the fault is not there, so that one can tell; None leaves the episode out.
+They use observations, actions, rewards (not yet mapped) and the two flags; infos are not available. An episode without
+the fault is returned as the same object; None drops the episode.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,14 +14,14 @@ from minari import EpisodeData
 from harness.environments.families import family
 from harness.settings import HostedData, RepairName, Task
 
-# Of the 105 numbers that the v5 ants observe the v4 ants observe the first; the others are contact forces.
+# Width of the v4 ants' observations; those of the v5 ants have 78 contact forces behind them.
 ANT_WIDTH = 27
 
 Repair = Callable[[EpisodeData, Task], EpisodeData | None]
 
 
 def without_contact_forces(episode: EpisodeData, task: Task) -> EpisodeData:
-    """An ant's observations as its v4 environments give them, where a v5 environment was recorded."""
+    """Reduce observations of an ant recorded in a v5 environment to those of v4."""
     observation = episode.observations["observation"]
     if observation.shape[1] <= ANT_WIDTH or family(task) != "AntMaze":
         return episode
@@ -29,7 +29,7 @@ def without_contact_forces(episode: EpisodeData, task: Task) -> EpisodeData:
 
 
 def goal_of_first_observation(episode: EpisodeData, task: Task) -> EpisodeData:
-    """The first observation's goal is that of the second: it still was the goal of the episode before."""
+    """Replace the goal of the first observation, which is still that of the previous episode, by that of the second."""
     goals = episode.observations["desired_goal"]
     if len(goals) < 2 or np.array_equal(goals[0], goals[1]):
         return episode
@@ -39,12 +39,12 @@ def goal_of_first_observation(episode: EpisodeData, task: Task) -> EpisodeData:
 
 
 def successes_only(episode: EpisodeData, task: Task) -> EpisodeData | None:
-    """Episodes that never succeed are left out, as the official code does with Adroit's."""
+    """Drop episodes that never succeed, as the official code does for Adroit."""
     return episode if _successes(episode, task).any() else None
 
 
 def cut_at_success(episode: EpisodeData, task: Task) -> EpisodeData:
-    """The episode ends with its first success; what it did after it is dropped."""
+    """Cut the episode after its first success."""
     steps = int(_successes(episode, task).argmax()) + 1
     if not _successes(episode, task)[steps - 1] or steps == len(episode.rewards):
         return episode
@@ -59,7 +59,7 @@ def cut_at_success(episode: EpisodeData, task: Task) -> EpisodeData:
 
 
 def terminal_at_success(episode: EpisodeData, task: Task) -> EpisodeData:
-    """An episode that ends with a success ends by termination, not by truncation."""
+    """Mark an episode that ends with a success as terminated, not truncated."""
     if not _successes(episode, task)[-1] or (episode.terminations[-1] and not episode.truncations[-1]):
         return episode
     terminations, truncations = episode.terminations.copy(), episode.truncations.copy()
@@ -77,7 +77,7 @@ REPAIRS: dict[RepairName, Repair] = {
 
 
 class RepairRecord:
-    """Repairs the episodes of a task's sets and counts what was done."""
+    """Repairs the episodes of a task's sets and counts the changes."""
 
     def __init__(self, task: Task):
         self._task = task
@@ -87,7 +87,7 @@ class RepairRecord:
         self._dropped = dict.fromkeys(self._repairs, 0)
 
     def repair(self, episode: EpisodeData) -> EpisodeData | None:
-        """The episode after all repairs of the task in their order, or None if it is left out."""
+        """The episode after all repairs of the task, in order; None if it is dropped."""
         self._episodes += 1
         for name in self._repairs:
             repaired = REPAIRS[name](episode, self._task)
@@ -99,7 +99,7 @@ class RepairRecord:
         return episode
 
     def notes(self) -> list[str]:
-        """One line for each repair: what it did, or that it was not needed."""
+        """One line per repair: what it changed, or that it was not needed."""
         return [f"{name}: {self._note(name)}" for name in self._repairs]
 
     def _note(self, name: RepairName) -> str:

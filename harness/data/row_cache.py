@@ -1,6 +1,6 @@
-"""A dataset's rows in a file beside it, which all processes of a machine map into their memory instead of copying it.
+"""Cache of a dataset's transition table, in files beside the dataset that all processes of a machine memory-map.
 
-The file depends on the content of the sets and on how the task reads them; it is made again wherever either changes.
+The cache depends on the content of the sets and on how the task reads them, and is rebuilt when either changes.
 """
 
 import contextlib
@@ -13,24 +13,24 @@ from typing import Any
 import numpy as np
 
 from harness.data.files import dataset_folder
-from harness.data.trajectories import Rows
+from harness.data.trajectories import TransitionTable
 from harness.environments.environment import view_of
 from harness.files import DamagedFileError, read_json, write_json
 from harness.settings import HostedData, Task, canonical_json
 
-# Raised when rows are made otherwise of the same content.
+# Increased when the same content gives another table.
 ROWS_VERSION = 0
 
-# Minari does not look for datasets in hidden folders.
+# Hidden, because Minari does not search hidden folders for datasets.
 FOLDER = ".rows"
 
 ARRAYS = ("table", "truncated", "lengths")
 
 
-def map_rows(task: Task, content_hash: str) -> tuple[Rows, tuple[str, ...]] | None:
-    """The rows kept for a content and the notes that go with them; None where there are none, or damaged ones.
+def map_table(task: Task, content_hash: str) -> tuple[TransitionTable, tuple[str, ...]] | None:
+    """The cached table for a content hash, with its notes; None if it is missing or damaged.
 
-    The table is mapped; what a process writes into it stays its own.
+    The table is mapped copy-on-write.
     """
     folder = _folder(task, content_hash)
     try:
@@ -39,36 +39,36 @@ def map_rows(task: Task, content_hash: str) -> tuple[Rows, tuple[str, ...]] | No
             return None
         arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy") for name in ("truncated", "lengths")}
         arrays["table"] = np.load(folder / "table.npy", mmap_mode="c")
-        rows = Rows(**arrays, observation_dim=about["observation_dim"])
-        # Reading all of it once also brings it into the memory that processes share.
+        rows = TransitionTable(**arrays, observation_dim=about["observation_dim"])
+        # The checksum reads the whole table, which also loads it into the shared page cache.
         return (rows, tuple(about["notes"])) if about["checksum"] == _checksum(rows) else None
     except (DamagedFileError, OSError, ValueError, KeyError, EOFError):
         return None
 
 
-def keep_rows(task: Task, content_hash: str, rows: Rows, notes: tuple[str, ...]) -> None:
-    """Keep rows for the next processes, in place of those of other contents; nothing happens where no file can be."""
+def cache_table(task: Task, content_hash: str, rows: TransitionTable, notes: tuple[str, ...]) -> None:
+    """Cache a table in place of those of other contents; does nothing if the folder cannot be written."""
     folder = _folder(task, content_hash)
     with contextlib.suppress(OSError):
         folder.parent.mkdir(exist_ok=True)
-        for other in folder.parent.iterdir():
-            if other == folder or not other.name.startswith(_content(content_hash)):
-                rmtree(other, ignore_errors=True)
-        making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_content(content_hash)))
+        for entry in folder.parent.iterdir():
+            if entry == folder or not entry.name.startswith(_content(content_hash)):
+                rmtree(entry, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_content(content_hash)))
         try:
             for name in ARRAYS:
-                np.save(making / f"{name}.npy", getattr(rows, name))
+                np.save(temporary / f"{name}.npy", getattr(rows, name))
             about = {"observation_dim": rows.observation_dim, "notes": notes, "checksum": _checksum(rows)}
-            write_json(making / "about.json", about)
-            making.rename(folder)
+            write_json(temporary / "about.json", about)
+            temporary.rename(folder)
         finally:
-            rmtree(making, ignore_errors=True)
+            rmtree(temporary, ignore_errors=True)
 
 
 def _folder(task: Task, content_hash: str) -> Path:
-    """Named by the content and by everything of the task that decides the rows made of it."""
+    """Named by the content and by all settings of the task that affect the table."""
     view = view_of(task)
-    decisive: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "version": ROWS_VERSION,
         "parts": view.parts,
         "reward": [task.reward, task.reward_scale, task.reward_bias, task.success_reward],
@@ -76,8 +76,8 @@ def _folder(task: Task, content_hash: str) -> Path:
         "maze": task.maze,
     }
     if view.centre:
-        decisive["scale"] = [view.centre, view.factor]
-    reading = hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:12]
+        settings["scale"] = [view.centre, view.factor]
+    reading = hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:12]
     return dataset_folder(task) / FOLDER / f"{_content(content_hash)}-{reading}"
 
 
@@ -85,7 +85,7 @@ def _content(content_hash: str) -> str:
     return content_hash[:12]
 
 
-def _checksum(rows: Rows) -> str:
+def _checksum(rows: TransitionTable) -> str:
     digest = hashlib.sha256()
     for name in ARRAYS:
         digest.update(np.ascontiguousarray(getattr(rows, name)).reshape(-1).data)

@@ -1,4 +1,4 @@
-"""Trajectories, and the table of rows that transitions are drawn from."""
+"""Trajectories, and the table of transitions that batches are drawn from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import numpy as np
 class Trajectory:
     """One episode of T steps."""
 
-    # [T + 1, S] float32, the last one after the last action.
+    # [T + 1, S] float32; the last one follows the last action.
     observations: np.ndarray
     # [T, A] float32.
     actions: np.ndarray
     # [T] float32, mapped by the task's scale and bias.
     rewards: np.ndarray
-    # [T] bool: the episode ended by itself (at the goal).
+    # [T] bool: the episode terminated, for example at its goal.
     terminated: np.ndarray
-    # [T] bool: the episode was cut off.
+    # [T] bool: the episode was truncated.
     truncated: np.ndarray
 
     def __len__(self) -> int:
@@ -26,16 +26,16 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The transitions of some trajectories, one after the other: N rows, E trajectories."""
+class TransitionTable:
+    """The transitions of E trajectories, one after the other: N rows."""
 
     # [N, 2 S + A + 2] float32: state, action, reward, next state, 1 if the step is a terminal.
     table: np.ndarray
-    # [N] bool: the trajectory was cut off after this step.
+    # [N] bool: the trajectory was truncated after this step.
     truncated: np.ndarray
     # [E] number of steps of each trajectory.
     lengths: np.ndarray
-    # S, numbers of a state.
+    # S, dimension of a state.
     observation_dim: int
 
     @property
@@ -53,7 +53,7 @@ class Rows:
         return self.table[:, -1] != 0.0
 
     def trajectories(self) -> tuple[Trajectory, ...]:
-        """The trajectories again; observations are copied."""
+        """Split the table into trajectories; observations are copied."""
         dim, actions = self.observation_dim, slice(self.observation_dim, self.observation_dim + self.action_dim)
         rewards, terminated = self.rewards, self.terminated
         stops = np.cumsum(self.lengths)
@@ -84,9 +84,9 @@ def row_block(trajectory: Trajectory) -> np.ndarray:
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
-def stack(trajectories: Sequence[Trajectory]) -> Rows:
-    """The rows of at least one trajectory."""
-    return Rows(
+def stack(trajectories: Sequence[Trajectory]) -> TransitionTable:
+    """The table of at least one trajectory."""
+    return TransitionTable(
         table=np.concatenate([row_block(trajectory) for trajectory in trajectories]),
         truncated=np.concatenate([trajectory.truncated for trajectory in trajectories]),
         lengths=np.array([len(trajectory) for trajectory in trajectories]),

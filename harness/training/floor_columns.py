@@ -1,4 +1,4 @@
-"""The return-to-go and floor columns of a pack: filled for the dataset, then for every finished online episode."""
+"""The return-to-go and floor columns of a pack, for the dataset and for every finished online episode."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ from harness.training.transitions import Transitions, trajectory_numbers
 
 @dataclass(frozen=True)
 class FloorState:
-    """A learned floor of one run: what a checkpoint must hold of it."""
+    """The state of a learned floor of one run, as checkpoints hold it."""
 
-    fitted: Tensor  # [P] parameters after the fit on the dataset, which filled the dataset's column
-    learning: Mapping[str, Tensor]  # parameters and moments of now (`BehaviourValue.state`)
+    fitted: Tensor  # [P] parameters after the fit on the dataset, from which the dataset's column is computed
+    learning: Mapping[str, Tensor]  # current parameters and moments (`BehaviourValue.state`)
     steps: int  # of the optimiser since the fit
     report: FitReport
 
 
 class FloorColumns:
-    """What each run of a pack uses as floor; owns the learned values of those runs that have one."""
+    """Computes the floors of a pack; holds the learned values of the runs that have one."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class FloorColumns:
         transitions: Transitions,
         states: Sequence[FloorState | None] = (),
     ):
-        """Fill both columns of the dataset's transitions, fitting the learned floors first.
+        """Fit the learned floors, then fill both columns of the dataset's transitions.
 
-        With `states`, one per run, learned floors are put back where they stood instead of being fitted again.
+        With `states`, one per run, learned floors are restored instead of fitted.
         """
         self.runs = list(runs)
         self.transitions = transitions
@@ -54,33 +54,33 @@ class FloorColumns:
             parts = zip(*(column.split(lengths) for column in (rewards, terminated)), strict=True)
             returns = torch.cat([self._return_to_go(run, *part) for part in parts])
             transitions.return_to_go[number, : transitions.offline] = returns
-        of_dataset = transitions.return_to_go[:, : transitions.offline]
-        self._range = [float(returns.max() - returns.min()) for returns in of_dataset]
-        self._mean = [float(returns.double().mean()) for returns in of_dataset]
+        dataset_returns = transitions.return_to_go[:, : transitions.offline]
+        self._range = [float(returns.max() - returns.min()) for returns in dataset_returns]
+        self._mean = [float(returns.double().mean()) for returns in dataset_returns]
         inflation = torch.tensor([run.floor.inflation for run in runs])
         self._shift = (inflation * torch.tensor(self._range))[:, None]
         self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
         self._learned = [number for number, run in enumerate(runs) if run.floor.base == "learned"]
-        self._value = self._new_value(of_dataset) if self._learned else None
+        self._value = self._new_value(dataset_returns) if self._learned else None
         known = [state for state in states if state is not None]
         if self._value and known:
             for place, (number, state) in enumerate(zip(self._learned, known, strict=True)):
                 self._value.parameters.flat[place] = state.fitted
                 self.fit_reports[number] = state.report
         elif self._value:
-            self._fit(self._value, dataset, of_dataset)
+            self._fit(self._value, dataset, dataset_returns)
         self._fitted = self._value.parameters.flat.clone() if self._value else None
-        for number, returns in enumerate(of_dataset):
+        for number, returns in enumerate(dataset_returns):
             column = self._column(number, transitions.dataset_states, returns)
             transitions.floor[number, : transitions.offline] = column
         if self._value and known:
-            # The dataset's column is that of the fit; learning goes on from where it stood.
+            # The dataset's column stays that of the fit; learning continues from the restored state.
             for place, state in enumerate(known):
                 self._value.restore(place, state.learning)
                 self._value.adam.count.steps = state.steps
 
     def state(self, number: int) -> FloorState | None:
-        """Where the learned floor of a run stands; None for any other floor."""
+        """The state of the learned floor of a run; None for any other floor."""
         if number not in self._learned:
             return None
         assert self._value is not None
@@ -90,18 +90,18 @@ class FloorColumns:
         return FloorState(self._fitted[place], learning, self._value.adam.count.steps, self.fit_reports[number])
 
     def skip_online(self, number: int, transitions: int) -> None:
-        """Go past the noise of online transitions whose columns are known already."""
+        """Skip the noise of restored online transitions."""
         if self.runs[number].floor.noise:
             self._noise[number](transitions)
 
     def begin_online(self) -> None:
-        """Take the floor away from those runs that do not keep it in the online phase."""
+        """Remove the floor of runs that do not keep it in the online phase."""
         for number, run in enumerate(self.runs):
             if not run.floor.active_online:
                 self.transitions.floor[number] = -torch.inf
 
     def append(self, number: int, episode: Trajectory) -> None:
-        """Hand a finished online episode of run `number` to its transitions, with both columns."""
+        """Append a finished online episode of run `number` to its transitions, with both columns."""
         run = self.runs[number]
         returns = self._return_to_go(run, torch.from_numpy(episode.rewards), torch.from_numpy(episode.terminated))
         column = self._column(number, torch.from_numpy(episode.observations[:-1]), returns)
@@ -110,10 +110,10 @@ class FloorColumns:
         self.transitions.append(number, episode, returns, column)
 
     def learn_online(self, batch: Batch) -> Batch:
-        """For packs whose learned floors keep learning: one step on the batch, which comes back with new floors."""
+        """If the learned floors keep learning: one step on the batch, whose floors are replaced."""
         if self._value is None or not self.runs[0].floor.keeps_learning:
             return batch
-        assert len(self._learned) == len(self.runs), "floors that keep learning are packed apart from others"
+        assert len(self._learned) == len(self.runs), "floors that keep learning are packed separately"
         self._value.step(batch.states, batch.return_to_go)
         floor = self._value.values(batch.states) + self._shift
         batch.floor.copy_(torch.where(self._active, floor, batch.floor))
@@ -146,19 +146,19 @@ class FloorColumns:
 
     def _exact_value(self, states: Tensor) -> Tensor:
         exact = exact_values(self.runs[0].task)
-        assert exact is not None, "preflight lets exact floors through only where values are known"
+        assert exact is not None, "preflight rejects exact floors for tasks without exact values"
         return torch.from_numpy(exact.behaviour(states.double().numpy())).to(states.dtype)
 
-    def _new_value(self, of_dataset: Tensor) -> BehaviourValue:
+    def _new_value(self, dataset_returns: Tensor) -> BehaviourValue:
         runs = [self.runs[number] for number in self._learned]
         normals = [normal_source(generator(run.seed, "floor_init")) for run in runs]
         states = self.transitions.dataset_states
-        return BehaviourValue(runs[0].behaviour_value, states, of_dataset[self._learned], normals)
+        return BehaviourValue(runs[0].behaviour_value, states, dataset_returns[self._learned], normals)
 
-    def _fit(self, value: BehaviourValue, dataset: Dataset, of_dataset: Tensor) -> None:
+    def _fit(self, value: BehaviourValue, dataset: Dataset, dataset_returns: Tensor) -> None:
         runs = [self.runs[number] for number in self._learned]
         settings = runs[0].behaviour_value
-        states, returns = self.transitions.dataset_states, of_dataset[self._learned]
+        states, returns = self.transitions.dataset_states, dataset_returns[self._learned]
         lengths = dataset.rows.lengths
         numbers = trajectory_numbers(lengths)
         held_out = np.stack([
@@ -171,7 +171,7 @@ class FloorColumns:
 
 
 def _held_out(rng: np.random.Generator, trajectories: int, share: float) -> np.ndarray:
-    """Which trajectories are kept out of the fit: the given share, at least one of them and never all."""
+    """Mask [E] of the trajectories held out of the fit: the given fraction, at least one and never all."""
     count = min(max(1, round(share * trajectories)), trajectories - 1)
     mask = np.zeros(trajectories, dtype=bool)
     mask[rng.permutation(trajectories)[:count]] = True

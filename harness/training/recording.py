@@ -1,4 +1,4 @@
-"""What a run writes while it trains, and how it resumes from that."""
+"""The files a run writes while it trains, and the checkpoints from which it resumes."""
 
 import hashlib
 import json
@@ -17,15 +17,15 @@ from harness.folders.run_folder import METRICS, REPLAY, RunFolder
 
 
 class Recorder:
-    """Keeps a run's files in step with each other: a checkpoint holds how long the others were when it was taken.
+    """Writes the files of a run. A checkpoint records the lengths of the other files, so that all agree on resume.
 
     Attributes:
-        folder: the run's.
-        rows: every row of metrics so far.
+        folder: the run folder.
+        rows: all rows of metrics so far.
     """
 
     def __init__(self, folder: RunFolder, checkpoint: Checkpoint | None):
-        """Begin the files anew, or cut them back to a checkpoint whose marks they are known to fulfil."""
+        """Create the files, or truncate them to the lengths recorded in a checkpoint, which was verified."""
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self._checkpoints = Checkpoints(folder.checkpoints)
@@ -41,14 +41,14 @@ class Recorder:
             self._replay = AppendFile.restore(folder.replay, checkpoint.numbers[REPLAY])
 
     def append_row(self, row: dict[str, Any]) -> None:
-        """Add a row of metrics; NaN and infinity are refused, so a row always is JSON."""
+        """Append a row of metrics; NaN and infinity raise a ValueError, so that a row is always valid JSON."""
         text = json.dumps(row, allow_nan=False) + "\n"
         self.folder.check_owner()
         self._metrics.append(text.encode())
         self.rows.append(row)
 
     def append_transitions(self, rows: np.ndarray) -> None:
-        """Add online transitions with their columns, float32 [K, W + 2]."""
+        """Append online transitions with their columns, float32 [K, W + 2]."""
         self.folder.check_owner()
         self._replay.append(rows.astype("<f4").tobytes())
 
@@ -59,7 +59,7 @@ class Recorder:
         self._checkpoints.save(Checkpoint(position, dict(arrays), {**numbers, **marks}))
 
     def finish(self, summary: Mapping[str, Any], final: Position) -> None:
-        """Write `done.json`; of the rest only the last checkpoint is kept, for its parameters."""
+        """Write `done.json`; delete the replay file and all checkpoints but the last, which holds the parameters."""
         self._metrics.mark()
         self.close()
         self.folder.finish(dict(summary))
@@ -73,19 +73,19 @@ class Recorder:
 
 
 def metrics_of(folder: RunFolder, checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """The rows of metrics that were there when a checkpoint was taken; damage raises a UserError."""
+    """The rows of metrics at a checkpoint; damaged files raise a UserError."""
     text = contents(folder.metrics_file, checkpoint.numbers[METRICS])
     return [json.loads(line) for line in text.splitlines()]
 
 
 def transitions_of(folder: RunFolder, checkpoint: Checkpoint, width: int) -> np.ndarray:
-    """The online transitions [K, `width`] that were there when a checkpoint was taken; damage raises a UserError."""
+    """The online transitions [K, `width`] at a checkpoint; damaged files raise a UserError."""
     data = contents(folder.replay, checkpoint.numbers[REPLAY])
     return np.frombuffer(data, "<f4").reshape(-1, width).astype(np.float32)
 
 
 def hash_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of arrays by name."""
+    """SHA-256 of named arrays."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(f"{name}{arrays[name].shape}{arrays[name].dtype}".encode() + arrays[name].tobytes())
@@ -94,7 +94,7 @@ def hash_of(arrays: Mapping[str, np.ndarray]) -> str:
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Runs that stand at one position, with a checkpoint each; at the first step without."""
+    """Runs at one position, with their checkpoints; at the start without."""
 
     folders: list[RunFolder]
     position: Position
@@ -102,33 +102,33 @@ class StartingPoint:
 
 
 def starting_points(folders: Sequence[RunFolder]) -> list[StartingPoint]:
-    """The runs grouped by the position at which they go on together, in one group wherever that is possible.
+    """Group runs by the newest position from which they can resume together, in as few groups as possible.
 
-    A damaged checkpoint is told in the run's log and the one before it is taken. Raises UserError for a run none of
-    whose checkpoints is whole: to begin it anew would throw away what it computed.
+    A damaged checkpoint is reported in the run's log and the one before it is used. Raises UserError for a run whose
+    checkpoints are all damaged, because starting again would discard its results.
     """
-    whole = {folder.id: _whole_checkpoints(folder) for folder in folders}
-    groups = grouped({id: set(own) for id, own in whole.items()})
+    intact = {folder.id: _intact_checkpoints(folder) for folder in folders}
+    groups = grouped({id: set(checkpoints) for id, checkpoints in intact.items()})
     by_id = {folder.id: folder for folder in folders}
     points = []
     for ids, position in groups:
-        own = [by_id[id] for id in ids]
+        group = [by_id[id] for id in ids]
         if position is None:
-            points.append(StartingPoint(own, Position(0, 0, False), [None] * len(ids)))
+            points.append(StartingPoint(group, Position(0, 0, False), [None] * len(ids)))
         else:
-            points.append(StartingPoint(own, position, [whole[id][position] for id in ids]))
+            points.append(StartingPoint(group, position, [intact[id][position] for id in ids]))
     return points
 
 
-def _whole_checkpoints(folder: RunFolder) -> dict[Position, Checkpoint]:
-    """Every checkpoint of a run that is whole and whose files go at least as far, newest first."""
-    whole, faults = {}, []
+def _intact_checkpoints(folder: RunFolder) -> dict[Position, Checkpoint]:
+    """The checkpoints of a run that are intact, together with the files up to their lengths, newest first."""
+    intact, faults = {}, []
     for position in Checkpoints(folder.checkpoints).positions():
         try:
-            whole[position] = folder.load_checkpoint(position)
+            intact[position] = folder.load_checkpoint(position)
         except DamagedFileError as error:
             faults.append(str(error))
-            folder.append_log(f"not used: {error}")
-    if faults and not whole:
-        raise UserError(f"{faults[0]}; no other checkpoint is whole: remove {folder.path} to begin the run anew")
-    return whole
+            folder.append_log(f"checkpoint skipped: {error}")
+    if faults and not intact:
+        raise UserError(f"{faults[0]}; no intact checkpoint is left: delete {folder.path} to start the run again")
+    return intact

@@ -1,4 +1,4 @@
-"""Every transition a pack trains on: the dataset's rows, shared by its runs, then a segment of online rows per run."""
+"""Replay of a pack: the rows of the dataset, which its runs share, and a segment of online rows per run."""
 
 import numpy as np
 import torch
@@ -12,12 +12,12 @@ from harness.data.trajectories import Trajectory, row_block
 class Transitions:
     """Two tables of rows and, per run, the two columns that differ between arms: return-to-go and floor.
 
-    A run sees its transitions as numbers 0 ... N - 1 (dataset) and N ... N + filled - 1 (its own, in the order in
-    which its episodes ended). The dataset's table is the mapped file that all processes of a machine share.
+    The transitions of a run have the indices 0 ... N - 1 (dataset) and N ... N + filled - 1 (online, in the order in
+    which its episodes ended). The table of the dataset is a memory-mapped file, shared by all processes of a machine.
     """
 
     def __init__(self, dataset: Dataset, runs: int, capacity: int):
-        """Take the dataset's rows; `capacity` is the largest number of online transitions of a run."""
+        """`capacity` is the largest number of online transitions of a run."""
         self.observation_dim, self.action_dim = dataset.observation_dim, dataset.action_dim
         self.offline = dataset.transitions
         self.capacity = capacity
@@ -27,11 +27,11 @@ class Transitions:
         self.return_to_go = torch.empty(runs, self.offline + capacity)
         self.floor = torch.empty(runs, self.offline + capacity)
         self._table, self._online = self.table.numpy(), self.online.numpy()
-        # From a run's number to its place among all runs' online rows.
+        # Offset from an index of a run to a row of the online table.
         self._first = np.arange(runs)[:, None] * capacity - self.offline
         self._returns, self._floors = self.return_to_go.numpy().reshape(-1), self.floor.numpy().reshape(-1)
         self._columns_start = np.arange(runs)[:, None] * (self.offline + capacity)
-        self._places: Places | None = None
+        self._buffers: BatchBuffers | None = None
 
     @property
     def dataset_states(self) -> Tensor:
@@ -53,62 +53,61 @@ class Transitions:
         self.filled[run] += len(episode)
 
     def online_rows(self, run: int, start: int = 0) -> Tensor:
-        """A run's online transitions from number `start` on with both columns behind them, [K, W + 2]."""
+        """The online transitions of a run from the online index `start` on, with both columns appended, [K, W + 2]."""
         stop = int(self.filled[run])
-        at, own = run * self.capacity, slice(self.offline + start, self.offline + stop)
-        columns = (self.return_to_go[run, own], self.floor[run, own])
+        at, column = run * self.capacity, slice(self.offline + start, self.offline + stop)
+        columns = (self.return_to_go[run, column], self.floor[run, column])
         return torch.cat((self.online[at + start : at + stop], torch.stack(columns, dim=1)), dim=1)
 
     def restore_online(self, run: int, rows: Tensor) -> None:
-        """Put back all online transitions of a run, as `online_rows` gave them."""
+        """Restore all online transitions of a run, as `online_rows` returned them."""
         count = len(rows)
-        at, own = run * self.capacity, slice(self.offline, self.offline + count)
+        at, column = run * self.capacity, slice(self.offline, self.offline + count)
         self.online[at : at + count] = rows[:, :-2]
-        self.return_to_go[run, own], self.floor[run, own] = rows[:, -2], rows[:, -1]
+        self.return_to_go[run, column], self.floor[run, column] = rows[:, -2], rows[:, -1]
         self.filled[run] = count
 
     def batch(self, uniform: np.ndarray, from_dataset: int | None) -> Batch:
         """B transitions per run chosen by `uniform` numbers [R, B] on [0, 1).
 
-        The first `from_dataset` come from the dataset, the others from the run's online episodes; a run that has
-        finished none yet draws those from the dataset as well. None: all come from both together. The batch is good
-        until the next one is asked for.
+        The first `from_dataset` come from the dataset, the others from the run's online episodes, or from the dataset
+        while the run has finished none. None: all are drawn from both together. The batch is valid until the next call.
         """
-        own = self._numbers(uniform, from_dataset)
-        if self._places is None or self._places.shape != uniform.shape:
-            self._places = Places(uniform.shape, self.observation_dim, self.action_dim)
-        self._places.put_rows(self._rows(own))
-        self._places.put_columns(own + self._columns_start, self._returns, self._floors)
-        return self._places.batch
+        indices = self._indices(uniform, from_dataset)
+        if self._buffers is None or self._buffers.shape != uniform.shape:
+            self._buffers = BatchBuffers(uniform.shape, self.observation_dim, self.action_dim)
+        self._buffers.put_rows(self._rows(indices))
+        self._buffers.put_columns(indices + self._columns_start, self._returns, self._floors)
+        return self._buffers.batch
 
-    def _numbers(self, uniform: np.ndarray, from_dataset: int | None) -> np.ndarray:
-        """The numbers [R, B] of the transitions that `batch` chooses."""
+    def _indices(self, uniform: np.ndarray, from_dataset: int | None) -> np.ndarray:
+        """Indices [R, B] of the transitions that `batch` draws."""
         if from_dataset is None:
             return (uniform * (self.offline + self.filled)[:, None]).astype(np.int64)
         if from_dataset == uniform.shape[1]:
             return (uniform * self.offline).astype(np.int64)
-        some = self.filled > 0
-        start, count = np.where(some, self.offline, 0), np.where(some, self.filled, self.offline)
-        own = np.empty(uniform.shape, dtype=np.int64)
-        own[:, :from_dataset] = uniform[:, :from_dataset] * self.offline
-        own[:, from_dataset:] = start[:, None] + uniform[:, from_dataset:] * count[:, None]
-        return own
+        has_online = self.filled > 0
+        start, count = np.where(has_online, self.offline, 0), np.where(has_online, self.filled, self.offline)
+        indices = np.empty(uniform.shape, dtype=np.int64)
+        indices[:, :from_dataset] = uniform[:, :from_dataset] * self.offline
+        indices[:, from_dataset:] = start[:, None] + uniform[:, from_dataset:] * count[:, None]
+        return indices
 
-    def _rows(self, own: np.ndarray) -> np.ndarray:
-        """The rows [R, B, W] of each run's transitions by number [R, B]."""
-        online = own >= self.offline
+    def _rows(self, indices: np.ndarray) -> np.ndarray:
+        """Rows [R, B, W] of transitions by index [R, B]."""
+        online = indices >= self.offline
         if not online.any():
-            return self._table.take(own, 0)
-        rows = self._table.take(np.minimum(own, self.offline - 1), 0)
-        rows[online] = self._online.take((own + self._first)[online], 0)
+            return self._table.take(indices, 0)
+        rows = self._table.take(np.minimum(indices, self.offline - 1), 0)
+        rows[online] = self._online.take((indices + self._first)[online], 0)
         return rows
 
 
-class Places:
-    """Where the parts of batches are put; numpy copies small pieces in a fraction of the time that torch takes.
+class BatchBuffers:
+    """Buffers of a batch, filled by numpy, which copies small arrays several times faster than torch.
 
     Attributes:
-        batch: R runs with B transitions each, tensors in the same memory.
+        batch: R runs with B transitions each, as tensors that share the buffers' memory.
     """
 
     def __init__(self, shape: tuple[int, ...], observation_dim: int, action_dim: int):
@@ -130,17 +129,17 @@ class Places:
         self._returns, self._floors = returns.numpy(), floors.numpy()
 
     def put_rows(self, rows: np.ndarray) -> None:
-        """Take apart rows [R, B, W]."""
-        for place, columns in self._parts:
-            place[...] = rows[..., columns]
+        """Split rows [R, B, W] into the parts of the batch."""
+        for buffer, columns in self._parts:
+            buffer[...] = rows[..., columns]
 
-    def put_columns(self, chosen: np.ndarray, returns: np.ndarray, floors: np.ndarray) -> None:
-        """Of columns [N] the numbers `chosen` [R, B]."""
-        # Clipping, which never happens, spares numpy a copy.
-        returns.take(chosen, out=self._returns, mode="clip")
-        floors.take(chosen, out=self._floors, mode="clip")
+    def put_columns(self, indices: np.ndarray, returns: np.ndarray, floors: np.ndarray) -> None:
+        """Take the entries `indices` [R, B] of columns [N]."""
+        # Indices are always in range; with mode "clip" numpy writes into `out` without a copy.
+        returns.take(indices, out=self._returns, mode="clip")
+        floors.take(indices, out=self._floors, mode="clip")
 
 
 def trajectory_numbers(lengths: np.ndarray) -> np.ndarray:
-    """For each transition [N] the number of the trajectory that it belongs to, by the trajectories' lengths [E]."""
+    """Index of the trajectory of each transition [N], from the lengths [E] of the trajectories."""
     return np.repeat(np.arange(len(lengths)), lengths)

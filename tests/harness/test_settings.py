@@ -16,8 +16,8 @@ from harness.launching.planner import plan
 from harness.launching.preflight import check_floors
 from harness.plain_values import dotted
 from harness.settings import (
+    ADDED_SETTINGS,
     PER_RUN,
-    YOUNGER,
     canonical_json,
     configuration,
     pack_key,
@@ -73,7 +73,7 @@ def test_a_younger_setting_is_written_where_it_is_not_the_default(run):
 
 
 def test_younger_settings_are_settings(run):
-    for group, names in YOUNGER.items():
+    for group, names in ADDED_SETTINGS.items():
         assert set(names) <= set(run_to_dict(run)[group])
 
 
@@ -138,8 +138,8 @@ def test_a_run_cannot_be_changed(run):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"algorithm.alhpa": 1}, "there is no such setting; did you mean algorithm.alpha?"),
-        ({"nothing.like.it": 1}, "setting nothing.like.it: there is no such setting"),
+        ({"algorithm.alhpa": 1}, "unknown setting; did you mean algorithm.alpha?"),
+        ({"nothing.like.it": 1}, "setting nothing.like.it: unknown setting"),
         ({"algorithm": 5}, "setting algorithm = 5: "),
         ({"algorithm.alpha": -1}, "setting algorithm.alpha = -1: input should be greater than or equal to 0"),
         ({"algorithm.alpha": "much"}, "setting algorithm.alpha = 'much': input should be a valid number"),
@@ -155,7 +155,7 @@ def test_a_run_cannot_be_changed(run):
         ({"arm": ""}, "setting arm = '': string should have at least 1 character"),
         ({"arm": "a\nb"}, r"setting arm = 'a\nb': text should be printable, on one line"),
         ({"task.name": "../up"}, "setting task.name = '../up': string should match pattern"),
-        ({"task.\nname": 1}, r"setting task.'\nname': there is no such setting"),
+        ({"task.\nname": 1}, r"setting task.'\nname': unknown setting"),
         ({"task.discount": 1.0}, "setting task.discount = 1.0: input should be less than 1"),
         ({"seed": -1}, "setting seed = -1: input should be greater than or equal to 0"),
     ],
@@ -171,7 +171,7 @@ def test_bad_values_are_one_line_that_names_the_setting(run, changes, message):
 
 def test_unknown_and_missing_settings_in_a_file(run):
     values = run_to_dict(run)
-    with pytest.raises(UserError, match=r"config.json: setting floor.colour: there is no such setting"):
+    with pytest.raises(UserError, match=r"config.json: setting floor.colour: unknown setting"):
         run_from_dict({**values, "floor": {**values["floor"], "colour": 1}}, source="config.json")
     del values["seed"]
     with pytest.raises(UserError, match=r"^config.json: setting seed: is missing$"):

@@ -42,7 +42,7 @@ def test_folders_that_cannot_be_written_are_problems(tmp_path, monkeypatch):
     found = {finding.name: finding for finding in findings_at(tmp_path / "file" / "runs")}
     assert found["runs"].verdict == "problem"
     assert found["datasets"].verdict == "problem"
-    assert "cannot be made" in found["datasets"].text
+    assert "cannot be created" in found["datasets"].text
     assert not any("\n" in finding.text for finding in found.values())
 
 

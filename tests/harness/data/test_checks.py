@@ -68,30 +68,30 @@ FAULTS = {
     "no rewards": (remove("rewards"), "cannot be read (object 'rewards' doesn't exist)"),
     "no observations": (remove("observations"), "cannot be read (object 'observations' doesn't exist)"),
     "no goal": (remove("observations/desired_goal"), "observations[desired_goal] are missing"),
-    "empty terminations": (changed("terminations", lambda array: array[:0]), "terminations have the shape (0,); "),
-    "short terminations": (changed("terminations", lambda array: array[1:]), "terminations have the shape ("),
-    "short truncations": (changed("truncations", lambda array: array[1:]), "truncations have the shape ("),
+    "empty terminations": (changed("terminations", lambda array: array[:0]), "terminations have shape (0,); "),
+    "short terminations": (changed("terminations", lambda array: array[1:]), "terminations have shape ("),
+    "short truncations": (changed("truncations", lambda array: array[1:]), "truncations have shape ("),
     "T observations": (without_last_observation, "observations[observation] for "),
     "T goals": (changed("observations/desired_goal", lambda array: array[:-1]), "observations[desired_goal] for "),
-    "T - 1 observations": (changed(STATE, lambda array: array[:-2]), "observations[observation] have the shape ("),
+    "T - 1 observations": (changed(STATE, lambda array: array[:-2]), "observations[observation] have shape ("),
     "wide observations": (changed(STATE, lambda array: np.hstack([array, array])), ", 8); ("),
     "whole-number observations": (changed(STATE, lambda array: array.astype(int)), "are int64; floating numbers"),
-    "NaN observation": (changed(STATE, with_value(5, np.nan)), "[observation] hold NaN or infinity at row 5"),
-    "infinite goal": (changed("observations/desired_goal", with_value(0, np.inf)), "hold NaN or infinity at row 0"),
-    "NaN action": (changed("actions", with_value(3, np.nan)), "actions hold NaN or infinity at row 3"),
+    "NaN observation": (changed(STATE, with_value(5, np.nan)), "[observation] contain NaN or infinity in row 5"),
+    "infinite goal": (changed("observations/desired_goal", with_value(0, np.inf)), "contain NaN or infinity in row 0"),
+    "NaN action": (changed("actions", with_value(3, np.nan)), "actions contain NaN or infinity in row 3"),
     "narrow actions": (changed("actions", lambda array: array[:, :1]), ", 1); ("),
     "big action": (
         changed("actions", with_value(4, (0.5, -1.5))),
         "action 4 is [0.5, -1.5], outside the action box [-1.0, -1.0] to [1.0, 1.0]",
     ),
-    "NaN reward": (changed("rewards", with_value(1, np.nan)), "rewards hold NaN or infinity at row 1"),
-    "infinite reward": (changed("rewards", with_value(1, np.inf)), "rewards hold NaN or infinity at row 1"),
+    "NaN reward": (changed("rewards", with_value(1, np.nan)), "rewards contain NaN or infinity in row 1"),
+    "infinite reward": (changed("rewards", with_value(1, np.inf)), "rewards contain NaN or infinity in row 1"),
     "rewards as text": (changed("rewards", lambda array: array.astype("S8")), "rewards are |S8; number numbers are"),
     "whole-number actions": (
         changed("actions", lambda array: array.astype(int)),
         "actions are int64; floating numbers",
     ),
-    "short rewards": (changed("rewards", lambda array: array[1:]), "rewards have the shape ("),
+    "short rewards": (changed("rewards", lambda array: array[1:]), "rewards have shape ("),
     "terminations as numbers": (changed("terminations", lambda array: array.astype(float)), "are float64; bool"),
     "early terminal": (changed("terminations", with_value(0, True)), "after the termination at step 0"),
     "no steps": (without_steps, "has no steps; at least one is needed"),
@@ -126,7 +126,7 @@ def test_observations_are_counted_in_the_message(tiny_task, folder):
         without_last_observation(file["episode_0"])
     assert load_error(tiny_task) == (
         f"episode 0: has {steps} observations[observation] for {steps} actions; {steps + 1} are needed, "
-        "the last one after the last action"
+        "one after the last action"
     )
 
 
@@ -147,7 +147,7 @@ def test_empty_dataset(tiny_task, folder):
             del file[name]
     metadata = json.loads((folder / "data/metadata.json").read_text())
     (folder / "data/metadata.json").write_text(json.dumps({**metadata, "total_episodes": 0, "total_steps": 0}))
-    assert load_error(tiny_task) == "is empty; at least one episode is needed"
+    assert load_error(tiny_task) == "empty; at least one episode is needed"
 
 
 def test_missing_episode(tiny_task, folder):
@@ -163,7 +163,7 @@ def test_truncated_file(tiny_task, folder, share):
     file.write_bytes(content[: int(share * len(content))])
     line = load_error(tiny_task)
     assert re.match(
-        r"episode \d+: cannot be read \(.+\); delete .+ and make it again with: floorbench data tiny$", line
+        r"episode \d+: cannot be read \(.+\); delete .+ and create it again with: floorbench data tiny$", line
     )
 
 
@@ -186,7 +186,7 @@ def test_an_episode_that_is_there_twice(tiny_task, folder):
         del file["episode_3"]
         file.copy("episode_1", "episode_3")
         file["episode_3"].attrs["id"] = 3
-    assert load_error(tiny_task) == "episode 3: is episode 1 once more"
+    assert load_error(tiny_task) == "episode 3: repeats episode 1"
 
 
 def test_episodes_whose_keys_are_mixed_up(tiny_task, folder):
@@ -194,7 +194,7 @@ def test_episodes_whose_keys_are_mixed_up(tiny_task, folder):
         file.move("episode_0", "aside")
         file.move("episode_2", "episode_0")
         file.move("aside", "episode_2")
-    assert load_error(tiny_task) == "episode 0: is stored as episode 2: the set's keys are mixed up"
+    assert load_error(tiny_task) == "episode 0: stored as episode 2: the keys of the set are mixed up"
 
 
 def test_parts_whose_keys_are_mixed_up(tiny_task, folder):
@@ -203,7 +203,7 @@ def test_parts_whose_keys_are_mixed_up(tiny_task, folder):
         parts.move("observation", "aside")
         parts.move("desired_goal", "observation")
         parts.move("aside", "desired_goal")
-    assert "episode 1: observations[observation] have the shape (" in load_error(tiny_task)
+    assert "episode 1: observations[observation] have shape (" in load_error(tiny_task)
 
 
 def test_a_goal_that_has_changed_places_with_the_position(tiny_task, folder):
@@ -214,7 +214,7 @@ def test_a_goal_that_has_changed_places_with_the_position(tiny_task, folder):
         parts.move("desired_goal", "achieved_goal")
         parts.move("aside", "desired_goal")
     assert load_error(tiny_task) == (
-        "episode 1: its desired goals move while its achieved goals stand still: the set's keys are mixed up"
+        "episode 1: its desired goals move and its achieved goals do not: the keys of the set are mixed up"
     )
 
 
@@ -222,14 +222,14 @@ def test_steps_that_the_set_counts_otherwise(tiny_task, folder):
     with h5py.File(folder / "data/main_data.hdf5", "a") as file:
         steps = len(file["episode_2/actions"])
         file["episode_2"].attrs["total_steps"] = steps + 1
-    assert load_error(tiny_task) == f"episode 2: has {steps} actions, but says that it has {steps + 1} steps"
+    assert load_error(tiny_task) == f"episode 2: has {steps} actions, but its metadata say {steps + 1} steps"
 
 
 @pytest.mark.parametrize("other", ["PointMaze_UMaze-v2", "AntMaze_UMaze-v4"])
 def test_another_environment(tiny_task, folder, other):
     file = folder / "data/metadata.json"
     file.write_text(file.read_text().replace("PointMaze_UMaze-v3", other))
-    assert load_error(tiny_task) == f"was recorded in {other}, but task tiny runs in PointMaze_UMaze-v3"
+    assert load_error(tiny_task) == f"recorded in {other}, but task tiny uses PointMaze_UMaze-v3"
 
 
 def test_episodes_of_different_width(tiny_task, folder):
@@ -237,4 +237,4 @@ def test_episodes_of_different_width(tiny_task, folder):
     with h5py.File(folder / "data/main_data.hdf5", "a") as file:
         last = len(file) - 1
         replace(file[f"episode_{last}"], STATE, lambda array: array[:, :3])
-    assert load_error(tiny_task).startswith(f"episode {last}: observations[observation] have the shape (")
+    assert load_error(tiny_task).startswith(f"episode {last}: observations[observation] have shape (")

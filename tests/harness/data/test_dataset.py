@@ -114,12 +114,12 @@ def test_ensure_does_not_collect_again(tiny_task, dataset):
 
 def test_missing_dataset_tells_the_command(tiny_task, empty_folder):
     assert not dataset_exists(tiny_task)
-    with pytest.raises(UserError, match=f"dataset {dataset_id(tiny_task)}: .*make it with: floorbench data tiny$"):
+    with pytest.raises(UserError, match=f"dataset {dataset_id(tiny_task)}: .*create it with: floorbench data tiny$"):
         load_dataset(tiny_task)
 
 
 def test_no_controller_for_other_environments(empty_folder):
-    with pytest.raises(UserError, match="task pendulum: no controller can collect data in Pendulum-v1"):
+    with pytest.raises(UserError, match="task pendulum: no controller for Pendulum-v1"):
         ensure_dataset(Task(name="pendulum", environment="Pendulum-v1", horizon=10))
 
 
@@ -169,7 +169,7 @@ def test_interrupt_cleans_up(tiny_task, empty_folder):
 def test_unwritable_folder_is_one_line(tiny_task, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file" / "datasets"))
-    with pytest.raises(UserError, match=f"^Minari folder {tmp_path}/file/datasets: cannot be made") as error:
+    with pytest.raises(UserError, match=f"^Minari folder {tmp_path}/file/datasets: cannot be created") as error:
         ensure_dataset(tiny_task)
     assert "\n" not in str(error.value)
 
@@ -184,7 +184,7 @@ def test_folder_without_write_permission_is_one_line(tiny_task, monkeypatch):
 
 def test_too_little_space_is_one_line_before_anything_is_collected(tiny_task, empty_folder):
     task = dataclasses.replace(tiny_task, data=DataSettings(transitions=10**12))
-    with pytest.raises(UserError, match=r"cannot be written \(700000000 MB are needed, \d+ MB are free\)"):
+    with pytest.raises(UserError, match=r"cannot be written \(700000000 MB needed, \d+ MB free\)"):
         ensure_dataset(task)
     assert list(empty_folder.iterdir()) == []
 

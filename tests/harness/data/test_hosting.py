@@ -57,7 +57,7 @@ def test_from_an_archive(elsewhere, tmp_path, here):
 @pytest.mark.parametrize("place", ["", "data", "data/main_data.hdf5"])
 def test_one_by_one(elsewhere, place):
     """From each set's own folder, its data folder or its HDF5 file; one that is there already is not asked for."""
-    with pytest.raises(UserError, match=f"does not hold {CLONED}, but {HUMAN}$"):
+    with pytest.raises(UserError, match=f"does not contain {CLONED}; contains {HUMAN}$"):
         take_sets(PEN, elsewhere / HUMAN / place)
     assert missing_ids(PEN) == (CLONED,)
     take_sets(PEN, elsewhere / CLONED / place)
@@ -67,20 +67,20 @@ def test_one_by_one(elsewhere, place):
 def test_what_is_no_set_is_one_line(tmp_path):
     (tmp_path / "notes.txt").write_text("no archive")
     for source, line in (
-        (tmp_path / "nowhere", "is not there"),
-        (tmp_path / "notes.txt", "is no folder, HDF5 file or"),
+        (tmp_path / "nowhere", "not found"),
+        (tmp_path / "notes.txt", "not a folder, HDF5 file or"),
     ):
         with pytest.raises(UserError, match=line) as error:
             take_sets(PEN, source)
         assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match=f"does not hold {HUMAN}, but no set of Minari"):
+    with pytest.raises(UserError, match=f"does not contain {HUMAN}; contains no Minari set"):
         take_sets(PEN, tmp_path)
 
 
 def test_half_a_set_is_not_taken(elsewhere, tmp_path):
     shutil.copytree(elsewhere / HUMAN, tmp_path / "half")
     (tmp_path / "half/data/main_data.hdf5").unlink()
-    with pytest.raises(UserError, match="does not hold"):
+    with pytest.raises(UserError, match="does not contain"):
         take_sets(PEN, tmp_path / "half")
     assert missing_ids(PEN) == (HUMAN, CLONED)
 
@@ -91,8 +91,8 @@ def test_without_a_network_one_line_says_what_is_missing_and_what_gets_it(monkey
     with pytest.raises(UserError) as error:
         download_sets(PEN)
     line = str(error.value)
-    assert line.startswith(f"dataset {HUMAN}: is not in {here} and cannot be downloaded (no way to its server: ")
-    assert line.endswith("get it where there is a network with: floorbench data pen-binary, or take a copy with --from")
+    assert line.startswith(f"dataset {HUMAN}: not found in {here} and cannot be downloaded (server unreachable: ")
+    assert line.endswith("run floorbench data pen-binary where there is a network, or import a copy with --from")
     assert "\n" not in line
 
 
@@ -108,6 +108,6 @@ def test_a_machine_that_computes_does_not_try():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     told, tried = done.stdout.splitlines()
-    assert told.startswith(f"dataset {HUMAN} + {CLONED}: is not in ")
+    assert told.startswith(f"dataset {HUMAN} + {CLONED}: not found in ")
     assert told.endswith("get it with: floorbench data pen-binary")
     assert tried == "False"

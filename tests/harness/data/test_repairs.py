@@ -103,7 +103,7 @@ def test_the_evaluation_map_has_walls_where_the_data_walk():
 
 def test_data_between_other_walls_are_refused():
     turned = dataclasses.replace(ANTMAZE, maze=EVALUATION_MAP)
-    with pytest.raises(UserError, match=r"umaze-diverse-v1: was recorded between other walls \(##### #g..# ###.#"):
+    with pytest.raises(UserError, match=r"umaze-diverse-v1: its walls \(##### #g..# ###.#"):
         load_dataset(turned)
 
 
@@ -128,7 +128,7 @@ def test_the_v5_ants_observe_78_numbers_more():
     wide = stored(task)[0].observations["observation"]
     assert wide.shape[1] == 105
     unrepaired = HostedData(("tests/v5-v1",), ("cut_at_success", "terminal_at_success"))
-    with pytest.raises(UserError, match=r"was recorded in AntMaze_UMaze-v5, but task .* runs in AntMaze_UMaze-v4"):
+    with pytest.raises(UserError, match=r"recorded in AntMaze_UMaze-v5, but task .* uses AntMaze_UMaze-v4"):
         load_dataset(dataclasses.replace(task, data=unrepaired))
 
     repaired = load_dataset(task)
@@ -199,7 +199,7 @@ def test_a_hand_without_told_successes_is_refused():
     """Of dense rewards alone no binary ones can be made."""
     task = dataclasses.replace(PEN, data=HostedData(("tests/silent-v0",)))
     adroit_set("tests/silent-v0", record_infos=False)
-    with pytest.raises(UserError, match=r"tests/silent-v0: episode 0: infos\[success\] must hold 11 truth values"):
+    with pytest.raises(UserError, match=r"tests/silent-v0: episode 0: infos\[success\] must hold 11 booleans"):
         load_dataset(task)
 
 

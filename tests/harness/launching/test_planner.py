@@ -67,7 +67,7 @@ def test_foreign_and_damaged_folders_are_refused(tmp_path, runs):
         ("{", r"config.json: is damaged"),
         (json.dumps({**whole, "seed": 9}), r"config.json: its settings belong to run"),
         (json.dumps({**whole, "schema_version": 0}), r"config.json: schema version 0 cannot be read"),
-        (json.dumps({**whole, "colour": 1}), r"config.json: setting colour: there is no such setting"),
+        (json.dumps({**whole, "colour": 1}), r"config.json: setting colour: unknown setting"),
     ]:
         config.write_text(text)
         with pytest.raises(UserError, match=message):

@@ -109,7 +109,7 @@ def test_a_pack_that_fails_takes_no_other_with_it(tmp_path):
     packs = folders_of([*no_data, *good], tmp_path, limit=2)
     run_packs(packs, workers=1)
     assert states(packs) == [["failed"] * 2, ["done"] * 2]
-    assert "make it with" in packs[0][1].status()["reason"]
+    assert "create it with" in packs[0][1].status()["reason"]
     assert packs[0][1].log_tail().startswith("harness.errors.UserError: dataset")
 
 

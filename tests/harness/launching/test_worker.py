@@ -227,7 +227,7 @@ def test_a_missing_dataset_fails_in_one_line(folders):
     output, _ = worker.communicate(timeout=60)
     assert worker.returncode == 1, output
     assert states(folders) == ["failed", "failed", "planned", "planned"]
-    assert "make it with: floorbench data pointmaze-umaze" in folders[0].status()["reason"]
+    assert "create it with: floorbench data pointmaze-umaze" in folders[0].status()["reason"]
     assert "Traceback" in folders[1].log.read_text()
 
 

@@ -26,8 +26,8 @@ def test_gpu_kernels_without_a_gpu_are_an_error_of_one_line(check, kernel):
     with pytest.raises(UserError) as caught:
         check([*RUNS, with_settings(RUNS[0], {"algorithm.kernel": kernel})])
     line = str(caught.value)
-    assert line.startswith(f"setting algorithm.kernel = '{kernel}': torch ")
-    assert line.endswith("here; or --set algorithm.kernel=fused, which computes on the CPU")
+    assert line.startswith(f"setting algorithm.kernel = '{kernel}': ")
+    assert line.endswith("; or --set algorithm.kernel=fused, which computes on the CPU")
     assert "\n" not in line
 
 
@@ -35,7 +35,7 @@ def test_gpu_kernels_without_a_gpu_are_an_error_of_one_line(check, kernel):
 def test_submitting_needs_no_gpu():
     check_kernels(ON_GPU, elsewhere=True)
     provide_kernels(ON_GPU, elsewhere=True)
-    with pytest.raises(UnknownCostError, match="no run of this shape is finished, and torch"):
+    with pytest.raises(UnknownCostError, match=r"no run of this shape is finished, and (this torch|torch finds)"):
         measured_cost(ON_GPU[0], 8)
 
 

@@ -152,7 +152,7 @@ def test_lost_rows_are_refused_and_nothing_is_overwritten(tmp_path, monkeypatch,
     file = getattr(folder, name)
     file.write_bytes(file.read_bytes()[:100])
     before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file() and path != folder.log}
-    with pytest.raises(UserError, match=r"is truncated.*to begin the run anew"):
+    with pytest.raises(UserError, match=r"is truncated.*to start the run again"):
         train_pack([folder])
     assert {path: path.read_bytes() for path in before} == before
 
@@ -161,7 +161,7 @@ def test_nothing_is_begun_anew_over_damaged_checkpoints(tmp_path, monkeypatch):
     folder = stop_in_the_online_phase(tmp_path / "runs", monkeypatch)
     for file in folder.checkpoints.iterdir():
         file.write_bytes(b"")
-    with pytest.raises(UserError, match="no other checkpoint is whole"):
+    with pytest.raises(UserError, match="no intact checkpoint is left"):
         train_pack([folder])
     shutil.rmtree(folder.checkpoints)
     train_pack([folder])
