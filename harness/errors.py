@@ -1,25 +1,25 @@
-"""Errors that a user is meant to read, in one line each."""
+"""Errors for the user, each shown as one line."""
 
 import errno
 import re
 
-# Faults of the place that is written to, not of the program: the same work succeeds once there is room again.
+# Errors of the file system rather than the program: the same work succeeds once they are resolved.
 PLACE_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
 )  # fmt: skip
 
 
 class UserError(Exception):
-    """Bad input or a machine that cannot do what was asked: one line that says what is wrong and what would be right.
+    """Bad input, or a machine that lacks something: one line that says what is wrong and what to do.
 
     The command line prints the message without a traceback and exits with code 2.
     """
 
 
 def one_line(error: BaseException) -> str:
-    """An error in one line: the first line of its message, after its kind unless it is meant to be read as it is.
+    """The first line of an error's message, preceded by its type unless it is a `UserError`.
 
-    A fault of the place names the file, if the error knows it.
+    Errors of the file system name the file, if it is known.
     """
     if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
         return f"{error.filename or 'disk'}: {(error.strerror or str(error)).lower()}"
@@ -30,7 +30,7 @@ def one_line(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The telling part of an error: the system's words, or what HDF5 puts in brackets, or all of it in one line."""
+    """The informative part of an error: the system's message, or the text that HDF5 puts in brackets, or all of it."""
     text = " ".join((getattr(error, "strerror", None) or str(error)).split())
-    found = re.search(r"error message = '([^']*)'", text) or re.search(r"\((.+)\)", text)
-    return found.group(1) if found else text
+    match = re.search(r"error message = '([^']*)'", text) or re.search(r"\((.+)\)", text)
+    return match.group(1) if match else text

@@ -1,4 +1,4 @@
-"""Files that are whole or as they were before, on disks that fill up and machines that die."""
+"""Atomic file writing, also on full disks and through crashes."""
 
 import contextlib
 import errno
@@ -13,12 +13,12 @@ from harness.errors import UserError
 
 
 class DamagedFileError(UserError):
-    """A file does not hold what was written to it. An older state of the same run may be sound."""
+    """A file does not contain what was written to it. An older checkpoint of the run may be intact."""
 
 
 @contextlib.contextmanager
 def naming(file: Path) -> Iterator[None]:
-    """Let every OSError name `file`: a full disk does not say by itself which file it refused."""
+    """Make every OSError name `file`; errors such as a full disk do not."""
     try:
         yield
     except OSError as error:
@@ -27,9 +27,9 @@ def naming(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_write(file: Path) -> Iterator[BinaryIO]:
-    """A stream for the new content of `file`: its own file, synchronised and renamed over the old one if all goes well.
+    """Yield a stream to a temporary file, which is synchronised and renamed to `file` at the end of the block.
 
-    Otherwise `file` stays as it was. A process that is killed leaves `.<name>.<random digits>` behind.
+    After an error `file` is unchanged. A killed process leaves `.<name>.<random digits>` behind.
     """
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
@@ -40,20 +40,20 @@ def atomic_write(file: Path) -> Iterator[BinaryIO]:
                 os.fsync(stream.fileno())
             os.replace(temporary, file)
     except BaseException:
-        # A read-only disk refuses this too; the first refusal is the one to tell.
+        # A read-only disk raises here too; the first error is the one to report.
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
 
 
 def synchronise_folder(folder: Path) -> None:
-    """Return when the names in a folder will survive a power failure: those given by `atomic_write`, for example."""
+    """Make the names in a folder durable, such as those that `atomic_write` gave."""
     with naming(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         except OSError as error:
-            # Some network file systems cannot do this to a folder; there is nothing better to do on them.
+            # Some network file systems cannot synchronise folders.
             if error.errno not in (errno.EINVAL, errno.EBADF):
                 raise
         finally:
@@ -61,19 +61,19 @@ def synchronise_folder(folder: Path) -> None:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all; NaN and infinity are refused."""
+    """Write a JSON file atomically; NaN and infinity raise ValueError."""
     data = json_bytes(value)
     with atomic_write(file) as stream:
         stream.write(data)
 
 
 def json_bytes(value: Any) -> bytes:
-    """What `write_json` writes."""
+    """The bytes that `write_json` writes."""
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None if there is no such file. Damage raises `DamagedFileError`."""
+    """The object in a JSON file, or None if the file does not exist. Raises `DamagedFileError`."""
     try:
         value = json.loads(file.read_bytes())
     except FileNotFoundError:

@@ -1,23 +1,23 @@
-"""Settings as they arrive, in JSON files and on command lines: what is no plain value is refused before it is read."""
+"""Check the values of settings from JSON files and command lines before they are parsed."""
 
 from typing import Any
 
-# Characters of a value that an error shows, at most.
+# Largest number of characters of a value in an error message.
 SHOWN = 80
 
-# Settings are nested three deep.
+# Largest depth of nesting; settings are nested three deep.
 DEPTH_LIMIT = 10
 
-# Beyond it JSON's readers disagree about integers.
+# Readers of JSON disagree about larger integers.
 INTEGER_LIMIT = 2**63
 
 
 def plain_values(value: Any, path: tuple[Any, ...] = ()) -> Any:
-    """A copy in JSON's own types, in which -0.0 is 0.0, so that equal settings have equal text.
+    """Copy a value into JSON types, with -0.0 as 0.0, so that equal settings have equal text.
 
-    Raises ValueError, one line that names the setting: for what is nested too deeply, for integers of 64 bits and more,
-    for text that cannot be shown on one line, and for what is no value of JSON (NaN and infinity pass: they are for
-    whoever knows the setting to refuse).
+    Raises ValueError with one line that names the setting for values that are nested too deeply, integers that need
+    more than 64 bits, unprintable text and values that JSON does not have. NaN and infinity are left to the validation
+    of the setting.
     """
     if len(path) > DEPTH_LIMIT:
         raise ValueError(f"setting {dotted(path)}: is nested too deeply")
@@ -25,34 +25,34 @@ def plain_values(value: Any, path: tuple[Any, ...] = ()) -> Any:
         case dict():
             for name in value:
                 if not isinstance(name, str) or not name.isprintable():
-                    raise ValueError(f"setting {dotted((*path, name))}: there is no such setting")
+                    raise ValueError(f"setting {dotted((*path, name))}: unknown setting")
             return {name: plain_values(inner, (*path, name)) for name, inner in value.items()}
         case list() | tuple():
             return [plain_values(inner, (*path, place)) for place, inner in enumerate(value)]
         case str() if not value.isprintable():
-            raise ValueError(f"setting {dotted(path)} = {shown(value)}: text should be printable, on one line")
+            raise ValueError(f"setting {dotted(path)} = {shown(value)}: must be printable text on one line")
         case None | bool() | str():
             return value
         case int() if abs(value) >= INTEGER_LIMIT:
-            raise ValueError(f"setting {dotted(path)}: an integer should lie between -2**63 and 2**63")
+            raise ValueError(f"setting {dotted(path)}: must be between -2**63 and 2**63")
         case int():
             return value
         case float():
             return value + 0.0
-    raise ValueError(f"setting {dotted(path)} = {shown(value)}: input should be a value of JSON")
+    raise ValueError(f"setting {dotted(path)} = {shown(value)}: must be a JSON value")
 
 
 def dotted(path: tuple[Any, ...]) -> str:
-    """A setting's path as it is written on the command line."""
+    """The path of a setting as on the command line: "algorithm.alpha"."""
     return ".".join(quoted_if_odd(str(name)) for name in path)
 
 
 def quoted_if_odd(text: str) -> str:
-    """A text as it is, or in quotes where it could not be read on one line."""
+    """A text, quoted if it is empty, long or unprintable."""
     return text if text.isprintable() and 0 < len(text) <= SHOWN else shown(text)
 
 
 def shown(value: Any) -> str:
-    """A value on one line, cut where it is long."""
+    """A value on one line, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -1,1 +1,1 @@
-"""Run folders: what lies in them, who owns them, what their runs have cost."""
+"""Run folders: their files, owners, states, checkpoints and costs."""

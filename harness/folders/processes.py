@@ -1,4 +1,4 @@
-"""Which process it was, and whether it is still there: numbers alone are given out again."""
+"""Identify processes across restarts and reused process ids."""
 
 import os
 import socket
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from every other; what the system does not tell is None."""
+    """What distinguishes this process from all others; None where the system does not tell."""
     return {**_whereabouts(), "process": os.getpid(), "process_started": _look_up(os.getpid()).get("started")}
 
 
 def has_ended(process: dict[str, Any]) -> bool:
-    """Whether what `this_process` said in some process provably is true no more.
+    """Whether a process, as `this_process` described it, has certainly ended.
 
-    It is if its number means something here, and belongs to nobody, to a process with another start or to a zombie.
+    That is so if its id is valid on this machine, and is unused or belongs to a later process or a zombie.
     """
     here, number = _whereabouts(), process.get("process")
     if here["boot"] is None or any(process.get(name) != value for name, value in here.items()):
@@ -28,19 +28,19 @@ def has_ended(process: dict[str, Any]) -> bool:
         return True
     except PermissionError:
         pass
-    found = _look_up(number)
-    if not found:
+    current = _look_up(number)
+    if not current:
         return False
-    if process.get("process_started") not in (None, found["started"]):
+    if process.get("process_started") not in (None, current["started"]):
         return True
-    # While a zombie has threads they may still be at their last write.
-    return found["state"] in ("Z", "X") and found["threads"] <= 1
+    # The threads of a zombie may still be writing.
+    return current["state"] in ("Z", "X") and current["threads"] <= 1
 
 
 def peak_memory() -> int | None:
-    """Bytes of memory that this process has held at most; None where the system does not tell.
+    """Peak memory of this process in bytes; None where the system does not tell.
 
-    What getrusage tells instead counts that of the parent before this program began.
+    `getrusage` would include the parent's memory from before the exec.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -51,7 +51,7 @@ def peak_memory() -> int | None:
 
 @cache
 def _whereabouts() -> dict[str, Any]:
-    """Where numbers of processes mean the same as here: one start of one machine, and one namespace of processes."""
+    """The scope in which process ids are valid: the boot of a machine and its process namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = os.readlink("/proc/self/ns/pid")
@@ -61,9 +61,9 @@ def _whereabouts() -> dict[str, Any]:
 
 
 def _look_up(number: int) -> dict[str, Any]:
-    """State, number of threads, and start (clock ticks since the machine's) of a process; empty if not to be seen."""
+    """State, number of threads, and start (clock ticks since boot) of a process; empty if it cannot be read."""
     try:
-        # The name in brackets may itself hold brackets and spaces.
+        # The name in brackets may contain brackets and spaces.
         fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return {}

@@ -21,14 +21,14 @@ def test_minus_zero_is_zero():
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ({"a": {"b": "two\nlines"}}, r"setting a.b = 'two\nlines': text should be printable, on one line"),
-        ({"a": "\ud800"}, r"setting a = '\ud800': text should be printable, on one line"),
-        ({"a": ["x", "\x00"]}, r"setting a.1 = '\x00': text should be printable, on one line"),
-        ({"a": 2**63}, "setting a: an integer should lie between -2**63 and 2**63"),
-        ({"a": -(10**5000)}, "setting a: an integer should lie between -2**63 and 2**63"),
-        ({"a": {3}}, "setting a = {3}: input should be a value of JSON"),
-        ({"a": {1: 2}}, "setting a.1: there is no such setting"),
-        ({"a": {"\n": 2}}, r"setting a.'\n': there is no such setting"),
+        ({"a": {"b": "two\nlines"}}, r"setting a.b = 'two\nlines': must be printable text on one line"),
+        ({"a": "\ud800"}, r"setting a = '\ud800': must be printable text on one line"),
+        ({"a": ["x", "\x00"]}, r"setting a.1 = '\x00': must be printable text on one line"),
+        ({"a": 2**63}, "setting a: must be between -2**63 and 2**63"),
+        ({"a": -(10**5000)}, "setting a: must be between -2**63 and 2**63"),
+        ({"a": {3}}, "setting a = {3}: must be a JSON value"),
+        ({"a": {1: 2}}, "setting a.1: unknown setting"),
+        ({"a": {"\n": 2}}, r"setting a.'\n': unknown setting"),
     ],
 )
 def test_what_is_not_plain_is_one_line_that_names_the_setting(value, line):

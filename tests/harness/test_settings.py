@@ -153,7 +153,7 @@ def test_a_run_cannot_be_changed(run):
         ({"algorithm.lagrange": 1}, "setting algorithm.lagrange = 1: input should be a valid boolean"),
         ({"algorithm.tau": {"a": "b" * 1000}}, "setting algorithm.tau = {'a': 'bbbbbb"),
         ({"arm": ""}, "setting arm = '': string should have at least 1 character"),
-        ({"arm": "a\nb"}, r"setting arm = 'a\nb': text should be printable, on one line"),
+        ({"arm": "a\nb"}, r"setting arm = 'a\nb': must be printable text on one line"),
         ({"task.name": "../up"}, "setting task.name = '../up': string should match pattern"),
         ({"task.\nname": 1}, r"setting task.'\nname': unknown setting"),
         ({"task.discount": 1.0}, "setting task.discount = 1.0: input should be less than 1"),

@@ -65,7 +65,7 @@ def test_a_former_owner_writes_into_a_file_without_a_name(path, restore):
     stale.append(b"late")
     assert path.read_bytes() == before
     assert os.stat(path).st_ino != inode
-    with pytest.raises(DamagedFileError, match="was removed or replaced by another process while this one wrote it"):
+    with pytest.raises(DamagedFileError, match="was removed or replaced while this process wrote to it"):
         stale.mark()
     owner.append(b"more")
     assert contents(path, owner.mark()) == before + b"more"
@@ -81,9 +81,9 @@ def test_a_removed_file_gets_no_mark(path):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda path: path.unlink(), "is missing; it should hold at least 8 bytes"),
-        (lambda path: path.write_bytes(b"row\nro"), "is truncated: holds 6 of the 8 bytes of the checkpoint"),
-        (lambda path: path.write_bytes(b"row\nrou\nrow\n"), "is damaged: its first 8 bytes are not those of the"),
+        (lambda path: path.unlink(), "is missing; expected at least 8 bytes"),
+        (lambda path: path.write_bytes(b"row\nro"), "is truncated: has 6 of the 8 bytes of the checkpoint"),
+        (lambda path: path.write_bytes(b"row\nrou\nrow\n"), "is damaged: its first 8 bytes do not match the"),
     ],
 )
 def test_damage_is_named_and_left_alone(path, damage, words):

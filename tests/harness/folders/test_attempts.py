@@ -144,7 +144,7 @@ def test_a_killed_owners_run_is_free_at_once(tmp_path, holder):
     assert "lost" in history(tmp_path)[0]["reason"]
     assert acquire(tmp_path, {}).number == 2
     killed, own = history(tmp_path)
-    assert killed["reason"] == "lost: it ended without a word"
+    assert killed["reason"] == "lost: no end recorded"
     assert killed["started"] - 1.0 < killed["ended"] == os.stat(tmp_path / "attempts" / "000001.json").st_mtime
     assert "reason" not in own
 
@@ -250,6 +250,6 @@ def test_a_file_system_without_links_is_named(tmp_path, monkeypatch):
         raise PermissionError(1, "Operation not permitted", str(source))
 
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(UserError, match=r"attempts: its file system has no links.*name another --root"):
+    with pytest.raises(UserError, match=r"attempts: its file system has no hard links.*choose another --root"):
         acquire(tmp_path, {})
     assert os.listdir(tmp_path / "attempts") == []

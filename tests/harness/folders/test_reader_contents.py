@@ -201,7 +201,7 @@ def test_an_unfinished_run_needs_one_checkpoint_to_go_on_from(tmp_path, run):
     folder.metrics_file.write_bytes(rows[:25])
     assert faults(folder) == [], "the older checkpoint counts on the first row alone"
     folder.metrics_file.write_bytes(rows[:15])
-    assert "metrics.jsonl: is truncated: holds 15 of the" in only(faults(folder))
+    assert "metrics.jsonl: is truncated: has 15 of the" in only(faults(folder))
     folder.metrics_file.write_bytes(rows)
     for file in folder.checkpoints.iterdir():
         file.write_bytes(flipped(file.read_bytes(), random.Random(3)))

@@ -158,7 +158,7 @@ def test_a_run_that_is_taken_over_is_dropped_and_the_others_go_on(folders):
     assert packs == [folders, [folders[0], *folders[2:]]]
     assert states(folders) == ["done", "running", "done", "done"]
     assert folders[1].status()["phase"] == "online"
-    assert endings(folders) == [["done"], ["lost: it ended without a word", None], ["done"], ["done"]]
+    assert endings(folders) == [["done"], ["lost: no end recorded", None], ["done"], ["done"]]
 
 
 def test_the_heart_beats_while_the_pack_trains(folders, monkeypatch):
@@ -251,7 +251,7 @@ def test_a_stopped_worker_that_lost_its_run_writes_nothing_more(tmp_path):
     output, _ = first.communicate(timeout=60)
     assert (first.returncode, output) == (0, b"")
     assert files_of(folder) == before
-    assert endings([folder]) == [["lost: it ended without a word", "done"]]
+    assert endings([folder]) == [["lost: no end recorded", "done"]]
     assert (folder.metrics_file.read_bytes(), folder.summary()) == (
         untouched.metrics_file.read_bytes(),
         untouched.summary(),
