@@ -168,7 +168,7 @@ def test_a_failed_run_gives_exit_code_1_and_is_retried_only_when_asked(tmp_path)
     assert process.returncode == 1, errors
     assert sorted(states(tmp_path)) == ["done", "done", "failed", "failed"]
     assert f"failed: {victim.id}" in errors
-    assert "its worker was ended by SIGKILL" in errors
+    assert "worker was killed by SIGKILL" in errors
 
     again = call(*command, code=1)
     assert "run them again with --retry-failed" in again.stderr

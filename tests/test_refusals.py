@@ -29,7 +29,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
         ("plan truth --set task.reward_bias=1", "task.reward_bias = 1: staying on the road pays more than arriving"),
         ("plan smoke --set floor.keeps_learning=true", "setting floor.keeps_learning = true: only a floor.base of"),
         ("run smoke --set floor.base=soft", "setting floor.base = 'soft': there is no such floor; one of none"),
-        ("plan smoke --set seed=1", "grid: holds some runs more than once"),
+        ("plan smoke --set seed=1", "grid: contains runs more than once"),
         ("data pointmaze-tiny", "task 'pointmaze-tiny': there is no such task; floorbench data --list shows all"),
         ("data", "data: name at least one task"),
         ("status --json --watch", "status: --json and --watch exclude each other"),
@@ -83,7 +83,7 @@ def test_an_unwritable_root_costs_nothing(tmp_path):
 
 def test_too_little_space_costs_nothing(tmp_path):
     check_space(tmp_path, 0)
-    with pytest.raises(UserError, match=r"MB are free on its disk; 1,000,000,000,100 MB are needed"):
+    with pytest.raises(UserError, match=r"MB free; 1,000,000,000,100 MB needed"):
         check_space(tmp_path, 10**18)
 
 

@@ -79,9 +79,7 @@ class AppendFile:
             except FileNotFoundError:
                 in_place = False
         if not in_place:
-            raise DamagedFileError(
-                f"{self.path}: was removed or replaced while this process wrote to it"
-            )
+            raise DamagedFileError(f"{self.path}: was removed or replaced while this process wrote to it")
         return Mark(bytes=self._bytes, sha256=self._hash.hexdigest())
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: one file per position, with its checksum, read without running any pickled code.
+"""Checkpoints of a run: one file per position, with a checksum and without pickled objects.
 
-A file is 64 hexadecimal digits, the SHA-256 of what follows them and a newline: an uncompressed npz. Its member
-`numbers` is a JSON text with everything that is no array. Equal checkpoints are equal files.
+A file is 64 hexadecimal digits, a newline and an uncompressed npz, of which the digits are the SHA-256. Its member
+`numbers` is a JSON text with everything but the arrays. Equal checkpoints are byte-identical files.
 """
 
 import hashlib
@@ -21,30 +21,30 @@ import numpy as np
 from harness.errors import UserError
 from harness.files import DamagedFileError, atomic_write, naming, synchronise_folder
 
-# Raise when the meaning of a checkpoint changes: this version then says that it cannot read older ones.
+# Increase when the meaning of a checkpoint changes; older checkpoints are then refused.
 FORMAT = 1
 
-# Checkpoints of a run that stay: the newest, and one to go back to should it be damaged.
+# Checkpoints that are kept: the newest, and one to fall back to if it is damaged.
 KEPT = 2
 
-# End of the name of every checkpoint's file.
+# Suffix of checkpoint files.
 SUFFIX = ".ckpt"
 
-# Name of the member that holds the JSON text.
+# Name of the member with the JSON text.
 NUMBERS = "numbers"
 
-# Bytes of the checksum and its newline.
+# Length of the checksum and its newline in bytes.
 HEADER = 65
 
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """A point on the way of a run: all updates and environment steps up to it are done, and nothing after it.
+    """A point in a run up to which all updates and environment steps are done.
 
     Attributes:
         offline_step: gradient steps of the offline phase.
         online_step: environment steps of the online phase.
-        evaluated: whether the evaluation that is due here is done; true where none is due.
+        evaluated: whether the evaluation at this point is done; true if there is none.
     """
 
     offline_step: int
@@ -56,7 +56,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> "Position | None":
-        """The position that `str` turns into this text, or None if none does."""
+        """The position with this text, or None."""
         parts = re.fullmatch("([0-9]{9,})-([0-9]{9,})-([01])", text)
         if parts is None:
             return None
@@ -69,9 +69,9 @@ class Checkpoint:
     """The state of a run at a position.
 
     Attributes:
-        position: where the run stands.
-        arrays: arrays of numbers by name, of any shape; they come back bit for bit.
-        numbers: everything else, as JSON knows it: no NaN, no infinity, no tuples, text as keys.
+        position: the position of the run.
+        arrays: numeric arrays of any shape, by name; they are restored exactly.
+        numbers: everything else as JSON values, without NaN, infinity and tuples.
     """
 
     position: Position
@@ -80,26 +80,26 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder of their own. Every OSError names the file."""
+    """The folder with the checkpoints of one run. Every OSError names the file."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
 
     def positions(self) -> list[Position]:
-        """Where there is a checkpoint, newest first; files whose name is no position's are ignored."""
-        found = [Position.parse(name.removesuffix(SUFFIX)) for name in self._names() if name.endswith(SUFFIX)]
-        return sorted((position for position in found if position is not None), reverse=True)
+        """The positions of all checkpoints, newest first; files with other names are ignored."""
+        positions = [Position.parse(name.removesuffix(SUFFIX)) for name in self._names() if name.endswith(SUFFIX)]
+        return sorted((position for position in positions if position is not None), reverse=True)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, whole or not at all; when it is safe, all but the two newest go.
+        """Write a checkpoint atomically, then remove all but the two newest.
 
-        Raises ValueError for an array of objects or numbers that would not come back from JSON as they are.
+        Raises ValueError for arrays of objects and for numbers that JSON would change.
         """
         content = _encode(checkpoint)
         file = self._file(checkpoint.position)
         self.folder.mkdir(exist_ok=True)
         for name in self._names():
-            # What `atomic_write` left when its process was killed.
+            # Left by `atomic_write` when its process was killed.
             if name.startswith(".") and f"{SUFFIX}." in name:
                 (self.folder / name).unlink(missing_ok=True)
         with atomic_write(file) as stream:
@@ -111,8 +111,7 @@ class Checkpoints:
     def load(self, position: Position) -> Checkpoint:
         """Read a checkpoint.
 
-        Raises `DamagedFileError` if it is missing or not what was saved, and UserError if another version of
-        floorbench saved it.
+        Raises `DamagedFileError` if it is missing or damaged, and UserError if another version of floorbench wrote it.
         """
         file = self._file(position)
         try:
@@ -121,24 +120,24 @@ class Checkpoints:
         except FileNotFoundError:
             raise DamagedFileError(f"{file}: is missing") from None
         if header != hashlib.sha256(content).hexdigest().encode() + b"\n":
-            raise DamagedFileError(f"{file}: is damaged: its checksum does not fit its content")
+            raise DamagedFileError(f"{file}: is damaged: its checksum does not match")
         try:
             arrays = _decode(content)
             values = json.loads(arrays.pop(NUMBERS).tobytes())
             format, position_inside, numbers = values["format"], values["position"], values["numbers"]
         except _FOREIGN as error:
             reason = str(error).partition("\n")[0]
-            raise DamagedFileError(f"{file}: is no checkpoint: {reason}") from None
+            raise DamagedFileError(f"{file}: is not a checkpoint: {reason}") from None
         if format != FORMAT:
-            raise UserError(f"{file}: is a checkpoint of format {format}; this version of floorbench reads {FORMAT}")
+            raise UserError(f"{file}: has checkpoint format {format}; this version of floorbench reads {FORMAT}")
         if position_inside != list(astuple(position)):
-            raise DamagedFileError(f"{file}: holds the checkpoint of another position, {position_inside}")
+            raise DamagedFileError(f"{file}: is the checkpoint of another position, {position_inside}")
         return Checkpoint(position, arrays, numbers)
 
     def discard_newer(self, position: Position) -> None:
-        """Remove what is newer than the position at which a run goes on.
+        """Remove checkpoints newer than the position from which a run is resumed.
 
-        That is damaged or counts on rows that were cut off, and must not count as one of the two that are kept.
+        They are damaged, or belong to rows of metrics that were truncated.
         """
         self._discard([other for other in self.positions() if other > position])
 
@@ -183,12 +182,12 @@ def grouped(positions: Mapping[str, set[Any]]) -> list[tuple[list[str], Any]]:
     return [(sorted(names, key=order.index), max(shared, default=None)) for names, shared in groups]
 
 
-# What reading a file that is sound but no checkpoint can raise.
+# Errors from reading an intact file that is not a checkpoint.
 _FOREIGN = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, RuntimeError, EOFError)
 
 
 def _encode(checkpoint: Checkpoint) -> memoryview:
-    """The npz of a checkpoint; it depends on nothing but the checkpoint, neither on the clock nor on any order."""
+    """The npz of a checkpoint, independent of the time and of the order of its members."""
     values = {
         "format": FORMAT,
         "position": list(astuple(checkpoint.position)),
@@ -196,21 +195,21 @@ def _encode(checkpoint: Checkpoint) -> memoryview:
     }
     text = json.dumps(values, sort_keys=True, allow_nan=False)
     if json.loads(text) != values:
-        raise ValueError(f"checkpoint {checkpoint.position}: its numbers hold a tuple or a key that is not text")
+        raise ValueError(f"checkpoint {checkpoint.position}: its numbers contain a tuple or a key that is not text")
     if NUMBERS in checkpoint.arrays:
-        raise ValueError(f"checkpoint {checkpoint.position}: no array may be called {NUMBERS!r}")
+        raise ValueError(f"checkpoint {checkpoint.position}: the array name {NUMBERS!r} is reserved")
     members = {**checkpoint.arrays, NUMBERS: np.frombuffer(text.encode(), np.uint8)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(members):
-            # ZipInfo says 1980 for every file, unless it is told otherwise.
+            # The default time of a ZipInfo is fixed.
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, members[name], allow_pickle=False)
     return buffer.getbuffer()
 
 
 def _decode(content: bytes) -> dict[str, np.ndarray]:
-    """The members of an npz, pickled ones refused with a ValueError."""
+    """The members of an npz; pickled ones raise ValueError."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         arrays = {}
         for name in archive.namelist():

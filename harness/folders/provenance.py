@@ -1,4 +1,4 @@
-"""Where a run was computed: code, packages, machine, data, launcher."""
+"""Provenance of a run: code, packages, machine, data and launcher."""
 
 import hashlib
 import importlib.metadata
@@ -14,28 +14,28 @@ from harness.files import read_json
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# In a snapshot of the project, which lies in no checkout: what `code_version` said where it was taken.
+# In a snapshot of the project, which is not a git checkout: the `code_version` of the original.
 CODE_FILE = "code.json"
 
-# Packages that can move a run's numbers.
+# Packages that can affect metrics.
 PACKAGES = (
     "torch", "numpy", "scipy", "mujoco", "gymnasium", "gymnasium-robotics", "minari", "h5py", "pydantic", "pandas",
 )  # fmt: skip
 
-# Vector instructions, the widest first: what the system calls them, and everybody else.
+# Vector instructions, widest first: name in /proc/cpuinfo and usual name.
 VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON"}
 
-# Files whose content counts although git does not know them yet.
+# Untracked files that count as code.
 CODE = ("*.py", "*.cpp", "*.h")
 
-# Set by whoever starts a worker, so that its runs can say who did.
+# Set by the launcher of a worker.
 LAUNCHER_VARIABLE = "FLOORBENCH_LAUNCHER"
 
 
 def provenance(dataset_hash: str, repairs: Sequence[str] = ()) -> dict[str, Any]:
-    """What `provenance.json` holds: whatever can move a run's numbers, with a line on each repair of the data.
+    """The contents of `provenance.json`: everything that can affect metrics, with a line per repair of the data.
 
-    Without git, or outside its checkout, `commit` and `difference` are None; nothing here fails for want of a tool.
+    `commit` and `difference` are None without git or outside a checkout.
     """
     return {
         **code_version(),
@@ -50,7 +50,7 @@ def provenance(dataset_hash: str, repairs: Sequence[str] = ()) -> dict[str, Any]
 
 
 def attempt_details() -> dict[str, Any]:
-    """What an attempt at a run says of itself: what is known before anything large is imported or loaded."""
+    """The details of an attempt that are known before anything large is imported."""
     return {
         "launcher": os.environ.get(LAUNCHER_VARIABLE, "by hand"),
         **slurm_job(),
@@ -62,16 +62,16 @@ def attempt_details() -> dict[str, Any]:
 
 @cache
 def code_version() -> dict[str, str | None]:
-    """The commit, and a hash of what differs from it (None: nothing does); in a snapshot what was so when it was taken.
+    """The commit and a hash of uncommitted changes (None without changes); in a snapshot those of the original.
 
-    A snapshot adds its own name.
+    A snapshot adds its name.
     """
     taken = read_json(PROJECT / CODE_FILE)
     if taken is not None:
         return {**taken, "snapshot": PROJECT.name}
-    own_file = Path(__file__).resolve().relative_to(PROJECT)
-    # A copy installed inside somebody else's checkout must not borrow that checkout's commit.
-    if _git("ls-files", "--error-unmatch", str(own_file)) is None:
+    this_file = Path(__file__).resolve().relative_to(PROJECT)
+    # A copy installed inside another checkout must not report the commit of that checkout.
+    if _git("ls-files", "--error-unmatch", str(this_file)) is None:
         return {"commit": None, "difference": None}
     changed = _git("diff", "HEAD", "--binary") or b""
     new_files = (_git("ls-files", "--others", "--exclude-standard", "-z", *CODE) or b"").split(b"\0")
@@ -85,7 +85,7 @@ def code_version() -> dict[str, str | None]:
 
 
 def slurm_job() -> dict[str, Any]:
-    """Inside a SLURM job: its id as users see it, the id by which SLURM counts it, which start it is, the node."""
+    """Inside a SLURM job: its id, the raw id that accounting uses, its restart count and node; else empty."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return {}
@@ -114,7 +114,7 @@ def package_versions() -> dict[str, str | None]:
 
 @cache
 def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, system and Python."""
+    """Processor, usable cores, operating system and Python version."""
     return {
         "processor": processor(),
         "cores": usable_cores(),
@@ -124,9 +124,9 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The CPU as the system tells it: model name, family and model, widest vector instructions.
+    """The CPU: model name, family and model, widest vector instructions.
 
-    Under the model names that clouds give, "AMD EPYC", run several generations, which may round sums differently.
+    Cloud names such as "AMD EPYC" cover several generations, which may round sums differently.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -136,7 +136,7 @@ def processor() -> str:
 
 
 def described_processor(lines: Sequence[str]) -> str:
-    """What the lines of /proc/cpuinfo say of the first processor: "AMD EPYC, family 25 model 1, AVX2"."""
+    """The first processor in the lines of /proc/cpuinfo: "AMD EPYC, family 25 model 1, AVX2"."""
     first: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")
@@ -150,19 +150,19 @@ def described_processor(lines: Sequence[str]) -> str:
 
 
 def usable_cores() -> int:
-    """Cores this process may use, which can be fewer than the machine has."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def torch_threads() -> int:
-    """Threads torch computes with in this process."""
+    """The number of threads that torch uses in this process."""
     import torch
 
     return torch.get_num_threads()
 
 
 def gpus() -> str | None:
-    """Names of the GPUs that torch sees, or None."""
+    """The names of the GPUs that torch sees, or None."""
     import torch
 
     return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())) or None
@@ -170,12 +170,12 @@ def gpus() -> str | None:
 
 @cache
 def file_hash(file: Path) -> str | None:
-    """The first 16 hexadecimal digits of a file's SHA-256, or None if there is no such file."""
+    """The first 16 hexadecimal digits of a file's SHA-256, or None if it does not exist."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
 
 
 def _git(*arguments: str) -> bytes | None:
-    """The output of a git command in the project, or None if git is not there or refuses."""
+    """The output of a git command in the project, or None if it fails."""
     try:
         done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

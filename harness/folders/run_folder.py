@@ -1,8 +1,8 @@
-"""A run's folder: the only truth about what was asked, what happened and what came out.
+"""The folder of a run.
 
-`config.json` the run, `provenance.json` where it was computed, `attempts/` by whom, `status.json` state and heartbeat,
-`metrics.jsonl` one row per evaluation, `log.txt` what its workers said, `checkpoint/` and `replay/` what it goes on
-from, `done.json` the summary, written last. `cancel.json` is there while the run is not wanted.
+`config.json` holds the settings, `provenance.json` code, packages, machine and data, `attempts/` the owners,
+`status.json` state and progress, `metrics.jsonl` one row per evaluation, `log.txt` the log, `checkpoint/` and `replay/`
+what is needed to resume, and `done.json` the summary, written last. `cancel.json` exists while the run is cancelled.
 """
 
 import hashlib
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 # Entries in a checkpoint's numbers: how long these files were when it was saved.
 METRICS, REPLAY = "metrics", "replay"
 
-# The file by which a run is cancelled.
+# Exists while a run is cancelled.
 CANCEL = "cancel.json"
 
-# Bytes of a log that are read for its last line.
+# Bytes at the end of a log that are read for its last line.
 TAIL = 8192
 
 
 class RunFolder:
     """Reader and writer of `root/<run id>/`.
 
-    From `begin_attempt` to `end_attempt` the run is this process's: whatever writes first looks whether it still is,
-    and raises `TakenOver` if not. Without an attempt of its own nothing is looked at.
+    From `begin_attempt` to `end_attempt` this process owns the run: every write first checks that it still does, and
+    raises `TakenOver` otherwise. Without an attempt nothing is checked.
     """
 
     def __init__(self, path: Path):
@@ -50,7 +50,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, root: Path, run: Run) -> "RunFolder":
-        """The folder in which `run` belongs."""
+        """The folder of `run` in a root."""
         return cls(Path(root) / run.id)
 
     @property
@@ -60,7 +60,7 @@ class RunFolder:
     # Reading ---------------------------------------------------------------------------------------------------------
 
     def run(self) -> Run:
-        """The run of `config.json`, which must hold its text byte for byte: any change of the file is damage."""
+        """The run in `config.json`, which must be byte-identical to the text of its settings."""
         file = self.path / "config.json"
         values = self._read("config.json")
         if values is None:
@@ -69,14 +69,14 @@ class RunFolder:
         if run.id != self.id:
             raise UserError(f"{file}: its settings belong to run {run.id}, not to this folder")
         if file.read_bytes() != json_bytes(configuration(run)):
-            raise DamagedFileError(f"{file}: is damaged: it should be the text of its settings, byte for byte")
+            raise DamagedFileError(f"{file}: is damaged: it must be byte-identical to the text of its settings")
         return run
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of `metrics.jsonl`, in the order of the evaluations.
+        """The rows of `metrics.jsonl`.
 
-        Of an unfinished run a half-written last row is left out: it is cut off when the run goes on. Any other damage,
-        and any difference from what `done.json` says of the file, raises `DamagedFileError`.
+        An incomplete last row of an unfinished run is ignored: it is removed when the run is resumed. Any other damage,
+        and any difference from the entry in `done.json`, raises `DamagedFileError`.
         """
         file = self.path / "metrics.jsonl"
         summary = self.summary()
@@ -84,28 +84,28 @@ class RunFolder:
         if summary is None:
             data = data[: data.rfind(b"\n") + 1]
         else:
-            found = measured(data)
-            # Folders of older versions do not say.
-            written = summary.get("metrics", found)
-            if written != found:
-                raise DamagedFileError(f"{file}: is damaged: its {_described(found)} should be {_described(written)}")
+            actual = measured(data)
+            # Older versions wrote no entry.
+            expected = summary.get("metrics", actual)
+            if expected != actual:
+                raise DamagedFileError(f"{file}: is damaged: has {_described(actual)}, not {_described(expected)}")
         rows = []
         for number, line in enumerate(data.splitlines(), start=1):
             try:
-                # Three times as quick as the standard library, and the same floats to the last bit.
+                # Three times as fast as the standard library, with the same floats.
                 rows.append(from_json(line))
             except (ValueError, RecursionError):
-                raise DamagedFileError(f"{file}: line {number} is not a whole row of JSON") from None
+                raise DamagedFileError(f"{file}: line {number} is not valid JSON") from None
             if not isinstance(rows[-1], dict):
-                raise DamagedFileError(f"{file}: line {number} is not a row of named values")
+                raise DamagedFileError(f"{file}: line {number} is not a JSON object")
         return rows
 
     def summary(self) -> dict[str, Any] | None:
-        """What `done.json` says, or None while the run is not done."""
+        """The contents of `done.json`, or None while the run is not done."""
         return self._read("done.json")
 
     def status(self) -> dict[str, Any]:
-        """State, phase, step, share of the work done (0 to 1), heartbeat, reason of a failure.
+        """State, phase, step, progress (0 to 1), heartbeat, and the reason of a failure.
 
         A running run is lost when its owner's heartbeat has stopped, or when the owner's process on this machine has
         ended. The state is a `RunState`, unless the file holds another text.
@@ -123,13 +123,13 @@ class RunFolder:
         return state
 
     def is_owned(self) -> bool:
-        """Whether a process has the run, as far as a reader can tell, whose clock may not be the file system's."""
+        """Whether a process owns the run, assuming that this clock agrees with that of the file system."""
         attempt = attempts.latest_attempt(self.path)
         return attempt is not None and attempt.is_alive(time.time())
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether somebody does not want the run computed any more."""
+        """Whether the run was cancelled."""
         return (self.path / CANCEL).exists()
 
     @property
@@ -148,7 +148,7 @@ class RunFolder:
 
     @property
     def newest_checkpoint(self) -> str:
-        """The file name of the newest checkpoint, or an empty string; such names sort by position."""
+        """The file name of the newest checkpoint, or an empty string; names sort by position."""
         return max((file.name for file in self.checkpoints.glob("*.ckpt")), default="")
 
     def load_checkpoint(self, position: "Position") -> "Checkpoint":
@@ -165,13 +165,13 @@ class RunFolder:
         return self.path / "log.txt"
 
     def log_tail(self) -> str:
-        """The last line of the log that says something, or an empty string."""
+        """The last non-empty line of the log, or an empty string."""
         return last_line(tail(self.log).encode())
 
     def provenance(self) -> dict[str, Any]:
-        """What the last attempt that loaded its data wrote, and all `attempts`, oldest first; empty before any."""
+        """The provenance that the last attempt wrote, with all `attempts`, oldest first; empty without attempts."""
         written = self._read("provenance.json") or {}
-        # Folders of older versions have their attempts among the rest.
+        # Older versions kept the attempts in this file.
         history = [*written.get("attempts", []), *attempts.history(self.path)]
         return {**written, "attempts": history} if written or history else {}
 
@@ -179,38 +179,38 @@ class RunFolder:
         try:
             return read_json(self.path / name)
         except NotADirectoryError:
-            raise UserError(f"{self.path}: is a file where a run folder should be") from None
+            raise UserError(f"{self.path}: is a file, not a run folder") from None
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
     def create(self, run: Run) -> None:
-        """Make the folder and its `config.json`; leaves an existing one as it is."""
+        """Create the folder and its `config.json`, unless they exist."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "config.json").exists():
             write_json(self.path / "config.json", configuration(run))
 
     def cancel(self, user: str) -> None:
-        """Ask whoever computes the run to save it and stop, and others not to begin; `want` takes it back."""
+        """Make the owner save the run and stop, and keep others from starting it, until `uncancel`."""
         write_json(self.path / CANCEL, {"user": user, "asked": time.time()})
 
-    def want(self) -> None:
-        """Let a cancelled run be computed again."""
+    def uncancel(self) -> None:
+        """Allow a cancelled run to be computed again."""
         (self.path / CANCEL).unlink(missing_ok=True)
 
     def begin_attempt(self, details: dict[str, Any]) -> bool:
-        """Take the run for this process; False if it is in other hands. `details` are kept with the attempt."""
+        """Make this process the owner; False if another process is. `details` are kept with the attempt."""
         self.attempt = attempts.acquire(self.path, details)
         return self.attempt is not None
 
     def end_attempt(self, reason: str) -> None:
-        """Give the run back and keep the reason."""
+        """Release the run and record the reason."""
         self.check_owner()
         if self.attempt is not None:
             self.attempt.end(reason, peak_memory=peak_memory())
             self.attempt = None
 
     def check_owner(self) -> None:
-        """Raise `TakenOver` if another process owns the run by now."""
+        """Raise `TakenOver` if another process has taken the run over."""
         if self.attempt is not None:
             self.attempt.check()
 
@@ -220,26 +220,26 @@ class RunFolder:
         write_json(self.path / "provenance.json", values)
 
     def write_status(self, state: RunState | str, **values: Any) -> None:
-        """Replace `status.json`, with the heartbeat of now and the process that writes."""
+        """Replace `status.json`; adds the time and this process."""
         self.check_owner()
         writer = {"heartbeat": time.time(), "host": socket.gethostname(), "process": os.getpid()}
         write_json(self.path / "status.json", {"state": state, **writer, **values})
 
     def append_log(self, text: str) -> None:
-        """Add to the log; it keeps the words of every attempt."""
+        """Append to the log."""
         self.check_owner()
         with naming(self.log), open(self.log, "a") as file:
             file.write(text if text.endswith("\n") else text + "\n")
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write `done.json`, the last file of a run: the summary, and what the file of metrics must be from now on."""
+        """Write `done.json`, the last file of a run: its summary, and length and hash of the metrics."""
         self.check_owner()
         metrics = self.metrics_file.read_bytes() if self.metrics_file.exists() else b""
         write_json(self.path / "done.json", {**summary, "metrics": measured(metrics)})
 
 
 def tail(file: Path) -> str:
-    """The last few thousand characters of a text; nothing if there is no such file."""
+    """The last few thousand characters of a file; empty if it does not exist."""
     try:
         with open(file, "rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
@@ -249,7 +249,7 @@ def tail(file: Path) -> str:
 
 
 def last_line(text: bytes) -> str:
-    """The last line of the end of a text that says something, or an empty string."""
+    """The last non-empty line of a text, or an empty string."""
     lines = text[-TAIL:].decode(errors="replace").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
@@ -257,7 +257,7 @@ def last_line(text: bytes) -> str:
 def settled_status(
     written: dict[str, Any] | None, done: bool, cancelled: dict[str, Any] | None, is_owned: Callable[[], bool]
 ) -> dict[str, Any]:
-    """What `status.json` and `cancel.json` say (None: there is none), put right where other files know better."""
+    """The status from the contents of `status.json` and `cancel.json` (None: missing), corrected by the other files."""
     status = dict(written or {"state": RunState.PLANNED})
     if done:
         return status | {"state": RunState.DONE, "progress": 1.0}
@@ -276,19 +276,19 @@ def settled_status(
 
 
 def measured(metrics: bytes) -> dict[str, Any]:
-    """What `done.json` says of the file of metrics."""
+    """The entry in `done.json` on the file of metrics."""
     return {"rows": metrics.count(b"\n"), "bytes": len(metrics), "sha256": hashlib.sha256(metrics).hexdigest()}
 
 
 def _described(mark: Any) -> str:
-    """What `done.json` says of the rows, in words."""
+    """Such an entry in words."""
     if not isinstance(mark, dict):
         return repr(mark)
     return f"{mark.get('rows')} rows in {mark.get('bytes')} bytes (SHA-256 {str(mark.get('sha256'))[:12]})"
 
 
 def run_folders(root: Path) -> Iterator[RunFolder]:
-    """Every run folder that lies directly in `root`, by name: also one that has lost its `config.json`."""
+    """The run folders directly in `root`, by name, including those without `config.json`."""
     if not Path(root).is_dir():
         raise UserError(f"{root}: no such folder of runs")
     for path in sorted(Path(root).iterdir()):
@@ -297,5 +297,5 @@ def run_folders(root: Path) -> Iterator[RunFolder]:
 
 
 def is_id(name: str) -> bool:
-    """Whether a name has the form of a run's id."""
+    """Whether a name has the form of a run id."""
     return len(name) == ID_LENGTH and set(name) <= set("0123456789abcdef")

@@ -1,1 +1,1 @@
-"""From runs to packs in worker processes of this machine."""
+"""Plan runs, cut them into packs and train them in worker processes of this machine."""

@@ -1,4 +1,4 @@
-"""What runs will cost: seconds per update, from finished runs of equal shape or measured here for a few seconds."""
+"""Estimate the cost of runs: seconds per update, from finished runs of equal shape or from a short measurement."""
 
 import heapq
 import statistics
@@ -17,27 +17,27 @@ from harness.settings import Run, pack_key, total_updates
 if TYPE_CHECKING:
     from harness.environments.environment import Environment
 
-# Seconds for which updates, and steps of the environment, are measured after a first one.
+# Seconds for which updates and environment steps are timed, after a warm-up.
 MEASURED_SECONDS = 2.0
 
-# Finished runs of one shape and pack size that are looked at, at most.
+# Largest number of finished runs used per shape and pack size.
 SAMPLES = 20
 
-# Share of a finished run's updates that one process must have made for its speed to count: starting takes time too.
-WHOLE = 0.5
+# Smallest fraction of a run's updates in one process for its speed to count, because starting takes time too.
+SMALLEST_FRACTION = 0.5
 
 
 class UnknownCostError(Exception):
-    """Why nobody knows what runs will cost, in one line."""
+    """The cost of runs cannot be estimated; the message says why."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one gradient step of a whole pack takes.
+    """The cost of one gradient step of a pack.
 
     Attributes:
-        seconds: of one core, with the evaluations and everything else that comes between the steps.
-        pack: runs in the pack.
+        seconds: seconds on one core, including evaluations and everything else between the steps.
+        pack: number of runs in the pack.
         source: where the number comes from, in words.
     """
 
@@ -46,14 +46,14 @@ class Cost:
     source: str
 
     def of_pack(self, runs: int) -> float:
-        """Seconds per gradient step of a pack of another size: a larger one takes longer in proportion, at most."""
+        """Seconds per gradient step of a pack of another size; larger packs take proportionally longer."""
         return self.seconds * max(1.0, runs / self.pack)
 
 
 def costs(runs: Sequence[Run], root: Path, pack: int) -> dict[str, Cost]:
-    """The cost of every shape among some runs, by `pack_key`, for packs of `pack` runs or less.
+    """The cost of every shape among some runs, by `pack_key`, for packs of at most `pack` runs.
 
-    Finished runs in the root tell it, of the same pack size if there are any; else it is measured.
+    It is taken from finished runs in the root, preferably in packs of that size, or else measured.
     """
     wanted = {pack_key(run): run for run in runs}
     known = finished_costs(root, set(wanted), pack) if Path(root).is_dir() else {}
@@ -61,7 +61,7 @@ def costs(runs: Sequence[Run], root: Path, pack: int) -> dict[str, Cost]:
 
 
 def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
-    """The costs of shapes that some finished runs in the root have, medians over runs in packs of the nearest size."""
+    """Median costs of shapes over finished runs in the root, in packs of the nearest size."""
     seconds: dict[tuple[str, int], list[float]] = {}
     for folder in run_folders(root):
         status = folder.status()
@@ -70,7 +70,7 @@ def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
             continue
         run = folder.run()
         found = seconds.setdefault((pack_key(run), size), []) if pack_key(run) in keys else []
-        if status.get("updates", 0) >= WHOLE * total_updates(run.schedule) and len(found) < SAMPLES:
+        if status.get("updates", 0) >= SMALLEST_FRACTION * total_updates(run.schedule) and len(found) < SAMPLES:
             found.append(1.0 / speed)
     result = {}
     for key in keys:
@@ -85,9 +85,9 @@ def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
 
 
 def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cost:
-    """The cost of a run's shape on this machine: updates of random networks on random data, and the environment.
+    """Time updates of random networks on random data, and the environment, on this machine.
 
-    Evaluation episodes are taken to last to the horizon. Raises UnknownCostError where a card is needed and none here.
+    Evaluation episodes are assumed to last to the horizon. Raises UnknownCostError if a GPU is needed and missing.
     """
     from algorithms.kernels import gpu
     from harness.environments.environment import Environment
@@ -96,7 +96,7 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
 
     on_gpu = uses_gpu([run])
     if on_gpu and (reason := gpu.obstacle()):
-        raise UnknownCostError(f"no run of this shape is finished, and {reason}")
+        raise UnknownCostError(f"no finished run has this shape, and {reason}")
     environment = Environment(run.task)
     dimensions = environment.observation_dim, environment.action_dim
     provide_kernels([run])
@@ -117,7 +117,7 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
 def update_seconds(
     settings: AlgorithmSettings, observation_dim: int, action_dim: int, pack: int, seconds: float
 ) -> float:
-    """Seconds of one gradient step of a pack, on one thread; measured once for all tasks with equal shapes."""
+    """Seconds of one gradient step of a pack on one thread, measured once per shape."""
     import torch
 
     from algorithms.batch import Batch, backup_actions
@@ -145,32 +145,32 @@ def update_seconds(
 
 
 def step_seconds(environment: "Environment", seconds: float) -> float:
-    """Seconds of one step of a task's environment."""
+    """Seconds of one environment step."""
     import numpy as np
 
     action = np.zeros(environment.action_dim, np.float32)
-    over = True
+    finished = True
 
     def step(number: int) -> None:
-        nonlocal over
-        if over:
+        nonlocal finished
+        if finished:
             environment.reset(seed=number)
         *_, terminated, truncated = environment.step(action)
-        over = terminated or truncated
+        finished = terminated or truncated
 
     return repeated(step, seconds / 4)
 
 
 def makespan(seconds: Iterable[float], places: int) -> float:
-    """How long jobs of known lengths take in so many places, each begun as soon as one before it has ended."""
+    """The time that jobs of known durations take on `places` workers, each started as soon as a worker is free."""
     ends = [0.0] * places
-    for each in seconds:
-        heapq.heappushpop(ends, ends[0] + each)
+    for duration in seconds:
+        heapq.heappushpop(ends, ends[0] + duration)
     return max(ends)
 
 
 def repeated(action: Callable[[int], None], seconds: float) -> float:
-    """Seconds that an action takes, on average over at least so many seconds; its first time does not count."""
+    """The mean duration of an action over at least `seconds` seconds, after a warm-up."""
     action(0)
     begin, count = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds:

@@ -1,4 +1,4 @@
-"""Plan, then commit: what of a grid is there already, what is to be computed, and in which packs."""
+"""Plan a grid: the state of each run, what to compute, and in which packs."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ from harness.settings import Run, pack_key, trains_alone
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a grid, in grid order, and the state of each in `root`. Nothing is written by making one."""
+    """The runs of a grid, in grid order, and their states in `root`. Planning writes nothing."""
 
     root: Path
     runs: tuple[Run, ...]
@@ -41,50 +41,50 @@ class Plan:
 
 
 def plan(runs: Sequence[Run], root: Path) -> Plan:
-    """Look up every run in `root`.
+    """The states of runs in `root`.
 
-    Raises UserError if two runs are equal, or if a folder is damaged, of another schema version or of another run.
+    Raises UserError for duplicate runs, and for a folder that is damaged or belongs to another schema version or run.
     """
     refuse_duplicates(runs)
     return Plan(Path(root), tuple(runs), tuple(state_of(RunFolder.of(root, run)) for run in runs))
 
 
 def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:
-    """Make the folders of the runs that have none, let cancelled ones be wanted again; returns the folders of all."""
+    """Create missing run folders and undo cancellations; returns the folders of all runs."""
     folders = [RunFolder.of(root, run) for run in runs]
     for folder, run in zip(folders, runs, strict=True):
         folder.create(run)
-        folder.want()
+        folder.uncancel()
     return folders
 
 
 def state_of(folder: RunFolder) -> RunState:
-    """The state of one run's folder, after checking that the folder is that run's."""
+    """The state of a run folder, after checking that its settings have the folder's id."""
     if not folder.path.exists() or (folder.path.is_dir() and not any(folder.path.glob("[!.]*"))):
-        # A launcher that was killed while it made the folder leaves it empty but for a temporary file.
+        # A launcher killed while creating the folder leaves at most a temporary file.
         return RunState.NEW
     folder.run()
     return folder.state
 
 
 def refuse_duplicates(runs: Sequence[Run]) -> None:
-    """Raise UserError if the same run stands twice in a grid: its folder could hold only one of them."""
+    """Raise UserError if a grid contains a run more than once."""
     of_id = {run.id: run for run in runs}
     repeated = [id for id, count in Counter(run.id for run in runs).items() if count > 1]
     if repeated:
         named = ", ".join(f"{id} ({describe([of_id[id]])})" for id in repeated[:3])
         more = f" and {len(repeated) - 3} more" if len(repeated) > 3 else ""
-        raise UserError(f"grid: holds some runs more than once: {named}{more}; every run needs its own arm or settings")
+        raise UserError(f"grid: contains runs more than once: {named}{more}; change their arms or settings")
 
 
 def packs(
     runs: Sequence[Run], limit: int, workers: int, positions: Mapping[str, Collection[Any]] | None = None
 ) -> list[list[Run]]:
-    """Runs that may train together, in grid order, at most `limit` per pack.
+    """Cut runs into packs of at most `limit`, in grid order.
 
-    The runs of equal `pack_key` that can go on from a common position (`positions` of the checkpoints by run id) are
-    cut into packs whose sizes differ by at most one, the larger ones first, as many packs as keep all workers equally
-    busy: the smallest multiple of `workers` that respects the limit.
+    Runs with equal `pack_key` and a common checkpoint position (`positions` by run id) are cut into packs whose sizes
+    differ by at most one, larger ones first. Their number is the smallest multiple of `workers` that respects the
+    limit, so that all workers are equally busy.
     """
     from harness.folders.checkpoint import grouped
 
@@ -100,7 +100,7 @@ def packs(
 
 
 def cut_packs(runs: Sequence[Run], root: Path, limit: int, workers: int) -> list[list[RunFolder]]:
-    """The folders of runs, in the `packs` in which they go on from their checkpoints."""
+    """The folders of runs, in `packs` that can be resumed from their checkpoints."""
     from harness.folders.checkpoint import Checkpoints
 
     positions = {run.id: Checkpoints(RunFolder.of(root, run).checkpoints).positions() for run in runs}
@@ -115,7 +115,7 @@ def _cut(runs: list[Run], limit: int, workers: int) -> list[list[Run]]:
 
 
 def describe(runs: Sequence[Run]) -> str:
-    """Task, arms and seeds of some runs in a few words."""
+    """Tasks, arms and seeds of some runs in a few words."""
     tasks = dict.fromkeys(run.task.name for run in runs)
     arms = dict.fromkeys(run.arm for run in runs)
     seeds = sorted({run.seed for run in runs})

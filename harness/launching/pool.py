@@ -1,4 +1,4 @@
-"""The local pool: a bounded number of worker processes, each with one pack."""
+"""The local pool: a bounded number of worker processes, each of which trains one pack."""
 
 import contextlib
 import os
@@ -20,45 +20,45 @@ from harness.folders.usage import WORKERS_VARIABLE
 from harness.launching.worker import FAILED_CODE, PARENT_VARIABLE, STOPPED_CODE, ending, mark
 from harness.training.kernels import PLACE_VARIABLE
 
-# Seconds between two looks at the workers.
+# Seconds between two checks of the workers.
 POLL_INTERVAL = 0.2
 
-# Seconds a worker has to save its runs and stop by itself before it is killed.
+# Seconds that a worker has to save its runs before it is killed.
 GRACE_PERIOD = 60.0
 
-# Seconds to wait for the last words of a worker that has ended.
+# Seconds to wait for the remaining output of a worker that has ended.
 COPIER_PERIOD = 15.0
 
-# Signals by which somebody asks a process to end: no fault of the process.
+# Signals that ask a process to stop; ending by one of them is not a failure.
 REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Pack = Sequence[RunFolder]
 
-# Set before torch is imported, so that no library starts more threads than the one a worker computes with.
+# Set before torch is imported, so that no library starts more than one thread.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A running worker process, its pack and the thread that copies what it says to its runs' logs.
+    """A running worker process, its pack and the thread that copies its output to the logs of the runs.
 
-    `began` is when it was started, `stood` names every run's newest checkpoint then, by id. No two workers at a time
-    have the same `place`.
+    `began` is the time of its start, and `checkpoints` the newest checkpoint of every run at that time, by id. Workers
+    that run at the same time have different `place`s.
     """
 
     process: subprocess.Popen[bytes]
     pack: Pack
     copier: threading.Thread
     began: float
-    stood: dict[str, str]
+    checkpoints: dict[str, str]
     place: int = 0
 
 
 def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = lambda: None) -> None:
-    """Train every pack, at most `workers` at a time; returns when all have come to an end, good or bad.
+    """Train every pack, at most `workers` at a time, and return when all have ended.
 
-    What became of each run is in its folder: a pack that dies takes no other with it. `watch` is called several times
-    a second. On any exception, Ctrl-C included, the workers are stopped first; their runs are left interrupted.
+    The results are in the run folders, and a pack that crashes affects no other. `watch` is called several times a
+    second. After any exception, including Ctrl-C, the workers are stopped and their runs left interrupted.
     """
     waiting = list(packs)
     active: list[Worker] = []
@@ -79,8 +79,8 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
 
 
 def start(pack: Pack, workers: int = 1, place: int = 0) -> Worker:
-    """Start the worker of one pack at its place among `workers`; all folders of a pack lie in one root."""
-    began, stood = time.time(), {folder.id: folder.newest_checkpoint for folder in pack}
+    """Start the worker of one pack, whose folders are in one root."""
+    began, checkpoints = time.time(), {folder.id: folder.newest_checkpoint for folder in pack}
     arguments = [str(pack[0].path.parent), *(folder.id for folder in pack)]
     command = [sys.executable, "-P", "-m", "harness.launching.worker", *arguments]
     search_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
@@ -99,17 +99,17 @@ def start(pack: Pack, workers: int = 1, place: int = 0) -> Worker:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # Out of the terminal's group: Ctrl-C reaches the pool alone, which then stops its workers in order.
+        # In another process group, so that Ctrl-C reaches only the pool, which stops its workers.
         process_group=0,
     )
     assert process.stdout is not None
     copier = threading.Thread(target=copy_output, args=(process.stdout, pack), daemon=True)
     copier.start()
-    return Worker(process, pack, copier, began, stood, place)
+    return Worker(process, pack, copier, began, checkpoints, place)
 
 
 def copy_output(stream: IO[bytes], pack: Pack) -> None:
-    """Append every line a worker says to the log of each of its runs; what no disk takes is said on stderr."""
+    """Append every line of a worker's output to the logs of its runs, or print it if they cannot be written."""
     for line in stream:
         text = line.decode(errors="replace")
         try:
@@ -121,10 +121,10 @@ def copy_output(stream: IO[bytes], pack: Pack) -> None:
 
 
 def settle(worker: Worker, asked: bool = False) -> None:
-    """After a worker's end: mark the runs that it left without a word, as a crash or a kill does.
+    """After a worker's end, mark the runs whose end it did not record, as after a crash.
 
-    A run of which there is a newer checkpoint than the worker found is left interrupted: it will go on from there.
-    Without progress it would only end in the same way again, so it is marked failed, unless the worker was `asked`.
+    A run with a newer checkpoint than at the worker's start is left interrupted and can be resumed. A run without
+    progress would only fail again, so it is marked failed, unless the worker was `asked` to stop.
     """
     worker.copier.join(timeout=COPIER_PERIOD)
     code = worker.process.returncode
@@ -132,7 +132,7 @@ def settle(worker: Worker, asked: bool = False) -> None:
         return
     asked = asked or -code in REQUESTS
     for folder in worker.pack:
-        progress = folder.newest_checkpoint > worker.stood[folder.id]
+        progress = folder.newest_checkpoint > worker.checkpoints[folder.id]
         try:
             close(worker, folder, RunState.INTERRUPTED if asked or progress else RunState.FAILED, cause(code))
         except (OSError, UserError) as error:
@@ -140,31 +140,31 @@ def settle(worker: Worker, asked: bool = False) -> None:
 
 
 def close(worker: Worker, folder: RunFolder, state: RunState, reason: str) -> None:
-    """Mark a run and end its attempt in the place of a worker that did not, if the run is in nobody's hands."""
+    """Mark a run and end its attempt on behalf of a worker that did not, unless another process owns the run."""
     attempt = attempts.latest_attempt(folder.path)
     if attempt and (attempt.is_alive(time.time()) or attempt.details.get("ended", 0.0) >= worker.began):
         return
     if not attempt or attempt.details.get("process") != worker.process.pid or "ended" in attempt.details:
-        # The worker ended before it took the run.
+        # The worker ended before it owned the run.
         if folder.state is not RunState.DONE:
             mark(folder, state, reason)
     elif worker.process.returncode != FAILED_CODE:
-        # With that code the worker could not write, and said so.
+        # With this code the worker could not write, and has reported it.
         if folder.state not in (RunState.DONE, RunState.FAILED):
             mark(folder, state, reason)
         attempt.end(ending(folder.status()))
 
 
 def cause(code: int) -> str:
-    """How a process ended, in words."""
+    """The cause of a worker's end in words."""
     if code >= 0:
-        return f"its worker ended with exit code {code} and said nothing more"
+        return f"worker exited with code {code} without reporting an error"
     name = signal.Signals(-code).name
-    return f"its worker was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"worker was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def stop(workers: Sequence[Worker]) -> None:
-    """Stop workers: ask, wait, then kill. Unfinished runs are left interrupted."""
+    """Stop workers: terminate, wait, then kill. Unfinished runs are left interrupted."""
     for worker in workers:
         worker.process.terminate()
     deadline = time.monotonic() + GRACE_PERIOD
@@ -180,7 +180,7 @@ def stop(workers: Sequence[Worker]) -> None:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let no SIGINT or SIGTERM into the block: nobody else would finish what it leaves undone."""
+    """Ignore SIGINT and SIGTERM during the block, which nothing else would complete."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is checked before any compute is spent: each check raises a UserError that names the setting or the place."""
+"""Checks before training starts; each raises a UserError that names the setting or the folder."""
 
 import shutil
 import tempfile
@@ -8,21 +8,21 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.settings import Run, Task
 
-# What a run writes into its folder besides its rows: settings, provenance, status, summary, log.
+# Bytes of a run folder besides metrics: settings, provenance, status, summary and log.
 FOLDER_BYTES = 100_000
-# One row of metrics.
+# Bytes of a row of metrics.
 ROW_BYTES = 2_000
-# Left free in any case.
+# Bytes that must stay free.
 RESERVE_BYTES = 100_000_000
 
 
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
-    """The distinct tasks of some runs, in their order."""
+    """The distinct tasks of some runs, in order."""
     return list(dict.fromkeys(run.task for run in runs))
 
 
 def check_floors(runs: Sequence[Run]) -> None:
-    """Every run's floor must have a base that exists on its task; only a learned one without noise keeps learning."""
+    """Check that every run's floor exists on its task, and keeps learning only if it is learned and without noise."""
     from algorithms.floors import FLOORS
     from harness.environments.exact_values import EXACT_VALUES, exact_values
 
@@ -39,7 +39,7 @@ def check_floors(runs: Sequence[Run]) -> None:
 
 
 def check_environments(tasks: Iterable[Task]) -> None:
-    """Every task's environment must exist, start, and have spaces that the networks can take."""
+    """Check that every task's environment starts and has spaces that the networks support."""
     from harness.environments.environment import Environment
 
     for task in tasks:
@@ -47,19 +47,19 @@ def check_environments(tasks: Iterable[Task]) -> None:
 
 
 def check_root(root: Path, runs: Sequence[Run] = ()) -> None:
-    """The root must be a folder, or become one, that can be written and has room for the runs."""
+    """Check that the root is writable and has space for the runs; creates it."""
     try:
         Path(root).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root) as file:
             file.write(b"floorbench")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UserError(f"--root {root}: cannot be written ({reason}); name a folder that can") from None
+        raise UserError(f"--root {root}: cannot be written ({reason}); choose another folder") from None
     check_space(root, sum(folder_bytes(run) for run in runs))
 
 
 def folder_bytes(run: Run) -> int:
-    """Room a run's folder takes, at most."""
+    """Upper bound of the size of a run folder in bytes."""
     schedule = run.schedule
     rows = (
         schedule.offline_steps // schedule.offline_interval
@@ -70,8 +70,8 @@ def folder_bytes(run: Run) -> int:
 
 
 def check_space(place: Path, needed: int) -> None:
-    """The file system of `place` must have `needed` bytes free, and a reserve."""
+    """Check that the file system of `place` has `needed` free bytes and a reserve."""
     free = shutil.disk_usage(place).free
     if free < needed + RESERVE_BYTES:
-        raise UserError(f"{place}: {free / 1e6:,.0f} MB are free on its disk; "
-                        f"{(needed + RESERVE_BYTES) / 1e6:,.0f} MB are needed")  # fmt: skip
+        raise UserError(f"{place}: {free / 1e6:,.0f} MB free; "
+                        f"{(needed + RESERVE_BYTES) / 1e6:,.0f} MB needed; choose another folder")  # fmt: skip

@@ -1,8 +1,7 @@
-"""A worker: one process, one thread, one pack.
+"""A worker: one process with one thread that trains one pack.
 
-`python -m harness.launching.worker ROOT RUN_ID...` trains the named runs and leaves everything in their folders; its
-exit code is 0 if every run came to its end or is in other hands, 1 if one did not, 130 if it was asked to stop. The
-local pool starts it, and so can a cluster.
+`python -m harness.launching.worker ROOT RUN_ID...` trains the named runs. Its exit code is 0 if every run is done,
+cancelled or owned by another process, 1 if a run failed, and 130 if the worker was asked to stop.
 """
 
 import contextlib
@@ -26,13 +25,13 @@ from harness.folders.state import RunState
 from harness.folders.usage import resources
 from harness.training.timing import Stop, Stopped
 
-# Process id of the pool that started this worker; the worker ends when the pool is gone.
+# Process id of the pool that started this worker; the worker stops when the pool has ended.
 PARENT_VARIABLE = "FLOORBENCH_PARENT"
 
-# Exit codes of a worker: a run did not come to its end; it was asked to stop.
+# Exit codes: a run is not done; the worker was asked to stop.
 FAILED_CODE, STOPPED_CODE = 1, 130
 
-# Options of glibc's mallopt, and the bytes below which memory is neither mapped apart nor given back.
+# Options of glibc's mallopt, and the size in bytes below which memory is neither mapped separately nor returned.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MALLOC_LIMIT = 2**30
 
@@ -40,64 +39,64 @@ Train = Callable[[Sequence[RunFolder], Stop], None]
 
 
 def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
-    """Train the runs of one pack that are neither done nor in another process's hands.
+    """Train the runs of one pack that are not done, cancelled or owned by another process.
 
-    Whatever breaks the pack marks its unfinished runs failed with one line, the traceback going to their logs. A
-    request to stop leaves them interrupted, and is passed on as `Stopped`. A disk that refuses leaves them interrupted
-    too, for all up to their last checkpoints is there, and is told on stderr; so is a damaged folder, which is left as
-    it is. Returns whether every run of the pack is done, cancelled or somebody else's.
+    An error marks its unfinished runs failed, with the traceback in their logs. A request to stop leaves them
+    interrupted and is raised as `Stopped`. Errors of the file system leave them interrupted too, because they can be
+    resumed from their checkpoints, and are printed on stderr, as are damaged folders, which stay unchanged. Returns
+    whether every run of the pack is done, cancelled or owned by another process.
     """
-    mine: list[RunFolder] = []
+    owned: list[RunFolder] = []
     refused: list[UserError] = []
     try:
         for folder in folders:
             try:
                 if begin(folder, len(folders)):
-                    mine.append(folder)
+                    owned.append(folder)
             except UserError as error:
                 refused.append(error)
-                say(error)
-        with Heartbeat([folder.attempt for folder in mine if folder.attempt]):
-            train_owned(mine, train, stop)
+                print_error(error)
+        with Heartbeat([folder.attempt for folder in owned if folder.attempt]):
+            train_owned(owned, train, stop)
     except Stopped:
-        tell(leave(mine, RunState.INTERRUPTED, f"stopped by {stop.reason}"))
+        report(leave(owned, RunState.INTERRUPTED, f"stopped by {stop.reason}"))
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
-            leave(mine, RunState.INTERRUPTED, one_line(error))
-            say(error)
+            leave(owned, RunState.INTERRUPTED, one_line(error))
+            print_error(error)
         else:
-            tell(leave(mine, RunState.FAILED, one_line(error), traceback.format_exc()))
+            report(leave(owned, RunState.FAILED, one_line(error), traceback.format_exc()))
         return False
-    tell(leave(mine, RunState.FAILED, "its training ended without a word"))
-    return not refused and all(folder.state in (RunState.DONE, RunState.CANCELLED) for folder in mine)
+    report(leave(owned, RunState.FAILED, "training exited without a result"))
+    return not refused and all(folder.state in (RunState.DONE, RunState.CANCELLED) for folder in owned)
 
 
 def begin(folder: RunFolder, pack_size: int = 1) -> bool:
-    """Take a run of a pack for this process; False if it is done, cancelled or in other hands."""
+    """Become the owner of a run; False if it is done, cancelled or owned by another process."""
     details = {**attempt_details(), **resources(pack_size), "from": folder.newest_checkpoint}
     if folder.state is RunState.DONE or folder.is_cancelled or not folder.begin_attempt(details):
         return False
     if folder.state is RunState.DONE:
-        # Its owner came to the end between the two looks.
+        # Its owner finished between the two checks.
         folder.end_attempt("done")
         return False
     folder.write_status(RunState.RUNNING, phase="starting", step=0, progress=0.0, updates_per_second=0.0)
     return True
 
 
-def train_owned(mine: list[RunFolder], train: Train, stop: Stop) -> None:
-    """Train the runs. One that is taken over meanwhile is dropped; the others go on from their last checkpoints."""
-    while mine:
+def train_owned(owned: list[RunFolder], train: Train, stop: Stop) -> None:
+    """Train the runs. If one is taken over meanwhile, the others are resumed without it from their checkpoints."""
+    while owned:
         stop.check()
         try:
-            return train(mine, stop)
+            return train(owned, stop)
         except TakenOver:
-            mine[:] = [folder for folder in mine if folder.attempt and is_owner(folder)]
+            owned[:] = [folder for folder in owned if folder.attempt and is_owner(folder)]
 
 
 def is_owner(folder: RunFolder) -> bool:
-    """Whether the run still is this process's."""
+    """Whether this process still owns the run."""
     try:
         folder.check_owner()
     except TakenOver:
@@ -106,10 +105,9 @@ def is_owner(folder: RunFolder) -> bool:
 
 
 def leave(folders: Sequence[RunFolder], state: RunState, reason: str, log: str = "") -> list[Exception]:
-    """Give runs back; those neither done nor failed by themselves get this state, reason and addition to their logs.
+    """Release runs; those that are neither done nor failed get this state, reason and addition to their logs.
 
-    Runs in other hands, and those that were given back before, are left alone. Returns what kept anything from being
-    written.
+    Runs owned by another process, and runs released before, are skipped. Returns the errors of writing.
     """
     problems: list[Exception] = []
     for folder in folders:
@@ -130,41 +128,41 @@ def leave(folders: Sequence[RunFolder], state: RunState, reason: str, log: str =
 
 
 def mark(folder: RunFolder, state: RunState, reason: str) -> None:
-    """Change a run's state; phase, step and share stay, so that one sees how far it came."""
+    """Change a run's state, but keep phase, step and progress."""
     before = folder.status()
     kept = {name: before[name] for name in ("phase", "step", "progress") if name in before}
     folder.write_status(state, **kept, reason=reason)
 
 
 def ending(status: dict[str, Any]) -> str:
-    """How an attempt ended: "done", or a state with its reason."""
+    """The reason of an attempt's end: "done", or a state with its reason."""
     return "done" if status["state"] == RunState.DONE else f"{status['state']}: {status.get('reason', '')}"
 
 
-def tell(problems: Sequence[Exception]) -> None:
-    """Say the first of some problems, which mostly are one and the same."""
+def report(problems: Sequence[Exception]) -> None:
+    """Print the first of some errors, which are usually the same."""
     for error in problems[:1]:
-        say(error)
+        print_error(error)
 
 
-def say(error: Exception) -> None:
-    """One line on stderr, which the pool copies to the logs of the runs."""
+def print_error(error: Exception) -> None:
+    """Print one line on stderr, which the pool copies to the logs of the runs."""
     with contextlib.suppress(OSError):
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
 
 
 def stop_on_signals(stop: Stop) -> None:
-    """Let SIGINT and SIGTERM request a stop, once; more of them change nothing."""
+    """Request a stop on SIGINT and SIGTERM; further signals have no effect."""
 
     def request(number: int, frame: FrameType | None) -> None:
         stop.request(signal.Signals(number).name)
 
-    for either in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(either, request)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, request)
 
 
 def stop_with_parent(parent: int, stop: Stop) -> None:
-    """Request a stop soon after process `parent` has ended: no orphan goes on computing unseen."""
+    """Request a stop soon after process `parent` has ended, so that no orphan keeps computing."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -175,7 +173,7 @@ def stop_with_parent(parent: int, stop: Stop) -> None:
 
 
 def main() -> int:
-    """The worker of the command line; returns its exit code."""
+    """The worker's command line; returns the exit code."""
     if len(sys.argv) < 3:
         print("usage: python -m harness.launching.worker ROOT RUN_ID...", file=sys.stderr)
         return 2
@@ -191,7 +189,7 @@ def main() -> int:
 
 
 def train_one_thread(folders: Sequence[RunFolder], stop: Stop) -> None:
-    """`train_pack` with the one thread that makes a run's bits independent of the machine's number of cores."""
+    """`train_pack` with one thread, which makes metrics independent of the number of cores."""
     import torch
 
     from harness.training.training import train_pack
@@ -203,10 +201,10 @@ def train_one_thread(folders: Sequence[RunFolder], stop: Stop) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed: every update needs the same megabytes again.
+    """Make glibc keep freed memory, because every update needs the same megabytes again.
 
-    By default glibc gives them back to the kernel, which hands them out again page by page: packs of 4 to 8 runs then
-    make 0.6 to 0.7 times the updates per second. Other C libraries are left as they are.
+    By default glibc returns it to the kernel: packs of 4 to 8 runs then make 0.6 to 0.7 times the updates per second.
+    Other C libraries are left unchanged.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "gnu_get_libc_version"):

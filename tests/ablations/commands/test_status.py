@@ -82,7 +82,7 @@ def test_rows_of_a_grid_know_the_run_whatever_its_folder_holds(tmp_path, runs):
     assert [row["state"] for row in rows] == ["done", "failed", "damaged", "new"]
     assert [(row["arm"], row["seed"]) for row in rows] == [(run.arm, run.seed) for run in runs]
     assert shown(overview(tmp_path, runs, {}))[-1].startswith("4 runs: 1 new, 1 failed, 1 done, 1 damaged; ")
-    with pytest.raises(UserError, match="holds some runs more than once"):
+    with pytest.raises(UserError, match="contains runs more than once"):
         overview(tmp_path, [runs[0], runs[0]], {})
 
 

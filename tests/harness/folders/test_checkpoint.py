@@ -133,7 +133,7 @@ def test_numbers_that_json_would_change_are_refused(checkpoints, numbers):
 
 
 def test_the_name_of_the_numbers_is_taken(checkpoints):
-    with pytest.raises(ValueError, match="no array may be called 'numbers'"):
+    with pytest.raises(ValueError, match="the array name 'numbers' is reserved"):
         checkpoints.save(Checkpoint(Position(0, 0, True), {"numbers": np.zeros(1)}, {}))
 
 
@@ -209,7 +209,7 @@ def test_200_of_200_changed_bytes_are_found(checkpoints):
         where = chance.randrange(len(sound))
         changed = chance.choice([value for value in range(256) if value != sound[where]])
         file.write_bytes(sound[:where] + bytes([changed]) + sound[where + 1 :])
-        assert refusal(checkpoints, 1) == "is damaged: its checksum does not fit its content"
+        assert refusal(checkpoints, 1) == "is damaged: its checksum does not match"
         found += 1
     assert found == 200
     file.write_bytes(sound)
@@ -246,7 +246,7 @@ def test_a_missing_checkpoint_is_named(checkpoints):
 def test_a_checkpoint_under_another_name_is_refused(checkpoints):
     checkpoints.save(at(1))
     os.rename(checkpoints.folder / "000000001-000000000-1.ckpt", checkpoints.folder / "000000002-000000000-1.ckpt")
-    assert refusal(checkpoints, 2) == "holds the checkpoint of another position, [1, 0, True]"
+    assert refusal(checkpoints, 2) == "is the checkpoint of another position, [1, 0, True]"
 
 
 def test_another_format_is_no_damage_but_refused(checkpoints, monkeypatch):
@@ -254,7 +254,7 @@ def test_another_format_is_no_damage_but_refused(checkpoints, monkeypatch):
         patch.setattr(module, "FORMAT", 7)
         checkpoints.save(at(1))
     line = refusal(checkpoints, 1, UserError)
-    assert line == "is a checkpoint of format 7; this version of floorbench reads 1"
+    assert line == "has checkpoint format 7; this version of floorbench reads 1"
     with pytest.raises(UserError) as error:
         checkpoints.load(Position(1, 0, True))
     assert not isinstance(error.value, DamagedFileError)
@@ -291,7 +291,7 @@ def test_pickled_code_is_refused_and_not_run(checkpoints, tmp_path):
     np.save(npy, trap)
     for content in (npz.getvalue(), npy.getvalue(), pickle.dumps(Trap(sprung))):
         file.write_bytes(signed(content))
-        assert refusal(checkpoints, 1).startswith("is no checkpoint: ")
+        assert refusal(checkpoints, 1).startswith("is not a checkpoint: ")
     assert not sprung.exists()
     pickle.loads(pickle.dumps(Trap(sprung)))
     assert sprung.exists()
@@ -303,4 +303,4 @@ def test_sound_files_that_are_no_checkpoints_are_refused(checkpoints):
         content = io.BytesIO()
         np.savez(content, **members)
         (checkpoints.folder / "000000001-000000000-1.ckpt").write_bytes(signed(content.getvalue()))
-        assert refusal(checkpoints, 1).startswith("is no checkpoint: ")
+        assert refusal(checkpoints, 1).startswith("is not a checkpoint: ")

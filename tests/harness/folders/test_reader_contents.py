@@ -135,7 +135,7 @@ def test_other_schema_versions_and_other_runs(done, run):
     config.write_text(json.dumps({**values, "seed": 77}))
     assert "config.json: its settings belong to run" in only(faults(done))
     config.write_text(json.dumps(values))
-    assert only(faults(done)).endswith("config.json: is damaged: it should be the text of its settings, byte for byte")
+    assert only(faults(done)).endswith("config.json: is damaged: it must be byte-identical to the text of its settings")
     config.unlink()
     assert only(faults(done)).endswith("config.json: is missing; this is not a run folder")
 
@@ -154,7 +154,7 @@ def test_folders_and_files_in_the_wrong_place(done):
     assert only(faults(done)).endswith("config.json: is a folder where a file should be")
     file = RunFolder(done.path.with_name("0123456789ab"))
     file.path.write_text("")
-    assert only(faults(file)).endswith("0123456789ab: is a file where a run folder should be")
+    assert only(faults(file)).endswith("0123456789ab: is a file, not a run folder")
 
 
 def test_a_half_written_row_is_a_fault_of_finished_runs_only(tmp_path, run, done):
@@ -164,7 +164,7 @@ def test_a_half_written_row_is_a_fault_of_finished_runs_only(tmp_path, run, done
             file.write('{"phase": "off')
         assert len(faults(folder)) == expected
     other.metrics_file.write_text('{"phase": "off\n{"phase": "offline"}\n')
-    assert only(faults(other)).endswith("metrics.jsonl: line 1 is not a whole row of JSON")
+    assert only(faults(other)).endswith("metrics.jsonl: line 1 is not valid JSON")
 
 
 def test_a_folder_that_says_nothing_of_its_rows_is_of_an_older_version(done):
@@ -205,7 +205,7 @@ def test_an_unfinished_run_needs_one_checkpoint_to_go_on_from(tmp_path, run):
     folder.metrics_file.write_bytes(rows)
     for file in folder.checkpoints.iterdir():
         file.write_bytes(flipped(file.read_bytes(), random.Random(3)))
-    assert ".ckpt: is damaged: its checksum does not fit its content" in only(faults(folder))
+    assert ".ckpt: is damaged: its checksum does not match" in only(faults(folder))
 
 
 def test_checkpoints_of_a_run_in_other_hands_are_its_own_business(tmp_path, run):

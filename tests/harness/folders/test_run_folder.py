@@ -231,9 +231,9 @@ def test_a_half_written_last_row_of_an_unfinished_run_does_not_count(folder):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ('{"step": 0}\n{"st\n{"step": 2}\n', "line 2 is not a whole row of JSON"),
-        ('{"step": 0}\n\n', "line 2 is not a whole row of JSON"),
-        ("5\n", "line 1 is not a row of named values"),
+        ('{"step": 0}\n{"st\n{"step": 2}\n', "line 2 is not valid JSON"),
+        ('{"step": 0}\n\n', "line 2 is not valid JSON"),
+        ("5\n", "line 1 is not a JSON object"),
     ],
 )
 def test_any_other_damaged_row_is_named_by_line(folder, rows, message):
@@ -251,7 +251,7 @@ def test_rows_of_a_finished_run_are_those_of_its_summary(folder, rows):
     (folder.path / "done.json").write_text(json.dumps(summary))
     assert folder.metrics() == [{"step": 0}, {"step": 1}]
     (folder.path / "metrics.jsonl").write_text(rows)
-    with pytest.raises(UserError, match=rf"is damaged: its \d rows .* should be 2 rows in 24 bytes .*{digest[:12]}"):
+    with pytest.raises(UserError, match=rf"is damaged: has \d rows .*, not 2 rows in 24 bytes .*{digest[:12]}"):
         folder.metrics()
 
 
@@ -259,7 +259,7 @@ def test_any_changed_byte_of_the_settings_is_damage(folder):
     config = folder.path / "config.json"
     whole = config.read_bytes()
     config.write_bytes(whole.replace(b"\n ", b"\n\t", 1))
-    with pytest.raises(UserError, match=r"config.json: is damaged: it should be the text of its settings"):
+    with pytest.raises(UserError, match=r"config.json: is damaged: it must be byte-identical"):
         folder.run()
     config.write_bytes(whole)
     folder.run()
@@ -282,7 +282,7 @@ def test_no_folder_no_run(tmp_path):
     with pytest.raises(UserError, match="is missing; this is not a run folder"):
         RunFolder(tmp_path / "nothing").run()
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="is a file where a run folder should be"):
+    with pytest.raises(UserError, match="is a file, not a run folder"):
         RunFolder(tmp_path / "file").run()
 
 

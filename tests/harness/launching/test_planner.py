@@ -55,7 +55,7 @@ def test_every_state(tmp_path):
 
 
 def test_equal_runs_are_named(tmp_path, runs):
-    with pytest.raises(UserError, match=rf"grid: holds some runs more than once: {runs[1].id} \(.*cql seed 1\)"):
+    with pytest.raises(UserError, match=rf"grid: contains runs more than once: {runs[1].id} \(.*cql seed 1\)"):
         plan([*runs, runs[1]], tmp_path)
 
 
@@ -148,5 +148,5 @@ def test_describe(runs):
 
 def test_a_file_in_the_place_of_a_run_folder(tmp_path, runs):
     RunFolder.of(tmp_path, runs[0]).path.write_text("")
-    with pytest.raises(UserError, match="is a file where a run folder should be"):
+    with pytest.raises(UserError, match="is a file, not a run folder"):
         plan(runs, tmp_path)

@@ -124,7 +124,7 @@ def test_a_killed_worker_is_named_and_takes_no_other_with_it(tmp_path):
 
     run_packs(packs, workers=2, watch=kill_first)
     assert states(packs) == [["failed"] * 2, ["done"] * 2]
-    reason = "its worker was ended by SIGKILL (out of memory?)"
+    reason = "worker was killed by SIGKILL (out of memory?)"
     assert packs[0][1].status()["reason"] == reason
     assert packs[0][1].status()["phase"] == "offline"
     assert endings(packs) == [[[f"failed: {reason}"]] * 2, [["done"]] * 2]
@@ -143,7 +143,7 @@ def test_a_killed_worker_that_came_further_is_interrupted_until_it_comes_no_furt
     monkeypatch.setenv(CHECKPOINT_VARIABLE, "0.1")
     run_packs(packs, workers=1, watch=lambda: kill_when(lambda: folder.newest_checkpoint))
     assert states(packs) == [["interrupted"]]
-    reason = "its worker was ended by SIGKILL (out of memory?)"
+    reason = "worker was killed by SIGKILL (out of memory?)"
     assert folder.status()["reason"] == reason
     monkeypatch.setenv(CHECKPOINT_VARIABLE, "1000")
     run_packs(packs, workers=1, watch=lambda: kill_when(lambda: True))
@@ -157,7 +157,7 @@ def test_a_worker_that_is_asked_to_end_before_it_can_listen_has_not_failed(tmp_p
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run_packs(packs, workers=1)
     assert states(packs) == [["interrupted"]]
-    assert packs[0][0].status()["reason"] == "its worker was ended by SIGTERM"
+    assert packs[0][0].status()["reason"] == "worker was killed by SIGTERM"
     assert endings(packs) == [[[]]]
 
 
@@ -220,7 +220,7 @@ def test_what_a_worker_says_is_in_the_log_of_each_of_its_runs(tmp_path):
         patch.setenv("PYTHONPATH", str(tmp_path))
         run_packs(packs, workers=1)
     assert states(packs) == [["failed"] * 2]
-    assert packs[0][0].status()["reason"] == "its worker ended with exit code 7 and said nothing more"
+    assert packs[0][0].status()["reason"] == "worker exited with code 7 without reporting an error"
     assert [folder.log_tail() for folder in packs[0]] == ["no such symbol"] * 2
 
 
@@ -269,5 +269,5 @@ def test_no_second_signal_keeps_the_pool_from_stopping_in_order(tmp_path):
 
 
 def test_cause():
-    assert cause(-signal.SIGSEGV) == "its worker was ended by SIGSEGV"
-    assert cause(3) == "its worker ended with exit code 3 and said nothing more"
+    assert cause(-signal.SIGSEGV) == "worker was killed by SIGSEGV"
+    assert cause(3) == "worker exited with code 3 without reporting an error"

@@ -35,7 +35,7 @@ def test_gpu_kernels_without_a_gpu_are_an_error_of_one_line(check, kernel):
 def test_submitting_needs_no_gpu():
     check_kernels(ON_GPU, elsewhere=True)
     provide_kernels(ON_GPU, elsewhere=True)
-    with pytest.raises(UnknownCostError, match=r"no run of this shape is finished, and (this torch|torch finds)"):
+    with pytest.raises(UnknownCostError, match=r"no finished run has this shape, and (this torch|torch finds)"):
         measured_cost(ON_GPU[0], 8)
 
 
