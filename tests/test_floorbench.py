@@ -1,4 +1,4 @@
-"""The command line on the real thing: grid `smoke` from data to report, interrupted, damaged and changed."""
+"""The command line end to end: grid `smoke` from data to report, also interrupted, damaged and changed."""
 
 import json
 import os
@@ -22,12 +22,12 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    """A root in which grid smoke was run with two workers and packs of up to four."""
+    """A root with grid smoke, run with two workers and packs of up to four."""
     root = tmp_path_factory.mktemp("A")
     return root, call("run", "smoke", "--root", root, "--workers", 2, "--pack", 4)
 
 
-def test_smoke_runs_through(smoke):
+def test_smoke(smoke):
     root, done = smoke
     assert sorted(metrics(root)) == sorted(run.id for run in runs_of("smoke"))
     assert states(root) == ["done"] * 4
@@ -40,8 +40,8 @@ def test_smoke_runs_through(smoke):
         assert folder.provenance()["dataset"] == next(run_folders(root)).provenance()["dataset"]
 
 
-def test_interrupted_goes_on_to_the_same_bytes(smoke, tmp_path):
-    """One worker and every run alone, Ctrl-C in the middle, then the same command again."""
+def test_an_interrupted_grid_resumes_byte_identically(smoke, tmp_path):
+    """One worker and packs of one run, interrupted by Ctrl-C, then the same command again."""
     command = ["run", "smoke", "--root", tmp_path, "--workers", 1, "--pack", 1]
     process = subprocess.Popen([*FLOORBENCH, *map(str, command)], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: any(metrics_begun(tmp_path)))
@@ -67,10 +67,10 @@ def test_finished_runs_are_skipped(smoke):
     assert {file: file.stat().st_mtime_ns for file in root.rglob("*")} == before
 
 
-def test_plan_tells_states_and_writes_nothing(smoke, tmp_path):
-    told = json.loads(call("plan", "smoke", "--root", smoke[0], "--json").stdout)
-    assert told["counts"] == {"done": 4}
-    assert [row["run"] for row in told["runs"]] == [run.id for run in runs_of("smoke")]
+def test_plan_shows_states_and_writes_nothing(smoke, tmp_path):
+    output = json.loads(call("plan", "smoke", "--root", smoke[0], "--json").stdout)
+    assert output["counts"] == {"done": 4}
+    assert [row["run"] for row in output["runs"]] == [run.id for run in runs_of("smoke")]
     changed = call("plan", "smoke", "--root", tmp_path / "new", "--set", "algorithm.alpha=2").stdout
     assert "4 new" in changed
     assert runs_of("smoke")[0].id not in changed
@@ -78,20 +78,20 @@ def test_plan_tells_states_and_writes_nothing(smoke, tmp_path):
 
 
 def test_status(smoke, tmp_path):
-    told = json.loads(call("status", "--root", smoke[0], "--json").stdout)
-    rows = told["runs"]
+    output = json.loads(call("status", "--root", smoke[0], "--json").stdout)
+    rows = output["runs"]
     assert [(row["arm"], row["seed"]) for row in rows] == [
         ("cql", 0), ("cql", 1), ("monte_carlo", 0), ("monte_carlo", 1),
     ]  # fmt: skip
     assert {(row["state"], row["progress"]) for row in rows} == {("done", 1.0)}
-    assert told["total"]["counts"] == {"done": 4}
-    assert told["total"]["usage"]["core_hours"] > 0.0
+    assert output["total"]["counts"] == {"done": 4}
+    assert output["total"]["usage"]["core_hours"] > 0.0
     rows = json.loads(call("status", "smoke", "--root", tmp_path, "--json").stdout)["runs"]
     assert [row["state"] for row in rows] == ["new"] * 4
     assert "4 runs: 4 done" in call("status", "--root", smoke[0], "--watch").stdout
 
 
-def test_watch_goes_on_until_nothing_runs(tmp_path):
+def test_watch_refreshes_until_interrupted(tmp_path):
     run = runs_of("smoke")[0]
     folder = RunFolder.of(tmp_path, run)
     folder.create(run)
@@ -106,7 +106,7 @@ def test_watch_goes_on_until_nothing_runs(tmp_path):
         assert process.wait(timeout=20) != 0
 
 
-def test_runs_are_named_by_the_beginning_of_their_id(smoke):
+def test_runs_are_named_by_prefixes_of_ids(smoke):
     run = runs_of("smoke")[0]
     done = call("cancel", run.id[:8], "--root", smoke[0], "--yes")
     assert (done.stdout, "nothing to cancel" in done.stderr) == ("", True)
@@ -126,12 +126,12 @@ def test_report_inside_the_root(smoke, tmp_path):
     assert json.loads(call("status", "--root", root, "--json").stdout)["total"]["runs"] == 4
 
 
-def test_report_takes_only_the_runs_of_the_named_grids(smoke):
+def test_report_of_a_grid_without_runs(smoke):
     done = call("report", "floors", "--root", smoke[0], code=2)
     assert "none of the named runs found" in only_line(done)
 
 
-def test_report_from_exported_numbers_needs_no_run_folders(smoke, tmp_path):
+def test_report_from_exported_numbers(smoke, tmp_path):
     frames = tmp_path / "frames"
     files = call("report", "--root", smoke[0], "--export", frames).stdout.splitlines()
     assert files == [str(frames / f"{name}.parquet") for name in ("runs", "evaluations", "provenance")]
@@ -150,15 +150,15 @@ def test_data(smoke):
     assert [task for task, made in listed.items() if made] == ["pointmaze-umaze"]
 
 
-def test_doctor_where_runs_cannot_be_written(tmp_path):
+def test_doctor_with_an_unwritable_root(tmp_path):
     (tmp_path / "file").write_text("")
-    told = json.loads(call("doctor", "--root", tmp_path / "file" / "runs", "--json", code=1).stdout)
-    assert not told["ready"]
-    verdicts = {finding["name"]: finding["verdict"] for finding in told["findings"]}
+    output = json.loads(call("doctor", "--root", tmp_path / "file" / "runs", "--json", code=1).stdout)
+    assert not output["ready"]
+    verdicts = {finding["name"]: finding["verdict"] for finding in output["findings"]}
     assert [name for name, verdict in verdicts.items() if verdict == "problem"] == ["runs"]
 
 
-def test_a_failed_run_gives_exit_code_1_and_is_retried_only_when_asked(tmp_path):
+def test_a_failed_run_gives_exit_code_1_and_is_retried_on_request(tmp_path):
     command = ["run", "smoke", "--root", tmp_path, "--workers", 2, "--pack", 2, *SHORT]
     process = subprocess.Popen([*FLOORBENCH, *map(str, command)], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: "running" in states(tmp_path))
@@ -191,7 +191,7 @@ def test_a_terminated_command_stops_its_workers(tmp_path):
         os.kill(worker, 0)
 
 
-def test_a_damaged_run_folder_is_named_and_never_written_to(smoke, tmp_path):
+def test_a_damaged_run_folder_is_named_and_not_modified(smoke, tmp_path):
     root = tmp_path / "root"
     shutil.copytree(smoke[0], root)
     first, second = (root / run.id for run in runs_of("smoke")[:2])
@@ -209,16 +209,16 @@ def test_a_damaged_run_folder_is_named_and_never_written_to(smoke, tmp_path):
     rows = json.loads(call("status", "--root", root, "--json").stdout)["runs"]
     assert sorted(row["state"] for row in rows) == ["damaged", "damaged", "done", "done"]
     assert "2 damaged" in call("status", "smoke", "--root", root).stdout
-    told = json.loads(call("doctor", "--root", root, "--json", code=1).stdout)
-    problems = [finding["text"] for finding in told["findings"] if finding["verdict"] == "problem"]
+    output = json.loads(call("doctor", "--root", root, "--json", code=1).stdout)
+    problems = [finding["text"] for finding in output["findings"] if finding["verdict"] == "problem"]
     assert sorted(problem.split(": is damaged")[0] for problem in problems) == sorted(
         [str(first / "config.json"), str(second / "metrics.jsonl")]
     )
     assert {file: file.read_bytes() for file in root.rglob("*") if file.is_file()} == before
 
 
-def test_verify_finds_the_one_changed_number(smoke, tmp_path):
-    """A copy in which somebody improved a score, with all marks made to agree; the other runs verify."""
+def test_verify_finds_a_changed_number(smoke, tmp_path):
+    """A copy with one changed score and consistent checksums; the other runs agree."""
     root = tmp_path / "root"
     shutil.copytree(smoke[0], root)
     folder = RunFolder.of(root, runs_of("smoke")[1])
@@ -248,7 +248,7 @@ def test_exported_numbers_are_verified_without_the_run_folders(smoke, tmp_path):
 
 
 def test_changed_data_are_named_and_refused(smoke, tmp_path, monkeypatch):
-    """The same dataset with one reward changed, in the place of the one that the runs were computed on."""
+    """The dataset of the runs is replaced by one with a changed reward."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     ensure_dataset(runs_of("smoke")[0].task)
     assert "4 done" in call("plan", "smoke", "--root", smoke[0]).stdout

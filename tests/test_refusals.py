@@ -1,4 +1,4 @@
-"""The command line refuses bad input in one line, before anything is computed or written."""
+"""Invalid input is refused with a one-line error before anything is computed or written."""
 
 import shlex
 import subprocess
@@ -47,20 +47,20 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
         ("report exact --root nowhere", "nowhere: no such folder of runs"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+def test_invalid_input_is_a_one_line_error(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert message in only_line(call_here(capsys, *arguments.split(), code=2))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_environment_costs_nothing(tmp_path):
+def test_an_unknown_environment_writes_nothing(tmp_path):
     done = call("run", "smoke", "--root", tmp_path, "--set", "task.environment=PointMaze_Moon-v3", code=2)
     assert "task.environment = 'PointMaze_Moon-v3': Gymnasium cannot make it" in only_line(done)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dataset_with_a_fault_costs_nothing(tmp_path, monkeypatch):
-    """The real data without the terminals that a goal-terminated task needs."""
+def test_an_invalid_dataset_writes_nothing(tmp_path, monkeypatch):
+    """Remove the terminations that a goal-terminated task needs."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     ensure_dataset(runs_of("smoke")[0].task)
     file = next((tmp_path / "minari").rglob("main_data.hdf5"))
@@ -75,13 +75,13 @@ def test_a_dataset_with_a_fault_costs_nothing(tmp_path, monkeypatch):
     assert list(root.iterdir()) == []
 
 
-def test_an_unwritable_root_costs_nothing(tmp_path):
+def test_an_unwritable_root(tmp_path):
     (tmp_path / "file").write_text("")
     done = call("run", "smoke", "--root", tmp_path / "file" / "runs", code=2)
     assert f"--root {tmp_path / 'file' / 'runs'}: cannot be written (not a directory)" in only_line(done)
 
 
-def test_too_little_space_costs_nothing(tmp_path):
+def test_too_little_disk_space(tmp_path):
     check_space(tmp_path, 0)
     with pytest.raises(UserError, match=r"MB free; 1,000,000,000,100 MB needed"):
         check_space(tmp_path, 10**18)
@@ -107,8 +107,8 @@ floorbench.main()
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def test_a_disk_that_refuses_is_one_line(tmp_path):
-    """A limit on file sizes makes writing fail in the middle, as a full disk does."""
+def test_a_full_disk_is_a_one_line_error(tmp_path):
+    """A limit on file sizes makes writes fail, as a full disk does."""
     limited = f"ulimit -f 1 && exec {shlex.join([*FLOORBENCH, 'run', 'smoke', '--root', str(tmp_path)])}"
     done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
     assert done.returncode == 2
@@ -120,7 +120,7 @@ def test_a_disk_that_refuses_is_one_line(tmp_path):
     "arguments",
     ["run", "run smoke --workers 0", "run smoke --pack x", "verify smoke --sample 0", "fly", "run smoke --moon"],
 )
-def test_bad_usage_is_exit_code_2(arguments, capsys):
+def test_invalid_usage_gives_exit_code_2(arguments, capsys):
     done = call_here(capsys, *arguments.split(), code=2)
     assert "Usage: floorbench" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""floorbench called as a user does."""
+"""Call floorbench as a user does."""
 
 import signal
 import subprocess
@@ -12,7 +12,7 @@ from harness.folders.run_folder import run_folders
 
 FLOORBENCH = [sys.executable, "-m", "floorbench"]
 
-# Small enough to be run several times over.
+# Settings for runs of about a second.
 SHORT = [
     "--set", "schedule.offline_steps=30", "--set", "schedule.online_steps=30", "--set", "schedule.offline_interval=15",
     "--set", "schedule.evaluation_episodes=1",
@@ -26,7 +26,7 @@ def call(*arguments, code=0):
 
 
 def call_here(capsys, *arguments, code=0):
-    """The same in this very process, without the seconds that imports take; for what starts no other process."""
+    """Call floorbench in this process, which is faster; not for commands that start processes."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with patch.object(sys, "argv", ["floorbench", *map(str, arguments)]), pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""Cancelled runs are saved and left, nobody else is touched, and whoever wants them again gets the same bytes."""
+"""Cancelled runs are saved, others are untouched, and retried runs give byte-identical metrics."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def runs():
     return [dataclasses.replace(base, seed=seed) for seed in range(6)]
 
 
-def test_a_cancelled_run_is_saved_and_left_while_its_pack_goes_on(tmp_path, runs, monkeypatch):
+def test_a_cancelled_run_is_saved_while_its_pack_continues(tmp_path, runs, monkeypatch):
     monkeypatch.setattr("harness.training.pack.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     reference, folders = commit(runs[:2], tmp_path / "reference"), commit(runs[:2], tmp_path / "cancelled")
@@ -53,7 +53,7 @@ def test_a_cancelled_run_is_saved_and_left_while_its_pack_goes_on(tmp_path, runs
     assert (status["phase"], status["step"], status["reason"]) == ("offline", 1, "cancelled by somebody")
     assert [attempt["reason"] for attempt in history(folders[0].path)] == ["interrupted: cancelled"]
     assert not folders[0].is_owned()
-    # Nobody begins it, until somebody says that it is wanted.
+    # It is not started until it is planned again.
     assert work(folders, train_pack, Stop())
     assert states(folders) == ["cancelled", "done"]
     assert plan(runs[:2], tmp_path / "cancelled").to_start() == runs[:1]
@@ -64,8 +64,8 @@ def test_a_cancelled_run_is_saved_and_left_while_its_pack_goes_on(tmp_path, runs
         assert folder.metrics_file.read_bytes() == expected.metrics_file.read_bytes()
 
 
-def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, monkeypatch):
-    """Two of five cancelled leave the pack as it is, a third one ends it; the other two go on to the same bytes."""
+def test_a_pack_with_many_cancelled_runs_continues_as_a_smaller_one(tmp_path, runs, monkeypatch):
+    """Two cancelled runs of five leave the pack as it is, a third one rebuilds it; metrics stay byte-identical."""
     monkeypatch.setattr("harness.training.pack.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     reference, folders = commit(runs[:5], tmp_path / "reference"), commit(runs[:5], tmp_path / "cancelled")
@@ -85,7 +85,7 @@ def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, m
     monkeypatch.setattr("harness.training.training.PackTraining", Watched)
     assert work(folders, train_pack, Stop())
     assert states(folders) == ["cancelled"] * 3 + ["done"] * 2
-    # 20 gradient steps and 4 steps online of five, then 16 of two.
+    # Five runs for 20 offline and 4 online steps, then two for 16 steps.
     assert sizes == [5] * 24 + [2] * 16
     commit(runs[:3], tmp_path / "cancelled")
     assert work(folders, train_pack, Stop())
@@ -94,7 +94,7 @@ def test_a_pack_of_which_half_is_gone_goes_on_as_a_smaller_one(tmp_path, runs, m
         assert folder.summary() == expected.summary()
 
 
-def test_a_pack_of_cancelled_runs_comes_to_an_end(tmp_path, runs, monkeypatch):
+def test_a_pack_of_cancelled_runs_ends(tmp_path, runs, monkeypatch):
     monkeypatch.setattr("harness.training.pack.STATUS_INTERVAL", 0.0)
     ensure_dataset(runs[0].task)
     folders = commit(runs[:2], tmp_path)
@@ -111,7 +111,7 @@ def test_a_pack_of_cancelled_runs_comes_to_an_end(tmp_path, runs, monkeypatch):
 
 @pytest.fixture
 def root(tmp_path, runs, monkeypatch):
-    """A done, a running, a lost and a failed run, and two that wait; no data."""
+    """A done, a running, a lost and a failed run, and two planned ones; no data."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "no_data"))
     root = tmp_path / "root"
     write_done(root, runs[:1])
@@ -122,23 +122,23 @@ def root(tmp_path, runs, monkeypatch):
     return root
 
 
-def test_only_what_was_named_and_is_not_at_an_end_is_cancelled(root, runs, capfd):
+def test_only_named_unfinished_runs_are_cancelled(root, runs, capfd):
     cancel_runs([runs[0], *runs[2:5]], root, yes=True)
-    found = states(RunFolder.of(root, run) for run in runs)
-    assert found == ["done", "running", "cancelled", "failed", "cancelled", "planned"]
+    after = states(RunFolder.of(root, run) for run in runs)
+    assert after == ["done", "running", "cancelled", "failed", "cancelled", "planned"]
     assert [RunFolder.of(root, run).is_cancelled for run in runs] == [False, False, True, False, True, False]
     assert "2 cancelled; resume with floorbench run, submit or retry" in capfd.readouterr().err
     cancel_runs(runs[:1], root, yes=True)
     assert "nothing to cancel" in capfd.readouterr().err
 
 
-def test_a_running_run_is_asked_and_stays_running_until_its_worker_obeys(root, runs, capfd):
+def test_a_running_run_stays_running_until_its_worker_stops_it(root, runs, capfd):
     cancel_runs(runs[1:2], root, yes=True)
     assert RunFolder.of(root, runs[1]).status()["state"] == "running"
     assert "1 running: each will be saved and stopped within seconds" in capfd.readouterr().err
 
 
-def test_it_shows_what_it_would_cancel_and_asks(root, runs, capfd, monkeypatch):
+def test_cancel_shows_the_runs_and_asks(root, runs, capfd, monkeypatch):
     before = sorted(root.rglob("*"))
     with pytest.raises(UserError, match="confirmation needed; pass --yes when there is no terminal"):
         cancel_runs(runs, root, yes=False)
@@ -147,7 +147,7 @@ def test_it_shows_what_it_would_cancel_and_asks(root, runs, capfd, monkeypatch):
     assert sorted(root.rglob("*")) == before
 
 
-def test_a_task_leaves_the_queue_only_if_nobody_else_needs_it(tmp_path):
+def test_array_tasks_without_runs_that_are_kept(tmp_path):
     array = Array("n-0", ((("a", "b"), ("c",)), (("d",),)), 2, job_id="7")
     write(tmp_path, Submission("s", "smoke", "me", "login", 1.0, {"time_minutes": 5}, "0" * 16, (array,)))
     assert tasks_without(tmp_path, ["a", "d"], ["b", "c"]) == ["7_1"]
@@ -156,19 +156,19 @@ def test_a_task_leaves_the_queue_only_if_nobody_else_needs_it(tmp_path):
     assert tasks_without(tmp_path, ["e"], []) == []
 
 
-def test_failed_and_cancelled_runs_are_run_again_and_planned_ones_are_not(tmp_path, runs, capfd):
+def test_retry_restarts_failed_and_cancelled_runs_but_not_planned_ones(tmp_path, runs, capfd):
     runs = runs[:3]
     commit(runs, tmp_path)
     RunFolder.of(tmp_path, runs[0]).write_status("failed", reason="a node of bad memory")
     RunFolder.of(tmp_path, runs[1]).cancel("somebody")
     assert retry_runs(runs, tmp_path, workers=1, pack_limit=4, cluster=None, words="smoke") == 0
     assert states(folders_of(tmp_path, runs)) == ["done", "done", "planned"]
-    told = capfd.readouterr().err
-    assert "retrying 2 runs (pointmaze-umaze cql seeds 0,1)" in told
+    output = capfd.readouterr().err
+    assert "retrying 2 runs (pointmaze-umaze cql seeds 0,1)" in output
     attempts = [RunFolder.of(tmp_path, run).provenance()["attempts"] for run in runs[:2]]
-    assert [[attempt["pack_size"] for attempt in own] for own in attempts] == [[2], [2]]
-    assert all(own[0]["peak_memory"] > 100e6 for own in attempts)
-    assert {own[0]["process"] for own in attempts} == {attempts[0][0]["process"]}
+    assert [[attempt["pack_size"] for attempt in history] for history in attempts] == [[2], [2]]
+    assert all(history[0]["peak_memory"] > 100e6 for history in attempts)
+    assert {history[0]["process"] for history in attempts} == {attempts[0][0]["process"]}
 
 
 def test_nothing_to_retry(tmp_path, runs, capfd):
@@ -179,7 +179,7 @@ def test_nothing_to_retry(tmp_path, runs, capfd):
     assert states(folders_of(tmp_path, runs)) == ["planned"] * 3
 
 
-def test_a_profile_that_is_none_is_refused_before_anything_happens(tmp_path, runs, monkeypatch):
+def test_an_unknown_profile_is_refused_first(tmp_path, runs, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "no_data"))
     fail(tmp_path, runs[0], "it broke")
     with pytest.raises(Exception, match="nowhere"):

@@ -1,4 +1,4 @@
-"""A log is told whole, also while it grows, and where it is silent its cluster's words are shown."""
+"""Logs of runs, also while they grow; the log of the array task if a run has none."""
 
 import threading
 
@@ -15,7 +15,7 @@ from tests.support.run_folder_factory import begin, fail, lose, write_done
 RUNS = runs_of("smoke")
 
 
-def test_the_log_and_nothing_else_is_on_stdout(tmp_path, capfd):
+def test_only_the_log_is_on_stdout(tmp_path, capfd):
     folder = fail(tmp_path, RUNS[0], "it broke")
     folder.append_log("one\ntwo\n")
     show_logs(RUNS[0].id[:8], tmp_path, follow=False)
@@ -24,7 +24,7 @@ def test_the_log_and_nothing_else_is_on_stdout(tmp_path, capfd):
     assert capfd.readouterr() == ("one\ntwo\n", "")
 
 
-def test_a_silent_run_of_a_cluster_shows_its_tasks_output(tmp_path, capfd):
+def test_a_run_without_output_shows_the_log_of_its_array_task(tmp_path, capfd):
     commit(RUNS[:2], tmp_path)
     array = Array("n-0", (((RUNS[0].id,),),), 1, job_id="7")
     write(tmp_path, Submission("s", "smoke", "me", "login", 1.0, {"time_minutes": 5}, "0" * 16, (array,)))
@@ -41,7 +41,7 @@ def test_a_silent_run_of_a_cluster_shows_its_tasks_output(tmp_path, capfd):
     assert "SLURM" not in capfd.readouterr().err
 
 
-def test_a_log_is_followed_while_it_grows_and_when_it_is_replaced(tmp_path):
+def test_follow_a_log_that_grows_and_is_replaced(tmp_path):
     file, over = tmp_path / "log.txt", threading.Event()
     pieces = followed(file, over.is_set)
     writer = threading.Timer(0.1, file.write_text, ["one\n"])
@@ -59,20 +59,20 @@ def test_a_log_is_followed_while_it_grows_and_when_it_is_replaced(tmp_path):
     assert list(pieces) == []
 
 
-def test_what_was_said_last_is_told_before_the_end(tmp_path):
+def test_output_just_before_the_end_is_printed(tmp_path):
     file = tmp_path / "log.txt"
 
     def ends():
-        file.write_text("last words\n")
+        file.write_text("the end\n")
         return True
 
-    assert list(followed(file, ends)) == [b"last words\n"]
+    assert list(followed(file, ends)) == [b"the end\n"]
 
 
 @pytest.mark.parametrize(
     ("make", "over"), [(write_done, True), (fail, True), (lose, True), (begin, False), (commit, False)]
 )
-def test_a_run_is_over_when_nobody_goes_on_with_it(tmp_path, make, over):
+def test_states_in_which_a_run_is_over(tmp_path, make, over):
     if make is commit:
         commit(RUNS[:1], tmp_path)
     elif make is write_done:

@@ -1,4 +1,4 @@
-"""Runs by id, by the beginning of it, and by grid; one line that helps for everything else."""
+"""Runs by id, by prefix and by grid; one-line errors for everything else."""
 
 import re
 
@@ -18,36 +18,36 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_ids_and_their_beginnings(root):
+def test_ids_and_prefixes(root):
     for run in RUNS:
         assert one_run(run.id, root).id == run.id
         assert one_run(run.id[:6].upper(), root).id == run.id
     assert named_runs([RUNS[2].id, RUNS[0].id[:6], RUNS[2].id], root, "demo", []) == [RUNS[2], RUNS[0]]
 
 
-def test_a_grid_is_its_runs(root):
+def test_grids(root):
     assert named_runs(["smoke"], root, "demo", []) == RUNS
     changed = named_runs(["smoke"], root, "demo", ["algorithm.alpha=2"])
     assert {run.algorithm.alpha for run in changed} == {2.0}
     assert named_runs([RUNS[1].id, "smoke"], root, "demo", []) == [RUNS[1], RUNS[0], *RUNS[2:]]
 
 
-def test_unknown_and_ambiguous_names_are_told_with_candidates(root):
-    with pytest.raises(UserError, match=re.escape(f"zz: not the prefix of a run id in {root}; runs: ")) as told:
+def test_errors_list_candidates(root):
+    with pytest.raises(UserError, match=re.escape(f"zz: not the prefix of a run id in {root}; runs: ")) as error:
         one_run("zz", root)
-    assert all(run.id in str(told.value) for run in RUNS)
+    assert all(run.id in str(error.value) for run in RUNS)
     with pytest.raises(UserError, match="smoky: neither a grid nor the prefix of a run id"):
         named_runs(["smoky"], root, "demo", [])
     twin = root / (RUNS[0].id[:11] + ("0" if RUNS[0].id[11] != "0" else "1"))
     twin.mkdir()
     (twin / "config.json").write_text("{")
-    with pytest.raises(UserError, match="ambiguous, 2 runs match: ") as told:
+    with pytest.raises(UserError, match="ambiguous, 2 runs match: ") as error:
         one_run(RUNS[0].id[:11], root)
-    assert f"{RUNS[0].id} (pointmaze-umaze cql seed 0)" in str(told.value)
-    assert "settings unreadable" in str(told.value)
+    assert f"{RUNS[0].id} (pointmaze-umaze cql seed 0)" in str(error.value)
+    assert "settings unreadable" in str(error.value)
 
 
-def test_nothing_is_no_name(root, tmp_path):
+def test_empty_names_and_roots(root, tmp_path):
     with pytest.raises(UserError, match="not the prefix of a run id"):
         one_run("", root)
     (tmp_path / "empty").mkdir()
@@ -57,11 +57,11 @@ def test_nothing_is_no_name(root, tmp_path):
         one_run("a", tmp_path / "nowhere")
 
 
-def test_changes_are_those_of_a_grid(root):
+def test_changes_need_a_grid(root):
     with pytest.raises(UserError, match="--set: only changes the runs of a grid"):
         named_runs([RUNS[0].id], root, "demo", ["algorithm.alpha=2"])
 
 
-def test_in_words():
+def test_described():
     assert described(RUNS) == "4 runs (pointmaze-umaze cql+monte_carlo seeds 0,1)"
     assert described(RUNS[:1]) == "1 run (pointmaze-umaze cql seed 0)"

@@ -1,4 +1,4 @@
-"""Status goes on past what is damaged, says what is wrong with it, and groups what is too much for lines."""
+"""Status shows damaged folders with their faults, and groups many runs by task and arm."""
 
 import io
 import json
@@ -20,7 +20,7 @@ NOON = 1_700_000_000.0
 
 @pytest.fixture(autouse=True)
 def folder_without_data(tmp_path_factory, monkeypatch):
-    """The factory's runs name data that nobody has; what other tests collected must not be compared with them."""
+    """Hide datasets of other tests, which must not be compared with those of fabricated runs."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
 
 
@@ -39,7 +39,7 @@ def shown(rows, every_run=False):
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
-def test_a_damaged_folder_is_named_and_the_others_are_shown(tmp_path, runs):
+def test_damaged_folders_are_shown_with_the_others(tmp_path, runs):
     folders = write_done(tmp_path, runs)
     (folders[1].path / "status.json").write_text('{"state": "dreaming"}')
     (folders[1].path / "metrics.jsonl").write_text("")
@@ -58,14 +58,14 @@ def test_a_damaged_folder_is_named_and_the_others_are_shown(tmp_path, runs):
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
-def test_several_faults_of_one_folder_are_counted(tmp_path, runs):
+def test_several_faults_of_one_folder(tmp_path, runs):
     folder = write_done(tmp_path, runs[:1])[0]
     for name in ("config.json", "metrics.jsonl"):
         (folder.path / name).write_text("x")
     assert shown(overview(tmp_path, None, {}))[1].endswith("config.json: is damaged (not JSON) (and 1 more)")
 
 
-def test_a_folder_that_lost_its_settings_is_not_passed_over(tmp_path, runs):
+def test_a_folder_without_settings_is_damaged(tmp_path, runs):
     folder = write_done(tmp_path, runs[:1])[0]
     (folder.path / "config.json").unlink()
     row = rows_of(None, tmp_path)[0]
@@ -73,7 +73,7 @@ def test_a_folder_that_lost_its_settings_is_not_passed_over(tmp_path, runs):
     assert row["reason"] == "config.json: is missing; this is not a run folder"
 
 
-def test_rows_of_a_grid_know_the_run_whatever_its_folder_holds(tmp_path, runs):
+def test_rows_of_a_grid_have_names_even_if_folders_are_damaged(tmp_path, runs):
     write_done(tmp_path, runs[:1])
     fail(tmp_path, runs[1], "it broke")
     RunFolder.of(tmp_path, runs[2]).path.mkdir()
@@ -90,7 +90,7 @@ def row(number, state="done", **values):
     return Row(f"{number:012x}", "maze", "cql" if number % 2 else "learned", number, RunState(state), **values)
 
 
-def test_many_runs_get_a_line_per_task_and_arm():
+def test_many_runs_are_grouped_by_task_and_arm():
     used = Usage(attempts=1, core_hours=0.5)
     rows = [row(number, progress=1.0, usage=used) for number in range(60)]
     assert len(shown(rows)) == 62
@@ -108,7 +108,7 @@ def test_many_runs_get_a_line_per_task_and_arm():
     assert len(shown(rows, every_run=True)) == 70
 
 
-def test_the_summary_tells_the_cost_and_the_expected_end():
+def test_the_summary_has_cost_and_expected_end():
     rows = [row(1, "running", expected_end=NOON + 600, progress=0.5, updates_per_second=10.0, updates=12_000)]
     rows.append(row(2, "queued", updates=24_000, usage=Usage(gpu_hours=1.5, core_hours=2.0)))
     assert summary_line(rows, NOON).startswith(
@@ -118,7 +118,7 @@ def test_the_summary_tells_the_cost_and_the_expected_end():
     assert summary_line([], NOON) == "no runs"
 
 
-def test_a_note_does_not_say_the_same_twice(tmp_path, runs):
+def test_notes_without_repetition(tmp_path, runs):
     fail(tmp_path, runs[0], "ValueError: it broke").append_log("Traceback\nValueError: it broke\n")
     lose(tmp_path, runs[1]).append_log("halfway\n")
     fail(tmp_path, runs[2], "it broke").append_log("Bus error\n")
