@@ -37,7 +37,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
             "verify smoke --root nowhere",
             "verify: nowhere has no finished run of this grid; run the grid first",
         ),
-        ("verify smoke --from nowhere", "nowhere/runs.parquet: is missing; `floorbench report --export nowhere`"),
+        ("verify smoke --from nowhere", "nowhere/runs.parquet: not found; write it with: floorbench report"),
         (f"verify smoke --from {REFERENCE}", f"{REFERENCE}: contains none of the named runs"),
         ("verify smoke --root runs --from frames", "verify: --root and --from exclude each other"),
         ("verify nope", "grid 'nope': there is no such grid"),

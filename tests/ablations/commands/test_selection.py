@@ -53,7 +53,7 @@ def test_empty_names_and_roots(root, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="it has no runs"):
         one_run("a", tmp_path / "empty")
-    with pytest.raises(UserError, match="there is no such folder"):
+    with pytest.raises(UserError, match="no such folder of runs"):
         one_run("a", tmp_path / "nowhere")
 
 

@@ -1,4 +1,4 @@
-"""`floorbench tune` on real runs: killed in the middle, gone on with, and its best held against the defaults."""
+"""`floorbench tune` on real runs: killed, resumed, and its best settings compared with the defaults."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def only_line(done):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A root with a study of two trials per arm that was killed when its first run was done."""
+    """A root with a study of two trials per arm that was killed after its first run and resumed."""
     root = tmp_path_factory.mktemp("root")
     command = [*TUNE, "smoke", "--root", root, "--trials", 2, "--pack", 6, *SHORT]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
@@ -51,7 +51,7 @@ def root(tmp_path_factory):
     return root
 
 
-def test_a_killed_search_ends_with_every_trial_once(root):
+def test_a_killed_search_resumes_without_duplicate_trials(root):
     told = json.loads(call("status", "smoke", "--root", root, "--json", *SHORT).stdout)
     assert [(row["arm"], row["number"], row["state"]) for row in told["trials"]] == [
         (arm, number, "complete") for arm in ("cql", "monte_carlo") for number in (0, 1)
@@ -74,7 +74,7 @@ def test_status_is_a_line_per_arm(root):
 
 def test_another_definition_is_refused(root):
     line = only_line(call("smoke", "--root", root, "--trials", 2, code=2))
-    assert line.startswith("floorbench: error: study smoke/cql: was begun with other arms; name another --root")
+    assert line.startswith("floorbench: error: study smoke/cql: was created with different arms; choose another --root")
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,15 @@ def test_another_definition_is_refused(root):
         ("smoke --storage oracle", "--storage oracle: "),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, words, line):
+def test_invalid_input_is_a_one_line_error(tmp_path, words, line):
     with pytest.raises(UserError) as raised:
         app(["tune", *words.split(), "--root", str(tmp_path)], standalone_mode=False)
     assert str(raised.value).startswith(line.replace("ROOT", str(tmp_path)))
     assert "\n" not in str(raised.value)
 
 
-def test_the_best_is_asked_for_beside_the_defaults(root, capsys):
-    """Every arm with its best settings and with those it has without tuning, on the reported seeds."""
+def test_best_runs_the_best_settings_and_the_defaults(root, capsys):
+    """Every arm runs with its best settings and its defaults, on the seeds of the report."""
     study, asked = changed_study("smoke", "demo", SHORT[1::2]), []
 
     def launch(runs, place, watch):
@@ -115,7 +115,7 @@ def test_the_best_is_asked_for_beside_the_defaults(root, capsys):
 
 
 @pytest.mark.slow
-def test_the_best_is_held_against_the_defaults_on_fresh_seeds(root):
+def test_best_is_compared_with_the_defaults_on_new_seeds(root):
     done = call("best", "smoke", "--root", root, *SHORT)
     assert "equal effort: 2 trials per arm" in done.stderr
     folders = [folder.run() for folder in run_folders(root)]
