@@ -1,1 +1,1 @@
-"""Packs on a SLURM cluster, and a cluster to try them on."""
+"""Run packs as job arrays on a SLURM cluster."""
