@@ -73,7 +73,7 @@ def of_task(task: str, scale: str) -> Study:
     return Study(
         name=f"study-{task}",
         runs=tuple(
-            studied(with_arm(base_run(task, "demo", seed, found=False), arm))
+            studied(with_arm(base_run(task, "demo", seed, tuned=False), arm))
             for arm, seed in product(("cql", "monte_carlo"), range(10))
         ),
         space={

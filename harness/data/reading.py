@@ -89,7 +89,7 @@ def _unreadable(set_id: str, place: str, error: Exception, task: Task) -> UserEr
 def _digest(episode: EpisodeData, task: Task) -> bytes:
     """SHA-256 of an episode as stored."""
     digest = hashlib.sha256()
-    observations = view_of(task).side_by_side(episode.observations)
+    observations = view_of(task).concatenate(episode.observations)
     arrays = [observations, episode.actions.astype(np.float32), episode.rewards]
     for array in (*arrays, episode.terminations, episode.truncations, *_recorded_successes(episode)):
         digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())

@@ -1,4 +1,4 @@
-"""A task's environment as training sees it: flat observations, mapped rewards, an own horizon."""
+"""The environment of a task: flat observations, mapped rewards, the task's horizon."""
 
 import contextlib
 import functools
@@ -14,48 +14,48 @@ from gymnasium.spaces import Box, Dict
 
 from harness.environments.families import View, family
 from harness.environments.fetch import FETCH, FETCH_VIEWS, EndsAtGoal
-from harness.environments.kitchen import KITCHEN, ShareOfSubtasks, kitchen_options
-from harness.environments.mazes import POINTMAZE, BarePointMaze, maze_map
+from harness.environments.kitchen import KITCHEN, SubtaskFraction, kitchen_options
+from harness.environments.mazes import POINTMAZE, FastPointMaze, maze_map
 from harness.environments.ogbench import is_single_task, make_single_task
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import Task
 
-# How observations are seen of those families for which it is not the usual way. The position of an ant is not among its
-# other numbers. In the kitchen goals never change.
+# Views of the families that do not use the default one: the observation of an ant lacks its position, and the goals of
+# the kitchen never change.
 VIEWS = {
     "AntMaze": View(("achieved_goal", "observation", "desired_goal")),
     KITCHEN: View(("observation",)),
     **FETCH_VIEWS,
 }
 
-# Families whose environments are told where walls, start and goal are, and to end at the goal instead of going on.
+# Families with a configurable maze, set to terminate at the goal.
 MAZES = (POINTMAZE, "AntMaze")
 
 
 class Environment:
     """One environment of a task.
 
-    Gymnasium's wrappers cost as much as PointMaze's physics, so the horizon is counted here.
+    It counts the horizon itself, because Gymnasium's wrappers cost as much time as PointMaze's physics.
 
     Attributes:
-        observation_dim: S, numbers of a flat observation.
-        action_dim: A, numbers of an action.
-        success: whether the last step succeeded: by the task's success reward, else the environment's own word, or
-            else a terminal.
-        score: what the episode has reached so far, 1 is all: its return between the task's reference returns, or else
-            the share of the task that is done, or else its success.
+        observation_dim: S, dimension of a flat observation.
+        action_dim: A, dimension of an action.
+        success: whether the last step succeeded: by the task's success reward, else as the environment reports it, else
+            whether it terminated.
+        score: score of the episode so far, 1 is best: its return relative to the task's reference returns, else the
+            fraction of subtasks completed, else its success.
     """
 
     def __init__(self, task: Task):
-        """Make the environment; an unknown id or unfit spaces raise a UserError."""
+        """Make the environment; an unknown id or unsupported spaces raise a UserError."""
         if task.reference_returns is not None and task.reference_returns[0] >= task.reference_returns[1]:
             raise UserError(f"task.reference_returns = {list(task.reference_returns)}: the second must be the larger")
         environment = gymnasium_environment(task, time_limit=False)
         if isinstance(environment, gymnasium.wrappers.OrderEnforcing):
             environment = environment.env
         if family(task) == POINTMAZE:
-            environment = BarePointMaze(environment)
+            environment = FastPointMaze(environment)
         self._environment = environment
         self._task = task
         self._view = view_of(task)
@@ -71,7 +71,7 @@ class Environment:
         self.score = 0.0
 
     def reset(self, seed: int) -> np.ndarray:
-        """Begin the episode of a seed, whatever was stepped before; its first observation [S], float32."""
+        """Start the episode of a seed, independent of earlier ones; returns its first observation [S], float32."""
         observation, _ = self._environment.reset(seed=seed)
         self._steps = 0
         self._return = 0.0
@@ -87,11 +87,11 @@ class Environment:
         at the horizon (both can be true at once, as with Gymnasium's time limit).
         """
         if self._over:
-            raise RuntimeError("there is no episode to step: call reset first")
+            raise RuntimeError("no episode in progress: call reset first")
         task = self._task
         action = np.minimum(np.maximum(action, self._low), self._high)
         observation, reward, terminated, truncated, info = self._environment.step(action)
-        reward = float(reward) if task.reward == "environment" else binary_rewards(_told_success(task, info))
+        reward = float(reward) if task.reward == "environment" else binary_rewards(_reported_success(task, info))
         self._steps += 1
         self._return += reward
         terminated = bool(terminated)
@@ -101,7 +101,7 @@ class Environment:
             self.success = reward >= task.success_reward
             terminated |= self.success
         if task.reference_returns is None:
-            self.score = max(self.score, float(info.get("share_done", self.success)))
+            self.score = max(self.score, float(info.get("fraction_done", self.success)))
         else:
             zero, one = task.reference_returns
             self.score = (self._return - zero) / (one - zero)
@@ -111,24 +111,24 @@ class Environment:
         return self._view.flat(observation), mapped, terminated, truncated
 
 
-def _told_success(task: Task, info: Mapping[str, Any]) -> bool:
+def _reported_success(task: Task, info: Mapping[str, Any]) -> bool:
     if "success" not in info:
-        raise UserError(f"task.reward = 'binary': {task.environment} does not tell which steps succeed")
+        raise UserError(f"task.reward = 'binary': {task.environment} does not report successes")
     return bool(info["success"])
 
 
 def binary_rewards(success: Any) -> Any:
-    """0 for a success and -1 for anything else, of one step or of an array of them."""
+    """0 for successes and -1 otherwise, for one step or an array."""
     return success * 1.0 - 1.0
 
 
 def view_of(task: Task) -> View:
-    """How a task's observations are seen."""
+    """The view of a task's observations."""
     return VIEWS.get(family(task), View())
 
 
 def observation_boxes(task: Task, environment: gymnasium.Env) -> dict[str, Box]:
-    """The boxes of which the task's flat observations are made, by name; a plain box has the empty name."""
+    """The boxes that make up the flat observations, by name; the name of a plain box is empty."""
     space = environment.observation_space
     if isinstance(space, Dict):
         return {name: cast(Box, space[name]) for name in view_of(task).parts}
@@ -136,61 +136,61 @@ def observation_boxes(task: Task, environment: gymnasium.Env) -> dict[str, Box]:
 
 
 def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
-    """The task's Gymnasium environment; mazes and arms end at their goal, which stays where the reset put it."""
+    """The Gymnasium environment of a task; mazes and Fetch terminate at the goal, which is fixed during an episode."""
     _register_environments()
     make = make_single_task if is_single_task(task.environment) else gymnasium.make
     options: dict[str, Any] = {"max_episode_steps": task.horizon if time_limit else -1, "disable_env_checker": True}
     try:
         with warnings.catch_warnings():
-            # A task names the version of the environment that its data are of.
+            # A task uses the version of the environment with which its data were recorded.
             warnings.filterwarnings("ignore", message=".*is out of date")
-            environment = make(task.environment, **options, **_own_options(task))
+            environment = make(task.environment, **options, **_family_options(task))
     except (gymnasium.error.Error, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"task.environment = {task.environment!r}: Gymnasium cannot make it: {reason}") from None
     _check_spaces(task, environment)
     if family(task) in MAZES:
-        # The maze's model was written there to be read once and would stay behind, one file per environment.
+        # The environment has read this file, a temporary model, and would leave it behind.
         Path(cast(Any, environment.unwrapped).tmp_xml_file_path).unlink(missing_ok=True)
     if family(task) in FETCH:
         return EndsAtGoal(environment)
-    return ShareOfSubtasks(environment) if family(task) == KITCHEN else environment
+    return SubtaskFraction(environment) if family(task) == KITCHEN else environment
 
 
-def _own_options(task: Task) -> dict[str, Any]:
-    """What a family's environments are told beyond what Gymnasium tells all."""
+def _family_options(task: Task) -> dict[str, Any]:
+    """Options of the family, beyond Gymnasium's."""
     options: dict[str, Any] = {}
     if family(task) in MAZES:
         options |= {"continuing_task": False, "reset_target": False}
         if task.maze is not None:
             options["maze_map"] = maze_map(task.maze)
     elif task.maze is not None:
-        raise UserError(f"task.maze: {task.environment} has no maze; leave it out")
+        raise UserError(f"task.maze: {task.environment} has no maze; remove the setting")
     if family(task) == KITCHEN:
         options |= kitchen_options(task.subtasks)
     elif task.subtasks:
-        raise UserError(f"task.subtasks: {task.environment} has none; leave them out")
+        raise UserError(f"task.subtasks: {task.environment} has no subtasks; remove the setting")
     return options
 
 
 def _check_spaces(task: Task, environment: gymnasium.Env) -> None:
     observations, actions = environment.observation_space, environment.action_space
     parts = observations.keys() if isinstance(observations, Dict) else ()
-    whole = set(view_of(task).parts) <= set(parts) or isinstance(observations, Box)
-    if not whole or any(
+    complete = set(view_of(task).parts) <= set(parts) or isinstance(observations, Box)
+    if not complete or any(
         not isinstance(box, Box) or len(box.shape) != 1 for box in observation_boxes(task, environment).values()
     ):
         raise UserError(
-            f"task.environment = {task.environment!r}: its observations are {observations}; "
+            f"task.environment = {task.environment!r}: unsupported observations {observations}; "
             "a flat box or a goal observation of flat boxes is needed"
         )
     if not isinstance(actions, Box) or len(actions.shape) != 1:
-        raise UserError(f"task.environment = {task.environment!r}: its actions are {actions}; a flat box is needed")
+        raise UserError(f"task.environment = {task.environment!r}: unsupported actions {actions}; a flat box is needed")
 
 
 @functools.cache
 def _register_environments() -> None:
-    """Make Gymnasium know our own environment and those of gymnasium-robotics, which prints notices on stderr."""
+    """Register the winding road and the environments of gymnasium-robotics, whose notices on stderr are suppressed."""
     gymnasium.register(WINDING_ROAD, entry_point="harness.environments.winding_road:WindingRoad")
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,6 +1,6 @@
-"""Exact values on the winding road, to the accuracy of a quadrature.
+"""Exact values of tasks, here of the winding road, to the accuracy of a quadrature.
 
-A value is expected mapped reward over an infinite horizon, discounted. It solves V = r + discount * K V, where K, the
+A value is the expected discounted mapped reward over an infinite horizon. It solves V = r + discount * K V, where K, the
 distribution of the next position, has a Gaussian density between wall and goal, an atom at the wall, and at the goal a
 share that is lost. Nystrom's method puts K on Gauss-Legendre nodes and the wall, solves the linear system there, and
 gets V anywhere else by putting its solution into the right-hand side once more (Atkinson, The Numerical Solution of
@@ -23,14 +23,14 @@ from harness.environments.winding_road import HEADING_BIAS, ROAD, WINDING_ROAD, 
 from harness.errors import UserError
 from harness.settings import Task
 
-# Nodes between wall and goal, five to a gust. Twice as many move the values of the traveller and of the optimal policy
-# by less than 1e-10, those of policies that networks learned, which have kinks, by less than 1e-4.
+# Quadrature nodes between wall and goal, five per gust. Doubling them changes the values of the traveller and of the
+# optimal policy by less than 1e-10, and those of learned policies, which have kinks, by less than 1e-4.
 NODES = 256
 
-# Degree of the polynomial that stands for V_mu between them.
+# Degree of the Chebyshev interpolant of V_mu.
 DEGREE = 128
 
-# Nodes for the Gaussian noise of the traveller's action, and how many standard deviations of it they reach.
+# Quadrature nodes for the Gaussian noise of the traveller's action, and their range in standard deviations.
 ACTION_NODES = 64
 REACH = 9.0
 
@@ -55,10 +55,10 @@ class RoadValues:
     """Values of the travellers on one task's road, at states [N, 1], the positions."""
 
     def __init__(self, task: Task, road: Road = ROAD, nodes: int = NODES):
-        """Raises a UserError where the mapped rewards do not make an earlier arrival the better one."""
+        """Raises a UserError unless the mapped rewards make earlier arrivals better."""
         if task.reward_bias * task.discount >= task.reward_scale * (1.0 - task.discount):
             raise UserError(
-                f"task.reward_bias = {task.reward_bias:g}: staying on the road pays more than arriving; "
+                f"task.reward_bias = {task.reward_bias:g}: staying on the road is worth more than arriving; "
                 f"with task.reward_scale = {task.reward_scale:g} and task.discount = {task.discount:g} it must be "
                 f"below {task.reward_scale * (1.0 - task.discount) / task.discount:.3g}"
             )
@@ -69,18 +69,18 @@ class RoadValues:
         self._weights = 0.5 * weights
 
     def behaviour(self, states: np.ndarray) -> np.ndarray:
-        """V_mu [N] of the traveller who collects the data.
+        """V_mu [N] of the traveller that collects the data.
 
-        He sees positions rounded to float32, which moves his aim by less than 1e-8. V_mu is smooth: Nystrom's
-        interpolation is taken once, at the points of a polynomial, and the polynomial anywhere else.
+        It observes positions rounded to float32, which changes its next position by less than 1e-8. V_mu is smooth, so
+        Nystrom's interpolation is evaluated once, at Chebyshev nodes, and their interpolant everywhere else.
         """
         return self._behaviour_polynomial(states[:, 0])
 
     def optimal(self, states: np.ndarray) -> np.ndarray:
-        """V* [N]: the value of heading the road.
+        """V* [N]: the value of following the road.
 
-        Heading the road is optimal. Under the same gusts, whoever heads the road is never behind another traveller:
-        his aim is x + speed, the farthest, and grows with x. So he arrives no later, and earlier arrivals pay more.
+        Following the road is optimal: under the same gusts its expected next position x + speed is the largest possible
+        and increases with x, so no other policy is ever ahead, and earlier arrivals are worth more.
         """
         return self.of_policy(self._road.direction, states)
 
@@ -121,7 +121,7 @@ class RoadValues:
         return kernel, self._task.reward_bias + self._task.reward_scale * arrival
 
     def _solve(self, kernel: np.ndarray, reward: np.ndarray) -> np.ndarray:
-        """Values [nodes] from the step at the nodes; by torch, which keeps to the one thread of a worker."""
+        """Values [nodes] from the step at the nodes; with torch, which respects the worker's single thread."""
         system = np.eye(len(reward)) - self._task.discount * kernel
         return torch.linalg.solve(torch.from_numpy(system), torch.from_numpy(reward)).numpy()
 
@@ -132,7 +132,7 @@ class RoadValues:
 def noisy_actions(means: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights [N, K] for an average over clip(mean + noise * normal, -1, 1), at means [N, 1] in (-1, 1).
 
-    The first two nodes are the ends -1 and 1 with the share that was clipped to them.
+    The first two nodes are -1 and 1, weighted with the probability of being clipped to them.
     """
     if noise == 0.0:
         return means, np.ones_like(means)
@@ -152,6 +152,6 @@ EXACT_VALUES: dict[str, Callable[[Task], ExactValues]] = {WINDING_ROAD: RoadValu
 
 @functools.cache
 def exact_values(task: Task) -> ExactValues | None:
-    """The task's exact values, or None where they are not known."""
+    """The exact values of a task; None if they are not known."""
     make = EXACT_VALUES.get(task.environment)
     return make(task) if make else None

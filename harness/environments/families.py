@@ -10,7 +10,7 @@ from harness.settings import Task
 
 
 def family(task: Task) -> str:
-    """The family of a task's environment: PointMaze_UMaze-v3 belongs to PointMaze."""
+    """The family of a task's environment: PointMaze for PointMaze_UMaze-v3."""
     return family_of(task.environment)
 
 
@@ -21,24 +21,24 @@ def family_of(environment: str) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """The flat vector [S] of an observation: some of its parts side by side, moved and stretched."""
+    """Maps an observation to a flat vector [S]: concatenates some of its parts, then shifts and scales them."""
 
-    # Parts of a goal observation. The achieved goal repeats the position.
+    # Parts of a goal observation; the default omits the achieved goal, which repeats the position.
     parts: tuple[str, ...] = ("observation", "desired_goal")
-    # What is subtracted of the numbers, [S], and by what the rest is multiplied; empty: they stay as they are.
+    # Subtracted from the vector, [S], before it is multiplied by the factor; empty: the vector is unchanged.
     centre: tuple[float, ...] = ()
     factor: float = 1.0
 
-    def side_by_side(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
-        """The parts of one observation or of a block of them as they come, float32 [..., S]."""
+    def concatenate(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+        """The concatenated parts of one observation or a batch of them, float32 [..., S], unscaled."""
         if isinstance(observation, Mapping):
             chosen = [observation[name] for name in self.parts]
             return np.concatenate(chosen, axis=-1, dtype=np.float32, casting="same_kind")
         return np.asarray(observation, dtype=np.float32)
 
     def flat(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
-        """One observation or a block of them as float32 [..., S]."""
-        flat = self.side_by_side(observation)
+        """One observation or a batch of them as float32 [..., S]."""
+        flat = self.concatenate(observation)
         if not self.centre:
             return flat
         return (flat - np.asarray(self.centre, np.float32)) * np.float32(self.factor)

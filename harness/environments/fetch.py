@@ -1,8 +1,8 @@
-"""The Fetch arm of gymnasium-robotics: episodes that end at their goal, and the scripted arm that collects its data.
+"""Fetch of gymnasium-robotics: termination at the goal, and the scripted controller that collects its data.
 
-By gymnasium-robotics' documentation the numbers of an observation begin with the gripper's position, the block's, the
-block's relative to the gripper's, and how far each finger is open; an action is three shifts of the gripper, 1 for up
-to 5 cm, and the fingers' push, -1 closes them. A step is worth 0 where the goal is within 5 cm, else -1.
+According to gymnasium-robotics' documentation an observation begins with the position of the gripper, of the block, of
+the block relative to the gripper, and the opening of each finger. An action is three displacements of the gripper, 1 is
+5 cm, and the opening of the fingers, -1 closes them. The reward is 0 within 5 cm of the goal and -1 otherwise.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,41 +18,41 @@ from harness.environments.families import View
 REACH, PUSH, PICK_AND_PLACE = "FetchReach", "FetchPush", "FetchPickAndPlace"
 FETCH = (REACH, PUSH, PICK_AND_PLACE)
 
-# The middle of what the gripper reaches, in metres. As they come the numbers of positions vary by a tenth of their size
-# and less; in decimetres from there a policy that copies 50,000 transitions of pushing (noise 0.2) gets as far
-# after 3,000 updates as otherwise after 12,000 (three seeds).
+# Centre of the gripper's workspace, in metres. Raw positions vary by a tenth of their magnitude or less. In decimetres
+# from the centre, behaviour cloning of 50,000 pushing transitions (noise 0.2) gets as far after 3,000 updates as
+# after 12,000 without scaling (three seeds).
 MIDDLE = (1.34, 0.75, 0.5)
 PER_DECIMETRE = 10.0
 
 
 def _view(positions: int, others: int) -> View:
-    """Of observations that begin with so many positions and end with the goal's, as of `View`."""
+    """The view of observations that begin with a number of positions and end with the position of the goal."""
     return View(centre=(*MIDDLE * positions, *(0.0,) * others, *MIDDLE), factor=PER_DECIMETRE)
 
 
-# Gripper, fingers and velocities; with a block: its position, and nineteen numbers of how it lies and moves.
+# Positions of gripper and block, then fingers and velocities, and the relative position and motion of the block.
 FETCH_VIEWS = {REACH: _view(1, 7), PUSH: _view(2, 19), PICK_AND_PLACE: _view(2, 19)}
 
-# Part of the largest shift per metre that the gripper still has to go.
+# Action per metre of remaining distance.
 GAIN = 10.0
-# Metres above the block at which the gripper travels, and below which it would hit it on its way.
+# Height in metres above the block at which the gripper travels, and below which it would hit the block.
 TRAVEL_HEIGHT, LOW = 0.07, 0.03
-# Metres behind the block, seen from its goal, at which a push begins, and off the line to the goal at which it ends.
+# Distance in metres behind the block, seen from the goal, at which a push starts, and off the line at which it stops.
 BEHIND, ASIDE = 0.08, 0.02
-# Metres around the block's middle within which the fingers close on it, across and along their height.
+# Horizontal and vertical distance in metres from the block's centre within which the fingers close.
 ACROSS, ALONG = 0.02, 0.015
-# Metres between fingers that hold the block, which is 5 cm wide.
+# Opening in metres of fingers that hold the block, which is 5 cm wide.
 HELD = 0.052
 OPEN, CLOSED = 1.0, -1.0
 
 Observation = Mapping[str, np.ndarray]
 
-# Where the gripper is to go from here, [3] in metres, and what the fingers are to do.
+# Displacement [3] of the gripper in metres, and the action of the fingers.
 Aim = tuple[np.ndarray, float]
 
 
 class EndsAtGoal(gymnasium.Wrapper, RecordConstructorArgs):
-    """Terminates an episode at its first success, where the environment alone would go on to its time limit."""
+    """Terminates an episode at its first success; the environment alone continues to the time limit."""
 
     def __init__(self, env: gymnasium.Env):
         RecordConstructorArgs.__init__(self)
@@ -65,12 +65,12 @@ class EndsAtGoal(gymnasium.Wrapper, RecordConstructorArgs):
 
 
 def reach(observation: Observation) -> Aim:
-    """Straight to the goal."""
+    """Move straight to the goal."""
     return observation["desired_goal"] - observation["achieved_goal"], 0.0
 
 
 def push(observation: Observation) -> Aim:
-    """Down behind the block, then with it to the goal; up and around where the block is not ahead."""
+    """Lower the gripper behind the block and push it to the goal; if the block is not ahead, go up and around it."""
     gripper, block = observation["observation"][:3], observation["achieved_goal"]
     way = (observation["desired_goal"] - block)[:2]
     distance = float(np.linalg.norm(way))
@@ -90,7 +90,7 @@ def push(observation: Observation) -> Aim:
 
 
 def pick_and_place(observation: Observation) -> Aim:
-    """Above the block, down, close the fingers, and with it to the goal; all over again where it slips."""
+    """Move above the block, lower, grasp, carry it to the goal; start again if it slips."""
     numbers, block = observation["observation"], observation["achieved_goal"]
     to_block, fingers = block - numbers[:3], numbers[9] + numbers[10]
     across, height = np.linalg.norm(to_block[:2]), abs(to_block[2])
@@ -107,7 +107,7 @@ AIMS: dict[str, Callable[[Observation], Aim]] = {REACH: reach, PUSH: push, PICK_
 
 
 class ScriptedArm:
-    """Goes where an aim says, with noise on all four numbers of an action; remembers nothing."""
+    """Follows an aim, with noise on all four components of the action; stateless."""
 
     name: ClassVar[str] = "scripted arm"
     packages: ClassVar[tuple[str, ...]] = ("floorbench", "gymnasium", "gymnasium-robotics", "mujoco", "numpy")
@@ -117,7 +117,7 @@ class ScriptedArm:
         self._aim, self._noise, self._generator = aim, noise, generator
 
     def begin(self, observation: Observation) -> None:
-        """Nothing: what is to be done can be seen."""
+        """Do nothing: the controller has no state."""
 
     def action(self, observation: Observation) -> np.ndarray:
         """The noisy action [4] for an observation, float32 in [-1, 1]."""

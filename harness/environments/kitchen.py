@@ -1,4 +1,4 @@
-"""The Franka kitchen: a robot arm and some of seven subtasks."""
+"""The Franka kitchen: a robot arm with up to seven subtasks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,13 +15,13 @@ SUBTASKS = (
 
 
 def kitchen_options(subtasks: Sequence[str]) -> dict[str, Any]:
-    """What the environment is told: a step's reward is the number of subtasks that are done, as in the hosted data.
+    """Options of the environment: the reward of a step is the number of completed subtasks, as in the hosted data.
 
-    Done subtasks count on as long as they stay done, and the episode goes on when all are.
+    A subtask counts as long as it stays completed; the episode continues when all are.
     """
     for subtask in subtasks:
         if subtask not in SUBTASKS:
-            raise UserError(f"task.subtasks: there is no {subtask!r} in the kitchen; there are {', '.join(SUBTASKS)}")
+            raise UserError(f"task.subtasks: unknown subtask {subtask!r}; choose from {', '.join(SUBTASKS)}")
     if not subtasks:
         raise UserError(f"task.subtasks: the kitchen needs at least one of {', '.join(SUBTASKS)}")
     return {
@@ -31,11 +31,11 @@ def kitchen_options(subtasks: Sequence[str]) -> dict[str, Any]:
     }
 
 
-class ShareOfSubtasks(gymnasium.Wrapper):
-    """Tells with every step the share of the subtasks that the episode has done so far, as D4RL scores it."""
+class SubtaskFraction(gymnasium.Wrapper):
+    """Reports with every step the fraction of the subtasks completed in the episode so far, which is D4RL's score."""
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Take a step; `info["share_done"]` is the share, 0 to 1."""
+        """Take a step; `info["fraction_done"]` is the fraction, 0 to 1."""
         observation, reward, terminated, truncated, info = self.env.step(action)
-        share = len(info["episode_task_completions"]) / len(self.get_wrapper_attr("goal"))
-        return observation, reward, terminated, truncated, {**info, "share_done": share}
+        fraction = len(info["episode_task_completions"]) / len(self.get_wrapper_attr("goal"))
+        return observation, reward, terminated, truncated, {**info, "fraction_done": fraction}

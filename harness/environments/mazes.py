@@ -15,57 +15,57 @@ import numpy as np
 
 from harness.errors import UserError
 
-# Characters of a maze's rows and what gymnasium-robotics has in their place.
+# Characters of the rows of a maze, and the cells of gymnasium-robotics.
 WALL, FREE = "#", "."
 CELLS: dict[str, int | str] = {WALL: 1, FREE: 0, "r": "r", "g": "g"}
 
 
 def maze_map(rows: Sequence[str]) -> list[list[int | str]]:
-    """The map of some rows: walls all around, starts r and goals g."""
+    """The gymnasium-robotics map of rows, which must have walls all around, a start r and a goal g."""
     if len({len(row) for row in rows}) != 1:
-        raise UserError("task.maze: its rows must be equally long")
+        raise UserError("task.maze: rows must have equal lengths")
     rim = rows[0] + rows[-1] + "".join(row[0] + row[-1] for row in rows)
     if set(rim) != {WALL}:
-        raise UserError(f"task.maze: cells at its rim are no walls ({WALL})")
+        raise UserError(f"task.maze: all cells at the border must be walls ({WALL})")
     if not all(any(cell in row for row in rows) for cell in "rg"):
-        raise UserError("task.maze: needs a start (r) and a goal (g)")
+        raise UserError("task.maze: must have a start (r) and a goal (g)")
     return [[CELLS[cell] for cell in row] for row in rows]
 
 
 def maze_rows(cells: Sequence[Sequence[int | str]]) -> tuple[str, ...]:
-    """The rows of a map of gymnasium-robotics; a cell that may be start and goal is a c."""
+    """The rows of a gymnasium-robotics map; c is a cell that can be start or goal."""
     characters: dict[int | str, str] = {1: WALL, 0: FREE}
     return tuple("".join(characters.get(cell, str(cell)) for cell in row) for row in cells)
 
 
 def walls(rows: Sequence[str]) -> tuple[str, ...]:
-    """The rows with walls and free cells alone: what is there for a body to run into."""
+    """The rows with all cells but walls marked free."""
     return tuple("".join(cell if cell == WALL else FREE for cell in row) for row in rows)
 
 
 Cell = tuple[int, int]
 
-# Force per metre to the way-point and per metre per second of velocity.
+# Force per metre of distance to the way-point, and per metre per second of velocity.
 POSITION_GAIN = 10.0
 VELOCITY_GAIN = -1.0
 # Distance in metres at which a way-point counts as reached.
 REACHED = 0.1
-# Way-points lie up to this many metres from their cell's centre, along each axis.
+# Maximum offset in metres of a way-point from the centre of its cell, along each axis.
 JITTER = 0.1
 
 
 class WayPointController:
-    """Follows the shortest path over a maze's free cells and pushes to each way-point in turn.
+    """Follows the shortest path over the free cells of a maze from way-point to way-point.
 
     Attributes:
-        way_points: where it still has to go, [2] each: the jittered centres of the cells between, then the goal.
+        way_points: remaining way-points, [2] each: jittered centres of the cells in between, then the goal.
     """
 
     name: ClassVar[str] = "way-point controller"
     packages: ClassVar[tuple[str, ...]] = ("floorbench", "gymnasium", "gymnasium-robotics", "mujoco", "numpy")
 
     def __init__(self, environment: gymnasium.Env, noise: float, generator: np.random.Generator):
-        """`environment` is a PointMaze, `noise` the standard deviation of the Gaussian action noise."""
+        """`noise` is the standard deviation of the Gaussian action noise."""
         self._maze = cast(Any, environment.unwrapped).maze
         self._noise = noise
         self._generator = generator
@@ -73,7 +73,7 @@ class WayPointController:
         self.way_points: list[np.ndarray] = []
 
     def begin(self, observation: Mapping[str, np.ndarray]) -> None:
-        """Plan the way from the position to the goal of an episode's first observation."""
+        """Plan the path from the start to the goal of an episode."""
         start, goal = (self._cell(observation[name]) for name in ("achieved_goal", "desired_goal"))
         between = networkx.shortest_path(self._cells, start, goal)[1:-1]
         centres = [self._maze.cell_rowcol_to_xy(cell) for cell in between]
@@ -103,17 +103,18 @@ def free_cells(maze_map: list[list[int | str]]) -> networkx.Graph:
 
 POINTMAZE = "PointMaze"
 
-# The point's highest speed along each axis in metres per second, and from how near in metres it is at its goal;
-# gymnasium-robotics has both as plain numbers.
+# Maximum speed along each axis in metres per second, and distance in metres within which the goal is reached; both are
+# literals in gymnasium-robotics.
 HIGHEST_SPEED = 5.0
 AT_GOAL = 0.45
 
 
-class BarePointMaze(gymnasium.Wrapper):
-    """A PointMaze that ends at its goal; resets are the environment's own.
+class FastPointMaze(gymnasium.Wrapper):
+    """PointMaze that terminates at its goal; resets are those of gymnasium-robotics.
 
-    Its steps pass by the forward pass after the velocity is limited and the forces on contacts after the step, which
-    the next state does not look at, and by the checks of a step: together three quarters of its time.
+    The next states are bitwise those of gymnasium-robotics. Steps skip the forward pass after clipping the velocity and
+    the contact forces after the step, on which the next state does not depend, and Gymnasium's checks: together three
+    quarters of the time.
     """
 
     def __init__(self, environment: gymnasium.Env):
@@ -133,12 +134,12 @@ class BarePointMaze(gymnasium.Wrapper):
         self._control[:] = action
         mujoco.mj_step(self._model, self._data)
         position = self._position.copy()
-        way = position - goal
-        there = sqrt(way.dot(way)) <= AT_GOAL
+        offset = position - goal
+        success = sqrt(offset.dot(offset)) <= AT_GOAL
         observation = {
             "observation": np.concatenate((position, velocity)),
             "achieved_goal": position,
             "desired_goal": goal.copy(),
         }
-        reward = self._maze.compute_reward(position, goal, {}) if self._dense else float(there)
-        return observation, reward, there, False, {"success": there}
+        reward = self._maze.compute_reward(position, goal, {}) if self._dense else float(success)
+        return observation, reward, success, False, {"success": success}

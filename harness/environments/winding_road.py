@@ -1,8 +1,8 @@
-"""The winding road: a one-dimensional problem whose values can be computed (road_values.py), and its traveller.
+"""The winding road: a one-dimensional problem whose values can be computed (exact_values.py), and its traveller.
 
-A traveller at a position between 0 and 1 chooses a heading; the road's direction turns with the position. A step takes
-him forward by the speed times the cosine of the angle between heading and road, plus a gust of wind. A wall stops him
-at 0; at 1 he has arrived.
+A traveller at a position between 0 and 1 chooses a heading; the direction of the road depends on the position. A step
+advances by the speed times the cosine of the angle between heading and road, plus a gust of wind. Positions stop at a
+wall at 0; the goal is at 1.
 """
 
 from collections.abc import Mapping
@@ -16,28 +16,28 @@ from gymnasium.spaces import Box
 
 WINDING_ROAD = "floorbench/WindingRoad-v0"
 
-# Where the traveller starts: uniform between 0 and this position.
+# Start positions are uniform between 0 and this position.
 LAST_START = 0.5
 
-# What the collecting traveller's heading is off the road on average, as an action: 18 degrees.
+# Mean deviation of the collecting traveller's heading from the road, as an action: 18 degrees.
 HEADING_BIAS = 0.1
 
 
 @dataclass(frozen=True)
 class Road:
-    """How one travels on the road. Lengths in shares of the road, an action is a heading in half turns."""
+    """Dynamics of the road. Lengths are fractions of the road; an action is a heading in half turns."""
 
-    # Progress of a step that heads the road.
+    # Progress of a step in the direction of the road.
     speed: float = 0.05
-    # Standard deviation of the wind's part of a step.
+    # Standard deviation of the wind's contribution to a step.
     gust: float = 0.02
 
     def direction(self, positions: np.ndarray) -> np.ndarray:
-        """Action [...] that heads the road at positions [...]."""
+        """The action [...] in the direction of the road at positions [...]."""
         return 0.5 * np.sin(2.0 * pi * positions)
 
     def aim(self, positions: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """Where a step leads on average, [...], wall and goal left aside."""
+        """The expected next position, [...], without wall and goal."""
         return positions + self.speed * np.cos(pi * (actions - self.direction(positions)))
 
 
@@ -47,7 +47,7 @@ ROAD = Road()
 class WindingRoad(gymnasium.Env):
     """Observation [1]: the position. Action [1] in [-1, 1]: the heading in half turns. Reward 1 on arrival, else 0.
 
-    Positions are kept in float64; the observation's rounding to float32 does not enter the dynamics.
+    Positions are kept in float64; rounding observations to float32 does not affect the dynamics.
     """
 
     def __init__(self, road: Road = ROAD):
@@ -57,7 +57,7 @@ class WindingRoad(gymnasium.Env):
         self._position = np.zeros(1)
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Begin an episode at a drawn position, or where options["position"] says."""
+        """Start an episode at a random position, or at options["position"]."""
         super().reset(seed=seed)
         drawn = self.np_random.uniform(0.0, LAST_START)
         self._position = np.array([(options or {}).get("position", drawn)])
@@ -72,7 +72,7 @@ class WindingRoad(gymnasium.Env):
 
 
 class Traveller:
-    """Collects the road's data: heads the road with a bias and Gaussian noise."""
+    """Collects data on the road: follows it with a bias and Gaussian noise."""
 
     name: ClassVar[str] = "traveller with a biased heading"
     packages: ClassVar[tuple[str, ...]] = ("floorbench", "gymnasium", "numpy")
@@ -83,7 +83,7 @@ class Traveller:
         self._generator = generator
 
     def begin(self, observation: np.ndarray) -> None:
-        """An episode needs no plan."""
+        """Do nothing: the controller has no state."""
 
     def action(self, observation: np.ndarray) -> np.ndarray:
         """The noisy action [1] for an observation [1], float32 in [-1, 1]."""

@@ -1,8 +1,8 @@
-"""The tasks of the papers: hosted data, how they are read and repaired, and the published settings.
+"""The tasks of the papers: hosted data, repairs and published settings.
 
-Data and environments are facts of the Minari server's catalogue and of the scripts that made its sets
-(github.com/Farama-Foundation/minari-dataset-generation-scripts). The settings of a family are those of the reference
-runs: the official Cal-QL scripts for AntMaze and Adroit (github.com/nakamotoo/Cal-QL), WSRL for the kitchen
+Data and environments are those of the Minari server and of the scripts that generated its sets
+(github.com/Farama-Foundation/minari-dataset-generation-scripts). Settings are those of reference runs:
+the official Cal-QL scripts for AntMaze and Adroit (github.com/nakamotoo/Cal-QL), WSRL for the kitchen
 (github.com/zhouzypaul/wsrl). No public reference settings exist for PointMaze and for locomotion with Cal-QL.
 
 The evaluation protocol of all: 20 deterministic episodes, every 2,000 environment steps of the online phase; the score

@@ -1,4 +1,4 @@
-"""Recipes: a task with the settings it is run with, and the settings of the demo scale."""
+"""Recipes: a task with its settings; the settings of the demo scale, with which a run takes seconds to minutes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,27 +16,28 @@ class Recipe:
     algorithm: AlgorithmSettings
     schedule: Schedule
     behaviour_value: BehaviourValueSettings = field(default_factory=BehaviourValueSettings)
-    # Settings of the algorithm that a search found better than these, by name.
-    found: Mapping[str, Any] = field(default_factory=dict)
+    # Algorithm settings that replace those above after tuning, by name.
+    tuned: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Found on pointmaze-medium, where 14,000 updates bring Cal-QL to a success of 0.79 (6 seeds) and CQL's values below the
-# data's returns in every seed. The same settings reach 1.0 on pointmaze-umaze, 0.4 on pointmaze-large (3 seeds each).
+# Chosen on pointmaze-medium, where Cal-QL reaches a success rate of 0.79 after 14,000 updates (6 seeds) and the values
+# of CQL are below the returns of the data in every seed. They reach 1.0 on pointmaze-umaze and 0.4 on pointmaze-large
+# (3 seeds each).
 DEMO_ALGORITHM = AlgorithmSettings(
     policy_hidden=(64, 64),
     critic_hidden=(64, 64),
     batch_size=64,
     n_actions=4,
-    # With rewards of -1 and an alpha of 1 success stayed at 0.5 to 0.65 after 10,000 updates.
+    # With rewards of -1 and alpha = 1 the success rate was 0.5 to 0.65 after 10,000 updates.
     alpha=20.0,
-    # One sampled action: with the max backup values had come down a quarter of the way to the returns after 8,000.
+    # With the max backup, values had fallen only a quarter of the way to the returns after 8,000 updates.
     max_backup="off",
     policy_learning_rate=1e-3,
     critic_learning_rate=1e-3,
-    # A temperature that starts at 1 with the policy's official rate hardly moves within a demo's steps.
+    # A temperature that starts at 1 with the official learning rate hardly changes within a demo.
     entropy_temperature_initial=0.135,
     entropy_learning_rate=3e-3,
-    # Six times the official one, with which values had come down half-way to the returns after 8,000 updates.
+    # Six times the official value, with which values had fallen half-way to the returns after 8,000 updates.
     tau=0.03,
 )
 
@@ -61,10 +62,10 @@ ROAD_SCHEDULE = Schedule(
     probe_states=512,
 )
 
-# What a search found better than the settings above, to four digits; on the other tasks of grid `study` nothing was.
-# Equally many trials for CQL and for Cal-QL with the Monte Carlo floor, one setting for both in each, the first of them
-# the one above: `floorbench tune study-TASK`, whose trials lie in results/reference/studies/.
-FOUND: dict[str, dict[str, Any]] = {
+# Settings that a search found to be better than those above, to four digits; for the other tasks of grid `study` it
+# found none. Every trial trains CQL and Cal-QL with the Monte Carlo floor with the same settings, the first one with
+# those above: `floorbench tune study-TASK`; the trials are in results/reference/studies/.
+TUNED: dict[str, dict[str, Any]] = {
     "pointmaze-umaze-wide": {
         "alpha": 35.65,
         "policy_learning_rate": 0.002086,

@@ -1,4 +1,4 @@
-"""The tasks, and for each scale the settings they are run with; those with hosted data are in hosted.py."""
+"""The registry of tasks: for each scale, tasks with their settings. Tasks with hosted data are in hosted.py."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,10 +9,11 @@ from harness.errors import UserError
 from harness.settings import DataSettings, Run, Schedule, Task
 from harness.tasks.hosted import HOSTED
 from harness.tasks.ogbench import OGBENCH
-from harness.tasks.recipes import DEMO_ALGORITHM, DEMO_SCHEDULE, FOUND, ROAD_ALGORITHM, ROAD_SCHEDULE, Recipe
+from harness.tasks.recipes import DEMO_ALGORITHM, DEMO_SCHEDULE, ROAD_ALGORITHM, ROAD_SCHEDULE, TUNED, Recipe
 
-# Environment and data. Without noise the scripted arm reaches its goal in each of 200 episodes (seeds 0 to 199) of
-# every task, with this noise in 200, 140 and 81 of them: data of mixed quality. Few data do for reaching: 4 steps long.
+# Environment and data. Without noise the scripted controller succeeds in all of 200 episodes (seeds 0 to 199) of every
+# task, with this noise in 200, 140 and 81 of them, which gives data of mixed quality. Reaching takes about 4 steps, so
+# that little data suffices.
 FETCH = {
     "reach": ("FetchReach-v4", DataSettings(transitions=5_000, action_noise=0.5)),
     "push": ("FetchPush-v4", DataSettings(transitions=50_000, action_noise=0.4)),
@@ -21,7 +22,7 @@ FETCH = {
 
 
 def pointmaze(size: str, horizon: int, data: DataSettings, kind: str = "") -> Task:
-    """A goal-terminated maze: -2 per step until the goal, 0 on reaching it; `kind` says what is special in its data."""
+    """A maze that terminates at the goal, with reward -2 per step and 0 at the goal; `kind` is a suffix of its name."""
     return Task(
         name=f"pointmaze-{size.lower()}{kind}",
         environment=f"PointMaze_{size}-v3",
@@ -34,9 +35,9 @@ def pointmaze(size: str, horizon: int, data: DataSettings, kind: str = "") -> Ta
 
 
 def winding_road(data: DataSettings, name: str = "winding-road", horizon: int = 120) -> Task:
-    """The road whose values are known: -1 per step until the goal, 0 on reaching it.
+    """The winding road, whose values can be computed, with reward -1 per step and 0 at the goal.
 
-    The collecting traveller arrives within 120 steps; a shorter horizon cuts him off on the way.
+    The traveller that collects the data arrives within 120 steps; shorter horizons truncate its episodes.
     """
     return Task(
         name=name,
@@ -49,7 +50,7 @@ def winding_road(data: DataSettings, name: str = "winding-road", horizon: int = 
 
 
 def fetch(name: str, times: int = 1) -> Task:
-    """An arm that brings its gripper or a block to a goal: -2 per step, 0 on reaching it; so many times its data."""
+    """Fetch, with reward -2 per step and 0 at the goal; `times` multiplies the number of transitions."""
     environment, data = FETCH[name]
     return Task(
         name=f"fetch-{name}",
@@ -62,7 +63,7 @@ def fetch(name: str, times: int = 1) -> Task:
 
 
 def published(task: Task, data: DataSettings, schedule: Schedule) -> Recipe:
-    """A sparse task with the official settings for AntMaze and its rewards: failure and success become -5 and +5."""
+    """A sparse task with the official Cal-QL settings and rewards for AntMaze: -5 per step and +5 at a success."""
     assert task.failure_reward is not None
     failure = (task.failure_reward - task.reward_bias) / task.reward_scale
     return Recipe(
@@ -73,33 +74,33 @@ def published(task: Task, data: DataSettings, schedule: Schedule) -> Recipe:
     )
 
 
-# Standard deviation of the controller's noise: how widely the actions of the data spread around its own.
+# Standard deviation of the controller's action noise.
 SPREADS = {"narrow": 0.2, "wide": 0.5}
 
-# Horizon of the mazes, transitions of their demo's data, and its noise where the name says nothing of it.
+# Horizon, transitions of the demo's data, and default action noise of each maze.
 MAZES = {"UMaze": (300, 5_000, 0.3), "Medium": (600, 100_000, 0.5), "Large": (800, 100_000, 0.5)}
 
 
 def demo_mazes() -> list[Task]:
-    """Every maze with its own noise, and with narrow and with wide data."""
+    """Every maze with default, narrow and wide action noise."""
     return [
         pointmaze(size, horizon, DataSettings(transitions=transitions, action_noise=noise), kind)
-        for size, (horizon, transitions, own) in MAZES.items()
-        for kind, noise in {"": own, **{f"-{spread}": noise for spread, noise in SPREADS.items()}}.items()
+        for size, (horizon, transitions, default) in MAZES.items()
+        for kind, noise in {"": default, **{f"-{spread}": noise for spread, noise in SPREADS.items()}}.items()
     ]
 
 
 ROAD_DATA = DataSettings(transitions=20_000, action_noise=0.4)
 
-# Steps of the road that cuts off more than half of its trajectories; the best policy needs 10 to 20.
+# Horizon that truncates more than half of the road's trajectories; the optimal policy needs 10 to 20 steps.
 SHORT_HORIZON = 30
 
 ROADS = (winding_road(ROAD_DATA), winding_road(ROAD_DATA, "winding-road-short", SHORT_HORIZON))
 
 
 def of_family(tasks: Iterable[Task], algorithm: AlgorithmSettings, schedule: Schedule) -> dict[str, Recipe]:
-    """Tasks with the settings of their family and with what was found for each."""
-    return {task.name: Recipe(task, algorithm, schedule, found=FOUND.get(task.name, {})) for task in tasks}
+    """Recipes of a family: its settings, with the tuned settings of each task."""
+    return {task.name: Recipe(task, algorithm, schedule, tuned=TUNED.get(task.name, {})) for task in tasks}
 
 
 DEMO = {
@@ -121,8 +122,8 @@ FETCH_PAPER = {name: fetch(name, times=10) for name in FETCH}
 
 FETCH_PAPER_SCHEDULE = Schedule(offline_steps=250_000, online_steps=250_000, offline_interval=10_000)
 
-# No public reference settings exist for the collected tasks. The mazes have data of the hosted size and noise; the arms
-# have at most half of the data and a quarter of the steps, the roads a tenth of both.
+# No reference settings are published for these tasks. The mazes have data of the size and noise of the hosted sets, the
+# Fetch tasks at most half of that and a quarter of the steps, the roads a tenth of both.
 PAPER = {
     **{
         name: published(DEMO[name].task, DataSettings(transitions=1_000_000, action_noise=0.5), Schedule())
@@ -141,26 +142,26 @@ SCALES = {"demo": DEMO, "paper": PAPER}
 
 
 def scaled_task(name: str, scale: str) -> Task:
-    """The task at a scale, or where it has no settings for that one, as the papers have it."""
-    alone = scale in SCALES and name not in SCALES[scale] and name in PAPER
-    return base_run(name, "paper" if alone else scale, seed=0).task
+    """The task at a scale; at scale paper if it has no settings for this scale."""
+    paper_only = scale in SCALES and name not in SCALES[scale] and name in PAPER
+    return base_run(name, "paper" if paper_only else scale, seed=0).task
 
 
-def base_run(task: str, scale: str, seed: int, found: bool = True) -> Run:
-    """The run of `task` before any arm changes it (floor: Monte Carlo); `found`: with what a search found for it."""
+def base_run(task: str, scale: str, seed: int, tuned: bool = True) -> Run:
+    """The run of `task` before any arm changes it (floor: Monte Carlo), with or without tuned settings."""
     if scale not in SCALES:
-        raise UserError(f"scale {scale!r}: there is no such scale; one of {', '.join(SCALES)}")
+        raise UserError(f"scale {scale!r}: unknown scale; choose one of {', '.join(SCALES)}")
     recipes = SCALES[scale]
     if task not in recipes and task in PAPER:
-        raise UserError(f"task {task!r}: has the published settings alone; name --scale paper")
+        raise UserError(f"task {task!r}: has published settings only; add --scale paper")
     if task not in recipes:
-        raise UserError(f"task {task!r}: there is no such task; floorbench data --list shows all")
+        raise UserError(f"task {task!r}: unknown task; list all with: floorbench data --list")
     recipe = recipes[task]
     return Run(
         task=recipe.task,
         arm="monte_carlo",
         seed=seed,
         behaviour_value=recipe.behaviour_value,
-        algorithm=replace(recipe.algorithm, **recipe.found) if found else recipe.algorithm,
+        algorithm=replace(recipe.algorithm, **recipe.tuned) if tuned else recipe.algorithm,
         schedule=recipe.schedule,
     )

@@ -143,5 +143,5 @@ def test_unknown_names_are_one_line():
         match="grid 'flors': there is no such grid; one of floors, paper, truth, doses, truncation, impl",
     ):
         runs_of("flors")
-    with pytest.raises(UserError, match="scale 'huge': there is no such scale; one of demo, paper"):
+    with pytest.raises(UserError, match="scale 'huge': unknown scale; choose one of demo, paper"):
         runs_of("smoke", "huge")

@@ -192,8 +192,8 @@ def test_family(environment, name):
         ("PointMaze_UMaze-v99", "task.environment = 'PointMaze_UMaze-v99'.*v99"),
         ("no_such_package:Maze-v0", "task.environment = 'no_such_package:Maze-v0'"),
         ("not an id", "task.environment = 'not an id'"),
-        ("CartPole-v1", "task.environment = 'CartPole-v1': its actions are Discrete"),
-        ("Blackjack-v1", "task.environment = 'Blackjack-v1': its observations are Tuple"),
+        ("CartPole-v1", "task.environment = 'CartPole-v1': unsupported actions Discrete"),
+        ("Blackjack-v1", "task.environment = 'Blackjack-v1': unsupported observations Tuple"),
     ],
 )
 def test_unfit_environment_is_one_line(tiny_task, environment, message):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.environments.environment import gymnasium_environment
-from harness.environments.mazes import BarePointMaze, WayPointController, free_cells
+from harness.environments.mazes import FastPointMaze, WayPointController, free_cells
 
 
 def observation(position, goal, velocity=(0.0, 0.0)) -> dict[str, np.ndarray]:
@@ -97,7 +97,7 @@ def pair(request, tiny_task):
     """Two environments of one maze, the second with bare physics."""
     task = replace(tiny_task, environment=f"PointMaze_{request.param}-v3")
     own = [gymnasium_environment(task, time_limit=False) for _ in range(2)]
-    return own[0], BarePointMaze(own[1])
+    return own[0], FastPointMaze(own[1])
 
 
 def assert_equal_steps(theirs, ours):

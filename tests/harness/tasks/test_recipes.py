@@ -1,11 +1,11 @@
-"""The settings of the demo are what the project's own searches found, whose trials lie in results/reference/studies."""
+"""The tuned settings of the demo are those of the best trials in results/reference/studies."""
 
 import pytest
 
 from ablations.grids import STUDIED
 from ablations.studies import study_of
 from harness.settings import configuration, with_settings
-from harness.tasks.recipes import DEMO_ALGORITHM, FOUND
+from harness.tasks.recipes import DEMO_ALGORITHM, TUNED
 from harness.tasks.registry import base_run
 from results.own_runs import REFERENCE
 from results.tuning.ledger import SETTING, ledgers_in
@@ -33,18 +33,18 @@ def test_a_task_has_the_settings_of_its_best_trial(task):
         assert getattr(algorithm, path.removeprefix("algorithm.")) == pytest.approx(best[SETTING + path], rel=5e-4)
 
 
-def test_nothing_else_changes_with_what_was_found():
-    for task, found in FOUND.items():
-        assert set(found) == {path.removeprefix("algorithm.") for path in LEDGERS[task].space}
-        settings = {f"algorithm.{name}": value for name, value in found.items()}
-        untuned = base_run(task, "demo", seed=0, found=False)
+def test_tuning_changes_only_the_searched_settings():
+    for task, tuned in TUNED.items():
+        assert set(tuned) == {path.removeprefix("algorithm.") for path in LEDGERS[task].space}
+        settings = {f"algorithm.{name}": value for name, value in tuned.items()}
+        untuned = base_run(task, "demo", seed=0, tuned=False)
         assert base_run(task, "demo", seed=0) == with_settings(untuned, settings, source="test")
     assert base_run("pointmaze-medium", "demo", seed=0).algorithm == DEMO_ALGORITHM
 
 
 @pytest.mark.parametrize("task", STUDIED)
-def test_the_first_trial_was_the_one_without_what_was_found(task):
-    """So that the search can be made again from where it began."""
+def test_the_first_trial_has_the_untuned_settings(task):
+    """So that the search can be repeated."""
     ledger = LEDGERS[task]
     first = ledger.trials[ledger.trials["number"] == 0].iloc[0]
     for run in study_of(f"study-{task}").runs:
