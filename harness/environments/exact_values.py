@@ -2,8 +2,8 @@
 
 A value is the expected discounted mapped reward over an infinite horizon. It solves V = r + discount * K V, where
 K, the distribution of the next position, has a Gaussian density between wall and goal and an atom at the wall; arrivals
-at the goal are lost. Nystrom's method evaluates K on Gauss-Legendre nodes and the wall, solves the linear system there, and
-evaluates V elsewhere by inserting the solution into the right-hand side (Atkinson, The Numerical Solution of
+at the goal are lost. Nystrom's method evaluates K on Gauss-Legendre nodes and the wall, solves the linear system there,
+and evaluates V elsewhere by inserting the solution into the right-hand side (Atkinson, The Numerical Solution of
 Integral Equations of the Second Kind, 1997, chapter 4).
 """
 
