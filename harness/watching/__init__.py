@@ -1,1 +1,1 @@
-"""What runs are doing, what is wrong with their folders, whether they repeat themselves; what this machine can do."""
+"""The status of runs, the verification of finished ones, and checks of this machine."""

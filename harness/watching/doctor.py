@@ -1,4 +1,4 @@
-"""What this machine can do and what is missing, as a list of findings."""
+"""Check what this machine can do and what is missing."""
 
 import importlib.util
 import os
@@ -20,26 +20,26 @@ from harness.launching.preflight import RESERVE_BYTES, check_root
 
 OLDEST_PYTHON = (3, 11)
 
-# Memory of one worker with a demo pack, in bytes, generously.
+# Upper bound of the memory of one worker with a demo pack, in bytes.
 WORKER_MEMORY = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `verdict` is "ok", "note" (something optional is missing) or "problem" (no demo, or a
-    run that is refused)."""
+    """The result of one check: "ok", "note" (something optional is missing) or "problem" (the demo cannot run, or a run
+    folder is damaged)."""
 
     name: str
     verdict: str
     text: str
 
 
-# A name and what is looked at under it.
+# A check and its name.
 Examination = tuple[str, Callable[[], Finding]]
 
 
 def examine(root: Path, others: Sequence[Examination] = ()) -> list[Finding]:
-    """Look at everything the demo needs, at what is good to know and at `others`; takes a few seconds."""
+    """Check everything the demo needs, useful optional parts and `others`; takes a few seconds."""
     examinations: list[Examination] = [
         ("python", python),
         ("processor", cores),
@@ -58,12 +58,12 @@ def examine(root: Path, others: Sequence[Examination] = ()) -> list[Finding]:
 
 
 def can_run_demo(findings: list[Finding]) -> bool:
-    """Whether nothing that the demo needs is missing."""
+    """Whether everything that the demo needs is present."""
     return all(finding.verdict != "problem" for finding in findings)
 
 
 def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
-    """A finding whatever happens: what breaks while it is looked at is exactly what the doctor is asked for."""
+    """The result of a check; an exception is a problem."""
     try:
         return look()
     except Exception as error:
@@ -71,7 +71,7 @@ def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
 
 
 def python() -> Finding:
-    """Version and place of the interpreter."""
+    """Version and path of the interpreter."""
     verdict = "ok" if sys.version_info >= OLDEST_PYTHON else "problem"
     oldest = ".".join(map(str, OLDEST_PYTHON))
     return Finding("python", verdict, f"{platform.python_version()} at {sys.executable} (needed: {oldest} or later)")
@@ -83,11 +83,11 @@ def cores() -> Finding:
 
 
 def memory() -> Finding:
-    """Memory that is available now, against one worker per core."""
+    """Available memory, compared with one worker per core."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
-        return Finding("memory", "note", "cannot be told on this system")
+        return Finding("memory", "note", "unknown on this system")
     values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
     available, needed = values["MemAvailable"], usable_cores() * WORKER_MEMORY
     text = f"{available / 1e9:.1f} GB available of {values['MemTotal'] / 1e9:.1f} GB"
@@ -97,7 +97,7 @@ def memory() -> Finding:
 
 
 def packages() -> Finding:
-    """Versions of the packages that can move a run's numbers."""
+    """Versions of the packages that can affect metrics."""
     versions = package_versions()
     missing = [name for name in PACKAGES if versions[name] is None]
     if missing:
@@ -106,9 +106,9 @@ def packages() -> Finding:
 
 
 def clashes() -> Finding:
-    """What pip has to say about packages that do not go together."""
+    """Incompatible packages, from `pip check`."""
     if importlib.util.find_spec("pip") is None:
-        return Finding("clashes", "note", "pip is not in this environment, so clashes cannot be looked for")
+        return Finding("clashes", "note", "pip is not in this environment, so incompatible packages cannot be found")
     done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, timeout=120)
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     if done.returncode == 0:
@@ -130,7 +130,7 @@ def torch_device() -> Finding:
 
 
 def kernels() -> Finding:
-    """Whether the C++ kernels are there; they are built at the first use, here nothing is."""
+    """Whether the C++ kernels are built or can be; builds nothing."""
     from algorithms.kernels.build import compiler, is_built, library, obstacle
 
     reason = obstacle()
@@ -142,7 +142,7 @@ def kernels() -> Finding:
 
 
 def pointmaze() -> Finding:
-    """Whether mujoco starts a PointMaze and steps it."""
+    """Whether MuJoCo can step a PointMaze."""
     import numpy
 
     from harness.environments.environment import Environment
@@ -155,21 +155,21 @@ def pointmaze() -> Finding:
 
 
 def runs_folder(root: Path) -> Finding:
-    """Whether run folders can be written, and the room for them; leaves no trace."""
+    """Whether run folders can be written, and the free space."""
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     check_root(existing)
     return Finding("runs", "ok", f"{root} can be written, {_free(existing)}")
 
 
 def run_faults(root: Path) -> list[Finding]:
-    """The faults of the run folders in `root`, one finding each."""
+    """The faults of the run folders in `root`."""
     folders = list(run_folders(root)) if root.is_dir() else []
     found = [Finding("run folder", "problem", fault) for folder in folders for fault in faults(folder)]
     return found or [Finding("run folder", "ok", f"{len(folders)} in {root}, none with a fault")]
 
 
 def datasets_folder() -> Finding:
-    """Whether datasets can be written, and the room for them."""
+    """Whether datasets can be written, and the free space."""
     folder = minari_folder()
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -181,7 +181,7 @@ def datasets_folder() -> Finding:
 
 
 def tool(name: str, commands: tuple[str, ...], without: str) -> Finding:
-    """Where one of some commands is."""
+    """The path of the first of some commands that exists."""
     found = next(filter(None, map(shutil.which, commands)), None)
     return Finding(name, "ok", found) if found else Finding(name, "note", f"not found; {without}")
 

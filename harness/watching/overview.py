@@ -1,4 +1,4 @@
-"""What the runs of a root are doing: a row per run from its folder and the cluster's queue, and what rows sum up to."""
+"""The status of the runs of a root: a row per run, from its folder and the cluster's queue, and totals."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,22 +16,22 @@ from harness.settings import Run
 
 @dataclass(frozen=True)
 class Queued:
-    """A run's task in a cluster's queue."""
+    """The array task of a run in a cluster's queue."""
 
-    # The cluster's id of the task.
+    # The id of the array task.
     job: str
-    # Whether it waits; else it runs, and the run is computed or will be.
+    # Whether it waits; otherwise it runs, and computes the run now or later.
     waits: bool
-    # Why it waits, in the cluster's words.
+    # Why it waits, as the cluster reports it.
     reason: str
     node: str | None
-    # When it was submitted, in seconds since 1970.
+    # Time of submission in seconds since 1970.
     submitted: float
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run at one moment; times are in seconds since 1970, None stands for what is not known or does not apply."""
+    """The status of a run. Times are in seconds since 1970; None means unknown or not applicable."""
 
     run: str
     task: str | None
@@ -40,25 +40,25 @@ class Row:
     state: RunState
     phase: str | None = None
     step: int | None = None
-    # Share of the work that is done, 0 to 1.
+    # Fraction of the gradient steps that is done, 0 to 1.
     progress: float | None = None
     updates_per_second: float | None = None
     heartbeat: float | None = None
     expected_end: float | None = None
     node: str | None = None
-    # The cluster's id of the job that computes it, or did last, or will.
+    # The id of the current, last or next cluster job.
     job: str | None = None
-    # Why it failed, was interrupted, is damaged or waits.
+    # Why the run failed, was interrupted, is damaged or waits.
     reason: str | None = None
-    # The last line of a failed or lost run's log.
+    # The last line of the log of a failed or lost run.
     log_tail: str | None = None
     faults: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
-    # Gradient steps from beginning to end.
+    # Total number of gradient steps.
     updates: int = field(default=0, repr=False)
 
     def plain(self) -> dict[str, Any]:
-        """The row as JSON has it."""
+        """The row as JSON values."""
         return asdict(self)
 
 
@@ -69,10 +69,10 @@ def overview(
     now: float | None = None,
     known: Mapping[str, Known] | None = None,
 ) -> list[Row]:
-    """A row per run folder in `root`, by task, arm and seed; or per run, in the order of `runs`. Writes nothing there.
+    """A row per run folder in `root`, by task, arm and seed, or per run, in the order of `runs`. Writes nothing there.
 
-    `queue` has the tasks that wait or run by run id, and `known` what accounting says of costs. Raises UserError if
-    there is no such root, or for equal runs.
+    `queue` holds the queued array tasks and `known` the costs from accounting, both by run id. Raises UserError if the
+    root does not exist, and for duplicate runs.
     """
     if runs is not None:
         refuse_duplicates(runs)
@@ -115,7 +115,7 @@ def _row(summary: RunSummary, queued: Queued | None, known: Known | None, now: f
 
 
 def _reason(summary: RunSummary, job: str | None, known: Known | None) -> str | None:
-    """Why the run is not on its way; a lost one has left no word itself, but perhaps its cluster has one."""
+    """Why the run is not progressing; for a lost run accounting may know."""
     if summary.faults:
         return summary.faults[0].removeprefix(f"{summary.folder.path}/")
     if summary.state is RunState.LOST and known and job is not None and job in known.tasks:
@@ -124,19 +124,19 @@ def _reason(summary: RunSummary, job: str | None, known: Known | None) -> str | 
 
 
 def _in_queue(row: Row, queued: Queued) -> Row:
-    """The row of a run whose task is in the queue, though nobody computes the run now.
+    """The row of a run that no process owns, but whose array task is in the queue.
 
-    A run that failed is left alone by its task; only one that was submitted again since then is queued.
+    Array tasks skip failed runs, so a failed run is queued only if it was submitted again since.
     """
     submitted_again = row.state is RunState.FAILED and queued.submitted > (row.heartbeat or 0.0)
     if not row.state.starts_by_itself and not submitted_again:
         return row
-    reason = queued.reason if queued.waits else "its job is running and will come to it"
+    reason = queued.reason if queued.waits else "its job is running and will compute it"
     return replace(row, state=RunState.QUEUED, job=queued.job, node=queued.node, reason=reason, log_tail=None)
 
 
 def _remaining(row: Row) -> float:
-    """Gradient steps that are left."""
+    """The number of remaining gradient steps."""
     return row.updates * (1.0 - (row.progress or 0.0))
 
 
@@ -146,21 +146,21 @@ def _end(updates: float, speed: float | None, now: float) -> float | None:
 
 @dataclass(frozen=True)
 class Total:
-    """What some rows sum up to."""
+    """Totals of some rows."""
 
     runs: int
-    # How many are in each state that occurs.
+    # The number of runs in each state that occurs.
     counts: dict[RunState, int]
-    # Mean share of the work that is done.
+    # Mean progress.
     progress: float
-    # Gradient steps per second, of all runs together.
+    # Gradient steps per second of all runs together.
     updates_per_second: float
-    # When the last run that is under way will be done if the speed stays; None while nothing tells the speed.
+    # When the last run that is under way will be done at the current speed; None if the speed is unknown.
     expected_end: float | None
     usage: Usage
 
     def plain(self) -> dict[str, Any]:
-        """The sum as JSON has it."""
+        """The total as JSON values."""
         return asdict(self)
 
 
@@ -181,7 +181,7 @@ def total(rows: Sequence[Row], now: float) -> Total:
 
 
 def by_task_and_arm(rows: Iterable[Row]) -> dict[tuple[str | None, str | None], list[Row]]:
-    """The rows in groups, in the order in which they first occur."""
+    """Group rows by task and arm, in order of first occurrence."""
     groups: dict[tuple[str | None, str | None], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.task, row.arm), []).append(row)
@@ -189,7 +189,7 @@ def by_task_and_arm(rows: Iterable[Row]) -> dict[tuple[str | None, str | None], 
 
 
 def clock(seconds: float, now: float) -> str:
-    """A moment as one says it at `now`: "14:20", "Tue 14:20" in the week around, else "2026-03-01"."""
+    """A time relative to `now`: "14:20" today, "Tue 14:20" within a week, else "2026-03-01"."""
     moment, today = datetime.fromtimestamp(seconds), datetime.fromtimestamp(now)
     if moment.date() == today.date():
         return f"{moment:%H:%M}"

@@ -1,4 +1,4 @@
-"""A finished run and its repetition: the same bytes, or at least, on another type of machine, within tolerances."""
+"""Compare a finished run with its repetition: byte-identical, or on another type of machine within tolerances."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -25,23 +25,23 @@ from harness.watching.row_differences import (
 
 @dataclass(frozen=True)
 class Original:
-    """What is known of a finished run: all that its folder says, or the numbers that were published of it."""
+    """A finished run, from its folder or from published frames."""
 
     run: Run
-    # Of `metrics.jsonl`: its rows, and its bytes, None where only the numbers are known.
+    # The rows of `metrics.jsonl`, and its bytes, None if only the numbers are known.
     rows: Rows
     metrics: bytes | None
-    # Packages and machine, by provenance and by each attempt that says so.
+    # Packages and machine, from the provenance and each attempt that records them.
     records: Sequence[Mapping[str, Any]]
-    # The content hash of its data and the hash of its final parameters, None where nobody wrote them down.
+    # The content hash of the dataset and the hash of the final parameters, None if not recorded.
     dataset: str | None
     parameters_hash: str | None
-    # Where all this stands.
+    # The folder that holds all this.
     place: Path
 
 
 def original_in(folder: RunFolder) -> Original:
-    """What the folder of a finished run says of it."""
+    """The original in the folder of a finished run."""
     written = folder.provenance()
     return Original(
         run=folder.run(),
@@ -56,7 +56,7 @@ def original_in(folder: RunFolder) -> Original:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a run and its repetition are compared, and why so."""
+    """How a run and its repetition are compared, and why."""
 
     kind: Literal["bytes", "numbers", "training", "tolerances"]
     why: str
@@ -64,7 +64,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """What came out of repeating a run. `remark`: what was not compared, and why; empty if nothing was left out."""
+    """The result of repeating a run. `remark`: what was not compared and why, or empty."""
 
     run: Run
     comparison: Comparison
@@ -73,15 +73,15 @@ class Verification:
 
 
 def sample(runs: Sequence[Run], count: int, seed: int) -> list[Run]:
-    """At most `count` of the runs, chosen at random by the seed, in their order."""
+    """A random sample of at most `count` runs, in order."""
     chosen = random.Random(seed).sample(range(len(runs)), min(count, len(runs)))
     return [runs[place] for place in sorted(chosen)]
 
 
 def check_data(original: Original) -> None:
-    """Raise a UserError if this machine's data are not those on which the run was computed, without an excuse.
+    """Raise a UserError if this machine's dataset is not the one on which the run was trained.
 
-    Data that are collected on another type of machine may differ from them in last bits.
+    Collected datasets may differ on another type of machine, in their last bits.
     """
     content_hash = present_hash(original.run.task)
     if content_hash is None or original.dataset in (None, content_hash):
@@ -122,14 +122,14 @@ def verify(original: Original, again: RunFolder) -> Verification:
 
 
 def _difference(original: Original, again: RunFolder) -> Difference | None:
-    """The first difference of the metrics in any bit."""
+    """The first difference in the metrics."""
     if original.metrics is None:
         return difference_of_numbers(original.rows, again.metrics())
     return difference_of_bytes(original.metrics, again.metrics_file.read_bytes())
 
 
 def _likeness(original: Original, again: RunFolder) -> str:
-    """On what type of machine both were computed, or on which two."""
+    """The type of machine on which both were computed, or the difference between the two."""
     here = _machine_type(again.provenance())
     kind = f"{here.get('processor')}, torch {here.get('torch')}"
     return _excuse(original, again) or f"the same type of machine ({kind}, equal package versions)"
@@ -160,5 +160,5 @@ def _other_machine(original: Original, here: Mapping[str, Any]) -> str | None:
 
 
 def _machine_type(record: Mapping[str, Any]) -> dict[str, str | None]:
-    """What decides a run's bits besides the run: the processor, and packages with their versions."""
+    """What determines the bits of a run besides its settings: the processor and the package versions."""
     return {"processor": record.get("machine", {}).get("processor"), **record.get("packages", {})}

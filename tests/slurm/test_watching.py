@@ -65,7 +65,7 @@ def test_queued_and_cancelled_runs(cluster, root, monkeypatch, capfd):
     assert [(row.state, row.job) for row in rows] == [
         ("queued", f"{job_id}_0"), ("queued", f"{job_id}_0"), ("queued", f"{job_id}_1"), ("queued", f"{job_id}_2"),
     ]  # fmt: skip
-    assert rows[0].reason == "its job is running and will come to it"
+    assert rows[0].reason == "its job is running and will compute it"
     assert rows[0].node in cluster.nodes
     assert rows[3].reason == "JobArrayTaskLimit"
     # One run of a shared array task, and one that is alone in its task.

@@ -47,7 +47,7 @@ def test_a_place_in_the_queue_makes_runs_queued_that_nobody_computes(tmp_path, r
     assert {(row.job, row.reason) for row in waiting if row.state == "queued"} == {("12_3", "Priority")}
     begun = rows(tmp_path, runs, RUNS)
     assert {(row.node, row.reason) for row in begun if row.state == "queued"} == {
-        ("node7", "its job is running and will come to it")
+        ("node7", "its job is running and will compute it")
     }
 
 
