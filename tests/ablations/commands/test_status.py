@@ -48,7 +48,7 @@ def test_damaged_folders_are_shown_with_the_others(tmp_path, runs):
     rows = {row["run"]: row for row in rows_of(None, tmp_path)}
     assert [rows[run.id]["state"] for run in runs] == ["done", "damaged", "damaged", "done"]
     assert rows[runs[1].id]["arm"] == "cql"
-    assert rows[runs[1].id]["reason"].startswith("metrics.jsonl: is damaged: its 0 rows in 0 bytes")
+    assert rows[runs[1].id]["reason"].startswith("metrics.jsonl: is damaged: has 0 rows in 0 bytes")
     assert rows[runs[2].id]["arm"] is None
     assert rows[runs[2].id]["faults"] == [f"{folders[2].path / 'config.json'}: is damaged (not JSON)"]
     assert rows[runs[0].id]["faults"] == []
