@@ -40,7 +40,7 @@ report: setup  ## reports about the published results
 	@$(BIN)/python -m results.findings
 	@$(BIN)/python -m results.own_verdicts
 	@set -e; for grid in study truncation implementation floors; do \
-		$(BIN)/floorbench report $$grid --from results/reference --out runs/reference/$$grid; \
+		$(BIN)/floorbench report $$grid --from results/published --out runs/reference/$$grid; \
 	done
 
 test: setup  ## the default tests

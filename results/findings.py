@@ -1,4 +1,4 @@
-"""What the project's own runs found, in two screens: `python -m results.findings` writes results/FINDINGS.md.
+"""What the project's own runs found, in two screens: `python -m results.findings` writes results/published/FINDINGS.md.
 
 The text is a template whose numbers are looked up in the runs' frames, so that none of them can be out of date.
 """
@@ -25,7 +25,7 @@ from results.verdicts.per_run import per_run
 from results.verdicts.runs import judge_runs
 from results.verdicts.verdict import Outcome, Verdict
 
-FINDINGS = PROJECT / "results" / "FINDINGS.md"
+FINDINGS = REFERENCE / "FINDINGS.md"
 TEMPLATE = "findings.md"
 
 # So many tasks are named, more are counted.

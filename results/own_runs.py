@@ -1,6 +1,6 @@
 """The project's own runs: what README, FINDINGS.md and verdicts.csv show.
 
-Their frames lie in results/reference/, where `floorbench report --root DIR --export results/reference` puts them.
+Their frames lie in results/published/, where `floorbench report --root DIR --export results/published` puts them.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from ablations.grids import runs_of
 from results.frame.frames import NAMES, Frames, load
 
 PROJECT = Path(__file__).parents[1]
-REFERENCE = PROJECT / "results" / "reference"
+REFERENCE = PROJECT / "results" / "published"
 
 # The grid that README and the findings are about, and all grids whose runs lie there.
 STUDY = "study"

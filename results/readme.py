@@ -42,7 +42,7 @@ def section(reference: Path = REFERENCE) -> str:
     frames = own_runs(STUDY, reference=reference)
     changes = effects_table(effects(per_run(frames.runs, frames.evaluations)))
     parts = [
-        f"Of {_runs(frames.runs)}, whose numbers lie in `results/reference/`; `make report` rebuilds what stands "
+        f"Of {_runs(frames.runs)}, whose numbers lie in `results/published/`; `make report` rebuilds what stands "
         "here, and the whole report, without training. Success rate, offline end \N{RIGHTWARDS ARROW} online end, mean "
         "over seeds:",
         _markdown(scores_by_task(frames.runs)),
@@ -50,7 +50,7 @@ def section(reference: Path = REFERENCE) -> str:
     if changes is not None:
         parts += ["What every arm changes:", _markdown(changes.text[CHANGES]), changes.notes[0]]
     for drawing in drawings(frames):
-        parts += [f"![{drawing.title}](results/reference/{drawing.name}.png)", drawing.caption]
+        parts += [f"![{drawing.title}](results/published/{drawing.name}.png)", drawing.caption]
     judged = [each for each in claim_sections(CLAIMS, frames.runs, frames.evaluations) if each.verdicts]
     parts += [
         "What became of the claims that these runs speak about, in verdicts by task and arm:",

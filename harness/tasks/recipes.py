@@ -64,7 +64,7 @@ ROAD_SCHEDULE = Schedule(
 
 # Settings that a search found to be better than those above, to four digits; for the other tasks of grid `study` it
 # found none. Every trial trains CQL and Cal-QL with the Monte Carlo floor with the same settings, the first one with
-# those above: `floorbench tune study-TASK`; the trials are in results/reference/studies/.
+# those above: `floorbench tune study-TASK`; the trials are in results/published/studies/.
 TUNED: dict[str, dict[str, Any]] = {
     "pointmaze-umaze-wide": {
         "alpha": 35.65,

@@ -13,7 +13,7 @@ from results.tables.table import Table
 from results.tables.text import interval_text, number
 
 # Sources and definitions: README.md in the same folder.
-FILE = Path(__file__).parents[1] / "published" / "corl_offline_to_online.csv"
+FILE = Path(__file__).parents[1] / "literature" / "corl_offline_to_online.csv"
 SEEDS = 4
 
 # Our task: theirs, the same by maze, collection and score.

@@ -73,7 +73,7 @@ def test_changes_and_figures_of_several_tasks(tmp_path):
     assert "Of 24 runs (24 done)" in text
     rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith(("| CQL |", "| Cal-QL, "))]
     assert rows == ["| CQL", "| Cal-QL, inflated by 0.25", "| Cal-QL, inflated by 1"]
-    assert PICTURE.findall(text) == ["results/reference/effects.png", "results/reference/dose_response.png"]
+    assert PICTURE.findall(text) == ["results/published/effects.png", "results/published/dose_response.png"]
     for name in ("effects.png", "dose_response.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 

@@ -1,4 +1,4 @@
-"""The tuned settings of the demo are those of the best trials in results/reference/studies."""
+"""The tuned settings of the demo are those of the best trials in results/published/studies."""
 
 import pytest
 
