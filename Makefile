@@ -38,7 +38,7 @@ demo: setup  ## a small comparison of all floors, with a report (minutes)
 report: setup  ## reports about the published results
 	@$(BIN)/python -m results.readme
 	@$(BIN)/python -m results.findings
-	@$(BIN)/python -m results.own_verdicts
+	@$(BIN)/python -m results.published_runs
 	@set -e; for grid in study truncation implementation floors; do \
 		$(BIN)/floorbench report $$grid --from results/published --out runs/reference/$$grid; \
 	done

@@ -1,6 +1,6 @@
-"""What the project's own runs found, in two screens: `python -m results.findings` writes results/published/FINDINGS.md.
+"""The findings of the published runs: `python -m results.findings` writes results/published/FINDINGS.md.
 
-The text is a template whose numbers are looked up in the runs' frames, so that none of them can be out of date.
+The text is a template that looks up every number in the frames, so that no number can be out of date.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ablations.implementations import SWITCHES
 from harness.errors import UserError
 from results.frame import done
 from results.frame.frames import Frames
-from results.own_runs import PROJECT, REFERENCE, STUDY, own_runs
+from results.published_runs import PUBLISHED, STUDY, published_runs
 from results.page import markdown
 from results.statistics.estimate import Estimate
 from results.style import in_order, label
@@ -25,16 +25,16 @@ from results.verdicts.per_run import per_run
 from results.verdicts.runs import judge_runs
 from results.verdicts.verdict import Outcome, Verdict
 
-FINDINGS = REFERENCE / "FINDINGS.md"
+FINDINGS = PUBLISHED / "FINDINGS.md"
 TEMPLATE = "findings.md"
 
-# So many tasks are named, more are counted.
-NAMED = 4
+# Up to this many tasks are listed by name.
+NAMES_SHOWN = 4
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the template looks up. The methods raise UserError for what the runs say nothing about."""
+    """What the template looks up in the frames of a grid. Methods raise UserError if the runs do not have it."""
 
     frames: Frames
 
@@ -45,73 +45,83 @@ class Evidence:
 
     @property
     def arms(self) -> list[str]:
-        """The arms, in their usual order."""
+        """The arms in the order of their registry."""
         return in_order(self.frames.runs["arm"])
 
     @property
     def seeds(self) -> int:
-        """Seeds of every task and arm. Raises UserError where they are not equally many."""
+        """Number of seeds per task and arm. Raises UserError if it is not the same everywhere."""
         counts = self.frames.runs.groupby(["task", "arm"])["seed"].nunique()
         if counts.nunique() > 1:
-            raise UserError(f"findings: tasks and arms have {counts.min()} to {counts.max()} seeds; run the others")
+            raise UserError(
+                f"findings: tasks and arms have {counts.min()} to {counts.max()} seeds; run the missing ones"
+            )
         return int(counts.iloc[0])
 
     @property
     def missing(self) -> list[str]:
-        """Tasks of grid `study` of which there are no runs."""
+        """Tasks of the grid `study` without runs."""
         return [task for task in STUDIED if task not in self.tasks]
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """The verdicts that rest on runs."""
-        return [each for each in judge_runs(CLAIMS, self.frames.runs, self.frames.evaluations) if each.n]
+        """The verdicts that are based on runs."""
+        verdicts = judge_runs(CLAIMS, self.frames.runs, self.frames.evaluations)
+        return [verdict for verdict in verdicts if verdict.n]
 
     @cached_property
     def effects(self) -> list[Effect]:
-        """Every arm against the Monte Carlo floor, and those of implementations against their reference."""
+        """Differences of every arm from the Monte Carlo floor, and of implementation arms from their reference."""
         frame = per_run(self.frames.runs, self.frames.evaluations)
         return [*effects(frame), *effects(frame, "reference")]
 
     def outcomes(self, claim: str, arm: str | None = None) -> str:
-        """What became of a claim: "supported on 7 of 9 tasks, contradicted on 1 (fetch-push)"."""
+        """The outcomes of a claim: "supported on 7 of 9 tasks, contradicted on 1 (fetch-push)"."""
         verdicts = self._verdicts(claim, arm)
-        found = {outcome: [each.task for each in verdicts if each.outcome == outcome] for outcome in get_args(Outcome)}
-        what = "tasks" if len({each.task for each in verdicts}) == len(verdicts) else "tasks and arms"
-        return _listed(found, len(verdicts), what)
+        tasks = {
+            outcome: [verdict.task for verdict in verdicts if verdict.outcome == outcome]
+            for outcome in get_args(Outcome)
+        }
+        unit = "tasks" if len({verdict.task for verdict in verdicts}) == len(verdicts) else "tasks and arms"
+        return _listed(tasks, len(verdicts), unit)
 
     def measured(self, claim: str, task: str, arm: str | None = None, decimals: int = 2) -> str:
-        """What decides about a claim on a task: "-12.3 [-14.0, -10.5], n = 10"."""
-        found = [each for each in self._verdicts(claim, arm) if each.task == task]
-        if len(found) != 1:
-            raise UserError(f"findings: claim {claim} has {len(found)} verdicts on task {task!r}, not one")
-        return _shown(found[0], decimals)
+        """The estimate that decides a claim on a task: "-12.3 [-14.0, -10.5], n = 10"."""
+        verdicts = [verdict for verdict in self._verdicts(claim, arm) if verdict.task == task]
+        if len(verdicts) != 1:
+            raise UserError(f"findings: claim {claim} has {len(verdicts)} verdicts on task {task!r}, not one")
+        return _shown(verdicts[0], decimals)
 
     def effect(self, arm: str, quantity: str, task: str = "", decimals: int = 2) -> str:
-        """What an arm changes, on a task or on average over all: "+0.12 [0.05, 0.19], n = 90"."""
-        for each in self.effects:
-            if (each.arm, each.quantity, each.task) == (arm, quantity, task):
-                return _shown(each.estimate, decimals)
-        raise UserError(f"findings: nothing is known of {quantity} of arm {arm} on {task or 'several tasks'}")
+        """The change by an arm, on a task or averaged over tasks: "+0.12 [0.05, 0.19], n = 90"."""
+        for effect in self.effects:
+            if (effect.arm, effect.quantity, effect.task) == (arm, quantity, task):
+                return _shown(effect.estimate, decimals)
+        raise UserError(f"findings: no {quantity} of arm {arm} on {task or 'several tasks'}")
 
     def moved(self, arm: str, quantity: str) -> str:
-        """On which tasks an arm is found higher or lower: "higher on 4 of 9 tasks, lower on 1 (fetch-push)"."""
-        own = [each for each in self.effects if (each.arm, each.quantity) == (arm, quantity) and each.task]
-        if not own:
-            raise UserError(f"findings: nothing is known of {quantity} of arm {arm}")
-        found = {way: [each.task for each in own if each.direction == sign] for way, sign in WAYS.items()}
-        return _listed(found, len(own), "tasks") or f"found to differ on none of {len(own)} tasks"
+        """Where the change is significant: "higher on 4 of 9 tasks, lower on 1 (fetch-push)"."""
+        effects = [
+            effect for effect in self.effects if (effect.arm, effect.quantity) == (arm, quantity) and effect.task
+        ]
+        if not effects:
+            raise UserError(f"findings: no {quantity} of arm {arm}")
+        tasks = {
+            name: [effect.task for effect in effects if effect.direction == sign] for name, sign in DIRECTIONS.items()
+        }
+        return _listed(tasks, len(effects), "tasks") or f"significant on none of {len(effects)} tasks"
 
     def shown(self, effect: Effect, decimals: int = 2) -> str:
-        """An effect by the name of its arm: "Cal-QL, gap without alpha -0.74 [-0.93, -0.56], n = 6"."""
+        """An effect after the label of its arm: "Cal-QL, gap without alpha -0.74 [-0.93, -0.56], n = 6"."""
         return f"{label(effect.arm)} {_shown(effect.estimate, decimals)}"
 
-    def switches(self, quantity: str, task: str) -> list[Effect]:
-        """What every single switch of the implementations changes of Cal-QL on a task, the largest change first."""
-        own = [each for each in self.effects if (each.quantity, each.task) == (quantity, task)]
-        alone = [each for each in own if each.arm in SWITCHES and "cql" not in each.arm]
-        if not alone:
-            raise UserError(f"findings: nothing is known of {quantity} of any switch on {task}")
-        return sorted(alone, key=lambda each: -abs(each.estimate.mean))
+    def options(self, quantity: str, task: str) -> list[Effect]:
+        """Changes of Cal-QL by single implementation options on a task, the largest first."""
+        effects = [effect for effect in self.effects if (effect.quantity, effect.task) == (quantity, task)]
+        single = [effect for effect in effects if effect.arm in SWITCHES and "cql" not in effect.arm]
+        if not single:
+            raise UserError(f"findings: no {quantity} of any implementation option on {task}")
+        return sorted(single, key=lambda effect: -abs(effect.estimate.mean))
 
     def mean(self, column: str, task: str, arm: str, decimals: int = 2) -> str:
         """Mean over seeds of a column of the runs."""
@@ -119,59 +129,61 @@ class Evidence:
         return number(runs.loc[(runs["task"] == task) & (runs["arm"] == arm), column].mean(), decimals)
 
     def extent(self, column: str, task: str) -> str:
-        """The lowest and the highest mean of a column among the arms of a task: "0.40 to 0.53"."""
+        """The lowest and highest mean of a column over the arms of a task: "0.40 to 0.53"."""
         runs = done(self.frames.runs)
         means = runs[runs["task"] == task].groupby("arm")[column].mean()
         return f"{number(means.min(), 2)} to {number(means.max(), 2)}"
 
-    def total(self, what: str) -> float:
-        """Of all runs: "runs", "updates" or "core_hours"."""
+    def total(self, column: str) -> float:
+        """The total over all runs of "runs", "updates" or "core_hours"."""
         table = cost(self.frames.runs)
         if table is None:
-            raise UserError("findings: the runs do not tell what they cost")
-        return float(table.numbers.iloc[-1][what])
+            raise UserError("findings: the runs have no record of their cost")
+        return float(table.numbers.iloc[-1][column])
 
     @property
     def commits(self) -> list[str]:
-        """The commits with which the runs were computed."""
+        """The commits that computed the runs."""
         return sorted(self.frames.provenance["commit"].dropna().unique())
 
     def _verdicts(self, claim: str, arm: str | None) -> list[Verdict]:
-        found = [each for each in self.verdicts if each.claim.id == claim and arm in (None, each.arm)]
-        if not found:
-            raise UserError(f"findings: there is no verdict on claim {claim}" + (f" and arm {arm}" if arm else ""))
-        return found
+        verdicts = [verdict for verdict in self.verdicts if verdict.claim.id == claim and arm in (None, verdict.arm)]
+        if not verdicts:
+            raise UserError(f"findings: no verdict on claim {claim}" + (f" and arm {arm}" if arm else ""))
+        return verdicts
 
 
-WAYS = {"higher": 1, "lower": -1}
+DIRECTIONS = {"higher": 1, "lower": -1}
 
 
-def findings(reference: Path = REFERENCE) -> str:
-    """The text for exported frames: of the study, and of the two grids that ask what it does not."""
+def findings(folder: Path = PUBLISHED) -> str:
+    """The text for exported frames: of the study, and of two grids that complement it."""
     grids = {"study": STUDY, "truncation": "truncation", "implementation": "implementation"}
-    return markdown(TEMPLATE, **{name: Evidence(own_runs(grid, reference=reference)) for name, grid in grids.items()})
+    return markdown(TEMPLATE, **{name: Evidence(published_runs(grid, folder=folder)) for name, grid in grids.items()})
 
 
 def write(file: Path = FINDINGS) -> None:
-    """Bring the file up to date; the same frames give the same text."""
+    """Update the file. The same frames give the same text."""
     file.write_text(findings())
 
 
-def _listed(found: dict[str, list[str]], of: int, what: str) -> str:
-    """ "higher on 4 of 9 tasks, lower on 1 (fetch-push)"; what occurs nowhere is left out."""
+def _listed(tasks_by_name: dict[str, list[str]], total: int, unit: str) -> str:
+    """ "higher on 4 of 9 tasks, lower on 1 (fetch-push)", without names that have no task."""
     parts: list[str] = []
-    for name, tasks in found.items():
+    for name, tasks in tasks_by_name.items():
         if tasks:
-            total = "" if parts else f" of {of} {what}"
+            of_total = "" if parts else f" of {total} {unit}"
             names = list(dict.fromkeys(tasks))
-            parts.append(f"{name} on {len(tasks)}{total}" + (f" ({', '.join(names)})" if len(names) <= NAMED else ""))
+            parts.append(
+                f"{name} on {len(tasks)}{of_total}" + (f" ({', '.join(names)})" if len(names) <= NAMES_SHOWN else "")
+            )
     return ", ".join(parts)
 
 
 def _shown(estimate: Estimate | Verdict, decimals: int) -> str:
-    middle = estimate.mean if isinstance(estimate, Estimate) else estimate.effect
+    value = estimate.mean if isinstance(estimate, Estimate) else estimate.effect
     low, high = number(estimate.low, decimals), number(estimate.high, decimals)
-    return f"{number(middle, decimals, sign=True)} [{low}, {high}], n = {estimate.n}"
+    return f"{number(value, decimals, sign=True)} [{low}, {high}], n = {estimate.n}"
 
 
 if __name__ == "__main__":

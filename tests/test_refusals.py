@@ -11,7 +11,7 @@ from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.launching.preflight import check_space
-from results.own_runs import REFERENCE
+from results.published_runs import PUBLISHED
 from tests.support.command_line import FLOORBENCH, call, call_here, only_line
 
 
@@ -38,7 +38,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
             "verify: nowhere has no finished run of this grid; run the grid first",
         ),
         ("verify smoke --from nowhere", "nowhere/runs.parquet: not found; write it with: floorbench report"),
-        (f"verify smoke --from {REFERENCE}", f"{REFERENCE}: contains none of the named runs"),
+        (f"verify smoke --from {PUBLISHED}", f"{PUBLISHED}: contains none of the named runs"),
         ("verify smoke --root runs --from frames", "verify: --root and --from exclude each other"),
         ("verify nope", "grid 'nope': there is no such grid"),
         ("status --root nowhere", "nowhere: no such folder of runs"),

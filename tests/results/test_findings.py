@@ -1,4 +1,4 @@
-"""What FINDINGS.md says is looked up in the frames of the project's own runs."""
+"""Every number of FINDINGS.md is looked up in the frames of the published runs."""
 
 import textwrap
 from dataclasses import replace
@@ -24,26 +24,28 @@ def evidence(tmp_path_factory):
 
 
 def test_findings_are_up_to_date():
-    assert FINDINGS.read_text() == findings(), "make report brings them up to date"
+    assert FINDINGS.read_text() == findings(), "update them with: make report"
 
 
 def test_findings_fit_on_two_screens():
-    """Of fifty lines of 160 letters."""
+    """Fifty lines of 160 characters each."""
     lines = [part for line in FINDINGS.read_text().splitlines() for part in textwrap.wrap(line, 160) or [""]]
     assert len(lines) <= 100
 
 
 def test_verdicts_are_counted_by_task(evidence):
-    # CQL's made values end 38 below the returns on both tasks, those of Cal-QL 4 above.
+    # The synthetic values of CQL end 38 below the returns on both tasks, those of Cal-QL 4 above.
     assert evidence.outcomes("cql-scale-mismatch") == "supported on 2 of 2 tasks (pointmaze-umaze-wide, winding-road)"
     assert evidence.outcomes("every-dose-binds", "inflated_1").startswith("supported on 2 of 2 tasks")
     all_doses = evidence.outcomes("every-dose-binds")
     assert all_doses == "supported on 6 of 6 tasks and arms (pointmaze-umaze-wide, winding-road)"
 
 
-def test_what_decides_is_shown_with_interval_and_seeds(evidence):
+def test_measured_shows_interval_and_seeds(evidence):
     (verdict,) = [
-        each for each in evidence.verdicts if each.claim.id == "cql-scale-mismatch" and each.task == "winding-road"
+        verdict
+        for verdict in evidence.verdicts
+        if verdict.claim.id == "cql-scale-mismatch" and verdict.task == "winding-road"
     ]
     shown = evidence.measured("cql-scale-mismatch", "winding-road", decimals=1)
     assert shown == f"{verdict.effect:+.1f} [{verdict.low:.1f}, {verdict.high:.1f}], n = 8"
@@ -51,7 +53,7 @@ def test_what_decides_is_shown_with_interval_and_seeds(evidence):
         evidence.measured("every-dose-binds", "winding-road")
 
 
-def test_effects_are_means_over_tasks_or_of_one(evidence):
+def test_effects_average_over_tasks_or_show_one_task(evidence):
     frame = evidence.frames.runs.pivot(index=["task", "seed"], columns="arm", values="offline_score")
     difference = (frame["inflated_1"] - frame["monte_carlo"]).groupby("task").mean()
     assert evidence.effect("inflated_1", "offline_score").startswith(f"{difference.mean():+.2f} [")
@@ -62,30 +64,30 @@ def test_effects_are_means_over_tasks_or_of_one(evidence):
     assert evidence.mean("offline_score", "winding-road", "cql") == number(mean, 2)
 
 
-def test_extent_is_that_of_the_arms_means(evidence):
+def test_extent_is_the_range_of_the_arms_means(evidence):
     runs = evidence.frames.runs.query("task == 'winding-road'")
     means = [runs.loc[runs["arm"] == arm, "offline_score"].mean() for arm in ARMS]
     assert evidence.extent("offline_score", "winding-road") == f"{number(min(means), 2)} to {number(max(means), 2)}"
 
 
-def test_tasks_that_are_still_to_be_run_are_named(evidence):
+def test_missing_tasks_and_seeds_are_named(evidence):
     assert (sorted(evidence.tasks), evidence.arms, evidence.seeds) == (sorted(TASKS), list(ARMS), 8)
     assert set(evidence.missing) | set(TASKS) == set(STUDIED)
     fewer = evidence.frames.runs.drop(index=evidence.frames.runs.index[0])
-    with pytest.raises(UserError, match="findings: tasks and arms have 7 to 8 seeds; run the others"):
+    with pytest.raises(UserError, match="findings: tasks and arms have 7 to 8 seeds; run the missing ones"):
         _ = Evidence(replace(evidence.frames, runs=fewer)).seeds
 
 
-def test_switches_of_implementations_are_held_against_the_reference(tmp_path):
+def test_implementation_options_are_compared_with_the_reference(tmp_path):
     chosen = ("reference", "no_failure_rule", "gap_without_alpha", "reference_cql", "monte_carlo")
     runs = [run for run in (*runs_of("implementation"), *runs_of("truncation")) if run.arm in chosen]
     write_done(tmp_path, [run for run in runs if run.seed < 3])
     evidence = Evidence(gather(tmp_path))
-    found = evidence.switches("offline_score", "winding-road-short")
-    assert {effect.arm for effect in found} == {"no_failure_rule", "gap_without_alpha"}
-    sizes = [abs(effect.estimate.mean) for effect in found]
+    options = evidence.options("offline_score", "winding-road-short")
+    assert {effect.arm for effect in options} == {"no_failure_rule", "gap_without_alpha"}
+    sizes = [abs(effect.estimate.mean) for effect in options]
     assert sizes == sorted(sizes, reverse=True)
-    assert evidence.shown(found[0]).endswith("], n = 3")
+    assert evidence.shown(options[0]).endswith("], n = 3")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,6 @@ def test_switches_of_implementations_are_held_against_the_reference(tmp_path):
         lambda evidence: evidence.moved("inflated_1", "happiness"),
     ],
 )
-def test_what_the_runs_say_nothing_about_is_one_line(evidence, ask):
+def test_missing_numbers_are_reported_in_one_line(evidence, ask):
     with pytest.raises(UserError, match=r"^findings: "):
         ask(evidence)

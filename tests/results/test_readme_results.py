@@ -1,4 +1,4 @@
-"""README's results are those of the project's own runs, and are written in their place."""
+"""README's results are generated from the published runs, between two markers."""
 
 import re
 
@@ -9,12 +9,12 @@ from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
 from results.frame.frames import export, load
-from results.own_runs import REFERENCE
+from results.published_runs import PUBLISHED
 from results.readme import BEGIN, END, NOTHING, README, section, tally, with_section, write
 from results.verdicts.runs import judge_runs
 from tests.support.run_folder_factory import write_done
 
-# The files of the pictures in a text.
+# The files of the figures in a text.
 PICTURE = re.compile(r"!\[[^]]*\]\(([^)]*)\)")
 
 TASK = "pointmaze-medium-wide"
@@ -23,8 +23,8 @@ FRAME = f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe rest.\n"
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reference")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
     write_done(folder / "runs", [run for run in runs_of("study") if run.task.name == TASK and run.seed < 3])
     export(gather(folder / "runs"), folder)
     return folder
@@ -32,45 +32,45 @@ def reference(tmp_path_factory):
 
 def test_readme_is_up_to_date():
     text = README.read_text()
-    assert with_section(text) == text, "make report brings it up to date"
+    assert with_section(text) == text, "update it with: make report"
     pictures = PICTURE.findall(text[text.index(BEGIN) : text.index(END)])
     assert pictures
-    assert all((REFERENCE.parents[1] / picture).is_file() for picture in pictures)
+    assert all((PUBLISHED.parents[1] / picture).is_file() for picture in pictures)
 
 
-def test_scores_and_claims_stand_between_the_marks(reference, tmp_path):
+def test_scores_and_verdicts_are_written_between_the_markers(exported, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(FRAME)
-    write(readme, reference)
+    write(readme, exported)
     text = readme.read_text()
-    assert text.startswith(f"# Title\n\n{BEGIN}\n\nOf 57 runs (57 done) on {TASK}")
+    assert text.startswith(f"# Title\n\n{BEGIN}\n\n57 runs (57 done) on {TASK}")
     assert text.endswith(f"{END}\n\nThe rest.\n")
     assert "old" not in text
-    ends = load(reference).runs.query("arm == 'cql'")[["offline_score", "final_score"]].mean()
+    ends = load(exported).runs.query("arm == 'cql'")[["offline_score", "final_score"]].mean()
     first = f"{ends['offline_score']:.2f} \N{RIGHTWARDS ARROW} {ends['final_score']:.2f}"
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {TASK} | {first} | ")]
     assert line.endswith(" | 3 |")
     assert "| Claim | Supported | Contradicted | Inconclusive |" in text
-    assert not PICTURE.findall(text), "a figure of all tasks needs more than one"
-    write(readme, reference)
+    assert not PICTURE.findall(text), "figures over tasks need more than one task"
+    write(readme, exported)
     assert readme.read_text() == text
 
 
 def test_changes_and_figures_of_several_tasks(tmp_path):
-    own = ("cql", "monte_carlo", "inflated_0.25", "inflated_1")
+    arms = ("cql", "monte_carlo", "inflated_0.25", "inflated_1")
     tasks = (TASK, "winding-road")
     write_done(
         tmp_path / "runs",
-        [run for run in runs_of("study") if run.task.name in tasks and run.arm in own and run.seed < 3],
+        [run for run in runs_of("study") if run.task.name in tasks and run.arm in arms and run.seed < 3],
     )
-    # Runs of other grids are for the report.
+    # Runs of other grids are left to the report.
     write_done(tmp_path / "runs", [run for run in runs_of("floors") if run.seed == 0])
     export(gather(tmp_path / "runs"), tmp_path)
     readme = tmp_path / "README.md"
     readme.write_text(FRAME)
     write(readme, tmp_path)
     text = readme.read_text()
-    assert "Of 24 runs (24 done)" in text
+    assert "24 runs (24 done)" in text
     rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith(("| CQL |", "| Cal-QL, "))]
     assert rows == ["| CQL", "| Cal-QL, inflated by 0.25", "| Cal-QL, inflated by 1"]
     assert PICTURE.findall(text) == ["results/published/effects.png", "results/published/dose_response.png"]
@@ -78,12 +78,12 @@ def test_changes_and_figures_of_several_tasks(tmp_path):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_verdicts_are_counted_by_outcome(reference):
-    frames = load(reference)
+def test_verdicts_are_counted_by_outcome(exported):
+    frames = load(exported)
     verdicts = judge_runs(CLAIMS, frames.runs, frames.evaluations)
     table = tally(verdicts)
     assert set(table["Claim"]) == {verdict.claim.statement for verdict in verdicts if verdict.n}
-    # Three seeds decide nothing.
+    # Three seeds are too few for any decision.
     assert set(table["Supported"]) == set(table["Contradicted"]) == {"0"}
     assert table["Inconclusive"].astype(int).sum() == sum(verdict.n > 0 for verdict in verdicts)
 
@@ -93,12 +93,12 @@ def test_without_runs_it_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}\n{END}"])
-def test_a_readme_without_its_place_is_one_line(text, tmp_path):
-    with pytest.raises(UserError, match="README: should have the line"):
+def test_missing_markers_are_reported_in_one_line(text, tmp_path):
+    with pytest.raises(UserError, match="README.md: must contain"):
         with_section(text, tmp_path)
 
 
-def test_half_of_the_files_are_named(reference, tmp_path):
-    (tmp_path / "runs.parquet").write_bytes((reference / "runs.parquet").read_bytes())
+def test_a_missing_file_is_named(exported, tmp_path):
+    (tmp_path / "runs.parquet").write_bytes((exported / "runs.parquet").read_bytes())
     with pytest.raises(UserError, match=r"evaluations\.parquet: is missing"):
         section(tmp_path)

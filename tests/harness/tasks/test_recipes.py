@@ -7,10 +7,10 @@ from ablations.studies import study_of
 from harness.settings import configuration, with_settings
 from harness.tasks.recipes import DEMO_ALGORITHM, TUNED
 from harness.tasks.registry import base_run
-from results.own_runs import REFERENCE
+from results.published_runs import PUBLISHED
 from results.tuning.ledger import SETTING, ledgers_in
 
-LEDGERS = {ledger.study.removeprefix("study-"): ledger for ledger in ledgers_in([REFERENCE])}
+LEDGERS = {ledger.study.removeprefix("study-"): ledger for ledger in ledgers_in([PUBLISHED])}
 
 
 def test_every_studied_task_was_searched_with_the_budget_and_the_seeds_of_its_study():

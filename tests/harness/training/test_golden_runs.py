@@ -21,7 +21,7 @@ from harness.folders.run_folder import RunFolder
 from harness.settings import Run, with_settings
 from harness.training.training import train_pack
 from harness.watching.row_differences import difference_beyond_tolerances, difference_of_bytes
-from results.own_runs import REFERENCE
+from results.published_runs import PUBLISHED
 
 GOLDEN = Path(__file__).parent / "golden_runs"
 KERNELS = ("fused", "torch")
@@ -64,7 +64,7 @@ def test_metrics_are_the_golden_ones(arm, kernel, tmp_path):
 
 @pytest.mark.parametrize("grid", ["study", "floors", "truncation", "implementation"])
 def test_run_ids_are_those_of_the_published_runs(grid):
-    published = pd.read_parquet(REFERENCE / "runs.parquet")
+    published = pd.read_parquet(PUBLISHED / "runs.parquet")
     arm_of = dict(zip(published["run"], published["arm"], strict=True))
     runs = runs_of(grid)
     assert {run.id: run.arm for run in runs}.items() <= arm_of.items()

@@ -12,7 +12,7 @@ from harness.training.training import train_pack
 from harness.watching.verification import check_data, verify
 from results.frame import gather
 from results.frame.frames import NAMES, Frames, export, load, originals
-from results.own_runs import REFERENCE
+from results.published_runs import PUBLISHED
 from results.report import write_report
 from tests.support.run_folder_factory import fail, write_done
 
@@ -96,7 +96,7 @@ def test_a_published_run_trained_again_has_its_numbers(tmp_path, monkeypatch):
     Equal to the bit on the processors on which that was measured, elsewhere perhaps within tolerances.
     """
     (run,) = (run for run in runs_of("study") if (run.task.name, run.arm, run.seed) == ("winding-road", "learned", 0))
-    original = originals(load(REFERENCE, {run.id}), [run], REFERENCE)[run.id]
+    original = originals(load(PUBLISHED, {run.id}), [run], PUBLISHED)[run.id]
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     ensure_dataset(run.task)
     check_data(original)
