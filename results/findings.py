@@ -14,8 +14,8 @@ from ablations.implementations import SWITCHES
 from harness.errors import UserError
 from results.frame import done
 from results.frame.frames import Frames
-from results.published_runs import PUBLISHED, STUDY, published_runs
 from results.page import markdown
+from results.published_runs import PUBLISHED, STUDY, published_runs
 from results.statistics.estimate import Estimate
 from results.style import in_order, label
 from results.tables.cost import cost

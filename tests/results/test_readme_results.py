@@ -94,11 +94,11 @@ def test_without_runs_it_says_so(tmp_path):
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}\n{END}"])
 def test_missing_markers_are_reported_in_one_line(text, tmp_path):
-    with pytest.raises(UserError, match="README.md: must contain"):
+    with pytest.raises(UserError, match=r"README\.md: must contain"):
         with_section(text, tmp_path)
 
 
 def test_a_missing_file_is_named(exported, tmp_path):
     (tmp_path / "runs.parquet").write_bytes((exported / "runs.parquet").read_bytes())
-    with pytest.raises(UserError, match=r"evaluations\.parquet: is missing"):
+    with pytest.raises(UserError, match=r"evaluations\.parquet: not found"):
         section(tmp_path)
