@@ -1,52 +1,224 @@
-"""The arms: a name and the settings it changes. Those of implementations stand in implementations.py."""
+"""The arms: settings that an arm changes, with its label and colour in tables and figures, in their order.
 
-from ablations.implementations import IMPLEMENTATIONS, SWITCHES, Settings
+The arms of implementation options were read in the sources of the official code (github.com/nakamotoo/Cal-QL), CORL
+(github.com/corl-team/CORL), d3rlpy 2.8 (github.com/takuseno/d3rlpy), WSRL (github.com/zhouzypaul/wsrl), tianshou
+(github.com/thu-ml/tianshou) and CQL's author (github.com/aviralkumar2907/CQL). All arms are settings of one code path,
+so nothing else differs between them: networks, their inputs, the optimiser, and the sizes, learning rates and alpha of
+a task's settings are floorbench's throughout.
+
+The reference, of which each option changes one row, has the official settings, except that it updates after every step,
+as CORL and WSRL do. No implementation matches it in every row, so `official` also differs from it in one option, the
+update timing.
+
+Differences without an arm:
+
+- CORL stores a return-to-go of 0 for online transitions, which its loss never reads. Here the column keeps its values,
+  and so do the metrics computed from it.
+- The failure rules of CORL and d3rlpy equal the official one where success ends the episode, which holds for every task
+  with a failure rule.
+- tianshou's online use of floors computed offline: its learner of this algorithm covers the offline phase only.
+- d3rlpy leaves updates undone when a phase ends within a block; here they are made up, so that all arms make equally
+  many updates.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
 from harness.errors import UserError
 from harness.settings import Run, with_settings
 
-# What stands below the push-down.
-FLOOR_ARMS: dict[str, Settings] = {
-    "cql": {"floor.base": "none"},
-    "monte_carlo": {"floor.base": "monte_carlo"},
-    "learned": {"floor.base": "learned"},
-    "learned_online": {"floor.base": "learned", "floor.keeps_learning": True},
-    "exact": {"floor.base": "exact"},
-    "deflated_0.25": {"floor.base": "monte_carlo", "floor.inflation": -0.25},
-    "inflated_0.1": {"floor.base": "monte_carlo", "floor.inflation": 0.1},
-    "inflated_0.25": {"floor.base": "monte_carlo", "floor.inflation": 0.25},
-    "inflated_0.5": {"floor.base": "monte_carlo", "floor.inflation": 0.5},
-    "inflated_1": {"floor.base": "monte_carlo", "floor.inflation": 1.0},
-    "noisy_0.1": {"floor.base": "monte_carlo", "floor.noise": 0.1},
-    "noisy_0.25": {"floor.base": "monte_carlo", "floor.noise": 0.25},
-    "noisy_0.5": {"floor.base": "monte_carlo", "floor.noise": 0.5},
-    # The largest return where every step costs: a floor that knows nothing of the state.
-    "constant_0": {"floor.base": "constant", "floor.constant": 0.0},
-    "constant_mean": {"floor.base": "mean_return"},
-    "naive_truncation": {"floor.base": "monte_carlo", "floor.truncation": "sum"},
-    "calibrated_offline": {"floor.base": "monte_carlo", "floor.active_online": False},
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What an arm changes, and how tables and figures show it."""
+
+    # Changed settings by name, "floor.base" for example.
+    settings: Settings
+    label: str
+    # Hexadecimal; arms without one share a few remaining colours. Colours are legible in greyscale and for readers with
+    # a colour vision deficiency (after Okabe and Ito, and Tol); doses share a hue.
+    colour: str | None = None
+
+
+CAL_QL: Settings = {"floor.base": "monte_carlo"}
+CQL: Settings = {"floor.base": "none"}
+
+# What the algorithms are compared with: no push-down or push-up (SAC on both kinds of data), and a policy that imitates
+# the data's actions throughout, with the critic of its value.
+BASELINES: dict[str, Arm] = {
+    "no_push_down": Arm({**CQL, "algorithm.alpha": 0.0}, "No push-down", "#8a8a8a"),
+    "behaviour_cloning": Arm(
+        {**CQL, "algorithm.alpha": 0.0, "algorithm.policy_objective": "cloning", "schedule.mixing_ratio": 1.0},
+        "Behaviour cloning",
+        "#4d4d4d",
+    ),
 }
 
-# The push-down above a Monte Carlo floor, in other ways.
-PUSH_DOWNS: dict[str, Settings] = {
-    "uniform_floor": {"floor.base": "monte_carlo", "algorithm.floor_uniform": True},
-    "expectation": {"floor.base": "monte_carlo", "algorithm.form": "expectation"},
+# Arms that differ in the floor only.
+FLOOR_ARMS: dict[str, Arm] = {
+    "cql": Arm(CQL, "CQL", "#d55e00"),
+    "monte_carlo": Arm(CAL_QL, "Cal-QL, Monte Carlo floor", "#0072b2"),
+    "learned": Arm({"floor.base": "learned"}, "Cal-QL, learned floor", "#009e73"),
+    "learned_online": Arm(
+        {"floor.base": "learned", "floor.keeps_learning": True}, "Cal-QL, floor keeps learning online", "#66c2a5"
+    ),
+    "exact": Arm({"floor.base": "exact"}, "Cal-QL, exact floor", "#e69f00"),
+    "deflated_0.25": Arm({**CAL_QL, "floor.inflation": -0.25}, "Cal-QL, deflated by 0.25", "#8c564b"),
+    "inflated_0.1": Arm({**CAL_QL, "floor.inflation": 0.1}, "Cal-QL, inflated by 0.1", "#e8b4d0"),
+    "inflated_0.25": Arm({**CAL_QL, "floor.inflation": 0.25}, "Cal-QL, inflated by 0.25", "#cc79a7"),
+    "inflated_0.5": Arm({**CAL_QL, "floor.inflation": 0.5}, "Cal-QL, inflated by 0.5", "#a8558b"),
+    "inflated_1": Arm({**CAL_QL, "floor.inflation": 1.0}, "Cal-QL, inflated by 1", "#7b2d6b"),
+    "noisy_0.1": Arm({**CAL_QL, "floor.noise": 0.1}, "Cal-QL, floor noise 0.1", "#9bd3f5"),
+    "noisy_0.25": Arm({**CAL_QL, "floor.noise": 0.25}, "Cal-QL, floor noise 0.25", "#56b4e9"),
+    "noisy_0.5": Arm({**CAL_QL, "floor.noise": 0.5}, "Cal-QL, floor noise 0.5", "#2f7fb8"),
+    "constant_mean": Arm({"floor.base": "mean_return"}, "Cal-QL, mean return as floor", "#a3845b"),
+    # The largest return where every step costs: a floor that does not depend on the state.
+    "constant_0": Arm({"floor.base": "constant", "floor.constant": 0.0}, "Cal-QL, constant floor 0", "#5d6d7e"),
+    "naive_truncation": Arm({**CAL_QL, "floor.truncation": "sum"}, "Cal-QL, naive truncation", "#6a7f10"),
+    "calibrated_offline": Arm({**CAL_QL, "floor.active_online": False}, "Cal-QL, floor offline only", "#3e5c9a"),
 }
 
-# What the others are held against: neither push-down nor push-up (SAC on both kinds of data), and a policy that copies
-# the data's actions to the end, with the critic of its own value.
-REFERENCE_LINES: dict[str, Settings] = {
-    "no_push_down": {"floor.base": "none", "algorithm.alpha": 0.0},
-    "behaviour_cloning": {
-        "floor.base": "none", "algorithm.alpha": 0.0, "algorithm.policy_objective": "cloning",
-        "schedule.mixing_ratio": 1.0,
-    },
-}  # fmt: skip
+# Variants of the push-down with a Monte Carlo floor.
+PUSH_DOWNS: dict[str, Arm] = {
+    "uniform_floor": Arm(
+        {**CAL_QL, "algorithm.floor_uniform": True}, "Cal-QL, floor on uniform actions too", "#c9a227"
+    ),
+    "expectation": Arm({**CAL_QL, "algorithm.form": "expectation"}, "Cal-QL, expectation form", "#b5523b"),
+}
 
-ARMS: dict[str, Settings] = {**FLOOR_ARMS, **PUSH_DOWNS, **REFERENCE_LINES, **IMPLEMENTATIONS, **SWITCHES}
+# The reference's options, whatever a task's settings are.
+REFERENCE: Settings = {
+    "floor.active_online": True,
+    "floor.truncation": "failure_rule",
+    "algorithm.floor_uniform": False,
+    "algorithm.floor_after_density": False,
+    "algorithm.max_backup": "min_then_max",
+    "algorithm.backup_entropy": False,
+    "algorithm.lagrange_alpha": "difference_and_gap",
+    "algorithm.lagrange_multiplier": "exponential",
+    "algorithm.lagrange_initial_log": 1.0,
+    "algorithm.difference_min": None,
+    "algorithm.output_gain": 1e-2,
+    "schedule.mixing_ratio": 0.5,
+    "schedule.update_block": 1,
+}
+
+OFFICIAL: Settings = {"schedule.update_block": None}
+
+CORL: Settings = {
+    "floor.active_online": False,
+    "floor.truncation": "last_reward_rule",
+    "algorithm.difference_min": -200.0,
+    "algorithm.output_gain": sqrt(2.0),
+}
+
+D3RLPY: Settings = {
+    "floor.truncation": "suffix_rule",
+    "algorithm.max_backup": "mean_action",
+    "algorithm.lagrange_initial_log": 0.0,
+    # PyTorch's default, uniform on +-1 / sqrt(inputs), has this standard deviation times sqrt(inputs).
+    "algorithm.output_gain": 1.0 / sqrt(3.0),
+    "schedule.update_block": 1000,
+}
+
+WSRL: Settings = {
+    "algorithm.lagrange_alpha": "nothing",
+    "algorithm.lagrange_multiplier": "softplus",
+    "algorithm.lagrange_initial_log": 0.0,
+}
+
+REFERENCE_ARMS: dict[str, Arm] = {
+    "reference": Arm({**REFERENCE, **CAL_QL}, "Cal-QL, reference"),
+    "reference_cql": Arm({**REFERENCE, **CQL}, "CQL, reference"),
+}
+
+# Implementations with all their options, as Cal-QL and as the CQL that each compares it with.
+IMPLEMENTATIONS: dict[str, Arm] = {
+    "official": Arm({**REFERENCE, **OFFICIAL, **CAL_QL}, "Cal-QL, official"),
+    "official_cql": Arm({**REFERENCE, **OFFICIAL, **CQL}, "CQL, official"),
+    "corl_like": Arm({**REFERENCE, **CORL, **CAL_QL}, "Cal-QL, like CORL"),
+    "corl_like_cql": Arm({**REFERENCE, **CORL, **CQL, "schedule.mixing_ratio": None}, "CQL, like CORL"),
+    "d3rlpy_like": Arm({**REFERENCE, **D3RLPY, **CAL_QL}, "Cal-QL, like d3rlpy"),
+    "d3rlpy_like_cql": Arm({**REFERENCE, **D3RLPY, **CQL}, "CQL, like d3rlpy"),
+    "wsrl_like": Arm({**REFERENCE, **WSRL, **CAL_QL}, "Cal-QL, like WSRL"),
+    "wsrl_like_cql": Arm({**REFERENCE, **WSRL, **CQL, "schedule.mixing_ratio": 0.0}, "CQL, like WSRL"),
+}
+
+
+def _cal_ql_with(setting: str, value: Any, label: str) -> Arm:
+    """The reference's Cal-QL with one option changed."""
+    return Arm({**REFERENCE, **CAL_QL, setting: value}, f"Cal-QL, {label}")
+
+
+def _cql_with(setting: str, value: Any, label: str) -> Arm:
+    """The reference's CQL with one option changed."""
+    return Arm({**REFERENCE, **CQL, setting: value}, f"CQL, {label}")
+
+
+# The reference and one option changed at a time, with the implementations that choose it.
+OPTIONS: dict[str, Arm] = {
+    **REFERENCE_ARMS,
+    # CORL
+    "floor_off_online": _cal_ql_with("floor.active_online", False, "no floor online"),
+    "floor_on_uniform": _cal_ql_with(
+        "algorithm.floor_uniform", True, "floor on uniform actions"
+    ),  # tianshou; optional in WSRL
+    "floor_after_density": _cal_ql_with(
+        "algorithm.floor_after_density", True, "floor after density correction"
+    ),  # tianshou
+    # tianshou
+    "no_failure_rule": _cal_ql_with("floor.truncation", "sum", "no failure rule"),
+    "one_backup_action": _cal_ql_with(
+        "algorithm.max_backup", "off", "single backup action"
+    ),  # tianshou; optional in all others
+    # d3rlpy
+    "mean_backup_action": _cal_ql_with("algorithm.max_backup", "mean_action", "mean-action backup"),
+    # CQL's author
+    "max_then_min_backup": _cal_ql_with("algorithm.max_backup", "max_then_min", "max-then-min backup"),
+    # optional in most
+    "backup_with_entropy": _cal_ql_with("algorithm.backup_entropy", True, "entropy in the backup"),
+    "multiplier_from_one": _cal_ql_with(
+        "algorithm.lagrange_initial_log", 0.0, "multiplier starts at 1"
+    ),  # d3rlpy, WSRL
+    # WSRL
+    "multiplier_softplus": _cal_ql_with("algorithm.lagrange_multiplier", "softplus", "softplus multiplier"),
+    # WSRL
+    "multiplier_for_alpha": _cal_ql_with("algorithm.lagrange_alpha", "nothing", "multiplier replaces alpha"),
+    # tianshou
+    "gap_without_alpha": _cal_ql_with("algorithm.lagrange_alpha", "difference", "gap not scaled by alpha"),
+    # CORL
+    "difference_above_-200": _cal_ql_with("algorithm.difference_min", -200.0, "difference clipped at -200"),
+    # CORL
+    "output_gain_sqrt_2": _cal_ql_with("algorithm.output_gain", sqrt(2.0), "output gain √2"),
+    # d3rlpy
+    "output_gain_default": _cal_ql_with("algorithm.output_gain", 1.0 / sqrt(3.0), "PyTorch output gain"),
+    # d3rlpy
+    "updates_in_thousands": _cal_ql_with("schedule.update_block", 1000, "updates in blocks of 1,000"),
+    # CORL
+    "cql_merged_buffer": _cql_with("schedule.mixing_ratio", None, "merged buffer"),
+    # WSRL
+    "cql_online_alone": _cql_with("schedule.mixing_ratio", 0.0, "online data only"),
+}
+
+# Every arm, in the order of tables and figures.
+ARMS: dict[str, Arm] = {
+    **BASELINES,
+    **FLOOR_ARMS,
+    **PUSH_DOWNS,
+    **REFERENCE_ARMS,
+    **IMPLEMENTATIONS,
+    **OPTIONS,
+}
 
 
 def with_arm(run: Run, arm: str) -> Run:
-    """The run with an arm's name and changes."""
+    """Return the run with an arm's name and settings.
+
+    Raises UserError for an unknown arm.
+    """
     if arm not in ARMS:
-        raise UserError(f"arm {arm!r}: there is no such arm; one of {', '.join(ARMS)}")
-    return with_settings(run, {"arm": arm, **ARMS[arm]}, source=f"arm {arm}")
+        raise UserError(f"arm {arm!r}: unknown arm; choose one of {', '.join(ARMS)}")
+    return with_settings(run, {"arm": arm, **ARMS[arm].settings}, source=f"arm {arm}")

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
 
-from ablations.arms import with_arm
-from ablations.implementations import IMPLEMENTATIONS, SWITCHES
+from ablations.arms import IMPLEMENTATIONS, OPTIONS, with_arm
 from algorithms.settings import AlgorithmSettings
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
@@ -69,10 +68,10 @@ def truncation(scale: str) -> list[Run]:
 def implementation(scale: str) -> list[Run]:
     """Where implementations disagree: four whole ones, each as Cal-QL and CQL, and every disagreement alone.
 
-    What an arm means, and which rows of the table have none, is said in ablations/implementations.py. An arm that
+    What an arm means, and which rows of the table have none, is said in ablations/arms.py. An arm that
     changes nothing on a task (of the multiplier where there is no Lagrange form, say) is left out there.
     """
-    arms = (*SWITCHES, *IMPLEMENTATIONS)
+    arms = (*OPTIONS, *IMPLEMENTATIONS)
     if scale != "demo":
         return _distinct(grid(DISPUTED, arms, range(10), scale))
     # Half of this road's trajectories are cut off, so that failure rules matter, as does the multiplier with Lagrange.

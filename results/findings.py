@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
+from ablations.arms import OPTIONS
 from ablations.claims import CLAIMS
 from ablations.grids import STUDIED
-from ablations.implementations import SWITCHES
 from harness.errors import UserError
 from results.frame import done
 from results.frame.frames import Frames
@@ -118,7 +118,7 @@ class Evidence:
     def options(self, quantity: str, task: str) -> list[Effect]:
         """Changes of Cal-QL by single implementation options on a task, the largest first."""
         effects = [effect for effect in self.effects if (effect.quantity, effect.task) == (quantity, task)]
-        single = [effect for effect in effects if effect.arm in SWITCHES and "cql" not in effect.arm]
+        single = [effect for effect in effects if effect.arm in OPTIONS and "cql" not in effect.arm]
         if not single:
             raise UserError(f"findings: no {quantity} of any implementation option on {task}")
         return sorted(single, key=lambda effect: -abs(effect.estimate.mean))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablations.implementations import IMPLEMENTATIONS, SWITCHES
+from ablations.arms import IMPLEMENTATIONS, OPTIONS
 from results.statistics.aggregates import mean_of_tasks
 from results.statistics.bootstrap import FEWEST, stratified_interval
 from results.statistics.estimate import CONFIDENCE, Estimate
@@ -89,8 +89,8 @@ def effects(frame: pd.DataFrame, centre: str = CENTRE) -> list[Effect]:
     `frame`: of `results.verdicts.per_run`. Arms of implementations are held against one of their own kind alone, as
     "reference": they differ from the others in more than they say.
     """
-    of_implementations = frame["arm"].isin([*IMPLEMENTATIONS, *SWITCHES])
-    own = frame[of_implementations == (centre in SWITCHES)]
+    of_implementations = frame["arm"].isin([*IMPLEMENTATIONS, *OPTIONS])
+    own = frame[of_implementations == (centre in OPTIONS)]
     unit = own["task"].map(_ranges(own, centre)).astype(float)
     found: list[Effect] = []
     for quantity in QUANTITIES:

@@ -1,14 +1,29 @@
-"""Every arm is a valid run; those of floors differ from their base in the floor alone."""
+"""Arms are valid runs with the documented differences, and those of implementation options train."""
 
 import dataclasses
+from math import sqrt
 
 import pytest
+import torch
 
-from ablations.arms import FLOOR_ARMS, PUSH_DOWNS, REFERENCE_LINES, with_arm
+from ablations.arms import (
+    BASELINES,
+    FLOOR_ARMS,
+    IMPLEMENTATIONS,
+    OPTIONS,
+    PUSH_DOWNS,
+    REFERENCE,
+    with_arm,
+)
+from ablations.grids import runs_of
 from algorithms.floors import FLOORS
+from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
-from harness.settings import run_to_dict
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit, packs
+from harness.settings import run_to_dict, with_settings
 from harness.tasks.registry import base_run
+from harness.training.training import train_pack
 
 
 @pytest.fixture
@@ -17,7 +32,7 @@ def base():
 
 
 @pytest.mark.parametrize("arm", FLOOR_ARMS)
-def test_an_arm_changes_its_name_and_the_floor_alone(base, arm):
+def test_a_floor_arm_changes_only_the_floor(base, arm):
     run = with_arm(base, arm)
     assert run.arm == arm
     assert run.floor.base in FLOORS
@@ -25,30 +40,125 @@ def test_an_arm_changes_its_name_and_the_floor_alone(base, arm):
 
 
 def test_no_two_arms_are_the_same(base):
-    runs = {with_arm(base, arm) for arm in (*FLOOR_ARMS, *PUSH_DOWNS, *REFERENCE_LINES)}
+    runs = {with_arm(base, arm) for arm in (*FLOOR_ARMS, *PUSH_DOWNS, *BASELINES)}
     assert len({dataclasses.replace(run, arm=base.arm) for run in runs}) == len(runs)
 
 
-def test_doses(base):
+def test_inflated_arms_have_the_doses_of_their_names(base):
     assert with_arm(base, "monte_carlo").floor.inflation == 0.0
     assert with_arm(base, "inflated_0.25").floor.inflation == 0.25
     assert with_arm(base, "inflated_1").floor.inflation == 1.0
 
 
 @pytest.mark.parametrize("arm", PUSH_DOWNS)
-def test_an_arm_of_the_push_down_changes_one_setting_of_cal_ql(base, arm):
-    of_run, of_base = (run_to_dict(run)["algorithm"] for run in (with_arm(base, arm), with_arm(base, "monte_carlo")))
+def test_a_push_down_arm_changes_one_setting_of_cal_ql(base, arm):
+    changed, cal_ql = (run_to_dict(run)["algorithm"] for run in (with_arm(base, arm), with_arm(base, "monte_carlo")))
     assert with_arm(base, arm).floor == with_arm(base, "monte_carlo").floor
-    assert len([name for name in of_base if of_run[name] != of_base[name]]) == 1
+    assert len([name for name in cal_ql if changed[name] != cal_ql[name]]) == 1
 
 
-def test_reference_lines_have_no_push_down(base):
-    for arm in REFERENCE_LINES:
+def test_baselines_have_no_push_down(base):
+    for arm in BASELINES:
         assert with_arm(base, arm).algorithm.alpha == 0.0
     cloned = with_arm(base, "behaviour_cloning")
     assert (cloned.algorithm.policy_objective, cloned.schedule.mixing_ratio) == ("cloning", 1.0)
 
 
-def test_unknown_arm_names_the_others(base):
-    with pytest.raises(UserError, match="arm 'qcl': there is no such arm; one of cql, monte_carlo"):
+def test_an_unknown_arm_lists_the_known_ones(base):
+    with pytest.raises(UserError, match="arm 'qcl': unknown arm; choose one of no_push_down, behaviour_cloning, cql"):
         with_arm(base, "qcl")
+
+
+def differences(arm, other):
+    """Settings in which two arms differ, with the values of the first."""
+    base = base_run("antmaze-umaze", "paper", 0)
+    first, second = (run_to_dict(with_arm(base, name)) for name in (arm, other))
+    return {
+        f"{part}.{name}": value
+        for part in ("floor", "algorithm", "schedule", "task")
+        for name, value in first[part].items()
+        if value != second[part][name]
+    }
+
+
+def test_the_reference_equals_the_published_settings_of_a_task():
+    base = base_run("antmaze-umaze", "paper", 0)
+    assert with_settings(with_arm(base, "reference"), {"arm": base.arm}) == base
+
+
+@pytest.mark.parametrize("arm", [arm for arm in OPTIONS if not arm.startswith("reference")])
+def test_an_option_changes_one_setting(arm):
+    assert len(differences(arm, "reference_cql" if arm.startswith("cql") else "reference")) == 1
+    assert set(differences(arm, "reference")) <= {*REFERENCE, "floor.base"}
+
+
+def test_implementations_differ_from_the_reference_as_documented():
+    assert differences("official", "reference") == {"schedule.update_block": None}
+    assert differences("corl_like", "reference") == {
+        "floor.active_online": False,
+        "floor.truncation": "last_reward_rule",
+        "algorithm.difference_min": -200.0,
+        "algorithm.output_gain": pytest.approx(sqrt(2.0)),
+    }
+    assert differences("d3rlpy_like", "reference") == {
+        "floor.truncation": "suffix_rule",
+        "algorithm.max_backup": "mean_action",
+        "algorithm.lagrange_initial_log": 0.0,
+        "algorithm.output_gain": pytest.approx(0.57735, abs=1e-5),
+        "schedule.update_block": 1000,
+    }
+    assert differences("wsrl_like", "reference") == {
+        "algorithm.lagrange_alpha": "nothing",
+        "algorithm.lagrange_multiplier": "softplus",
+        "algorithm.lagrange_initial_log": 0.0,
+    }
+
+
+@pytest.mark.parametrize(("name", "mixing"), [("official", 0.5), ("corl", None), ("d3rlpy", 0.5), ("wsrl", 0.0)])
+def test_cql_of_an_implementation_differs_in_floor_and_mixing_ratio(name, mixing):
+    cal_ql = name if name == "official" else f"{name}_like"
+    mixing_change = {} if mixing == 0.5 else {"schedule.mixing_ratio": mixing}
+    assert differences(f"{cal_ql}_cql", cal_ql) == {"floor.base": "none", **mixing_change}
+
+
+def test_the_default_output_gain_matches_pytorch():
+    """The deviation of 4,096 weights, uniform on +-1 / sqrt(inputs), is within 4 standard errors of the gain."""
+    torch.manual_seed(0)
+    gain = IMPLEMENTATIONS["d3rlpy_like"].settings["algorithm.output_gain"]
+    deviation = torch.nn.Linear(4096, 1).weight.std().item() * sqrt(4096)
+    # The standard deviation of N numbers with kurtosis 9/5 has the relative error sqrt((9/5 - 1) / 4 / N).
+    assert deviation == pytest.approx(gain, rel=4 * sqrt(0.2 / 4096))
+
+
+TINY = {
+    "task.data.transitions": 300,
+    "algorithm.policy_hidden": (16, 16),
+    "algorithm.critic_hidden": (16, 16),
+    "algorithm.batch_size": 16,
+    "algorithm.n_actions": 2,
+    "schedule.offline_steps": 20,
+    "schedule.offline_interval": 20,
+    "schedule.online_steps": 70,
+    "schedule.online_interval": 70,
+    "schedule.dense_steps": 0,
+    "schedule.evaluation_episodes": 1,
+    "schedule.probe_states": 16,
+}
+
+
+def test_arms_of_implementation_options_train_to_distinct_parameters(tmp_path):
+    runs = [with_settings(run, TINY) for run in runs_of("implementation") if run.seed == 0]
+    ensure_dataset(runs[0].task)
+    commit(runs, tmp_path)
+    for pack in packs(runs, limit=8, workers=1):
+        train_pack([RunFolder.of(tmp_path, run) for run in pack])
+    hashes = {}
+    for run in runs:
+        folder = RunFolder.of(tmp_path, run)
+        assert folder.status()["state"] == "done", (run.arm, folder.status())
+        last = folder.metrics()[-1]
+        assert (last["updates"], last["online_step"]) == (90, 70)
+        hashes[run.arm] = folder.summary()["parameters_hash"]
+    # No difference falls to -200 within a few updates.
+    assert hashes.pop("difference_above_-200") == hashes["reference"]
+    assert len(set(hashes.values())) == len(hashes), "two arms train to the same parameters"

@@ -5,9 +5,8 @@ from itertools import product
 
 import pytest
 
-from ablations.arms import PUSH_DOWNS, REFERENCE_LINES
+from ablations.arms import BASELINES, IMPLEMENTATIONS, OPTIONS, PUSH_DOWNS
 from ablations.grids import DISPUTED, GRIDS, STUDIED, runs_of
-from ablations.implementations import IMPLEMENTATIONS, SWITCHES
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
 from harness.settings import HostedData
@@ -86,7 +85,7 @@ def test_truncation_differs_in_the_rule_alone():
 def test_implementation_has_four_whole_ones_and_single_switches_at_demo_scale():
     """With the Lagrange form and cut trajectories every arm changes something."""
     runs = runs_of("implementation")
-    assert Counter(run.arm for run in runs) == dict.fromkeys((*SWITCHES, *IMPLEMENTATIONS), 6)
+    assert Counter(run.arm for run in runs) == dict.fromkeys((*OPTIONS, *IMPLEMENTATIONS), 6)
     assert {run.task.name for run in runs} == {"winding-road-short"}
     assert all(run.algorithm.lagrange for run in runs)
 
@@ -95,7 +94,7 @@ def test_implementation_leaves_out_arms_that_change_nothing_on_a_task():
     arms = {name: set() for name in DISPUTED}
     for run in runs_of("implementation", "paper"):
         arms[run.task.name].add(run.arm)
-    everything = {*SWITCHES, *IMPLEMENTATIONS}
+    everything = {*OPTIONS, *IMPLEMENTATIONS}
     of_multiplier = {"multiplier_from_one", "multiplier_softplus", "multiplier_for_alpha", "gap_without_alpha"}
     assert arms["antmaze-medium-play"] == arms["antmaze-umaze-diverse"] == everything
     # WSRL's Cal-QL differs from the reference in the Lagrange form alone, its CQL in that and the online batches.
@@ -119,7 +118,7 @@ def test_study_crosses_tasks_arms_and_ten_seeds(scale):
 
 def test_arms_of_the_study_share_task_and_settings():
     """All but the arms of the push-down and the reference lines differ in the floor alone."""
-    others = {*PUSH_DOWNS, *REFERENCE_LINES}
+    others = {*PUSH_DOWNS, *BASELINES}
     runs = [run for run in runs_of("study") if run.arm not in others]
     assert len({(run.task, run.algorithm, run.schedule) for run in runs}) == len(STUDIED)
 
