@@ -159,6 +159,16 @@ class Learner:
         states, noise = states.to(self.device), noise.to(self.device)
         return self.kernel.samples(self.policy, parameters, states, noise.unsqueeze(2)).action.squeeze(2).cpu()
 
+    def set_alpha(self, alpha: Tensor) -> None:
+        """Replace the weight of the regulariser of every run, [R]."""
+        self.critic_scalars.alpha.copy_(alpha)
+
+    def shift_critics(self, shift: Tensor) -> None:
+        """Add a constant per run, [R], to the values of its critics and target critics."""
+        per_critic = shift.to(self.critic_parameters.flat).repeat_interleave(CRITICS)[:, None, None]
+        for parameters in (self.critic_parameters, self.target_parameters):
+            parameters["output_bias"].add_(per_critic)
+
     def synchronize(self) -> None:
         """Block until queued GPU work has finished (no-op on the CPU)."""
         if self.device.type == "cuda":

@@ -139,6 +139,30 @@ class Schedule:
 
 
 @dataclass(frozen=True, config=CONFIG)
+class OnlineSettings:
+    """What changes at the switch. With the defaults, training continues with the settings of the offline phase."""
+
+    # Weight of the regulariser in the online phase; None: algorithm.alpha. 0 is SAC, without push-down and push-up
+    # (official: cql_min_q_weight_online, online_use_cql = False). Per run.
+    alpha: NonNegative | None = None
+    # Fraction of the online phase over which the weight moves linearly from algorithm.alpha to online.alpha. Per run.
+    alpha_decay: Share = 0.0
+    # Fraction of online batches drawn from the dataset at the end of a linear schedule that starts at
+    # schedule.mixing_ratio; None: constant.
+    mixing_ratio: Share | None = None
+    # Fraction of the online phase over which that schedule runs; 0: the final value from the start.
+    mixing_decay: Share = 0.0
+    # Environment steps without updates after the switch, in units of the task's horizon: a number of full episodes of
+    # the offline policy (WSRL on AntMaze: 5,000 steps, 5 horizons).
+    warmup_horizons: Steps = 0
+    # Added to the values of critics and target critics at the switch, in units of the dataset's return range. Per run.
+    critic_shift: float = 0.0
+    # Whether the critics are shifted at the switch such that their mean value at the first states of the evaluation
+    # episodes equals the mean discounted return of these episodes: calibration after training. Per run.
+    recalibrate: bool = False
+
+
+@dataclass(frozen=True, config=CONFIG)
 class Run:
     """Every setting that affects the results of a run. Equal runs have equal ids and byte-identical metrics."""
 
@@ -151,6 +175,7 @@ class Run:
     behaviour_value: BehaviourValueSettings = BehaviourValueSettings()
     algorithm: AlgorithmSettings = AlgorithmSettings()
     schedule: Schedule = Schedule()
+    online: OnlineSettings = OnlineSettings()
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -161,7 +186,7 @@ class Run:
 
 # Settings added after the first runs of this schema version. With their default values they are omitted from ids and
 # files, so that earlier runs keep theirs.
-ADDED_SETTINGS = {"algorithm": ("policy_objective",)}
+ADDED_SETTINGS = {"algorithm": ("policy_objective",), "online": tuple(OnlineSettings.__dataclass_fields__)}
 
 # Settings that may differ between the runs of a pack, because they are [R] tensors or columns.
 PER_RUN = {
@@ -175,6 +200,7 @@ PER_RUN = {
         "lagrange_initial_log", "policy_learning_rate", "critic_learning_rate", "entropy_temperature_initial",
         "entropy_learning_rate", "target_entropy", "tau",
     },
+    "online": {"alpha", "alpha_decay", "critic_shift", "recalibrate"},
 }  # fmt: skip
 
 _RUN = TypeAdapter(Run)
@@ -201,6 +227,8 @@ def configuration(run: Run) -> dict[str, Any]:
         for name in names:
             if values[group][name] == defaults[name].default:
                 del values[group][name]
+        if not values[group]:
+            del values[group]
     return values
 
 
@@ -250,9 +278,15 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
     return run_from_dict(values, source)
 
 
-def total_updates(schedule: Schedule) -> int:
+def updates_due(run: Run, online_step: int) -> int:
+    """Gradient steps of a run that are due after that many environment steps of the online phase."""
+    warmup = run.online.warmup_horizons * run.task.horizon
+    return run.schedule.offline_steps + max(0, online_step - warmup) * run.schedule.updates_per_step
+
+
+def total_updates(run: Run) -> int:
     """Gradient steps of a run in both phases."""
-    return schedule.offline_steps + schedule.online_steps * schedule.updates_per_step
+    return updates_due(run, run.schedule.online_steps)
 
 
 def trains_alone(run: Run) -> bool:

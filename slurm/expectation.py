@@ -65,7 +65,7 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
     def updates_of(pack: Sequence[str]) -> float:
         pack_runs = [by_id[id] for id in pack]
         left = max(1.0 - RunFolder.of(drafted.plan.root, run).status().get("progress", 0.0) for run in pack_runs)
-        return left * total_updates(pack_runs[0].schedule)
+        return left * total_updates(pack_runs[0])
 
     def seconds_of(pack: Sequence[str]) -> float:
         return updates_of(pack) * pack_costs[pack_key(by_id[pack[0]])].of_pack(len(pack))

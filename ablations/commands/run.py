@@ -14,7 +14,7 @@ from harness.launching import planner
 from harness.launching.datasets import make_datasets
 from harness.launching.planner import Plan, commit, cut_packs
 from harness.launching.pool import run_packs
-from harness.launching.preflight import check_environments, check_floors, check_root, tasks_of
+from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
 from harness.launching.progress import ProgressDisplay
 from harness.options import DONE, FAILED, INTERRUPTED, RUNS, Changes, Json, Pack, Root, Scale, Workers
 from harness.settings import Run
@@ -47,7 +47,7 @@ def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     """Print the states of runs."""
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = planner.plan(runs, root)
-    check_floors(runs)
+    check_settings(runs)
     check_kernels(runs)
     columns = ("run", "task", "arm", "seed", "state")
     rows = [
@@ -86,7 +86,7 @@ def train_runs(
     planned = planner.plan(runs, root)
     chosen = planned.to_start(retry_failed)
     if chosen:
-        check_floors(chosen)
+        check_settings(chosen)
         check_kernels(chosen)
         check_environments(tasks_of(chosen))
         check_root(root, chosen)

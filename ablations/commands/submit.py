@@ -19,7 +19,7 @@ from harness.folders.state import RunState
 from harness.launching.cost import UnknownCostError
 from harness.launching.datasets import make_datasets
 from harness.launching.planner import plan
-from harness.launching.preflight import check_environments, check_floors, check_root, tasks_of
+from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
 from harness.launching.progress import duration
 from harness.options import RUNS, Changes, Json, Scale
 from harness.settings import Run
@@ -76,7 +76,7 @@ def submit_grid(
     folders = [RunFolder.of(root, run) for run in runs]
     refuse_faults(folders)
     chosen = plan(runs, root).to_start(retry_failed)
-    check_floors(chosen)
+    check_settings(chosen)
     check_environments(tasks_of(chosen))
     provide_kernels(chosen, console.print, elsewhere=True)
     submitting.check_profile(profile)
@@ -110,7 +110,7 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
 
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
-    check_floors(runs)
+    check_settings(runs)
     check_kernels(runs, elsewhere=True)
     console = remark_console()
     try:

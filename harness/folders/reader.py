@@ -87,7 +87,7 @@ class Names:
 
     @classmethod
     def of(cls, run: Run) -> "Names":
-        return cls(run.task.name, run.arm, run.seed, total_updates(run.schedule))
+        return cls(run.task.name, run.arm, run.seed, total_updates(run))
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,9 @@ def _settings(data: bytes) -> dict[str, Any]:
     if values["schema_version"] != SCHEMA_VERSION:
         raise ValueError("another schema version")
     schedule = values["schedule"]
-    updates = schedule["offline_steps"] + schedule["online_steps"] * schedule["updates_per_step"]
+    warmup = values.get("online", {}).get("warmup_horizons", 0) * values["task"]["horizon"]
+    online_updates = max(0, schedule["online_steps"] - warmup) * schedule["updates_per_step"]
+    updates = schedule["offline_steps"] + online_updates
     names = {"task": values["task"]["name"], "arm": values["arm"], "seed": values["seed"], "updates": updates}
     return {"id": _hash(values), "names": names, "task": _hash(values["task"])}
 

@@ -70,7 +70,7 @@ def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
             continue
         run = folder.run()
         found = seconds.setdefault((pack_key(run), size), []) if pack_key(run) in keys else []
-        if status.get("updates", 0) >= SMALLEST_FRACTION * total_updates(run.schedule) and len(found) < SAMPLES:
+        if status.get("updates", 0) >= SMALLEST_FRACTION * total_updates(run) and len(found) < SAMPLES:
             found.append(1.0 / speed)
     result = {}
     for key in keys:
@@ -105,7 +105,7 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     schedule = run.schedule
     evaluations = len(offline_marks(schedule)) + len(online_marks(schedule))
     steps = schedule.online_steps + evaluations * schedule.evaluation_episodes * run.task.horizon
-    updates = max(total_updates(schedule), 1)
+    updates = max(total_updates(run), 1)
     return Cost(
         per_update + per_step * steps * pack / updates,
         pack,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.settings import Run, Task
+from harness.settings import OnlineSettings, Run, Task
 
 # Bytes of a run folder besides metrics: settings, provenance, status, summary and log.
 FOLDER_BYTES = 100_000
@@ -19,6 +19,12 @@ RESERVE_BYTES = 100_000_000
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
     """The distinct tasks of some runs, in order."""
     return list(dict.fromkeys(run.task for run in runs))
+
+
+def check_settings(runs: Sequence[Run]) -> None:
+    """Check that settings agree with each other, where their types cannot say it."""
+    check_floors(runs)
+    check_online(runs)
 
 
 def check_floors(runs: Sequence[Run]) -> None:
@@ -36,6 +42,28 @@ def check_floors(runs: Sequence[Run]) -> None:
         if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
             raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
                             f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip
+
+
+def check_online(runs: Sequence[Run]) -> None:
+    """Check that settings of the online phase have an effect and agree with each other."""
+    for run in runs:
+        online, schedule = run.online, run.schedule
+        warmup = online.warmup_horizons * run.task.horizon
+        if online != OnlineSettings() and not schedule.online_steps:
+            raise UserError("settings online.*: schedule.online_steps = 0, so there is no online phase to change")
+        if online.alpha_decay and online.alpha is None:
+            raise UserError(
+                f"setting online.alpha_decay = {online.alpha_decay:g}: needs online.alpha, the final weight"
+            )
+        if online.mixing_decay and online.mixing_ratio is None:
+            raise UserError(f"setting online.mixing_decay = {online.mixing_decay:g}: needs online.mixing_ratio, "
+                            "the final ratio")  # fmt: skip
+        if online.mixing_ratio is not None and schedule.mixing_ratio is None:
+            raise UserError(f"setting online.mixing_ratio = {online.mixing_ratio:g}: needs a number as "
+                            "schedule.mixing_ratio, from which the schedule starts")  # fmt: skip
+        if warmup and warmup >= schedule.online_steps:
+            raise UserError(f"setting online.warmup_horizons = {online.warmup_horizons}: {warmup:,} steps without "
+                            f"updates leave none of the {schedule.online_steps:,} online steps")  # fmt: skip
 
 
 def check_environments(tasks: Iterable[Task]) -> None:

@@ -55,10 +55,10 @@ class FloorColumns:
             returns = torch.cat([self._return_to_go(run, *part) for part in parts])
             transitions.return_to_go[number, : transitions.offline] = returns
         dataset_returns = transitions.return_to_go[:, : transitions.offline]
-        self._range = [float(returns.max() - returns.min()) for returns in dataset_returns]
+        self.return_range = [float(returns.max() - returns.min()) for returns in dataset_returns]
         self._mean = [float(returns.double().mean()) for returns in dataset_returns]
         inflation = torch.tensor([run.floor.inflation for run in runs])
-        self._shift = (inflation * torch.tensor(self._range))[:, None]
+        self._shift = (inflation * torch.tensor(self.return_range))[:, None]
         self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
         self._learned = [number for number, run in enumerate(runs) if run.floor.base == "learned"]
         self._value = self._new_value(dataset_returns) if self._learned else None
@@ -138,7 +138,7 @@ class FloorColumns:
             lambda states: self._value_of(number, states),
             self._exact_value,
         )
-        return floor_column(inputs, self._range[number], self._noise[number])
+        return floor_column(inputs, self.return_range[number], self._noise[number])
 
     def _value_of(self, number: int, states: Tensor) -> Tensor:
         assert self._value is not None

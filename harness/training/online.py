@@ -1,7 +1,8 @@
-"""The online phase of a pack: one environment per run, which yields its transitions when an episode ends."""
+"""The online phase of a pack: its environments, which yield transitions when episodes end, and its schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,3 +98,48 @@ class Actors:
             if episode is not None:
                 ended.append((number, episode))
         return ended
+
+
+class OnlineSchedule:
+    """The settings of a pack that change at the switch or during the online phase (`OnlineSettings`)."""
+
+    def __init__(self, runs: Sequence[Run]):
+        self.runs = list(runs)
+        self._changes_alpha = any(run.online.alpha is not None for run in runs)
+
+    def alpha(self, step: int) -> torch.Tensor | None:
+        """The weights of the regulariser at an online step (1 for the first), [R]; None if no run changes it."""
+        if not self._changes_alpha:
+            return None
+        weights = []
+        for run in self.runs:
+            start, end = run.algorithm.alpha, run.online.alpha
+            progress = self._progress(run, run.online.alpha_decay, step)
+            weights.append(start if end is None else start + progress * (end - start))
+        return torch.tensor(weights)
+
+    def mixing_ratio(self, step: int) -> float | None:
+        """The fraction of a batch drawn from the dataset at an online step; None: from all transitions together."""
+        start, end = self.runs[0].schedule.mixing_ratio, self.runs[0].online.mixing_ratio
+        if start is None or end is None:
+            return start
+        return start + self._progress(self.runs[0], self.runs[0].online.mixing_decay, step) * (end - start)
+
+    def critic_shifts(self, return_ranges: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> torch.Tensor | None:
+        """What is added to the critics of every run at the switch, [R]; None if there is nothing to add.
+
+        `rows` are the last rows of metrics before the switch. Their `calibration_policy` is the mean of Q(s, pi(s)) at
+        the first states of the evaluation episodes minus the mean discounted return of these episodes.
+        """
+        shifts = [
+            run.online.critic_shift * return_range
+            - (row.get("calibration_policy") or 0.0 if run.online.recalibrate else 0.0)
+            for run, return_range, row in zip(self.runs, return_ranges, rows, strict=True)
+        ]
+        return torch.tensor(shifts) if any(shifts) else None
+
+    @staticmethod
+    def _progress(run: Run, fraction: float, step: int) -> float:
+        """How far a linear schedule over a fraction of the online phase has come, from 0 to 1."""
+        length = fraction * run.schedule.online_steps
+        return min(1.0, step / length) if length else 1.0

@@ -71,7 +71,7 @@ class Pack:
     def place(self) -> dict[str, Any]:
         """Where the pack stands, as status files have it: phase, steps of the phase, fraction of all updates."""
         step = self.position.online_step or self.position.offline_step
-        progress = self.updates / max(total_updates(self.runs[0].schedule), 1)
+        progress = self.updates / max(total_updates(self.runs[0]), 1)
         return {"phase": self.phase, "step": step, "progress": progress}
 
     def guard(self, number: int, action: Callable[..., None], *arguments: Any, **named: Any) -> None:

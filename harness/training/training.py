@@ -12,11 +12,11 @@ from harness.folders.checkpoint import Position
 from harness.folders.provenance import provenance
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.settings import pack_key, trains_alone
+from harness.settings import pack_key, trains_alone, updates_due
 from harness.training.evaluation import Evaluator, summarise
 from harness.training.floor_columns import FloorColumns
 from harness.training.kernels import provide_kernels, reserve_gpu
-from harness.training.online import Actors
+from harness.training.online import Actors, OnlineSchedule
 from harness.training.pack import Pack, PackState, floor_of
 from harness.training.recording import StartingPoint, starting_points
 from harness.training.streams import UpdateStreams, generator, normal_source
@@ -78,8 +78,9 @@ class PackTraining:
         )
         self.evaluator = Evaluator(runs, transitions)
         self.state = PackState(self.learner, self.floors, transitions)
+        self.online = OnlineSchedule(runs)
         if pack.position.online_step:
-            self.switch()
+            self.begin_online()
         for number, checkpoint in enumerate(pack.checkpoints):
             if checkpoint is not None:
                 pack.guard(number, self.state.restore, number, pack.folders[number], checkpoint)
@@ -112,7 +113,15 @@ class PackTraining:
         return [pack.folders[number] for number in pack.live]
 
     def switch(self) -> None:
-        """Begin the online phase."""
+        """Change from the offline to the online phase."""
+        rows = [recorder.rows[-1] if recorder.rows else {} for recorder in self.pack.recorders]
+        shifts = self.online.critic_shifts(self.floors.return_range, rows)
+        if shifts is not None:
+            self.learner.shift_critics(shifts)
+        self.begin_online()
+
+    def begin_online(self) -> None:
+        """Prepare the online phase, also when it is resumed."""
         self.floors.begin_online()
         self.state.actors = Actors(self.runs)
 
@@ -144,10 +153,14 @@ class PackTraining:
                 self.floors.append(number, episode)
                 rows = self.transitions.online_rows(number, before).numpy()
                 pack.guard(number, pack.recorders[number].append_transitions, rows)
-        ratio = schedule.mixing_ratio
-        from_dataset = None if ratio is None else round(ratio * self.algorithm.batch_size)
-        while due and pack.live and pack.updates < schedule.offline_steps + step * schedule.updates_per_step:
-            self.update(from_dataset, online=True)
+        if due and pack.live and pack.updates < updates_due(self.runs[0], step):
+            alpha = self.online.alpha(step)
+            if alpha is not None:
+                self.learner.set_alpha(alpha)
+            ratio = self.online.mixing_ratio(step)
+            from_dataset = None if ratio is None else round(ratio * self.algorithm.batch_size)
+            while pack.updates < updates_due(self.runs[0], step):
+                self.update(from_dataset, online=True)
 
     def arrive(self, position: Position) -> None:
         """Move to a position: evaluate at marks, report, save when a checkpoint is due or a stop was requested."""

@@ -170,7 +170,7 @@ def ledger_row(arm: str, trial: FrozenTrial, runs_root: Path) -> dict[str, Any]:
         folder = RunFolder(runs_root / id)
         if (folder.path / "config.json").exists():
             cost += usage(attempts.history(folder.path), time.time())
-            updates += folder.status().get("progress", 0.0) * total_updates(folder.run().schedule)
+            updates += folder.status().get("progress", 0.0) * total_updates(folder.run())
     return {
         "arm": arm,
         "number": trial.number,

@@ -73,5 +73,8 @@ def _sum(group: pd.DataFrame) -> dict:
 
 
 def _updates(finished: pd.DataFrame) -> float:
-    online = finished["schedule.online_steps"] * finished["schedule.updates_per_step"]
+    steps = finished["schedule.online_steps"]
+    if "online.warmup_horizons" in finished:
+        steps = (steps - finished["online.warmup_horizons"].fillna(0) * finished["task.horizon"]).clip(lower=0)
+    online = steps * finished["schedule.updates_per_step"]
     return float((finished["schedule.offline_steps"] + online).sum())

@@ -186,3 +186,32 @@ def test_logged_means_are_taken_once():
     assert logged["entropy_temperature"].item() == pytest.approx(1.0, abs=1e-3)
     assert torch.isnan(logged["lagrange_multiplier"]).all()
     assert torch.isnan(learner.take_logged()["critic_loss"]).all()
+
+
+@KERNELS
+def test_a_new_alpha_holds_from_the_next_update(kernel):
+    """SAC after the switch: weight 0 from the second update on."""
+    settings = replace(TINY, output_gain=1.0, kernel=kernel)
+    learner = make_learner([settings], [3], torch.float64)
+    reference = ReferenceLearner(settings, STATE_DIM, ACTION_DIM, discount=0.9)
+    reference.load(learner.policy_parameters, learner.critic_parameters)
+    for update, alpha in enumerate((settings.alpha, 0.0, 0.0)):
+        batch = make_batch([3], update, settings.batch_size, dtype=torch.float64)
+        noise = make_noise(settings, [3], update, torch.float64)
+        learner.set_alpha(torch.tensor([alpha]))
+        reference.settings = replace(settings, alpha=alpha)
+        learner.update(batch, noise)
+        reference.update(batch, noise)
+    assert_equal_weights(learner, reference)
+
+
+@KERNELS
+def test_shifted_critics_have_shifted_values(kernel):
+    learner = make_learner([replace(TINY, kernel=kernel)] * 2, [0, 1])
+    batch = make_batch([0, 1], 0, 8)
+    before = learner.values(batch.states, batch.actions.unsqueeze(2))
+    learner.shift_critics(torch.tensor([3.0, -1.0]))
+    change = learner.values(batch.states, batch.actions.unsqueeze(2)) - before
+    torch.testing.assert_close(change[0], torch.full_like(change[0], 3.0))
+    torch.testing.assert_close(change[1], torch.full_like(change[1], -1.0))
+    torch.testing.assert_close(learner.target_parameters["output_bias"], learner.critic_parameters["output_bias"])

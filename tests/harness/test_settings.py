@@ -13,7 +13,7 @@ from ablations.commands.selection import grid_runs
 from ablations.grids import runs_of
 from harness.errors import UserError
 from harness.launching.planner import plan
-from harness.launching.preflight import check_floors
+from harness.launching.preflight import check_floors, check_settings
 from harness.plain_values import dotted
 from harness.settings import (
     ADDED_SETTINGS,
@@ -329,3 +329,28 @@ def test_any_change_of_the_command_line_is_accepted_or_refused_in_one_line(chang
         assert line.startswith("--set"), line
         assert line.isprintable(), repr(line)
         assert len(line) < 500
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"online.alpha": 0.0, "schedule.online_steps": 0}, "there is no online phase to change"),
+        ({"online.alpha_decay": 0.5}, "online.alpha_decay = 0.5: needs online.alpha"),
+        ({"online.mixing_decay": 0.5}, "online.mixing_decay = 0.5: needs online.mixing_ratio"),
+        ({"online.mixing_ratio": 0.0, "schedule.mixing_ratio": None}, "needs a number as schedule.mixing_ratio"),
+        ({"online.warmup_horizons": 1000}, "leave none of the"),
+    ],
+)
+def test_online_settings_without_effect_are_refused(changes, words):
+    run = with_settings(runs_of("smoke")[0], changes)
+    with pytest.raises(UserError, match=words):
+        check_settings([run])
+
+
+def test_online_settings_enter_the_id_only_if_they_are_changed():
+    run = runs_of("smoke")[0]
+    assert "online" not in configuration(run)
+    changed = with_settings(run, {"online.alpha": 0.0})
+    assert configuration(changed)["online"] == {"alpha": 0.0}
+    assert changed.id != run.id
+    assert run_from_dict(configuration(changed)) == changed

@@ -19,7 +19,7 @@ def finish(root, runs, **measured):
 
 
 def test_updates_of_a_run():
-    assert total_updates(RUNS[0].schedule) == 400 + 600
+    assert total_updates(RUNS[0]) == 400 + 600
 
 
 def test_finished_runs_tell_the_cost_of_their_shape(tmp_path):

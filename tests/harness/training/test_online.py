@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.environments.environment import Environment
-from harness.settings import Run
-from harness.training.online import Actor, Actors
+from harness.settings import OnlineSettings, Run, Schedule, total_updates, updates_due
+from harness.training.online import Actor, Actors, OnlineSchedule
 from harness.training.streams import generator, normal_source, reset_seed
 
 SETTINGS = AlgorithmSettings(policy_hidden=(8,), critic_hidden=(8,))
@@ -71,3 +72,52 @@ def test_a_diverged_run_does_not_stop_its_neighbours(tiny_task):
     for step in range(3):
         actors.step(pack, step)
     assert np.isfinite(np.stack(actors.actors[1].observations)).all()
+
+
+def online_run(task, online, alpha=4.0, mixing_ratio=0.5, online_steps=100):
+    return Run(
+        task,
+        "arm",
+        0,
+        algorithm=AlgorithmSettings(alpha=alpha),
+        schedule=Schedule(online_steps=online_steps, mixing_ratio=mixing_ratio),
+        online=online,
+    )
+
+
+def test_alpha_moves_linearly_to_its_online_value(tiny_task):
+    unchanged = online_run(tiny_task, OnlineSettings())
+    at_once = online_run(tiny_task, OnlineSettings(alpha=0.0))
+    decayed = online_run(tiny_task, OnlineSettings(alpha=1.0, alpha_decay=0.5))
+    schedule = OnlineSchedule([unchanged, at_once, decayed])
+    assert schedule.alpha(1).tolist() == [4.0, 0.0, pytest.approx(4.0 - 3.0 / 50)]
+    assert schedule.alpha(25).tolist() == [4.0, 0.0, 2.5]
+    assert schedule.alpha(50).tolist() == schedule.alpha(100).tolist() == [4.0, 0.0, 1.0]
+    assert OnlineSchedule([unchanged]).alpha(1) is None
+
+
+def test_mixing_ratio_moves_linearly_to_its_online_value(tiny_task):
+    constant = OnlineSchedule([online_run(tiny_task, OnlineSettings())])
+    assert [constant.mixing_ratio(step) for step in (1, 100)] == [0.5, 0.5]
+    merged = OnlineSchedule([online_run(tiny_task, OnlineSettings(), mixing_ratio=None)])
+    assert merged.mixing_ratio(1) is None
+    falling = OnlineSchedule([online_run(tiny_task, OnlineSettings(mixing_ratio=0.1, mixing_decay=1.0))])
+    assert [falling.mixing_ratio(step) for step in (50, 100)] == [pytest.approx(0.3), pytest.approx(0.1)]
+    dropped = OnlineSchedule([online_run(tiny_task, OnlineSettings(mixing_ratio=0.0))])
+    assert dropped.mixing_ratio(1) == 0.0
+
+
+def test_critic_shifts_by_dose_and_by_roll_outs(tiny_task):
+    dose = online_run(tiny_task, OnlineSettings(critic_shift=-0.5))
+    recalibrated = online_run(tiny_task, OnlineSettings(recalibrate=True))
+    plain = online_run(tiny_task, OnlineSettings())
+    row = {"calibration_policy": 12.0}
+    shifts = OnlineSchedule([dose, recalibrated, plain]).critic_shifts([40.0, 40.0, 40.0], [row, row, row])
+    assert shifts.tolist() == [-20.0, -12.0, 0.0]
+    assert OnlineSchedule([plain]).critic_shifts([40.0], [row]) is None
+
+
+def test_updates_start_after_the_warmup(tiny_task):
+    run = online_run(replace(tiny_task, horizon=30), OnlineSettings(warmup_horizons=2))
+    assert [updates_due(run, step) - run.schedule.offline_steps for step in (60, 61, 100)] == [0, 1, 40]
+    assert total_updates(run) == run.schedule.offline_steps + 40

@@ -177,3 +177,57 @@ def test_runs_of_other_shapes_are_refused(tmp_path):
     made += folders(tmp_path, arms=("none",), seeds=(1,), **{"algorithm.batch_size": 16})
     with pytest.raises(UserError, match="equal shapes"):
         train_pack(made)
+
+
+ONLINE = {
+    "push-down off": {"online.alpha": 0.0},
+    "decay": {"online.alpha": 0.5, "online.alpha_decay": 0.5},
+    "shift": {"online.critic_shift": 0.25},
+    "recalibration": {"online.recalibrate": True},
+}
+
+
+def test_online_settings_give_the_same_bytes_in_any_pack(tmp_path):
+    """Runs whose online settings differ share a pack, and resume, without changing each other."""
+    runs = [folders(tmp_path / "runs", arms=("none",), seeds=(0,))[0].run()]
+    runs += [with_settings(runs[0], {**changes, "arm": arm.replace(" ", "-")}) for arm, changes in ONLINE.items()]
+    packed, alone = commit(runs, tmp_path / "packed"), commit(runs, tmp_path / "alone")
+    train_pack(packed)
+    for folder in alone:
+        train_pack([folder])
+    for one, other in zip(packed, alone, strict=True):
+        assert (one.path / "metrics.jsonl").read_bytes() == (other.path / "metrics.jsonl").read_bytes()
+    metrics = [folder.metrics() for folder in packed]
+    offline = [[row for row in rows if row["phase"] == "offline"] for rows in metrics]
+    assert all(rows == offline[0] for rows in offline)
+    assert len({folder.metrics_file.read_bytes() for folder in packed}) == len(packed)
+
+
+def test_a_shift_moves_all_values_by_its_dose(tmp_path):
+    """Without updates after the switch, every value is higher by the dose times the return range."""
+    still = {"schedule.updates_per_step": 0, "online.critic_shift": 0.5}
+    (folder,) = folders(tmp_path, arms=("monte_carlo",), seeds=(0,), **still)
+    train_pack([folder])
+    rows = folder.metrics()
+    switch, last = [row for row in rows if row["phase"] == "offline"][-1], rows[-1]
+    shift = last["q_data"] - switch["q_data"]
+    assert shift > 1.0
+    for name in ("q_policy", "q_uniform", "calibration_policy"):
+        assert last[name] - switch[name] == pytest.approx(shift, abs=1e-3)
+
+
+def test_recalibration_removes_the_bias_at_first_states(tmp_path):
+    still = {"schedule.updates_per_step": 0, "online.recalibrate": True}
+    (folder,) = folders(tmp_path, arms=("none",), seeds=(0,), **still)
+    train_pack([folder])
+    rows = folder.metrics()
+    switch = [row for row in rows if row["phase"] == "offline"][-1]
+    assert abs(switch["calibration_policy"]) > 1.0
+    assert rows[-1]["calibration_policy"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_no_updates_during_the_warmup(tmp_path):
+    (folder,) = folders(tmp_path, arms=("none",), seeds=(0,), **{"online.warmup_horizons": 2})
+    train_pack([folder])
+    updates = {row["online_step"]: row["updates"] for row in folder.metrics() if row["phase"] == "online"}
+    assert (updates[40], updates[80]) == (60, 80)

@@ -64,7 +64,7 @@ def test_a_running_run_says_where_how_fast_and_until_when(tmp_path, runs):
     folder.write_status("running", phase="online", step=5, progress=0.25, updates_per_second=10.0)
     now = time.time()
     row = overview(tmp_path, runs[:1], {}, now)[0]
-    assert total_updates(runs[0].schedule) == 1000
+    assert total_updates(runs[0]) == 1000
     assert (row.job, row.node, row.phase, row.step, row.progress) == ("12_3", "node7", "online", 5, 0.25)
     assert row.expected_end == pytest.approx(now + 75.0)
     assert row.usage.attempts == 1
