@@ -1,142 +1,276 @@
-"""The claims about runs, written down before the runs: what the tutorial and the papers say, and how numbers decide.
+"""The claims about runs, registered before the runs: statements of the tutorial and the papers, and our own.
 
-What the tutorial does not speak of (noise, constants, other forms of the push-down) stands in `study_claims.py`.
+A measure is a description and a function of the frame of `results.verdicts.per_run`. That frame has a row per finished
+run with its settings, its summary, and all metrics of its evaluations at the switch ("switch.q_policy") and at the end
+("end.q_policy").
 """
 
-from ablations.claim import Claim
-from ablations.decision import Difference, DoseResponse, Equivalence, Level, NonInferiority
-from ablations.measures import (
-    MARGIN,
-    OF_BINDING,
-    OF_CALIBRATION,
-    OF_DIP,
-    OF_FINAL,
-    OF_OFFLINE,
-    OF_OVERESTIMATION,
-    OF_REGRET,
-    OF_UNIFORM,
-    binding,
-    calibration,
-    dip,
-    final_score,
-    offline_score,
-    overestimation,
-    regret,
-    uniform_excess,
-)
-from ablations.study_claims import STUDY_CLAIMS
+import pandas as pd
 
-SCALE, TUNING, LEARNED, INFLATION, CUT = (
-    "Scale of the values",
-    "Fine-tuning",
-    "A learned floor",
-    "An inflated floor",
-    "Naive truncation",
-)
+from ablations.claim import Claim, Difference, DoseResponse, Equivalence, Level, NonInferiority
 
+# Of a success rate: two of the twenty episodes of an evaluation.
+MARGIN = 0.1
+
+
+def behaviour_value(runs: pd.DataFrame) -> pd.Series:
+    """Mean V_mu over the probe transitions: exact where it is known, otherwise the data's return-to-go."""
+    exact = runs["switch.q_policy"] - runs["switch.calibration_exact"]
+    return exact.fillna(runs["switch.return_to_go"])
+
+
+def calibration(runs: pd.DataFrame) -> pd.Series:
+    """Q(s, pi(s)) - V_mu at the switch, mean over the probe transitions."""
+    return runs["switch.q_policy"] - behaviour_value(runs)
+
+
+def uniform_excess(runs: pd.DataFrame) -> pd.Series:
+    """Q(s, a) - V_mu at the switch for uniformly random actions, which lie outside the data."""
+    return runs["switch.q_uniform"] - behaviour_value(runs)
+
+
+_V_MU = "mean V_mu over the probe transitions at the switch (scaled return; exact V_mu, otherwise return-to-go)"
+
+CALIBRATION = (f"mean Q(s, pi(s)) - {_V_MU}", calibration)
+UNIFORM_EXCESS = (f"mean Q(s, a) of uniformly random actions - {_V_MU}", uniform_excess)
+BOUND_RATE = (
+    "bound rate: share of sampled policy actions below the floor, mean over the last updates before the switch",
+    lambda runs: runs["switch.bound_rate_current"],
+)
+# NaN where the task's values are not known.
+OVERESTIMATION = (
+    "mean Q(s, pi(s)) - V_pi(s) of the run's policy at the switch, where V_pi is known (scaled return)",
+    lambda runs: runs["switch.overestimation_exact"],
+)
+FLOOR_ERROR = (
+    "mean floor - V_mu over the probe transitions, where V_mu is known (scaled return)",
+    lambda runs: runs["switch.floor_error"],
+)
+OFFLINE_SCORE = ("score at the switch (success rate)", lambda runs: runs["offline_score"])
+DIP = (
+    "dip: score at the switch - lowest score in the dense evaluations after it (success rate)",
+    lambda runs: runs["dip"],
+)
+REGRET = ("regret_eval: 1 - mean score over the online phase (success rate)", lambda runs: runs["regret_eval"])
+FINAL_SCORE = ("score at the last evaluation (success rate)", lambda runs: runs["final_score"])
+
+SCALE = "Scale of Q-values"
+FINE_TUNING = "Fine-tuning"
+LEARNED = "Learned floors"
+INFLATION = "Inflated floors"
+TRUNCATION = "Naive truncation"
+
+# Arms in the order of their inflation.
 DOSES = ("deflated_0.25", "monte_carlo", "inflated_0.1", "inflated_0.25", "inflated_0.5", "inflated_1")
-UNINFLATED_AND_INFLATED = DOSES[1:]
-
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "cql-scale-mismatch", SCALE,
-        "CQL's values end offline training below the returns of the data.", "tutorial, Cal-QL: the problem",
-        OF_CALIBRATION, calibration, Level(("cql",), "below"),
+        "At the end of offline training, CQL's Q-values lie below the returns of the data.",
+        "tutorial, Cal-QL: the problem",
+        *CALIBRATION, Level(("cql",), "below"),
     ),
     Claim(
         "cal-ql-calibrated-scale", SCALE,
-        "Cal-QL's values end offline training at or above the returns of the data.", "tutorial, Cal-QL: the solution",
-        OF_CALIBRATION, calibration, Level(("monte_carlo",), "above"),
+        "At the end of offline training, Cal-QL's Q-values lie at or above the returns of the data.",
+        "tutorial, Cal-QL: the solution",
+        *CALIBRATION, Level(("monte_carlo",), "above"),
     ),
     Claim(
         "cal-ql-lower-bound", SCALE,
-        "Cal-QL's values still lie below the true value of the policy.", "Cal-QL, abstract",
-        OF_OVERESTIMATION, overestimation, Level(("monte_carlo",), "below"),
+        "Cal-QL's Q-values remain below the true value of the learned policy.", "Cal-QL, abstract",
+        *OVERESTIMATION, Level(("monte_carlo",), "below"),
     ),
     Claim(
-        "cal-ql-smaller-dip", TUNING,
-        "Cal-QL's score dips less after the switch than CQL's.", "tutorial, Cal-QL: the solution",
-        OF_DIP, dip, Difference(("monte_carlo",), "cql", "below"),
+        "cal-ql-smaller-dip", FINE_TUNING,
+        "Cal-QL's score dips less than CQL's after the switch.", "tutorial, Cal-QL: the solution",
+        *DIP, Difference(("monte_carlo",), "cql", "below"),
     ),
     Claim(
-        "cal-ql-lower-regret", TUNING,
-        "Cal-QL loses less during fine-tuning than CQL.", "Cal-QL, abstract",
-        OF_REGRET, regret, Difference(("monte_carlo",), "cql", "below"),
+        "cal-ql-lower-regret", FINE_TUNING,
+        "Cal-QL has lower regret than CQL during fine-tuning.", "Cal-QL, abstract",
+        *REGRET, Difference(("monte_carlo",), "cql", "below"),
     ),
     Claim(
-        "cal-ql-final-score", TUNING,
-        "Cal-QL ends fine-tuning no worse than CQL.", "tutorial, summary",
-        OF_FINAL, final_score, NonInferiority("monte_carlo", "cql", MARGIN, better="above"),
+        "cal-ql-final-score", FINE_TUNING,
+        "Cal-QL's final score is no worse than CQL's.", "tutorial, summary",
+        *FINAL_SCORE, NonInferiority("monte_carlo", "cql", MARGIN, better="above"),
     ),
     Claim(
         "learned-floor-scale", LEARNED,
-        "With a learned floor, too, the values end offline training at or above the returns of the data.", "derived",
-        OF_CALIBRATION, calibration, Level(("learned",), "above"),
+        "With a learned floor, Q-values also lie at or above the returns of the data at the end of offline training.",
+        "derived",
+        *CALIBRATION, Level(("learned",), "above"),
     ),
     Claim(
         "learned-floor-score", LEARNED,
-        "With a learned floor the final score is unaltered.", "tutorial, Q&A 3 (Cal-QL, 7.3 and figure 9)",
-        OF_FINAL, final_score, Equivalence("learned", "monte_carlo", MARGIN),
+        "A learned floor yields the same final score as the Monte Carlo floor.",
+        "tutorial, Q&A 3 (Cal-QL, 7.3 and figure 9)",
+        *FINAL_SCORE, Equivalence("learned", "monte_carlo", MARGIN),
     ),
     Claim(
         "learned-floor-regret", LEARNED,
-        "With a learned floor the regret is unaltered.", "tutorial, Q&A 3 (Cal-QL, 7.3 and figure 9)",
-        OF_REGRET, regret, Equivalence("learned", "monte_carlo", MARGIN),
+        "A learned floor yields the same regret as the Monte Carlo floor.",
+        "tutorial, Q&A 3 (Cal-QL, 7.3 and figure 9)",
+        *REGRET, Equivalence("learned", "monte_carlo", MARGIN),
     ),
     Claim(
         "inflation-binds", INFLATION,
-        "The higher the floor, the more of the policy's actions lie below it.", "tutorial, Q&A 3",
-        OF_BINDING, binding, DoseResponse(DOSES, "rises"),
+        "The bound rate rises with the inflation of the floor.", "tutorial, Q&A 3",
+        *BOUND_RATE, DoseResponse(DOSES, "rises"),
     ),
     Claim(
         "inflation-lifts-unseen-actions", INFLATION,
-        "The higher the floor, the more actions outside the data are over-estimated.", "tutorial, Q&A 3",
-        OF_UNIFORM, uniform_excess, DoseResponse(DOSES, "rises"),
+        "The overestimation of actions outside the data rises with the inflation of the floor.", "tutorial, Q&A 3",
+        *UNIFORM_EXCESS, DoseResponse(DOSES, "rises"),
     ),
     Claim(
         "inflation-overestimates", INFLATION,
-        "The higher the floor, the more the policy's own value is over-estimated.", "tutorial, Q&A 3",
-        OF_OVERESTIMATION, overestimation, DoseResponse(DOSES, "rises"),
+        "The overestimation of the policy's value rises with the inflation of the floor.", "tutorial, Q&A 3",
+        *OVERESTIMATION, DoseResponse(DOSES, "rises"),
     ),
     Claim(
         "inflation-costs-score", INFLATION,
-        "The higher an inflated floor, the lower the score.", "derived",
-        OF_OFFLINE, offline_score, DoseResponse(UNINFLATED_AND_INFLATED, "falls"),
+        "The score at the switch falls with the inflation of the floor.", "derived",
+        *OFFLINE_SCORE, DoseResponse(DOSES[1:], "falls"),
     ),
     Claim(
         "every-dose-costs-score", INFLATION,
-        "Every dose of inflation lowers the score.", "derived",
-        OF_OFFLINE, offline_score, Difference(DOSES[2:], "monte_carlo", "below"),
+        "Every dose of inflation lowers the score at the switch.", "derived",
+        *OFFLINE_SCORE, Difference(DOSES[2:], "monte_carlo", "below"),
     ),
     Claim(
         "inflation-is-acceptable", INFLATION,
-        "Over-estimation by a floor that is too high does no harm to fine-tuning: the regret is no worse than CQL's.",
+        "Overestimation caused by an inflated floor does not harm fine-tuning: the regret is no worse than CQL's.",
         "tutorial, Q&A 3",
-        OF_REGRET, regret, NonInferiority("inflated_1", "cql", MARGIN, better="below"),
+        *REGRET, NonInferiority("inflated_1", "cql", MARGIN, better="below"),
     ),
     Claim(
-        "naive-truncation-inflates", CUT,
-        "The naive sum of cut trajectories is an inflated floor.", "reference of the implementations, return-to-go",
-        "mean floor - V_mu over the probe transitions, where V_mu is known (mapped return)",
-        lambda runs: runs["switch.floor_error"], Level(("naive_truncation",), "above"),
+        "naive-truncation-inflates", TRUNCATION,
+        "The naive sum of truncated trajectories is an inflated floor.",
+        "comparison of implementations, return-to-go",
+        *FLOOR_ERROR, Level(("naive_truncation",), "above"),
     ),
     Claim(
-        "naive-truncation-binds", CUT,
-        "Naive truncation acts as an inflated floor: more of the policy's actions lie below it than below the truth.",
+        "naive-truncation-binds", TRUNCATION,
+        "Naive truncation acts as an inflated floor: its bound rate is higher than that of the exact floor.",
         "derived",
-        OF_BINDING, binding, Difference(("naive_truncation",), "exact", "above"),
+        *BOUND_RATE, Difference(("naive_truncation",), "exact", "above"),
     ),
     Claim(
-        "naive-truncation-lifts-unseen-actions", CUT,
-        "Naive truncation acts as an inflated floor: actions outside the data have higher values than with the truth.",
+        "naive-truncation-lifts-unseen-actions", TRUNCATION,
+        "Naive truncation acts as an inflated floor: actions outside the data have higher Q-values than with the exact "
+        "floor.",
         "derived",
-        OF_UNIFORM, uniform_excess, Difference(("naive_truncation",), "exact", "above"),
+        *UNIFORM_EXCESS, Difference(("naive_truncation",), "exact", "above"),
     ),
     Claim(
-        "naive-truncation-costs-score", CUT,
-        "Naive truncation acts as an inflated floor: the score is lower than with the truth.", "derived",
-        OF_OFFLINE, offline_score, Difference(("naive_truncation",), "exact", "below"),
+        "naive-truncation-costs-score", TRUNCATION,
+        "Naive truncation acts as an inflated floor: the score at the switch is lower than with the exact floor.",
+        "derived",
+        *OFFLINE_SCORE, Difference(("naive_truncation",), "exact", "below"),
     ),
-    *STUDY_CLAIMS,
+)  # fmt: skip
+
+BASELINE = "Comparison with baselines"
+KIND = "Kinds of floors"
+DOSE = "Doses of inflation"
+PLACE = "Where the floor applies"
+
+INFLATED = ("inflated_0.1", "inflated_0.25", "inflated_0.5", "inflated_1")
+NOISY = ("noisy_0.1", "noisy_0.25", "noisy_0.5")
+
+# The claims that the grid `study` was designed to test. They are our own; sources are named where they address the
+# question.
+CLAIMS += (
+    Claim(
+        "push-down-needed", BASELINE,
+        "Offline training needs the push-down: the score at the switch is higher with it, with or without a floor.",
+        "tutorial, CQL",
+        *OFFLINE_SCORE, Difference(("cql", "monte_carlo"), "no_push_down", "above"),
+    ),
+    Claim(
+        "better-than-cloning", BASELINE,
+        "Fine-tuning ends with a higher score than behaviour cloning.", "derived",
+        *FINAL_SCORE, Difference(("cql", "monte_carlo"), "behaviour_cloning", "above"),
+    ),
+    Claim(
+        "floor-lifts-scale", KIND,
+        "Every floor raises Q-values above those of CQL.", "Cal-QL, section 5",
+        *CALIBRATION, Difference(("monte_carlo", "learned", "exact", "constant_mean"), "cql", "above"),
+    ),
+    Claim(
+        "exact-floor-regret", KIND,
+        "The exact floor yields the same regret as the Monte Carlo floor: the noise of single returns averages out.",
+        "derived",
+        *REGRET, Equivalence("exact", "monte_carlo", MARGIN),
+    ),
+    Claim(
+        "floor-learned-on-regret", KIND,
+        "A learned floor that keeps learning online yields the same regret as a frozen one.", "derived",
+        *REGRET, Equivalence("learned_online", "learned", MARGIN),
+    ),
+    Claim(
+        "noise-costs-regret", KIND,
+        "Noise in the floor raises the regret above that of the Monte Carlo floor.", "derived",
+        *REGRET, Difference(NOISY, "monte_carlo", "above"),
+    ),
+    Claim(
+        "noise-lifts-unseen-actions", KIND,
+        "Noise in the floor acts as inflation: actions outside the data have higher Q-values.", "derived",
+        *UNIFORM_EXCESS, Difference(NOISY, "monte_carlo", "above"),
+    ),
+    Claim(
+        "one-number-costs-regret", KIND,
+        "The floor needs to depend on the state: a constant floor has higher regret.", "derived",
+        *REGRET, Difference(("constant_mean",), "monte_carlo", "above"),
+    ),
+    Claim(
+        "every-dose-binds", DOSE,
+        "Every dose of inflation raises the bound rate.", "derived",
+        *BOUND_RATE, Difference(INFLATED, "monte_carlo", "above"),
+    ),
+    Claim(
+        "every-dose-lifts-unseen-actions", DOSE,
+        "Every dose of inflation raises the Q-values of actions outside the data.", "derived",
+        *UNIFORM_EXCESS, Difference(INFLATED, "monte_carlo", "above"),
+    ),
+    Claim(
+        "every-dose-costs-regret", DOSE,
+        "Every dose of inflation raises the regret.", "derived",
+        *REGRET, Difference(INFLATED, "monte_carlo", "above"),
+    ),
+    Claim(
+        "small-inflation-is-free", DOSE,
+        "Inflating the floor by a tenth of the return range does no harm: the regret is no worse.", "tutorial, Q&A 3",
+        *REGRET, NonInferiority("inflated_0.1", "monte_carlo", MARGIN, better="below"),
+    ),
+    Claim(
+        "deflation-is-free", DOSE,
+        "Deflating the floor by a quarter of the return range does no harm: the regret is no worse.", "derived",
+        *REGRET, NonInferiority("deflated_0.25", "monte_carlo", MARGIN, better="below"),
+    ),
+    Claim(
+        "failure-rule-needed", PLACE,
+        "Omitting the failure rule online is costly: the naive sum has higher regret.", "derived",
+        *REGRET, Difference(("naive_truncation",), "monte_carlo", "above"),
+    ),
+    Claim(
+        "floor-needed-online", PLACE,
+        "The floor is needed online: removing it at the switch raises the regret.",
+        "comparison of implementations, CORL and the official code",
+        *REGRET, Difference(("calibrated_offline",), "monte_carlo", "above"),
+    ),
+    Claim(
+        "floor-on-uniform-is-free", PLACE,
+        "Applying the floor to uniform actions as well does not change the regret.",
+        "comparison of implementations, tianshou and the official code",
+        *REGRET, Equivalence("uniform_floor", "monte_carlo", MARGIN),
+    ),
+    Claim(
+        "expectation-costs-score", PLACE,
+        "The expectation of equation 5.1 as written, without the soft maximum, yields a lower score at the switch.",
+        "Cal-QL, equation 5.1 compared with the official code",
+        *OFFLINE_SCORE, Difference(("expectation",), "monte_carlo", "below"),
+    ),
 )  # fmt: skip

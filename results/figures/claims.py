@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ablations.claim import Claim, Test
-from ablations.decision import Difference, DoseResponse, Equivalence, Level, NonInferiority
+from ablations.claim import Claim, Difference, DoseResponse, Equivalence, Level, NonInferiority, Test
 from results.figures.drawing import Drawing
 from results.figures.traces import left_out, traces
 from results.statistics.estimate import CONFIDENCE

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ablations.measures import MARGIN
+from ablations.claims import MARGIN
 from results.figures.drawing import Drawing
 from results.statistics.estimate import CONFIDENCE
 from results.statistics.pairs import paired_difference

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ablations.decision import (
+from ablations.claim import (
     FEWEST_SEEDS,
     Decision,
     Difference,

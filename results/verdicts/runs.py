@@ -5,8 +5,7 @@ from math import nan
 
 import pandas as pd
 
-from ablations.claim import Claim, EveryCase
-from ablations.decision import FEWEST_DOSES, Decision, Difference, DoseResponse, Equivalence, Level
+from ablations.claim import FEWEST_DOSES, Claim, Decision, Difference, DoseResponse, Equivalence, EveryCase, Level
 from results.verdicts import decisions
 from results.verdicts.decisions import Finding
 from results.verdicts.per_run import measured, per_run

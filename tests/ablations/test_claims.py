@@ -1,13 +1,12 @@
-"""The registry of claims about runs: every claim names arms that exist, and measures what real rows hold."""
+"""Claims about runs name known arms and measure columns that runs have."""
 
 import pytest
 
 from ablations.arms import ARMS
-from ablations.claims import CLAIMS
-from ablations.decision import DoseResponse, Equivalence, Level, arms_of
+from ablations.claim import DoseResponse, Equivalence, Level, arms_of
+from ablations.claims import CLAIMS, behaviour_value
 from ablations.exact import lab
 from ablations.grids import runs_of
-from ablations.measures import behaviour_value
 from harness.settings import with_settings
 from results.frame import evaluations, runs
 from results.verdicts.per_run import measured, per_run
@@ -26,36 +25,36 @@ def frame(tmp_path_factory):
     return per_run(runs([root]), evaluations([root]))
 
 
-def test_ids_are_unique_among_all_claims():
+def test_claim_ids_are_unique():
     ids = [claim.id for claim in (*CLAIMS, *lab.CLAIMS)]
     assert len(set(ids)) == len(ids)
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
-def test_a_claim_names_arms_that_exist_and_measures_their_runs(claim, frame):
+def test_a_claim_names_known_arms_and_measures_their_runs(claim, frame):
     arms = arms_of(claim.test)
     assert set(arms) <= set(ARMS)
     numbers = measured(claim, frame)
     assert len(numbers) == len(frame)
     known = numbers[numbers["arm"].isin(arms)].groupby("task")["value"].apply(lambda values: values.notna().all())
-    assert known.any(), "no task on which every arm has the number"
+    assert known.any(), "no task on which all arms have the number"
 
 
-def test_the_reference_is_exact_where_it_is_known(frame):
+def test_behaviour_value_is_exact_where_it_is_known(frame):
     values = behaviour_value(frame)
-    assert values.to_numpy() == pytest.approx(RETURN_TO_GO), "the made-up truth is the made-up return-to-go"
+    assert values.to_numpy() == pytest.approx(RETURN_TO_GO), "the exact value of the factory equals its return-to-go"
 
 
 @pytest.mark.parametrize(
     ("make", "what"),
     [
-        (lambda: Level((), "above"), "different arms"),
-        (lambda: Level(("cql", "cql"), "above"), "different arms"),
+        (lambda: Level((), "above"), "must be distinct"),
+        (lambda: Level(("cql", "cql"), "above"), "must be distinct"),
         (lambda: Level(("cql",), "above", alpha=0.5), "alpha"),
         (lambda: Equivalence("cql", "learned", 0.0), "margin"),
-        (lambda: DoseResponse(("cql", "learned"), "rises"), "3 doses"),
+        (lambda: DoseResponse(("cql", "learned"), "rises"), "at least 3 doses"),
     ],
 )
-def test_a_test_that_cannot_be_made_is_refused(make, what):
+def test_invalid_decision_rules_raise(make, what):
     with pytest.raises(ValueError, match=what):
         make()

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from math import nan
 
-from ablations.claim import Claim, EveryCase
-from ablations.decision import Difference
+from ablations.claim import Claim, Difference, EveryCase
 from results.claim_sections import LAB, NOT_RUN, ClaimSection, overview
 from results.verdicts.exact import judge
 from results.verdicts.verdict import Verdict

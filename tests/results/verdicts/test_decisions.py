@@ -5,7 +5,7 @@ from math import isnan, nan, sqrt
 import numpy as np
 import pytest
 
-from ablations.decision import Difference, DoseResponse, Equivalence, Level, NonInferiority
+from ablations.claim import Difference, DoseResponse, Equivalence, Level, NonInferiority
 from results.verdicts import decisions
 
 SIX = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])

@@ -5,8 +5,7 @@ from math import isnan, nan
 import pandas as pd
 import pytest
 
-from ablations.claim import Claim, EveryCase
-from ablations.decision import Difference, DoseResponse, Equivalence, Level, NonInferiority
+from ablations.claim import Claim, Difference, DoseResponse, Equivalence, EveryCase, Level, NonInferiority
 from results.verdicts.per_run import measured, per_run
 from results.verdicts.runs import judge_runs
 

@@ -5,8 +5,7 @@ from math import inf, nan
 import pandas as pd
 import pytest
 
-from ablations.claim import Claim, EveryCase
-from ablations.decision import Level
+from ablations.claim import Claim, EveryCase, Level
 from results.tables import write
 from results.verdicts.exact import judge
 from results.verdicts.table import by_topic, effect, number, verdict_table
