@@ -1,4 +1,4 @@
-"""Files of pytest-benchmark as a frame."""
+"""The report about benchmarks: the files of pytest-benchmark as a frame, a table and a page."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,11 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError
+from results import tables
+from results.figures.drawing import write
+from results.figures.speed import share_of_peak, update_parts
+from results.page import render
+from results.tables.table import NONE, Table, number
 
 # Where `make bench` keeps its files, in a folder for each kind of machine.
 FOLDER = Path(".benchmarks")
@@ -67,3 +72,49 @@ def _row(benchmark: dict[str, Any]) -> dict[str, Any]:
         "rounds": benchmark["stats"]["rounds"],
         **{name: facts.get(name, float("nan")) for name in FACTS},
     }
+
+
+def speed(benchmarks: pd.DataFrame) -> Table:
+    """Every benchmark of `results.benchmarks.read`, as it was measured; numbers: its columns."""
+    per_run = 1e6 * benchmarks["seconds"] / benchmarks["runs"].fillna(1).astype(float)
+    text = pd.DataFrame(
+        {
+            "Part": benchmarks["part"] + benchmarks["case"].map(lambda case: f" [{case}]" if case else ""),
+            "Shape": benchmarks["shape"].fillna(NONE),
+            "Kernel": benchmarks["kernel"].fillna(NONE),
+            "Runs": benchmarks["runs"].map(lambda runs: NONE if pd.isna(runs) else str(runs)),
+            "Per run [us]": per_run.map(lambda value: number(value, 1)),
+            "GFLOP/s": benchmarks["gflops"].map(lambda value: number(value, 1)),
+            "Of the peak [%]": benchmarks["share_of_peak"].map(lambda value: number(100 * value, 0)),
+            "Of an update [%]": benchmarks["share_of_update"].map(lambda value: number(100 * value, 0)),
+        }
+    )
+    notes = (
+        "Median time of one thread, divided by the runs of the pack. GFLOP/s count matrix products alone; the peak is "
+        "that of torch's product of 1024 x 256 by 256 x 256 numbers, measured after each benchmark. An update is that "
+        "of the same shape, runs and kernel. Shapes are width x depth: 64x2 has the demo's states, actions and batch "
+        "(6, 2, 64 with 4 actions of each kind), the others those of AntMaze (29, 8, 256 with 10). In brackets: what "
+        "else was varied (online: transitions of the online phase in the replay).",
+    )
+    return Table("speed", "Speed of the parts", benchmarks, text, notes, group="Part")
+
+
+def write_speed_report(benchmarks: pd.DataFrame, out: Path) -> list[Path]:
+    """Write the report about a frame of `results.benchmarks.read` into the folder `out`; the files, the page first.
+
+    `report.html`; `tables/` with csv, md and tex; `figures/` with pdf, svg, png, csv and caption of every figure.
+    Raises UserError if `out` cannot be written.
+    """
+    table = speed(benchmarks)
+    drawings = [drawing for draw in (share_of_peak, update_parts) if (drawing := draw(benchmarks)) is not None]
+    try:
+        for folder in (out / "tables", out / "figures"):
+            folder.mkdir(parents=True, exist_ok=True)
+        files = [out / "report.html", *tables.write(table, out / "tables")]
+        for drawing in drawings:
+            files += write(drawing, out / "figures")
+        images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
+        files[0].write_text(render("speed.html", images, table=table, drawings=drawings, about=benchmarks.attrs))
+    except OSError as error:
+        raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
+    return files

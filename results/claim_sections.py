@@ -11,10 +11,9 @@ from ablations.claim import Claim
 from results.figures.claims import claim_figure
 from results.figures.drawing import Drawing
 from results.style import label
-from results.verdicts.per_run import measured, per_run
-from results.verdicts.runs import judge_runs
+from results.verdicts.decisions import Verdict
+from results.verdicts.runs import judge_runs, measured, per_run
 from results.verdicts.table import by_claim, by_topic, correlation, effect, p_value
-from results.verdicts.verdict import Verdict
 
 # The column of the overview for claims that are judged without runs, and what it shows where nothing was looked at.
 LAB = "exact lab"

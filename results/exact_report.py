@@ -15,8 +15,8 @@ from results.figures.drawing import write
 from results.page import render
 from results.tables import Table
 from results.verdicts import table as words
+from results.verdicts.decisions import Outcome, Verdict
 from results.verdicts.table import by_topic, verdict_table
-from results.verdicts.verdict import Outcome, Verdict
 
 # One per frame, in the order of the page.
 FIGURES = (

@@ -16,14 +16,13 @@ from results.frame import done
 from results.frame.frames import Frames
 from results.page import markdown
 from results.published_runs import PUBLISHED, STUDY, published_runs
-from results.statistics.estimate import Estimate
+from results.statistics.intervals import Estimate
 from results.style import in_order, label
 from results.tables.cost import cost
 from results.tables.effects import Effect, effects
-from results.tables.text import number
-from results.verdicts.per_run import per_run
-from results.verdicts.runs import judge_runs
-from results.verdicts.verdict import Outcome, Verdict
+from results.tables.table import number
+from results.verdicts.decisions import Outcome, Verdict
+from results.verdicts.runs import judge_runs, per_run
 
 FINDINGS = PUBLISHED / "FINDINGS.md"
 TEMPLATE = "findings.md"

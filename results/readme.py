@@ -12,17 +12,16 @@ import pandas as pd
 from ablations.claims import CLAIMS
 from harness.errors import UserError
 from results.claim_sections import all_verdicts, claim_sections
-from results.figures.dose_response import dose_response
 from results.figures.drawing import Drawing
-from results.figures.effects import effects_figure
+from results.figures.effects import dose_response, effects_figure
 from results.frame import done
 from results.frame.frames import Frames
 from results.published_runs import PROJECT, PUBLISHED, STUDY, has_frames, published_runs
 from results.style import STYLE, in_order, label
 from results.tables.effects import effects, effects_table
-from results.tables.text import NONE, number
-from results.verdicts.per_run import per_run
-from results.verdicts.verdict import Outcome, Verdict
+from results.tables.table import NONE, number
+from results.verdicts.decisions import Outcome, Verdict
+from results.verdicts.runs import per_run
 
 README = PROJECT / "README.md"
 

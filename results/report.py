@@ -22,23 +22,19 @@ from results.processes import processes
 from results.style import label
 from results.tables import Table, write
 from results.tables.cost import MILLION, cost
-from results.tables.differences import differences
 from results.tables.doses import doses
 from results.tables.effects import effects, effects_table
-from results.tables.learned_floor import learned_floor
 from results.tables.pooled import pooled
 from results.tables.published import beside_published
-from results.tables.scale_mismatch import scale_mismatch
-from results.tables.scores import scores
-from results.tables.text import number
-from results.tables.truth import truth
+from results.tables.scores import differences, scores
+from results.tables.table import number
+from results.tables.values import learned_floor, scale_mismatch, truth
 from results.tuning.figures import tuning_figures
-from results.tuning.ledger import Ledger
-from results.tuning.table import effort
+from results.tuning.ledger import Ledger, effort
 from results.verdicts import table as words
-from results.verdicts.per_run import per_run
+from results.verdicts.decisions import Outcome, Verdict
+from results.verdicts.runs import per_run
 from results.verdicts.table import verdict_table
-from results.verdicts.verdict import Outcome, Verdict
 
 # Settings that set the scale of rewards, values and effort: shown at once; the others are folded away.
 KEY_SETTINGS = (

@@ -101,9 +101,8 @@ def print_card(card: Mapping[str, Any], console: Console) -> None:
 def write_card(card: Mapping[str, Any], arrays: CardArrays, folder: Path) -> list[Path]:
     """Write a card as a table (csv, md, tex) and a figure (pdf, svg, png, data, caption)."""
     from results import tables
-    from results.dataset_table import dataset_table
     from results.figures import drawing
-    from results.figures.dataset import dataset_figure
+    from results.figures.dataset import dataset_figure, dataset_table
 
     folder.mkdir(parents=True, exist_ok=True)
     figure = dataset_figure(card, arrays.returns, arrays.lengths, arrays.terminated, arrays.floors)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ablations.claim import Claim
     from results.frame import Frames
     from results.tuning.ledger import Ledger
-    from results.verdicts.verdict import Verdict
+    from results.verdicts.decisions import Verdict
 
 # Names of reports that are not about a grid: the exact lab, also a subdirectory of a report about runs, and speed.
 EXACT, BENCH = "exact", "bench"
@@ -182,7 +182,7 @@ def show_exact_report(out: Path) -> None:
 def show_speed_report(file: Path | None, out: Path) -> None:
     """Write the report about a file of pytest-benchmark (default: the newest); prints its page."""
     from results import benchmarks
-    from results.speed_report import write_speed_report
+    from results.benchmarks import write_speed_report
 
     file = file or benchmarks.newest()
     page, *_ = write_speed_report(benchmarks.read(file), out)

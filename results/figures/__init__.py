@@ -1,5 +1,4 @@
-"""The figures: a file per figure, from frames of numbers to a drawing; `drawing` is what all of them make.
+"""The figures of a report: functions from frames to drawings at a journal's column width.
 
-Each estimates first and draws then, at a journal's column width. `captions` and `curves` hold what several of them
-share, `exact_lab` the figures of the exact lab.
+`drawing` is what a figure consists of and how it is written; `gallery` lists the figures about all arms.
 """

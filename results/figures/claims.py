@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ablations.claim import Claim, Difference, DoseResponse, Equivalence, Level, NonInferiority, Test
+from results.figures.curves import left_out, traces
 from results.figures.drawing import Drawing
-from results.figures.traces import left_out, traces
-from results.statistics.estimate import CONFIDENCE
-from results.statistics.intervals import estimates_by
+from results.statistics.intervals import CONFIDENCE, estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
-from results.verdicts.verdict import Verdict
+from results.verdicts.decisions import Verdict
 
 # Letters of an axis' name on a line of one column.
 LINE_OF_LETTERS = 60

@@ -1,4 +1,4 @@
-"""A figure with its numbers and its caption, and their files."""
+"""A figure with its numbers and caption, and their files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results.style import STYLE
+from results.frame import done
+from results.statistics.intervals import CONFIDENCE
+from results.style import STYLE, label
 
 Look = dict[str, Any]
 
@@ -55,3 +57,32 @@ def lay_out(figure: Figure) -> None:
         figure.dpi = STYLE["savefig.dpi"]
         engine.execute(figure)
         figure.set_layout_engine(None)
+
+
+BAND = f"{CONFIDENCE:.0%} t interval over seeds"
+
+
+def finished_of(runs: pd.DataFrame, task: object) -> pd.DataFrame:
+    """The finished runs of a task."""
+    return done(runs[runs["task"] == task])
+
+
+def window(finished: pd.DataFrame) -> float:
+    """Environment steps after the switch over which the dip is measured."""
+    return float(finished["dip_window"].max())
+
+
+def counts(finished: pd.DataFrame) -> str:
+    """n of every arm in one sentence, in one number where they agree."""
+    counts = finished.groupby(["task", "arm"], sort=False).size()
+    if counts.nunique() == 1:
+        return f"n = {counts.iloc[0]} seeds per arm."
+    several = finished["task"].nunique() > 1
+    names = [f"{task}, {label(arm)}" if several else label(arm) for task, arm in counts.index]
+    return f"Seeds per arm: {'; '.join(f'{name}: {n}' for name, n in zip(names, counts, strict=True))}."
+
+
+def episodes(finished: pd.DataFrame) -> str:
+    """How many episodes a score is the mean of."""
+    numbers = sorted(set(finished["schedule.evaluation_episodes"]))
+    return f"{' or '.join(map(str, numbers))} deterministic episodes per evaluation."

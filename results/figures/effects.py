@@ -1,19 +1,72 @@
-"""A forest plot over all tasks: what every arm changes against the Monte Carlo floor."""
+"""Changes between arms: forest plots per task and over tasks, and the dose response of inflation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from results.figures.drawing import Drawing
-from results.statistics.estimate import CONFIDENCE
+from results.statistics.intervals import CONFIDENCE
 from results.style import FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
 from results.tables.effects import ALPHA, CENTRE, Effect, effects_table
 
+# Metrics of the table of differences, and what a panel says of them.
+PAIRED_PANELS = {
+    "final_score": "Score, online end\n(right is better)",
+    "regret_eval": "regret_eval\n(left is better)",
+    "dip": "Dip\n(left is better)",
+}
+
+
+def paired_differences(differences: pd.DataFrame) -> list[Drawing]:
+    """Mean difference to the baseline's arm with interval, a figure per task, a row per arm, a panel per metric.
+
+    `differences` are the numbers of the table of differences; a figure's are those of its task and the metrics shown.
+    """
+    shown = differences[differences["metric"].isin(PAIRED_PANELS)]
+    return [_of_task(str(task), of_task.reset_index(drop=True)) for task, of_task in shown.groupby("task", sort=False)]
+
+
+def _of_task(task: str, numbers: pd.DataFrame) -> Drawing:
+    """The figure of one task."""
+    baseline = numbers["baseline"].iloc[0]
+    arms = in_order(numbers["arm"])
+    colour = colours(arms)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 0.8 + 0.24 * len(arms)), layout="constrained")
+        panels = figure.subplots(1, len(PAIRED_PANELS), sharey=True)
+        for panel, (metric, title) in zip(panels, PAIRED_PANELS.items(), strict=True):
+            of_metric = numbers[numbers["metric"] == metric].set_index("arm")
+            panel.axvline(0, color=INK, linewidth=0.7, zorder=1)
+            for place, arm in enumerate(arms):
+                if place % 2:
+                    panel.axhspan(place - 0.5, place + 0.5, color=SHADE, alpha=0.6, linewidth=0, zorder=0)
+                if arm not in of_metric.index:
+                    continue
+                own = of_metric.loc[arm]
+                panel.plot([own["low"], own["high"]], [place, place], color=colour[arm], linewidth=1.3, zorder=3)
+                panel.plot(own["mean"], place, "o", color=colour[arm], markersize=4, zorder=4)
+            panel.set(title=title, ylim=(len(arms) - 0.5, -0.5))
+            panel.tick_params(axis="y", length=0)
+        panels[0].set_yticks(range(len(arms)), [label(arm) for arm in arms])
+        figure.supxlabel(
+            f"Difference to {label(baseline)} within seed (success rate)", fontsize=STYLE["axes.labelsize"]
+        )
+    counts = sorted(set(numbers["n"]))
+    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    caption = (
+        f"Every arm minus {label(baseline)}, within seed, on {task}: mean and {CONFIDENCE:.0%} paired t interval, not "
+        f"adjusted for the number of arms. {n} pairs of runs per row."
+    )
+    return Drawing(f"paired_differences_{task}", f"Paired differences, {task}", figure, numbers, caption)
+
+
 # The quantities shown, and what a panel says of them.
-PANELS = {
+EFFECT_PANELS = {
     "q_policy": "Q of the policy\n(of the returns' range)",
     "bound_rate": "Bound rate\n(share of actions)",
     "offline_score": "Score, offline end\n(right is better)",
@@ -29,13 +82,13 @@ def effects_figure(found: Sequence[Effect]) -> Drawing | None:
     table = effects_table(found)
     if table is None:
         return None
-    numbers = table.numbers[table.numbers["quantity"].isin(PANELS)].reset_index(drop=True)
+    numbers = table.numbers[table.numbers["quantity"].isin(EFFECT_PANELS)].reset_index(drop=True)
     arms = in_order(effect.arm for effect in found if effect.task == "")
     colour = colours(arms)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, 0.9 + 0.2 * len(arms)), layout="constrained")
-        panels = figure.subplots(1, len(PANELS), sharey=True)
-        for panel, (quantity, title) in zip(panels, PANELS.items(), strict=True):
+        panels = figure.subplots(1, len(EFFECT_PANELS), sharey=True)
+        for panel, (quantity, title) in zip(panels, EFFECT_PANELS.items(), strict=True):
             panel.axvline(0, color=INK, linewidth=0.7, zorder=1)
             for place in range(1, len(arms), 2):
                 panel.axhspan(place - 0.5, place + 0.5, color=SHADE, alpha=0.6, linewidth=0, zorder=0)
@@ -85,3 +138,63 @@ def _legend() -> list[Line2D]:
         Line2D([], [], color=FAINT, marker="o", markersize=2.4, linewidth=0, markerfacecolor="none",
                markeredgewidth=0.5, label="a task, none found"),
     ]  # fmt: skip
+
+
+# The quantities shown, and what a panel says of them.
+DOSE_PANELS = {
+    "bound_rate": "Bound rate",
+    "q_uniform": "Q of random actions",
+    "offline_score": "Score, offline end",
+    "regret_eval": "regret_eval",
+}
+
+
+def dose_response(found: Sequence[Effect], frame: pd.DataFrame) -> Drawing | None:
+    """Difference to the floor that is not inflated by dose: a line per task, mean over tasks with interval.
+
+    `found`: of `results.tables.effects`, `frame`: of `results.verdicts.per_run`. None with fewer than two doses of
+    which a mean over tasks is known. Numbers: task (empty: over all), arm, dose, quantity, mean, low, high, n.
+    """
+    inflated = frame[(frame["floor.base"] == CENTRE) & (frame["floor.inflation"] != 0)]
+    dose_of = inflated.groupby("arm")["floor.inflation"].first()
+    pooled = {effect.arm for effect in found if effect.task == ""}
+    doses = {arm: dose for arm, dose in dose_of.sort_values().items() if arm in pooled}
+    if len(doses) < 2:
+        return None
+    shown = [effect for effect in found if effect.arm in doses and effect.quantity in DOSE_PANELS]
+    numbers = pd.DataFrame([_row(effect, doses[effect.arm]) for effect in shown])
+    numbers = numbers.sort_values(["quantity", "task", "dose"], ignore_index=True)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 1.9), layout="constrained")
+        for panel, (quantity, title) in zip(figure.subplots(1, len(DOSE_PANELS)), DOSE_PANELS.items(), strict=True):
+            panel.axhline(0, color=INK, linewidth=0.7, zorder=1)
+            for task, line in numbers[numbers["quantity"] == quantity].groupby("task"):
+                _line(panel, line, bool(task))
+            panel.set(title=title, xticks=[-0.25, 0, 0.25, 0.5, 0.75, 1])
+            panel.set_xticklabels(["", "0", "", "0.5", "", "1"])
+        figure.axes[0].set_ylabel("Difference to dose 0")
+        figure.supxlabel("Inflation of the floor (share of the range of returns)", fontsize=STYLE["axes.labelsize"])
+    caption = (
+        f"What inflating the floor changes against {label(CENTRE)}, within seed: a thin line per task, thick the mean "
+        f"over tasks with its {CONFIDENCE:.0%} stratified bootstrap interval. Q as a share of the range of returns. "
+        f"n = {pairs_per_task(shown)} pairs of runs per task and dose."
+    )
+    return Drawing("dose_response", "Inflation of the floor", figure, numbers, caption)
+
+
+def _row(effect: Effect, dose: float) -> dict[str, Any]:
+    estimate = effect.estimate
+    names = {"task": effect.task, "arm": effect.arm, "dose": dose, "quantity": effect.quantity}
+    return {**names, "mean": estimate.mean, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+
+def _line(panel: Axes, line: pd.DataFrame, of_task: bool) -> None:
+    """One task, or the mean of all; where nothing is added nothing differs."""
+    origin = pd.DataFrame([{"dose": 0.0, "mean": 0.0, "low": 0.0, "high": 0.0}])
+    points = pd.concat([line[["dose", "mean", "low", "high"]], origin]).sort_values("dose")
+    if of_task:
+        panel.plot(points["dose"], points["mean"], color=FAINT, linewidth=0.7, zorder=2)
+        return
+    colour = colours(["inflated_0.5"])["inflated_0.5"]
+    panel.fill_between(points["dose"], points["low"], points["high"], color=colour, alpha=0.2, linewidth=0, zorder=3)
+    panel.plot(points["dose"], points["mean"], "o-", color=colour, linewidth=1.5, markersize=3, zorder=4)

@@ -4,20 +4,14 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from results.figures.bound_rate import bound_rate
-from results.figures.dose_response import dose_response
+from results.figures.curves import bound_rate, learning_curves, seed_traces, values_and_floors
 from results.figures.drawing import Drawing
-from results.figures.effects import effects_figure
+from results.figures.effects import dose_response, effects_figure, paired_differences
 from results.figures.learned_floor import learned_floor
-from results.figures.learning_curves import learning_curves
-from results.figures.paired_differences import paired_differences
-from results.figures.performance_profile import performance_profile
-from results.figures.score_by_floor import score_by_floor
-from results.figures.seed_traces import seed_traces
-from results.figures.values_and_floors import values_and_floors
+from results.figures.scores import performance_profile, score_by_floor
 from results.tables import Table
 from results.tables.effects import Effect
-from results.verdicts.per_run import per_run
+from results.verdicts.runs import per_run
 
 
 def gallery(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ablations.claims import MARGIN
 from results.figures.drawing import Drawing
-from results.statistics.estimate import CONFIDENCE
+from results.statistics.intervals import CONFIDENCE
 from results.statistics.pairs import paired_difference
 from results.style import COLOURS, INK, PAGE, SHADE, STYLE
 

@@ -1,6 +1,6 @@
-"""Statistics of runs: functions of arrays with stated shapes, and of a generator where chance is drawn.
+"""Statistics of runs: functions of arrays with stated shapes, and of an explicit generator where they are random.
 
-`estimate` what is reported; `intervals` one task; `pairs` two arms that share seeds; `equivalence` unaltered, or no
-worse; `trend` dose and response; `aggregates` and `bootstrap` several tasks at once; `multiplicity` several tests at
-once; `coverage` how often the intervals hold the truth (COVERAGE.md).
+`intervals` for one task, `pairs` for arms that share seeds, `equivalence` and non-inferiority, `trend` for dose and
+response, `aggregates` and `bootstrap` for several tasks, `power` for the number of seeds; `coverage` measures coverage
+and error rates (COVERAGE.md).
 """

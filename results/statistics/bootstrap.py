@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from results.statistics.estimate import CONFIDENCE, Estimate
-from results.statistics.intervals import NO_INTERVAL
+from results.statistics.intervals import CONFIDENCE, NO_INTERVAL, Estimate
 
 # Draws: as many as take a fraction of a second, but at least and at most so many.
 FEWEST, MOST = 2_000, 10_000

@@ -13,8 +13,7 @@ import pandas as pd
 from results.statistics import aggregates
 from results.statistics.bootstrap import Statistic, stratified_band, stratified_interval
 from results.statistics.equivalence import equivalent, equivalent_samples, no_worse
-from results.statistics.estimate import Estimate
-from results.statistics.intervals import mean_interval
+from results.statistics.intervals import Estimate, mean_interval
 from results.statistics.pairs import paired_difference, sign_flip_p_value
 from results.statistics.trend import dose_response
 

@@ -1,9 +1,7 @@
-"""The mean of one task's runs with its t interval.
-
-At 3 to 10 seeds the t interval keeps its nominal coverage, the percentile bootstrap does not (COVERAGE.md).
-"""
+"""Estimates with intervals: the mean of the runs of one task with its t interval."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -11,7 +9,31 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from results.statistics.estimate import CONFIDENCE, Estimate
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A point value, of runs their mean, with its interval. Without an interval low and high are NaN."""
+
+    mean: float
+    low: float
+    high: float
+    # Runs it rests on; of pooled tasks all their runs.
+    n: int
+    # How the interval was made.
+    method: str
+
+
+@dataclass(frozen=True)
+class PairedEstimate(Estimate):
+    """A mean difference within seed."""
+
+    # Between the two arms over the seeds; NaN where either is constant.
+    correlation: float
+    # Of the exact two-sided sign-flip test of no difference; NaN without pairs.
+    p_value: float
+
 
 NO_INTERVAL = "no interval"
 

@@ -1,4 +1,4 @@
-"""Two arms that share seeds, compared within seed: what the seeds have in common drops out."""
+"""Paired comparisons of two arms that share seeds, and the correction for several tests."""
 
 from functools import cache
 from typing import Literal
@@ -6,8 +6,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from results.statistics.estimate import CONFIDENCE, PairedEstimate
-from results.statistics.intervals import mean_interval, present
+from results.statistics.intervals import CONFIDENCE, PairedEstimate, mean_interval, present
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Holm's adjusted p-values [m] of `p_values` [m]: those below alpha may be rejected together at alpha.
+
+    NaN (a test that could not be made) stays NaN and does not count as a test. Source: Holm 1979.
+    """
+    values = np.asarray(p_values, dtype=float)
+    made = np.flatnonzero(~np.isnan(values))
+    order = made[np.argsort(values[made], kind="stable")]
+    steps = values[order] * np.arange(len(order), 0, -1)
+    adjusted = np.full(values.shape, np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
 
 # The sign-flip test looks at all 2^n assignments of signs up to this many pairs, beyond it at 2^MOST random ones.
 MOST = 14

@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.signal import convolve
 
-from results.statistics.estimate import CONFIDENCE, Estimate
-from results.statistics.intervals import mean_interval
+from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 
 # All orders of the doses are enumerated: 8! = 40,320.
 MOST_DOSES = 8

@@ -1,11 +1,8 @@
-"""The tables of a report: functions of the frames, each with numbers for machines and text for people.
+"""The tables of a report: functions from frames to tables with numbers for machines and text for people.
 
-`table` what a table is, `text` its cells, `files` and `latex` how it is written; `metrics` what is measured; then one
-file per table.
+`table` is what a table is and how it is written; the other modules have the tables themselves.
 """
 
-from results.tables.files import write
-from results.tables.table import Table
-from results.tables.text import interval_text
+from results.tables.table import Table, interval_text, write
 
 __all__ = ["Table", "interval_text", "write"]

@@ -6,8 +6,7 @@ import pandas as pd
 
 from results.frame.frames import COST
 from results.style import label
-from results.tables.table import Table
-from results.tables.text import NONE, number
+from results.tables.table import NONE, Table, number
 
 SOURCES = {
     "accounting": "SLURM's accounting",

@@ -7,11 +7,9 @@ from typing import Any
 import pandas as pd
 
 from results.frame import done, settings_columns
-from results.statistics.estimate import CONFIDENCE, Estimate
-from results.statistics.intervals import mean_interval
+from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.statistics.trend import MOST_DOSES, Direction, dose_response
-from results.tables.table import Table
-from results.tables.text import interval_text
+from results.tables.table import Table, interval_text
 
 DOSE = "floor.inflation"
 

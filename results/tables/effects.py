@@ -11,14 +11,11 @@ import pandas as pd
 from ablations.arms import IMPLEMENTATIONS, OPTIONS
 from results.statistics.aggregates import mean_of_tasks
 from results.statistics.bootstrap import FEWEST, stratified_interval
-from results.statistics.estimate import CONFIDENCE, Estimate
-from results.statistics.intervals import mean_interval
-from results.statistics.multiplicity import holm
-from results.statistics.pairs import sign_flip_p_value
+from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
+from results.statistics.pairs import holm, sign_flip_p_value
 from results.style import in_order, label
 from results.tables.pooled import SEED
-from results.tables.table import Table
-from results.tables.text import NONE, interval_text
+from results.tables.table import NONE, Table, interval_text
 
 # The arm against which the others are held, within seed.
 CENTRE = "monte_carlo"

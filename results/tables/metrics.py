@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from results.statistics.estimate import CONFIDENCE
-from results.tables.text import spread
+from results.statistics.intervals import CONFIDENCE
+from results.tables.table import spread
 
 
 @dataclass(frozen=True)

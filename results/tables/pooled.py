@@ -12,11 +12,10 @@ from results.frame import done
 from results.frame.comparison import common, listed
 from results.statistics.aggregates import iqm, optimality_gap, probability_of_improvement
 from results.statistics.bootstrap import FEWEST, stratified_interval
-from results.statistics.estimate import CONFIDENCE, Estimate
+from results.statistics.intervals import CONFIDENCE, Estimate
 from results.style import in_order, label
-from results.tables.differences import BASELINE
-from results.tables.table import Table
-from results.tables.text import NONE, interval_text
+from results.tables.scores import BASELINE
+from results.tables.table import NONE, Table, interval_text
 
 # Seed of the resampling: the same runs give the same intervals.
 SEED = 0

@@ -9,8 +9,7 @@ import pandas as pd
 from results.frame import done
 from results.statistics.intervals import mean_interval
 from results.style import label
-from results.tables.table import Table
-from results.tables.text import interval_text, number
+from results.tables.table import Table, interval_text, number
 
 # Sources and definitions: README.md in the same folder.
 FILE = Path(__file__).parents[1] / "literature" / "corl_offline_to_online.csv"

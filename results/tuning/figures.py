@@ -13,9 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from results.figures.drawing import Drawing
 from results.style import COLUMN, FAINT, INK, PAGE, STYLE, colours, in_order, label
-from results.tuning.importance import FEWEST, importance
-from results.tuning.ledger import SETTING, Ledger
-from results.tuning.table import plain
+from results.tuning.ledger import FEWEST, SETTING, Ledger, importance, plain
 
 OBJECTIVES = {
     "final_score": "Final score",

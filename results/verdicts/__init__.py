@@ -1,5 +1,5 @@
-"""Claims held against their numbers.
+"""Verdicts on claims.
 
-`verdict` what is found about a claim; `exact` the exact lab's claims; `per_run` the numbers that claims about runs
-measure; `decisions` how these decide; `runs` the claims about runs; `table` all of them as a table.
+`decisions` tests the numbers of runs, `runs` applies them to claims about runs, `exact` judges claims of the exact lab,
+`table` makes a table of all verdicts.
 """

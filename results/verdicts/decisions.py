@@ -1,8 +1,9 @@
-"""How the numbers of runs decide: from arrays of one number per seed to a finding, from findings to outcomes."""
+"""Verdicts, and how the numbers of runs decide them: from one number per seed to an outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan, nan
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +11,7 @@ from scipy import stats
 
 from ablations.claim import (
     FEWEST_SEEDS,
+    Claim,
     Decision,
     Difference,
     DoseResponse,
@@ -19,10 +21,38 @@ from ablations.claim import (
 )
 from results.statistics.equivalence import equivalent, no_worse
 from results.statistics.intervals import mean_interval
-from results.statistics.multiplicity import holm
-from results.statistics.pairs import paired_difference, sign_flip_p_values
+from results.statistics.pairs import holm, paired_difference, sign_flip_p_values
 from results.statistics.trend import dose_response
-from results.verdicts.verdict import Outcome
+
+Outcome = Literal["supported", "contradicted", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the numbers say about a claim."""
+
+    claim: Claim
+    outcome: Outcome
+    # The number that decides; of exact cases the one nearest to its bound, or farthest beyond it.
+    effect: float
+    # Its interval; of exact cases the smallest and the largest.
+    low: float
+    high: float
+    # Cases, or of runs: seeds that have every arm the test compares.
+    n: int
+    # What was done, in a few words.
+    method: str
+    # Of a claim about runs: where it was looked at, and on which arm where the claim is about several.
+    task: str = ""
+    arm: str = ""
+    # Of the test that decides, adjusted for the claim's arms; NaN where the test has none.
+    p_value: float = nan
+    # Between the two arms over the seeds, of a trend the mean rank correlation with the dose; NaN where there is none.
+    correlation: float = nan
+    # Why it is inconclusive, and what a reader must know of the runs behind it; empty: nothing.
+    remark: str = ""
+    # Ids of the runs behind it.
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

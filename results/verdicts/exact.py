@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ablations.claim import Claim, EveryCase
-from results.verdicts.verdict import Outcome, Verdict
+from results.verdicts.decisions import Outcome, Verdict
 
 
 def judge(claims: Iterable[Claim]) -> list[Verdict]:

@@ -1,4 +1,4 @@
-"""Verdicts on runs: every claim on every task, on every arm it is about."""
+"""Verdicts on claims about runs: every claim on every task and arm that it names."""
 
 from collections.abc import Iterable
 from math import nan
@@ -6,10 +6,43 @@ from math import nan
 import pandas as pd
 
 from ablations.claim import FEWEST_DOSES, Claim, Decision, Difference, DoseResponse, Equivalence, EveryCase, Level
+from results.frame import done
 from results.verdicts import decisions
-from results.verdicts.decisions import Finding
-from results.verdicts.per_run import measured, per_run
-from results.verdicts.verdict import Verdict
+from results.verdicts.decisions import Finding, Verdict
+
+# What names an evaluation; all other columns of the evaluations are numbers.
+NAMES = ("run", "task", "arm", "seed", "step", "phase")
+
+
+def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Of the two frames of runs and of their evaluations: a row per finished run.
+
+    Columns: those of `runs`; "switch.<number>" and "end.<number>": every number of the evaluation at the switch to the
+    online phase, and of the last evaluation.
+    """
+    finished = done(runs)
+    numbers = [column for column in evaluations.columns if column not in NAMES]
+    moments = {
+        "switch": evaluations[evaluations["step"] == 0],
+        "end": evaluations.groupby("run", sort=False).tail(1),
+    }
+    for moment, rows in moments.items():
+        own = rows.set_index("run")[numbers].add_prefix(f"{moment}.")
+        finished = finished.join(own, on="run")
+    return finished
+
+
+def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:
+    """A claim's number of every run of `per_run`: task, arm, seed, run, dose (of inflation), value (NaN: none).
+
+    Where the runs know nothing of what the claim measures, every value is NaN.
+    """
+    try:
+        values = pd.to_numeric(pd.Series(claim.measure(frame), index=frame.index)).astype(float)
+    except KeyError:
+        values = pd.Series(float("nan"), index=frame.index)
+    return frame[["task", "arm", "seed", "run"]].assign(dose=frame["floor.inflation"], value=values)
+
 
 # The arm that a verdict is about, "" where it is about all of them, and the arms whose seeds it compares.
 Look = tuple[str, list[str]]

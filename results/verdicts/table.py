@@ -7,7 +7,7 @@ import pandas as pd
 
 from results.style import label
 from results.tables import Table
-from results.verdicts.verdict import Verdict
+from results.verdicts.decisions import Verdict
 
 OF_CASES = (
     "Effect: of exact cases the number that decides, the one nearest to its bound or farthest beyond it [smallest, "

@@ -9,7 +9,7 @@ from ablations.exact import lab
 from ablations.grids import runs_of
 from harness.settings import with_settings
 from results.frame import evaluations, runs
-from results.verdicts.per_run import measured, per_run
+from results.verdicts.runs import measured, per_run
 from tests.support.run_folder_factory import RETURN_TO_GO, write_done
 
 TINY = {"schedule.offline_steps": 400, "schedule.offline_interval": 200, "schedule.online_steps": 600,

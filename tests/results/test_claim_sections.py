@@ -5,8 +5,8 @@ from math import nan
 
 from ablations.claim import Claim, Difference, EveryCase
 from results.claim_sections import LAB, NOT_RUN, ClaimSection, overview
+from results.verdicts.decisions import Verdict
 from results.verdicts.exact import judge
-from results.verdicts.verdict import Verdict
 
 RUNS = Claim("dose", "floor", "Doses cost.", "derived", "score", lambda: (), Difference(("a", "b"), "c", "below"))
 LEVEL = Claim("low", "scale", "It is low.", "derived", "Q", lambda: (), Difference(("a",), "c", "below"))

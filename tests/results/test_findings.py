@@ -9,7 +9,7 @@ from ablations.grids import STUDIED, runs_of
 from harness.errors import UserError
 from results.findings import FINDINGS, Evidence, findings
 from results.frame import gather
-from results.tables.text import number
+from results.tables.table import number
 from tests.support.run_folder_factory import write_done
 
 TASKS = ("pointmaze-umaze-wide", "winding-road")

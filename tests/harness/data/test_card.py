@@ -10,8 +10,7 @@ from harness.data.card import card_arrays, dataset_card
 from harness.settings import Task
 from harness.terminal import result_console
 from results.commands.data import print_card, write_card
-from results.dataset_table import dataset_table
-from results.figures.dataset import dataset_figure
+from results.figures.dataset import dataset_figure, dataset_table
 from tests.support.trajectories import dataset, trajectory
 
 TASK = Task(name="hand-made", environment="none", horizon=10, failure_reward=-1.0, discount=0.5)

@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.tuning.storage import open_storage
-from tests.harness.tuning.made_study import compute, make_driver, outcome
+from tests.support.made_study import compute, make_driver, outcome
 from tests.support.slurm.ordinary_user import ordinary_user
 from tests.support.waiting import wait_until
 
@@ -55,7 +55,7 @@ def url():
 @pytest.mark.slow
 def test_drivers_share_a_database(url, tmp_path):
     """One driver is killed at work; two others then divide the rest, to the trials that an undisturbed one makes."""
-    command = [sys.executable, "-m", "tests.harness.tuning.made_study", str(tmp_path), "12", url]
+    command = [sys.executable, "-m", "tests.support.made_study", str(tmp_path), "12", url]
     killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     killed.stdout.readline()
     wait_until(lambda: any(tmp_path.glob("studies/made/runs/*/done.json")))

@@ -13,12 +13,12 @@ from harness.files import read_json
 from harness.folders import attempts
 from harness.folders.run_folder import RunFolder, run_folders
 from harness.tuning.storage import acquire_leases
-from tests.harness.tuning.made_study import BEST_ALPHA, STUDY, compute, make_driver, outcome, score, write_run
+from tests.support.made_study import BEST_ALPHA, STUDY, compute, make_driver, outcome, score, write_run
 from tests.support.waiting import wait_until
 
 
 def start(root, trials=12):
-    command = [sys.executable, "-m", "tests.harness.tuning.made_study", str(root), str(trials)]
+    command = [sys.executable, "-m", "tests.support.made_study", str(root), str(trials)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

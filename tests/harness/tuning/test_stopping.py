@@ -10,7 +10,7 @@ from harness.tuning.driver import pruner
 from harness.tuning.search import OpenTrial, Search
 from harness.tuning.stopping import EarlyStopping, is_worse, rungs
 from harness.tuning.study import OBJECTIVES
-from tests.harness.tuning.made_study import STUDY
+from tests.support.made_study import STUDY
 
 HALVED = replace(STUDY, first_rung=1, seeds=(1000, 1001, 1002, 1003))
 

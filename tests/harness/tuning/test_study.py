@@ -9,7 +9,7 @@ from ablations.studies import STUDIES, study_of
 from harness.errors import UserError
 from harness.settings import with_settings
 from harness.tasks.registry import SCALES
-from tests.harness.tuning.made_study import STUDY
+from tests.support.made_study import STUDY
 
 
 @pytest.mark.parametrize("scale", SCALES)

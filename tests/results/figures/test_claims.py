@@ -6,8 +6,7 @@ import pytest
 from ablations.claims import CLAIMS
 from results.figures.claims import claim_figure
 from results.style import COLUMN, PAGE
-from results.verdicts.per_run import measured
-from results.verdicts.runs import judge_runs
+from results.verdicts.runs import judge_runs, measured
 from results.verdicts.table import by_claim
 
 

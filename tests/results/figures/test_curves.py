@@ -1,17 +1,16 @@
-"""Figures: their numbers are those of the runs, they have the asked width, and their files hold no date."""
+"""Curves over training, and curves of single seeds."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ablations.grids import runs_of
 from harness.settings import with_settings
-from results.figures.curves import curves
+from results.figures.curves import MOST, curves, learning_curves, left_out, traces, values_and_floors
 from results.figures.drawing import write
-from results.figures.learning_curves import learning_curves
-from results.figures.score_by_floor import score_by_floor
-from results.figures.values_and_floors import values_and_floors
+from results.figures.scores import score_by_floor
 from results.frame import evaluations, runs
 from results.style import PAGE, colours, in_order, label
 from tests.support.run_folder_factory import write_done
@@ -101,3 +100,27 @@ def test_the_same_runs_give_the_same_svg(frames, tmp_path):
         (tmp_path / name).mkdir()
         texts.append(write(values_and_floors(*frames)[0], tmp_path / name)[1].read_bytes())
     assert texts[0] == texts[1]
+
+
+def rows(seeds):
+    steps = [10, 0, 5]
+    return pd.DataFrame([{"seed": seed, "step": step, "score": seed + step} for seed in range(seeds) for step in steps])
+
+
+def test_seeds_in_order_of_steps_with_a_gap_behind_each():
+    panel = Figure().subplots()
+    traces(panel, rows(2).sample(frac=1, random_state=0), "step", "score", color="red")
+    (line,) = panel.lines
+    np.testing.assert_array_equal(line.get_xdata(), [0, 5, 10, 10, 0, 5, 10, 10])
+    np.testing.assert_array_equal(line.get_ydata(), [0, 5, 10, np.nan, 1, 6, 11, np.nan])
+    assert line.get_color() == "red"
+
+
+def test_of_many_seeds_the_first_are_drawn_and_the_caption_says_so():
+    panel = Figure().subplots()
+    assert left_out(rows(MOST)) == ""
+    traces(panel, rows(MOST + 2), "step", "score")
+    assert len(panel.lines[0].get_xdata()) == MOST * 4
+    assert left_out(rows(MOST + 2)) == f" Thin lines are those of the first {MOST} seeds."
+    traces(panel, rows(1).head(0), "step", "score")
+    assert len(panel.lines) == 1

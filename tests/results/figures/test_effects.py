@@ -2,8 +2,7 @@
 
 import pytest
 
-from results.figures.dose_response import dose_response
-from results.figures.effects import PANELS, effects_figure
+from results.figures.effects import EFFECT_PANELS, dose_response, effects_figure
 from results.style import label
 from results.tables.effects import effects
 from tests.results.tables.test_effects import ARMS, frame
@@ -13,7 +12,7 @@ DOSED = {**ARMS, "inflated_1": (1.0, 40.0, 10.0, 0.1)}
 
 def test_a_row_per_arm_a_panel_per_quantity_and_a_dot_per_task():
     drawing = effects_figure(effects(frame()))
-    panels = dict(zip(PANELS, drawing.figure.axes, strict=True))
+    panels = dict(zip(EFFECT_PANELS, drawing.figure.axes, strict=True))
     rows = [tick.get_text() for tick in drawing.figure.axes[0].get_yticklabels()]
     assert rows == [label("cql"), label("inflated_0.5")]
     dots = [line for line in panels["offline_score"].lines if line.get_marker() == "o"]
@@ -23,7 +22,7 @@ def test_a_row_per_arm_a_panel_per_quantity_and_a_dot_per_task():
     filled = [line for line in dots if line.get_markersize() < 3 and line.get_markerfacecolor() != "none"]
     assert [line.get_xdata()[0] for line in filled] == pytest.approx([-0.4])
     assert sorted(line.get_xdata()[0] for line in dots if line.get_markersize() > 3) == pytest.approx([-0.2, 0.0])
-    assert set(drawing.numbers["quantity"]) == set(PANELS)
+    assert set(drawing.numbers["quantity"]) == set(EFFECT_PANELS)
     assert "n = 8 pairs" in drawing.caption
 
 

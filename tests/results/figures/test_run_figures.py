@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from results.figures.bound_rate import bound_rate
+from results.figures.curves import FAILED, bound_rate, seed_traces
+from results.figures.effects import PAIRED_PANELS, paired_differences
 from results.figures.learned_floor import learned_floor
-from results.figures.paired_differences import PANELS, paired_differences
-from results.figures.performance_profile import TOGETHER, performance_profile
-from results.figures.seed_traces import FAILED, seed_traces
+from results.figures.scores import ARMS_TOGETHER, performance_profile
 from results.style import colours, in_order, label
-from results.tables.differences import differences
+from results.tables.scores import differences
 
 
 def test_only_arms_with_a_floor_have_a_bound_rate(frames):
@@ -60,7 +59,7 @@ def test_profiles_of_many_arms_have_a_panel_each_over_the_tasks_they_share(frame
     runs, *_ = frames
     drawing = performance_profile(runs)
     arms = in_order(drawing.numbers["arm"])
-    assert len(arms) > TOGETHER
+    assert len(arms) > ARMS_TOGETHER
     assert [panel.get_title() for panel in drawing.figure.axes] == [label(arm) for arm in arms]
     finished = runs[runs["state"] == "done"]
     tasks = finished.groupby("arm")["task"].agg(set)
@@ -77,9 +76,9 @@ def test_the_forest_of_a_task_has_a_row_per_arm_and_the_numbers_of_the_table(fra
     drawings = {drawing.name: drawing for drawing in paired_differences(table.numbers)}
     assert set(drawings) == {f"paired_differences_{task}" for task in frames[0]["task"].unique()}
     for drawing in drawings.values():
-        assert [panel.get_title() for panel in drawing.figure.axes] == list(PANELS.values())
+        assert [panel.get_title() for panel in drawing.figure.axes] == list(PAIRED_PANELS.values())
         rows = drawing.figure.axes[0].get_yticklabels()
-        assert len(rows) == len(drawing.numbers) / len(PANELS)
+        assert len(rows) == len(drawing.numbers) / len(PAIRED_PANELS)
         middle = [line.get_xdata()[0] for line in drawing.figure.axes[1].lines if line.get_marker() == "o"]
         assert sorted(middle) == sorted(drawing.numbers.loc[drawing.numbers["metric"] == "regret_eval", "mean"])
     rows = drawings["paired_differences_winding-road-short"].figure.axes[0].get_yticklabels()

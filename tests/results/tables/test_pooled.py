@@ -5,7 +5,7 @@ import math
 import pytest
 
 from results.tables.pooled import pooled
-from tests.results.tables.made_frames import frame_of
+from tests.support.made_frames import frame_of
 
 
 def two_tasks(*extra, **changes):

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from results.tables.published import ARMS, FILE, METRICS, TASKS, beside_published, published
-from tests.results.tables.made_frames import frame_of
+from tests.support.made_frames import frame_of
 
 
 def test_every_number_that_may_be_shown_is_there():

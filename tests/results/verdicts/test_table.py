@@ -7,9 +7,9 @@ import pytest
 
 from ablations.claim import Claim, EveryCase, Level
 from results.tables import write
+from results.verdicts.decisions import Verdict
 from results.verdicts.exact import judge
 from results.verdicts.table import by_topic, effect, number, verdict_table
-from results.verdicts.verdict import Verdict
 
 
 def claim(name: str, topic: str, numbers=(0.5,), corrects: str | None = None) -> Claim:

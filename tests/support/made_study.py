@@ -1,6 +1,6 @@
 """A study whose runs are made up: their scores follow from their settings, so a whole search takes a second.
 
-`python -m tests.harness.tuning.made_study ROOT TRIALS [URL]` is a driver of it, slow enough to be killed in the middle.
+`python -m tests.support.made_study ROOT TRIALS [URL]` is a driver of it, slow enough to be killed in the middle.
 """
 
 import sys

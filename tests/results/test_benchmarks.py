@@ -10,10 +10,8 @@ import pandas as pd
 import pytest
 
 from harness.errors import UserError
-from results.benchmarks import newest, read
+from results.benchmarks import newest, read, speed, write_speed_report
 from results.figures.speed import share_of_peak, update_parts
-from results.speed_report import write_speed_report
-from results.tables.speed import speed
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
-"""The truth table on hand-made evaluations."""
+"""Tables about values: scale of Q, learned floors, calibration against exact values."""
 
+import math
 from math import nan, sqrt
 
 import pandas as pd
@@ -8,8 +9,36 @@ from scipy import stats
 
 from ablations.grids import runs_of
 from results.frame import evaluations
-from results.tables.truth import COLUMNS, truth
+from results.tables.values import COLUMNS, learned_floor, scale_mismatch, truth
+from tests.support.made_frames import frame_of
 from tests.support.run_folder_factory import write_done
+
+
+def test_scale_mismatch_counts_seeds_below_the_return():
+    rows = [("cql", 0, "done", 0, 0), ("cql", 1, "done", 0, 0), ("monte_carlo", 0, "done", 0, 0)]
+    settings = {"algorithm.alpha": 20.0, "task.data.transitions": 100_000}
+    table = scale_mismatch(frame_of(*rows, offline_q_data=[-60.0, -49.0, -45.0], **settings))
+    assert list(table.numbers["below"]) == [True, False, False]
+    assert list(table.numbers["difference"]) == [-10.0, 1.0, 5.0]
+    assert list(table.text["Arm"]) == ["CQL", "Cal-QL, Monte Carlo floor"]
+    assert list(table.text["Seeds below"]) == ["1 of 2", "0 of 1"]
+    assert table.text["Difference"][0].startswith("-4.5 [")
+    assert table.text["Mean Q"][1].startswith("-45.0")
+    assert list(table.text["Mean return-to-go"]) == ["-50.0", "-50.0"]
+    assert table.notes[-1] == "maze: transitions 100000, alpha 20."
+
+
+def test_learned_floor_has_a_row_per_task_and_arm():
+    assert learned_floor(frame_of(("cql", 0, "done", 0.5, 0.0))) is None
+    rows = [("cql", 0, "done", 0.5, 0.0), ("learned", 3, "done", 0.5, 0.0), ("learned", 4, "done", 0.5, 0.0)]
+    fits = {"learned_floor.held_out_rmse": [math.nan, 2.0, 3.0], "learned_floor.held_out_r2": [math.nan, 0.5, 0.9]}
+    table = learned_floor(frame_of(*rows, **fits))
+    assert list(table.numbers["seed"]) == [3, 4]
+    (row,) = table.text.to_dict("records")
+    assert (row["Arm"], row["n"]) == ("Cal-QL, learned floor", "2")
+    # The t interval of two numbers 1 apart: 12.7 standard errors of 0.5 to each side.
+    assert row["Held-out RMSE"] == "2.50 [-3.85, 8.85]"
+    assert row["Held-out R2"].startswith("0.700 [")
 
 
 def row(arm, seed, step, calibration, floor=nan, task="winding-road"):

@@ -10,9 +10,7 @@ from harness.errors import UserError
 from results.frame import gather
 from results.report import write_report
 from results.tuning.figures import history, parallel_coordinates, slices, tuning_figures
-from results.tuning.importance import importance
-from results.tuning.ledger import export_ledgers, ledgers_in, read_ledger
-from results.tuning.table import effort
+from results.tuning.ledger import effort, export_ledgers, importance, ledgers_in, read_ledger
 from tests.support.run_folder_factory import write_done
 
 SPACE = {

@@ -24,7 +24,7 @@ from results.verdicts.exact import judge
 from results.verdicts.runs import judge_runs
 from tests.support.run_folder_factory import write_done
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 README = "\n".join((ROOT / place / "README.md").read_text() for place in (".", "ablations", "harness", "slurm"))
 BLOCKS = re.findall(r"`([a-z_/]+)\.py`[^`]*:\n\n```python\n(.*?)```", README, re.DOTALL)
 

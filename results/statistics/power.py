@@ -1,0 +1,111 @@
+"""Power of paired comparisons: how many seeds a test needs.
+
+Differences within seed are taken as normal. The standard deviation comes from a pilot; a pilot of few seeds knows it
+badly, so its upper confidence limit is given as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, inf, log2, sqrt
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import integrate, stats
+
+from results.statistics.intervals import present
+
+POWER = 0.8
+ALPHA = 0.05
+
+# Largest number of seeds that is looked for.
+MOST_SEEDS = 10_000
+
+# One-sided confidence of the upper limit of a pilot's standard deviation.
+LIMIT_CONFIDENCE = 0.8
+
+
+def difference_power(
+    seeds: int,
+    effect: float,
+    deviation: float,
+    alpha: float = ALPHA,
+    alternative: Literal["two-sided", "one-sided"] = "two-sided",
+) -> float:
+    """Probability that a paired t test over `seeds` pairs detects a true mean difference of `effect`.
+
+    `deviation` is the standard deviation of the differences. Exact, by the noncentral t distribution; a rejection on
+    the wrong side of a two-sided test is not counted.
+    """
+    freedom = seeds - 1
+    critical = stats.t.ppf(1 - alpha / (2 if alternative == "two-sided" else 1), freedom)
+    return float(stats.nct.sf(critical, freedom, abs(effect) * sqrt(seeds) / deviation))
+
+
+def equivalence_power(
+    seeds: int, margin: float, deviation: float, difference: float = 0.0, alpha: float = ALPHA
+) -> float:
+    """Probability that two one-sided paired t tests (TOST) over `seeds` pairs establish equivalence within +-`margin`.
+
+    `difference` is the true mean difference. Exact: given the estimated standard deviation u (in units of the true
+    one), the mean must fall between two bounds; this probability is integrated over the distribution of u (Phillips
+    1990).
+    """
+    freedom = seeds - 1
+    critical = stats.t.ppf(1 - alpha, freedom)
+    scale = sqrt(seeds) / deviation
+    upper, lower = (margin - difference) * scale, (-margin - difference) * scale
+    widest = (upper - lower) / (2 * critical)
+
+    def given(u: float) -> float:
+        mass = stats.norm.cdf(upper - critical * u) - stats.norm.cdf(lower + critical * u)
+        return mass * stats.chi.pdf(u * sqrt(freedom), freedom) * sqrt(freedom)
+
+    return float(integrate.quad(given, 0, widest, points=[min(1.0, widest)], limit=200)[0])
+
+
+def seeds_needed(power_of: Callable[[int], float], power: float = POWER, fewest: int = 2) -> int | None:
+    """The smallest number of seeds, at least `fewest`, at which `power_of` reaches `power`; None above `MOST_SEEDS`.
+
+    `power_of` must not fall with the number of seeds.
+    """
+    low, high = fewest - 1, fewest
+    while power_of(high) < power:
+        if high >= MOST_SEEDS:
+            return None
+        low, high = high, min(2 * high, MOST_SEEDS)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power_of(middle) >= power else (middle, high)
+    return high
+
+
+def fewest_seeds(alpha: float = ALPHA, comparisons: int = 1) -> int:
+    """The fewest pairs with which a two-sided sign-flip test can reject at all.
+
+    Its smallest p-value is 2^(1 - n); the first step of Holm's correction asks for `alpha` / `comparisons`. With fewer
+    seeds a test cannot find any difference, however large.
+    """
+    return 1 + ceil(log2(comparisons / alpha) - 1e-12)
+
+
+@dataclass(frozen=True)
+class PilotDeviation:
+    """The standard deviation of paired differences in a pilot, with its upper confidence limit."""
+
+    deviation: float
+    upper: float
+    seeds: int
+
+
+def pilot_deviation(differences: ArrayLike, confidence: float = LIMIT_CONFIDENCE) -> PilotDeviation:
+    """Standard deviation of paired `differences` [n] and its one-sided upper limit, by the chi-squared distribution.
+
+    NaNs are left out. With fewer than two pairs both are NaN and infinity.
+    """
+    numbers = present(differences)
+    n = len(numbers)
+    if n < 2:
+        return PilotDeviation(np.nan, inf, n)
+    deviation = float(numbers.std(ddof=1))
+    return PilotDeviation(deviation, deviation * sqrt((n - 1) / stats.chi2.ppf(1 - confidence, n - 1)), n)

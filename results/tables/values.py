@@ -1,0 +1,136 @@
+"""Tables about values: the scale of Q, learned floors, and calibration against exact values."""
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from results.frame import done
+from results.statistics.intervals import CONFIDENCE, mean_interval
+from results.style import label
+from results.tables.table import Table, interval_text, number
+
+# The settings that decide the scale of Q, by the words a reader knows them by.
+SCALE_SETTINGS = {
+    "task.data.transitions": "transitions",
+    "task.data.action_noise": "action noise",
+    "task.reward_scale": "reward scale",
+    "task.reward_bias": "reward bias",
+    "task.discount": "discount",
+    "algorithm.alpha": "alpha",
+    "algorithm.critic_learning_rate": "critic rate",
+    "algorithm.tau": "tau",
+    "schedule.offline_steps": "offline updates",
+}
+
+
+def scale_mismatch(runs: pd.DataFrame) -> Table:
+    """Mean Q on dataset actions against mean return-to-go at the end of the offline phase, a row per task and arm.
+
+    Numbers, seed by seed: task, arm, seed, q_data, return_to_go, difference, below (whether Q lies below the other).
+    """
+    finished = done(runs)
+    numbers = finished[["task", "arm", "seed"]].assign(
+        q_data=finished["offline_q_data"],
+        return_to_go=finished["offline_return_to_go"],
+        difference=finished["offline_q_data"] - finished["offline_return_to_go"],
+        below=finished["offline_q_data"] < finished["offline_return_to_go"],
+    )
+    lines = []
+    for (task, arm), group in numbers.groupby(["task", "arm"], sort=False):
+        line = {
+            "Task": task,
+            "Arm": label(arm),
+            "Mean return-to-go": number(group["return_to_go"].mean(), 1),
+            "Mean Q": interval_text(mean_interval(group["q_data"]), 1),
+            "Difference": interval_text(mean_interval(group["difference"]), 1, sign=True),
+            "Seeds below": f"{int(group['below'].sum())} of {len(group)}",
+        }
+        lines.append(line)
+    notes = (
+        "Mean Q: Q(s, a) of the two critics over the probe transitions of the dataset at the end of the offline phase, "
+        f"in units of the mapped return, mean over seeds [{CONFIDENCE:.0%} t interval].",
+        "Seeds below: those in which mean Q lies below the mean return-to-go of the same transitions.",
+        *(f"{task}: {_scale_settings(group)}." for task, group in finished.groupby("task", sort=False)),
+    )
+    return Table("scale_mismatch", "Scale of Q against the data's returns", numbers, pd.DataFrame(lines), notes)
+
+
+def _scale_settings(runs: pd.DataFrame) -> str:
+    """What decides the scale of Q in the runs of a task, in words."""
+    values = {name: runs[column].drop_duplicates() for column, name in SCALE_SETTINGS.items() if column in runs}
+    return ", ".join(f"{name} {' or '.join(f'{value:.6g}' for value in each)}" for name, each in values.items())
+
+
+def learned_floor(runs: pd.DataFrame) -> Table | None:
+    """Held-out error of the learned floors by task and arm, or None if no run learned one.
+
+    Numbers, seed by seed: task, arm, seed, held_out_rmse, held_out_r2, steps.
+    """
+    names = ["held_out_rmse", "held_out_r2", "steps"]
+    finished = done(runs)
+    fitted = finished[finished["learned_floor.held_out_rmse"].notna()]
+    if fitted.empty:
+        return None
+    numbers = fitted[["task", "arm", "seed"]].assign(**{name: fitted[f"learned_floor.{name}"] for name in names})
+    numbers = numbers.reset_index(drop=True)
+    lines = [
+        {
+            "Task": task,
+            "Arm": label(arm),
+            "Held-out RMSE": interval_text(mean_interval(group["held_out_rmse"]), 2),
+            "Held-out R2": interval_text(mean_interval(group["held_out_r2"]), 3),
+            "Gradient steps": number(group["steps"].mean(), 0),
+            "n": str(len(group)),
+        }
+        for (task, arm), group in numbers.groupby(["task", "arm"], sort=False)
+    ]
+    notes = (
+        "Regression of a value network on return-to-go, measured on trajectories kept out of the fit; RMSE in units of "
+        f"the mapped return. Mean over n seeds [{CONFIDENCE:.0%} t interval].",
+    )
+    return Table("learned_floor", "Held-out error of the learned floor", numbers, pd.DataFrame(lines), notes)
+
+
+# Column of the evaluations, heading, and what it is for the reader.
+COLUMNS = (
+    ("calibration_exact", "Q - V_mu", "mean Q(s, pi(s)) of the two critics - true value of the behaviour policy; below "
+     "0 the critic's scale lies under the behaviour's"),
+    ("overestimation_exact", "Q - V_pi", "the same Q - true value of the run's own deterministic policy; above 0 the "
+     "critic is not conservative"),
+    ("policy_gap_exact", "V* - V_pi", "what the policy lacks to the best one; less Q - V_pi it is V* - Q, the part of "
+     "regret that is miscalibration"),
+    ("floor_error", "Floor - V_mu", "mean error of the floor"),
+    ("floor_rmse", "Floor RMSE", "root of its mean squared error; with Monte Carlo floors the spread of the returns"),
+)  # fmt: skip
+
+
+def truth(evaluations: pd.DataFrame) -> Table | None:
+    """Values and floors against the truth at the end of either phase, or None where no task's values are known.
+
+    `evaluations` is the frame of that name. Numbers: task, at, arm, metric, mean, low, high, n and
+    method.
+    """
+    if "calibration_exact" not in evaluations:
+        return None
+    known = evaluations[evaluations["calibration_exact"].notna()]
+    if known.empty:
+        return None
+    last = known.groupby("run", sort=False).tail(1)
+    ends = {"offline end": known[known["step"] == 0], "online end": last[last["phase"] == "online"]}
+    numbers, lines = [], []
+    for task in known["task"].unique():
+        for at, rows in ends.items():
+            for arm, group in rows[rows["task"] == task].groupby("arm", sort=False):
+                line = {"Task": task, "At": at, "Arm": label(arm)}
+                for metric, heading, _ in COLUMNS:
+                    estimate = mean_interval(group[metric])
+                    numbers.append({"task": task, "at": at, "arm": arm, "metric": metric, **asdict(estimate)})
+                    line[heading] = interval_text(estimate, 2)
+                lines.append({**line, "n": str(len(group))})
+    notes = (
+        "Over the probe transitions of the dataset, against values that are computed from the problem itself, in units "
+        f"of the mapped return; mean over seeds [{CONFIDENCE:.0%} t interval]. A critic that is calibrated and "
+        "conservative lies between V_mu and V_pi.",
+        *(f"{heading}: {meaning}." for _, heading, meaning in COLUMNS),
+    )
+    return Table("truth", "Calibration against truth", pd.DataFrame(numbers), pd.DataFrame(lines), notes)
