@@ -1,4 +1,4 @@
-"""The grids: a function of a scale that names runs."""
+"""The grids: functions of a scale that return runs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,18 +13,18 @@ from harness.tasks.hosted import COMPARED
 from harness.tasks.ogbench import DEFAULTS
 from harness.tasks.registry import base_run
 
-# Tasks on which implementations are compared at paper scale: with and without Lagrange form, importance sampling and
-# failure rule.
-DISPUTED = ("antmaze-umaze-diverse", "antmaze-medium-play", "pen-binary", "kitchen-mixed")
+# Tasks on which implementations are compared at paper scale: with and without the Lagrange form, importance sampling
+# and a failure rule.
+IMPLEMENTATION_TASKS = ("antmaze-umaze-diverse", "antmaze-medium-play", "pen-binary", "kitchen-mixed")
 
 
 def grid(tasks: Iterable[str], arms: Iterable[str], seeds: Iterable[int], scale: str) -> list[Run]:
-    """Every task with every arm and seed."""
+    """Return the product of tasks, arms and seeds."""
     return [with_arm(base_run(task, scale, seed), arm) for task, arm, seed in product(tasks, arms, seeds)]
 
 
 def floors(scale: str) -> list[Run]:
-    """What the floor does: none, exact Monte Carlo, learned, and inflated at two doses."""
+    """The main comparison: no floor, Monte Carlo, learned, and inflated at two doses."""
     arms = ("cql", "monte_carlo", "learned", "inflated_0.25", "inflated_1")
     if scale == "demo":
         return grid(("pointmaze-medium",), arms, range(6), scale)
@@ -32,26 +32,26 @@ def floors(scale: str) -> list[Run]:
 
 
 def paper(scale: str) -> list[Run]:
-    """The published comparison: CQL and Cal-QL on the tasks of the papers, with their settings at any scale."""
+    """CQL and Cal-QL on the tasks of the papers, with the published settings at every scale."""
     return grid(COMPARED, ("cql", "monte_carlo"), range(10), "paper")
 
 
 def ogbench(scale: str) -> list[Run]:
-    """CQL and Cal-QL on the default task of each OGBench dataset, with the settings of its table at any scale.
+    """CQL and Cal-QL on the default task of each OGBench dataset, with the settings of its table at every scale.
 
-    Not a part of `paper`: a grid names the same runs on every machine, and OGBench's data must be downloaded by hand.
+    Separate from `paper`: OGBench's data must be downloaded by hand, and a grid has the same runs on every machine.
     """
     return grid(DEFAULTS, ("cql", "monte_carlo"), range(10), "paper")
 
 
 def truth(scale: str) -> list[Run]:
-    """What the floor does where the truth is known: with the exact value as one of the floors."""
+    """The floors, including the exact one, on a task whose values are known."""
     arms = ("cql", "monte_carlo", "learned", "exact", "inflated_0.25", "inflated_1")
     return grid(("winding-road",), arms, range(6 if scale == "demo" else 10), scale)
 
 
 def doses(scale: str) -> list[Run]:
-    """How much floor: from none over deflated to inflated at three doses, noisy, and one number for all states."""
+    """Size of the floor: none, deflated, inflated at three doses, noisy, and constant."""
     arms = (
         "cql", "deflated_0.25", "monte_carlo", "inflated_0.25", "inflated_0.5", "inflated_1", "noisy_0.25",
         "constant_0",
@@ -60,38 +60,39 @@ def doses(scale: str) -> list[Run]:
 
 
 def truncation(scale: str) -> list[Run]:
-    """What is made of trajectories that are cut off on the way: the failure rule, the naive sum, and the truth."""
+    """Returns-to-go of truncated trajectories: the failure rule, the naive sum, and the exact floor."""
     arms = ("cql", "monte_carlo", "naive_truncation", "exact")
     return grid(("winding-road-short",), arms, range(6 if scale == "demo" else 10), scale)
 
 
 def implementation(scale: str) -> list[Run]:
-    """Where implementations disagree: four whole ones, each as Cal-QL and CQL, and every disagreement alone.
+    """Four implementations, each as Cal-QL and as CQL, and every option on which they disagree.
 
-    What an arm means, and which rows of the table have none, is said in ablations/arms.py. An arm that
-    changes nothing on a task (of the multiplier where there is no Lagrange form, say) is left out there.
+    ablations/arms.py documents the arms, and the differences without an arm. Arms without effect on a task (options of
+    the multiplier without the Lagrange form, for example) are omitted there.
     """
     arms = (*OPTIONS, *IMPLEMENTATIONS)
     if scale != "demo":
-        return _distinct(grid(DISPUTED, arms, range(10), scale))
-    # Half of this road's trajectories are cut off, so that failure rules matter, as does the multiplier with Lagrange.
-    # Where success is 1 the difference is 2.3; with gaps of 0.8 to 2.3 the multiplier grows to 12 and more and success
-    # stays at or below 0.5, with 3 and without Lagrange CQL and Cal-QL reach 1 (one seed).
+        return _distinct(grid(IMPLEMENTATION_TASKS, arms, range(10), scale))
+    # Half of the trajectories of this task are truncated, so failure rules matter; so does the multiplier with the
+    # Lagrange form. At a success rate of 1 the difference is 2.3. With target gaps of 0.8 to 2.3 the multiplier grows
+    # to 12 or more and the success rate stays at or below 0.5; with a gap of 3, and without the Lagrange form, CQL and
+    # Cal-QL reach 1 (one seed).
     runs = grid(("winding-road-short",), arms, range(6), scale)
     lagrange = {"algorithm.lagrange": True, "algorithm.target_action_gap": 3.0}
     return _distinct([with_settings(run, lagrange, source="grid implementation") for run in runs])
 
 
 def _distinct(runs: Iterable[Run]) -> list[Run]:
-    """The runs without those that repeat an earlier one of their task and seed under another arm's name."""
+    """Drop runs that repeat an earlier run under the name of another arm."""
     first: dict[Run, Run] = {}
     for run in runs:
-        first.setdefault(_meaning(run), run)
+        first.setdefault(_effective_settings(run), run)
     return list(first.values())
 
 
-def _meaning(run: Run) -> Run:
-    """The run without its arm's name, and with settings that nothing looks at as they are by default."""
+def _effective_settings(run: Run) -> Run:
+    """Return the run without its arm's name, with unused settings reset to their defaults."""
     algorithm, floor = run.algorithm, run.floor
     if not algorithm.lagrange:
         unused = ("lagrange_alpha", "lagrange_multiplier", "lagrange_initial_log")
@@ -103,9 +104,9 @@ def _meaning(run: Run) -> Run:
     return replace(run, arm="any", algorithm=algorithm, floor=floor)
 
 
-# Tasks of the study: mazes with narrow and with wide data, arms, and the road whose values are known; each with its
-# updates before the switch, over which it is evaluated five times, untrained included.
-STUDIED = {
+# Offline updates by task of the grid `study`: mazes with narrow and wide data, robot arms, and the winding road, whose
+# values are known. Each is evaluated five times offline, including before training.
+STUDY_TASKS = {
     "pointmaze-umaze-narrow": 6_000,
     "pointmaze-umaze-wide": 6_000,
     "pointmaze-medium-narrow": 12_000,
@@ -118,12 +119,12 @@ STUDIED = {
 }
 
 
-def studied(run: Run) -> Run:
-    """The run with the study's schedule: after the switch an evaluation every 500 steps for 5,000."""
-    offline = STUDIED[run.task.name]
+def with_study_schedule(run: Run) -> Run:
+    """Return the run with the schedule of the grid `study`: 5,000 online steps, evaluated every 500."""
+    offline_steps = STUDY_TASKS[run.task.name]
     schedule = {
-        "schedule.offline_steps": offline,
-        "schedule.offline_interval": offline // 4,
+        "schedule.offline_steps": offline_steps,
+        "schedule.offline_interval": offline_steps // 4,
         "schedule.online_steps": 5_000,
         "schedule.dense_steps": 5_000,
         "schedule.dense_interval": 500,
@@ -132,19 +133,19 @@ def studied(run: Run) -> Run:
 
 
 def study(scale: str) -> list[Run]:
-    """What the floor does, on every task and with every change of it, 10 seeds each; at any scale the same."""
+    """All floors on nine tasks with 10 seeds; the same runs at every scale."""
     arms = (
         "no_push_down", "behaviour_cloning", "cql", "monte_carlo", "learned", "learned_online", "deflated_0.25",
         "inflated_0.1", "inflated_0.25", "inflated_0.5", "inflated_1", "noisy_0.1", "noisy_0.25", "noisy_0.5",
         "constant_mean", "naive_truncation", "calibrated_offline", "uniform_floor", "expectation",
     )  # fmt: skip
-    known = [task for task in STUDIED if exact_values(base_run(task, "demo", seed=0).task) is not None]
-    runs = [*grid(STUDIED, arms, range(10), "demo"), *grid(known, ("exact",), range(10), "demo")]
-    return [studied(run) for run in runs]
+    known_values = [task for task in STUDY_TASKS if exact_values(base_run(task, "demo", seed=0).task) is not None]
+    runs = [*grid(STUDY_TASKS, arms, range(10), "demo"), *grid(known_values, ("exact",), range(10), "demo")]
+    return [with_study_schedule(run) for run in runs]
 
 
 def smoke(scale: str) -> list[Run]:
-    """All phases on one tiny task in under a minute: to see that everything works."""
+    """All phases on a tiny task in under a minute, to check that everything works."""
     tiny = {
         "task.data.transitions": 600,
         "algorithm.policy_hidden": (32, 32),
@@ -181,7 +182,10 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
 
 
 def runs_of(name: str, scale: str = "demo") -> list[Run]:
-    """The runs of a grid by name."""
+    """Return the runs of a grid.
+
+    Raises UserError for an unknown grid.
+    """
     if name not in GRIDS:
-        raise UserError(f"grid {name!r}: there is no such grid; one of {', '.join(GRIDS)}")
+        raise UserError(f"grid {name!r}: unknown grid; choose one of {', '.join(GRIDS)}")
     return GRIDS[name](scale)

@@ -1,4 +1,4 @@
-"""The studies: a function of a scale that says what is tuned."""
+"""The studies: functions of a scale that return an Optuna search over settings of runs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,23 +7,23 @@ from itertools import product
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from ablations.arms import with_arm
-from ablations.grids import STUDIED, runs_of, studied
+from ablations.grids import STUDY_TASKS, runs_of, with_study_schedule
 from harness.errors import UserError
 from harness.settings import Run
 from harness.tasks.registry import base_run
 from harness.tuning.study import Study
 
 
-def arms_of(grid: str, scale: str, *arms: str) -> tuple[Run, ...]:
-    """The runs of some arms of a grid."""
+def runs_of_arms(grid: str, scale: str, *arms: str) -> tuple[Run, ...]:
+    """Return the runs of a grid that belong to some of its arms."""
     return tuple(run for run in runs_of(grid, scale) if run.arm in arms)
 
 
 def smoke(scale: str) -> Study:
-    """Everything that a study does, in minutes."""
+    """Every step of a study, in minutes."""
     return Study(
         name="smoke",
-        runs=arms_of("smoke", scale, "cql", "monte_carlo"),
+        runs=runs_of_arms("smoke", scale, "cql", "monte_carlo"),
         space={
             "algorithm.alpha": FloatDistribution(0.1, 100.0, log=True),
             "algorithm.critic_learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
@@ -33,11 +33,11 @@ def smoke(scale: str) -> Study:
 
 
 def floors(scale: str) -> Study:
-    """CQL and Cal-QL on the maze of the demo: the weight of the regulariser, learning rates, entropy, temperature."""
+    """Regulariser weight, learning rates, entropy and CQL temperature of CQL and Cal-QL on the demo maze."""
     return Study(
         name="floors",
         runs=tuple(
-            run for run in arms_of("floors", scale, "cql", "monte_carlo") if run.task.name == "pointmaze-medium"
+            run for run in runs_of_arms("floors", scale, "cql", "monte_carlo") if run.task.name == "pointmaze-medium"
         ),
         space={
             "algorithm.alpha": FloatDistribution(0.5, 100.0, log=True),
@@ -54,10 +54,10 @@ def floors(scale: str) -> Study:
 
 
 def doses(scale: str) -> Study:
-    """How much floor is best on the road, and whether it stays on in the online phase."""
+    """Inflation of the floor on the winding road, and whether the floor stays active online."""
     return Study(
         name="doses",
-        runs=arms_of("doses", scale, "monte_carlo"),
+        runs=runs_of_arms("doses", scale, "monte_carlo"),
         space={
             "floor.inflation": FloatDistribution(-0.5, 0.5),
             "floor.active_online": CategoricalDistribution([True, False]),
@@ -68,12 +68,15 @@ def doses(scale: str) -> Study:
     )
 
 
-def of_task(task: str, scale: str) -> Study:
-    """The settings that all arms of grid `study` share on one of its tasks, for CQL and Cal-QL together; one scale."""
+def shared_settings(task: str, scale: str) -> Study:
+    """The settings that all arms of the grid `study` share on a task, searched for CQL and Cal-QL together.
+
+    The same at every scale.
+    """
     return Study(
         name=f"study-{task}",
         runs=tuple(
-            studied(with_arm(base_run(task, "demo", seed, tuned=False), arm))
+            with_study_schedule(with_arm(base_run(task, "demo", seed, tuned=False), arm))
             for arm, seed in product(("cql", "monte_carlo"), range(10))
         ),
         space={
@@ -94,12 +97,15 @@ STUDIES: dict[str, Callable[[str], Study]] = {
     "smoke": smoke,
     "floors": floors,
     "doses": doses,
-    **{f"study-{task}": partial(of_task, task) for task in STUDIED},
+    **{f"study-{task}": partial(shared_settings, task) for task in STUDY_TASKS},
 }
 
 
 def study_of(name: str, scale: str = "demo") -> Study:
-    """A study by name."""
+    """Return a study by name.
+
+    Raises UserError for an unknown study.
+    """
     if name not in STUDIES:
-        raise UserError(f"study {name!r}: there is no such study; one of {', '.join(STUDIES)}")
+        raise UserError(f"study {name!r}: unknown study; choose one of {', '.join(STUDIES)}")
     return STUDIES[name](scale)

@@ -10,7 +10,7 @@ from typing import get_args
 
 from ablations.arms import OPTIONS
 from ablations.claims import CLAIMS
-from ablations.grids import STUDIED
+from ablations.grids import STUDY_TASKS
 from harness.errors import UserError
 from results.frame import done
 from results.frame.frames import Frames
@@ -60,7 +60,7 @@ class Evidence:
     @property
     def missing(self) -> list[str]:
         """Tasks of the grid `study` without runs."""
-        return [task for task in STUDIED if task not in self.tasks]
+        return [task for task in STUDY_TASKS if task not in self.tasks]
 
     @cached_property
     def verdicts(self) -> list[Verdict]:

@@ -18,7 +18,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("run nope", "grid 'nope': there is no such grid; one of floors, paper, truth"),
+        ("run nope", "grid 'nope': unknown grid; choose one of floors, paper, truth"),
         ("run smoke --scale huge", "scale 'huge': unknown scale; choose one of demo, paper"),
         ("plan smoke --set alpha", "--set alpha: must be key=value, for example --set algorithm.alpha=1"),
         ("run smoke --set algorithm.alhpa=1", "did you mean algorithm.alpha?"),
@@ -40,7 +40,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
         ("verify smoke --from nowhere", "nowhere/runs.parquet: not found; write it with: floorbench report"),
         (f"verify smoke --from {PUBLISHED}", f"{PUBLISHED}: contains none of the named runs"),
         ("verify smoke --root runs --from frames", "verify: --root and --from exclude each other"),
-        ("verify nope", "grid 'nope': there is no such grid"),
+        ("verify nope", "grid 'nope': unknown grid"),
         ("status --root nowhere", "nowhere: no such folder of runs"),
         ("report --root nowhere", "nowhere: no such folder of runs"),
         ("report exact --set seed=3", "report exact: --set changes runs, and the exact lab has none"),

@@ -1,4 +1,4 @@
-"""The grids name the runs they say they name."""
+"""The grids contain the documented runs."""
 
 from collections import Counter
 from itertools import product
@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from ablations.arms import BASELINES, IMPLEMENTATIONS, OPTIONS, PUSH_DOWNS
-from ablations.grids import DISPUTED, GRIDS, STUDIED, runs_of
+from ablations.grids import GRIDS, IMPLEMENTATION_TASKS, STUDY_TASKS, runs_of
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
 from harness.settings import HostedData
@@ -15,7 +15,7 @@ from harness.tasks.registry import SCALES, SHORT_HORIZON
 
 
 @pytest.mark.parametrize(("name", "scale"), product(GRIDS, SCALES))
-def test_every_grid_names_each_run_once(name, scale):
+def test_every_grid_contains_each_run_once(name, scale):
     runs = runs_of(name, scale)
     assert runs
     assert len({run.id for run in runs}) == len(runs)
@@ -37,7 +37,7 @@ def test_floors_at_paper_scale_has_the_published_sizes():
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_paper_is_the_published_comparison_at_any_scale(scale):
+def test_paper_is_the_published_comparison_at_every_scale(scale):
     runs = runs_of("paper", scale)
     assert Counter(run.arm for run in runs) == {"cql": 120, "monte_carlo": 120}
     assert Counter(run.task.name.split("-")[0] for run in runs) == {
@@ -47,7 +47,7 @@ def test_paper_is_the_published_comparison_at_any_scale(scale):
         assert run.schedule.mixing_ratio == 0.5
         assert (run.algorithm.n_actions, run.algorithm.max_backup) == (10, "min_then_max")
         assert isinstance(run.task.data, HostedData)
-    # The two arms of a seed differ in the floor alone.
+    # The two arms of a seed differ only in the floor.
     assert len({(run.task, run.algorithm, run.schedule, run.seed) for run in runs}) == 120
 
 
@@ -60,7 +60,7 @@ def test_ogbench_has_the_default_task_of_each_dataset(scale):
     assert {run.task.name.split("-")[-2] for run in runs if "-puzzle" in f"-{run.task.name}"} == {"task4"}
 
 
-def test_truth_crosses_the_floors_and_the_exact_one_with_six_seeds():
+def test_truth_adds_the_exact_floor_to_floors_with_six_seeds():
     runs = runs_of("truth")
     assert Counter(run.arm for run in runs) == {**dict.fromkeys((run.arm for run in runs_of("floors")), 6), "exact": 6}
     for scale in SCALES:
@@ -68,12 +68,12 @@ def test_truth_crosses_the_floors_and_the_exact_one_with_six_seeds():
 
 
 def test_doses_share_runs_with_truth():
-    """The same run is the same folder, so either grid continues the other."""
+    """Equal runs share a run folder, so each grid reuses the runs of the other."""
     shared = {run.id for run in runs_of("doses")} & {run.id for run in runs_of("truth")}
     assert len(shared) == 4 * 6, "cql, monte_carlo, inflated_0.25 and inflated_1"
 
 
-def test_truncation_differs_in_the_rule_alone():
+def test_truncation_arms_differ_only_in_the_rule():
     naive, rule = (
         [run for run in runs_of("truncation") if run.arm == arm] for arm in ("naive_truncation", "monte_carlo")
     )
@@ -82,25 +82,25 @@ def test_truncation_differs_in_the_rule_alone():
     assert all(run.task.horizon == SHORT_HORIZON for run in naive)
 
 
-def test_implementation_has_four_whole_ones_and_single_switches_at_demo_scale():
-    """With the Lagrange form and cut trajectories every arm changes something."""
+def test_implementation_has_all_implementations_and_options_at_demo_scale():
+    """With the Lagrange form and truncated trajectories, every arm has an effect."""
     runs = runs_of("implementation")
     assert Counter(run.arm for run in runs) == dict.fromkeys((*OPTIONS, *IMPLEMENTATIONS), 6)
     assert {run.task.name for run in runs} == {"winding-road-short"}
     assert all(run.algorithm.lagrange for run in runs)
 
 
-def test_implementation_leaves_out_arms_that_change_nothing_on_a_task():
-    arms = {name: set() for name in DISPUTED}
+def test_implementation_omits_arms_without_effect_on_a_task():
+    arms = {name: set() for name in IMPLEMENTATION_TASKS}
     for run in runs_of("implementation", "paper"):
         arms[run.task.name].add(run.arm)
     everything = {*OPTIONS, *IMPLEMENTATIONS}
-    of_multiplier = {"multiplier_from_one", "multiplier_softplus", "multiplier_for_alpha", "gap_without_alpha"}
+    multiplier_options = {"multiplier_from_one", "multiplier_softplus", "multiplier_for_alpha", "gap_without_alpha"}
     assert arms["antmaze-medium-play"] == arms["antmaze-umaze-diverse"] == everything
-    # WSRL's Cal-QL differs from the reference in the Lagrange form alone, its CQL in that and the online batches.
-    without_lagrange = everything - of_multiplier - {"wsrl_like", "wsrl_like_cql"}
+    # WSRL's Cal-QL differs from the reference only in the Lagrange form, its CQL also in the online batches.
+    without_lagrange = everything - multiplier_options - {"wsrl_like", "wsrl_like_cql"}
     assert arms["pen-binary"] == without_lagrange
-    # Neither densities nor a failure rule.
+    # Without importance sampling and failure rule.
     assert arms["kitchen-mixed"] == without_lagrange - {"floor_after_density", "no_failure_rule"}
 
 
@@ -109,18 +109,18 @@ def test_study_crosses_tasks_arms_and_ten_seeds(scale):
     runs = runs_of("study", scale)
     arms = Counter((run.task.name, run.arm) for run in runs)
     assert set(arms.values()) == {10}
-    assert {task for task, _ in arms} == set(STUDIED)
-    assert Counter(task for task, _ in arms) == {**dict.fromkeys(STUDIED, 19), "winding-road": 20}
+    assert {task for task, _ in arms} == set(STUDY_TASKS)
+    assert Counter(task for task, _ in arms) == {**dict.fromkeys(STUDY_TASKS, 19), "winding-road": 20}
     assert {(run.schedule.online_steps, run.schedule.dense_interval, run.schedule.dense_steps) for run in runs} == {
         (5_000, 500, 5_000)
     }
 
 
-def test_arms_of_the_study_share_task_and_settings():
-    """All but the arms of the push-down and the reference lines differ in the floor alone."""
+def test_arms_of_study_share_task_and_settings():
+    """All arms except the push-down variants and the baselines differ only in the floor."""
     others = {*PUSH_DOWNS, *BASELINES}
     runs = [run for run in runs_of("study") if run.arm not in others]
-    assert len({(run.task, run.algorithm, run.schedule) for run in runs}) == len(STUDIED)
+    assert len({(run.task, run.algorithm, run.schedule) for run in runs}) == len(STUDY_TASKS)
 
 
 def test_smoke_is_two_arms_with_two_seeds_on_one_task():
@@ -130,16 +130,16 @@ def test_smoke_is_two_arms_with_two_seeds_on_one_task():
     assert all(run.schedule.offline_steps and run.schedule.online_steps for run in runs)
 
 
-def test_arms_share_everything_but_the_floor():
+def test_arms_of_floors_differ_only_in_the_floor():
     """Paired comparisons need the same task, data, schedule and algorithm in every arm."""
     runs = runs_of("floors")
     assert len({(run.task, run.schedule, run.algorithm) for run in runs}) == 1
 
 
-def test_unknown_names_are_one_line():
+def test_unknown_names_list_the_known_ones():
     with pytest.raises(
         UserError,
-        match="grid 'flors': there is no such grid; one of floors, paper, truth, doses, truncation, impl",
+        match="grid 'flors': unknown grid; choose one of floors, paper, truth, doses, truncation, impl",
     ):
         runs_of("flors")
     with pytest.raises(UserError, match="scale 'huge': unknown scale; choose one of demo, paper"):

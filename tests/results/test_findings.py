@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ablations.grids import STUDIED, runs_of
+from ablations.grids import STUDY_TASKS, runs_of
 from harness.errors import UserError
 from results.findings import FINDINGS, Evidence, findings
 from results.frame import gather
@@ -72,7 +72,7 @@ def test_extent_is_the_range_of_the_arms_means(evidence):
 
 def test_missing_tasks_and_seeds_are_named(evidence):
     assert (sorted(evidence.tasks), evidence.arms, evidence.seeds) == (sorted(TASKS), list(ARMS), 8)
-    assert set(evidence.missing) | set(TASKS) == set(STUDIED)
+    assert set(evidence.missing) | set(TASKS) == set(STUDY_TASKS)
     fewer = evidence.frames.runs.drop(index=evidence.frames.runs.index[0])
     with pytest.raises(UserError, match="findings: tasks and arms have 7 to 8 seeds; run the missing ones"):
         _ = Evidence(replace(evidence.frames, runs=fewer)).seeds

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from ablations.studies import arms_of
+from ablations.studies import runs_of_arms
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run
 from harness.tuning.driver import Driver
@@ -20,7 +20,7 @@ from harness.tuning.study import Study
 
 STUDY = Study(
     name="made",
-    runs=arms_of("smoke", "demo", "cql", "monte_carlo"),
+    runs=runs_of_arms("smoke", "demo", "cql", "monte_carlo"),
     space={
         "algorithm.alpha": FloatDistribution(0.1, 100.0, log=True),
         "algorithm.backup_entropy": CategoricalDistribution([False, True]),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablations.grids import STUDIED
+from ablations.grids import STUDY_TASKS
 from ablations.studies import study_of
 from harness.settings import configuration, with_settings
 from harness.tasks.recipes import DEMO_ALGORITHM, TUNED
@@ -14,7 +14,7 @@ LEDGERS = {ledger.study.removeprefix("study-"): ledger for ledger in ledgers_in(
 
 
 def test_every_studied_task_was_searched_with_the_budget_and_the_seeds_of_its_study():
-    assert set(LEDGERS) == set(STUDIED)
+    assert set(LEDGERS) == set(STUDY_TASKS)
     for task, ledger in LEDGERS.items():
         study = study_of(f"study-{task}")
         assert ledger.seeds == study.seeds
@@ -22,7 +22,7 @@ def test_every_studied_task_was_searched_with_the_budget_and_the_seeds_of_its_st
         assert set(ledger.space) == set(study.space)
 
 
-@pytest.mark.parametrize("task", STUDIED)
+@pytest.mark.parametrize("task", STUDY_TASKS)
 def test_a_task_has_the_settings_of_its_best_trial(task):
     """Of those that every study has: a longer search of one task does not count for it."""
     ledger = LEDGERS[task]
@@ -42,7 +42,7 @@ def test_tuning_changes_only_the_searched_settings():
     assert base_run("pointmaze-medium", "demo", seed=0).algorithm == DEMO_ALGORITHM
 
 
-@pytest.mark.parametrize("task", STUDIED)
+@pytest.mark.parametrize("task", STUDY_TASKS)
 def test_the_first_trial_has_the_untuned_settings(task):
     """So that the search can be repeated."""
     ledger = LEDGERS[task]

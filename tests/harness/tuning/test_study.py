@@ -22,7 +22,7 @@ def test_every_study_can_be_searched_at_every_scale(name, scale):
 
 
 def test_an_unknown_study_is_an_error():
-    with pytest.raises(UserError, match=r"study 'moon': there is no such study; one of smoke, "):
+    with pytest.raises(UserError, match=r"study 'moon': unknown study; choose one of smoke, "):
         study_of("moon")
 
 

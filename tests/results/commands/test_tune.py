@@ -80,7 +80,7 @@ def test_another_definition_is_refused(root):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("moon", "study 'moon': there is no such study; one of smoke, floors, doses"),
+        ("moon", "study 'moon': unknown study; choose one of smoke, floors, doses"),
         ("best smoke", "study smoke: not found in ROOT; start it with floorbench tune smoke"),
         ("worst smoke", "tune worst smoke: must be STUDY, best STUDY or status STUDY"),
         ("smoke --storage oracle", "--storage oracle: "),
