@@ -1,1 +1,1 @@
-"""Which runs: arms and the grids made of them."""
+"""Arms, grids, studies and claims: which runs are compared, and what is tested on them."""

@@ -1,1 +1,1 @@
-"""The exact lab: finite problems in which every value is computable, and the claims that are checked on them."""
+"""The exact lab: finite problems whose values are computed exactly, and the claims tested on them."""

@@ -1,4 +1,4 @@
-"""Of what the values of CQL are a lower bound."""
+"""The quantities that CQL's Q-values bound from below."""
 
 from functools import cache
 
@@ -16,15 +16,15 @@ ALPHAS = (1.0, 5.0)
 
 
 def better_policies(problem: FiniteProblem) -> tuple[Tensor, Tensor]:
-    """Two policies [S, A] that improve on the behaviour policy: its greedy one, and half of that, half uniform."""
+    """Two policies [S, A] better than the behaviour policy: greedy on its values, and a mix of that and uniform."""
     best = greedy(action_value(problem, policy_value(problem, problem.behaviour)))
-    extra = ROWS - problem.actions
-    return best, (1.0 + extra * best) / ROWS
+    remaining = ROWS - problem.actions
+    return best, (1.0 + remaining * best) / ROWS
 
 
 @cache
 def fixed_policy_tables() -> list[tuple[FiniteProblem, Tensor, Tensor]]:
-    """Every problem with each better policy and the converged CQL tables [2, S, A] of `ALPHAS`, expectation form."""
+    """Every problem with each better policy and its converged CQL tables [2, S, A] for `ALPHAS`, expectation form."""
     weights = torch.tensor(ALPHAS, dtype=torch.float64)
     return [
         (problem, policy, CriticTables(problem, expectation(policy), weights, no_floor(2, Rows.of(problem))).converge())
@@ -33,16 +33,16 @@ def fixed_policy_tables() -> list[tuple[FiniteProblem, Tensor, Tensor]]:
     ]
 
 
-def over_estimates() -> Tensor:
-    """E_pi[Q] - V_pi at every state of `fixed_policy_tables`."""
+def overestimates() -> Tensor:
+    """E_pi[Q] - V_pi in every state of `fixed_policy_tables`."""
     parts = [
         (policy * table).sum(-1) - policy_value(problem, policy) for problem, policy, table in fixed_policy_tables()
     ]
     return torch.cat([part.flatten() for part in parts])
 
 
-def pointwise_over_estimates() -> Tensor:
-    """Q - Q_pi of every action at every state of `fixed_policy_tables`."""
+def pointwise_overestimates() -> Tensor:
+    """Q - Q_pi of every action in every state of `fixed_policy_tables`."""
     return torch.cat([
         (table - action_value(problem, policy_value(problem, policy))).flatten()
         for problem, policy, table in fixed_policy_tables()
@@ -50,7 +50,7 @@ def pointwise_over_estimates() -> Tensor:
 
 
 def distance_from_closed_form() -> Tensor:
-    """Q - (Q of the penalised problem, r - alpha / 2 (pi / beta - 1) in place of r) at every state and action."""
+    """Q - Q of the penalised problem, whose reward is r - alpha / 2 (pi / beta - 1), for every state and action."""
     distances = []
     for problem, policy, tables in fixed_policy_tables():
         for alpha, table in zip(ALPHAS, tables, strict=True):
@@ -60,8 +60,8 @@ def distance_from_closed_form() -> Tensor:
     return torch.cat(distances)
 
 
-def over_estimates_of_max_backup() -> Tensor:
-    """max_a Q - V of the greedy policy at every state; soft maximum, max backup, alpha 1 and 5."""
+def overestimates_of_max_backup() -> Tensor:
+    """max_a Q - V of the greedy policy in every state; soft maximum, max backup, alpha 1 and 5."""
     parts = []
     for problem in small_problems():
         table = greedy_tables(problem)
@@ -69,8 +69,8 @@ def over_estimates_of_max_backup() -> Tensor:
     return torch.cat(parts)
 
 
-def over_estimates_of_the_soft_policy() -> Tensor:
-    """E_pi[Q] - V_pi of pi ~ exp Q at every state; soft maximum, backup of the same policy, alpha 1 and 5."""
+def overestimates_of_soft_policy() -> Tensor:
+    """E_pi[Q] - V_pi of pi ~ exp Q in every state; soft maximum, backup of the same policy, alpha 1 and 5."""
     parts = []
     for problem in small_problems():
         weights, floor = torch.tensor(ALPHAS, dtype=torch.float64), no_floor(2, Rows.of(problem))
@@ -86,34 +86,35 @@ CASES = "all states of 10 problems, alpha 1 and 5"
 CLAIMS = (
     Claim(
         "cql-bounds-the-policys-value", TOPIC,
-        "The expectation of CQL's values over the policy lies below the policy's true value.",
+        "The expectation of CQL's Q-values under the policy lies below the policy's true value.",
         "CQL paper, theorem 3.2", f"E_pi[Q] - V_pi, expectation form, two policies each; {CASES}",
-        over_estimates, EveryCase(at_most=1e-9),
+        overestimates, EveryCase(at_most=1e-9),
     ),
     Claim(
         "cql-bounds-every-value", TOPIC,
-        "CQL's value of every single action lies below its true value.",
+        "CQL's Q-value of every action lies below its true value.",
         "tutorial, result of the conservative regularizer",
         f"Q - Q_pi of every action, expectation form, two policies each; {CASES}",
-        pointwise_over_estimates, EveryCase(at_most=1e-9),
+        pointwise_overestimates, EveryCase(at_most=1e-9),
     ),
     Claim(
         "cql-is-a-penalised-problem", TOPIC,
-        "Each action's value is that of a problem with alpha / 2 (pi / beta - 1) taken off its reward: only actions "
-        "that the policy prefers are pushed below their own backup.", "derived; CQL paper, equation 3",
+        "CQL's Q-values are those of a problem whose reward is reduced by alpha / 2 (pi / beta - 1): only actions "
+        "that the policy prefers are pushed below their Bellman backup.", "derived; CQL paper, equation 3",
         f"Q - Q of the penalised problem by a linear solve, two policies each; {CASES}",
         distance_from_closed_form, EveryCase(-1e-7, 1e-7), corrects="cql-bounds-every-value",
     ),
     Claim(
         "max-backup-is-conservative", TOPIC,
-        "With the soft maximum and the max backup of the official code the greedy value is a lower bound.",
+        "With the soft maximum and the max backup of the official code, the maximum Q-value is a lower bound of the "
+        "greedy policy's value.",
         "tutorial, result of the conservative regularizer",
-        f"max_a Q - V of the greedy policy; {CASES}", over_estimates_of_max_backup, EveryCase(at_most=1e-7),
+        f"max_a Q - V of the greedy policy; {CASES}", overestimates_of_max_backup, EveryCase(at_most=1e-7),
     ),
     Claim(
         "the-soft-policy-is-bounded", TOPIC,
-        "The soft maximum bounds the value of the policy ~ exp Q, where that policy is also the one that is backed up.",
+        "The soft maximum gives a lower bound of the value of the policy ~ exp Q if that policy is also backed up.",
         "derived", f"E_pi[Q] - V_pi of pi ~ exp Q; {CASES}",
-        over_estimates_of_the_soft_policy, EveryCase(at_most=1e-7), corrects="max-backup-is-conservative",
+        overestimates_of_soft_policy, EveryCase(at_most=1e-7), corrects="max-backup-is-conservative",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The exact lab: every claim and every curve."""
+"""The exact lab's registry of claims and of the data behind its figures."""
 
 import pandas as pd
 
@@ -20,7 +20,7 @@ CLAIMS = tuple(claim for module in MODULES for claim in module.CLAIMS)
 
 
 def curves() -> dict[str, pd.DataFrame]:
-    """What the figures draw, by the figure's name."""
+    """Return the data of each figure by the figure's name."""
     return {
         "max_operation": push_down.curve(),
         "unlearning": unlearning.curve(),

@@ -1,4 +1,4 @@
-"""What a floor that is one random return does in place of its mean."""
+"""The effect of a floor that is a single random return instead of the mean return."""
 
 from functools import cache
 
@@ -13,46 +13,46 @@ from ablations.exact.tabular import CriticTables, Rows, expectation
 from ablations.exact.values import policy_value, return_distribution, return_variance
 
 TOPIC = "Monte Carlo floors"
-REFERENCE = "reference of the implementations, the floor is not V"
+REFERENCE = "comparison of implementations, the floor is not V"
 
 SLIPS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
-# How much more often the policy takes its action than the data do: 1 / beta for a deterministic policy.
+# pi / beta for the policy's action: 1 / beta for a deterministic policy.
 RATIOS = (1, 2, 4, 8)
-# Rows of the dataset in which the floors are drawn, at equal steps of probability.
+# Rows of the dataset; their floors are quantiles at equally spaced probabilities.
 SAMPLES = 512
 STRONG = 1000.0
 
 
 @cache
 def returns_of_chain(slip: float) -> tuple[Tensor, Tensor]:
-    """Returns [K] and probabilities [K] of the walk to the right from the start of a chain of 6, discount 0.95."""
+    """Returns [K] and probabilities [K] of going right from the start of a chain of 6 cells, discount 0.95."""
     walk = chain(6, slip, discount=0.95, right=1.0)
-    returns, chances = return_distribution(walk, walk.behaviour, start=0)
-    return returns, chances / chances.sum()
+    returns, probabilities = return_distribution(walk, walk.behaviour, start=0)
+    return returns, probabilities / probabilities.sum()
 
 
-def loss_bias(returns: Tensor, chances: Tensor, value: Tensor) -> Tensor:
+def loss_bias(returns: Tensor, probabilities: Tensor, value: Tensor) -> Tensor:
     """E[max(q, G)] - max(q, E[G]) for every q of `value` [N]."""
-    mean = (returns * chances).sum()
-    return (torch.maximum(value[:, None], returns) * chances).sum(-1) - torch.maximum(value, mean)
+    mean = (returns * probabilities).sum()
+    return (torch.maximum(value[:, None], returns) * probabilities).sum(-1) - torch.maximum(value, mean)
 
 
 def relative_bias() -> Tensor:
-    """The bias in units of half the standard deviation, its largest possible value, for 101 q per chain."""
+    """The bias in units of its maximum, half the standard deviation, for 101 q per chain."""
     shares = []
     for slip in SLIPS[1:]:
-        returns, chances = returns_of_chain(slip)
-        mean = (returns * chances).sum()
-        deviation = ((returns - mean).square() * chances).sum().sqrt()
+        returns, probabilities = returns_of_chain(slip)
+        mean = (returns * probabilities).sum()
+        deviation = ((returns - mean).square() * probabilities).sum().sqrt()
         q = mean + deviation * torch.linspace(-3.0, 3.0, 101, dtype=torch.float64)
-        shares.append(loss_bias(returns, chances, q) / (0.5 * deviation))
+        shares.append(loss_bias(returns, probabilities, q) / (0.5 * deviation))
     return torch.cat(shares)
 
 
 def bias_without_variance() -> Tensor:
-    """The bias where every walk takes the same way, for q from 5 below to 5 above the return."""
-    returns, chances = returns_of_chain(0.0)
-    return loss_bias(returns, chances, returns[0] + torch.linspace(-5.0, 5.0, 101, dtype=torch.float64))
+    """The bias in a deterministic chain, for q from 5 below to 5 above the return."""
+    returns, probabilities = returns_of_chain(0.0)
+    return loss_bias(returns, probabilities, returns[0] + torch.linspace(-5.0, 5.0, 101, dtype=torch.float64))
 
 
 def error_of_the_distribution() -> list[float]:
@@ -60,9 +60,9 @@ def error_of_the_distribution() -> list[float]:
     errors = []
     for slip in SLIPS:
         walk = chain(6, slip, discount=0.95, right=1.0)
-        returns, chances = returns_of_chain(slip)
-        mean = (returns * chances).sum()
-        variance = ((returns - mean).square() * chances).sum()
+        returns, probabilities = returns_of_chain(slip)
+        mean = (returns * probabilities).sum()
+        variance = ((returns - mean).square() * probabilities).sum()
         errors += [
             (mean - policy_value(walk, walk.behaviour)[0]).item(),
             (variance - return_variance(walk, walk.behaviour)[0]).item(),
@@ -71,17 +71,17 @@ def error_of_the_distribution() -> list[float]:
 
 
 def floors_of(slip: float) -> Tensor:
-    """`SAMPLES` returns at equal steps of probability."""
-    returns, chances = returns_of_chain(slip)
+    """`SAMPLES` quantiles of the return at equally spaced probabilities."""
+    returns, probabilities = returns_of_chain(slip)
     steps = (torch.arange(SAMPLES, dtype=torch.float64) + 0.5) / SAMPLES
-    return returns[torch.searchsorted(chances.cumsum(0), steps).clamp(max=len(returns) - 1)]
+    return returns[torch.searchsorted(probabilities.cumsum(0), steps).clamp(max=len(returns) - 1)]
 
 
 @cache
-def resting_places() -> pd.DataFrame:
-    """Where the value of the policy's action comes to rest under floors that are returns of the chain.
+def converged_values() -> pd.DataFrame:
+    """Converged Q-value of the policy's action with floors that are returns of the chain.
 
-    One state; the action, truly worth the mean return, fills 1 / ratio of the rows and the policy always takes it.
+    One state. The action has the mean return as true value and fills 1 / ratio of the rows; the policy always takes it.
     Columns: slip, ratio, alpha, mean (of the floors), deviation, value (converged Q), predicted (`balance`), quantile
     (of the floors, at 1 / ratio).
     """
@@ -90,7 +90,7 @@ def resting_places() -> pd.DataFrame:
         floors = floors_of(slip)
         mean = floors.mean().item()
         for ratio in RATIOS:
-            # Every stretch of floors meets the action equally often.
+            # The action is spread evenly over the floors.
             taken = torch.arange(SAMPLES) % ratio == 0
             problem = one_state((mean, mean), (0.5, 0.5))
             data = Rows(torch.zeros(SAMPLES, dtype=torch.long), (~taken).long())
@@ -114,14 +114,14 @@ def resting_places() -> pd.DataFrame:
 
 
 def distance_from_the_quantile() -> pd.Series:
-    """Converged value minus the quantile under the strong weight, where the quantile is not the largest return."""
-    frame = resting_places()
-    chosen = frame[(frame["alpha"] == STRONG) & (frame["ratio"] > 1)]
-    return chosen["value"] - chosen["quantile"]
+    """Converged value minus the quantile, strong weight; ratios at which the quantile is not the largest return."""
+    frame = converged_values()
+    selected = frame[(frame["alpha"] == STRONG) & (frame["ratio"] > 1)]
+    return selected["value"] - selected["quantile"]
 
 
 def balance(floors: Tensor, backup: float, ratio: int, alpha: float) -> float:
-    """Where pull and push on a value q are even: q = backup + alpha / 2 (1 - ratio x share of floors below q)."""
+    """Root q of q = backup + alpha / 2 (1 - ratio x share of floors below q), where the forces on q balance."""
 
     def force(q: float) -> float:
         return backup + alpha / 2 * (1.0 - ratio * (floors < q).double().mean().item()) - q
@@ -130,11 +130,11 @@ def balance(floors: Tensor, backup: float, ratio: int, alpha: float) -> float:
 
 
 def curve() -> pd.DataFrame:
-    """Bias in the loss at q = mean and shift of the converged value, alpha 5, against the deviation of the return.
+    """Bias of the loss at q = mean and shift of the converged value by standard deviation of the return, alpha 5.
 
     Columns: deviation, ratio, loss_bias, value_shift.
     """
-    frame = resting_places().query("alpha == 5.0")
+    frame = converged_values().query("alpha == 5.0")
     biases = [
         loss_bias(floors, torch.full((SAMPLES,), 1.0 / SAMPLES, dtype=torch.float64), floors.mean()[None]).item()
         for floors in map(floors_of, frame["slip"])
@@ -143,7 +143,7 @@ def curve() -> pd.DataFrame:
     columns = {"deviation": frame["deviation"], "ratio": frame["ratio"], "loss_bias": biases, "value_shift": shift}
     result = pd.DataFrame(columns)
     result.attrs["problem"] = (
-        f"Returns of chains of 6 cells with chances of slipping from {SLIPS[0]:g} to {SLIPS[-1]:g}, discount 0.95; "
+        f"Returns of chains of 6 cells with slip probabilities from {SLIPS[0]:g} to {SLIPS[-1]:g}, discount 0.95; "
         "expectation form, alpha 5."
     )
     return result
@@ -152,41 +152,43 @@ def curve() -> pd.DataFrame:
 CLAIMS = (
     Claim(
         "the-distribution-of-returns-is-exact", TOPIC,
-        "The lab's return distributions have the mean and the variance that linear equations give.", "check of the lab",
-        "mean and variance of the returns minus those of the linear solves; 9 chains",
+        "The lab's return distributions have the mean and variance given by the linear solves.", "check of the lab",
+        "mean and variance of the returns - those of the linear solves; 9 chains",
         error_of_the_distribution, EveryCase(-1e-9, 1e-9),
     ),
     Claim(
         "a-random-floor-biases-the-loss-upwards", TOPIC,
-        "A random return in place of its mean raises the pushed-down value, E[max(q, G)] >= max(q, E[G]), by at most "
-        "half the return's standard deviation.", REFERENCE + " (Jensen)",
+        "A random return instead of its mean raises the pushed-down value, E[max(q, G)] >= max(q, E[G]), by at most "
+        "half the standard deviation of the return.", REFERENCE + " (Jensen)",
         "bias in units of half the standard deviation; 101 values q on each of 8 chains",
         relative_bias, EveryCase(-1e-12, 1.0),
     ),
     Claim(
         "without-variance-there-is-no-bias", TOPIC,
-        "In deterministic data the return and its mean are the same floor.", REFERENCE,
+        "In deterministic data, the return and its mean are the same floor.", REFERENCE,
         "bias; 101 values q", bias_without_variance, EveryCase(-1e-12, 1e-12),
     ),
     Claim(
         "a-random-floor-raises-the-value", TOPIC,
-        "The learned value is raised with it: a Monte Carlo floor acts as a higher V_mu.", REFERENCE,
-        "converged Q - E[G]; 9 chains, policy takes its action 1, 2, 4, 8 times as often as the data, alpha 5 and 1000",
-        lambda: resting_places()["value"] - resting_places()["mean"], EveryCase(at_least=-1e-9),
+        "A random floor raises the learned value: a Monte Carlo floor acts as a higher V_mu.", REFERENCE,
+        "converged Q - E[G]; 9 chains, pi / beta 1, 2, 4, 8, alpha 5 and 1000",
+        lambda: converged_values()["value"] - converged_values()["mean"], EveryCase(at_least=-1e-9),
     ),
     Claim(
         "a-random-floor-balances-shares", TOPIC,
-        "The value rests where push-down and push-up are even: the share of returns below it counts, not their mean.",
+        "With a random floor, the learned value balances push-down and push-up: it depends on the share of returns "
+        "below it, not on their mean.",
         "derived",
         "converged Q - root of q = backup + alpha / 2 (1 - pi / beta x share of G below q); the same cases",
-        lambda: resting_places()["value"] - resting_places()["predicted"], EveryCase(-1e-6, 1e-6),
+        lambda: converged_values()["value"] - converged_values()["predicted"], EveryCase(-1e-6, 1e-6),
         corrects="a-random-floor-raises-the-value",
     ),
     Claim(
         "a-random-floor-is-a-quantile", TOPIC,
-        "Under a strong regulariser a Monte Carlo floor is the return's quantile at beta / pi: above the mean where "
-        "the policy is close to the data, below where it is far from them.", "derived",
-        "converged Q - quantile at beta / pi; 9 chains, ratios 2, 4, 8, alpha 1000",
+        "With a strong regulariser, a Monte Carlo floor acts as the quantile of the return at beta / pi: above the "
+        "mean if the policy is close to the data, below it if the policy is far from the data.",
+        "derived",
+        "converged Q - quantile at beta / pi; 9 chains, pi / beta 2, 4, 8, alpha 1000",
         distance_from_the_quantile, EveryCase(-1e-9, 1e-9),
     ),
 )  # fmt: skip

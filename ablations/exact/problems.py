@@ -1,4 +1,4 @@
-"""Finite problems with a behaviour policy, small enough that every value is the solution of a linear system."""
+"""Finite Markov decision processes with a behaviour policy, small enough to solve exactly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Behaviour policies choose actions with multiples of 1 / ROWS, so that a dataset with this many rows per state has
-# exactly their frequencies.
+# Action probabilities of behaviour policies are multiples of 1 / ROWS, so a dataset with this many rows per state has
+# exactly these frequencies.
 ROWS = 8
 
 
@@ -15,12 +15,12 @@ ROWS = 8
 class FiniteProblem:
     """A Markov decision process with S states and A actions, in float64."""
 
-    # [S, A, S] probabilities of going on to a state; what a row lacks to one ends the episode.
+    # [S, A, S] transition probabilities; a row that sums to less than one ends the episode with the remainder.
     transition: Tensor
     # [S, A] expected reward.
     reward: Tensor
     discount: float
-    # [S, A] the policy that made the data, in multiples of 1 / ROWS.
+    # [S, A] the policy that collected the data, in multiples of 1 / ROWS.
     behaviour: Tensor
 
     @property
@@ -33,9 +33,9 @@ class FiniteProblem:
 
 
 def one_state(rewards: Sequence[float], behaviour: Sequence[float], discount: float = 0.0) -> FiniteProblem:
-    """One state: every action earns its reward; with a discount the state follows itself, without it the episode ends.
+    """One state in which each action earns its reward; it loops if discount > 0, otherwise the episode ends.
 
-    The tutorial's numbers are problems of this kind.
+    The tutorial's scenarios are problems of this kind.
     """
     transition = torch.full((1, len(rewards), 1), float(discount > 0), dtype=torch.float64)
     reward = torch.tensor([rewards], dtype=torch.float64)
@@ -43,10 +43,10 @@ def one_state(rewards: Sequence[float], behaviour: Sequence[float], discount: fl
 
 
 def chain(length: int, slip: float, discount: float, right: float = 0.75) -> FiniteProblem:
-    """Walk right from state 0 to a goal beyond the last state, -1 per step; actions left and right.
+    """A chain from state 0 to a goal beyond the last state, with reward -1 per step and actions left and right.
 
-    A step goes the other way with probability `slip` (left of state 0 is state 0). The behaviour policy goes right with
-    probability `right`.
+    A step goes in the opposite direction with probability `slip`; left of state 0 is state 0. The behaviour policy goes
+    right with probability `right`.
     """
     transition = torch.zeros(length, 2, length, dtype=torch.float64)
     for state in range(length):
@@ -60,17 +60,17 @@ def chain(length: int, slip: float, discount: float, right: float = 0.75) -> Fin
 
 
 def grid(rows: int, columns: int, slip: float, discount: float) -> FiniteProblem:
-    """Walk to the last cell of a grid, -1 per step; actions up, down, left, right, which walls turn into staying.
+    """A grid with its goal in the last cell, reward -1 per step, and actions up, down, left and right.
 
-    With probability `slip` the step is one of the four at random. The behaviour policy goes down or right in 5 of 8
-    steps.
+    Steps into a wall leave the state unchanged. With probability `slip` a step has a random direction. The
+    behaviour policy goes down or right in 5 of 8 steps.
     """
     moves = ((-1, 0), (1, 0), (0, -1), (0, 1))
     cells = [(row, column) for row in range(rows) for column in range(columns)][:-1]
     transition = torch.zeros(len(cells), 4, len(cells), dtype=torch.float64)
     for state, (row, column) in enumerate(cells):
-        for move, (down, right) in enumerate(moves):
-            target = (min(max(row + down, 0), rows - 1), min(max(column + right, 0), columns - 1))
+        for move, (row_step, column_step) in enumerate(moves):
+            target = (min(max(row + row_step, 0), rows - 1), min(max(column + column_step, 0), columns - 1))
             if target != (rows - 1, columns - 1):
                 chances = torch.full((4,), slip / 4, dtype=torch.float64)
                 chances[move] += 1.0 - slip
@@ -81,9 +81,9 @@ def grid(rows: int, columns: int, slip: float, discount: float) -> FiniteProblem
 
 
 def garnet(seed: int, states: int = 10, actions: int = 4, branching: int = 3, discount: float = 0.8) -> FiniteProblem:
-    """A random problem (Archibald et al. 1995); each action leads to `branching` states, rewards lie in [-2, 0].
+    """A random problem (Archibald et al. 1995): each action leads to `branching` states, rewards lie in [-2, 0].
 
-    The behaviour policy takes every action at least once in ROWS, the rest of the times at random.
+    The behaviour policy has probability at least 1 / ROWS for every action; the rest is assigned at random.
     """
     rng = torch.Generator().manual_seed(seed)
     transition = torch.zeros(states, actions, states, dtype=torch.float64)
@@ -98,13 +98,13 @@ def garnet(seed: int, states: int = 10, actions: int = 4, branching: int = 3, di
 
 
 def side_by_side(problems: Sequence[FiniteProblem]) -> FiniteProblem:
-    """Several problems with equal actions and discount as one, whose parts never meet."""
+    """Combine problems with equal actions and discount into one with disconnected parts."""
     offsets = torch.tensor([problem.states for problem in problems]).cumsum(0)
     states, actions = int(offsets[-1]), problems[0].actions
     transition = torch.zeros(states, actions, states, dtype=torch.float64)
     for problem, end in zip(problems, offsets.tolist(), strict=True):
-        own = slice(end - problem.states, end)
-        transition[own, :, own] = problem.transition
+        block = slice(end - problem.states, end)
+        transition[block, :, block] = problem.transition
     reward = torch.cat([problem.reward for problem in problems])
     behaviour = torch.cat([problem.behaviour for problem in problems])
     return FiniteProblem(transition, reward, problems[0].discount, behaviour)

@@ -1,4 +1,4 @@
-"""What the floor does to the push-down of a value: the tutorial's scenarios, number for number."""
+"""The effect of the floor on the push-down: the tutorial's scenarios with their numbers."""
 
 from functools import cache
 from math import exp, inf, log
@@ -26,46 +26,46 @@ FORMS: tuple[tuple[Form, Masking], ...] = (
     ("soft_maximum", "expectation"),
 )
 
-# Where the tutorial's floor lies, and the value of a second action beside the one that is looked at.
+# The tutorial's floor, which is also the value of the second action.
 FLOOR = -10.0
 
 
 def push_down(values: Tensor, floor: Tensor, form: Form, masking: Masking = "per_action") -> CriticLoss:
-    """The loss of B states with weight 1 in which n actions of pi(.|s) have `values` [B, n]; the data action is at 0.
+    """Critic loss with weight 1 of B states; n actions of pi(.|s) have `values` [B, n], the data action has value 0.
 
-    Uniform actions and those of pi(.|s') get no weight; slopes are per state.
+    Uniform actions and those of pi(.|s') have no weight; gradients are per state.
     """
     batch, n = values.shape
     columns = torch.cat((torch.zeros(batch, 1, dtype=torch.float64), values, values, values), dim=1)[None, None]
     density = torch.full((1, batch, 3 * n), inf, dtype=torch.float64)
     density[..., n : 2 * n] = 0.0
     zero = torch.zeros(1, batch, dtype=torch.float64)
-    switches = CriticLossForm(form, True, False, masking)
-    return critic_loss(columns, zero, density, floor[None], switches, scalars(torch.ones(1, dtype=torch.float64)))
+    loss_form = CriticLossForm(form, True, False, masking)
+    return critic_loss(columns, zero, density, floor[None], loss_form, scalars(torch.ones(1, dtype=torch.float64)))
 
 
-def slopes(values: Tensor, floor: Tensor, form: Form, masking: Masking = "per_action") -> Tensor:
-    """Slope of the push-down in every value of `push_down`, [B, n]."""
+def gradients(values: Tensor, floor: Tensor, form: Form, masking: Masking = "per_action") -> Tensor:
+    """Gradient [B, n] of the push-down with respect to the values of `push_down`."""
     batch, n = values.shape
     return batch * push_down(values, floor, form, masking).gradient[0, 0, :, 1 + n : 1 + 2 * n]
 
 
-def slope_at(value: float, other: float = FLOOR) -> list[float]:
-    """Slope in a value over the floor of -10, in both forms under both maskings; a second action lies at `other`."""
+def gradients_at(value: float, other: float = FLOOR) -> list[float]:
+    """Gradient with respect to a value, floor -10, for both forms and maskings; a second action has value `other`."""
     values = torch.tensor([[value, other]], dtype=torch.float64)
     floor = torch.tensor([FLOOR], dtype=torch.float64)
-    return [slopes(values, floor, form, masking)[0, 0].item() for form, masking in FORMS]
+    return [gradients(values, floor, form, masking)[0, 0].item() for form, masking in FORMS]
 
 
-def movement_below_the_floor() -> list[float]:
-    """How far the pushed-down value moves when Q falls from -35 to -40 under a floor of -10."""
+def change_below_the_floor() -> list[float]:
+    """Change of the push-down term when Q falls from -35 to -40 with a floor of -10."""
     values, floor = torch.tensor([[-35.0], [-40.0]], dtype=torch.float64), torch.full((2,), FLOOR, dtype=torch.float64)
-    heights = [push_down(values[[row]], floor[[row]], *form).difference for form in FORMS for row in (0, 1)]
-    return (torch.stack(heights[1::2]) - torch.stack(heights[::2])).flatten().tolist()
+    terms = [push_down(values[[row]], floor[[row]], *form).difference for form in FORMS for row in (0, 1)]
+    return (torch.stack(terms[1::2]) - torch.stack(terms[::2])).flatten().tolist()
 
 
-def resting_place(start: float, floor: float, other: float, value: float) -> list[float]:
-    """Where the value of an action without data comes to rest, in both forms; the data's action is worth `other`."""
+def converged_value(start: float, floor: float, other: float, value: float) -> list[float]:
+    """Converged value of an action without data, for both forms; the data's action has true value `other`."""
     problem = one_state([other, value], [1.0, 0.0])
     undecided = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
     forms = (expectation(undecided), soft_maximum(problem))
@@ -88,9 +88,11 @@ def preference_for_the_good(alphas: tuple[float, ...]) -> list[float]:
 
 
 @cache
-def official_slopes() -> tuple[float, float, float]:
-    """Slopes of the official loss in a uniform action, one of pi(.|s) and one of pi(.|s'), all with density 1 and at
-    -11 under a floor of -10."""
+def official_gradients() -> tuple[float, float, float]:
+    """Gradients of the official loss for a uniform action, one of pi(.|s) and one of pi(.|s').
+
+    All have density 1 and value -11; the floor is -10.
+    """
     values = torch.tensor([[[[0.0, -11.0, -11.0, -11.0]]]], dtype=torch.float64)
     zero = torch.zeros(1, 1, dtype=torch.float64)
     floor = torch.full((1, 1), FLOOR, dtype=torch.float64)
@@ -100,17 +102,17 @@ def official_slopes() -> tuple[float, float, float]:
     return uniform.item(), current.item(), following.item()
 
 
-def weight_taken() -> list[float]:
-    """By how much a second action at -12, -20 and -35 that counts as -10 lowers the slope in a value of -7."""
+def weight_of_floored_values() -> list[float]:
+    """Decrease of the gradient at a value of -7 caused by a second action at -12, -20 or -35 that is floored at -10."""
     values = torch.tensor([[-7.0, other] for other in (-12.0, -20.0, -35.0)], dtype=torch.float64)
     with_floor, without = (
-        slopes(values, torch.full((3,), floor, dtype=torch.float64), "soft_maximum")[:, 0] for floor in (FLOOR, -inf)
+        gradients(values, torch.full((3,), floor, dtype=torch.float64), "soft_maximum")[:, 0] for floor in (FLOOR, -inf)
     )
     return (without - with_floor).tolist()
 
 
 def distance_to_the_maximum() -> list[float]:
-    """(soft maximum - maximum) / log(number of actions) for 1,000 random sets of 2 to 20 values of all scales."""
+    """(soft maximum - maximum) / log(n) for 1,000 random sets of n = 2 to 20 values, on scales from 0.01 to 100."""
     rng = torch.Generator().manual_seed(0)
     shares = []
     for _ in range(1000):
@@ -123,33 +125,33 @@ def distance_to_the_maximum() -> list[float]:
 
 
 def curve() -> pd.DataFrame:
-    """Slope of the push-down against the value, without floor, at a floor of -10 and under returns of mean -10.
+    """Gradient of the push-down by value: without a floor, with a floor of -10, and with returns of mean -10.
 
-    Columns: form, floor, value, slope. In the soft maximum a second action lies at -10.
+    Columns: form, floor, value, slope (the gradient). In the soft maximum a second action has value -10.
     """
     grid = torch.linspace(-40.0, 0.0, 401, dtype=torch.float64)
     values = torch.stack((grid, torch.full_like(grid, FLOOR)), dim=1)
     walk = chain(6, slip=0.1, discount=0.95)
-    returns, chances = return_distribution(walk, walk.behaviour, start=0)
-    returns = returns * (FLOOR / (returns * chances).sum())
+    returns, probabilities = return_distribution(walk, walk.behaviour, start=0)
+    returns = returns * (FLOOR / (returns * probabilities).sum())
     parts = []
     for form in get_args(Form):
-        # One action in the expectation: its share would only scale the slope.
-        own = values if form == "soft_maximum" else values[:, :1]
+        # A single action in the expectation: more would only scale the gradient.
+        actions = values if form == "soft_maximum" else values[:, :1]
         floors = {
             "none": [(-inf, 1.0)],
             "exact": [(FLOOR, 1.0)],
-            "Monte Carlo": list(zip(returns, chances, strict=True)),
+            "Monte Carlo": list(zip(returns, probabilities, strict=True)),
         }
-        for name, heights in floors.items():
+        for name, weighted_floors in floors.items():
             slope = torch.zeros_like(grid)
-            for height, chance in heights:
-                slope += chance * slopes(own, torch.full_like(grid, float(height)), form)[:, 0]
+            for floor_value, probability in weighted_floors:
+                slope += probability * gradients(actions, torch.full_like(grid, float(floor_value)), form)[:, 0]
             parts.append(pd.DataFrame({"form": form.replace("_", " "), "floor": name, "value": grid, "slope": slope}))
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs["problem"] = (
-        "In the soft maximum a second action lies at -10. Monte Carlo: the returns of a chain of 6 cells, scaled to a "
-        "mean of -10."
+        "In the soft maximum a second action has value -10. Monte Carlo: the returns of a chain of 6 cells, scaled to "
+        "mean -10."
     )
     return frame
 
@@ -157,85 +159,89 @@ def curve() -> pd.DataFrame:
 CLAIMS = (
     Claim(
         "push-down-above-the-floor", TOPIC,
-        "Above the floor (Q = -7, floor -10) the push-down still acts.",
+        "Above the floor (Q = -7, floor -10), the push-down remains active.",
         "tutorial, deep explanation of the max operation, case 1",
-        "slope of the push-down in Q; both forms, floor on each action and on the expectation",
-        lambda: slope_at(-7.0), EveryCase(at_least=0.1),
+        "gradient of the push-down with respect to Q; both forms, floor on each action and on the expectation",
+        lambda: gradients_at(-7.0), EveryCase(at_least=0.1),
     ),
     Claim(
         "no-push-down-below-the-floor", TOPIC,
-        "Below the floor (Q = -35, floor -10) the push-down has gradient zero.", CASE_2,
-        "slope of the push-down in Q; both forms, floor on each action and on the expectation",
-        lambda: slope_at(-35.0), EveryCase(0.0, 0.0),
+        "Below the floor (Q = -35, floor -10), the push-down has zero gradient.", CASE_2,
+        "gradient of the push-down with respect to Q; both forms, floor on each action and on the expectation",
+        lambda: gradients_at(-35.0), EveryCase(0.0, 0.0),
     ),
     Claim(
         "the-loss-rests-below-the-floor", TOPIC,
-        "Below the floor the pushed-down value stays where it is when Q falls from -35 to -40.", CASE_2,
+        "Below the floor, the push-down term does not change when Q falls from -35 to -40.", CASE_2,
         "change of the push-down term; both forms, floor on each action and on the expectation",
-        movement_below_the_floor, EveryCase(0.0, 0.0),
+        change_below_the_floor, EveryCase(0.0, 0.0),
     ),
     Claim(
         "falls-to-the-floor", TOPIC,
-        "An action without data is pushed from -7 down to the floor of -10 and rests there.",
+        "The Q-value of an action without data is pushed down from -7 to the floor of -10 and converges there.",
         "tutorial, deep explanation of the max operation, case 1",
-        "resting place of Q; both forms", lambda: resting_place(-7.0, FLOOR, -5.0, -12.0), EveryCase(-10.0, -10.0),
+        "converged Q; both forms", lambda: converged_value(-7.0, FLOOR, -5.0, -12.0), EveryCase(-10.0, -10.0),
     ),
     Claim(
         "rests-above-its-true-value", TOPIC,
-        "Under a floor of -2 the value of a bad action without data, truly -5, is pushed down to -2 and no further.",
-        ABOVE, "resting place of Q, from 0; both forms",
-        lambda: resting_place(0.0, -2.0, -2.5, -5.0), EveryCase(-2.0, -2.0),
+        "With a floor of -2, the Q-value of a bad action without data (true value -5) is pushed down to -2 and no "
+        "further.",
+        ABOVE, "converged Q from 0; both forms",
+        lambda: converged_value(0.0, -2.0, -2.5, -5.0), EveryCase(-2.0, -2.0),
     ),
     Claim(
         "the-floor-lifts", TOPIC,
-        "Cal-QL lifts the value of a bad action up to the floor.", ABOVE + ", error 2",
-        "resting place of Q of an action without data under a floor of -2, from -20; both forms",
-        lambda: resting_place(-20.0, -2.0, -2.5, -5.0), EveryCase(-2.0, -2.0),
+        "Cal-QL raises the Q-value of a bad action to the floor.", ABOVE + ", error 2",
+        "converged Q of an action without data, floor -2, from -20; both forms",
+        lambda: converged_value(-20.0, -2.0, -2.5, -5.0), EveryCase(-2.0, -2.0),
     ),
     Claim(
         "the-floor-never-lifts", TOPIC,
-        "The floor only ends the push-down: a value without data that lies below it stays where it is.", "derived",
-        "resting place of Q of an action without data under a floor of -2, from -20; both forms",
-        lambda: resting_place(-20.0, -2.0, -2.5, -5.0), EveryCase(-20.0, -20.0), corrects="the-floor-lifts",
+        "The floor only stops the push-down: the Q-value of an action without data below the floor does not change.",
+        "derived",
+        "converged Q of an action without data, floor -2, from -20; both forms",
+        lambda: converged_value(-20.0, -2.0, -2.5, -5.0), EveryCase(-20.0, -20.0), corrects="the-floor-lifts",
     ),
     Claim(
         "bad-is-not-preferred", TOPIC,
-        "With a floor of -2 over true values of -2.5 (good, in the data) and -5 (bad, not in the data), the bad action "
-        "is never preferred.", ABOVE + ", table",
+        "With a floor of -2 above the true values -2.5 (good, in the data) and -5 (bad, not in the data), the bad "
+        "action is never preferred.",
+        ABOVE + ", table",
         "Q(good) - Q(bad) after convergence; alpha 0.5, 1.5 and 5, both forms",
         lambda: preference_for_the_good((0.5, 1.5, 5.0)), EveryCase(at_least=0.0),
     ),
     Claim(
         "bad-is-not-preferred-if-the-push-up-reaches-the-floor", TOPIC,
-        "The bad action is not preferred if alpha is at least twice the distance of the good action's true value from "
-        "the floor (here 1): then the push-up carries the good action to the floor.", "derived",
+        "The bad action is not preferred if alpha is at least twice the distance from the good action's true value to "
+        "the floor (here 1), because the push-up then raises the good action to the floor.", "derived",
         "Q(good) - Q(bad) after convergence; alpha 1, 1.5, 5, 20, both forms",
         lambda: preference_for_the_good((1.0, 1.5, 5.0, 20.0)), EveryCase(at_least=-1e-9),
         corrects="bad-is-not-preferred",
     ),
     Claim(
         "the-regulariser-turns-off", TOPIC,
-        "Once Q lies below the floor for every action, the push-down turns off.", CASE_2,
-        "slopes of the official loss in a uniform action and in one of pi(.|s) and pi(.|s'), all at -11, floor -10",
-        official_slopes, EveryCase(0.0, 0.0),
+        "Once Q lies below the floor for every action, the push-down is inactive.", CASE_2,
+        "gradients of the official loss for a uniform action and for actions of pi(.|s) and pi(.|s'); all at -11, "
+        "floor -10",
+        official_gradients, EveryCase(0.0, 0.0),
     ),
     Claim(
         "uniform-actions-know-no-floor", TOPIC,
-        "In the official loss uniform actions have no floor: they go on being pushed down with their softmax weight.",
-        "official code; derived", "slope in the uniform action minus exp(-11) / (exp(-11) + 2 exp(-10)) = 0.155",
-        lambda: [official_slopes()[0] - 1.0 / (1.0 + 2.0 * exp(1.0))], EveryCase(-1e-12, 1e-12),
+        "In the official loss, uniform actions have no floor and remain pushed down with their softmax weight.",
+        "official code; derived", "gradient for the uniform action - exp(-11) / (exp(-11) + 2 exp(-10)) (0.155)",
+        lambda: [official_gradients()[0] - 1.0 / (1.0 + 2.0 * exp(1.0))], EveryCase(-1e-12, 1e-12),
         corrects="the-regulariser-turns-off",
     ),
     Claim(
         "values-at-the-floor-take-weight", TOPIC,
-        "Values below the floor stay in the soft maximum as constants and take weight from the others.",
+        "Values below the floor remain in the soft maximum as constants and take weight from the other actions.",
         "official code",
-        "slope in a value of -7 without floor minus with a floor of -10, beside a second value of -12, -20, -35",
-        weight_taken, EveryCase(at_least=0.04),
+        "gradient at a value of -7 without a floor minus with a floor of -10; second value -12, -20, -35",
+        weight_of_floored_values, EveryCase(at_least=0.04),
     ),
     Claim(
         "the-soft-maximum-is-nearly-the-maximum", TOPIC,
-        "The logsumexp approximates the maximum: it lies above it by at most the logarithm of the number of actions.",
+        "The logsumexp approximates the maximum: it exceeds it by at most the logarithm of the number of actions.",
         "tutorial, the CQL loss regularizer", "(logsumexp - maximum) / log(actions); 1,000 random sets of values",
         distance_to_the_maximum, EveryCase(-1e-9, 1.0 + 1e-9),
     ),

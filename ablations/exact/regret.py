@@ -1,4 +1,4 @@
-"""Fine-tuning on tables: regret, and how it splits into miscalibration and over-estimation."""
+"""Tabular fine-tuning: regret, and its decomposition into miscalibration and overestimation."""
 
 from functools import cache
 
@@ -12,12 +12,12 @@ from ablations.exact.tabular import CriticTables, Rows, soft_maximum
 from ablations.exact.values import greedy, optimal_value, policy_value
 
 TOPIC = "Regret of fine-tuning"
-REFERENCE = "reference of the implementations, the floor is not V"
+REFERENCE = "comparison of implementations, the floor is not V"
 
-# Dose of inflation of each arm's floor V_mu, in units of the range of V_mu; none: CQL.
+# Inflation of each arm's floor V_mu, in units of the range of V_mu; None is CQL.
 ARMS = {"CQL": None, "exact floor": 0.0, "inflated by 0.5": 0.5, "inflated by 2": 2.0}
 ALPHA = 5.0
-# Policies that are run, transitions of each, gradient steps after each.
+# Number of policies, and transitions and gradient steps per policy.
 POLICIES, TRANSITIONS, STEPS = 20, 20, 6
 
 
@@ -30,20 +30,20 @@ def problems() -> tuple[FiniteProblem, ...]:
 
 
 def floors_of(problem: FiniteProblem, rows: Rows) -> Tensor:
-    """The floor of every arm at every row, [arms, B]."""
+    """The floor [arms, B] of every arm and row."""
     value = policy_value(problem, problem.behaviour)
     doses = torch.tensor([-torch.inf if dose is None else dose for dose in ARMS.values()], dtype=torch.float64)
     return (value + doses[:, None] * (value.max() - value.min()))[:, rows.states]
 
 
 def pre_train(problem: FiniteProblem) -> Tensor:
-    """Converged tables [arms, S, A]: soft maximum and max backup as in the official code."""
+    """Converged tables [arms, S, A] with soft maximum and max backup, as in the official code."""
     floors, weights = floors_of(problem, Rows.of(problem)), torch.full((len(ARMS),), ALPHA, dtype=torch.float64)
     return CriticTables(problem, soft_maximum(problem), weights, floors).converge(tolerance=1e-6)
 
 
 def fine_tune(problem: FiniteProblem, arm: int, table: Tensor) -> pd.DataFrame:
-    """Run the greedy policy of a table [S, A] and learn from half offline, half online rows; the floor stays on.
+    """Run the greedy policy of a table [S, A] and learn from half offline, half online rows; the floor stays active.
 
     Columns: iteration, optimal (V_star of state 0), predicted (max_a Q), achieved (V of the greedy policy).
     """
@@ -57,9 +57,9 @@ def fine_tune(problem: FiniteProblem, arm: int, table: Tensor) -> pd.DataFrame:
         policy = greedy(table)
         predicted, achieved = table[0].max().item(), policy_value(problem, policy)[0].item()
         results.append({"iteration": iteration, "optimal": best, "predicted": predicted, "achieved": achieved})
-        online = joined(online, walk(problem, policy, rng))
+        online = concatenate(online, walk(problem, policy, rng))
         chosen = torch.randint(len(online.states), (len(offline.states),), generator=rng)
-        rows = joined(offline, Rows(online.states[chosen], online.actions[chosen]))
+        rows = concatenate(offline, Rows(online.states[chosen], online.actions[chosen]))
         tables = CriticTables(problem, push_down, weight, floors_of(problem, rows)[[arm]], table, rows)
         for _ in range(STEPS):
             tables.step(tables.step_size)
@@ -68,34 +68,34 @@ def fine_tune(problem: FiniteProblem, arm: int, table: Tensor) -> pd.DataFrame:
 
 
 def walk(problem: FiniteProblem, policy: Tensor, rng: torch.Generator) -> Rows:
-    """`TRANSITIONS` states and actions of a policy; from state 0, and again from there when an episode ends."""
+    """`TRANSITIONS` states and actions of a policy; every episode starts in state 0."""
     state, states, actions = 0, [], []
     for _ in range(TRANSITIONS):
         action = int(policy[state].argmax())
         states.append(state)
         actions.append(action)
-        chances = problem.transition[state, action]
-        ends = (1.0 - chances.sum()).clamp(min=0.0)
-        state = int(torch.multinomial(torch.cat((chances, ends[None])), 1, generator=rng)) % problem.states
+        probabilities = problem.transition[state, action]
+        ends = (1.0 - probabilities.sum()).clamp(min=0.0)
+        state = int(torch.multinomial(torch.cat((probabilities, ends[None])), 1, generator=rng)) % problem.states
     return Rows(torch.tensor(states), torch.tensor(actions))
 
 
-def joined(first: Rows, second: Rows) -> Rows:
-    """The rows of both."""
+def concatenate(first: Rows, second: Rows) -> Rows:
+    """Concatenate two datasets."""
     return Rows(torch.cat((first.states, second.states)), torch.cat((first.actions, second.actions)))
 
 
 @cache
 def splits() -> pd.DataFrame:
-    """Every arm's regret in every problem, policy by policy.
+    """Regret by arm, problem and policy.
 
     Columns: arm, problem, iteration, miscalibration (V_star - max_a Q), overestimation (max_a Q - V of the policy),
     regret (V_star - V of the policy, from the linear solves).
     """
     starts = [pre_train(problem) for problem in problems()]
     parts = [
-        fine_tune(problem, place, start[place]).assign(arm=arm, problem=number)
-        for place, arm in enumerate(ARMS)
+        fine_tune(problem, index, start[index]).assign(arm=arm, problem=number)
+        for index, arm in enumerate(ARMS)
         for number, (problem, start) in enumerate(zip(problems(), starts, strict=True))
     ]
     frame = pd.concat(parts, ignore_index=True)
@@ -107,18 +107,18 @@ def splits() -> pd.DataFrame:
 
 
 def sums(column: str) -> pd.DataFrame:
-    """Sum over the policies, a row per problem and a column per arm."""
+    """Sum over policies, with a row per problem and a column per arm."""
     return splits().pivot_table(index="problem", columns="arm", values=column, aggfunc="sum", sort=False)
 
 
 def unexplained_regret() -> pd.Series:
-    """What the two parts leave of the regret."""
+    """Regret minus its two parts."""
     frame = splits()
     return frame["regret"] - frame["miscalibration"] - frame["overestimation"]
 
 
 def excess_regret(arm: str, over: str) -> pd.Series:
-    """Summed regret of an arm minus that of another, by problem."""
+    """Regret of an arm minus that of another, summed over policies, by problem."""
     regrets = sums("regret")
     return regrets[arm] - regrets[over]
 
@@ -135,34 +135,36 @@ def curve() -> pd.DataFrame:
 CLAIMS = (
     Claim(
         "regret-splits", TOPIC,
-        "Regret is miscalibration (V_star - max_a Q) plus over-estimation (max_a Q - V of the policy), exactly.",
-        REFERENCE, f"regret - miscalibration - over-estimation, all arms; {CASES}",
+        "Regret equals miscalibration (V_star - max_a Q) plus overestimation (max_a Q - V of the policy).",
+        REFERENCE, f"regret - miscalibration - overestimation, all arms; {CASES}",
         unexplained_regret, EveryCase(-1e-9, 1e-9),
     ),
     Claim(
         "the-exact-floor-lowers-regret", TOPIC,
-        "Cal-QL with the exact floor has less regret in fine-tuning than CQL.", "tutorial, summary",
-        f"sum of the regret of CQL - of the exact floor; {CASES}",
+        "Cal-QL with the exact floor has lower regret than CQL during fine-tuning.", "tutorial, summary",
+        f"summed regret of CQL - that of the exact floor; {CASES}",
         lambda: excess_regret("CQL", over="exact floor"), EveryCase(at_least=0.01),
     ),
     Claim(
         "the-exact-floor-changes-no-decision", TOPIC,
-        "In a table the two have the same regret: CQL's own policy is calibrated there, and the exact floor has "
-        "nothing to repair.", "derived", f"sum of the regret of CQL - of the exact floor; {CASES}",
+        "Tabular CQL and Cal-QL with the exact floor have the same regret: tabular CQL is calibrated for its policy, "
+        "so the exact floor has nothing to correct.",
+        "derived", f"summed regret of CQL - that of the exact floor; {CASES}",
         lambda: excess_regret("CQL", over="exact floor"), EveryCase(-1e-9, 1e-9),
         corrects="the-exact-floor-lowers-regret",
     ),
     Claim(
         "inflation-costs-regret", TOPIC,
-        "An inflated floor has more regret than CQL.", "tutorial, what if the floor itself is a bad estimate",
-        f"sum of the regret inflated by 2 - of CQL; {CASES}",
+        "An inflated floor has higher regret than CQL.", "tutorial, what if the floor itself is a bad estimate",
+        f"summed regret of the floor inflated by 2 - that of CQL; {CASES}",
         lambda: excess_regret("inflated by 2", over="CQL"), EveryCase(at_least=0.0),
     ),
     Claim(
         "inflation-trades-miscalibration", TOPIC,
-        "Inflation lowers miscalibration at every dose; whether regret falls with it, because optimism explores, or "
-        "rises, because actions become equal, depends on the problem.", "derived",
-        f"growth of the sum of miscalibration from CQL to the exact floor and to doses 0.5 and 2; {CASES}",
+        "Every dose of inflation lowers miscalibration; whether regret falls, because optimism explores, or rises, "
+        "because actions become indistinguishable, depends on the problem.",
+        "derived",
+        f"increase of summed miscalibration from CQL to the exact floor and to doses 0.5 and 2; {CASES}",
         lambda: sums("miscalibration").diff(axis=1).iloc[:, 1:], EveryCase(at_most=0.0),
         corrects="inflation-costs-regret",
     ),

@@ -1,4 +1,4 @@
-"""Whether the values of the winding road are true, the task on which ordinary runs are held against truth."""
+"""Checks of the exact values of the winding road, the task with known values on which ordinary runs are evaluated."""
 
 from functools import cache
 
@@ -13,33 +13,33 @@ TOPIC = "The winding road"
 TASK = DEMO["winding-road"].task
 
 POSITIONS = np.linspace(0.0, 1.0, 51)[:, None]
-# Where roll-outs begin, and how many from each place.
+# Start positions of rollouts, and episodes from each.
 STARTS, EPISODES = (0.0, 0.25, 0.5, 0.75), 200
 
 
 @cache
 def road_values() -> RoadValues:
-    """The values as runs see them."""
+    """The values that runs use."""
     return RoadValues(TASK)
 
 
 def change_with_finer_nodes() -> np.ndarray:
-    """V_mu and V* with half as many nodes again, minus those with the usual ones."""
-    usual, finer = road_values(), RoadValues(TASK, nodes=NODES + NODES // 2)
-    behaviour = finer.behaviour(POSITIONS) - usual.behaviour(POSITIONS)
-    return np.concatenate((behaviour, finer.optimal(POSITIONS) - usual.optimal(POSITIONS)))
+    """V_mu and V* with 1.5 times the quadrature nodes, minus those with the default nodes."""
+    default, finer = road_values(), RoadValues(TASK, nodes=NODES + NODES // 2)
+    behaviour = finer.behaviour(POSITIONS) - default.behaviour(POSITIONS)
+    return np.concatenate((behaviour, finer.optimal(POSITIONS) - default.optimal(POSITIONS)))
 
 
 def advantage_of_other_actions() -> np.ndarray:
-    """Q* of 101 actions minus V* at every position."""
+    """Q* - V* for 101 actions at every position."""
     values = road_values()
     states = np.repeat(POSITIONS, 101, axis=0)
     actions = np.tile(np.linspace(-1.0, 1.0, 101), len(POSITIONS))[:, None]
     return values.action_values(ROAD.direction, states, actions) - values.optimal(states)
 
 
-def roll_outs() -> list[float]:
-    """Mean discounted return of the traveller's episodes minus V_mu, in standard errors, by start."""
+def rollout_deviations() -> list[float]:
+    """Mean discounted return of the data's controller minus V_mu, in standard errors, by start position."""
     environment, values = WindingRoad(), road_values()
     traveller = Traveller(environment, TASK.collected.action_noise, np.random.default_rng(0))
     deviations = []
@@ -47,9 +47,9 @@ def roll_outs() -> list[float]:
         returns = []
         for episode in range(EPISODES):
             observation, _ = environment.reset(seed=episode, options={"position": start})
-            total, weight, over = 0.0, 1.0, False
-            while not over:
-                observation, reward, over, _, _ = environment.step(traveller.action(observation))
+            total, weight, terminated = 0.0, 1.0, False
+            while not terminated:
+                observation, reward, terminated, _, _ = environment.step(traveller.action(observation))
                 total += weight * (reward * TASK.reward_scale + TASK.reward_bias)
                 weight *= TASK.discount
             returns.append(total)
@@ -61,20 +61,20 @@ def roll_outs() -> list[float]:
 CLAIMS = (
     Claim(
         "the-quadrature-has-converged", TOPIC,
-        "V_mu and V* of the winding road do not change with a finer quadrature.", "check of the lab",
-        "values with half as many nodes again minus values; 51 positions",
+        "V_mu and V* of the winding road do not change under a finer quadrature.", "check of the lab",
+        "values with 1.5 times the nodes - values; 51 positions",
         change_with_finer_nodes, EveryCase(-1e-9, 1e-9),
     ),
     Claim(
         "heading-the-road-is-optimal", TOPIC,
-        "No action is better than heading the road.", "derived",
+        "Heading along the road is optimal.", "derived",
         "Q* - V*; 101 actions at 51 positions", advantage_of_other_actions, EveryCase(at_most=1e-9),
     ),
     Claim(
         "roll-outs-have-the-computed-value", TOPIC,
-        "Episodes of the real environment and its data's controller have the computed V_mu on average.",
+        "Episodes of the environment with the data's controller have a mean return equal to the computed V_mu.",
         "check of the lab",
         f"(mean return - V_mu) in standard errors; {EPISODES} episodes from each of {len(STARTS)} positions",
-        roll_outs, EveryCase(-4.0, 4.0),
+        rollout_deviations, EveryCase(-4.0, 4.0),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What each rule for cut-off trajectories does to the return-to-go, over every trajectory that can happen."""
+"""The error of each rule for truncated trajectories in the return-to-go, over all possible trajectories."""
 
 from functools import cache
 
@@ -11,9 +11,10 @@ from ablations.exact.problems import chain
 from algorithms.returns import Truncation, return_to_go
 
 TOPIC = "Truncated trajectories"
-REFERENCE = "reference of the implementations, return-to-go"
+REFERENCE = "comparison of implementations, return-to-go"
 
-# A walk that often does not arrive within its horizon; -1 per step, 0 on arriving, from the first state of the chain.
+# A random walk from the first state of a chain that often misses the goal within its horizon: -1 per step, 0 at the
+# goal.
 LENGTH, SLIP, RIGHT, HORIZON, DISCOUNT = 8, 0.1, 0.625, 40, 0.98
 FAILURE = -1.0
 RULES: tuple[Truncation, ...] = ("failure_rule", "sum", "bootstrap")
@@ -21,22 +22,22 @@ RULES: tuple[Truncation, ...] = ("failure_rule", "sum", "bootstrap")
 
 @cache
 def walk() -> tuple[Tensor, Tensor, Tensor]:
-    """Steps [S, S] of the behaviour policy (what a row lacks arrives), its value V [S], and the share [H, S] of
-    trajectories that have not arrived after t steps and stand at s."""
+    """Transition matrix [S, S] of the behaviour policy (the remainder of a row reaches the goal), its value V [S], and
+    the probability [H, S] to be in s after t steps without having reached the goal."""
     problem = chain(LENGTH, SLIP, DISCOUNT, RIGHT)
     steps = torch.einsum("sa,saz->sz", problem.behaviour, problem.transition)
     arrives = 1.0 - steps.sum(-1)
     value = torch.linalg.solve(torch.eye(LENGTH, dtype=torch.float64) - DISCOUNT * steps, FAILURE * (1.0 - arrives))
-    here = torch.zeros(LENGTH, dtype=torch.float64)
-    here[0] = 1.0
-    shares = [here]
+    start = torch.zeros(LENGTH, dtype=torch.float64)
+    start[0] = 1.0
+    shares = [start]
     for _ in range(HORIZON - 1):
         shares.append(shares[-1] @ steps)
     return steps, value, torch.stack(shares)
 
 
 def column(arrival: int | None, rule: Truncation, bootstrap_value: float = 0.0) -> Tensor:
-    """The project's return-to-go [T] of the trajectory that arrives at that step, or is cut at the horizon."""
+    """Return-to-go [T], as floorbench computes it, of the trajectory that arrives at a step or is truncated."""
     length = arrival or HORIZON
     rewards, ends = torch.full((length,), FAILURE), torch.zeros(length, dtype=torch.bool)
     if arrival:
@@ -46,34 +47,36 @@ def column(arrival: int | None, rule: Truncation, bootstrap_value: float = 0.0) 
 
 @cache
 def errors(rule: Truncation) -> Tensor:
-    """E[return-to-go] - V of a trajectory that stands at s after t steps, [H, S]."""
+    """E[return-to-go] - V of a trajectory in s after t steps, [H, S]."""
     steps, value, _ = walk()
     arrives = 1.0 - steps.sum(-1)
     columns = [column(arrival, rule) for arrival in range(1, HORIZON + 1)]
     cut = torch.stack([column(None, rule, bootstrap_value=float(end)) for end in value])
     result = torch.zeros(HORIZON, LENGTH, dtype=torch.float64)
     for time in range(HORIZON):
-        standing = torch.eye(LENGTH, dtype=torch.float64)
+        occupancy = torch.eye(LENGTH, dtype=torch.float64)
         for arrival in range(time + 1, HORIZON + 1):
-            result[time] += columns[arrival - 1][time] * (standing @ arrives)
-            standing = standing @ steps
-        result[time] += standing @ cut[:, time]
+            result[time] += columns[arrival - 1][time] * (occupancy @ arrives)
+            occupancy = occupancy @ steps
+        result[time] += occupancy @ cut[:, time]
     return result - value
 
 
-def reached(rule: Truncation) -> Tensor:
-    """The errors at those times and states that occur."""
+def occurring_errors(rule: Truncation) -> Tensor:
+    """The errors for pairs of time and state with positive probability."""
     return errors(rule)[walk()[2] > 0]
 
 
-def stuck(rule: Truncation) -> Tensor:
-    """Error at every step of a trajectory that would never arrive, whose value is failure / (1 - discount)."""
+def errors_without_arrival(rule: Truncation) -> Tensor:
+    """Error at every step of a trajectory that never reaches the goal, whose value is failure / (1 - discount)."""
     return column(None, rule) - FAILURE / (1.0 - DISCOUNT)
 
 
 def naive_sums() -> list[float]:
-    """The plain sum of a failed trajectory of r = -5, discount 0.99: its mean at lengths 200, 300 and 1000, and its
-    value ten steps before the cut, minus the published -286, -343, -450 and -48."""
+    """The naive sum of a failed trajectory with r = -5 and discount 0.99, minus its published values.
+
+    Mean at lengths 200, 300 and 1000 (-286, -343, -450), and the value ten steps before truncation (-48).
+    """
     sums = {
         length: return_to_go(torch.full((length,), -5.0), torch.zeros(length, dtype=torch.bool), 0.99, "sum").double()
         for length in (200, 300, 1000)
@@ -83,7 +86,7 @@ def naive_sums() -> list[float]:
 
 
 def curve() -> pd.DataFrame:
-    """Error of each rule against the steps that were left, over the states of the trajectories still under way.
+    """Error of each rule by remaining steps, averaged over the states of unfinished trajectories.
 
     Columns: rule, steps_left, error (E[return-to-go] - V).
     """
@@ -91,56 +94,61 @@ def curve() -> pd.DataFrame:
     parts = []
     for rule in RULES:
         error = (shares * errors(rule)).sum(-1) / shares.sum(-1)
-        left = HORIZON - torch.arange(HORIZON)
-        parts.append(pd.DataFrame({"rule": rule.replace("_", " "), "steps_left": left, "error": error}))
+        remaining = HORIZON - torch.arange(HORIZON)
+        parts.append(pd.DataFrame({"rule": rule.replace("_", " "), "steps_left": remaining, "error": error}))
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs["problem"] = (
-        f"A walk of {LENGTH} cells, cut after {HORIZON} steps, -1 per step, discount {DISCOUNT:g}: every trajectory "
-        "that can happen, with its probability."
+        f"A random walk over {LENGTH} cells, truncated after {HORIZON} steps, -1 per step, discount {DISCOUNT:g}: all "
+        "trajectories with their probabilities."
     )
     return frame
 
 
-CASES = f"every state and time of a walk of {LENGTH} cells that is cut after {HORIZON} steps, discount {DISCOUNT}"
+CASES = (
+    f"every state and time of a random walk over {LENGTH} cells, truncated after {HORIZON} steps, discount {DISCOUNT}"
+)
 
 CLAIMS = (
     Claim(
         "the-sum-inflates", TOPIC,
-        "Summing a cut trajectory to its end without more is an inflated floor.", REFERENCE,
-        f"E[return-to-go] - V; {CASES}", lambda: reached("sum"), EveryCase(at_least=0.1),
+        "The naive sum of a truncated trajectory is an inflated floor.", REFERENCE,
+        f"E[return-to-go] - V; {CASES}", lambda: occurring_errors("sum"), EveryCase(at_least=0.1),
     ),
     Claim(
         "the-sum-inflates-most-near-the-cut", TOPIC,
-        "The inflation of the sum is the larger the fewer steps are left.", REFERENCE,
-        "growth of E[return-to-go] - V of every state from one step to the next; the same walk",
+        "The inflation of the naive sum grows as fewer steps remain.", REFERENCE,
+        "increase of E[return-to-go] - V of every state from one step to the next; the same random walk",
         lambda: errors("sum").diff(dim=0), EveryCase(at_least=0.0),
     ),
     Claim(
         "naive-sums-of-failures", TOPIC,
-        "In a failed trajectory of r = -5 (discount 0.99, truth -500) the sum averages -286 at 200 steps, -343 at 300, "
-        "-450 at 1000, and is -48 ten steps before the cut.", REFERENCE,
-        "measured minus stated, in whole numbers", naive_sums, EveryCase(-1.0, 1.0),
+        "In a failed trajectory with r = -5 (discount 0.99, true value -500), the naive sum averages -286 for 200 "
+        "steps, -343 for 300 and -450 for 1000, and is -48 ten steps before truncation.",
+        REFERENCE,
+        "measured - stated, which is rounded to whole numbers", naive_sums, EveryCase(-1.0, 1.0),
     ),
     Claim(
         "the-failure-rule-is-right", TOPIC,
-        "The failure rule gives cut trajectories their value.", "official code",
-        f"E[return-to-go] - V; {CASES}", lambda: reached("failure_rule"), EveryCase(-1e-5, 1e-5),
+        "The failure rule gives truncated trajectories their true value.", "official code",
+        f"E[return-to-go] - V; {CASES}", lambda: occurring_errors("failure_rule"), EveryCase(-1e-5, 1e-5),
     ),
     Claim(
         "the-failure-rule-deflates", TOPIC,
-        "The failure rule errs downwards wherever the walk could still have arrived after the cut: a deflated floor.",
-        "derived", f"E[return-to-go] - V; {CASES}", lambda: reached("failure_rule"), EveryCase(at_most=-0.1),
+        "The failure rule underestimates wherever the goal could still have been reached after truncation: a "
+        "deflated floor.",
+        "derived", f"E[return-to-go] - V; {CASES}", lambda: occurring_errors("failure_rule"), EveryCase(at_most=-0.1),
         corrects="the-failure-rule-is-right",
     ),
     Claim(
         "the-failure-rule-is-right-for-the-stuck", TOPIC,
-        "It is right for trajectories that would never have arrived.", "derived",
-        "return-to-go - failure / (1 - discount) at every step", lambda: stuck("failure_rule"), EveryCase(-1e-4, 1e-4),
+        "The failure rule is exact for trajectories that would never have reached the goal.", "derived",
+        "return-to-go - failure / (1 - discount) at every step",
+        lambda: errors_without_arrival("failure_rule"), EveryCase(-1e-4, 1e-4),
         corrects="the-failure-rule-is-right",
     ),
     Claim(
         "the-bootstrap-is-right", TOPIC,
-        "Continuing a cut trajectory with the value of its last state is right on average.", "derived",
-        f"E[return-to-go] - V; {CASES}", lambda: reached("bootstrap"), EveryCase(-1e-5, 1e-5),
+        "Bootstrapping a truncated trajectory with the value of its last state is correct on average.", "derived",
+        f"E[return-to-go] - V; {CASES}", lambda: occurring_errors("bootstrap"), EveryCase(-1e-5, 1e-5),
     ),
 )  # fmt: skip

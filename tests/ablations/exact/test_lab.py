@@ -1,4 +1,4 @@
-"""The exact lab: what it says, in one run of the command, and that a wrong loss would change it."""
+"""The verdicts of the exact lab, and that a wrong loss changes them."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from algorithms.returns import return_to_go
 from results.exact_report import FIGURES
 from results.verdicts.exact import verdict
 
-# What the tutorial or the reference says and exact values contradict; every one is put right by a claim that holds.
+# Claims of the tutorial or of implementations that exact values contradict; a supported claim corrects each.
 CONTRADICTED = {
     "the-floor-lifts",
     "bad-is-not-preferred",
@@ -39,7 +39,7 @@ CONTRADICTED = {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """The folder that `floorbench report exact` writes, and what it prints."""
+    """The folder and the output of `floorbench report exact`."""
     out = tmp_path_factory.mktemp("exact")
     command = [sys.executable, "-m", "floorbench", "report", "exact", "--out", str(out)]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -47,7 +47,7 @@ def report(tmp_path_factory):
     return out, result.stdout
 
 
-def test_the_verdicts_are_those_of_theory(report):
+def test_verdicts_agree_with_theory(report):
     out, printed = report
     table = pd.read_csv(out / "tables" / "verdicts.csv")
     outcomes = table.set_index("id")["outcome"]
@@ -63,34 +63,34 @@ def test_all_figures_are_drawn(report):
         assert (out / "figures" / f"{figure.__name__}.svg").stat().st_size > 1000
 
 
-def test_what_is_contradicted_is_put_right():
+def test_every_contradicted_claim_has_a_correction():
     corrected = {claim.corrects for claim in lab.CLAIMS} - {None}
     assert corrected == CONTRADICTED
 
 
 @pytest.fixture
 def fresh_lab():
-    """The lab without anything remembered, before and after."""
+    """Clear the caches of the lab's modules before and after."""
 
-    def forget():
+    def clear_caches():
         for module in lab.MODULES:
             for member in vars(module).values():
                 if hasattr(member, "cache_clear"):
                     member.cache_clear()
 
-    forget()
+    clear_caches()
     yield
-    forget()
+    clear_caches()
 
 
 def without_floor(values, target, log_density, floor, form, scalars):
     return critic_loss(values, target, log_density, torch.full_like(floor, -inf), form, scalars)
 
 
-def floor_in_the_loss_alone(values, target, log_density, floor, form, scalars):
-    """The loss of the floored values, the gradient of the others."""
-    floored = critic_loss(values, target, log_density, floor, form, scalars)
-    return replace(floored, gradient=without_floor(values, target, log_density, floor, form, scalars).gradient)
+def floor_only_in_the_loss(values, target, log_density, floor, form, scalars):
+    """Loss with the floor, gradient without it."""
+    with_floor = critic_loss(values, target, log_density, floor, form, scalars)
+    return replace(with_floor, gradient=without_floor(values, target, log_density, floor, form, scalars).gradient)
 
 
 def half_the_push_up(values, target, log_density, floor, form, scalars):
@@ -105,27 +105,26 @@ def half_the_push_up(values, target, log_density, floor, form, scalars):
     [
         (without_floor, "no-push-down-below-the-floor"),
         (without_floor, "the-loss-rests-below-the-floor"),
-        (floor_in_the_loss_alone, "no-push-down-below-the-floor"),
-        (floor_in_the_loss_alone, "cal-ql-learns-the-floor"),
+        (floor_only_in_the_loss, "no-push-down-below-the-floor"),
+        (floor_only_in_the_loss, "cal-ql-learns-the-floor"),
         (half_the_push_up, "cql-learns-minus-35"),
         (half_the_push_up, "push-up-balances-push-down"),
         (half_the_push_up, "cql-is-a-penalised-problem"),
         (half_the_push_up, "a-random-floor-balances-shares"),
     ],
 )
-def test_a_wrong_loss_is_found(wrong, name, fresh_lab, monkeypatch):
-    """With a wrong critic loss in place of the project's a claim that holds does so no more."""
+def test_a_wrong_loss_contradicts_a_supported_claim(wrong, name, fresh_lab, monkeypatch):
     for module in (tabular, push_down):
         monkeypatch.setattr(module, "critic_loss", wrong)
-    (claim,) = (each for each in lab.CLAIMS if each.id == name)
+    (claim,) = (candidate for candidate in lab.CLAIMS if candidate.id == name)
     assert verdict(claim, claim.measure()).outcome == "contradicted"
 
 
-def test_a_naive_return_to_go_is_found(fresh_lab, monkeypatch):
+def test_a_naive_return_to_go_contradicts_supported_claims(fresh_lab, monkeypatch):
     def naive(rewards, terminated, discount, truncation, failure_reward, bootstrap_value):
         return return_to_go(rewards, terminated, discount, "sum")
 
     monkeypatch.setattr(truncation, "return_to_go", naive)
     for name in ("the-failure-rule-is-right-for-the-stuck", "the-failure-rule-deflates", "the-bootstrap-is-right"):
-        (claim,) = (each for each in lab.CLAIMS if each.id == name)
+        (claim,) = (candidate for candidate in lab.CLAIMS if candidate.id == name)
         assert verdict(claim, claim.measure()).outcome == "contradicted", name
