@@ -148,7 +148,7 @@ class Claim:
     # Description of the numbers, with unit and cases.
     metric: str
     # The numbers. Exact lab: one per case, no argument. Runs: a series with one per run, from the frame of
-    # `results.verdicts.per_run`.
+    # `results.verdicts.runs.per_run`.
     measure: Callable[..., ArrayLike]
     test: Test
     # Id of the claim that this one replaces because it is false or holds only under a condition.

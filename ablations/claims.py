@@ -1,8 +1,8 @@
 """The claims about runs, registered before the runs: statements of the tutorial and the papers, and our own.
 
-A measure is a description and a function of the frame of `results.verdicts.per_run`. That frame has a row per finished
-run with its settings, its summary, and all metrics of its evaluations at the switch ("switch.q_policy") and at the end
-("end.q_policy").
+A measure is a description and a function of the frame of `results.verdicts.runs.per_run`. That frame has a row per
+finished run with its settings, its summary, and all metrics of its evaluations at the switch ("switch.q_policy") and
+at the end ("end.q_policy").
 """
 
 import pandas as pd
