@@ -1,4 +1,4 @@
-"""The figure of a claim about runs: the numbers that its test looks at, seed by seed, with what they come to."""
+"""The figure of a claim about runs: the tested numbers per seed, with the estimate of verdict verdict."""
 
 import textwrap
 from collections.abc import Sequence
@@ -17,26 +17,27 @@ from results.statistics.intervals import CONFIDENCE, estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
 from results.verdicts.decisions import Verdict
 
-# Letters of an axis' name on a line of one column.
-LINE_OF_LETTERS = 60
+# Characters per line of an axis label.
+CHARACTERS_PER_LINE = 60
 
 
 def claim_figure(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing | None:
-    """The figure of one claim, given all verdicts on it and its numbers (`results.verdicts.per_run.measured`).
+    """The figure of one claim, from all its verdicts and its numbers (`results.verdicts.per_run.measured`).
 
-    None where no verdict rests on any run.
+    None if no verdict has runs.
     """
-    looked_at = [verdict for verdict in verdicts if verdict.n]
-    if not looked_at:
+    judged = [verdict for verdict in verdicts if verdict.n]
+    if not judged:
         return None
-    if isinstance(looked_at[0].claim.test, DoseResponse):
-        return _dose_response(looked_at, measured)
-    return _effects(looked_at, measured)
+    if isinstance(judged[0].claim.test, DoseResponse):
+        return _dose_response(judged, measured)
+    return _effects(judged, measured)
 
 
 def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
-    """A row per verdict: a dot per seed, mean and interval, with the bound or the margin; of several arms on several
-    tasks a panel per task.
+    """Plot a row per verdict: a dot per seed, mean and interval, with the bound or the margin.
+
+    Several arms on several tasks get a panel per task.
 
     Numbers: task, arm, seed (empty: the mean), value, low, high, n, p_value, correlation, outcome.
     """
@@ -47,7 +48,7 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
     arms = in_order(verdict.arm for verdict in verdicts)
     colour = colours(arms)
     if len(tasks) > 1 and len(arms) > 1:
-        groups, rows = [[each for each in verdicts if each.task == task] for task in tasks], arms
+        groups, rows = [[verdict for verdict in verdicts if verdict.task == task] for task in tasks], arms
     else:
         groups, rows = [list(verdicts)], tasks if len(tasks) > 1 else arms
     of_tasks = rows != arms
@@ -56,34 +57,35 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
         for panel, group in zip(panels, groups, strict=True):
             _mark(panel, claim.test)
             for verdict in group:
-                here = numbers[(numbers["task"] == verdict.task) & (numbers["arm"] == verdict.arm)]
-                place, own = rows.index(verdict.task if of_tasks else verdict.arm), colour[verdict.arm]
-                _seeds(panel, here.loc[here["seed"].notna(), "value"], place - 0.05, own)
-                panel.plot([verdict.low, verdict.high], [place + 0.15] * 2, color=own, linewidth=1.5, zorder=4)
-                panel.plot(verdict.effect, place + 0.15, "o", color=own, markersize=4.5, zorder=5)
+                verdict_numbers = numbers[(numbers["task"] == verdict.task) & (numbers["arm"] == verdict.arm)]
+                place, arm_colour = rows.index(verdict.task if of_tasks else verdict.arm), colour[verdict.arm]
+                _seeds(panel, verdict_numbers.loc[verdict_numbers["seed"].notna(), "value"], place - 0.05, arm_colour)
+                panel.plot([verdict.low, verdict.high], [place + 0.15] * 2, color=arm_colour, linewidth=1.5, zorder=4)
+                panel.plot(verdict.effect, place + 0.15, "o", color=arm_colour, markersize=4.5, zorder=5)
             panel.set_yticks(range(len(rows)), rows if of_tasks else list(map(label, rows)))
             panel.set(ylim=(len(rows) - 0.5, -0.5), title=group[0].task if len(groups) > 1 else "")
             panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
             panel.tick_params(axis="y", length=0)
             panel.margins(x=0.06)
-        figure.supxlabel(textwrap.fill(_axis(claim), LINE_OF_LETTERS), fontsize=STYLE["axes.labelsize"])
+        figure.supxlabel(textwrap.fill(_axis(claim), CHARACTERS_PER_LINE), fontsize=STYLE["axes.labelsize"])
     caption = (
-        f"{claim.statement} {_what(claim)}: a dot per seed, mean and interval. {_marked(claim.test)} {_found(verdicts)}"
+        f"{claim.statement} {_metric(claim)}: a dot per seed, mean and interval. {_legend(claim.test)} "
+        f"{_method(verdicts)}"
     )
     return Drawing(f"claim_{claim.id}", claim.statement, figure, numbers, caption)
 
 
 def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
-    """A panel per verdict: the number against the dose, a thin line per seed, mean and interval at every dose.
+    """Plot a panel per verdict: the number against the dose, a line per seed, mean and interval at every dose.
 
-    Numbers: task, dose, seed (empty: the mean over seeds), mean (of a seed: its value), low, high, n, method.
+    Numbers: task, dose, seed (empty: the mean over seeds), mean (the value, for a seed), low, high, n, method.
     """
     claim = verdicts[0].claim
     parts = []
     for verdict in verdicts:
-        own = measured[measured["run"].isin(verdict.runs)]
+        verdict_rows = measured[measured["run"].isin(verdict.runs)]
         keys = ["task", "dose"]
-        parts += [estimates_by(own.sort_values("dose"), keys, "value"), own[[*keys, "seed", "value"]]]
+        parts += [estimates_by(verdict_rows.sort_values("dose"), keys, "value"), verdict_rows[[*keys, "seed", "value"]]]
     numbers = pd.concat([part.rename(columns={"value": "mean"}) for part in parts], ignore_index=True)
     numbers = numbers[["task", "dose", "seed", "mean", "low", "high", "n", "method"]]
     numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
@@ -92,24 +94,25 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
     with mpl.rc_context(STYLE):
         figure, panels = _grid(len(verdicts), 1.9)
         for verdict, panel in zip(verdicts, panels, strict=True):
-            here = numbers[numbers["task"] == verdict.task]
-            traces(panel, here.dropna(subset="seed"), "dose", "mean", color=FAINT, linewidth=0.7, zorder=2)
-            means = here[here["seed"].isna()]
+            verdict_numbers = numbers[numbers["task"] == verdict.task]
+            traces(panel, verdict_numbers.dropna(subset="seed"), "dose", "mean", color=FAINT, linewidth=0.7, zorder=2)
+            means = verdict_numbers[verdict_numbers["seed"].isna()]
             panel.vlines(means["dose"], means["low"], means["high"], color=colour, linewidth=1.3, zorder=3)
             panel.plot(means["dose"], means["mean"], "o-", color=colour, linewidth=1.3, markersize=4, zorder=4)
             panel.axvline(0, color=INK, linestyle=(0, (4, 2)), linewidth=0.6, zorder=1)
             panel.set(title=verdict.task)
-        figure.supxlabel("Inflation of the floor (ranges of the return)", fontsize=STYLE["axes.labelsize"])
+        figure.supxlabel("Inflation of the floor (share of return range)", fontsize=STYLE["axes.labelsize"])
         figure.supylabel(textwrap.fill(_axis(claim), 34), fontsize=STYLE["axes.labelsize"])
     caption = (
-        f"{claim.statement} {_what(claim)}, against the floor's inflation; dashed: the Monte Carlo floor itself. A "
-        f"thin line per seed, mean and {CONFIDENCE:.0%} t interval at every dose. {_found(verdicts)}{left_out(numbers)}"
+        f"{claim.statement} {_metric(claim)}, against the inflation of the floor; dashed: the Monte Carlo floor. Thin "
+        f"lines: seeds; thick line: mean with {CONFIDENCE:.0%} t interval at every dose. "
+        f"{_method(verdicts)}{left_out(numbers)}"
     )
     return Drawing(f"claim_{claim.id}", claim.statement, figure, numbers, caption)
 
 
 def _grid(count: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels of a height in inches, at most three beside each other."""
+    """Create a figure of `count` panels, verdict `height` inches high, at most three per row."""
     columns = min(count, 3)
     rows = ceil(count / columns)
     figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 0.4 + height * rows), layout="constrained")
@@ -120,17 +123,17 @@ def _grid(count: int, height: float, sharey: bool = False) -> tuple[Figure, list
 
 
 def _seeds(panel: Axes, values: pd.Series, height: float, colour: str) -> None:
-    """A dot per seed, stacked upwards where seeds gave the same number."""
+    """Plot a dot per seed, stacked upwards if seeds have the same value."""
     stack = values.groupby(values.round(6)).cumcount() * 0.3 / max(len(values) - 1, 5)
     panel.plot(values, height - stack, "o", color=colour, alpha=0.6, markersize=3, markeredgewidth=0, zorder=3)
 
 
 def _row(verdict: Verdict, measured: pd.DataFrame) -> pd.DataFrame:
-    """Mean and seeds of one verdict."""
-    own = measured[measured["run"].isin(verdict.runs)].pivot(index="seed", columns="arm", values="value")
+    """The mean and the seeds of one verdict, a row verdict."""
+    verdict_rows = measured[measured["run"].isin(verdict.runs)].pivot(index="seed", columns="arm", values="value")
     test = verdict.claim.test
     baseline = test.baseline if isinstance(test, Difference | Equivalence | NonInferiority) else None
-    values = own[verdict.arm] - own[baseline] if baseline else own[verdict.arm]
+    values = verdict_rows[verdict.arm] - verdict_rows[baseline] if baseline else verdict_rows[verdict.arm]
     mean = {
         "value": verdict.effect, "low": verdict.low, "high": verdict.high, "n": verdict.n, "p_value": verdict.p_value,
         "correlation": verdict.correlation, "outcome": verdict.outcome,
@@ -142,7 +145,7 @@ def _row(verdict: Verdict, measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mark(panel: Axes, test: Test) -> None:
-    """The bound of a level, the margin of what is to be small, and otherwise the line of no difference."""
+    """Mark the bound of a level, the margin of an equivalence or non-inferiority test, otherwise zero difference."""
     match test:
         case Level():
             panel.axvline(test.bound, color=INK, linewidth=0.8, zorder=1)
@@ -157,8 +160,8 @@ def _mark(panel: Axes, test: Test) -> None:
             panel.axvline(0, color=INK, linewidth=0.8, zorder=1)
 
 
-def _marked(test: Test) -> str:
-    """What the lines and the shade of `_mark` are."""
+def _legend(test: Test) -> str:
+    """A sentence that explains the marks of `_mark`."""
     match test:
         case Level():
             return f"Line: {test.bound:g}."
@@ -171,7 +174,7 @@ def _marked(test: Test) -> str:
 
 
 def _axis(claim: Claim) -> str:
-    """The number on an axis: the metric up to its unit, as a difference where the test compares two arms."""
+    """The axis label: the metric without its unit, as a difference if the test compares two arms."""
     quantity = claim.metric.partition(" (")[0].partition("; ")[0]
     match claim.test:
         case Difference(baseline=baseline) | Equivalence(baseline=baseline) | NonInferiority(baseline=baseline):
@@ -180,8 +183,8 @@ def _axis(claim: Claim) -> str:
             return quantity[0].upper() + quantity[1:]
 
 
-def _what(claim: Claim) -> str:
-    """The metric as a caption begins with it."""
+def _metric(claim: Claim) -> str:
+    """The metric as in a caption, as a difference if the test compares two arms."""
     match claim.test:
         case Difference(baseline=baseline) | Equivalence(baseline=baseline) | NonInferiority(baseline=baseline):
             return f"Difference to {label(baseline)} within seed of {claim.metric}"
@@ -189,8 +192,8 @@ def _what(claim: Claim) -> str:
             return claim.metric[0].upper() + claim.metric[1:]
 
 
-def _found(verdicts: Sequence[Verdict]) -> str:
-    """n and the test of every verdict, once where they agree."""
+def _method(verdicts: Sequence[Verdict]) -> str:
+    """A sentence with n and the test of the verdicts, verdict stated once if equal."""
     methods = {verdict.method for verdict in verdicts}
     counts = sorted({verdict.n for verdict in verdicts})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"

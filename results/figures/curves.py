@@ -1,4 +1,4 @@
-"""Curves over training: scores, bound rates, values with their references, and single seeds."""
+"""Curves over training: scores, bound rates, values with floors and returns-to-go, and individual seeds."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -15,37 +15,37 @@ from results.figures.drawing import BAND, Drawing, Look, counts, episodes, finis
 from results.statistics.intervals import estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
 
-# Lines that an eye can tell apart, with room to spare; of more seeds the first so many are drawn.
+# At most this many seeds are drawn as thin lines; more cannot be distinguished.
 MOST = 50
 
 
-def traces(panel: Axes, rows: pd.DataFrame, x: str, y: str, **look: Any) -> None:
-    """Draw column `y` over `x` for each seed of `rows` (column "seed"), of the first `MOST`.
+def traces(panel: Axes, rows: pd.DataFrame, x: str, y: str, **line_style: Any) -> None:
+    """Plot column `y` against `x` as a line per seed of `rows` (column "seed"), for the first `MOST` seeds.
 
-    One line with gaps for matplotlib, which takes a millisecond per line.
+    All seeds are one matplotlib line with gaps, because each line takes a millisecond to draw.
     """
-    each = drawn(rows)[["seed", x, y]].sort_values(["seed", x], kind="stable")
-    gaps = each.drop_duplicates("seed", keep="last").assign(**{y: float("nan")})
-    lines = pd.concat([each, gaps]).sort_values("seed", kind="stable")
+    seed_rows = drawn(rows)[["seed", x, y]].sort_values(["seed", x], kind="stable")
+    gaps = seed_rows.drop_duplicates("seed", keep="last").assign(**{y: float("nan")})
+    lines = pd.concat([seed_rows, gaps]).sort_values("seed", kind="stable")
     if len(lines):
-        panel.plot(lines[x], lines[y], **look)
+        panel.plot(lines[x], lines[y], **line_style)
 
 
 def drawn(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the seeds (column "seed") that get a line: the first `MOST`, of every arm where arms are named."""
+    """The rows of the first `MOST` seeds (column "seed"), per arm if `rows` has a column "arm"."""
     seeds = rows.groupby("arm")["seed"] if "arm" in rows else rows["seed"]
     return rows[seeds.rank(method="dense") <= MOST]
 
 
 def left_out(rows: pd.DataFrame) -> str:
-    """A sentence for the caption where not every seed of `rows` is drawn, else nothing."""
-    return f" Thin lines are those of the first {MOST} seeds." if rows["seed"].nunique() > MOST else ""
+    """A sentence for the caption if some seeds of `rows` are not drawn, otherwise an empty string."""
+    return f" Only the first {MOST} seeds are shown as thin lines." if rows["seed"].nunique() > MOST else ""
 
 
 def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
-    """Mean and interval over seeds, and every seed that is drawn, at every step.
+    """Compute mean and interval over seeds at every step, and add the values of the drawn seeds.
 
-    Columns: arm, quantity, step, seed (empty: the mean over seeds), mean (of a seed: its value), low, high, n, method.
+    Columns: arm, quantity, step, seed (empty: the mean over seeds), mean (the value, for a seed), low, high, n, method.
     """
     long = evaluations.melt(["arm", "seed", "step"], quantities, var_name="quantity", value_name="value").dropna()
     means = estimates_by(long, ["arm", "quantity", "step"], "value")
@@ -55,7 +55,7 @@ def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
 
 
 def small_multiples(count: int, legend: bool = False) -> tuple[Figure, Iterator[Axes]]:
-    """A page-wide figure of `count` panels with shared axes, at most three beside each other."""
+    """Create a page-wide figure of `count` panels with shared axes, at most three per row."""
     columns = 2 if count == 4 else min(count, 3)
     rows = ceil(count / columns)
     width = COLUMN if columns == 1 else PAGE
@@ -69,7 +69,7 @@ def small_multiples(count: int, legend: bool = False) -> tuple[Figure, Iterator[
 
 
 def finish_curves(figure: Figure, finished: pd.DataFrame, quantity: str) -> None:
-    """Mark the switch and the dip's window, and name the axes."""
+    """Mark the switch and the window of the dip, and label the axes."""
     for panel in figure.axes:
         panel.axvspan(0, window(finished), color=SHADE, linewidth=0, zorder=0)
         panel.axvline(0, color=INK, linestyle=(0, (4, 2)), linewidth=0.7, zorder=2)
@@ -84,7 +84,7 @@ def finish_curves(figure: Figure, finished: pd.DataFrame, quantity: str) -> None
 
 
 def _steps(value: float, position: int | None = None) -> str:
-    """0, 500, 2k, 1.5M; offline steps without their sign, since the switch separates them."""
+    """Format a step as 0, 500, 2k or 1.5M; offline steps are negative and drawn_rows without a sign."""
     size = abs(value)
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if size >= unit:
@@ -93,40 +93,40 @@ def _steps(value: float, position: int | None = None) -> str:
 
 
 def seeds(panel: Axes, numbers: pd.DataFrame, colour: str) -> None:
-    """A thin line per seed."""
-    each = numbers.dropna(subset="seed")
-    traces(panel, each, "step", "mean", color=colour, alpha=0.45, linewidth=0.5, zorder=2)
+    """Plot a thin line per seed."""
+    seed_rows = numbers.dropna(subset="seed")
+    traces(panel, seed_rows, "step", "mean", color=colour, alpha=0.45, linewidth=0.5, zorder=2)
 
 
-def mean(panel: Axes, means: pd.DataFrame, **look: Any) -> None:
-    """The mean alone."""
-    panel.plot(means["step"], means["mean"], **look)
+def mean(panel: Axes, means: pd.DataFrame, **line_style: Any) -> None:
+    """Plot the mean."""
+    panel.plot(means["step"], means["mean"], **line_style)
 
 
 def means_of_others(panel: Axes, means: pd.DataFrame) -> None:
-    """The means of several arms, faint; one line with gaps for matplotlib, which takes a millisecond per line."""
+    """Plot the means of several arms as faint lines (one matplotlib line with gaps, as in `traces`)."""
     gaps = means.drop_duplicates("arm", keep="last").assign(mean=float("nan"))
     lines = pd.concat([means, gaps]).sort_values("arm", kind="stable")
     mean(panel, lines, color=FAINT, linewidth=0.6, zorder=1)
 
 
 def mean_with_band(panel: Axes, means: pd.DataFrame, colour: str) -> None:
-    """The mean, thick, on its interval."""
+    """Plot the mean as a thick line over a band for its interval."""
     panel.fill_between(means["step"], means["low"], means["high"], color=colour, alpha=0.18, linewidth=0, zorder=3)
     mean(panel, means, color=colour, linewidth=1.5, zorder=5)
 
 
 def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
-    """Success over training, one figure per task: all means together, then every arm with its seeds.
+    """Plot the success rate over training, one figure per task: a panel with all means, then a panel per arm.
 
-    Takes the two frames of `results.frame`. Numbers: as `curves` gives them.
+    Takes the two frames of `results.frame`. Numbers: as returned by `curves`.
     """
     drawings = []
-    for task, of_task in evaluations.groupby("task", sort=False):
+    for task, task_rows in evaluations.groupby("task", sort=False):
         finished = finished_of(runs, task)
-        numbers = curves(of_task, ["score"])
+        numbers = curves(task_rows, ["score"])
         means = numbers[numbers["seed"].isna()]
-        arms = in_order(of_task["arm"])
+        arms = in_order(task_rows["arm"])
         colour = colours(arms)
         with mpl.rc_context(STYLE):
             figure, panels = small_multiples(1 + len(arms))
@@ -136,17 +136,18 @@ def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawi
                 mean(together, means[means["arm"] == arm], color=colour[arm], linewidth=1.3)
             for arm, panel in zip(arms, panels, strict=True):
                 means_of_others(panel, means[means["arm"] != arm])
-                own = numbers[numbers["arm"] == arm]
-                seeds(panel, own, colour[arm])
-                mean_with_band(panel, own[own["seed"].isna()], colour[arm])
+                arm_rows = numbers[numbers["arm"] == arm]
+                seeds(panel, arm_rows, colour[arm])
+                mean_with_band(panel, arm_rows[arm_rows["seed"].isna()], colour[arm])
                 panel.set_title(label(arm))
             finish_curves(figure, finished, "Success rate")
             figure.axes[0].set_ylim(-0.03, 1.03)
         caption = (
-            f"Success rate on {task} over training: left of the dashed line gradient steps of the offline phase, right "
-            f"of it environment steps of the online phase. Thick: mean; band: {BAND}; thin: every seed; grey: means of "
-            f"the other arms; shaded: the {window(finished):,.0f} steps over which the dip is measured. "
-            f"{counts(finished)} {episodes(finished)}{left_out(of_task)}"
+            f"Success rate on {task} over training: gradient steps of the offline phase left of the dashed line, "
+            f"environment steps of the online phase right of it. Thick: mean; band: {BAND}; thin: individual "
+            f"seeds; grey: means of the other arms; shaded: the {window(finished):,.0f} environment steps over which "
+            "the dip is measured. "
+            f"{counts(finished)} {episodes(finished)}{left_out(task_rows)}"
         )
         drawings.append(Drawing(f"learning_curves_{task}", f"Learning curves, {task}", figure, numbers, caption))
     return drawings
@@ -157,10 +158,10 @@ RATE = "bound_rate_current"
 
 
 def bound_rate(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
-    """The bound rate of every arm that has a floor, one figure per task. Numbers: as `curves` gives them."""
+    """Plot the bound rate of every arm with a floor, one figure per task. Numbers: as returned by `curves`."""
     drawings = []
     for task, rows in evaluations.groupby("task", sort=False):
-        # Without a floor nothing is ever bound, and before the first update nothing is counted.
+        # Arms without a floor have no bound rate, and it is undefined before the first update.
         numbers = curves(rows[rows["floor_mean"].notna()], [RATE])
         if numbers.empty:
             continue
@@ -171,25 +172,26 @@ def bound_rate(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
             figure, (panel,) = small_multiples(1, legend=True)
             figure.set_size_inches(figure.get_figwidth(), 2.1 + 0.15 * len(arms))
             for arm in arms:
-                own = numbers[numbers["arm"] == arm]
-                seeds(panel, own, colour[arm])
-                mean_with_band(panel, own[own["seed"].isna()], colour[arm])
+                arm_rows = numbers[numbers["arm"] == arm]
+                seeds(panel, arm_rows, colour[arm])
+                mean_with_band(panel, arm_rows[arm_rows["seed"].isna()], colour[arm])
             finish_curves(figure, finished, "Bound rate")
             panel.set_ylim(-0.03, 1.03)
             entries = [Line2D([], [], color=colour[arm], linewidth=1.5, label=label(arm)) for arm in arms]
             figure.legend(handles=entries, loc="outside upper left", ncols=2 if len(arms) > 2 else 1)
         caption = (
-            f"Share of the sampled actions of the policy whose value lies below the floor, on {task}: where it "
-            "does, the push-down rests. Mean over the updates since the evaluation before; thick: mean over seeds, "
-            f"band: {BAND}, thin: every seed. CQL has no floor. {counts(finished[finished['arm'].isin(arms)])}"
+            f"Bound rate on {task}: share of the sampled policy actions whose Q-value lies below the floor, so that "
+            "the push-down does not act on them. Mean over the updates since the previous evaluation. Thick line: mean "
+            f"over seeds; band: {BAND}; thin lines: individual seeds. CQL has no floor. "
+            f"{counts(finished[finished['arm'].isin(arms)])}"
             f"{left_out(rows)}"
         )
         drawings.append(Drawing(f"bound_rate_{task}", f"Bound rate, {task}", figure, numbers, caption))
     return drawings
 
 
-# The lines beside Q(s, pi(s)) in the figure of values. The return-to-go lies broad under all others, so that a floor
-# that equals it is seen as such.
+# Line styles of the other values beside Q(s, pi(s)). The return-to-go is a broad line below the others, so that a
+# floor equal to it stays visible.
 Q_DATA: Look = {"linestyle": ":", "linewidth": 1.2, "zorder": 4}
 REFERENCES: dict[str, Look] = {
     "floor_mean": {"color": INK, "linestyle": "--", "linewidth": 0.9, "zorder": 4},
@@ -198,34 +200,34 @@ REFERENCES: dict[str, Look] = {
 
 
 def values_and_floors(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
-    """The critics' values over training against floor and return-to-go, one figure per task and one panel per arm."""
+    """Plot the critics' values, the floor and the return-to-go over training: a figure per task, a panel per arm."""
     drawings = []
-    for task, of_task in evaluations.groupby("task", sort=False):
+    for task, task_rows in evaluations.groupby("task", sort=False):
         finished = finished_of(runs, task)
-        numbers = curves(of_task, ["q_policy", "q_data", "floor_mean", "return_to_go"])
-        arms = in_order(of_task["arm"])
+        numbers = curves(task_rows, ["q_policy", "q_data", "floor_mean", "return_to_go"])
+        arms = in_order(task_rows["arm"])
         colour = colours(arms)
         with mpl.rc_context(STYLE):
             figure, panels = small_multiples(len(arms), legend=True)
             for arm, panel in zip(arms, panels, strict=True):
-                own = numbers[numbers["arm"] == arm]
-                policy, means = own[own["quantity"] == "q_policy"], own[own["seed"].isna()]
+                arm_rows = numbers[numbers["arm"] == arm]
+                policy, means = arm_rows[arm_rows["quantity"] == "q_policy"], arm_rows[arm_rows["seed"].isna()]
                 seeds(panel, policy, colour[arm])
-                for quantity, look in {"q_data": {**Q_DATA, "color": colour[arm]}, **REFERENCES}.items():
-                    mean(panel, means[means["quantity"] == quantity], **look)
+                for quantity, line_style in {"q_data": {**Q_DATA, "color": colour[arm]}, **REFERENCES}.items():
+                    mean(panel, means[means["quantity"] == quantity], **line_style)
                 mean_with_band(panel, policy[policy["seed"].isna()], colour[arm])
                 panel.set_title(label(arm))
             finish_curves(figure, finished, "Value (mapped return)")
             _value_legend(figure)
         caption = (
             f"Values of the two critics on {task}, mean over probe transitions of the dataset, against the floor and "
-            f"the return-to-go of the same transitions. Solid: Q(s, pi(s)), with {BAND} and every seed thin; dotted: "
-            "Q(s, a) of the dataset's actions; black dashed: mean floor (absent where there is none); broad grey: mean "
-            "return-to-go. Dashed upright: the switch to the online phase; shaded: the "
-            f"{window(finished):,.0f} steps over which the dip is measured. {counts(finished)}"
-            f"{left_out(of_task)}"
+            f"the return-to-go of the same transitions. Solid: Q(s, pi(s)) with {BAND}; thin: individual seeds; "
+            "dotted: Q(s, a) of the dataset's actions; black dashed: mean floor (absent for arms without one); broad "
+            "grey: mean return-to-go. Vertical dashed line: the switch to the online phase; shaded: the "
+            f"{window(finished):,.0f} environment steps over which the dip is measured. {counts(finished)}"
+            f"{left_out(task_rows)}"
         )
-        drawings.append(Drawing(f"values_and_floors_{task}", f"Q against the floor, {task}", figure, numbers, caption))
+        drawings.append(Drawing(f"values_and_floors_{task}", f"Q and the floor, {task}", figure, numbers, caption))
     return drawings
 
 
@@ -239,12 +241,12 @@ def _value_legend(figure: Figure) -> None:
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=4)
 
 
-# A seed whose last score lies below this has failed.
+# A seed counts as failed if its last score is below this value.
 FAILED = 0.1
 
 
 def seed_traces(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
-    """The score of every seed, failed ones in colour, one figure per task and one panel per arm.
+    """Plot the score of every seed, failed ones in colour: a figure per task, a panel per arm.
 
     Numbers: arm, seed, run, step, score, failed.
     """
@@ -253,31 +255,31 @@ def seed_traces(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
         last = rows.groupby("run")["score"].transform("last")
         numbers = rows.assign(failed=last < FAILED)[["arm", "seed", "run", "step", "score", "failed"]]
         numbers = numbers.reset_index(drop=True)
-        here = runs[runs["task"] == task]
-        arms = in_order(here["arm"])
+        task_runs = runs[runs["task"] == task]
+        arms = in_order(task_runs["arm"])
         colour = colours(arms)
         with mpl.rc_context(STYLE):
             figure, panels = small_multiples(len(arms))
             for arm, panel in zip(arms, panels, strict=True):
-                own = numbers[numbers["arm"] == arm]
-                shown = drawn(own)
-                failed = shown["failed"]
-                traces(panel, shown[~failed], "step", "score", color=FAINT, linewidth=0.9, zorder=2)
-                traces(panel, shown[failed], "step", "score", color=colour[arm], linewidth=1.1, zorder=3)
-                panel.set_title(f"{label(arm)}\n{_count(own, here[here['arm'] == arm])}")
+                arm_rows = numbers[numbers["arm"] == arm]
+                drawn_rows = drawn(arm_rows)
+                failed = drawn_rows["failed"]
+                traces(panel, drawn_rows[~failed], "step", "score", color=FAINT, linewidth=0.9, zorder=2)
+                traces(panel, drawn_rows[failed], "step", "score", color=colour[arm], linewidth=1.1, zorder=3)
+                panel.set_title(f"{label(arm)}\n{_count(arm_rows, task_runs[task_runs['arm'] == arm])}")
             finish_curves(figure, finished_of(runs, task), "Success rate")
             figure.axes[0].set_ylim(-0.03, 1.03)
         caption = (
-            f"Success rate of every seed on {task}, one line each, nothing averaged. In colour, and counted in the "
-            f"titles: seeds whose last evaluation lies below {FAILED:g}; runs that did not end are counted with them "
-            f"and have no line. {episodes(finished_of(runs, task))}{left_out(rows)}"
+            f"Success rate of every seed on {task}, one line per seed. Seeds whose last evaluation is below "
+            f"{FAILED:g} are drawn in colour and counted as failed in the titles; unfinished runs are counted as not "
+            f"done and have no line. {episodes(finished_of(runs, task))}{left_out(rows)}"
         )
         drawings.append(Drawing(f"seed_traces_{task}", f"Every seed, {task}", figure, numbers, caption))
     return drawings
 
 
-def _count(own: pd.DataFrame, runs: pd.DataFrame) -> str:
-    """How many of an arm's runs failed or did not end: "2 of 6 failed", "1 of 6 failed, 1 not done"."""
-    failed = own.loc[own["failed"], "run"].nunique()
+def _count(arm_rows: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """How many runs of an arm failed or are not done: "2 of 6 failed", "1 of 6 failed, 1 not done"."""
+    failed = arm_rows.loc[arm_rows["failed"], "run"].nunique()
     missing = int((runs["state"] != "done").sum())
     return f"{failed} of {len(runs)} failed" + (f", {missing} not done" if missing else "")

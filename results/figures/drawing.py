@@ -17,28 +17,28 @@ Look = dict[str, Any]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with what must stand beside it."""
+    """A figure with its title, numbers and caption."""
 
-    # Stem of its files.
+    # File name without a suffix.
     name: str
     title: str
     figure: Figure
-    # What is drawn, one row per mean and per seed.
+    # The plotted numbers, one row per mean and per seed.
     numbers: pd.DataFrame
     # Names the statistic, the interval and n.
     caption: str
 
 
 def write(drawing: Drawing, folder: Path) -> list[Path]:
-    """Write `<name>.pdf`, `.svg`, `.png`, the numbers as `.csv` and the caption as `.txt`; no file holds a date.
+    """Write `<name>.pdf`, `.svg`, `.png`, the numbers as `.csv` and the caption as `.txt`; no file contains a date.
 
-    The figure is laid out once, at the resolution of the picture in pixels, and the same for all three.
+    The layout is computed once, at the resolution of the PNG, and used for all three formats.
     """
     paths = [folder / f"{drawing.name}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "txt")]
     undated: dict[str, dict[str, Any]] = {
         "pdf": {"metadata": {"CreationDate": None}},
         "svg": {"metadata": {"Date": None}},
-        # Packing the pixels tighter takes as long as drawing them.
+        # A higher compression level takes as long as drawing the figure.
         "png": {"pil_kwargs": {"compress_level": 2}},
     }
     with mpl.rc_context(STYLE):
@@ -51,7 +51,7 @@ def write(drawing: Drawing, folder: Path) -> list[Path]:
 
 
 def lay_out(figure: Figure) -> None:
-    """Find the places of all that is in a figure and leave it there: otherwise every file finds them anew."""
+    """Compute the layout once and freeze it; otherwise each file format computes it again."""
     engine = figure.get_layout_engine()
     if engine is not None:
         figure.dpi = STYLE["savefig.dpi"]
@@ -68,12 +68,12 @@ def finished_of(runs: pd.DataFrame, task: object) -> pd.DataFrame:
 
 
 def window(finished: pd.DataFrame) -> float:
-    """Environment steps after the switch over which the dip is measured."""
+    """The number of environment steps after the switch over which the dip is measured."""
     return float(finished["dip_window"].max())
 
 
 def counts(finished: pd.DataFrame) -> str:
-    """n of every arm in one sentence, in one number where they agree."""
+    """A sentence with the number of seeds per arm: one number if all arms have the same."""
     counts = finished.groupby(["task", "arm"], sort=False).size()
     if counts.nunique() == 1:
         return f"n = {counts.iloc[0]} seeds per arm."
@@ -83,6 +83,6 @@ def counts(finished: pd.DataFrame) -> str:
 
 
 def episodes(finished: pd.DataFrame) -> str:
-    """How many episodes a score is the mean of."""
+    """A sentence with the number of episodes per evaluation."""
     numbers = sorted(set(finished["schedule.evaluation_episodes"]))
     return f"{' or '.join(map(str, numbers))} deterministic episodes per evaluation."

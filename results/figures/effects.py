@@ -23,16 +23,16 @@ PAIRED_PANELS = {
 
 
 def paired_differences(differences: pd.DataFrame) -> list[Drawing]:
-    """Mean difference to the baseline's arm with interval, a figure per task, a row per arm, a panel per metric.
+    """Plot the mean difference to the baseline with its interval: a figure per task, a row per arm, a panel per metric.
 
-    `differences` are the numbers of the table of differences; a figure's are those of its task and the metrics shown.
+    `differences`: the numbers of the table of differences. Numbers: its rows for the task and the metrics shown.
     """
     shown = differences[differences["metric"].isin(PAIRED_PANELS)]
     return [_of_task(str(task), of_task.reset_index(drop=True)) for task, of_task in shown.groupby("task", sort=False)]
 
 
 def _of_task(task: str, numbers: pd.DataFrame) -> Drawing:
-    """The figure of one task."""
+    """Plot the figure of one task."""
     baseline = numbers["baseline"].iloc[0]
     arms = in_order(numbers["arm"])
     colour = colours(arms)
@@ -47,9 +47,9 @@ def _of_task(task: str, numbers: pd.DataFrame) -> Drawing:
                     panel.axhspan(place - 0.5, place + 0.5, color=SHADE, alpha=0.6, linewidth=0, zorder=0)
                 if arm not in of_metric.index:
                     continue
-                own = of_metric.loc[arm]
-                panel.plot([own["low"], own["high"]], [place, place], color=colour[arm], linewidth=1.3, zorder=3)
-                panel.plot(own["mean"], place, "o", color=colour[arm], markersize=4, zorder=4)
+                row = of_metric.loc[arm]
+                panel.plot([row["low"], row["high"]], [place, place], color=colour[arm], linewidth=1.3, zorder=3)
+                panel.plot(row["mean"], place, "o", color=colour[arm], markersize=4, zorder=4)
             panel.set(title=title, ylim=(len(arms) - 0.5, -0.5))
             panel.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(arms)), [label(arm) for arm in arms])
@@ -60,30 +60,30 @@ def _of_task(task: str, numbers: pd.DataFrame) -> Drawing:
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
     caption = (
         f"Every arm minus {label(baseline)}, within seed, on {task}: mean and {CONFIDENCE:.0%} paired t interval, not "
-        f"adjusted for the number of arms. {n} pairs of runs per row."
+        f"adjusted for the number of arms. {n} paired runs per row."
     )
     return Drawing(f"paired_differences_{task}", f"Paired differences, {task}", figure, numbers, caption)
 
 
 # The quantities shown, and what a panel says of them.
 EFFECT_PANELS = {
-    "q_policy": "Q of the policy\n(of the returns' range)",
+    "q_policy": "Q of the policy\n(share of return range)",
     "bound_rate": "Bound rate\n(share of actions)",
     "offline_score": "Score, offline end\n(right is better)",
     "regret_eval": "regret_eval\n(left is better)",
 }
 
 
-def effects_figure(found: Sequence[Effect]) -> Drawing | None:
-    """Mean over tasks with interval, a row per arm, a panel per quantity, and a dot per task; None without several.
+def effects_figure(effects: Sequence[Effect]) -> Drawing | None:
+    """Plot mean over tasks with interval: a row per arm, a panel per quantity, a dot per task; None for a single task.
 
-    The figure's numbers are those of the quantities shown, as `effects_table` has them.
+    Numbers: the rows of `effects_table` for the quantities shown.
     """
-    table = effects_table(found)
+    table = effects_table(effects)
     if table is None:
         return None
     numbers = table.numbers[table.numbers["quantity"].isin(EFFECT_PANELS)].reset_index(drop=True)
-    arms = in_order(effect.arm for effect in found if effect.task == "")
+    arms = in_order(effect.arm for effect in effects if effect.task == "")
     colour = colours(arms)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, 0.9 + 0.2 * len(arms)), layout="constrained")
@@ -92,7 +92,7 @@ def effects_figure(found: Sequence[Effect]) -> Drawing | None:
             panel.axvline(0, color=INK, linewidth=0.7, zorder=1)
             for place in range(1, len(arms), 2):
                 panel.axhspan(place - 0.5, place + 0.5, color=SHADE, alpha=0.6, linewidth=0, zorder=0)
-            for effect in found:
+            for effect in effects:
                 if effect.quantity == quantity and effect.arm in colour:
                     _mark(panel, effect, arms.index(effect.arm), colour[effect.arm])
             panel.set(title=title, ylim=(len(arms) - 0.5, -0.5))
@@ -102,24 +102,24 @@ def effects_figure(found: Sequence[Effect]) -> Drawing | None:
             panel.locator_params(axis="x", nbins=4)
         title = f"Difference to {label(CENTRE)}, within seed"
         figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title=title)
-    tasks = list(dict.fromkeys(effect.task for effect in found if effect.task))
+    tasks = list(dict.fromkeys(effect.task for effect in effects if effect.task))
     caption = (
         f"Every arm minus {label(CENTRE)}, within seed: mean over tasks with {CONFIDENCE:.0%} stratified bootstrap "
-        f"interval, and a small dot per task, filled where the difference is found (p < {ALPHA}, exact sign flips, "
-        f"adjusted for the arms of the task after Holm). n = {pairs_per_task(found)} pairs of runs per task and "
+        f"interval, and a small dot per task, filled if the difference is significant (p < {ALPHA}, exact sign-flip "
+        f"test, Holm-adjusted over the arms of a task). n = {pairs_per_task(effects)} paired runs per task and "
         f"arm; tasks: {', '.join(tasks)}."
     )
-    return Drawing("effects", f"What changes against {label(CENTRE)}", figure, numbers, caption)
+    return Drawing("effects", f"Differences to {label(CENTRE)}", figure, numbers, caption)
 
 
-def pairs_per_task(found: Sequence[Effect]) -> str:
-    """How many pairs of runs a task and arm have: "10", or "6 to 10"."""
-    pairs = sorted({effect.estimate.n for effect in found if effect.task})
+def pairs_per_task(effects: Sequence[Effect]) -> str:
+    """The number of paired runs per task and arm: "10" or "6 to 10"."""
+    pairs = sorted({effect.estimate.n for effect in effects if effect.task})
     return f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
 
 
 def _mark(panel: Axes, effect: Effect, row: int, colour: str) -> None:
-    """A dot for one task, or mean and interval of all."""
+    """Plot a dot for one task, or mean and interval over all tasks."""
     estimate = effect.estimate
     if effect.task:
         face = colour if effect.direction else "none"
@@ -131,12 +131,12 @@ def _mark(panel: Axes, effect: Effect, row: int, colour: str) -> None:
 
 
 def _legend() -> list[Line2D]:
-    """What the marks are."""
+    """The legend entries."""
     return [
         Line2D([], [], color=INK, marker="o", markersize=4, linewidth=1.3, label="mean over tasks"),
-        Line2D([], [], color=FAINT, marker="o", markersize=2.4, linewidth=0, label="a task, difference found"),
+        Line2D([], [], color=FAINT, marker="o", markersize=2.4, linewidth=0, label="one task, significant"),
         Line2D([], [], color=FAINT, marker="o", markersize=2.4, linewidth=0, markerfacecolor="none",
-               markeredgewidth=0.5, label="a task, none found"),
+               markeredgewidth=0.5, label="one task, not significant"),
     ]  # fmt: skip
 
 
@@ -149,19 +149,19 @@ DOSE_PANELS = {
 }
 
 
-def dose_response(found: Sequence[Effect], frame: pd.DataFrame) -> Drawing | None:
-    """Difference to the floor that is not inflated by dose: a line per task, mean over tasks with interval.
+def dose_response(effects: Sequence[Effect], frame: pd.DataFrame) -> Drawing | None:
+    """Plot the difference to dose 0 against the dose: a line per task, and the mean over tasks with its interval.
 
-    `found`: of `results.tables.effects`, `frame`: of `results.verdicts.per_run`. None with fewer than two doses of
-    which a mean over tasks is known. Numbers: task (empty: over all), arm, dose, quantity, mean, low, high, n.
+    `effects`: from `results.tables.effects`; `frame`: from `results.verdicts.runs.per_run`. None with fewer than two
+    doses that have a mean over tasks. Numbers: task (empty: over all), arm, dose, quantity, mean, low, high, n.
     """
     inflated = frame[(frame["floor.base"] == CENTRE) & (frame["floor.inflation"] != 0)]
     dose_of = inflated.groupby("arm")["floor.inflation"].first()
-    pooled = {effect.arm for effect in found if effect.task == ""}
+    pooled = {effect.arm for effect in effects if effect.task == ""}
     doses = {arm: dose for arm, dose in dose_of.sort_values().items() if arm in pooled}
     if len(doses) < 2:
         return None
-    shown = [effect for effect in found if effect.arm in doses and effect.quantity in DOSE_PANELS]
+    shown = [effect for effect in effects if effect.arm in doses and effect.quantity in DOSE_PANELS]
     numbers = pd.DataFrame([_row(effect, doses[effect.arm]) for effect in shown])
     numbers = numbers.sort_values(["quantity", "task", "dose"], ignore_index=True)
     with mpl.rc_context(STYLE):
@@ -175,9 +175,9 @@ def dose_response(found: Sequence[Effect], frame: pd.DataFrame) -> Drawing | Non
         figure.axes[0].set_ylabel("Difference to dose 0")
         figure.supxlabel("Inflation of the floor (share of the range of returns)", fontsize=STYLE["axes.labelsize"])
     caption = (
-        f"What inflating the floor changes against {label(CENTRE)}, within seed: a thin line per task, thick the mean "
-        f"over tasks with its {CONFIDENCE:.0%} stratified bootstrap interval. Q as a share of the range of returns. "
-        f"n = {pairs_per_task(shown)} pairs of runs per task and dose."
+        f"Effect of inflating the floor: difference to {label(CENTRE)} within seed. Thin: tasks; thick: mean "
+        f"over tasks with {CONFIDENCE:.0%} stratified bootstrap interval. Q as a share of the range of returns. "
+        f"n = {pairs_per_task(shown)} paired runs per task and dose."
     )
     return Drawing("dose_response", "Inflation of the floor", figure, numbers, caption)
 
@@ -189,7 +189,7 @@ def _row(effect: Effect, dose: float) -> dict[str, Any]:
 
 
 def _line(panel: Axes, line: pd.DataFrame, of_task: bool) -> None:
-    """One task, or the mean of all; where nothing is added nothing differs."""
+    """Plot one task, or the mean over tasks; the difference at dose 0 is 0 by definition."""
     origin = pd.DataFrame([{"dose": 0.0, "mean": 0.0, "low": 0.0, "high": 0.0}])
     points = pd.concat([line[["dose", "mean", "low", "high"]], origin]).sort_values("dose")
     if of_task:

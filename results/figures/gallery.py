@@ -1,4 +1,4 @@
-"""Every figure about all arms, in the order of the report."""
+"""All figures that compare arms, in the order of the report."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,8 +17,9 @@ from results.verdicts.runs import per_run
 def gallery(
     runs: pd.DataFrame, evaluations: pd.DataFrame, differences: Table | None, against_centre: Sequence[Effect]
 ) -> Iterator[Drawing]:
-    """The figures of the two frames, of the table of differences and of the effects of `results.tables.effects`, one
-    after the other; those with nothing to show are left out.
+    """Yield the figures of the two frames, of the table of differences and of the effects (`results.tables.effects`).
+
+    Figures without data are omitted.
     """
     measured = per_run(runs, evaluations)
     yield from learning_curves(runs, evaluations)

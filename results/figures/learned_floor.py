@@ -1,4 +1,4 @@
-"""The learned floor against the Monte Carlo floor it stands in for: the floors themselves, and what comes of them."""
+"""The learned floor compared with the Monte Carlo floor: the floors themselves and the resulting scores."""
 
 from dataclasses import asdict
 from math import ceil
@@ -18,7 +18,7 @@ from results.style import COLOURS, INK, PAGE, SHADE, STYLE
 
 LEARNED, EXACT = "learned", "monte_carlo"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p", "d")
-# Tasks beside each other in the legend.
+# Columns of the legend.
 COLUMNS = 4
 
 # Column of `per_run`, title, and whether the claims' margin applies.
@@ -30,7 +30,7 @@ PANELS = {
 
 
 def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
-    """A dot per seed, learned against Monte Carlo; None without a seed that has both.
+    """Plot a dot per seed, learned against Monte Carlo; None if no seed has both.
 
     `per_run` is the frame of `results.verdicts.per_run`. Numbers: task, quantity, seed (empty: the mean difference),
     monte_carlo, learned, held_out_rmse, mean, low, high, n, method, correlation, p_value.
@@ -56,33 +56,33 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
         rows = ceil(len(tasks) / COLUMNS) if len(tasks) > 1 else 0
         figure = Figure(figsize=(PAGE, 2.5 + 0.2 * rows), layout="constrained")
         for panel, (quantity, (title, bounded)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-            own = numbers[(numbers["quantity"] == quantity) & numbers["seed"].notna()]
-            _scatter(panel, own, tasks, bounded)
+            seed_rows = numbers[(numbers["quantity"] == quantity) & numbers["seed"].notna()]
+            _scatter(panel, seed_rows, tasks, bounded)
             panel.set(title=title, xlabel="with the Monte Carlo floor")
         figure.axes[0].set_ylabel("with the learned floor")
         if rows:
             figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=COLUMNS)
     caption = (
-        "Cal-QL with a learned floor against Cal-QL with the Monte Carlo floor, a dot per seed, larger where "
+        "Cal-QL with a learned floor against Cal-QL with the Monte Carlo floor, a dot per seed, larger if "
         "seeds coincide; line: equality. Left: "
-        "mean of the two floors over the same probe transitions, bars: root mean square error of the learned one on "
-        f"trajectories kept out of its fit. Middle and right: what comes of them; shaded: the claims' margin of "
+        "mean of the two floors over the same probe transitions; bars: root mean square error of the learned floor on "
+        f"held-out trajectories. Middle and right: resulting score and regret; shaded: the claims' margin of "
         f"{MARGIN:g}. {_differences(estimates, len(tasks) > 1)}"
     )
     return Drawing("learned_floor", "Learned against Monte Carlo floor", figure, numbers, caption)
 
 
-def _scatter(panel: Axes, own: pd.DataFrame, tasks: list[str], bounded: bool) -> None:
-    """The dots of one quantity, with equality and, where it applies, the margin about it."""
+def _scatter(panel: Axes, seed_rows: pd.DataFrame, tasks: list[str], bounded: bool) -> None:
+    """Plot the dots of one quantity, the line of equality and, if `bounded`, the margin around it."""
     for task, marker in zip(tasks, MARKERS * len(tasks), strict=False):
-        dots = own[own["task"] == task]
+        dots = seed_rows[seed_rows["task"] == task]
         if not bounded:
             panel.errorbar(dots["monte_carlo"], dots["learned"], dots["held_out_rmse"], fmt="none", ecolor=INK,
                            elinewidth=0.6, alpha=0.6, zorder=2)  # fmt: skip
         places = dots.groupby(["monte_carlo", "learned"]).size().rename("seeds").reset_index()
         panel.scatter(places["monte_carlo"], places["learned"], s=9 * places["seeds"], color=COLOURS[LEARNED],
                       marker=marker, alpha=0.85, linewidth=0, label=task, zorder=3)  # fmt: skip
-    low, high = np.nanmin(own[["monte_carlo", "learned"]]), np.nanmax(own[["monte_carlo", "learned"]])
+    low, high = np.nanmin(seed_rows[["monte_carlo", "learned"]]), np.nanmax(seed_rows[["monte_carlo", "learned"]])
     room = max(0.08 * (high - low), 0.12 if bounded else 1.0)
     ends = np.array([low - room, high + room])
     if bounded:
@@ -94,7 +94,7 @@ def _scatter(panel: Axes, own: pd.DataFrame, tasks: list[str], bounded: bool) ->
 
 
 def _differences(estimates: list[dict[str, Any]], several: bool) -> str:
-    """Every mean difference in words."""
+    """A sentence with every mean difference."""
     names = {"switch.floor_mean": "floor", "final_score": "score", "regret_eval": "regret_eval"}
     parts = [
         f"{row['task'] + ', ' if several else ''}{names[row['quantity']]} {row['mean']:+.3g} [{row['low']:.3g}, "

@@ -18,7 +18,7 @@ from results.statistics.bootstrap import FEWEST, stratified_band
 from results.statistics.intervals import CONFIDENCE, estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, STYLE, colours, in_order, label
 
-# Tasks in one figure: as many as can be read at the width of a page.
+# More panels in a row cannot be read at the width of a page.
 TASKS_PER_FIGURE = 3
 
 
@@ -36,7 +36,7 @@ def score_by_floor(runs: pd.DataFrame) -> list[Drawing]:
 
 
 def _of_tasks(finished: pd.DataFrame, name: str) -> Drawing:
-    """The figure of a few tasks."""
+    """Plot the figure of a few tasks."""
     long = finished.melt(
         ["task", "arm", "seed"], ["offline_score", "final_score"], var_name="phase", value_name="score"
     ).replace({"phase": {"offline_score": "offline", "final_score": "online"}})
@@ -63,13 +63,13 @@ def _of_tasks(finished: pd.DataFrame, name: str) -> Drawing:
         figure.legend(handles=marks, loc="outside lower right", ncols=2)
     caption = (
         "Success rate by floor, at the end of the offline phase (open) and of the online phase (filled): a small dot "
-        f"per seed, the mean and its {BAND}, not cut at 0 and 1. {counts(finished)} {episodes(finished)}"
+        f"per seed, and the mean with {BAND}, not clipped to [0, 1]. {counts(finished)} {episodes(finished)}"
     )
     return Drawing(name, f"Score by floor, {', '.join(tasks)}", figure, numbers, caption)
 
 
 def _dots(axes: Axes, group: pd.DataFrame, row: int, phase: str, colour: str) -> None:
-    """The seeds of one arm and phase as dots, stacked where they coincide, with mean and interval."""
+    """Plot the seeds of one arm and phase as dots, stacked if they coincide, with mean and interval."""
     height = row + (-0.13 if phase == "offline" else 0.13)
     seeds = group.dropna(subset="seed")
     stack = seeds.groupby("mean").cumcount() * 0.3 / max(len(seeds) - 1, 5)
@@ -110,22 +110,28 @@ def performance_profile(runs: pd.DataFrame) -> Drawing:
     lines = "" if len(arms) <= ARMS_TOGETHER else legend
     caption = (
         f"Performance profiles: share of the runs of {len(tasks)} task{'s' if len(tasks) > 1 else ''} whose success "
-        f"rate exceeds tau.{lines} Band: {CONFIDENCE:.0%} stratified bootstrap interval at every tau, whole runs drawn "
-        f"again within each task, {FEWEST:,} resamples or more. {counts(finished)} {episodes(finished)}"
-        + (f" Tasks: {', '.join(tasks)}. Without {listed(absent)}, which not all of them have." if absent else "")
+        f"rate exceeds tau.{lines} Band: {CONFIDENCE:.0%} pointwise stratified bootstrap interval, runs resampled "
+        f"within each task, at least {FEWEST:,} resamples. {counts(finished)} {episodes(finished)}"
+        + (
+            f" Tasks: {', '.join(tasks)}. Not shown, as they lack some of these tasks: {listed(absent)}."
+            if absent
+            else ""
+        )
     )
     return Drawing("performance_profiles", "Performance profiles", figure, numbers, caption)
 
 
 def _together(numbers: pd.DataFrame, arms: Sequence[str]) -> Figure:
-    """A panel per phase with all arms."""
+    """Plot a panel per phase with all arms."""
     colour = colours(arms)
     figure = Figure(figsize=(PAGE, 2.3 + 0.15 * ((len(arms) + 2) // 3)), layout="constrained")
     for panel, (moment, title) in zip(figure.subplots(1, 2, sharey=True), MOMENTS.items(), strict=True):
         for arm in arms:
-            own = numbers[(numbers["arm"] == arm) & (numbers["moment"] == moment)]
-            panel.fill_between(own["threshold"], own["low"], own["high"], color=colour[arm], alpha=0.12, linewidth=0)
-            panel.plot(own["threshold"], own["share"], color=colour[arm], linewidth=1.4, label=label(arm))
+            arm_rows = numbers[(numbers["arm"] == arm) & (numbers["moment"] == moment)]
+            panel.fill_between(
+                arm_rows["threshold"], arm_rows["low"], arm_rows["high"], color=colour[arm], alpha=0.12, linewidth=0
+            )
+            panel.plot(arm_rows["threshold"], arm_rows["share"], color=colour[arm], linewidth=1.4, label=label(arm))
         panel.set(title=title, xlabel=SCORE, ylim=(-0.03, 1.03), xlim=(0, 1))
     figure.axes[0].set_ylabel(SHARE)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -133,7 +139,7 @@ def _together(numbers: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 
 def _apart(numbers: pd.DataFrame, arms: Sequence[str]) -> Figure:
-    """A panel per arm with both phases, before the other arms' profiles at the online end."""
+    """Plot a panel per arm with both phases; the other arms' profiles at the online end are grey."""
     colour = colours(arms)
     figure, panels = small_multiples(len(arms))
     ends = numbers[numbers["moment"] == "final_score"]
@@ -141,9 +147,11 @@ def _apart(numbers: pd.DataFrame, arms: Sequence[str]) -> Figure:
         for _, other in ends[ends["arm"] != arm].groupby("arm", sort=False):
             panel.plot(other["threshold"], other["share"], color=FAINT, linewidth=0.5, zorder=1)
         for moment, width in zip(MOMENTS, (0.7, 1.6), strict=True):
-            own = numbers[(numbers["arm"] == arm) & (numbers["moment"] == moment)]
-            panel.fill_between(own["threshold"], own["low"], own["high"], color=colour[arm], alpha=0.18, linewidth=0)
-            panel.plot(own["threshold"], own["share"], color=colour[arm], linewidth=width)
+            arm_rows = numbers[(numbers["arm"] == arm) & (numbers["moment"] == moment)]
+            panel.fill_between(
+                arm_rows["threshold"], arm_rows["low"], arm_rows["high"], color=colour[arm], alpha=0.18, linewidth=0
+            )
+            panel.plot(arm_rows["threshold"], arm_rows["share"], color=colour[arm], linewidth=width)
         panel.set_title(label(arm))
         panel.set(ylim=(-0.03, 1.03), xlim=(0, 1))
     figure.supxlabel(SCORE, fontsize=STYLE["axes.labelsize"])
@@ -152,10 +160,10 @@ def _apart(numbers: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 
 def profile(finished: pd.DataFrame, arm: str, moment: str) -> pd.DataFrame:
-    """The profile of one arm's runs over their tasks, with its band; no band where every task has a single run."""
+    """The performance profile of an arm with its band; without a band if every task has a single run."""
     tasks = [group[moment].to_numpy() for _, group in finished.groupby("task", sort=False)]
     share, low, high = stratified_band(
-        tasks, lambda each: profile_of(each, THRESHOLDS), np.random.default_rng(RESAMPLING_SEED)
+        tasks, lambda scores: profile_of(scores, THRESHOLDS), np.random.default_rng(RESAMPLING_SEED)
     )
     values = {"threshold": THRESHOLDS, "share": share, "low": low, "high": high}
     return pd.DataFrame({"moment": moment, "arm": arm, **values, "n": len(finished)})

@@ -1,4 +1,4 @@
-"""Where the time of an update goes, and how near its matrix products come to the machine's peak."""
+"""The time of an update by part, and the throughput of its matrix products as a share of the machine's peak."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from results.figures.drawing import Drawing
 from results.style import COLOURS, FAINT, INK, PAGE, STYLE
 
-# Parts of an update, as the benchmarks call them, in the order of the bars; the values are those of targets.
+# Parts of an update by their benchmark names, in the order of the bars, with their colours.
 PARTS = {
     "critic loss": COLOURS["monte_carlo"],
     "policy gradient": COLOURS["exact"],
@@ -19,7 +19,7 @@ KERNELS = {"fused": COLOURS["monte_carlo"], "torch": COLOURS["cql"]}
 
 
 def share_of_peak(benchmarks: pd.DataFrame) -> Drawing | None:
-    """The critics' loss, forward and backward, by shape, kernel and runs; None where it was not measured.
+    """Plot the throughput of the critics' loss by shape, kernel and number of runs; None if it was not measured.
 
     Numbers: shape, kernel, runs, gflops, peak_gflops, share_of_peak.
     """
@@ -32,9 +32,9 @@ def share_of_peak(benchmarks: pd.DataFrame) -> Drawing | None:
         figure = Figure(figsize=(PAGE, 2.2), layout="constrained")
         panels = figure.subplots(1, len(shapes), sharey=True, squeeze=False)[0]
         for axes, shape in zip(panels, shapes, strict=True):
-            own = numbers[numbers["shape"] == shape]
-            packs = sorted(own["runs"].unique())
-            for kernel, group in own.groupby("kernel", sort=False):
+            shape_rows = numbers[numbers["shape"] == shape]
+            packs = sorted(shape_rows["runs"].unique())
+            for kernel, group in shape_rows.groupby("kernel", sort=False):
                 offset = -0.2 if kernel == "fused" else 0.2
                 places = [packs.index(runs) + offset for runs in group["runs"]]
                 axes.bar(places, group["share_of_peak"], width=0.36, color=KERNELS[kernel], label=f"{kernel} kernel")
@@ -44,17 +44,17 @@ def share_of_peak(benchmarks: pd.DataFrame) -> Drawing | None:
         panels[0].set_ylabel("Share of the matrix-product peak")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     caption = (
-        "Operations per second of the critics' loss (forward and backward, two critics), as a share of those of "
-        "torch's matrix product measured beside it, by width x depth of the networks and by the number of runs "
-        "computed together. One thread; median over repetitions. Missing bars were not measured."
+        "Floating-point operations per second of the critics' loss (forward and backward, two critics), as a share of "
+        "those of torch's matrix product measured in the same benchmark, by width x depth of the networks and by the "
+        "number of runs in the pack. One thread; median over repetitions. Missing bars were not measured."
     )
     return Drawing("share_of_peak", "Critic loss against the matrix-product peak", figure, numbers, caption)
 
 
 def update_parts(benchmarks: pd.DataFrame) -> Drawing | None:
-    """What an update is made of, per run; None where no update was measured.
+    """Plot the time of an update by part, per run; None if no update was measured.
 
-    Numbers: shape, kernel, runs, part, microseconds (per run; "rest": the update less the parts measured alone).
+    Numbers: shape, kernel, runs, part, microseconds (per run; "rest": the update minus its parts).
     """
     rows = []
     packs = benchmarks[benchmarks["shape"].notna() & (benchmarks["case"] == "")]
@@ -80,15 +80,15 @@ def update_parts(benchmarks: pd.DataFrame) -> Drawing | None:
         panels[0].set_ylabel("Time per run and update [ms]")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     caption = (
-        "What one update of one run costs, by kernel and by the number of runs computed together (F: fused, T: torch, "
-        "with the runs of the pack). The parts were timed alone; the rest is the update less their sum: target values, "
-        "actions of the targets, noise and logging. One thread; medians."
+        "Time of one update per run, by kernel (F: fused, T: torch) and number of runs in the pack. Parts were timed "
+        "separately; the rest is the update minus their sum: target values, target actions, noise and logging. One "
+        "thread; median over repetitions."
     )
     return Drawing("update_parts", "Where the time of an update goes", figure, numbers, caption)
 
 
 def _bars(axes: Axes, numbers: pd.DataFrame) -> None:
-    """One bar per kernel and pack, its parts stacked."""
+    """Plot a stacked bar of the parts per kernel and pack size."""
     table = numbers.pivot_table(index=["kernel", "runs"], columns="part", values="microseconds", sort=False) / 1e3
     bottom = [0.0] * len(table)
     for part, colour in {**PARTS, "rest": FAINT}.items():

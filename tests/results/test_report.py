@@ -190,7 +190,7 @@ def test_what_all_tasks_say_comes_first(tmp_path):
     headings = re.findall(r"<h[23][^>]*>([^<]+)</h", page)
     assert headings[:5] == [
         "All tasks",
-        "What changes against Cal-QL, Monte Carlo floor",
+        "Differences to Cal-QL, Monte Carlo floor",
         "Inflation of the floor",
         "Difference to Cal-QL, Monte Carlo floor over all tasks",
         "All tasks together",

@@ -1,4 +1,4 @@
-"""Made-up runs of all arms on two roads, of six seeds, one of them failed."""
+"""Synthetic runs of all arms on two road tasks with six seeds; one run has failed."""
 
 import pytest
 
@@ -14,12 +14,12 @@ TINY = {"schedule.offline_steps": 400, "schedule.offline_interval": 200, "schedu
 
 @pytest.fixture(scope="package")
 def frames(tmp_path_factory):
-    """Runs, evaluations and numbers per run of the grids truth, doses and truncation; noisy seed 5 has failed."""
+    """Runs, evaluations and per-run numbers of three grids; seed 5 of noisy_0.25 has failed."""
     root = tmp_path_factory.mktemp("runs")
     named = {run.id: run for grid in ("truth", "doses", "truncation") for run in runs_of(grid)}
     tiny = [with_settings(run, TINY) for run in named.values()]
-    lost = [run for run in tiny if (run.arm, run.seed) == ("noisy_0.25", 5)]
-    write_done(root, [run for run in tiny if run not in lost])
-    fail(root, lost[0], "parameters not finite")
-    both = runs([root]), evaluations([root])
-    return *both, per_run(*both)
+    failed = [run for run in tiny if (run.arm, run.seed) == ("noisy_0.25", 5)]
+    write_done(root, [run for run in tiny if run not in failed])
+    fail(root, failed[0], "parameters not finite")
+    tables = runs([root]), evaluations([root])
+    return *tables, per_run(*tables)

@@ -1,4 +1,4 @@
-"""Curves over training, and curves of single seeds."""
+"""Curves over training and their files."""
 
 import numpy as np
 import pandas as pd
@@ -28,12 +28,12 @@ def frames(tmp_path_factory):
 def test_curves_are_means_over_seeds_and_every_seed(frames):
     _, rows = frames
     numbers = curves(rows, ["score"])
-    here = rows[(rows["arm"] == "cql") & (rows["step"] == 150)]
+    cql_rows = rows[(rows["arm"] == "cql") & (rows["step"] == 150)]
     mean = numbers[(numbers["arm"] == "cql") & (numbers["step"] == 150) & numbers["seed"].isna()].iloc[0]
-    assert mean["mean"] == pytest.approx(here["score"].mean())
+    assert mean["mean"] == pytest.approx(cql_rows["score"].mean())
     assert mean["n"] == 3
     seeds = numbers[(numbers["arm"] == "cql") & (numbers["step"] == 150) & numbers["seed"].notna()]
-    assert sorted(seeds["mean"]) == sorted(here["score"])
+    assert sorted(seeds["mean"]) == sorted(cql_rows["score"])
 
 
 def test_every_arm_has_a_panel_with_its_seeds_and_the_switch(frames):
@@ -42,9 +42,9 @@ def test_every_arm_has_a_panel_with_its_seeds_and_the_switch(frames):
     panels = drawing.figure.axes
     assert [panel.get_title() for panel in panels] == ["All arms, means", *map(label, arms)]
     cql = panels[1]
-    own = [line for line in cql.lines if line.get_color() == colours(arms)["cql"]]
-    # Three thin seeds of six evaluations, a gap behind each, and a thick mean.
-    thin, thick = sorted(own, key=lambda line: line.get_linewidth())
+    cql_lines = [line for line in cql.lines if line.get_color() == colours(arms)["cql"]]
+    # Three thin seed lines of six evaluations, separated by gaps, and a thick mean line.
+    thin, thick = sorted(cql_lines, key=lambda line: line.get_linewidth())
     assert [(line.get_linewidth(), len(line.get_xdata())) for line in (thin, thick)] == [(0.5, 3 * 7), (1.5, 6)]
     assert np.isnan(thin.get_ydata()).nonzero()[0].tolist() == [6, 13, 20]
     seed = frames[1][(frames[1]["arm"] == "cql") & (frames[1]["seed"] == 1)]
@@ -55,7 +55,7 @@ def test_every_arm_has_a_panel_with_its_seeds_and_the_switch(frames):
     assert drawing.figure.get_figwidth() == PAGE
 
 
-def test_cql_has_no_floor_line_and_the_others_have(frames):
+def test_every_arm_but_cql_has_a_floor_line(frames):
     (drawing,) = values_and_floors(*frames)
     numbers = drawing.numbers
     assert set(numbers[numbers["arm"] == "cql"]["quantity"]) == {"q_policy", "q_data", "return_to_go"}
@@ -63,7 +63,7 @@ def test_cql_has_no_floor_line_and_the_others_have(frames):
     assert inflated["mean"].nunique() == 1
 
 
-def test_scores_are_drawn_offline_and_online(frames):
+def test_scores_are_shown_for_both_phases(frames):
     table, _ = frames
     (drawing,) = score_by_floor(table)
     means = drawing.numbers[drawing.numbers["seed"].isna()].set_index(["arm", "phase"])["mean"]
@@ -73,7 +73,7 @@ def test_scores_are_drawn_offline_and_online(frames):
     assert len(drawing.numbers) == 5 * 2 * (3 + 1)
 
 
-def test_many_tasks_are_drawn_a_few_at_a_time(frames):
+def test_many_tasks_are_split_over_several_figures(frames):
     table = pd.concat([frames[0].assign(task=f"task-{place}") for place in range(4)])
     first, second = score_by_floor(table)
     assert (first.name, second.name) == ("score_by_floor", "score_by_floor_2")
@@ -81,7 +81,7 @@ def test_many_tasks_are_drawn_a_few_at_a_time(frames):
     assert set(second.numbers["task"]) == {"task-3"}
 
 
-def test_files_of_a_figure(frames, tmp_path):
+def test_a_figure_is_written_as_five_files(frames, tmp_path):
     (drawing,) = score_by_floor(frames[0])
     paths = write(drawing, tmp_path)
     assert [path.suffix for path in paths] == [".pdf", ".svg", ".png", ".csv", ".txt"]
@@ -107,7 +107,7 @@ def rows(seeds):
     return pd.DataFrame([{"seed": seed, "step": step, "score": seed + step} for seed in range(seeds) for step in steps])
 
 
-def test_seeds_in_order_of_steps_with_a_gap_behind_each():
+def test_seeds_are_sorted_by_step_and_separated_by_gaps():
     panel = Figure().subplots()
     traces(panel, rows(2).sample(frac=1, random_state=0), "step", "score", color="red")
     (line,) = panel.lines
@@ -116,11 +116,11 @@ def test_seeds_in_order_of_steps_with_a_gap_behind_each():
     assert line.get_color() == "red"
 
 
-def test_of_many_seeds_the_first_are_drawn_and_the_caption_says_so():
+def test_only_the_first_of_many_seeds_are_drawn_and_the_caption_says_so():
     panel = Figure().subplots()
     assert left_out(rows(MOST)) == ""
     traces(panel, rows(MOST + 2), "step", "score")
     assert len(panel.lines[0].get_xdata()) == MOST * 4
-    assert left_out(rows(MOST + 2)) == f" Thin lines are those of the first {MOST} seeds."
+    assert left_out(rows(MOST + 2)) == f" Only the first {MOST} seeds are shown as thin lines."
     traces(panel, rows(1).head(0), "step", "score")
     assert len(panel.lines) == 1

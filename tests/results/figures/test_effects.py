@@ -1,4 +1,4 @@
-"""Figures of what arms change over all tasks, from effects worked out by hand in tests/tables/test_effects.py."""
+"""Figures of effects over all tasks, for the effects computed by hand in tests/results/tables/test_effects.py."""
 
 import pytest
 
@@ -18,21 +18,21 @@ def test_a_row_per_arm_a_panel_per_quantity_and_a_dot_per_task():
     dots = [line for line in panels["offline_score"].lines if line.get_marker() == "o"]
     small = sorted(line.get_xdata()[0] for line in dots if line.get_markersize() < 3)
     assert small == pytest.approx([-0.4, 0.0, 0.0, 0.0])
-    # CQL's score is found lower on the first task alone.
+    # CQL's score is significantly lower only on the first task.
     filled = [line for line in dots if line.get_markersize() < 3 and line.get_markerfacecolor() != "none"]
     assert [line.get_xdata()[0] for line in filled] == pytest.approx([-0.4])
     assert sorted(line.get_xdata()[0] for line in dots if line.get_markersize() > 3) == pytest.approx([-0.2, 0.0])
     assert set(drawing.numbers["quantity"]) == set(EFFECT_PANELS)
-    assert "n = 8 pairs" in drawing.caption
+    assert "n = 8 paired runs per task and arm" in drawing.caption
 
 
-def test_a_single_task_has_no_figure():
+def test_a_single_task_gives_no_figure():
     assert effects_figure(effects(frame(tasks=("first",)))) is None
 
 
-def test_doses_begin_where_nothing_is_added():
-    made = frame(arms=DOSED)
-    drawing = dose_response(effects(made), made)
+def test_the_dose_response_starts_at_zero_difference():
+    runs = frame(arms=DOSED)
+    drawing = dose_response(effects(runs), runs)
     score = drawing.figure.axes[2]
     thick = [line for line in score.lines if line.get_marker() == "o"]
     assert list(thick[0].get_xdata()) == [0.0, 0.5, 1.0]
@@ -42,5 +42,5 @@ def test_doses_begin_where_nothing_is_added():
     assert list(pooled["mean"]) == pytest.approx([0.25, 0.6])
 
 
-def test_one_dose_has_no_figure():
+def test_a_single_dose_gives_no_figure():
     assert dose_response(effects(frame()), frame()) is None

@@ -1,4 +1,4 @@
-"""The exact lab's figures: what they derive by hand, what they draw, and that they fit their width."""
+"""The figures of the exact lab: derived numbers, plotted lines and layout."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -32,9 +32,9 @@ def dose_frame(*rows) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_shares_over_states_by_hand():
-    # Dose 0: floors at V_mu. Dose 1: the floor is above V_pi in states a and b; the value only in a, since in b it is
-    # above by less than solvers leave.
+def test_shares_over_states_match_hand_computed_values():
+    # Dose 0: floors at V_mu. Dose 1: the floor is above V_pi in states a and b; the value only in a: in b it is
+    # above by less than the solvers' tolerance.
     frame = dose_frame(
         (0.0, "b", -9.0, -10.0, -5.0, -10.0, -5.0), (0.0, "a", -9.0, -10.0, -5.0, -10.0, -5.0),
         (0.0, "c", -9.0, -10.0, -5.0, -10.0, -5.0), (0.0, "d", -5.0, -10.0, -5.0, -10.0, -5.0),
@@ -53,7 +53,7 @@ def test_shares_over_states_by_hand():
     assert "share of the 4 states" in drawing.caption
 
 
-def test_states_of_several_problems_are_told_apart():
+def test_states_of_several_problems_are_distinguished():
     frame = exact_frames.floor_dose()
     second = frame.assign(value=frame["value"] + 100.0, problem=1)
     drawing = floor_dose(pd.concat([frame.assign(problem=0), second], ignore_index=True))
@@ -76,7 +76,7 @@ def test_a_line_per_ratio_and_the_bound_is_half_the_deviation():
     assert len(set(colours)) == 4
 
 
-def test_both_actions_and_what_the_greedy_one_is_worth():
+def test_q_of_both_actions_and_the_value_of_the_greedy_action():
     frame = exact_frames.unlearning()
     drawing = unlearning(frame)
     cql, calql, worth = drawing.figure.axes
@@ -88,13 +88,13 @@ def test_both_actions_and_what_the_greedy_one_is_worth():
     assert cql.get_ylim() == calql.get_ylim()
 
 
-def test_time_runs_to_the_cut():
+def test_the_time_axis_runs_towards_the_cut():
     panel = truncation(exact_frames.truncation()).figure.axes[0]
     assert panel.get_xlim() == (300, 0)
     assert {"failure rule", "sum", "bootstrap"} <= set(drawn(panel))
 
 
-def test_regret_is_the_sum_of_its_parts_below_zero_too():
+def test_regret_is_the_sum_of_its_parts_even_below_zero():
     drawing = regret_split(exact_frames.regret_split())
     numbers = drawing.numbers
     assert (numbers["regret"] == numbers["miscalibration"] + numbers["overestimation"]).all()
@@ -105,7 +105,7 @@ def test_regret_is_the_sum_of_its_parts_below_zero_too():
 
 
 @pytest.mark.parametrize("figure", [max_operation, floor_dose, monte_carlo_bias, unlearning, truncation, regret_split])
-def test_every_figure_fits_its_column_and_tells_its_problem(figure, tmp_path):
+def test_every_figure_fits_its_column_and_describes_its_problem(figure, tmp_path):
     frame = exact_frames.frames()[figure.__name__]
     frame.attrs["problem"] = "A chain of six states."
     drawing = figure(frame)
@@ -117,7 +117,7 @@ def test_every_figure_fits_its_column_and_tells_its_problem(figure, tmp_path):
     assert all(path.stat().st_size > 0 for path in paths)
     with mpl.rc_context(STYLE):
         everything, (width, height) = drawing.figure.get_tightbbox(), drawing.figure.get_size_inches()
-    # Nothing is cut off: labels, legends and titles lie inside the page.
+    # Labels, legends and titles lie inside the page.
     assert min(everything.x0, everything.y0) > -0.01
     assert everything.x1 < width + 0.01
     assert everything.y1 < height + 0.01

@@ -1,4 +1,4 @@
-"""The figures about all arms: what they count, what they draw, what they leave out."""
+"""The figures that compare arms: counts, plotted lines and omitted arms."""
 
 import numpy as np
 import pytest
@@ -17,12 +17,12 @@ def test_only_arms_with_a_floor_have_a_bound_rate(frames):
     assert (road.name, short.name) == ("bound_rate_winding-road", "bound_rate_winding-road-short")
     assert set(short.numbers["arm"]) == {"monte_carlo", "naive_truncation", "exact"}
     assert "cql" not in set(road.numbers["arm"])
-    here = evaluations[(evaluations["arm"] == "exact") & (evaluations["task"] == "winding-road-short")]
+    matching = evaluations[(evaluations["arm"] == "exact") & (evaluations["task"] == "winding-road-short")]
     mean = short.numbers[(short.numbers["arm"] == "exact") & short.numbers["seed"].isna()].set_index("step")["mean"]
-    assert mean[0] == pytest.approx(here.loc[here["step"] == 0, "bound_rate_current"].mean())
+    assert mean[0] == pytest.approx(matching.loc[matching["step"] == 0, "bound_rate_current"].mean())
 
 
-def test_without_any_floor_there_is_no_figure_of_bound_rates(frames):
+def test_arms_without_a_floor_give_no_bound_rate_figure(frames):
     runs, evaluations, _ = frames
     assert bound_rate(runs[runs["arm"] == "cql"], evaluations[evaluations["arm"] == "cql"]) == []
 
@@ -42,20 +42,20 @@ def test_failed_seeds_are_counted_and_drawn_in_colour(frames):
     assert drawing.numbers.groupby("run")["failed"].first().sum() == 2
 
 
-def test_profiles_fall_from_all_to_none_within_their_bands(frames):
+def test_performance_profiles_decrease_and_lie_within_their_bands(frames):
     runs, *_ = frames
     drawing = performance_profile(runs)
-    for (moment, arm), own in drawing.numbers.groupby(["moment", "arm"]):
-        shares = own.sort_values("threshold")["share"].to_numpy()
+    for (moment, arm), rows in drawing.numbers.groupby(["moment", "arm"]):
+        shares = rows.sort_values("threshold")["share"].to_numpy()
         assert (np.diff(shares) <= 0).all()
-        assert (own["low"] <= own["share"] + 1e-9).all()
-        assert (own["high"] >= own["share"] - 1e-9).all()
+        assert (rows["low"] <= rows["share"] + 1e-9).all()
+        assert (rows["high"] >= rows["share"] - 1e-9).all()
         done = runs[(runs["arm"] == arm) & (runs["state"] == "done")][moment]
         assert shares[25] == pytest.approx((done > 0.5).mean())
     assert "stratified bootstrap" in drawing.caption
 
 
-def test_profiles_of_many_arms_have_a_panel_each_over_the_tasks_they_share(frames):
+def test_performance_profiles_of_many_arms_have_a_panel_per_arm_over_shared_tasks(frames):
     runs, *_ = frames
     drawing = performance_profile(runs)
     arms = in_order(drawing.numbers["arm"])
@@ -71,7 +71,7 @@ def test_profiles_of_many_arms_have_a_panel_each_over_the_tasks_they_share(frame
     assert all(label(arm) in drawing.caption for arm in absent)
 
 
-def test_the_forest_of_a_task_has_a_row_per_arm_and_the_numbers_of_the_table(frames):
+def test_the_forest_plot_of_a_task_shows_the_numbers_of_the_table(frames):
     table = differences(frames[0])
     drawings = {drawing.name: drawing for drawing in paired_differences(table.numbers)}
     assert set(drawings) == {f"paired_differences_{task}" for task in frames[0]["task"].unique()}
@@ -91,10 +91,10 @@ def test_learned_and_monte_carlo_floors_are_paired_by_seed(frames):
     drawing = learned_floor(per_run)
     scores = drawing.numbers[(drawing.numbers["quantity"] == "final_score") & drawing.numbers["seed"].notna()]
     for row in scores.itertuples():
-        here = per_run[(per_run["task"] == row.task) & (per_run["seed"] == row.seed)].set_index("arm")
-        assert (row.monte_carlo, row.learned) == tuple(here.loc[["monte_carlo", "learned"], "final_score"])
-        assert row.held_out_rmse == here.loc["learned", "learned_floor.held_out_rmse"]
+        matching = per_run[(per_run["task"] == row.task) & (per_run["seed"] == row.seed)].set_index("arm")
+        assert (row.monte_carlo, row.learned) == tuple(matching.loc[["monte_carlo", "learned"], "final_score"])
+        assert row.held_out_rmse == matching.loc["learned", "learned_floor.held_out_rmse"]
     mean = drawing.numbers[(drawing.numbers["quantity"] == "final_score") & drawing.numbers["seed"].isna()]
     assert mean["mean"].item() == pytest.approx((scores["learned"] - scores["monte_carlo"]).mean())
-    assert set(drawing.numbers["task"]) == {"winding-road"}, "nothing was learned on the short road"
+    assert set(drawing.numbers["task"]) == {"winding-road"}, "there is no learned floor on the short road"
     assert learned_floor(per_run[per_run["arm"] != "learned"]) is None
