@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.metrics import EVALUATION, names
 from harness.training.evaluation import TRUTH
 
 Rows = Sequence[dict[str, Any]]
@@ -32,10 +33,10 @@ START_TOLERANCE = 1e-3
 DATA = ("return_to_go",)
 DATA_TOLERANCE = 1e-5
 
-SHARES = ("score", "below_floor", "bound_rate_current", "bound_rate_next")
+SHARES = names(EVALUATION, "share")
 SHARE_TOLERANCE = 0.25
 
-COUNTS = ("train_episodes", "train_successes")
+COUNTS = names(EVALUATION, "episodes")
 COUNT_TOLERANCE = 4.0
 
 # Of the largest return-to-go: a learned floor is fitted, but not in a loop with itself.

@@ -9,17 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from harness.metrics import METRICS
 from results.figures.drawing import Drawing
 from results.statistics.intervals import CONFIDENCE
 from results.style import FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
 from results.tables.effects import ALPHA, CENTRE, Effect, effects_table
 
 # Metrics of the table of differences, and what a panel says of them.
-PAIRED_PANELS = {
-    "final_score": "Score, online end\n(right is better)",
-    "regret_eval": "regret_eval\n(left is better)",
-    "dip": "Dip\n(left is better)",
-}
+PAIRED_PANELS = {name: METRICS[name].axis_label for name in ("final_score", "regret_eval", "dip")}
 
 
 def paired_differences(differences: pd.DataFrame) -> list[Drawing]:
@@ -69,8 +66,7 @@ def _of_task(task: str, numbers: pd.DataFrame) -> Drawing:
 EFFECT_PANELS = {
     "q_policy": "Q of the policy\n(share of return range)",
     "bound_rate": "Bound rate\n(share of actions)",
-    "offline_score": "Score, offline end\n(right is better)",
-    "regret_eval": "regret_eval\n(left is better)",
+    **{name: METRICS[name].axis_label for name in ("offline_score", "regret_eval")},
 }
 
 
@@ -141,12 +137,7 @@ def _legend() -> list[Line2D]:
 
 
 # The quantities shown, and what a panel says of them.
-DOSE_PANELS = {
-    "bound_rate": "Bound rate",
-    "q_uniform": "Q of random actions",
-    "offline_score": "Score, offline end",
-    "regret_eval": "regret_eval",
-}
+DOSE_PANELS = {name: METRICS[name].label for name in ("bound_rate", "q_uniform", "offline_score", "regret_eval")}
 
 
 def dose_response(effects: Sequence[Effect], frame: pd.DataFrame) -> Drawing | None:

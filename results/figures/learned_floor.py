@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ablations.claims import MARGIN
+from harness.metrics import METRICS
 from results.figures.drawing import Drawing
 from results.statistics.intervals import CONFIDENCE
 from results.statistics.pairs import paired_difference
@@ -24,8 +25,8 @@ COLUMNS = 4
 # Column of `per_run`, title, and whether the claims' margin applies.
 PANELS = {
     "switch.floor_mean": ("Mean floor (mapped return)", False),
-    "final_score": ("Score, online end", True),
-    "regret_eval": ("regret_eval", True),
+    "final_score": (METRICS["final_score"].label, True),
+    "regret_eval": (METRICS["regret_eval"].label, True),
 }
 
 

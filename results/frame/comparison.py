@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import UserError
+from harness.metrics import SUMMARY, names
 from results.frame.frames import Frames, done, settings_columns
 from results.style import in_order, label
 
 # Numbers that every finished run should have; others may not apply, such as the recovery of a run that never recovered.
-EXPECTED = ("offline_score", "final_score", "regret_eval", "regret_train", "dip", "offline_q_data", "offline_q_policy")
+EXPECTED = tuple(
+    name for name in names(SUMMARY) if name not in ("recovery_steps", "dip_window", "offline_return_to_go")
+)
 
 # Largest number of names in a line.
 LISTED = 12

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from harness import metrics
 from harness.errors import UserError
 from harness.files import atomic_write
 from harness.folders.state import RunState
+from harness.metrics import names
 from harness.settings import Run
 from harness.watching.verification import Original
 from results.style import in_order
@@ -19,11 +21,8 @@ from results.style import in_order
 FORMAT = 1
 
 # The numbers of `done.json`.
-SUMMARY = (
-    "offline_score", "final_score", "regret_eval", "regret_train", "dip", "recovery_steps", "dip_window",
-    "offline_q_data", "offline_q_policy", "offline_return_to_go",
-)  # fmt: skip
-LEARNED_FLOOR = ("held_out_rmse", "held_out_r2", "steps")
+SUMMARY = names(metrics.SUMMARY)
+LEARNED_FLOOR = names(metrics.LEARNED_FLOOR)
 
 # The cost of a run (`results.frame.record.cost_columns`).
 COST = ("attempts", "wall_hours", "core_hours", "gpu_hours", "peak_memory", "cost_source")
@@ -36,7 +35,7 @@ TEXT = ("run", "task", "arm", "phase")
 ADDED = [name for name in EVALUATION_KEYS if name != "phase"]
 
 # Prefixes of the columns that hold settings, and of those of the provenance that hold machine and packages.
-SETTINGS = ("task.", "floor.", "behaviour_value.", "algorithm.", "schedule.")
+SETTINGS = ("task.", "floor.", "behaviour_value.", "algorithm.", "schedule.", "online.")
 MACHINE, PACKAGES = "machine.", "packages."
 
 

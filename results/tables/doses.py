@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.metrics import METRICS, Metric
 from results.frame import done, settings_columns
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.statistics.trend import MOST_DOSES, Direction, dose_response
@@ -16,25 +17,32 @@ DOSE = "floor.inflation"
 
 @dataclass(frozen=True)
 class Response:
-    """A number that the dose may move: a column of the runs, or of the evaluation at the switch."""
+    """A metric that the dose may change: a column of the runs, or of the evaluation at the switch."""
 
-    column: str
-    heading: str
+    metric: Metric
     decimals: int
-    # Which trend the test looks for.
+    # The trend that is tested.
     direction: Direction
     meaning: str
 
+    @property
+    def column(self) -> str:
+        return self.metric.name
+
+    @property
+    def heading(self) -> str:
+        return self.metric.label
+
 
 RESPONSES = (
-    Response("below_floor", "Bound rate", 2, "rises",
-             "share of probe transitions of the dataset at which Q(s, pi(s)) lies below the floor, at the switch"),
-    Response("calibration_data", "Calibration", 1, "rises",
+    Response(METRICS["below_floor"], 2, "rises",
+             "share of probe transitions of the dataset with Q(s, pi(s)) below the floor, at the switch"),
+    Response(METRICS["calibration_data"], 1, "rises",
              "mean Q(s, pi(s)) - return-to-go over the probe transitions, at the switch, in mapped return"),
-    Response("overestimation_exact", "Over-estimation", 1, "rises",
-             "mean Q(s, pi(s)) - true value of the run's own policy, at the switch, where the truth is known"),
-    Response("offline_score", "Score, offline end", 2, "falls", "success rate at the switch"),
-    Response("final_score", "Score, online end", 2, "falls", "success rate at the last evaluation"),
+    Response(METRICS["overestimation_exact"], 1, "rises",
+             "mean Q(s, pi(s)) - true value of the run's policy, at the switch, where it is known"),
+    Response(METRICS["offline_score"], 2, "falls", "success rate at the switch"),
+    Response(METRICS["final_score"], 2, "falls", "success rate at the last evaluation"),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What every arm changes against the Monte Carlo floor, over all tasks at once: values first, then scores."""
+"""Changes by every arm against the Monte Carlo floor, over all tasks: of values, then of scores."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ablations.arms import IMPLEMENTATIONS, OPTIONS
+from harness.metrics import METRICS, Metric
 from results.statistics.aggregates import mean_of_tasks
 from results.statistics.bootstrap import FEWEST, stratified_interval
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
@@ -17,10 +18,10 @@ from results.style import in_order, label
 from results.tables.pooled import SEED
 from results.tables.table import NONE, Table, interval_text
 
-# The arm against which the others are held, within seed.
+# The arm with which the others are compared, paired by seed.
 CENTRE = "monte_carlo"
 
-# At which a task is counted as one that moved.
+# Significance level at which a task counts as changed.
 ALPHA = 0.05
 
 DECIMALS = 2
@@ -28,35 +29,41 @@ DECIMALS = 2
 
 @dataclass(frozen=True)
 class Quantity:
-    """One number per run, and how it is shown."""
+    """A metric of every run, as the table of effects shows it."""
 
-    name: str
-    heading: str
-    # Frame of `results.verdicts.per_run` -> one number per run.
+    metric: Metric
+    # Frame of `results.verdicts.runs.per_run` -> one number per run.
     of: Callable[[pd.DataFrame], pd.Series]
-    # What it is, for the reader.
     meaning: str
-    # Whether it is a value of the critic, which is shown as a share of the task's range of returns.
+    # Whether it is a value of the critic, shown as a share of the task's return range.
     is_value: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.metric.name
+
+    @property
+    def heading(self) -> str:
+        return self.metric.label
+
+
+def _of_runs(name: str, meaning: str) -> Quantity:
+    return Quantity(METRICS[name], lambda runs: runs[name], meaning)
 
 
 QUANTITIES = (
-    Quantity("q_policy", "Q of the policy", lambda runs: runs["switch.q_policy"],
-             "mean Q(s, pi(s)) over the probe transitions at the switch, as a share of the data's range of returns, "
-             "which is what an inflation by 1 adds to the floor", is_value=True),
-    Quantity("q_uniform", "Q of random actions", lambda runs: runs["switch.q_uniform"],
-             "the same of uniformly random actions", is_value=True),
-    Quantity("bound_rate", "Bound rate",
+    Quantity(METRICS["q_policy"], lambda runs: runs["switch.q_policy"],
+             "mean Q(s, pi(s)) over the probe transitions at the switch, as a share of the data's return range, which "
+             "is what inflation by 1 adds to the floor", is_value=True),
+    Quantity(METRICS["q_uniform"], lambda runs: runs["switch.q_uniform"],
+             "the same for uniformly random actions", is_value=True),
+    Quantity(METRICS["bound_rate"],
              lambda runs: runs["switch.bound_rate_current"].where(runs["floor.base"] != "none"),
-             "share of sampled actions of the policy below the floor, over the last updates before the switch, "
-             "where there is one"),
-    Quantity("offline_score", "Score, offline end", lambda runs: runs["offline_score"],
-             "success rate at the switch"),
-    Quantity("final_score", "Score, online end", lambda runs: runs["final_score"], "success rate at the end"),
-    Quantity("regret_eval", "regret_eval", lambda runs: runs["regret_eval"],
-             "1 - mean success rate over the online phase"),
-    Quantity("dip", "Dip", lambda runs: runs["dip"],
-             "success rate at the switch - lowest evaluation in the dense window after it"),
+             METRICS["bound_rate"].meaning),
+    _of_runs("offline_score", "success rate at the switch"),
+    _of_runs("final_score", "success rate at the end"),
+    _of_runs("regret_eval", "1 - mean success rate over the online phase"),
+    _of_runs("dip", "success rate at the switch - lowest evaluation in the dense window after it"),
 )  # fmt: skip
 
 
@@ -105,10 +112,10 @@ def effects_table(found: Sequence[Effect]) -> Table | None:
         return None
     numbers = pd.DataFrame([_row(effect) for effect in found])
     notes = (
-        f"Every arm minus {label(CENTRE)}, within seed: mean over tasks of the mean difference [{CONFIDENCE:.0%} "
-        f"stratified bootstrap interval, {FEWEST:,} draws of seeds or more within each task]; n pairs. In brackets "
-        f"on how many tasks it is found higher or lower (p < {ALPHA}, exact sign flips, adjusted for the arms of a "
-        "task after Holm).",
+        f"Every arm minus {label(CENTRE)}, paired by seed: mean over tasks of the mean difference [{CONFIDENCE:.0%} "
+        f"stratified bootstrap interval, at least {FEWEST:,} resamples of seeds within each task]; n pairs. In "
+        f"brackets: number of tasks with a significant increase or decrease (p < {ALPHA}, exact sign-flip test, "
+        "Holm-corrected over the arms of a task).",
         *(f"{quantity.heading}: {quantity.meaning}." for quantity in QUANTITIES),
     )
     title = f"Difference to {label(CENTRE)} over all tasks"

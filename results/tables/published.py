@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.metrics import METRICS
 from results.frame import done
 from results.statistics.intervals import mean_interval
 from results.style import label
@@ -23,10 +24,10 @@ TASKS = {
 ARMS = {"cql": "CQL", "monte_carlo": "Cal-QL"}
 
 # Column of our runs: their metric, the column of its mean, and how many of theirs are one of ours.
-METRICS = {
-    "offline_score": ("Score, offline end", "score", "offline", 100.0),
-    "final_score": ("Score, online end", "score", "final", 100.0),
-    "regret_train": ("regret_train", "regret", "final", 1.0),
+COLUMNS = {
+    "offline_score": (METRICS["offline_score"].label, "score", "offline", 100.0),
+    "final_score": (METRICS["final_score"].label, "score", "final", 100.0),
+    "regret_train": (METRICS["regret_train"].label, "regret", "final", 1.0),
 }
 
 
@@ -43,7 +44,7 @@ def beside_published(runs: pd.DataFrame) -> Table | None:
             continue
         ours = {"Task": str(task), "Arm": label(arm), "Source": "ours"}
         theirs = {"Task": str(task), "Arm": ARMS[arm], "Source": "CORL"}
-        for column, (heading, metric, phase, unit) in METRICS.items():
+        for column, (heading, metric, phase, unit) in COLUMNS.items():
             estimate = mean_interval(group[column])
             names = {"task": task, "arm": arm, "metric": column}
             numbers.append({**names, "source": "ours", "mean": estimate.mean, "low": estimate.low,

@@ -1,22 +1,68 @@
 """Tables of scores: every metric by task and arm, and differences between arms paired by seed."""
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from math import nan
 from typing import Any
 
 import pandas as pd
 
 from harness.errors import UserError
+from harness.metrics import METRICS, Metric
 from results.frame import done
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.statistics.pairs import holm, paired_difference
 from results.style import label
-from results.tables.metrics import METRICS, definitions
-from results.tables.table import Table, interval_text, number
+from results.tables.table import Table, interval_text, number, spread
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of every finished run, as a table shows it."""
+
+    metric: Metric
+    decimals: int
+    # Frame of finished runs -> one number per run.
+    of: Callable[[pd.DataFrame], pd.Series]
+
+    @property
+    def name(self) -> str:
+        return self.metric.name
+
+    @property
+    def heading(self) -> str:
+        return self.metric.label
+
+
+def _recorded(name: str, decimals: int = 2) -> Column:
+    return Column(METRICS[name], decimals, lambda runs: runs[name])
+
+
+COLUMNS = (
+    *(_recorded(name) for name in ("offline_score", "final_score", "regret_eval", "regret_train", "dip")),
+    Column(METRICS["calibration"], 1, lambda runs: runs["offline_q_policy"] - runs["offline_return_to_go"]),
+)
+
+RECOVERY = (
+    "Recovery: number of runs with a dip that regained their score at the switch [mean number of environment steps "
+    "until then]."
+)
+
+
+def definitions(finished: pd.DataFrame) -> tuple[str, ...]:
+    """The meaning of every column, with the window and spacing of the dip in these runs."""
+    window = spread(finished["dip_window"])
+    spacing = spread(finished["schedule.dense_interval"])
+    lines = [f"{column.heading}: {column.metric.meaning.format(window=window, spacing=spacing)}." for column in COLUMNS]
+    intervals = (
+        f"Cells give the mean over seeds [{CONFIDENCE:.0%} t interval]; n is the number of finished runs. Intervals "
+        "are not clipped to 0 and 1; an interval of width zero means that every seed gave the same number."
+    )
+    return (intervals, *lines, RECOVERY)
 
 
 def scores(runs: pd.DataFrame) -> Table:
-    """Every metric of `METRICS`, and the recovery, by task and arm.
+    """Every metric of `COLUMNS`, and the recovery, by task and arm.
 
     `runs` is the frame of that name; only finished runs enter, and column n says how many of how many.
     Numbers: task, arm, metric, mean, low, high, n, method. Raises UserError if no run is done.
@@ -28,11 +74,11 @@ def scores(runs: pd.DataFrame) -> Table:
     numbers, lines = [], []
     for (task, arm), group in runs.groupby(["task", "arm"], sort=False):
         here = finished[(finished["task"] == task) & (finished["arm"] == arm)]
-        estimates = {metric: mean_interval(metric.of(here)) for metric in METRICS}
+        estimates = {column: mean_interval(column.of(here)) for column in COLUMNS}
         fell, back = _recovery(here)
-        rows = {metric.name: estimate for metric, estimate in estimates.items()} | {"recovery_steps": back}
+        rows = {column.name: estimate for column, estimate in estimates.items()} | {"recovery_steps": back}
         numbers += [{"task": task, "arm": arm, "metric": name, **asdict(estimate)} for name, estimate in rows.items()]
-        cells = {metric.heading: interval_text(estimates[metric], metric.decimals, of=len(here)) for metric in METRICS}
+        cells = {column.heading: interval_text(estimates[column], column.decimals, of=len(here)) for column in COLUMNS}
         cells["Recovery"] = f"{back.n} of {fell}" + (f" [{back.mean:,.0f} steps]" if back.n else "")
         n = f"{len(here)}" if len(here) == len(group) else f"{len(here)} of {len(group)}"
         lines.append({"Task": task, "Arm": label(arm), **cells, "n": n})
@@ -89,18 +135,18 @@ def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dic
             pairs[arm] = theirs.loc[seeds], held_against.loc[seeds]
     numbers: list[dict[str, Any]] = []
     lines = {arm: {"Task": task, "Arm": label(arm)} for arm in pairs}
-    for metric in METRICS:
+    for column in COLUMNS:
         estimates = {
-            arm: paired_difference(metric.of(ours), metric.of(theirs)) for arm, (ours, theirs) in pairs.items()
+            arm: paired_difference(column.of(ours), column.of(theirs)) for arm, (ours, theirs) in pairs.items()
         }
         adjusted = holm([estimate.p_value for estimate in estimates.values()])
         for (arm, estimate), p_holm in zip(estimates.items(), adjusted, strict=True):
-            names = {"task": task, "arm": arm, "baseline": baseline, "metric": metric.name}
+            names = {"task": task, "arm": arm, "baseline": baseline, "metric": column.name}
             own = {**names, **asdict(estimate), "p_holm": p_holm}
             numbers.append(own)
-            text = interval_text(estimate, metric.decimals, sign=True, of=len(pairs[arm][0]))
-            lines[arm][metric.heading] = text + ("*" if p_holm < ALPHA else "")
-            if metric.name == "regret_eval":
+            text = interval_text(estimate, column.decimals, sign=True, of=len(pairs[arm][0]))
+            lines[arm][column.heading] = text + ("*" if p_holm < ALPHA else "")
+            if column.name == "regret_eval":
                 lines[arm]["r"] = number(estimate.correlation, 2)
     last = [{"r": line.pop("r"), "n": str(len(pairs[arm][0]))} for arm, line in lines.items()]
     return numbers, [line | end for line, end in zip(lines.values(), last, strict=True)]

@@ -3,14 +3,14 @@
 import pandas as pd
 import pytest
 
-from results.tables.published import ARMS, FILE, METRICS, TASKS, beside_published, published
+from results.tables.published import ARMS, COLUMNS, FILE, TASKS, beside_published, published
 from tests.support.made_frames import frame_of
 
 
 def test_every_number_that_may_be_shown_is_there():
     for theirs in TASKS.values():
         for algorithm in ARMS.values():
-            for _, metric, phase, _ in METRICS.values():
+            for _, metric, phase, _ in COLUMNS.values():
                 mean, deviation = published(theirs, algorithm, metric, phase)
                 assert mean >= 0
                 assert deviation >= 0
