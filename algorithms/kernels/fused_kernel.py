@@ -121,7 +121,7 @@ def adam_step(adam: Adam, flat: Tensor, gradient: Tensor, learning_rate: Tensor)
 
 def polyak_update(targets: Tensor, flat: Tensor, tau: Tensor) -> None:
     """See `Kernel`."""
-    torch.ops.floorbench.follow(targets, flat, tau)
+    torch.ops.floorbench.polyak_update(targets, flat, tau)
 
 
 class LearnerTensors(Protocol):

@@ -1,8 +1,6 @@
-// The kernels as torch operators, `torch.ops.floorbench`.
+// Registers the kernels as torch operators (`torch.ops.floorbench`) and the class `torch.classes.floorbench.Update`.
 #include <torch/library.h>
 
-#include "optimizer_operators.h"
-#include "policy_operators.h"
 #include "update_operator.h"
 
 TORCH_LIBRARY(floorbench, library) {
@@ -11,7 +9,7 @@ TORCH_LIBRARY(floorbench, library) {
         &floorbench::critic_values_of);
     library.def(
         "bellman_target(Tensor reward, Tensor terminal, Tensor discount, Tensor next_values, Tensor next_log_prob, "
-        "bool best_first, Tensor? temperature) -> Tensor",
+        "bool max_then_min, Tensor? temperature) -> Tensor",
         &floorbench::bellman_target_of);
     library.def(
         "critic_gradient(Tensor parameters, Tensor states, Tensor actions, int[] widths, int[] offsets, Tensor target, "
@@ -28,10 +26,11 @@ TORCH_LIBRARY(floorbench, library) {
         "-> (Tensor, Tensor)",
         &floorbench::policy_gradient_of);
     library.def(
-        "adam_step(Tensor(a!) parameters, Tensor(b!) first, Tensor(c!) second, Tensor gradient, Tensor rate, "
+        "adam_step(Tensor(a!) parameters, Tensor(b!) first, Tensor(c!) second, Tensor gradient, Tensor learning_rate, "
         "Tensor corrections, float beta_1, float beta_2) -> ()",
         &floorbench::adam_step_of);
-    library.def("follow(Tensor(a!) targets, Tensor parameters, Tensor share) -> ()", &floorbench::follow_of);
+    library.def("polyak_update(Tensor(a!) targets, Tensor parameters, Tensor tau) -> ()",
+                &floorbench::polyak_update_of);
     library.class_<floorbench::Update>("Update")
         .def(torch::init<const floorbench::NamedTensors&, const std::vector<std::vector<int64_t>>&,
                          const std::vector<int64_t>&, const c10::List<bool>&, const c10::List<bool>&, double, double,

@@ -1,8 +1,8 @@
-// Matrices cut into panels of columns, and their products.
+// Matrices stored in panels of columns, and their products.
 //
-// A panel holds PANEL columns of all rows, row after row: a block of a product reads and writes whole panels, so nothing
-// strides through memory. Columns that a matrix does not have are zeros in its last panel. Every element of a product
-// is one sum in one fixed order, whatever the block it was computed in and however wide the registers are.
+// A panel holds PANEL columns of all rows, row by row, so that a block of a product reads and writes contiguous memory.
+// The last panel is padded with zero columns. Every element of a product is one sum in a fixed order, which depends
+// neither on the block that computes it nor on the register width.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@ namespace floorbench {
 template <typename Real>
 struct Panels {
     Real* data;
-    long rows;     // for which there is room
-    long columns;  // used; rounded up to whole panels in memory
+    long rows;     // allocated
+    long columns;  // without padding
 
     static long size(long rows, long columns) { return panels_of<Real>(columns) * rows * PANEL<Real>; }
     long count() const { return panels_of<Real>(columns); }
@@ -29,7 +29,7 @@ struct Panels {
     void clear() const { std::memset(data, 0, size(rows, columns) * sizeof(Real)); }
 };
 
-// Copy a row-major matrix [rows, columns], or its transpose.
+// Copy a row-major matrix [rows, columns] into panels.
 template <typename Real>
 void pack(const Real* matrix, long rows, long columns, Panels<Real> into) {
     for (long number = 0; number < into.count(); ++number) {
@@ -42,6 +42,7 @@ void pack(const Real* matrix, long rows, long columns, Panels<Real> into) {
     }
 }
 
+// Copy the transpose of a row-major matrix [rows, columns] into panels.
 template <typename Real>
 void pack_transposed(const Real* matrix, long rows, long columns, Panels<Real> into) {
     for (long number = 0; number < into.count(); ++number) {
@@ -67,14 +68,14 @@ void unpack(Panels<Real> from, long rows, Real* matrix) {
     }
 }
 
-// What is done to a product before it is written.
-enum class Finish {
-    plain,
-    rectify,  // ReLU
-    mask,     // the slope below the ReLU whose output it overwrites
+// What is applied to a product before it is stored.
+enum class Epilogue {
+    none,
+    relu,
+    relu_backward,  // of the ReLU whose output the product overwrites
 };
 
-template <typename Real, Finish finish, int ROWS>
+template <typename Real, Epilogue epilogue, int ROWS>
 void product_block(const Real* in, long panel_step, long inputs, const Real* weight, const Real* start, Real* out) {
     Vector<Real> sums[ROWS][PAIR];
     for (int row = 0; row < ROWS; ++row)
@@ -95,8 +96,8 @@ void product_block(const Real* in, long panel_step, long inputs, const Real* wei
         for (int half = 0; half < PAIR; ++half) {
             Real* to = out + row * PANEL<Real> + half * LANES<Real>;
             Vector<Real> value = sums[row][half];
-            if (finish == Finish::rectify) value = rectified<Real>(value);
-            if (finish == Finish::mask) value = passed<Real>(value, load(to));
+            if (epilogue == Epilogue::relu) value = relu<Real>(value);
+            if (epilogue == Epilogue::relu_backward) value = relu_backward<Real>(value, load(to));
             store(to, value);
         }
 }
@@ -116,14 +117,13 @@ void outer_block(const Real* left, const Real* right, long terms, Real* into) {
         }
     }
     for (int row = 0; row < ROWS; ++row)
-        for (int half = 0; half < PAIR; ++half)
-            store(into + row * PANEL<Real> + half * LANES<Real>, sums[row][half]);
+        for (int half = 0; half < PAIR; ++half) store(into + row * PANEL<Real> + half * LANES<Real>, sums[row][half]);
 }
 
-// The functions above for 1 ... ROW_BLOCK rows.
-template <typename Real, Finish finish, int... ROWS>
+// The functions above, instantiated for 1 ... ROW_BLOCK rows.
+template <typename Real, Epilogue epilogue, int... ROWS>
 constexpr auto product_blocks(std::integer_sequence<int, ROWS...>) {
-    return std::array{&product_block<Real, finish, ROWS + 1>...};
+    return std::array{&product_block<Real, epilogue, ROWS + 1>...};
 }
 
 template <typename Real, int... ROWS>
@@ -133,7 +133,7 @@ constexpr auto outer_blocks(std::integer_sequence<int, ROWS...>) {
 
 using RowCounts = std::make_integer_sequence<int, ROW_BLOCK>;
 
-// Call `block(first, count)` for blocks of nearly equal size, at most ROW_BLOCK rows each.
+// Call `block(first, count)` for blocks of nearly equal size with at most ROW_BLOCK rows.
 template <typename Block>
 inline void in_blocks(long rows, const Block& block) {
     const long blocks = (rows + ROW_BLOCK - 1) / ROW_BLOCK;
@@ -143,13 +143,13 @@ inline void in_blocks(long rows, const Block& block) {
     }
 }
 
-// out[first_row ... first_row + rows] = start + in[the same rows] * weight, finished.
+// out[first_row ... first_row + rows] = epilogue(start + in[same rows] * weight).
 //
-// `start` is a row (one panel every `start_step` numbers) or null; `weight` has as many rows as `in` has columns.
-template <typename Real, Finish finish>
+// `start` is a row whose panels lie `start_step` elements apart, or null for zero.
+template <typename Real, Epilogue epilogue>
 void product(Panels<Real> in, Panels<Real> weight, const Real* start, long start_step, Panels<Real> out, long first_row,
              long rows) {
-    static constexpr auto blocks = product_blocks<Real, finish>(RowCounts{});
+    static constexpr auto blocks = product_blocks<Real, epilogue>(RowCounts{});
     for (long panel = 0; panel < out.count(); ++panel)
         in_blocks(rows, [&](long first, long count) {
             blocks[count - 1](in.row(first_row + first), in.rows * PANEL<Real>, in.columns, weight.panel(panel),
@@ -172,20 +172,21 @@ void add_outer(Panels<Real> left, Panels<Real> right, long terms, Panels<Real> i
         }
 }
 
-// The sum over the columns of a row of a matrix times a matrix of one row.
+// Dot product of a row of a matrix with a matrix of one row.
 template <typename Real>
 Real row_sum(Panels<Real> matrix, long row, Panels<Real> weight) {
     constexpr int PANELS = PARTIAL_SUMS / PAIR;
     Vector<Real> partial[PARTIAL_SUMS] = {};
     for (long first = 0; first < matrix.count(); first += PANELS)
-        for (int own = 0; own < PANELS && first + own < matrix.count(); ++own)
+        for (int index = 0; index < PANELS && first + index < matrix.count(); ++index)
             for (int half = 0; half < PAIR; ++half)
-                partial[own * PAIR + half] += load(matrix.panel(first + own) + row * PANEL<Real> + half * LANES<Real>) *
-                                              load(weight.panel(first + own) + half * LANES<Real>);
+                partial[index * PAIR + half] +=
+                    load(matrix.panel(first + index) + row * PANEL<Real> + half * LANES<Real>) *
+                    load(weight.panel(first + index) + half * LANES<Real>);
     return sum<Real>(partial);
 }
 
-// into (one row) += the sum of the first `terms` rows.
+// into += sum of the first `terms` rows.
 template <typename Real>
 void add_rows(Panels<Real> matrix, long terms, Real* into) {
     for (long number = 0; number < matrix.count(); ++number, into += PANEL<Real>) {

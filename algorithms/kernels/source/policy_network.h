@@ -1,16 +1,14 @@
-// The policy of algorithms/policy_network.py on a whole batch: its Gaussians, samples of them, and its gradient.
+// The policy of algorithms/policy_network.py on a whole batch: distributions, samples and gradient.
 #pragma once
 
 #include <vector>
 
-#include "arena.h"
-#include "elementary.h"
 #include "panels.h"
 
 namespace floorbench {
 
-// Sizes of a policy and where its tensors begin in a row of parameters: weight and bias of each layer, the output's
-// included, then the multiplier and the offset of the log-std.
+// Sizes of a policy and the offsets of its tensors in a row of parameters: weight and bias of each layer, including the
+// output layer, then multiplier and offset of the log-std.
 struct PolicyShape {
     long states, actions;
     std::vector<long> widths;
@@ -29,7 +27,7 @@ class Policy {
 public:
     static constexpr Real LOG_STD_MIN = -20, LOG_STD_MAX = 2;
 
-    // The Gaussians at states [B, S]. The arena keeps everything until it is reset; `room` says how much that is.
+    // Compute the distributions at states [B, S]. Takes `bytes` of the arena, which must not be reset afterwards.
     Policy(const PolicyShape& shape, const Real* parameters, const Real* states, long batch, Arena& arena)
         : shape_(shape), parameters_(parameters), batch_(batch) {
         const auto matrix = [&](long rows, long columns) {
@@ -43,13 +41,13 @@ public:
             pack(parameters + shape.weight(layer), weight.rows, weight.columns, weight);
             pack(parameters + shape.bias(layer), 1, bias.columns, bias);
             signals_.push_back(matrix(batch | 1, shape.widths[layer]));
-            const auto connect = layer + 1 < shape.layers() ? product<Real, Finish::rectify>
-                                                            : product<Real, Finish::plain>;
+            const auto connect =
+                layer + 1 < shape.layers() ? product<Real, Epilogue::relu> : product<Real, Epilogue::none>;
             connect(signals_[layer], weight, bias.data, PANEL<Real>, signals_[layer + 1], 0, batch);
         }
     }
 
-    static size_t room(const PolicyShape& shape, long batch) {
+    static size_t bytes(const PolicyShape& shape, long batch) {
         size_t total = Arena::bytes<Real>(Panels<Real>::size(batch | 1, shape.states));
         for (long layer = 0; layer < shape.layers(); ++layer)
             total += Arena::bytes<Real>(Panels<Real>::size(shape.inputs(layer), shape.widths[layer])) +
@@ -64,43 +62,44 @@ public:
         return multiplier() * raw_log_std(state, action) + parameters_[shape_.offset()];
     }
     Real log_std(long state, long action) const {
-        const Real own = unclipped_log_std(state, action);
-        return own < LOG_STD_MIN ? LOG_STD_MIN : own > LOG_STD_MAX ? LOG_STD_MAX : own;
+        const Real unclipped = unclipped_log_std(state, action);
+        return unclipped < LOG_STD_MIN ? LOG_STD_MIN : unclipped > LOG_STD_MAX ? LOG_STD_MAX : unclipped;
     }
 
-    // n actions [B, n, A] per state from standard normal noise [B, n, A], with their log-probabilities [B, n]. `work`
-    // has room for `sampling_room` numbers.
+    // Sample n actions [B, n, A] per state from standard normal noise [B, n, A], with log-probabilities [B, n]. `work`
+    // is a buffer of `sampling_size` elements.
     void sample(const Real* noise, long n, Real* work, Real* actions, Real* log_prob) const {
         constexpr Real HALF_LOG_2_PI = 0.918938533204672742;
         const long width = shape_.actions, count = batch_ * n * width;
-        Real *raw = work, *log_slope = work + whole(count);
+        Real *raw = work, *log_derivative = work + padded(count);
         for (long state = 0; state < batch_; ++state)
             for (long action = 0; action < width; ++action) {
                 const Real center = mean(state, action), scale = std::exp(log_std(state, action));
                 for (long at = state * n * width + action; at < (state + 1) * n * width; at += width)
                     raw[at] = center + scale * noise[at];
             }
-        for (long at = count; at < whole(count); ++at) raw[at] = 0;
-        squash(raw, log_slope, count);
+        for (long at = count; at < padded(count); ++at) raw[at] = 0;
+        squash(raw, log_derivative, count);
         std::memcpy(actions, raw, count * sizeof(Real));
         for (long state = 0; state < batch_; ++state)
-            for (long own = 0; own < n; ++own) {
+            for (long index = 0; index < n; ++index) {
                 Real total = 0;
                 for (long action = 0; action < width; ++action) {
-                    const long at = (state * n + own) * width + action;
-                    total += Real(-0.5) * noise[at] * noise[at] - log_std(state, action) - HALF_LOG_2_PI - log_slope[at];
+                    const long at = (state * n + index) * width + action;
+                    total += Real(-0.5) * noise[at] * noise[at] - log_std(state, action) - HALF_LOG_2_PI -
+                             log_derivative[at];
                 }
-                log_prob[state * n + own] = total;
+                log_prob[state * n + index] = total;
             }
     }
 
-    static long whole(long count) { return (count + LANES<Real> - 1) / LANES<Real> * LANES<Real>; }
-    static long sampling_room(const PolicyShape& shape, long batch, long n) {
-        return 2 * whole(batch * n * shape.actions);
+    static long padded(long count) { return (count + LANES<Real> - 1) / LANES<Real> * LANES<Real>; }
+    static long sampling_size(const PolicyShape& shape, long batch, long n) {
+        return 2 * padded(batch * n * shape.actions);
     }
 
-    // Write into a row of parameters what the loss's slopes [B, A] in mean and log-std mean for them. Uses up the
-    // activations; the arena has `backward_room` left.
+    // Write the gradient with respect to the parameters, given the loss's gradients [B, A] with respect to mean and
+    // log-std. Overwrites the activations; takes `backward_bytes` of the arena.
     void backward(const Real* of_mean, const Real* of_log_std, Arena& arena, Real* gradient) {
         const long width = shape_.actions;
         Panels<Real>& output = signals_.back();
@@ -109,11 +108,11 @@ public:
             for (long action = 0; action < width; ++action) {
                 const Real raw = raw_log_std(state, action), unclipped = unclipped_log_std(state, action);
                 const bool inside = unclipped >= LOG_STD_MIN && unclipped <= LOG_STD_MAX;
-                const Real own = inside ? of_log_std[state * width + action] : 0;
-                of_multiplier += own * raw;
-                of_offset += own;
+                const Real gradient_of_log_std = inside ? of_log_std[state * width + action] : 0;
+                of_multiplier += gradient_of_log_std * raw;
+                of_offset += gradient_of_log_std;
                 output.at(state, action) = of_mean[state * width + action];
-                output.at(state, width + action) = own * multiplier();
+                output.at(state, width + action) = gradient_of_log_std * multiplier();
             }
         gradient[shape_.multiplier()] = of_multiplier;
         gradient[shape_.offset()] = of_offset;
@@ -121,12 +120,12 @@ public:
             for (long column = 2 * width; column < output.columns; ++column) output.at(state, column) = 0;
         for (long layer = shape_.layers() - 1; layer >= 0; --layer) {
             const long inputs = shape_.inputs(layer), outputs = shape_.widths[layer];
-            const auto cleared = [&](long rows) {
-                const Panels<Real> made{arena.take<Real>(Panels<Real>::size(rows, outputs)), rows, outputs};
-                made.clear();
-                return made;
+            const auto zeros = [&](long rows) {
+                const Panels<Real> matrix{arena.take<Real>(Panels<Real>::size(rows, outputs)), rows, outputs};
+                matrix.clear();
+                return matrix;
             };
-            const Panels<Real> of_weight = cleared(inputs), of_bias = cleared(1);
+            const Panels<Real> of_weight = zeros(inputs), of_bias = zeros(1);
             add_outer(signals_[layer], signals_[layer + 1], batch_, of_weight);
             add_rows(signals_[layer + 1], batch_, of_bias.data);
             unpack(of_weight, inputs, gradient + shape_.weight(layer));
@@ -134,11 +133,12 @@ public:
             if (!layer) break;
             const Panels<Real> transposed{arena.take<Real>(Panels<Real>::size(outputs, inputs)), outputs, inputs};
             pack_transposed(parameters_ + shape_.weight(layer), inputs, outputs, transposed);
-            product<Real, Finish::mask>(signals_[layer + 1], transposed, nullptr, 0, signals_[layer], 0, batch_);
+            product<Real, Epilogue::relu_backward>(signals_[layer + 1], transposed, nullptr, 0, signals_[layer], 0,
+                                                   batch_);
         }
     }
 
-    static size_t backward_room(const PolicyShape& shape) {
+    static size_t backward_bytes(const PolicyShape& shape) {
         size_t total = 0;
         for (long layer = 0; layer < shape.layers(); ++layer) {
             const long inputs = shape.inputs(layer), outputs = shape.widths[layer];

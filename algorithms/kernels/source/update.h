@@ -1,30 +1,54 @@
-// The gradients of one run's update, algorithms/learner.py `_compute`: each number by the same operations in the same
-// order as by the operators one after the other.
+// The update of one run as in algorithms/learner.py: all gradients, Adam and the Polyak update.
+//
+// Performs the same operations in the same order as the single operators, so that both compute the same bits.
 #pragma once
 
-#include "backup.h"
+#include <algorithm>
+#include <cmath>
+
+#include "critic_loss.h"
 #include "policy_loss.h"
-#include "tensors.h"
 
 namespace floorbench {
 
-// What is equal in all runs of a pack.
+// One step of Adam on a row of parameters; `rate` and `epsilon` include the bias correction.
+template <typename Real>
+void adam_step(Real* __restrict parameters, Real* __restrict first, Real* __restrict second,
+               const Real* __restrict gradient, long count, Real beta_1, Real beta_2, Real epsilon, Real rate) {
+#pragma omp simd
+    for (long at = 0; at < count; ++at) {
+        const Real g = gradient[at];
+        first[at] += (1 - beta_1) * (g - first[at]);
+        second[at] = beta_2 * second[at] + (1 - beta_2) * g * g;
+        parameters[at] -= rate * first[at] / (std::sqrt(second[at]) + epsilon);
+    }
+}
+
+// targets += tau * (parameters - targets).
+template <typename Real>
+void polyak_update(Real* __restrict targets, const Real* __restrict parameters, long count, Real tau) {
+#pragma omp simd
+    for (long at = 0; at < count; ++at) targets[at] += tau * (parameters[at] - targets[at]);
+}
+
+// The settings that all runs of a pack share.
 struct UpdateShape {
     PolicyShape policy;
     NetworkShape critic;
     CriticLossForm form;
     long critics, batch;
-    long n, following;     // actions per state: of each kind in the push-down; at s', of which the last are the target's
-    bool best_first;       // see `next_value`
-    bool backup_entropy;   // in the target
-    bool mean_action;      // the target's is the deterministic one
+    long n;               // actions of each kind in the push-down
+    long following;       // actions at s': n for the push-down, then those of the target
+    bool max_then_min;    // see `next_value`
+    bool backup_entropy;  // the target includes the entropy
+    bool mean_action;     // the target uses the mode of pi(.|s')
     double uniform_density;
 
     long count() const { return 1 + 3 * n; }
     long target_actions() const { return following - n; }
 };
 
-// Rows of parameters and for their gradients; those of critics lie at a distance of `stride`, as those of targets do.
+// The rows of parameters of a run and of their gradients; critics and targets lie `stride` elements apart.
 template <typename Real>
 struct RunParameters {
     const Real *policy, *critics, *targets;
@@ -32,7 +56,7 @@ struct RunParameters {
     long stride;
 };
 
-// A run's part of the batch and of the noise.
+// The batch and the noise of a run (see algorithms/batch.py).
 template <typename Real>
 struct RunInputs {
     const Real *states, *actions, *rewards, *next_states, *terminals, *floor;
@@ -45,22 +69,22 @@ struct RunLosses {
     PolicyLoss policy;
 };
 
-// Numbers [B, count, width] of the actions of each state.
+// A table [B, count, width] with a row per action.
 template <typename Real>
-struct OfActions {
+struct ActionTable {
     Real* data;
     long count, width;
 };
 
-// Copy the `count` actions from number `first` on of each state to number `to` and on of another table's.
+// into[:, to : to + count] = from[:, first : first + count].
 template <typename Real>
-void copy_actions(OfActions<const Real> from, long first, OfActions<Real> into, long to, long count, long batch) {
+void copy_actions(ActionTable<const Real> from, long first, ActionTable<Real> into, long to, long count, long batch) {
     for (long state = 0; state < batch; ++state)
         std::memcpy(into.data + (state * into.count + to) * into.width,
                     from.data + (state * from.count + first) * from.width, count * from.width * sizeof(Real));
 }
 
-// One run's update up to its gradients; what lies between is kept in the thread's memory.
+// The gradients of one run's update; intermediate results are kept in the thread's memory.
 template <typename Real>
 class RunUpdate {
 public:
@@ -68,58 +92,61 @@ public:
               Memory& memory)
         : shape_(shape), parameters_(parameters), inputs_(inputs), memory_(memory) {
         size_t bytes = 0;
-        each_table([&](OfActions<Real>&, long count, long width) {
+        for_each_table([&](ActionTable<Real>&, long count, long width) {
             bytes += Arena::bytes<Real>(shape_.batch * count * width);
         });
         memory.tables.reset(bytes);
-        each_table([&](OfActions<Real>& table, long count, long width) {
+        for_each_table([&](ActionTable<Real>& table, long count, long width) {
             table = {memory.tables.take<Real>(shape_.batch * count * width), count, width};
         });
     }
 
-    // Writes both gradients; all are taken at the parameters before the step.
+    // Compute and write the gradients of critics and policy, both at the parameters before the step.
     RunLosses<Real> gradients(const CriticLossScalars<Real>& scalars, Real discount, Real entropy_temperature) {
         sample_following();
-        find_target(discount, entropy_temperature);
+        compute_target(discount, entropy_temperature);
         const long n = shape_.n;
-        memory_.arena.reset(Policy<Real>::room(shape_.policy, shape_.batch) +
-                            policy_gradient_room<Real>(shape_.policy, shape_.batch, shape_.critics));
+        memory_.arena.reset(Policy<Real>::bytes(shape_.policy, shape_.batch) +
+                            policy_gradient_bytes<Real>(shape_.policy, shape_.batch, shape_.critics));
         Policy<Real> policy(shape_.policy, parameters_.policy, inputs_.states, shape_.batch, memory_.arena);
-        const OfActions<const Real> noise{inputs_.state_noise, 1 + n, shape_.policy.actions};
+        const ActionTable<const Real> noise{inputs_.state_noise, 1 + n, shape_.policy.actions};
         copy_actions<Real>(noise, 1, current_noise_, 0, n, shape_.batch);
         policy.sample(current_noise_.data, n, sampling_.data, current_.data, current_density_.data);
         const RunLoss<Real> critic = critic_gradients(scalars);
         copy_actions<Real>(noise, 0, policy_noise_, 0, 1, shape_.batch);
-        return {critic, policy_gradient<Real>(shape_.policy, policy, shape_.critic, parameters_.critics, shape_.critics,
-                                              parameters_.stride, inputs_.states, policy_noise_.data, shape_.batch,
-                                              entropy_temperature, memory_.arena, memory_.inner,
-                                              parameters_.policy_gradient)};
+        return {critic,
+                policy_gradient<Real>(shape_.policy, policy, shape_.critic, parameters_.critics, shape_.critics,
+                                      parameters_.stride, inputs_.states, policy_noise_.data, shape_.batch,
+                                      entropy_temperature, memory_.arena, memory_.inner, parameters_.policy_gradient)};
     }
 
 private:
-    // Call `with(table, count, width)` for every table.
-    template <typename With>
-    void each_table(const With& with) {
+    // Call `function(table, count, width)` for every table.
+    template <typename Function>
+    void for_each_table(const Function& function) {
         const long n = shape_.n, following = shape_.following, width = shape_.policy.actions;
-        with(policy_noise_, 1, width);
-        with(current_noise_, n, width);
-        with(current_, n, width);
-        with(current_density_, n, 1);
-        with(following_noise_, following, width);
-        with(following_, following, width);
-        with(following_density_, following, 1);
-        with(sampling_, (Policy<Real>::sampling_room(shape_.policy, shape_.batch, following) - 1) / shape_.batch + 1, 1);
-        with(candidates_, shape_.target_actions(), width);
-        with(values_, shape_.critics * shape_.target_actions(), 1);
-        with(target_, 1, 1);
-        with(actions_, shape_.count(), width);
-        with(density_, 3 * n, 1);
-        with(slopes_, shape_.count(), 1);
+        function(policy_noise_, 1, width);
+        function(current_noise_, n, width);
+        function(current_, n, width);
+        function(current_density_, n, 1);
+        function(following_noise_, following, width);
+        function(following_, following, width);
+        function(following_density_, following, 1);
+        function(sampling_,
+                 (Policy<Real>::sampling_size(shape_.policy, shape_.batch, following) - 1) / shape_.batch + 1, 1);
+        function(candidates_, shape_.target_actions(), width);
+        function(values_, shape_.critics * shape_.target_actions(), 1);
+        function(target_, 1, 1);
+        function(actions_, shape_.count(), width);
+        function(density_, 3 * n, 1);
+        function(value_gradient_, shape_.count(), 1);
     }
 
-    static OfActions<const Real> fixed(const OfActions<Real>& table) { return {table.data, table.count, table.width}; }
+    static ActionTable<const Real> fixed(const ActionTable<Real>& table) {
+        return {table.data, table.count, table.width};
+    }
 
-    // Actions at s' for the push-down, then for the target.
+    // Sample actions at s': for the push-down first, then for the target.
     void sample_following() {
         const long count = shape_.following, width = shape_.policy.actions;
         const Real* noise = inputs_.following_noise;
@@ -129,12 +156,12 @@ private:
                 std::memset(following_noise_.data + (state * count + count - 1) * width, 0, width * sizeof(Real));
             noise = following_noise_.data;
         }
-        memory_.arena.reset(Policy<Real>::room(shape_.policy, shape_.batch));
+        memory_.arena.reset(Policy<Real>::bytes(shape_.policy, shape_.batch));
         const Policy<Real> policy(shape_.policy, parameters_.policy, inputs_.next_states, shape_.batch, memory_.arena);
         policy.sample(noise, count, sampling_.data, following_.data, following_density_.data);
     }
 
-    void find_target(Real discount, Real entropy_temperature) {
+    void compute_target(Real discount, Real entropy_temperature) {
         const long batch = shape_.batch, n = shape_.n, count = shape_.target_actions();
         copy_actions<Real>(fixed(following_), n, candidates_, 0, count, batch);
         for (long critic = 0; critic < shape_.critics; ++critic)
@@ -143,11 +170,12 @@ private:
                                 values_.data + critic * batch * count);
         for (long state = 0; state < batch; ++state) {
             const auto next = next_value<Real>(values_.data + state * count, shape_.critics, batch * count, count,
-                                               shape_.best_first);
+                                               shape_.max_then_min);
             Real value = next.value;
             if (shape_.backup_entropy)
                 value -= entropy_temperature * following_density_.data[state * shape_.following + n + next.action];
-            target_.data[state] = bellman_target<Real>(inputs_.rewards[state], inputs_.terminals[state], discount, value);
+            target_.data[state] =
+                bellman_target<Real>(inputs_.rewards[state], inputs_.terminals[state], discount, value);
         }
     }
 
@@ -163,11 +191,11 @@ private:
         copy_actions<Real>(fixed(following_density_), 0, density_, 2 * n, n, batch);
         std::vector<CriticLossSums> sums(shape_.critics);
         for (long critic = 0; critic < shape_.critics; ++critic)
-            sums[critic] = critic_gradient<Real>(
-                shape_.critic, parameters_.critics + critic * parameters_.stride,
-                {inputs_.states, actions_.data, batch, shape_.count()}, target_.data, density_.data, inputs_.floor,
-                shape_.form, scalars, memory_.inner, slopes_.data,
-                parameters_.critic_gradient + critic * parameters_.stride);
+            sums[critic] =
+                critic_gradient<Real>(shape_.critic, parameters_.critics + critic * parameters_.stride,
+                                      {inputs_.states, actions_.data, batch, shape_.count()}, target_.data,
+                                      density_.data, inputs_.floor, shape_.form, scalars, memory_.inner,
+                                      value_gradient_.data, parameters_.critic_gradient + critic * parameters_.stride);
         return run_loss<Real>(sums.data(), shape_.critics, batch, n, shape_.form, scalars);
     }
 
@@ -175,10 +203,10 @@ private:
     const RunParameters<Real>& parameters_;
     const RunInputs<Real>& inputs_;
     Memory& memory_;
-    OfActions<Real> policy_noise_, current_noise_, current_, current_density_;
-    OfActions<Real> following_noise_, following_, following_density_, sampling_;
-    OfActions<Real> candidates_, values_, target_;
-    OfActions<Real> actions_, density_, slopes_;
+    ActionTable<Real> policy_noise_, current_noise_, current_, current_density_;
+    ActionTable<Real> following_noise_, following_, following_density_, sampling_;
+    ActionTable<Real> candidates_, values_, target_;
+    ActionTable<Real> actions_, density_, value_gradient_;
 };
 
 }  // namespace floorbench

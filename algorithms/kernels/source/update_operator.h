@@ -1,27 +1,24 @@
-// The whole update of a pack as an object, `torch.classes.floorbench.Update`. Each run is the work of one thread.
+// A whole update of a pack in one call: the class `torch.classes.floorbench.Update`. One thread computes a run.
 #pragma once
 
 #include <torch/custom_class.h>
 
 #include <string>
 
-#include "critic_operators.h"
-#include "optimizer.h"
-#include "policy_operators.h"
-#include "update.h"
+#include "operators.h"
 
 namespace floorbench {
 
 using NamedTensors = c10::Dict<std::string, Tensor>;
 
-// A tensor with one row, or several, for each run; its numbers do not move.
+// A tensor with one or several rows per run that stays at the same address.
 struct Rows {
     Tensor tensor;
-    long width;  // numbers of one run
+    long width;  // elements per run
 
     Rows(const NamedTensors& tensors, const std::string& name, long runs) : tensor(tensors.at(name)) {
         TORCH_CHECK(tensor.device().is_cpu() && tensor.is_contiguous() && tensor.numel() % runs == 0, name,
-                    ": whole rows per run on the CPU are needed");
+                    ": must be contiguous, on the CPU and have the same number of rows for each run");
         width = tensor.numel() / runs;
     }
 
@@ -31,22 +28,22 @@ struct Rows {
     }
 };
 
-// Numbers [R, ...] of one update; those of one run lie side by side.
+// An input [R, ...] of one update, contiguous within each run; copied only if necessary.
 struct Input {
     Tensor tensor;
 
     Input(const Tensor& given, const Tensor& like) : tensor(given) {
-        if (!is_fit(like)) tensor = plain(given, like);
+        if (!usable(like)) tensor = checked(given, like);
     }
 
-    bool is_fit(const Tensor& like) const {
-        bool side_by_side = true;
+    bool usable(const Tensor& like) const {
+        bool contiguous = true;
         long step = 1;
         for (long axis = tensor.dim() - 1; axis > 0; --axis) {
-            side_by_side &= tensor.stride(axis) == step || tensor.size(axis) == 1;
+            contiguous &= tensor.stride(axis) == step || tensor.size(axis) == 1;
             step *= tensor.size(axis);
         }
-        return side_by_side && tensor.device().is_cpu() && tensor.scalar_type() == like.scalar_type();
+        return contiguous && tensor.device().is_cpu() && tensor.scalar_type() == like.scalar_type();
     }
 
     template <typename Real>
@@ -55,7 +52,7 @@ struct Input {
     }
 };
 
-// Parameters that Adam moves.
+// Parameters with the state of their optimizer.
 struct Learned {
     Rows parameters, first, second, gradient, rate;
 
@@ -66,7 +63,7 @@ struct Learned {
           gradient(tensors, name + "_gradient", runs),
           rate(tensors, name + "_rate", runs) {}
 
-    // Move the networks of one run; `factor` and `epsilon` undo the moments' bias.
+    // A step of Adam on the networks of one run; `factor` and `epsilon` are the bias corrections.
     template <typename Real>
     void step(long run, Real beta_1, Real beta_2, Real factor, Real epsilon) const {
         const long networks = rate.width, width = parameters.width / networks;
@@ -81,8 +78,8 @@ struct Learned {
 
 class Update : public torch::CustomClassHolder {
 public:
-    // `tensors` stay where they are from update to update; their names, and the order of `sizes` and `target`, are those
-    // of fused_update.py. Widths and offsets are of the policy, then of the critics.
+    // The `tensors` must stay at their addresses. Their names and the order of all lists are those of `FusedUpdate` in
+    // fused_kernel.py: widths and offsets of the policy, then of the critics.
     Update(const NamedTensors& tensors, const std::vector<std::vector<int64_t>>& networks,
            const std::vector<int64_t>& sizes, const c10::List<bool>& form, const c10::List<bool>& target,
            double uniform_density, double beta_1, double beta_2)
@@ -99,7 +96,8 @@ public:
           beta_2_(beta_2) {
         for (const char* name : {"alpha", "temperature", "target_action_gap", "difference_min", "difference_max"})
             of_loss_.emplace_back(tensors, name, runs_);
-        TORCH_CHECK(networks.size() == 4 && sizes.size() == 5 && target.size() == 3, "4 networks, 5 sizes, 3 switches");
+        TORCH_CHECK(networks.size() == 4 && sizes.size() == 5 && target.size() == 3,
+                    "there must be 4 lists for the networks, 5 sizes and 3 flags of the target");
         const auto list = [&](long number) {
             return std::vector<long>(networks[number].begin(), networks[number].end());
         };
@@ -110,43 +108,45 @@ public:
                   .batch = sizes[2],
                   .n = sizes[3],
                   .following = sizes[4],
-                  .best_first = target[0],
+                  .max_then_min = target[0],
                   .backup_entropy = target[1],
                   .mean_action = target[2],
                   .uniform_density = uniform_density};
     }
 
-    // One update of every run. Batch and noise are those of algorithms/learner.py; `temperature` [R] is that of the
-    // entropy, `corrections` [2] are Adam's at this step.
+    // Make one update of every run; see algorithms/batch.py for batch and noise. `temperature` [R] is the entropy
+    // temperature, `corrections` [2] are Adam's at this step.
     void step(const Tensor& states, const Tensor& actions, const Tensor& rewards, const Tensor& next_states,
               const Tensor& terminals, const Tensor& floor, const Tensor& uniform, const Tensor& state_noise,
               const Tensor& following_noise, const Tensor& temperature, const Tensor& corrections) {
         const long rows = runs_ * shape_.batch, width = shape_.policy.actions;
-        const auto given = [&](const Tensor& tensor, long numbers) {
+        const auto input = [&](const Tensor& tensor, long numbers) {
             TORCH_CHECK(tensor.numel() == rows * numbers && tensor.size(0) == runs_,
-                        "batch and noise must be of the pack's sizes");
+                        "batch and noise must have the pack's sizes");
             return Input(tensor, discount_.tensor);
         };
         const std::array<Input, 9> inputs{
-            given(states, shape_.policy.states),
-            given(actions, width),
-            given(rewards, 1),
-            given(next_states, shape_.policy.states),
-            given(terminals, 1),
-            given(floor, 1),
-            given(uniform, shape_.n * width),
-            given(state_noise, (1 + shape_.n) * width),
-            given(following_noise, shape_.following * width),
+            input(states, shape_.policy.states),
+            input(actions, width),
+            input(rewards, 1),
+            input(next_states, shape_.policy.states),
+            input(terminals, 1),
+            input(floor, 1),
+            input(uniform, shape_.n * width),
+            input(state_noise, (1 + shape_.n) * width),
+            input(following_noise, shape_.following * width),
         };
-        const Tensor temperatures = plain(temperature, discount_.tensor), both = plain(corrections, discount_.tensor);
-        TORCH_CHECK(temperatures.numel() == runs_ && both.numel() == 2, "temperatures must be [R], corrections [2]");
+        const Tensor temperatures = checked(temperature, discount_.tensor),
+                     correction_values = checked(corrections, discount_.tensor);
+        TORCH_CHECK(temperatures.numel() == runs_ && correction_values.numel() == 2,
+                    "temperatures must be [R], corrections [2]");
         AT_DISPATCH_FLOATING_TYPES(discount_.tensor.scalar_type(), "update", [&] {
-            for_each(runs_, [&](long run, Memory& memory) {
+            parallel_for(runs_, [&](long run, Memory& memory) {
                 const auto of_run = [&](long number) { return inputs[number].of<scalar_t>(run); };
-                const RunInputs<scalar_t> own{of_run(0), of_run(1), of_run(2), of_run(3), of_run(4),
-                                              of_run(5), of_run(6), of_run(7), of_run(8)};
-                update_run<scalar_t>(run, own, temperatures.const_data_ptr<scalar_t>()[run],
-                                     both.const_data_ptr<scalar_t>(), memory);
+                const RunInputs<scalar_t> run_inputs{of_run(0), of_run(1), of_run(2), of_run(3), of_run(4),
+                                                     of_run(5), of_run(6), of_run(7), of_run(8)};
+                update_run<scalar_t>(run, run_inputs, temperatures.const_data_ptr<scalar_t>()[run],
+                                     correction_values.const_data_ptr<scalar_t>(), memory);
             });
         });
     }
@@ -162,10 +162,10 @@ private:
                                              critic_.gradient.of<Real>(run),
                                              critic_.parameters.width / shape_.critics};
         const auto of_loss = [&](long number) { return *of_loss_[number].of<Real>(run); };
-        // Two rows of learned scalars, each in its first place: entropy temperature and Lagrange multiplier.
+        // A run has two rows of learned scalars with one element each: entropy temperature and raw multiplier.
         const long second = scalars_.parameters.width / 2;
-        const CriticLossScalars<Real> scalars{of_loss(0), of_loss(1), of_loss(2), of_loss(3), of_loss(4),
-                                              scalars_.parameters.of<Real>(run)[second]};
+        const CriticLossScalars<Real> scalars{of_loss(0), of_loss(1), of_loss(2),
+                                              of_loss(3), of_loss(4), scalars_.parameters.of<Real>(run)[second]};
         const RunLosses<Real> losses = RunUpdate<Real>(shape_, parameters, inputs, memory)
                                            .gradients(scalars, *discount_.of<Real>(run), temperature);
         const Real log_prob = losses.policy.log_prob;
@@ -187,8 +187,8 @@ private:
             learned->step<Real>(run, beta_1_, beta_2_, corrections[0], corrections[1]);
         for (long critic = 0; critic < shape_.critics; ++critic) {
             const long at = critic * parameters.stride;
-            follow<Real>(target_.of<Real>(run) + at, critic_.parameters.of<Real>(run) + at, parameters.stride,
-                         tau_.of<Real>(run)[critic]);
+            polyak_update<Real>(target_.of<Real>(run) + at, critic_.parameters.of<Real>(run) + at, parameters.stride,
+                                tau_.of<Real>(run)[critic]);
         }
     }
 

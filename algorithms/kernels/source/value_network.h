@@ -1,16 +1,15 @@
-// A packed network of algorithms/value_network.py on a tile of a few states with all their actions.
+// The networks of algorithms/value_network.py, evaluated on tiles of a few states with all their actions.
 //
-// The state's part of the first layer is computed once per state. Everything a tile needs stays in the caches.
+// The state's part of the first layer is computed once per state. A tile's activations stay in the cache.
 #pragma once
 
 #include <vector>
 
-#include "arena.h"
 #include "panels.h"
 
 namespace floorbench {
 
-// Sizes of a network and where its tensors begin in a row of parameters: state_weight, action_weight, bias_0, then
+// Sizes of a network and the offsets of its tensors in a row of parameters: state_weight, action_weight, bias_0, then
 // weight and bias of each further layer, output_weight, output_bias.
 struct NetworkShape {
     long states, actions;
@@ -26,7 +25,7 @@ struct NetworkShape {
     long output_bias() const { return offsets[offsets.size() - 1]; }
 };
 
-// The tensors of a network, or their gradients, in panels.
+// The parameters of a network, or their gradient, in panels.
 template <typename Real>
 struct PanelNetwork {
     Panels<Real> state_weight, action_weight;
@@ -54,41 +53,43 @@ struct PanelNetwork {
         };
         size_t total = matrix(shape.states, shape.widths[0]) + matrix(shape.actions, shape.widths[0]);
         for (long layer = 0; layer < shape.layers(); ++layer)
-            total += matrix(1, shape.widths[layer]) + (layer ? matrix(shape.widths[layer - 1], shape.widths[layer]) : 0);
+            total +=
+                matrix(1, shape.widths[layer]) + (layer ? matrix(shape.widths[layer - 1], shape.widths[layer]) : 0);
         return total + matrix(1, shape.widths.back());
     }
 
-    // Call `with(matrix, rows, offset)` for every tensor but the output's bias.
-    template <typename With>
-    void each(const NetworkShape& shape, const With& with) const {
-        with(state_weight, shape.states, shape.state_weight());
-        with(action_weight, shape.actions, shape.action_weight());
+    // Call `function(matrix, rows, offset)` for every tensor except the output bias.
+    template <typename Function>
+    void for_each_tensor(const NetworkShape& shape, const Function& function) const {
+        function(state_weight, shape.states, shape.state_weight());
+        function(action_weight, shape.actions, shape.action_weight());
         for (long layer = 0; layer < shape.layers(); ++layer) {
-            with(biases[layer], 1, shape.bias(layer));
-            if (layer) with(weights[layer - 1], shape.widths[layer - 1], shape.weight(layer));
+            function(biases[layer], 1, shape.bias(layer));
+            if (layer) function(weights[layer - 1], shape.widths[layer - 1], shape.weight(layer));
         }
-        with(output_weight, 1, shape.output_weight());
+        function(output_weight, 1, shape.output_weight());
     }
 
     void read(const NetworkShape& shape, const Real* parameters) {
-        each(shape, [&](Panels<Real> matrix, long rows, long offset) {
+        for_each_tensor(shape, [&](Panels<Real> matrix, long rows, long offset) {
             pack(parameters + offset, rows, matrix.columns, matrix);
         });
         output_bias = parameters[shape.output_bias()];
     }
 
     void write(const NetworkShape& shape, Real* parameters) const {
-        each(shape, [&](Panels<Real> matrix, long rows, long offset) { unpack(matrix, rows, parameters + offset); });
+        for_each_tensor(
+            shape, [&](Panels<Real> matrix, long rows, long offset) { unpack(matrix, rows, parameters + offset); });
         parameters[shape.output_bias()] = output_bias;
     }
 
     void clear(const NetworkShape& shape) {
-        each(shape, [](Panels<Real> matrix, long, long) { matrix.clear(); });
+        for_each_tensor(shape, [](Panels<Real> matrix, long, long) { matrix.clear(); });
         output_bias = 0;
     }
 };
 
-// The transposed weights that lead slopes back, of layers 1, 2, ...
+// Transposed weights of layers 1, 2, ... for the backward pass.
 template <typename Real>
 std::vector<Panels<Real>> transposed_weights(const NetworkShape& shape, const Real* parameters, Arena& arena) {
     std::vector<Panels<Real>> transposed;
@@ -113,11 +114,11 @@ template <typename Real>
 struct Tile {
     long count;                        // actions per state
     Panels<Real> states, actions;      // inputs
-    Panels<Real> of_states;            // the states' part of the first layer; on the way back its slope
-    std::vector<Panels<Real>> hidden;  // activations of each layer; on the way back their slopes
+    Panels<Real> of_states;            // the states' part of the first layer, then its gradient
+    std::vector<Panels<Real>> hidden;  // activations of each layer, then the gradient before the ReLU
     Real* values;
 
-    // Room for `states_per_tile` states. Odd numbers of rows keep panels from falling on the same lines of the caches.
+    // Odd numbers of rows keep panels from mapping to the same cache lines.
     Tile(const NetworkShape& shape, long states_per_tile, long actions_per_state, Arena& arena)
         : count(actions_per_state) {
         const auto matrix = [&](long rows, long columns) {
@@ -142,25 +143,26 @@ struct Tile {
         return total;
     }
 
-    // The values of `used` states [used, S] with actions [used, count, A].
+    // Compute the values of `used` states [used, S] with actions [used, count, A].
     void forward(const PanelNetwork<Real>& network, const Real* from_states, const Real* from_actions, long used) {
         const long rows = used * count;
         pack(from_states, used, states.columns, states);
         pack(from_actions, rows, actions.columns, actions);
-        product<Real, Finish::plain>(states, network.state_weight, network.biases[0].data, PANEL<Real>, of_states, 0,
-                                     used);
+        product<Real, Epilogue::none>(states, network.state_weight, network.biases[0].data, PANEL<Real>, of_states, 0,
+                                      used);
         for (long state = 0; state < used; ++state)
-            product<Real, Finish::rectify>(actions, network.action_weight, of_states.row(state),
-                                           of_states.rows * PANEL<Real>, hidden[0], state * count, count);
+            product<Real, Epilogue::relu>(actions, network.action_weight, of_states.row(state),
+                                          of_states.rows * PANEL<Real>, hidden[0], state * count, count);
         for (size_t layer = 1; layer < hidden.size(); ++layer)
-            product<Real, Finish::rectify>(hidden[layer - 1], network.weights[layer - 1], network.biases[layer].data,
-                                           PANEL<Real>, hidden[layer], 0, rows);
+            product<Real, Epilogue::relu>(hidden[layer - 1], network.weights[layer - 1], network.biases[layer].data,
+                                          PANEL<Real>, hidden[layer], 0, rows);
         for (long row = 0; row < rows; ++row)
             values[row] = row_sum(hidden.back(), row, network.output_weight) + network.output_bias;
     }
 
-    // The slopes of the last layer from those of the values; with `gradient`, what they mean for the last two tensors.
-    void last_slopes(const PanelNetwork<Real>& network, const Real* slopes, long used, PanelNetwork<Real>* gradient) {
+    // Backpropagate through the output layer; with `gradient`, add the gradient of the output and of the last bias.
+    void last_layer_gradient(const PanelNetwork<Real>& network, const Real* value_gradient, long used,
+                             PanelNetwork<Real>* gradient) {
         const long rows = used * count;
         Panels<Real>& last = hidden.back();
         for (long panel = 0; panel < last.count(); ++panel) {
@@ -171,10 +173,10 @@ struct Tile {
                 for (int half = 0; half < PAIR; ++half) {
                     Real* at = last.panel(panel) + row * PANEL<Real> + half * LANES<Real>;
                     const Vector<Real> activation = load(at);
-                    const Vector<Real> slope = passed<Real>(slopes[row] * weight[half], activation);
-                    of_weight[half] += slopes[row] * activation;
-                    of_bias[half] += slope;
-                    store(at, slope);
+                    const Vector<Real> delta = relu_backward<Real>(value_gradient[row] * weight[half], activation);
+                    of_weight[half] += value_gradient[row] * activation;
+                    of_bias[half] += delta;
+                    store(at, delta);
                 }
             if (!gradient) continue;
             for (int half = 0; half < PAIR; ++half) {
@@ -185,38 +187,41 @@ struct Tile {
             }
         }
         if (gradient)
-            for (long row = 0; row < rows; ++row) gradient->output_bias += slopes[row];
+            for (long row = 0; row < rows; ++row) gradient->output_bias += value_gradient[row];
     }
 
-    // Add to `gradient` what the slopes of the values mean for the parameters.
-    void backward(const PanelNetwork<Real>& network, const std::vector<Panels<Real>>& transposed, const Real* slopes,
-                  long used, PanelNetwork<Real>& gradient) {
+    // Backpropagate `value_gradient` [used, count] and add the gradient of the parameters to `gradient`.
+    void backward(const PanelNetwork<Real>& network, const std::vector<Panels<Real>>& transposed,
+                  const Real* value_gradient, long used, PanelNetwork<Real>& gradient) {
         const long rows = used * count;
-        last_slopes(network, slopes, used, &gradient);
+        last_layer_gradient(network, value_gradient, used, &gradient);
         for (size_t layer = hidden.size() - 1; layer > 0; --layer) {
             add_outer(hidden[layer - 1], hidden[layer], rows, gradient.weights[layer - 1]);
-            product<Real, Finish::mask>(hidden[layer], transposed[layer - 1], nullptr, 0, hidden[layer - 1], 0, rows);
+            product<Real, Epilogue::relu_backward>(hidden[layer], transposed[layer - 1], nullptr, 0, hidden[layer - 1],
+                                                   0, rows);
             if (layer > 1) add_rows(hidden[layer - 1], rows, gradient.biases[layer - 1].data);
         }
         add_outer(actions, hidden[0], rows, gradient.action_weight);
         of_states.clear();
         for (long panel = 0; panel < of_states.count(); ++panel)
             for (long state = 0; state < used; ++state) {
-                const Panels<Real> own{hidden[0].panel(panel) + state * count * PANEL<Real>, count, PANEL<Real>};
-                add_rows(own, count, of_states.panel(panel) + state * PANEL<Real>);
+                const Panels<Real> rows_of_state{hidden[0].panel(panel) + state * count * PANEL<Real>, count,
+                                                 PANEL<Real>};
+                add_rows(rows_of_state, count, of_states.panel(panel) + state * PANEL<Real>);
             }
         add_outer(states, of_states, used, gradient.state_weight);
         add_rows(of_states, used, gradient.biases[0].data);
     }
 
-    // The slope of every value in its action, into [used, count, A].
-    void action_slopes(const PanelNetwork<Real>& network, const std::vector<Panels<Real>>& transposed,
-                       Panels<Real> action_weight_transposed, const Real* ones, long used, Real* into) {
+    // Gradient [used, count, A] of every value with respect to its action; `ones` is a row of used * count ones.
+    void action_gradient(const PanelNetwork<Real>& network, const std::vector<Panels<Real>>& transposed,
+                         Panels<Real> action_weight_transposed, const Real* ones, long used, Real* into) {
         const long rows = used * count;
-        last_slopes(network, ones, used, nullptr);
+        last_layer_gradient(network, ones, used, nullptr);
         for (size_t layer = hidden.size() - 1; layer > 0; --layer)
-            product<Real, Finish::mask>(hidden[layer], transposed[layer - 1], nullptr, 0, hidden[layer - 1], 0, rows);
-        product<Real, Finish::plain>(hidden[0], action_weight_transposed, nullptr, 0, actions, 0, rows);
+            product<Real, Epilogue::relu_backward>(hidden[layer], transposed[layer - 1], nullptr, 0, hidden[layer - 1],
+                                                   0, rows);
+        product<Real, Epilogue::none>(hidden[0], action_weight_transposed, nullptr, 0, actions, 0, rows);
         unpack(actions, rows, into);
     }
 };

@@ -1,14 +1,18 @@
-// Vectors as wide as the machine's registers, and the sizes that follow from them.
+// SIMD vectors of the machine's register width, elementary functions on them, and aligned memory for them.
 //
-// Their width must not show in any number: a machine with wide registers and one with narrow ones give the same bits, if
-// both take a product and a sum in one rounding. Elements that stand beside each other never meet but in `sum`.
+// The register width must not change a result: machines with wide and with narrow registers compute the same bits if
+// both have fused multiply-add. The elements of a vector are only combined with each other in `sum`.
 #pragma once
 
+#include <bit>
+#include <cmath>
 #include <cstddef>
+#include <cstdlib>
+#include <new>
 
 namespace floorbench {
 
-#if defined(FLOORBENCH_VECTOR_BYTES)  // of a test, which holds one width against another on one machine
+#if defined(FLOORBENCH_VECTOR_BYTES)  // tests compare several widths on one machine
 constexpr int VECTOR_BYTES = FLOORBENCH_VECTOR_BYTES, REGISTERS = 16;
 #elif defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64, REGISTERS = 32;
@@ -20,8 +24,8 @@ constexpr int VECTOR_BYTES = 16, REGISTERS = 32;
 constexpr int VECTOR_BYTES = 16, REGISTERS = 16;
 #endif
 
-// A block of a matrix product is ROW_BLOCK rows by PAIR vectors, all of it in registers: the others hold a row of the
-// second factor and one number of the first.
+// A matrix product is computed in blocks of ROW_BLOCK rows by PAIR vectors that stay in registers; the remaining
+// registers hold a row of the second factor and one element of the first.
 constexpr int PAIR = 2;
 constexpr int ROW_BLOCK = (REGISTERS - PAIR - 2) / PAIR;
 
@@ -36,7 +40,7 @@ using Vector = typename VectorOf<Real>::type;
 template <typename Real>
 constexpr int LANES = VECTOR_BYTES / sizeof(Real);
 
-// Columns of a panel: what a block of a product is wide.
+// Columns of a panel (see panels.h), which is the width of a block.
 template <typename Real>
 constexpr int PANEL = PAIR * LANES<Real>;
 
@@ -55,14 +59,14 @@ inline void store(Real* to, Vector<Real> value) {
     *reinterpret_cast<Vector<Real>*>(to) = value;
 }
 
-// A sum over columns is made of so many partial sums, of every 32nd float, which as vectors are PARTIAL_SUMS.
+// A sum over columns has 128 bytes of partial sums (one of every 32nd float), which are PARTIAL_SUMS vectors.
 constexpr int PARTIAL_BYTES = 128, PARTIAL_SUMS = PARTIAL_BYTES / VECTOR_BYTES;
 
-// The sum of all partial sums, halves of them added to each other.
+// Sum of all partial sums, by pairwise halving.
 template <typename Real>
 inline Real sum(Vector<Real> (&partial)[PARTIAL_SUMS]) {
     for (int half = PARTIAL_SUMS / 2; half > 0; half /= 2)
-        for (int own = 0; own < half; ++own) partial[own] += partial[own + half];
+        for (int index = 0; index < half; ++index) partial[index] += partial[index + half];
     Real total[LANES<Real>];
     for (int lane = 0; lane < LANES<Real>; ++lane) total[lane] = partial[0][lane];
     for (int half = LANES<Real> / 2; half > 0; half /= 2)
@@ -70,18 +74,105 @@ inline Real sum(Vector<Real> (&partial)[PARTIAL_SUMS]) {
     return total[0];
 }
 
-// ReLU that lets NaN through, as torch does.
+// ReLU; as in torch, NaN stays NaN.
 template <typename Real>
-inline Vector<Real> rectified(Vector<Real> value) {
+inline Vector<Real> relu(Vector<Real> value) {
     const Vector<Real> zero = {};
     return value < zero ? zero : value;
 }
 
-// The slope below a ReLU whose output is `activation`.
+// Backward of a ReLU whose output is `activation`.
 template <typename Real>
-inline Vector<Real> passed(Vector<Real> slope, Vector<Real> activation) {
+inline Vector<Real> relu_backward(Vector<Real> gradient, Vector<Real> activation) {
     const Vector<Real> zero = {};
-    return activation <= zero ? zero : slope;
+    return activation <= zero ? zero : gradient;
 }
+
+// exp(x) for x <= 0 with an error of at most two units in the last place; x is clipped to at least -87.
+inline Vector<float> exponential(Vector<float> x) {
+    typedef int Integers __attribute__((vector_size(VECTOR_BYTES)));
+    const Vector<float> lowest = Vector<float>{} - 87.0f;
+    x = x < lowest ? lowest : x;
+    // x = turns * log 2 + rest; adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
+    constexpr float ROUNDING = 12582912.0f;
+    const Vector<float> turns = (x * 1.44269504088896341f + ROUNDING) - ROUNDING;
+    const Vector<float> rest = (x - turns * 0.693145751953125f) - turns * 1.42860682030941723e-6f;
+    Vector<float> series = Vector<float>{} + 1.0f / 5040;
+    for (const float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
+        series = series * rest + factor;
+    const Integers exponent = (__builtin_convertvector(turns, Integers) + 127) << 23;
+    return series * std::bit_cast<Vector<float>>(exponent);
+}
+
+// log(1 + x) for 0 <= x <= 1, by the series of the inverse hyperbolic tangent.
+inline Vector<float> log_one_plus(Vector<float> x) {
+    const Vector<float> ratio = x / (x + 2.0f), square = ratio * ratio;
+    Vector<float> series = Vector<float>{} + 1.0f / 15;
+    for (const float factor : {1.0f / 13, 1.0f / 11, 1.0f / 9, 1.0f / 7, 1.0f / 5, 1.0f / 3, 1.0f})
+        series = series * square + factor;
+    return 2.0f * ratio * series;
+}
+
+// Replace `raw` by its tanh and write log(1 - tanh^2), computed without cancellation. Vectors of floats; the buffers
+// are padded to whole vectors.
+inline void squash(float* raw, float* log_derivative, long count) {
+    constexpr float LOG_2 = 0.693147180559945309f;
+    for (long first = 0; first < count; first += LANES<float>) {
+        const Vector<float> x = load(raw + first), zero = {};
+        const Vector<float> decay = exponential(x < zero ? x + x : -(x + x));
+        const Vector<float> tanh = (1.0f - decay) / (1.0f + decay), twice = x + x;
+        store(raw + first, x < zero ? -tanh : tanh);
+        store(log_derivative + first, 2.0f * (LOG_2 - x - ((twice < zero ? -twice : zero) + log_one_plus(decay))));
+    }
+}
+
+// The same for doubles, by the C library.
+inline void squash(double* raw, double* log_derivative, long count) {
+    for (long at = 0; at < count; ++at) {
+        const double x = raw[at];
+        log_derivative[at] = 2 * (std::log(2.0) - x - (std::fmax(-2 * x, 0) + std::log1p(std::exp(-2 * std::fabs(x)))));
+        raw[at] = std::tanh(x);
+    }
+}
+
+// Memory that a thread reuses in every call; freed memory would have to be paged in again.
+class Arena {
+public:
+    ~Arena() { std::free(start_); }
+
+    // Release everything taken and reserve `bytes`.
+    void reset(size_t bytes) {
+        if (bytes > capacity_) {
+            std::free(start_);
+            capacity_ = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+            start_ = static_cast<char*>(std::aligned_alloc(ALIGNMENT, capacity_));
+            if (!start_) throw std::bad_alloc();
+        }
+        used_ = 0;
+    }
+
+    // `count` uninitialised elements, aligned for vectors.
+    template <typename Real>
+    Real* take(long count) {
+        Real* taken = reinterpret_cast<Real*>(start_ + used_);
+        used_ += bytes<Real>(count);
+        return taken;
+    }
+
+    template <typename Real>
+    static size_t bytes(long count) {
+        return (count * sizeof(Real) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+
+private:
+    static constexpr size_t ALIGNMENT = 64;
+    char* start_ = nullptr;
+    size_t capacity_ = 0, used_ = 0;
+};
+
+// The memory of a thread: `arena` for a run, `inner` for each pass of a critic, `tables` for the whole update.
+struct Memory {
+    Arena arena, inner, tables;
+};
 
 }  // namespace floorbench

@@ -1,24 +1,23 @@
-// Prints every number, bit by bit, that the kernels make of one run with made-up inputs: see test_registers.py.
+// Prints exactly (in hexadecimal) what the kernels compute for pseudo-random inputs; see test_vectors.py.
 #include <cstdint>
 #include <cstdio>
 
-#include "optimizer.h"
-#include "policy_loss.h"
+#include "update.h"
 
 using namespace floorbench;
 
-// Numbers in [-1, 1) that are the same on every machine.
+// Pseudo-random numbers in [-1, 1), the same on every machine.
 struct Source {
     uint64_t state = 20240607;
 
     template <typename Real>
     std::vector<Real> take(long count) {
-        std::vector<Real> taken(count);
-        for (Real& number : taken) {
+        std::vector<Real> numbers(count);
+        for (Real& number : numbers) {
             state = state * 6364136223846793005u + 1442695040888963407u;
             number = Real(int32_t(state >> 32)) / Real(2147483648.0);
         }
-        return taken;
+        return numbers;
     }
 };
 
@@ -29,7 +28,7 @@ void print(const char* name, const Real* numbers, long count) {
     std::printf("\n");
 }
 
-// Offsets of tensors that lie one behind the other; the last is their total size.
+// Offsets of consecutive tensors; the last is their total size.
 std::vector<long> offsets_of(const std::vector<long>& sizes) {
     std::vector<long> offsets{0};
     for (const long size : sizes) offsets.push_back(offsets.back() + size);
@@ -52,49 +51,50 @@ void run(long batch, long n, long states, long actions, std::vector<long> widths
     offsets.pop_back();
     const NetworkShape shape{states, actions, widths, offsets};
     auto critic = source.take<Real>(2 * total);
-    const auto seen = source.take<Real>(batch * states), tried = source.take<Real>(batch * count * actions);
+    const auto policy_states = source.take<Real>(batch * states), sampled = source.take<Real>(batch * count * actions);
     const auto target = source.take<Real>(batch), density = source.take<Real>(batch * 3 * n);
     const auto floor = source.take<Real>(batch);
-    std::vector<Real> slopes(batch * count), gradient(total, 0), values(batch * count);
+    std::vector<Real> value_gradient(batch * count), gradient(total, 0), values(batch * count);
     Arena arena, of_critics;
-    critic_values<Real>(shape, critic.data(), {seen.data(), tried.data(), batch, count}, arena, values.data());
+    critic_values<Real>(shape, critic.data(), {policy_states.data(), sampled.data(), batch, count}, arena,
+                        values.data());
     print("values", values.data(), batch * count);
     const CriticLossForm form{false, true, false, false, false, false, false, false, false};
     const CriticLossScalars<Real> scalars{5, 1, 0, -200, 200, 0};
-    const CriticLossSums sums =
-        critic_gradient<Real>(shape, critic.data(), {seen.data(), tried.data(), batch, count}, target.data(),
-                              density.data(), floor.data(), form, scalars, arena, slopes.data(), gradient.data());
+    const CriticLossSums sums = critic_gradient<Real>(
+        shape, critic.data(), {policy_states.data(), sampled.data(), batch, count}, target.data(), density.data(),
+        floor.data(), form, scalars, arena, value_gradient.data(), gradient.data());
     const double of_loss[] = {sums.squared_td, sums.difference, double(sums.below_current)};
     print("loss", of_loss, 3);
-    print("slopes", slopes.data(), batch * count);
+    print("value gradient", value_gradient.data(), batch * count);
     print("gradient", gradient.data(), total);
     std::vector<Real> first(total, 0), second(total, 0);
     adam_step<Real>(critic.data(), first.data(), second.data(), gradient.data(), total, 0.9, 0.999, 1e-8, 1e-3);
-    follow<Real>(critic.data() + total, critic.data(), total, Real(0.01));
+    polyak_update<Real>(critic.data() + total, critic.data(), total, Real(0.01));
     print("adam", critic.data(), 2 * total);
 
-    std::vector<long> of_policy, policy_widths = widths;
+    std::vector<long> policy_sizes, policy_widths = widths;
     policy_widths.push_back((2 * actions + 3) / 4 * 4);
     long inputs = states;
     for (const long width : policy_widths) {
-        of_policy.push_back(inputs * width);
-        of_policy.push_back(width);
+        policy_sizes.push_back(inputs * width);
+        policy_sizes.push_back(width);
         inputs = width;
     }
-    of_policy.push_back(1);
-    of_policy.push_back(1);
-    std::vector<long> places = offsets_of(of_policy);
-    const long size = places.back();
-    places.pop_back();
-    const PolicyShape policy_shape{states, actions, policy_widths, places};
+    policy_sizes.push_back(1);
+    policy_sizes.push_back(1);
+    std::vector<long> policy_offsets = offsets_of(policy_sizes);
+    const long size = policy_offsets.back();
+    policy_offsets.pop_back();
+    const PolicyShape policy_shape{states, actions, policy_widths, policy_offsets};
     const auto parameters = source.take<Real>(size), noise = source.take<Real>(batch * actions);
     std::vector<Real> of_parameters(size, 0);
-    Arena own;
-    own.reset(Policy<Real>::room(policy_shape, batch) + policy_gradient_room<Real>(policy_shape, batch, 2));
-    Policy<Real> policy(policy_shape, parameters.data(), seen.data(), batch, own);
+    Arena policy_arena;
+    policy_arena.reset(Policy<Real>::bytes(policy_shape, batch) + policy_gradient_bytes<Real>(policy_shape, batch, 2));
+    Policy<Real> policy(policy_shape, parameters.data(), policy_states.data(), batch, policy_arena);
     const PolicyLoss loss =
-        policy_gradient<Real>(policy_shape, policy, shape, critic.data(), 2, total, seen.data(), noise.data(), batch,
-                              Real(0.3), own, of_critics, of_parameters.data());
+        policy_gradient<Real>(policy_shape, policy, shape, critic.data(), 2, total, policy_states.data(), noise.data(),
+                              batch, Real(0.3), policy_arena, of_critics, of_parameters.data());
     const double of_policy_loss[] = {loss.loss, loss.log_prob};
     print("policy loss", of_policy_loss, 2);
     print("policy gradient", of_parameters.data(), size);

@@ -1,5 +1,6 @@
-// Passes of one network over a batch, tile by tile: values alone, values and their slopes in the actions, or the critic
-// loss with its gradient. The slope of the loss in a value needs only the values of its own state, so one pass does.
+// Passes of one critic over a batch, tile by tile: values, values with their gradients with respect to the actions, and
+// the critic loss with its gradient. The loss of a state depends on the values of this state only, so one pass
+// suffices.
 #pragma once
 
 #include "critic_loss.h"
@@ -7,7 +8,8 @@
 
 namespace floorbench {
 
-// Rows (states times actions) of a tile, about: enough to pay for reading the weights, few enough to stay in the caches.
+// Approximate number of rows (states times actions) of a tile: large enough to amortise reading the weights, small
+// enough for the cache.
 constexpr long TILE_ROWS = 128;
 
 inline long states_per_tile(long batch, long count) {
@@ -22,14 +24,14 @@ struct BatchInputs {
     long batch, count;
 };
 
-// Call `with(first, used)` for each tile.
-template <typename With>
-inline void in_tiles(long batch, long count, const With& with) {
+// Call `function(first, used)` for each tile.
+template <typename Function>
+inline void in_tiles(long batch, long count, const Function& function) {
     const long most = states_per_tile(batch, count);
-    for (long first = 0; first < batch; first += most) with(first, batch - first < most ? batch - first : most);
+    for (long first = 0; first < batch; first += most) function(first, batch - first < most ? batch - first : most);
 }
 
-// Values [B, K] of one network.
+// Values [B, K] of one critic.
 template <typename Real>
 void critic_values(const NetworkShape& shape, const Real* parameters, const BatchInputs<Real>& inputs, Arena& arena,
                    Real* values) {
@@ -45,10 +47,10 @@ void critic_values(const NetworkShape& shape, const Real* parameters, const Batc
     });
 }
 
-// Values [B, K] of one network and their slopes [B, K, A] in the actions.
+// Values [B, K] of one critic and their gradients [B, K, A] with respect to the actions.
 template <typename Real>
-void critic_action_slopes(const NetworkShape& shape, const Real* parameters, const BatchInputs<Real>& inputs,
-                          Arena& arena, Real* values, Real* slopes) {
+void critic_action_gradients(const NetworkShape& shape, const Real* parameters, const BatchInputs<Real>& inputs,
+                             Arena& arena, Real* values, Real* action_gradients) {
     const long states = states_per_tile(inputs.batch, inputs.count), width = shape.widths[0];
     arena.reset(PanelNetwork<Real>::bytes(shape) + transposed_weights_bytes<Real>(shape) +
                 Arena::bytes<Real>(Panels<Real>::size(width, shape.actions)) +
@@ -65,15 +67,17 @@ void critic_action_slopes(const NetworkShape& shape, const Real* parameters, con
         const long row = first * inputs.count;
         tile.forward(network, inputs.states + first * shape.states, inputs.actions + row * shape.actions, used);
         std::memcpy(values + row, tile.values, used * inputs.count * sizeof(Real));
-        tile.action_slopes(network, transposed, of_actions, ones, used, slopes + row * shape.actions);
+        tile.action_gradient(network, transposed, of_actions, ones, used, action_gradients + row * shape.actions);
     });
 }
 
-// The loss's sums over the batch; its slopes go into [B, K], its gradient into a row of parameters.
+// Returns the sums of the loss over the batch. Writes its gradient with respect to the values [B, K] and to the
+// parameters (`gradient_row`).
 template <typename Real>
 CriticLossSums critic_gradient(const NetworkShape& shape, const Real* parameters, const BatchInputs<Real>& inputs,
                                const Real* target, const Real* log_density, const Real* floor, CriticLossForm form,
-                               const CriticLossScalars<Real>& scalars, Arena& arena, Real* slopes, Real* gradient_row) {
+                               const CriticLossScalars<Real>& scalars, Arena& arena, Real* value_gradient,
+                               Real* gradient_row) {
     const long count = inputs.count, n = (count - 1) / 3, states = states_per_tile(inputs.batch, count);
     arena.reset(2 * PanelNetwork<Real>::bytes(shape) + transposed_weights_bytes<Real>(shape) +
                 Tile<Real>::bytes(shape, states, count) + Arena::bytes<Real>(count));
@@ -91,9 +95,9 @@ CriticLossSums critic_gradient(const NetworkShape& shape, const Real* parameters
         for (long state = 0; state < used; ++state) {
             const long at = first + state;
             critic_loss<Real>(tile.values + state * count, n, {target[at], floor[at], log_density + at * 3 * n}, form,
-                              scalars, weight, inputs.batch, slopes + at * count, work, sums);
+                              scalars, weight, inputs.batch, value_gradient + at * count, work, sums);
         }
-        tile.backward(network, transposed, slopes + first * count, used, gradient);
+        tile.backward(network, transposed, value_gradient + first * count, used, gradient);
     });
     gradient.write(shape, gradient_row);
     return sums;
