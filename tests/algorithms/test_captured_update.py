@@ -1,4 +1,4 @@
-"""The update on fixed copies of its inputs: the plain update's bytes here, and on a card its numbers."""
+"""The captured update: the same bytes as the plain update on the CPU, the same numbers on a GPU."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algorithms.captured_update import CapturedUpdate
-from tests.support.packs import TINY, go_on, make_batch, make_learner, make_noise, train
+from tests.support.packs import TINY, continue_training, make_batch, make_learner, make_noise, train
 
 VARIANTS = {
     "plain": {},
@@ -17,20 +17,25 @@ VARIANTS = {
 SEEDS = [3, 8]
 
 
-def everything(learner):
-    """All that a checkpoint holds."""
+def named_state(learner):
+    """Names and tensors of all runs' state, as in checkpoints."""
     return [(name, tensor) for run in range(learner.runs) for name, tensor in learner.state(run).items()]
 
 
+def to_device(values, device):
+    """A copy of a dataclass of tensors on a device."""
+    return type(values)(**{name: tensor.to(device) for name, tensor in vars(values).items()})
+
+
 def assert_equal(learner, other):
-    for (name, own), (_, others) in zip(everything(learner), everything(other), strict=True):
-        assert torch.equal(own, others), name
+    for (name, tensor), (_, expected) in zip(named_state(learner), named_state(other), strict=True):
+        assert torch.equal(tensor, expected), name
     assert learner.counters == other.counters
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_captured_and_plain_updates_give_the_same_bytes(variant):
-    """On the CPU, where a warm-up that left a trace would be seen."""
+    """On the CPU, which also shows whether the warm-up changes the state."""
     plain = replace(TINY, **VARIANTS[variant], kernel="torch")
     captured = train([replace(plain, kernel="cuda")] * 2, SEEDS, updates=6, device="cpu")
     assert_equal(captured, train([plain] * 2, SEEDS, updates=6))
@@ -38,15 +43,19 @@ def test_captured_and_plain_updates_give_the_same_bytes(variant):
 
 @pytest.mark.slow
 def test_a_compiled_update_computes_the_same_numbers():
-    """Half a minute: here torch.compile writes C++, on a card it writes Triton."""
+    """On the CPU, where torch.compile generates C++ (half a minute); on a GPU it generates Triton code."""
     plain = replace(TINY, kernel="torch")
     compiled = train([replace(plain, kernel="cuda_compiled")] * 2, SEEDS, updates=5, device="cpu")
-    for (name, own), (_, other) in zip(everything(compiled), everything(train([plain] * 2, SEEDS, 5)), strict=True):
-        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+    for (name, tensor), (_, expected) in zip(
+        named_state(compiled), named_state(train([plain] * 2, SEEDS, 5)), strict=True
+    ):
+        torch.testing.assert_close(
+            tensor, expected, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
-def test_what_was_restored_is_what_the_next_update_starts_from():
-    """Also after updates of its own, which a recording could have kept hold of; Adam's step count included."""
+def test_updates_continue_from_a_restored_state():
+    """Including Adam's step count, and in a learner that has already recorded other updates."""
     settings = [replace(TINY, kernel="cuda")] * 2
     learner = train(settings, SEEDS, updates=4, device="cpu")
     kept = [{name: tensor.clone() for name, tensor in learner.state(run).items()} for run in range(2)]
@@ -55,18 +64,18 @@ def test_what_was_restored_is_what_the_next_update_starts_from():
     for run, state in enumerate(kept):
         other.restore(run, state)
     other.counters = counters
-    for each in (learner, other):
-        go_on(each, SEEDS, range(4, 9))
+    for learner_to_continue in (learner, other):
+        continue_training(learner_to_continue, SEEDS, range(4, 9))
     assert_equal(learner, other)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_nothing_in_python_changes_from_one_computation_to_the_next(variant):
-    """From the same tensors twice: a graph plays what was recorded at the first."""
-    own = replace(TINY, **VARIANTS[variant], kernel="torch")
-    learner = train([own] * 2, SEEDS, updates=3)
-    batch, noise = make_batch(SEEDS, 3, own.batch_size), make_noise(own, SEEDS, 3)
-    before = [(tensor, tensor.clone()) for _, tensor in everything(learner)]
+def test_an_update_depends_on_tensors_only(variant):
+    """Two updates from the same tensors are equal: a CUDA graph would not see a change of a Python number."""
+    settings = replace(TINY, **VARIANTS[variant], kernel="torch")
+    learner = train([settings] * 2, SEEDS, updates=3)
+    batch, noise = make_batch(SEEDS, 3, settings.batch_size), make_noise(settings, SEEDS, 3)
+    before = [(tensor, tensor.clone()) for _, tensor in named_state(learner)]
     outcomes = []
     for _ in range(2):
         learner._compute(batch, noise)
@@ -78,25 +87,25 @@ def test_nothing_in_python_changes_from_one_computation_to_the_next(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_an_update_asks_for_no_number_and_keeps_to_its_device(variant):
-    """Either would stop a recording. On the device "meta", which has no numbers and mixes with no other."""
-    own = replace(TINY, **VARIANTS[variant], kernel="torch")
-    learner = make_learner([own] * 2, SEEDS, device="meta")
-    given = make_batch(SEEDS, 0, own.batch_size), make_noise(own, SEEDS, 0)
-    learner.update(*(type(each)(**{k: v.to("meta") for k, v in vars(each).items()}) for each in given))
+def test_an_update_needs_no_values_on_the_host_and_stays_on_its_device(variant):
+    """Otherwise it could not be recorded. The device "meta" has no values and does not mix with other devices."""
+    settings = replace(TINY, **VARIANTS[variant], kernel="torch")
+    learner = make_learner([settings] * 2, SEEDS, device="meta")
+    inputs = make_batch(SEEDS, 0, settings.batch_size), make_noise(settings, SEEDS, 0)
+    learner.update(*(to_device(values, "meta") for values in inputs))
     with pytest.raises(RuntimeError, match="meta"):
-        learner.update(*given)
+        learner.update(*inputs)
     with pytest.raises(RuntimeError, match="meta"):
         learner.finite()
 
 
-def test_inputs_of_another_shape_are_refused():
+def test_inputs_of_another_shape_are_an_error():
     learner = train([replace(TINY, kernel="cuda")], [0], updates=1, device="cpu")
     with pytest.raises(RuntimeError, match="size"):
         learner.update(make_batch([0], 1, TINY.batch_size + 1), make_noise(TINY, [0], 1))
 
 
-def test_the_inputs_given_may_change_afterwards():
+def test_inputs_are_copied():
     seen = []
     captured = CapturedUpdate(lambda batch: seen.append(batch.rewards.clone()), [torch.zeros(1)])
     batch = make_batch([0], 0, 4)
@@ -109,35 +118,41 @@ def test_the_inputs_given_may_change_afterwards():
 
 
 @pytest.fixture
-def card():
+def gpu():
     if not torch.cuda.is_available():
-        pytest.skip("NO CARD: nothing of the path on a card has been tested")
+        pytest.skip("no GPU")
     return "cuda"
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kernel", ["cuda", "cuda_compiled"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_card_computes_what_the_cpu_computes(card, variant, kernel):
+def test_gpu_and_cpu_agree(gpu, variant, kernel):
     plain = replace(TINY, **VARIANTS[variant], kernel="torch")
-    on_card = train([replace(plain, kernel=kernel)] * 2, SEEDS, updates=10)
-    for (name, own), (_, other) in zip(everything(on_card), everything(train([plain] * 2, SEEDS, 10)), strict=True):
-        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    on_gpu = train([replace(plain, kernel=kernel)] * 2, SEEDS, updates=10)
+    for (name, tensor), (_, expected) in zip(
+        named_state(on_gpu), named_state(train([plain] * 2, SEEDS, 10)), strict=True
+    ):
+        torch.testing.assert_close(
+            tensor, expected, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_recorded_update_is_the_eager_one(card, variant):
-    """And a checkpoint that is put back is where the recording goes on."""
+def test_recorded_and_eager_updates_agree(gpu, variant):
+    """Also after a checkpoint has been restored."""
     plain = replace(TINY, **VARIANTS[variant], kernel="torch")
-    eager = make_learner([plain] * 2, SEEDS, device=card)
-    captured = make_learner([replace(plain, kernel="cuda")] * 2, SEEDS, device=card)
+    eager = make_learner([plain] * 2, SEEDS, device=gpu)
+    captured = make_learner([replace(plain, kernel="cuda")] * 2, SEEDS, device=gpu)
     for update in range(10):
         batch, noise = make_batch(SEEDS, update, plain.batch_size), make_noise(plain, SEEDS, update)
         for learner in (eager, captured):
-            learner.update(*(type(each)(**{k: v.to(card) for k, v in vars(each).items()}) for each in (batch, noise)))
+            learner.update(to_device(batch, gpu), to_device(noise, gpu))
         if update == 5:
             for run in range(2):
                 captured.restore(run, captured.state(run))
-    for (name, own), (_, other) in zip(everything(captured), everything(eager), strict=True):
-        torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+    for (name, tensor), (_, expected) in zip(named_state(captured), named_state(eager), strict=True):
+        torch.testing.assert_close(
+            tensor, expected, rtol=1e-6, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )

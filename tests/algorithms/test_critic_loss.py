@@ -1,4 +1,4 @@
-"""The critic loss: the tutorial's numbers, autograd as a judge of the gradients, and what a floor must never do."""
+"""The Bellman target and the critic loss: values computed by hand, gradients against autograd, properties of floors."""
 
 from math import exp, inf, log
 
@@ -10,11 +10,47 @@ from hypothesis import strategies as st
 from algorithms.critic_loss import (
     CriticLossForm,
     CriticLossScalars,
+    TargetInputs,
+    bellman_target,
     critic_loss,
     lagrange_multiplier,
     raw_multiplier,
     uniform_log_density,
 )
+
+# One run, two critics, one state, three candidate actions. Minima over critics: 1, 2, 0; maxima over actions: 5, 4.
+NEXT_VALUES = torch.tensor([[[[1.0, 2.0, 5.0]], [[4.0, 3.0, 0.0]]]])
+NEXT_LOG_PROB = torch.tensor([[[10.0, 20.0, 30.0]]])
+
+
+def target(max_backup, temperature=None, terminal=0.0, values=NEXT_VALUES, log_prob=NEXT_LOG_PROB):
+    entropy = None if temperature is None else torch.tensor([temperature])
+    reward, terminal = torch.tensor([[1.0]]), torch.tensor([[terminal]])
+    inputs = TargetInputs(reward, terminal, torch.tensor([0.5]), values, log_prob, max_backup, entropy)
+    return bellman_target(inputs).item()
+
+
+def test_min_then_max_backup():
+    assert target("min_then_max") == 1 + 0.5 * 2
+
+
+def test_max_then_min_backup():
+    assert target("max_then_min") == 1 + 0.5 * 4
+
+
+@pytest.mark.parametrize("kind", ["off", "mean_action"])
+def test_backup_of_one_action(kind):
+    assert target(kind, values=NEXT_VALUES[..., :1], log_prob=NEXT_LOG_PROB[..., :1]) == 1 + 0.5 * 1
+
+
+@pytest.mark.parametrize(("order", "value"), [("min_then_max", 2 - 0.1 * 20), ("max_then_min", 4 - 0.1 * 10)])
+def test_the_target_includes_the_entropy_of_the_chosen_action(order, value):
+    assert target(order, temperature=0.1) == pytest.approx(1 + 0.5 * value)
+
+
+def test_a_terminal_transition_has_no_next_value():
+    assert target("min_then_max", terminal=1.0) == 1.0
+
 
 RUNS, CRITICS, BATCH, ACTIONS = 2, 2, 5, 3
 
@@ -34,7 +70,7 @@ def scalars(runs=RUNS, **changes):
 
 
 def one_value(value, floor, form="expectation"):
-    """A single state, policy action and critic; TD error zero; the data action at 0, the others far away."""
+    """The loss of one state, policy action and critic; zero TD error, data action 0, other values negligible."""
     values = torch.tensor([[[[0.0, -1e6, value, -1e6]]]], dtype=torch.float64)
     target = torch.zeros(1, 1, dtype=torch.float64)
     floors = torch.tensor([[floor]], dtype=torch.float64)
@@ -42,30 +78,30 @@ def one_value(value, floor, form="expectation"):
     return critic_loss(values, target, density, floors, CriticLossForm(form, True, False), scalars(1, alpha=1.0))
 
 
-def of_current(result):
-    """The slope in the one value of pi(.|s)."""
+def current_gradient(result):
+    """Gradient with respect to the single value of pi(.|s)."""
     return result.gradient[0, 0, 0, 2].item()
 
 
 @pytest.mark.parametrize("form", ["expectation", "soft_maximum"])
-class TestTutorial:
-    """One value of pi(.|s) against a floor; in the soft maximum the value of pi(.|s') lies at the floor beside it."""
+class TestFloorOfOneValue:
+    """One value of pi(.|s) and a floor; the soft maximum also has the value of pi(.|s'), raised to the floor."""
 
-    def test_above_the_floor_a_value_is_pushed_down(self, form):
+    def test_a_value_above_the_floor_is_pushed_down(self, form):
         share = 1.0 if form == "expectation" else 1.0 / (1.0 + exp(-3.0))
-        assert of_current(one_value(-7.0, -10.0, form)) == pytest.approx(share)
+        assert current_gradient(one_value(-7.0, -10.0, form)) == pytest.approx(share)
 
-    def test_below_the_floor_nothing_pushes(self, form):
+    def test_a_value_below_the_floor_has_no_gradient(self, form):
         result = one_value(-35.0, -10.0, form)
-        assert of_current(result) == 0.0
+        assert current_gradient(result) == 0.0
         assert result.difference.item() == pytest.approx(-10.0 if form == "expectation" else -10.0 + log(2.0))
         assert result.bound_rate_current.item() == 1.0
 
-    def test_at_the_floor_nothing_pushes(self, form):
-        assert of_current(one_value(-10.0, -10.0, form)) == 0.0
+    def test_a_value_at_the_floor_has_no_gradient(self, form):
+        assert current_gradient(one_value(-10.0, -10.0, form)) == 0.0
 
-    def test_without_a_floor_the_push_down_has_no_end(self, form):
-        assert of_current(one_value(-35.0, -inf, form)) == pytest.approx(1.0)
+    def test_without_a_floor_the_push_down_is_unbounded(self, form):
+        assert current_gradient(one_value(-35.0, -inf, form)) == pytest.approx(1.0)
 
 
 def test_the_soft_maximum_by_hand():
@@ -117,7 +153,7 @@ FORMS = st.builds(
     calibrated=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_the_written_gradients_are_those_of_autograd(seed, form, temperature, clip, calibrated):
+def test_gradients_equal_autograd(seed, form, temperature, clip, calibrated):
     values, target, log_density, floor = random_inputs(seed)
     if not calibrated:
         floor = torch.full_like(floor, -inf)
@@ -134,45 +170,45 @@ def test_the_written_gradients_are_those_of_autograd(seed, form, temperature, cl
 
 @given(seed=st.integers(0, 10_000), form=FORMS, run=st.integers(0, RUNS - 1))
 @settings(max_examples=40, deadline=None)
-def test_the_gradient_is_the_slope_of_the_loss(seed, form, run):
-    """Central differences of the loss itself in float64, away from the kinks, in every value of one run."""
+def test_gradients_equal_finite_differences(seed, form, run):
+    """Central differences of the loss in float64 with respect to every value of a run, away from kinks."""
     values, target, log_density, floor = random_inputs(seed)
     step = 1e-6
     terms = torch.cat((values[..., 1:], values[..., 1:] - log_density[:, None]), -1)
     near_a_kink = (terms - floor[:, None, :, None]).abs().amin()
     current = values[..., 1 + ACTIONS : 1 + 2 * ACTIONS].mean(-1)
     assume(min(near_a_kink, (current - floor[:, None]).abs().amin()) > 10 * step)
-    nudges = step * torch.eye(values[run].numel(), dtype=torch.float64).view(-1, *values[run].shape)
+    perturbations = step * torch.eye(values[run].numel(), dtype=torch.float64).view(-1, *values[run].shape)
 
-    def losses(moved):
-        """One loss per moved copy of the run's values: a pack of copies."""
-        copies = len(moved)
+    def losses(perturbed):
+        """Losses of perturbed copies of the run's values, as a pack."""
+        copies = len(perturbed)
         inputs = [tensor[run].expand(copies, *tensor[run].shape) for tensor in (target, log_density, floor)]
-        return critic_loss(moved, *inputs, form, scalars(copies)).loss
+        return critic_loss(perturbed, *inputs, form, scalars(copies)).loss
 
-    expected = (losses(values[run] + nudges) - losses(values[run] - nudges)) / (2 * step)
+    expected = (losses(values[run] + perturbations) - losses(values[run] - perturbations)) / (2 * step)
     result = critic_loss(values, target, log_density, floor, form, scalars())
     torch.testing.assert_close(result.gradient[run].flatten(), expected, rtol=1e-5, atol=1e-7)
 
 
 @given(seed=st.integers(0, 10_000), form=FORMS)
 @settings(max_examples=40, deadline=None)
-def test_the_order_of_a_batch_only_orders_the_gradient(seed, form):
+def test_permuting_a_batch_permutes_the_gradient(seed, form):
     inputs = random_inputs(seed)
     order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(seed))
     values, *columns = inputs
-    straight = critic_loss(*inputs, form, scalars())
+    original = critic_loss(*inputs, form, scalars())
     permuted = critic_loss(values[:, :, order], *(column[:, order] for column in columns), form, scalars())
-    torch.testing.assert_close(permuted.loss, straight.loss, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(permuted.gradient, straight.gradient[:, :, order], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(permuted.loss, original.loss, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(permuted.gradient, original.gradient[:, :, order], rtol=1e-12, atol=1e-12)
 
 
-@given(seed=st.integers(0, 10_000), form=FORMS, company=st.integers(0, 10_000))
+@given(seed=st.integers(0, 10_000), form=FORMS, other_seed=st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
-def test_another_run_in_the_pack_changes_no_bit(seed, form, company):
-    own, other = random_inputs(seed), random_inputs(company)
-    alone = critic_loss(*own, form, scalars())
-    together = critic_loss(*(torch.cat(pair) for pair in zip(own, other, strict=True)), form, scalars(2 * RUNS))
+def test_another_run_in_the_pack_changes_no_bit(seed, form, other_seed):
+    inputs, other = random_inputs(seed), random_inputs(other_seed)
+    alone = critic_loss(*inputs, form, scalars())
+    together = critic_loss(*(torch.cat(pair) for pair in zip(inputs, other, strict=True)), form, scalars(2 * RUNS))
     assert torch.equal(together.loss[:RUNS], alone.loss)
     assert torch.equal(together.gradient[:RUNS], alone.gradient)
     assert torch.equal(together.lagrange_gradient[:RUNS], alone.lagrange_gradient)
@@ -181,7 +217,7 @@ def test_another_run_in_the_pack_changes_no_bit(seed, form, company):
 @given(seed=st.integers(0, 10_000), form=FORMS)
 @settings(max_examples=40, deadline=None)
 def test_a_floor_of_minus_infinity_is_cql(seed, form):
-    """The CQL regulariser written in the usual way, without any floor."""
+    """Compared with the CQL regulaincreaser in its usual form, without a floor."""
     values, target, log_density, floor = random_inputs(seed)
     result = critic_loss(values, target, log_density, torch.full_like(floor, -inf), form, scalars())
     data, sampled = values[..., 0], values[..., 1:]
@@ -206,38 +242,38 @@ def test_a_floor_of_minus_infinity_is_cql(seed, form):
     assert (result.bound_rate_current == 0).all()
 
 
-@given(seed=st.integers(0, 10_000), form=FORMS, rise=st.floats(0.0, 3.0))
+@given(seed=st.integers(0, 10_000), form=FORMS, increase=st.floats(0.0, 3.0))
 @settings(max_examples=60, deadline=None)
-def test_a_higher_floor_never_pushes_harder(seed, form, rise):
+def test_a_higher_floor_never_pushes_harder(seed, form, increase):
     values, target, log_density, floor = random_inputs(seed)
 
-    def pushed(level):
+    def gradient(level):
         return critic_loss(values, target, log_density, level, form, scalars()).gradient[..., 1:]
 
-    assert (pushed(floor + rise) <= pushed(floor) + 1e-12).all()
+    assert (gradient(floor + increase) <= gradient(floor) + 1e-12).all()
 
 
-def test_the_floor_under_the_expectation_bounds_the_mean_alone():
-    """Values -4 and -20 of pi(.|s): their mean of -12 against floors of -13, -12 and -10."""
+def test_masking_by_expectation_bounds_only_the_mean():
+    """Values -4 and -20 of pi(.|s), with mean -12, and floors of -13, -12 and -10."""
     values = torch.tensor([0.0, -1e6, -1e6, -4.0, -20.0, -1e6, -1e6], dtype=torch.float64).expand(1, 1, 3, 7)
     floor = torch.tensor([[-13.0, -12.0, -10.0]], dtype=torch.float64)
     zeros = torch.zeros(1, 3, 6, dtype=torch.float64)
     target = torch.zeros(1, 3, dtype=torch.float64)
 
-    def slopes(form, masking):
-        switches = CriticLossForm(form, True, False, masking)
-        return 3 * critic_loss(values, target, zeros, floor, switches, scalars(1, alpha=1.0)).gradient[0, 0, :, 3:5]
+    def gradients(form, masking):
+        options = CriticLossForm(form, True, False, masking)
+        return 3 * critic_loss(values, target, zeros, floor, options, scalars(1, alpha=1.0)).gradient[0, 0, :, 3:5]
 
-    assert slopes("expectation", "expectation").tolist() == [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]
-    assert slopes("expectation", "per_action").tolist() == [[0.5, 0.0], [0.5, 0.0], [0.5, 0.0]]
+    assert gradients("expectation", "expectation").tolist() == [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]
+    assert gradients("expectation", "per_action").tolist() == [[0.5, 0.0], [0.5, 0.0], [0.5, 0.0]]
     high, low = 1 / (1 + exp(-16.0)), exp(-16.0) / (1 + exp(-16.0))
     torch.testing.assert_close(
-        slopes("soft_maximum", "expectation"),
+        gradients("soft_maximum", "expectation"),
         torch.tensor([[high, low], [0.0, 0.0], [0.0, 0.0]], dtype=torch.float64),
     )
 
 
-def test_the_floor_leaves_uniform_and_data_actions_alone():
+def test_the_floor_does_not_apply_to_uniform_and_data_actions():
     values, target, log_density, _ = random_inputs(0)
     high = torch.full((RUNS, BATCH), 100.0, dtype=torch.float64)
     form = CriticLossForm("soft_maximum", True, False)
@@ -249,27 +285,27 @@ def test_the_floor_leaves_uniform_and_data_actions_alone():
     torch.testing.assert_close(of_data.squeeze(-1), td - 5.0 / BATCH)
 
 
-def test_the_floor_can_stand_under_uniform_actions_too():
+def test_the_floor_applies_to_uniform_actions_with_floor_uniform():
     values, target, log_density, _ = random_inputs(0)
     high = torch.full((RUNS, BATCH), 100.0, dtype=torch.float64)
     form = CriticLossForm("soft_maximum", True, False, floor_uniform=True)
     assert (critic_loss(values, target, log_density, high, form, scalars()).gradient[..., 1:] == 0).all()
 
 
-def test_the_floor_can_bound_values_less_their_densities():
-    """Values 1 of pi at s, log-density -3, and of pi at s', log-density 3, against a floor of 2."""
+def test_the_floor_bounds_values_minus_densities_with_floor_after_density():
+    """Values of 1 with log-densities -3 (pi at s) and 3 (pi at s'), and a floor of 2."""
 
-    def loss(after):
+    def loss(floor_after_density):
         return critic_loss(
             torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]], dtype=torch.float64),
             torch.zeros(1, 1, dtype=torch.float64),
             torch.tensor([[[uniform_log_density(1), -3.0, 3.0]]], dtype=torch.float64),
             torch.tensor([[2.0]], dtype=torch.float64),
-            CriticLossForm("soft_maximum", True, False, floor_after_density=after),
+            CriticLossForm("soft_maximum", True, False, floor_after_density=floor_after_density),
             scalars(1, alpha=1.0),
         )
 
-    # Of 0 + log 2, 1 + 3 and 1 - 3 the last is raised to 2; else both values are, to 2 + 3 and 2 - 3.
+    # The last of 0 + log 2, 1 + 3 and 1 - 3 is raised to 2; or both values are raised: 2 + 3 and 2 - 3.
     total = 2.0 + exp(4.0) + exp(2.0)
     assert loss(True).difference.item() == pytest.approx(log(total))
     assert loss(True).gradient.flatten().tolist() == pytest.approx([-1.0, 2.0 / total, exp(4.0) / total, 0.0])
@@ -283,30 +319,30 @@ def test_the_floor_can_bound_values_less_their_densities():
     [("difference_and_gap", 5.0, 5.0 * (3.0 - 0.8)), ("difference", 5.0, 5.0 * 3.0 - 0.8), ("nothing", 1.0, 3.0 - 0.8)],
 )
 @pytest.mark.parametrize(
-    ("kind", "learned", "multiplier", "slope"),
+    ("kind", "raw", "multiplier", "derivative"),
     [("exponential", log(2.0), 2.0, 2.0), ("softplus", log(exp(2.0) - 1.0), 2.0, 1.0 - exp(-2.0))],
 )
-def test_lagrange_forms_by_hand(alpha_of, weight, excess, kind, learned, multiplier, slope):
-    """A difference of 3 against a gap of 0.8 with an alpha of 5 and a multiplier of 2."""
+def test_lagrange_forms_by_hand(alpha_of, weight, excess, kind, raw, multiplier, derivative):
+    """Difference 3, target action gap 0.8, alpha 5, multiplier 2."""
     result = critic_loss(
         torch.tensor([[[[0.0, 0.0, 3.0, 0.0]]]], dtype=torch.float64),
         torch.zeros(1, 1, dtype=torch.float64),
         torch.zeros(1, 1, 3, dtype=torch.float64),
         torch.full((1, 1), -inf, dtype=torch.float64),
         CriticLossForm("expectation", True, True, lagrange_alpha=alpha_of, lagrange_multiplier=kind),
-        scalars(1, raw_multiplier=learned),
+        scalars(1, raw_multiplier=raw),
     )
     assert result.loss.item() == pytest.approx(multiplier * excess)
     assert result.lagrange_loss.item() == pytest.approx(-0.5 * multiplier * excess)
-    assert result.lagrange_gradient.item() == pytest.approx(-0.5 * slope * excess)
-    assert of_current(result) == pytest.approx(multiplier * weight)
+    assert result.lagrange_gradient.item() == pytest.approx(-0.5 * derivative * excess)
+    assert current_gradient(result) == pytest.approx(multiplier * weight)
 
 
 @pytest.mark.parametrize("kind", ["exponential", "softplus"])
 @pytest.mark.parametrize("logarithm", [-900.0, -30.0, -2.0, 0.0, 1.0, 5.0, 13.0])
-def test_a_multiplier_starts_where_its_logarithm_says(kind, logarithm):
-    learned = torch.tensor([raw_multiplier(logarithm, kind)], dtype=torch.float64)
-    assert lagrange_multiplier(learned, kind).item() == pytest.approx(exp(logarithm), rel=1e-9)
+def test_raw_multiplier_inverts_lagrange_multiplier(kind, logarithm):
+    raw = torch.tensor([raw_multiplier(logarithm, kind)], dtype=torch.float64)
+    assert lagrange_multiplier(raw, kind).item() == pytest.approx(exp(logarithm), rel=1e-9)
 
 
 def test_bound_rates_count_values_below_the_floor():

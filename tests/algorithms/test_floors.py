@@ -1,4 +1,4 @@
-"""Floor columns, worked by hand."""
+"""Floor columns, computed by hand."""
 
 from math import inf
 
@@ -34,17 +34,17 @@ def column(**settings):
         ({"base": "exact", "inflation": 0.5}, [3.0, 2.0, 1.0]),
         ({"base": "constant", "constant": -3.0}, [-3.0, -3.0, -3.0]),
         ({"base": "mean_return"}, [-2.5, -2.5, -2.5]),
-        # The dose is a share of the return range, here 8.
+        # Inflation is relative to the return range, here 8.
         ({"base": "monte_carlo", "inflation": 0.25}, [-2.0, 0.0, 2.0]),
         ({"base": "learned", "inflation": -1.0}, [2.0, 12.0, 22.0]),
         ({"base": "none", "inflation": 1.0}, [-inf, -inf, -inf]),
         ({"base": "monte_carlo", "noise": 0.5}, [-4.0, 2.0, 8.0]),
     ],
 )
-def test_the_column(settings, expected):
+def test_floor_column(settings, expected):
     assert column(**settings) == expected
 
 
-def test_every_base_fills_a_column_of_the_right_length():
+def test_every_base_gives_a_value_per_transition():
     for base in FLOORS:
         assert len(column(base=base)) == 3

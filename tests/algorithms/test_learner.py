@@ -1,4 +1,4 @@
-"""The update: its gradients against autograd, and a run's independence of its company, to the bit."""
+"""The update: against the reference learner, and bitwise independence of the runs of a pack."""
 
 import copy
 from dataclasses import replace
@@ -12,21 +12,30 @@ from hypothesis import strategies as st
 from algorithms.batch import Batch, Noise
 from algorithms.learner import CRITICS, Learner
 from algorithms.reference import ReferenceLearner
-from tests.support.packs import ACTION_DIM, STATE_DIM, TINY, go_on, make_batch, make_learner, make_noise, train
+from tests.support.packs import (
+    ACTION_DIM,
+    STATE_DIM,
+    TINY,
+    continue_training,
+    make_batch,
+    make_learner,
+    make_noise,
+    train,
+)
 
 VARIANTS = {
     "plain": {},
     "lagrange": {"lagrange": True},
-    "one backup action": {"max_backup": "off", "backup_entropy": True},
-    "the mean action in the backup": {"max_backup": "mean_action"},
+    "one-action backup": {"max_backup": "off", "backup_entropy": True},
+    "mean action backup": {"max_backup": "mean_action"},
     "max_then_min": {"max_backup": "max_then_min"},
     "no importance sampling": {"importance_sampling": False, "temperature": 2.0},
     "expectation": {"form": "expectation"},
-    "floor under the expectation": {"floor_masking": "expectation"},
-    "floor under uniform actions": {"floor_uniform": True},
-    "floor under values less densities": {"floor_after_density": True},
-    "lagrange by softplus": {"lagrange": True, "lagrange_multiplier": "softplus", "lagrange_alpha": "nothing"},
-    "gap without alpha": {"lagrange": True, "lagrange_alpha": "difference"},
+    "floor masking by expectation": {"floor_masking": "expectation"},
+    "floor on uniform actions": {"floor_uniform": True},
+    "floor after density": {"floor_after_density": True},
+    "lagrange with softplus": {"lagrange": True, "lagrange_multiplier": "softplus", "lagrange_alpha": "nothing"},
+    "lagrange, gap without alpha": {"lagrange": True, "lagrange_alpha": "difference"},
     "odd widths": {"policy_hidden": (17, 5), "critic_hidden": (9, 33, 7), "batch_size": 5, "n_actions": 1},
     "cloning": {"policy_objective": "cloning", "alpha": 0.0},
     "clipped": {"difference_min": -0.5, "difference_max": 1.5},
@@ -34,7 +43,7 @@ VARIANTS = {
 
 
 def state(learner, run):
-    """Everything the update moves, for one run."""
+    """Parameters and optimizer state of one run as one vector."""
     pair = slice(CRITICS * run, CRITICS * (run + 1))
     return torch.cat([
         learner.policy_parameters.flat[run].flatten(),
@@ -52,30 +61,35 @@ KERNELS = pytest.mark.parametrize("kernel", ["fused", "torch"])
 
 @KERNELS
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_runs_bits_do_not_depend_on_its_company(variant, kernel):
-    own = replace(TINY, **VARIANTS[variant], kernel=kernel)
-    others = [replace(own, alpha=0.1), own, replace(own, policy_learning_rate=1e-2), replace(own, tau=0.5)]
-    alone = train([own], [7], updates=10)
+def test_a_runs_bits_do_not_depend_on_the_other_runs(variant, kernel):
+    settings_of_run = replace(TINY, **VARIANTS[variant], kernel=kernel)
+    others = [
+        replace(settings_of_run, alpha=0.1),
+        settings_of_run,
+        replace(settings_of_run, policy_learning_rate=1e-2),
+        replace(settings_of_run, tau=0.5),
+    ]
+    alone = train([settings_of_run], [7], updates=10)
     packed = train(others, [1, 7, 3, 4], updates=10)
     assert torch.equal(state(packed, 1), state(alone, 0))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_an_update_in_one_call_is_to_the_bit_what_its_parts_come_to(variant):
-    own = replace(TINY, **VARIANTS[variant], kernel="fused")
-    settings_of_runs, seeds = [own, replace(own, alpha=0.1, tau=0.5)], [7, 3]
+def test_the_fused_update_has_the_bits_of_its_parts(variant):
+    settings_of_run = replace(TINY, **VARIANTS[variant], kernel="fused")
+    settings_of_runs, seeds = [settings_of_run, replace(settings_of_run, alpha=0.1, tau=0.5)], [7, 3]
     in_parts = make_learner(settings_of_runs, seeds)
     in_parts._perform = in_parts._compute
-    go_on(in_parts, seeds, range(10))
-    whole = train(settings_of_runs, seeds, updates=10)
-    assert all(torch.equal(state(whole, run), state(in_parts, run)) for run in range(2))
+    continue_training(in_parts, seeds, range(10))
+    in_one_call = train(settings_of_runs, seeds, updates=10)
+    assert all(torch.equal(state(in_one_call, run), state(in_parts, run)) for run in range(2))
 
 
 @KERNELS
-def test_a_diverged_neighbour_changes_no_bit(kernel):
-    own = replace(TINY, kernel=kernel)
-    healthy = train([own, own], [1, 2], updates=5)
-    learner = make_learner([own, replace(own, alpha=3e38)], [1, 2])
+def test_a_diverged_run_changes_no_bit_of_another(kernel):
+    settings_of_run = replace(TINY, kernel=kernel)
+    healthy = train([settings_of_run, settings_of_run], [1, 2], updates=5)
+    learner = make_learner([settings_of_run, replace(settings_of_run, alpha=3e38)], [1, 2])
     for update in range(5):
         learner.update(make_batch([1, 2], update, TINY.batch_size), make_noise(TINY, [1, 2], update))
     learner.critic_parameters.flat[CRITICS:] = torch.nan
@@ -85,8 +99,8 @@ def test_a_diverged_neighbour_changes_no_bit(kernel):
     assert torch.equal(state(learner, 0), state(healthy, 0))
 
 
-def test_a_floor_of_minus_infinity_is_a_floor_far_below_every_value():
-    """CQL is Cal-QL whose floor is minus infinity: no other code path."""
+def test_a_floor_of_minus_infinity_equals_a_very_low_floor():
+    """CQL is Cal-QL with a floor of minus infinity; there is no separate code path."""
     assert torch.equal(
         state(train([TINY], [0], updates=10, floor=-inf), 0), state(train([TINY], [0], updates=10, floor=-1e30), 0)
     )
@@ -108,15 +122,15 @@ def test_the_order_within_a_batch_does_not_matter(seed):
         Batch(**{name: value[:, order] for name, value in vars(batch).items()}),
         Noise(**{name: value[:, order] for name, value in vars(noise).items()}),
     )
-    for own, other in (
+    for gradient, expected in (
         (learner.policy_gradient, twin.policy_gradient),
         (learner.critic_gradient, twin.critic_gradient),
     ):
-        torch.testing.assert_close(own.flat, other.flat, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(gradient.flat, expected.flat, rtol=1e-9, atol=1e-12)
 
 
 def assert_equal_weights(learner: Learner, reference: ReferenceLearner) -> None:
-    """The learner's networks and scalars are those of the reference, within rounding in float64."""
+    """Compare networks and scalars with the reference in float64."""
     ours = copy.deepcopy(reference)
     ours.load(learner.policy_parameters, learner.critic_parameters)
     targets = copy.deepcopy(reference)
@@ -136,8 +150,8 @@ def assert_equal_weights(learner: Learner, reference: ReferenceLearner) -> None:
 
 @KERNELS
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_updates_are_those_of_the_reference(variant, kernel):
-    """Three whole updates in float64 against plain PyTorch with autograd and torch's optimizers."""
+def test_updates_equal_those_of_the_reference(variant, kernel):
+    """Three updates in float64 against plain PyTorch with autograd and torch.optim."""
     settings = replace(TINY, **VARIANTS[variant], output_gain=1.0, kernel=kernel)
     learner = make_learner([settings], [3], torch.float64)
     reference = ReferenceLearner(settings, STATE_DIM, ACTION_DIM, discount=0.9)
@@ -153,7 +167,7 @@ def test_updates_are_those_of_the_reference(variant, kernel):
             assert logged[name].item() == pytest.approx(value.item(), rel=1e-8, abs=1e-10), name
 
 
-def test_targets_follow_by_tau():
+def test_polyak_update_of_the_targets():
     learner = make_learner([replace(TINY, tau=0.25)], [0])
     before = learner.target_parameters.flat.clone()
     learner.update(make_batch([0], 0, 8), make_noise(TINY, [0], 0))
@@ -161,26 +175,26 @@ def test_targets_follow_by_tau():
     torch.testing.assert_close(learner.target_parameters.flat, expected)
 
 
-def test_a_policy_more_random_than_wanted_lowers_the_temperature():
+def test_an_entropy_above_the_target_lowers_the_temperature():
     learner = make_learner([replace(TINY, target_entropy=-50.0)], [0])
     learner.update(make_batch([0], 0, 8), make_noise(TINY, [0], 0))
     assert learner.scalars.log_temperature.item() == pytest.approx(-1e-4, rel=1e-3)
 
 
-def test_a_multiplier_that_has_too_large_a_gap_falls_and_is_logged_as_it_is():
-    """A step of Adam of 1e-3 from a softplus of 1, whose slope there is 1 - 1 / e."""
-    own = replace(
+def test_a_difference_below_the_gap_lowers_the_multiplier():
+    """One step of Adam of 1e-3 from a multiplier (softplus) of 1, where its derivative is 1 - 1 / e."""
+    settings_of_run = replace(
         TINY, lagrange=True, lagrange_multiplier="softplus", lagrange_initial_log=0.0, target_action_gap=1e3,
         critic_learning_rate=1e-3,
     )  # fmt: skip
-    learner = train([own], [0], updates=1)
+    learner = train([settings_of_run], [0], updates=1)
     assert learner.take_logged()["lagrange_multiplier"].item() == pytest.approx(1.0)
-    learner.update(make_batch([0], 1, 8), make_noise(own, [0], 1))
+    learner.update(make_batch([0], 1, 8), make_noise(settings_of_run, [0], 1))
     multiplier = learner.take_logged()["lagrange_multiplier"].item()
     assert multiplier == pytest.approx(1.0 - 1e-3 * (1.0 - exp(-1.0)), abs=1e-6)
 
 
-def test_logged_means_are_taken_once():
+def test_taking_the_logged_means_resets_them():
     learner = train([TINY], [0], updates=3)
     logged = learner.take_logged()
     assert logged["entropy_temperature"].item() == pytest.approx(1.0, abs=1e-3)
@@ -189,8 +203,8 @@ def test_logged_means_are_taken_once():
 
 
 @KERNELS
-def test_a_new_alpha_holds_from_the_next_update(kernel):
-    """SAC after the switch: weight 0 from the second update on."""
+def test_a_new_alpha_applies_to_the_next_update(kernel):
+    """Weight 0 from the second update on, as for SAC after the switch."""
     settings = replace(TINY, output_gain=1.0, kernel=kernel)
     learner = make_learner([settings], [3], torch.float64)
     reference = ReferenceLearner(settings, STATE_DIM, ACTION_DIM, discount=0.9)
@@ -206,7 +220,7 @@ def test_a_new_alpha_holds_from_the_next_update(kernel):
 
 
 @KERNELS
-def test_shifted_critics_have_shifted_values(kernel):
+def test_shifting_critics_shifts_their_values(kernel):
     learner = make_learner([replace(TINY, kernel=kernel)] * 2, [0, 1])
     batch = make_batch([0, 1], 0, 8)
     before = learner.values(batch.states, batch.actions.unsqueeze(2))

@@ -1,4 +1,4 @@
-"""Adam over flat buffers against torch's own."""
+"""Adam on flat buffers against torch.optim.Adam."""
 
 from math import sqrt
 
@@ -7,24 +7,24 @@ import torch
 from algorithms.optimizer import BETA_1, BETA_2, EPSILON, Adam
 
 
-def test_each_network_moves_as_with_torchs_adam_at_its_own_rate():
+def test_steps_equal_those_of_torch_with_a_learning_rate_per_network():
     rng = torch.Generator().manual_seed(0)
     flat = torch.randn(2, 64, generator=rng, dtype=torch.float64)
-    twins = [flat[network].clone().requires_grad_() for network in (0, 1)]
+    copies = [flat[network].clone().requires_grad_() for network in (0, 1)]
     rates = (1e-2, 3e-4)
-    judges = [torch.optim.Adam([twin], lr=rate) for twin, rate in zip(twins, rates, strict=True)]
+    optimizers = [torch.optim.Adam([parameter], lr=rate) for parameter, rate in zip(copies, rates, strict=True)]
     adam = Adam.of(flat)
     for _ in range(20):
         gradient = torch.randn(2, 64, generator=rng, dtype=torch.float64)
         adam.count.advance()
         adam.step(flat, gradient, torch.tensor(rates, dtype=torch.float64)[:, None])
-        for network, (twin, judge) in enumerate(zip(twins, judges, strict=True)):
-            twin.grad = gradient[network]
-            judge.step()
-    torch.testing.assert_close(flat, torch.stack([twin.detach() for twin in twins]))
+        for network, (parameter, optimizer) in enumerate(zip(copies, optimizers, strict=True)):
+            parameter.grad = gradient[network]
+            optimizer.step()
+    torch.testing.assert_close(flat, torch.stack([parameter.detach() for parameter in copies]))
 
 
-def test_corrections_in_a_tensor_give_the_bits_of_plain_numbers():
+def test_bias_corrections_in_a_tensor_equal_those_in_python_floats():
     rng = torch.Generator().manual_seed(1)
     flat, rate = torch.randn(3, 64, generator=rng), torch.rand(3, 1, generator=rng)
     plain, adam = flat.clone(), Adam.of(flat)

@@ -1,4 +1,4 @@
-"""Floating-point operations of what is measured, and how many torch's matrix product does per second."""
+"""Floating-point operations of the measured parts, and the speed of torch's matrix product."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,22 +10,22 @@ CRITICS = 2
 
 
 def critic_products(action_dim: int, hidden: Sequence[int], runs: int, batch: int, actions: int) -> int:
-    """Operations of the matrix products of one pass forward of both critics, `actions` per state.
+    """Operations of the matrix products in a forward pass of both critics with `actions` actions per state.
 
-    The states' part of the first product, done once per state, is left out. Forward and backward is three times that.
+    Excludes the state's part of the first layer, computed once per state. Forward plus backward is three times that.
     """
     weights = sum(inputs * outputs for inputs, outputs in pairwise((action_dim, *hidden, 1)))
     return 2 * runs * CRITICS * batch * actions * weights
 
 
 def policy_products(state_dim: int, action_dim: int, hidden: Sequence[int], runs: int, batch: int) -> int:
-    """Operations of the matrix products of one pass forward of the policies."""
+    """Operations of the matrix products in a forward pass of the policies."""
     weights = sum(inputs * outputs for inputs, outputs in pairwise((state_dim, *hidden, 2 * action_dim)))
     return 2 * runs * batch * weights
 
 
 def matrix_product_peak(clock: Callable[[], float] = time.process_time) -> float:
-    """Operations per second of torch's product of 1024 x 256 by 256 x 256 numbers, the best of a few."""
+    """Operations per second of torch's product of a 1024 x 256 and a 256 x 256 matrix; the best of ten."""
     left, right = torch.randn(1024, 256), torch.randn(256, 256)
     out = torch.empty(1024, 256)
     best = float("inf")

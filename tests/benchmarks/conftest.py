@@ -1,4 +1,4 @@
-"""What is measured runs as in a worker: one thread, freed memory kept."""
+"""Benchmarks run as a worker does: with one thread, keeping freed memory."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A part of the work is timed for a while, and what it comes to is printed and kept in the JSON."""
+"""Time a part of an update; print the result and store it in the JSON of pytest-benchmark."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tests.benchmarks.shapes import update_seconds
 
 
 class Meter:
-    """Times parts of the work. Time is that of the one thread that computes: other processes take none of it."""
+    """Times parts of an update in CPU time of the process, which other processes do not affect."""
 
     def __init__(self, benchmark: Any, capsys: Any, seconds: float):
         self.benchmark, self.capsys, self.seconds = benchmark, capsys, seconds
@@ -17,26 +17,26 @@ class Meter:
     def measure(
         self, work: Callable[[], Any], operations: int | None = None, case: tuple[str, int, str] | None = None
     ) -> Any:
-        """Time `work` and return what it returned; `operations` are those of its matrix products.
+        """Time `work` and return its result; `operations` is the number in its matrix products.
 
-        With `case`, a shape, the runs of a pack and a kernel, also its share of that pack's whole update.
+        With `case` (shape, runs of the pack, kernel), also report the share of that pack's update.
         """
         start = time.process_time()
         result = work()
         rounds = max(3, int(self.seconds / max(time.process_time() - start, 1e-6)))
         self.benchmark.pedantic(work, rounds=min(rounds, 20_000), warmup_rounds=1)
         median = self.benchmark.stats.stats.median
-        said = [f"{1e6 * median:,.1f} us"]
-        facts = self.benchmark.extra_info
+        parts = [f"{1e6 * median:,.1f} us"]
+        info = self.benchmark.extra_info
         if operations is not None:
             speed, peak = operations / median, matrix_product_peak()
-            facts |= {"gflops": speed / 1e9, "peak_gflops": peak / 1e9, "share_of_peak": speed / peak}
-            said.append(f"{speed / 1e9:.1f} GFLOP/s, {speed / peak:.0%} of {peak / 1e9:.1f}")
+            info |= {"gflops": speed / 1e9, "peak_gflops": peak / 1e9, "share_of_peak": speed / peak}
+            parts.append(f"{speed / 1e9:.1f} GFLOP/s, {speed / peak:.0%} of {peak / 1e9:.1f}")
         if case is not None:
             shape, runs, kernel = case
             share = median / update_seconds(*case)
-            facts |= {"shape": shape, "runs": runs, "kernel": kernel, "share_of_update": share}
-            said.append(f"{share:.0%} of an update, {1e6 * median / runs:,.1f} us per run")
+            info |= {"shape": shape, "runs": runs, "kernel": kernel, "share_of_update": share}
+            parts.append(f"{share:.0%} of an update, {1e6 * median / runs:,.1f} us per run")
         with self.capsys.disabled():
-            print(f"\n{self.benchmark.name}: {'; '.join(said)}")
+            print(f"\n{self.benchmark.name}: {'; '.join(parts)}")
         return result

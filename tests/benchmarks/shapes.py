@@ -1,4 +1,4 @@
-"""The shapes that are measured, and learners of them."""
+"""The measured shapes, and learners of these shapes."""
 
 import time
 from dataclasses import dataclass
@@ -26,19 +26,19 @@ class Shape:
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
-        """What `random_inputs` asks for."""
+        """The argument `sizes` of `random_inputs`."""
         return self.state_dim, self.action_dim, self.batch, self.n
 
     def critic_products(self, runs: int) -> int:
-        """Operations of one pass forward of the critics over all actions of the loss."""
+        """Operations in a forward pass of the critics over all actions of the loss."""
         return critic_products(self.action_dim, self.hidden, runs, self.batch, 1 + 3 * self.n)
 
     def policy_products(self, runs: int) -> int:
-        """Operations of one pass forward of the policies."""
+        """Operations in a forward pass of the policies."""
         return policy_products(self.state_dim, self.action_dim, self.hidden, runs, self.batch)
 
     def settings(self, kernel: str) -> AlgorithmSettings:
-        """Settings of a run; the others are the defaults."""
+        """Settings of a run; defaults otherwise."""
         return AlgorithmSettings(
             policy_hidden=self.hidden,
             critic_hidden=self.hidden,
@@ -102,7 +102,7 @@ def prepare(shape: Shape, runs: int, kernel: str) -> Prepared:
 
 @cache
 def update_seconds(name: str, runs: int, kernel: str) -> float:
-    """What a whole update of the pack takes, by which its parts are measured."""
+    """CPU time of an update of the pack, to which that of its parts is compared."""
     prepared = prepare(SHAPES[name], runs, kernel)
     times: list[float] = []
     while len(times) < 5 and sum(times) < 1.0:

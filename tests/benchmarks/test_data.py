@@ -1,4 +1,4 @@
-"""What surrounds the update at the demo's size: replay, noise, returns, the fit of a learned floor."""
+"""Everything around the update, at the size of the demo: replay, noise, returns, the fit of a learned floor."""
 
 import time
 
@@ -28,7 +28,7 @@ def dataset():
 @pytest.mark.parametrize("runs", [1, 8, 64])
 @pytest.mark.parametrize("online", [0, 1_000, 100_000])
 def test_replay_sampling(meter, dataset, runs, online):
-    """A batch of every run, half of it from as many online transitions as named."""
+    """A batch for every run, half of it online transitions."""
     transitions = Transitions(dataset, runs, online)
     transitions.filled[:] = online
     transitions.online.normal_()
@@ -40,7 +40,7 @@ def test_replay_sampling(meter, dataset, runs, online):
 
 @pytest.mark.parametrize("runs", [1, 8, 64])
 def test_noise(meter, runs):
-    """The random numbers of the next update, drawn in blocks."""
+    """The random numbers of an update, which are drawn in blocks."""
     settings = RUN.algorithm
     streams = UpdateStreams(range(runs), settings.batch_size, settings.n_actions, backup_actions(settings), 2)
     update = iter(range(10**9))
@@ -48,17 +48,17 @@ def test_noise(meter, runs):
 
 
 def test_return_to_go(meter, dataset):
-    """Of the whole dataset, trajectory by trajectory."""
+    """Return-to-go of the whole dataset."""
     rows = dataset.rows
-    columns = [torch.from_numpy(each).split(rows.lengths.tolist()) for each in (rows.rewards, rows.terminated)]
+    columns = [torch.from_numpy(column).split(rows.lengths.tolist()) for column in (rows.rewards, rows.terminated)]
     values = meter.measure(
-        lambda: [return_to_go(*own, 0.99, failure_reward=-1.0) for own in zip(*columns, strict=True)]
+        lambda: [return_to_go(*trajectory, 0.99, failure_reward=-1.0) for trajectory in zip(*columns, strict=True)]
     )
     assert sum(map(len, values)) == dataset.transitions
 
 
 def test_learned_floor_fit(meter, dataset):
-    """A network of the behaviour's value, to where its error stops falling."""
+    """The fit of a value network until its held-out error stops falling."""
     run = with_settings(RUN, {"floor.base": "learned"})
     columns = meter.measure(lambda: FloorColumns([run], dataset, Transitions(dataset, 1, 0), [None]))
     assert columns.fit_reports[0].held_out_r2 > 0.5

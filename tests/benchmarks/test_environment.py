@@ -1,4 +1,4 @@
-"""Steps of the simulators and an evaluation of a pack."""
+"""Environment steps, and the evaluation of a pack."""
 
 import time
 
@@ -31,7 +31,7 @@ def test_environment_step(meter, task):
 
 @pytest.mark.parametrize("runs", [1, 4])
 def test_evaluation(meter, runs):
-    """All episodes of every run of a pack, and its values on the probe states."""
+    """All evaluation episodes of a pack, and the values on the probe states."""
     seeds = [base_run("pointmaze-medium", "demo", seed) for seed in range(runs)]
     ensure_dataset(seeds[0].task)
     transitions = Transitions(load_dataset(seeds[0].task), runs, 0)

@@ -19,23 +19,23 @@ SECONDS = 2.0
 @pytest.mark.parametrize("name", SIZES)
 def test_updates_on_a_gpu(name, capsys):
     if not torch.cuda.is_available():
-        pytest.skip("no GPU: nothing was measured")
+        pytest.skip("no GPU")
     measured = list(sides(SIZES[name], PACKS, "cuda", SECONDS))
     with capsys.disabled():
         print(f"\n{torch.cuda.get_device_name()}\n{table(name, measured)}")
     assert all(row.updates_per_second > 0 for row in measured)
 
 
-def test_every_side_except_compiled_runs_on_the_cpu(monkeypatch):
+def test_all_sides_except_compiled_run_on_the_cpu(monkeypatch):
     """The code for GPUs is exercised without one."""
     monkeypatch.setattr("tests.benchmarks.gpu_speed.HOW", tuple(how for how in HOW if how != "compiled"))
     small = replace(SIZES["reference"], hidden=(8, 8), batch_size=4, n_actions=2)
     measured = list(sides(small, (1, 2), "cpu", 0.01))
-    assert [each.runs for each in measured] == [1, 1, 1, 1, 2, 2, 2]
+    assert [row.runs for row in measured] == [1, 1, 1, 1, 2, 2, 2]
     assert table("small", measured).count("\n") == 7
 
 
-def test_the_table_by_hand():
+def test_the_table():
     measured = [
         Measured("plain", 1, 50.0, 2_000_000),
         Measured("eager", 8, 200.0, 0),

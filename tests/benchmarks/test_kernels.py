@@ -1,4 +1,4 @@
-"""The parts of an update by both kernels, against the matrix-product peak of torch and the whole update."""
+"""The parts of an update with both kernels, relative to torch's matrix product and to the whole update."""
 
 import time
 
@@ -10,8 +10,8 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.inputs import PolicyInputs
 from algorithms.kernels.kernel import KERNELS
 from algorithms.optimizer import Adam
-from tests.algorithms.kernels.inputs import random_inputs
 from tests.benchmarks.shapes import LARGE, PACKS, SHAPES, prepare
+from tests.support.kernel_inputs import random_inputs
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 
@@ -26,21 +26,21 @@ def library():
 
 @of_all_shapes
 def test_critic_loss(meter, name, runs, kernel):
-    """Forward, and backward to inputs and to weights."""
+    """Forward and backward pass of the critic loss."""
     inputs = random_inputs(0, runs, SHAPES[name].sizes, SHAPES[name].hidden)
     kernel_inputs = inputs.of_kernel(CriticLossForm("soft_maximum", True, False))
-    into = inputs.parameters.like()
+    gradient = inputs.parameters.like()
     meter.measure(
-        lambda: KERNELS[kernel].critic_gradient(inputs.network, inputs.parameters, kernel_inputs, into),
+        lambda: KERNELS[kernel].critic_gradient(inputs.network, inputs.parameters, kernel_inputs, gradient),
         3 * SHAPES[name].critic_products(runs),
         (name, runs, kernel),
     )
-    assert into.flat.isfinite().all()
+    assert gradient.flat.isfinite().all()
 
 
 @of_all_shapes
 def test_critic_values(meter, name, runs, kernel):
-    """Forward alone, as for targets and metrics, of as many actions as the loss has."""
+    """Forward pass only, as for targets and metrics, with as many actions as the loss."""
     inputs = random_inputs(0, runs, SHAPES[name].sizes, SHAPES[name].hidden)
     arguments = inputs.network, inputs.parameters, inputs.states, inputs.actions
     operations = SHAPES[name].critic_products(runs)
@@ -50,7 +50,7 @@ def test_critic_values(meter, name, runs, kernel):
 
 @of_packs
 def test_policy_samples(meter, name, runs, kernel):
-    """Actions and their densities at the states of a batch."""
+    """Sampled actions and log-probabilities at the states of a batch."""
     pack = prepare(SHAPES[name], runs, kernel)
     learner, noise = pack.learner, pack.noise.state[:, :, 1:]
     sample = meter.measure(
@@ -63,23 +63,23 @@ def test_policy_samples(meter, name, runs, kernel):
 
 @of_packs
 def test_policy_gradient(meter, name, runs, kernel):
-    """The policy's loss and its slopes, through the critics."""
+    """Policy loss and gradient, through the critics."""
     pack, shape = prepare(SHAPES[name], runs, kernel), SHAPES[name]
-    learner, noise, into = pack.learner, pack.noise.state[:, :, 0], pack.learner.policy_gradient
+    learner, noise, gradient = pack.learner, pack.noise.state[:, :, 0], pack.learner.policy_gradient
     inputs = PolicyInputs(pack.batch.states, noise, torch.ones(runs), learner.critic, learner.critic_parameters)
-    # Policy forward, backward to inputs and weights; critics forward and backward to inputs.
+    # Policy: forward and backward to inputs and weights. Critics: forward and backward to inputs.
     one_action = shape.critic_products(runs) // (1 + 3 * shape.n)
     meter.measure(
-        lambda: KERNELS[kernel].policy_gradient(learner.policy, learner.policy_parameters, inputs, into),
+        lambda: KERNELS[kernel].policy_gradient(learner.policy, learner.policy_parameters, inputs, gradient),
         3 * shape.policy_products(runs) + 2 * one_action,
         (name, runs, kernel),
     )
-    assert into.flat.isfinite().all()
+    assert gradient.flat.isfinite().all()
 
 
 @of_packs
 def test_optimizer_and_target(meter, name, runs, kernel):
-    """A step of Adam on the critics, and the targets after them."""
+    """A step of Adam on the critics, and the Polyak update of the targets."""
     learner = prepare(SHAPES[name], runs, kernel).learner
     flat, adam = learner.critic_parameters.flat, Adam.of(learner.critic_parameters.flat)
     gradient = torch.randn_like(flat)
@@ -95,7 +95,7 @@ def test_optimizer_and_target(meter, name, runs, kernel):
 
 @of_all_shapes
 def test_update(meter, name, runs, kernel):
-    """Everything."""
+    """A whole update."""
     pack = prepare(SHAPES[name], runs, kernel)
     meter.measure(pack.update, case=(name, runs, kernel))
     assert pack.learner.finite().all()

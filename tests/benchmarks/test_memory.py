@@ -1,4 +1,4 @@
-"""Memory of workers with packs of several sizes at the demo's shape, and what a run more in the pack takes of it."""
+"""Memory of workers by pack size, at the shape of the demo, and the memory of an additional run."""
 
 import os
 import subprocess
@@ -15,20 +15,20 @@ pytestmark = pytest.mark.benchmark
 
 PACKS = (1, 4, 16, 64)
 
-# Enough for all buffers of an update, of an episode and of an evaluation to have been used. Each online transition of a
-# demo run takes 72 bytes beside.
+# Long enough to use all buffers of updates, episodes and evaluations. An online transition of the demo takes another
+# 72 bytes.
 SCHEDULE = {
     "schedule.offline_steps": 200,
     "schedule.online_steps": 100,
     "schedule.evaluation_episodes": 2,
 }
 
-# Of a run beside the dataset, which all processes share.
+# In bytes per run, without the dataset, which all processes share.
 LIMIT = 40 * 2**20
 
 
 def worker_memory(root, runs):
-    """Most memory, in bytes, that a worker held which trained a pack of so many runs."""
+    """Peak memory in bytes of a worker that trains a pack of `runs` runs."""
     seeds = [with_settings(base_run("pointmaze-medium", "demo", seed), SCHEDULE) for seed in range(runs)]
     folders = commit(seeds, root)
     command = [sys.executable, "-m", "harness.launching.worker", str(root), *(folder.id for folder in folders)]
@@ -40,12 +40,12 @@ def worker_memory(root, runs):
 
 
 def test_memory_of_a_packed_run(benchmark, capsys, tmp_path):
-    """The time in the table is that of all workers together."""
+    """The reported time is that of all workers."""
     ensure_dataset(base_run("pointmaze-medium", "demo", 0).task)
     memory = benchmark.pedantic(lambda: {runs: worker_memory(tmp_path / str(runs), runs) for runs in PACKS}, rounds=1)
     per_run = (memory[PACKS[-1]] - memory[PACKS[0]]) / (PACKS[-1] - PACKS[0])
     benchmark.extra_info |= {"memory": memory, "memory_per_run": per_run}
     with capsys.disabled():
-        said = ", ".join(f"{runs} runs {held / 2**20:,.0f} MB" for runs, held in memory.items())
-        print(f"\n{benchmark.name}: {said}; {per_run / 2**20:.1f} MB per run")
+        by_pack = ", ".join(f"{runs} runs {peak / 2**20:,.0f} MB" for runs, peak in memory.items())
+        print(f"\n{benchmark.name}: {by_pack}; {per_run / 2**20:.1f} MB per run")
     assert per_run < LIMIT

@@ -1,4 +1,4 @@
-"""Small packs with random data, for the tests of the update."""
+"""Small packs with random data, for tests of the update."""
 
 from collections.abc import Iterable, Sequence
 
@@ -30,7 +30,7 @@ def make_learner(
 
 
 def make_batch(seeds: Sequence[int], update: int, size: int, floor: float | None = None, dtype=torch.float32) -> Batch:
-    """Random transitions, a run's own from its seed; `floor` everywhere or, if None, random ones."""
+    """Random transitions, which depend on a run's seed; the floor is `floor`, or random if None."""
 
     def draw(name, *shape):
         return torch.stack([normal_source(generator(seed, name, update))(*shape) for seed in seeds]).to(dtype)
@@ -48,7 +48,7 @@ def make_batch(seeds: Sequence[int], update: int, size: int, floor: float | None
 
 
 def make_noise(settings: AlgorithmSettings, seeds: Sequence[int], update: int, dtype=torch.float32) -> Noise:
-    """The noise of the runs' own streams."""
+    """The noise of an update from the runs' random streams."""
     streams = UpdateStreams(seeds, settings.batch_size, settings.n_actions, backup_actions(settings), ACTION_DIM)
     noise = streams.at(update)[1]
     return Noise(**{name: value.to(dtype) for name, value in vars(noise).items()})
@@ -57,14 +57,16 @@ def make_noise(settings: AlgorithmSettings, seeds: Sequence[int], update: int, d
 def train(
     settings: Sequence[AlgorithmSettings], seeds: Sequence[int], updates: int, floor: float | None = None, device=None
 ) -> Learner:
-    """A learner after some updates."""
+    """A learner after `updates` updates."""
     learner = make_learner(settings, seeds, device=device)
-    go_on(learner, seeds, range(updates), floor)
+    continue_training(learner, seeds, range(updates), floor)
     return learner
 
 
-def go_on(learner: Learner, seeds: Sequence[int], updates: Iterable[int], floor: float | None = None) -> None:
-    """Make these updates."""
+def continue_training(
+    learner: Learner, seeds: Sequence[int], updates: Iterable[int], floor: float | None = None
+) -> None:
+    """Make the updates of these numbers."""
     for update in updates:
         batch = make_batch(seeds, update, learner.shape.batch_size, floor)
         learner.update(batch, make_noise(learner.shape, seeds, update))

@@ -1,4 +1,4 @@
-"""Building the kernels: what happens without a compiler, with one that fails, with damage, and with two at once."""
+"""Building the kernels: no compiler, a failing compiler, a damaged library, concurrent builds."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ BUILD = ("-m", "algorithms.kernels.build")
 
 
 def start(cache, *arguments, **environment):
-    """Python on its own, with a cache of its own."""
+    """Start a Python process that uses `cache` as the user's cache."""
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -26,65 +26,65 @@ def start(cache, *arguments, **environment):
 
 
 def outcome(process):
-    """Exit code, and stdout and stderr as one text."""
-    said = "".join(process.communicate(timeout=300))
-    assert "Traceback" not in said, said
-    return process.returncode, said
+    """Exit code, and stdout and stderr together."""
+    output = "".join(process.communicate(timeout=300))
+    assert "Traceback" not in output, output
+    return process.returncode, output
 
 
 @pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    """This process with a cache of its own and no memory of the library; returns where the library will lie."""
+def empty_cache(tmp_path, monkeypatch):
+    """Use an empty cache, as if the library had not been loaded; returns the path of the library."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(build, "load_library", build.load_library.__wrapped__)
     build.build_folder().mkdir(parents=True)
     return build.library()
 
 
-def test_without_a_compiler_one_line_says_so(own_cache, monkeypatch, capsys):
+def test_no_compiler_is_an_error_of_one_line(empty_cache, monkeypatch, capsys):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert build.main() == 1
     assert capsys.readouterr().err == "no C++ kernels: no C++ compiler found; install g++\n"
 
 
-def test_without_a_compiler_a_plan_says_what_to_do(tmp_path):
+def test_plan_without_a_compiler_suggests_the_torch_kernel(tmp_path):
     command = ("-m", "floorbench", "plan", "smoke", "--root", str(tmp_path / "runs"))
-    code, said = outcome(start(tmp_path, *command, CXX="no-such-compiler"))
+    code, output = outcome(start(tmp_path, *command, CXX="no-such-compiler"))
     assert code == 2
-    assert said == (
+    assert output == (
         "floorbench: error: setting algorithm.kernel = 'fused': no C++ compiler found; install g++; "
         "or --set algorithm.kernel=torch, which is slower\n"
     )
-    code, said = outcome(start(tmp_path, *command, "--set", "algorithm.kernel=torch", CXX="no-such-compiler"))
-    assert (code, "4 new" in said) == (0, True)
+    code, output = outcome(start(tmp_path, *command, "--set", "algorithm.kernel=torch", CXX="no-such-compiler"))
+    assert (code, "4 new" in output) == (0, True)
 
 
 @pytest.mark.parametrize(
-    ("fails_at", "reason"), [("*operators.cpp*", "no room in the garden"), ("*", "non-zero exit status 1")]
+    ("fails_at", "reason"), [("*operators.cpp*", "unsupported option"), ("*", "non-zero exit status 1")]
 )
-def test_a_compiler_that_fails_is_quoted(own_cache, monkeypatch, tmp_path, fails_at, reason):
-    """It fails at the source, or already when torch asks for its version."""
+def test_the_message_quotes_the_compiler(empty_cache, monkeypatch, tmp_path, fails_at, reason):
+    """The compiler fails at the source, or already when torch asks for its version."""
     compiler = tmp_path / "compiler"
-    failure = "echo 'fatal error: no room in the garden' >&2; exit 1"
+    failure = "echo 'fatal error: unsupported option' >&2; exit 1"
     compiler.write_text(f'#!/bin/sh\ncase "$*" in {fails_at}) {failure};; esac\nexec c++ "$@"\n')
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    with pytest.raises(build.KernelUnavailableError, match=reason) as caught:
+    with pytest.raises(build.KernelUnavailableError, match=reason) as error:
         build.load_library()
-    assert "\n" not in str(caught.value)
-    assert Path(str(caught.value).split("see ")[1]).read_text()
+    assert "\n" not in str(error.value)
+    assert Path(str(error.value).split("see ")[1]).read_text()
     assert not build.is_built()
 
 
-def test_a_damaged_library_is_named(own_cache):
-    own_cache.write_bytes(b"no library")
-    (own_cache.parent / "complete").touch()
+def test_a_damaged_library_is_an_error(empty_cache):
+    empty_cache.write_bytes(b"damaged")
+    (empty_cache.parent / "complete").touch()
     assert build.is_built()
     with pytest.raises(build.KernelUnavailableError, match="remove that folder"):
         build.load_library()
 
 
-def test_other_sources_or_instructions_have_another_folder(tmp_path, monkeypatch):
+def test_the_build_folder_depends_on_sources_and_processor(tmp_path, monkeypatch):
     def key():
         build._key.cache_clear()
         return build._key()
@@ -105,10 +105,10 @@ def test_other_sources_or_instructions_have_another_folder(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_two_processes_build_at_once_over_what_a_killed_build_left(tmp_path, own_cache):
-    (own_cache.parent / "lock").touch()
-    own_cache.write_bytes(b"half a library")
-    for code, said in [outcome(one) for one in [start(tmp_path, *BUILD) for _ in range(2)]]:
-        assert code == 0, said
-    code, said = outcome(start(tmp_path, *BUILD, PATH="", CXX="no-such-compiler"))
-    assert (code, said) == (0, "")
+def test_two_processes_build_at_once_after_a_killed_build(tmp_path, empty_cache):
+    (empty_cache.parent / "lock").touch()
+    empty_cache.write_bytes(b"half a library")
+    for code, output in [outcome(process) for process in [start(tmp_path, *BUILD) for _ in range(2)]]:
+        assert code == 0, output
+    code, output = outcome(start(tmp_path, *BUILD, PATH="", CXX="no-such-compiler"))
+    assert (code, output) == (0, "")

@@ -1,1 +1,1 @@
-"""Updates per second of this project beside its peers, in one run: `make bench-peers`."""
+"""Updates per second of this project and of others, measured in one run: `make bench-peers`."""

@@ -1,7 +1,7 @@
-"""Measure all sides in one run, in turn, and print medians as one JSON line on stdout; progress goes to stderr.
+"""Measure all sides in turn and print the medians as a JSON line on stdout; progress goes to stderr.
 
-Updates per second and core; `critic_gemm_share`: the critic kernel's operations per second over those of torch's matrix
-product.
+The unit is updates per second and core, except for `critic_gemm_share`: operations per second of the critic kernel
+relative to torch's matrix product.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PEERS = "tests.benchmarks.peers"
 
 
 def sides(size: str, peer_python: Path | None, cores: list[int]) -> dict[str, Side]:
-    """Every side, started: this project packed as by `floorbench run` and alone, the baseline, the kernel, d3rlpy."""
+    """Start all sides: this project in packs as in `floorbench run`, with one run, the baseline, the kernel, d3rlpy."""
     started = {
         "ours": Side(sys.executable, f"{PEERS}.ours", [size, str(PACK_LIMIT)], cores),
         "ours_alone": Side(sys.executable, f"{PEERS}.ours", [size, "1"], cores),
@@ -33,7 +33,7 @@ def sides(size: str, peer_python: Path | None, cores: list[int]) -> dict[str, Si
 
 
 def compare(size: str, peer_python: Path | None, cores: list[int], seconds: float, rounds: int) -> dict[str, float]:
-    """The median of what every side measures, over rounds in which each is asked once in a random order."""
+    """Median of every side over rounds; a round measures each side once, in random order."""
     started = sides(size, peer_python, cores)
     measured: dict[str, list[float]] = {name: [] for name in started}
     order = list(started)
@@ -43,8 +43,8 @@ def compare(size: str, peer_python: Path | None, cores: list[int], seconds: floa
             shuffle(order)
             for name in order:
                 measured[name].append(started[name].measure(seconds))
-            said = ", ".join(f"{name} {measured[name][-1]:.4g}" for name in started)
-            print(f"{size}, round {number + 1} of {rounds}: {said}", file=sys.stderr, flush=True)
+            progress = ", ".join(f"{name} {measured[name][-1]:.4g}" for name in started)
+            print(f"{size}, round {number + 1} of {rounds}: {progress}", file=sys.stderr, flush=True)
     finally:
         for side in started.values():
             side.end()
@@ -55,14 +55,20 @@ def main() -> None:
     """`python -m tests.benchmarks.peers.compare [--d3rlpy PYTHON]`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--d3rlpy", type=Path, metavar="PYTHON", help="interpreter of an environment with d3rlpy")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of a measurement")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="a process per core and side")
-    given = parser.parse_args()
-    if given.d3rlpy is None:
-        print("d3rlpy is left out: name an interpreter that has it with --d3rlpy", file=sys.stderr)
-    cores = sorted(os.sched_getaffinity(0))[: given.cores]
-    print(json.dumps({size: compare(size, given.d3rlpy, cores, given.seconds, given.rounds) for size in SIZES}))
+    parser.add_argument(
+        "--cores", type=int, default=len(os.sched_getaffinity(0)), help="processes per side, each on one core"
+    )
+    arguments = parser.parse_args()
+    if arguments.d3rlpy is None:
+        print("d3rlpy is not measured; pass the interpreter of an environment with d3rlpy as --d3rlpy", file=sys.stderr)
+    cores = sorted(os.sched_getaffinity(0))[: arguments.cores]
+    print(
+        json.dumps(
+            {size: compare(size, arguments.d3rlpy, cores, arguments.seconds, arguments.rounds) for size in SIZES}
+        )
+    )
 
 
 if __name__ == "__main__":

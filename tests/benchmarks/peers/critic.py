@@ -1,4 +1,4 @@
-"""The kernel of the critics' loss, forward and backward: its share of what torch's matrix product does per second."""
+"""Speed of the critic-loss kernel (forward and backward) relative to torch's matrix product."""
 
 import sys
 import time
@@ -11,14 +11,14 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.fused_kernel import critic_gradient
 from harness.launching.worker import keep_freed_memory
 from harness.training.kernels import PACK_LIMIT
-from tests.algorithms.kernels.inputs import random_inputs
 from tests.benchmarks.arithmetic import critic_products, matrix_product_peak
 from tests.benchmarks.peers.sizes import SIZES, Size
 from tests.benchmarks.peers.stopwatch import answer
+from tests.support.kernel_inputs import random_inputs
 
 
-class Shares:
-    """The kernel on a pack of random numbers, and the matrix product in turn with it."""
+class ShareMeter:
+    """Measures the kernel on a random pack and the matrix product in turn."""
 
     def __init__(self, size: Size):
         load_library()
@@ -31,13 +31,13 @@ class Shares:
         self.once()
 
     def once(self) -> float:
-        """The share, from one pass forward and backward and products beside it."""
+        """Share of the matrix product's speed in one forward and backward pass."""
         start = time.process_time()
         critic_gradient(self.network, self.parameters, self.inputs, self.gradient)
         return self.products / (time.process_time() - start) / matrix_product_peak()
 
     def measure(self, seconds: float) -> float:
-        """The median share of about so many seconds."""
+        """Median share over about `seconds`."""
         end = time.perf_counter() + seconds
         shares = [self.once()]
         while time.perf_counter() < end:
@@ -46,10 +46,10 @@ class Shares:
 
 
 def main() -> None:
-    """Serve the size that is named."""
+    """Serve the named size."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    answer(Shares(SIZES[sys.argv[1]]).measure)
+    answer(ShareMeter(SIZES[sys.argv[1]]).measure)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""d3rlpy's CalQL at the same size, in an environment of its own; imports nothing of this project but the size."""
+"""d3rlpy's CalQL at the same size. Runs in a separate environment; imports only `sizes` and `stopwatch`."""
 
 import sys
 import warnings
@@ -12,12 +12,12 @@ from d3rlpy.models import VectorEncoderFactory
 from tests.benchmarks.peers.sizes import SIZES
 from tests.benchmarks.peers.stopwatch import serve
 
-# Transitions of the made-up dataset; a batch is drawn once.
+# Transitions of the random dataset, from which one batch is drawn.
 TRANSITIONS = 10_000
 
 
 def main() -> None:
-    """Serve the size that is named."""
+    """Serve the named size."""
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     size = SIZES[sys.argv[1]]
@@ -28,7 +28,7 @@ def main() -> None:
         actor_encoder_factory=encoder,
         critic_encoder_factory=encoder,
         max_q_backup=size.max_backup,
-        # A rate of zero turns the tuned weight off.
+        # A learning rate of zero disables the Lagrange form.
         alpha_learning_rate=3e-4 if size.lagrange else 0.0,
     ).create(device=False)
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""This project's update of a pack, with new noise from the runs' streams at every update."""
+"""This project's update of a pack, with fresh noise from the runs' streams."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What is computed on every side: shapes and options of one update. Standard library only."""
+"""Shapes and options of the update that all sides compute. Standard library only."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,15 @@ class Size:
     batch_size: int
     # Actions of each kind in the push-down, and candidates of the max backup.
     n_actions: int
-    # Backup: the best of n_actions by the smaller critic, or one action.
+    # Backup: maximum over n_actions of the minimum over critics, or one action.
     max_backup: bool
-    # Tuned weight of the regulariser.
+    # Tuned weight of the regulariser (Lagrange form).
     lagrange: bool
 
 
 SIZES = {
-    # The demo's tasks and settings.
+    # Tasks and settings of the demo.
     "demo": Size(6, 2, (64, 64), 64, 4, max_backup=False, lagrange=False),
-    # AntMaze's observations and actions as the official script has them, with two hidden layers.
+    # Observations and actions of AntMaze and settings of the official script, but with two hidden layers.
     "reference": Size(29, 8, (256, 256), 256, 10, max_backup=True, lagrange=True),
 }

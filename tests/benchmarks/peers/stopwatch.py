@@ -1,6 +1,6 @@
-"""A side waits until it is asked, computes for so many seconds and says how much it did. Standard library only.
+"""Processes that measure on request how much they compute in some seconds. Standard library only.
 
-All sides are started first and then asked in turn, so that they are measured in the same minutes of the machine.
+All sides are started first and then measured in turn, so that changes in the machine's speed affect all of them.
 """
 
 import json
@@ -36,24 +36,24 @@ def serve(update: Callable[[], int]) -> None:
 
 
 def answer(measure: Callable[[float], float]) -> None:
-    """Answer requests on stdin: `measure` gets the seconds that it may take, about."""
+    """Answer requests on stdin with `measure(seconds)`."""
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         print(json.dumps(measure(float(line))), flush=True)
 
 
 class Side:
-    """The processes of one side, each bound to a core of its own."""
+    """The processes of one side, one per core."""
 
     def __init__(self, python: str, module: str, arguments: list[str], cores: list[int]):
-        # Read only if a process fails: some packages complain at every start.
-        self.complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the processes)
+        # Shown only if a process fails, because some packages always print warnings.
+        self.stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the processes)
         self.processes = [self._start([python, "-m", module, *arguments], core) for core in cores]
         for process in self.processes:
             self._read(process)
 
     def measure(self, seconds: float) -> float:
-        """What a process measures (updates per second), their mean; all cores compute at once for so long."""
+        """Mean of the processes' results (updates per second); all of them compute at the same time."""
         for process in self.processes:
             assert process.stdin is not None
             process.stdin.write(f"{seconds}\n")
@@ -61,7 +61,7 @@ class Side:
         return sum(self._read(process) for process in self.processes) / len(self.processes)
 
     def end(self) -> None:
-        """End the processes."""
+        """Kill the processes."""
         for process in self.processes:
             process.kill()
             process.wait()
@@ -74,12 +74,12 @@ class Side:
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.complaints,
+            stderr=self.stderr,
             preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         )
 
     def _read(self, process: subprocess.Popen[str]) -> float:
-        """The next JSON line; libraries may print lines of their own."""
+        """The next JSON line; other lines are output of libraries."""
         assert process.stdout is not None
         for line in process.stdout:
             try:
@@ -88,5 +88,5 @@ class Side:
                 continue
             return 0.0 if value == "ready" else float(value)
         code = process.wait()
-        self.complaints.seek(0)
-        raise RuntimeError(f"{' '.join(map(str, process.args))}: ended with {code}\n{self.complaints.read()}")
+        self.stderr.seek(0)
+        raise RuntimeError(f"{' '.join(map(str, process.args))}: exit code {code}\n{self.stderr.read()}")

@@ -163,7 +163,7 @@ def test_a_file_goes_on_after_any_refused_operation(path):
 
 
 def test_a_kill_at_any_operation_leaves_what_was_marked(path):
-    def go_on():
+    def continue_training():
         file = AppendFile.restore(path, mark)
         file.append(b"more" * 64)
         file.mark()
@@ -172,7 +172,7 @@ def test_a_kill_at_any_operation_leaves_what_was_marked(path):
         file = started(path, b"kept" * 64)
         mark = file.mark()
         file.append(b"rest" * 64)
-        killed = killed_at(number, go_on)
+        killed = killed_at(number, continue_training)
         assert contents(path, mark) == b"kept" * 64
         AppendFile.restore(path, mark).append(b"more" * 64)
         assert path.read_bytes() == b"kept" * 64 + b"more" * 64

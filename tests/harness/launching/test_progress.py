@@ -76,13 +76,13 @@ def test_plain_lines_name_what_runs(packs):
         for folder in packs[1]:
             write(folder, "running", progress=0.5)
 
-    def go_on():
+    def continue_training():
         for folder in packs[1]:
             folder.finish({})
         write(packs[0][0], "failed", progress=0.1, reason="diverged")
         write(packs[0][1], "running", progress=0.5)
 
-    first, begun, going, last = lines_of(packs, [begin, go_on])
+    first, begun, going, last = lines_of(packs, [begin, continue_training])
     assert first == "0% | 0/4 runs done, 0 run-updates/s, measuring speed"
     assert begun.startswith("25% | 0/4 runs done, 500 run-updates/s, ")
     assert begun.endswith("| pointmaze-umaze monte_carlo seeds 0,1: 2 runs, offline 1,500")

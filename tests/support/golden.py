@@ -1,7 +1,8 @@
-"""Check a file of worked cases against the functions that training calls: `python tests.algorithms.golden.py FILE.npz`.
+"""Check a file of reference values against this project's functions: `python -m tests.support.golden FILE.npz`.
 
-The cases are critic losses with gradients, or returns-to-go, in the format of golden_cases/README.md; their options
-are in the JSON file beside the arrays. Prints the largest relative error; exit code 1 if it exceeds the tolerance.
+The cases are critic losses with gradients, or returns-to-go, in the format of tests/algorithms/golden_cases/README.md;
+their options are in a JSON file of the same name. Prints the largest relative error; exit code 1 if it exceeds the
+tolerance.
 """
 
 import json
@@ -28,7 +29,7 @@ TOLERANCE = 1e-6
 
 
 def relative_error(ours: np.ndarray, golden: np.ndarray) -> float:
-    """Largest relative error of an array's elements; elements below 1e-9 of the largest are held against that."""
+    """Largest relative error of the elements; the denominator is at least 1e-9 of the largest element."""
     ours, golden = np.asarray(ours, dtype=np.float64), np.asarray(golden, dtype=np.float64)
     if ours.shape != golden.shape or not (np.isfinite(ours) & np.isfinite(golden)).all():
         return float("inf")
@@ -39,7 +40,7 @@ def relative_error(ours: np.ndarray, golden: np.ndarray) -> float:
 def critic_case(
     options: dict, given: dict[str, np.ndarray], loss: Callable[..., CriticLoss] = critic_loss
 ) -> dict[str, np.ndarray]:
-    """The outputs of one critic-loss case, computed in float64 as a pack of one run by `loss`."""
+    """Outputs of one critic-loss case, computed by `loss` in float64 as a pack of one run."""
     tensor = {name: torch.from_numpy(array).double() for name, array in given.items()}
 
     def both(name: str) -> torch.Tensor:
@@ -82,7 +83,7 @@ def critic_case(
             raw_multiplier=scalar(options["log_lagrange_multiplier"]),
         ),
     )
-    # The cases without calibration count the values below their floor all the same.
+    # Bound rates refer to the given floor, even in cases without calibration.
     sampled, given_floor = values[..., 1:], tensor["floor"][None]
     outputs = {
         "critic_loss": result.loss[0],
@@ -100,7 +101,7 @@ def critic_case(
 
 
 def return_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The return-to-go of one trajectory."""
+    """Return-to-go of one trajectory."""
     values = return_to_go(
         torch.from_numpy(given["reward"]),
         torch.from_numpy(given["terminated"]).bool(),
@@ -111,19 +112,19 @@ def return_case(options: dict, given: dict[str, np.ndarray]) -> dict[str, np.nda
 
 
 def check(file: Path, loss: Callable[..., CriticLoss] = critic_loss) -> float:
-    """Worst relative error of `loss` over all cases and outputs of a file; prints a line per output."""
+    """Print the largest relative error of `loss` per output of a file; returns the largest of all."""
     arrays = np.load(file)
     cases = json.loads(file.with_suffix(".json").read_text())
     worst: dict[str, float] = {}
     for number, options in enumerate(cases):
-        own = {key.split("/", 1)[1]: arrays[key] for key in arrays.files if int(key.split("/", 1)[0]) == number}
-        if "return_to_go" in own:
-            expected = {"return_to_go": own.pop("return_to_go")}
-            outputs = return_case(options, own)
+        case = {key.split("/", 1)[1]: arrays[key] for key in arrays.files if int(key.split("/", 1)[0]) == number}
+        if "return_to_go" in case:
+            expected = {"return_to_go": case.pop("return_to_go")}
+            outputs = return_case(options, case)
         else:
-            expected = {key[4:]: value for key, value in own.items() if key.startswith("out/")}
+            expected = {key[4:]: value for key, value in case.items() if key.startswith("out/")}
             outputs = critic_case(
-                options, {key[3:]: value for key, value in own.items() if key.startswith("in/")}, loss
+                options, {key[3:]: value for key, value in case.items() if key.startswith("in/")}, loss
             )
         for name, value in expected.items():
             worst[name] = max(worst.get(name, 0.0), relative_error(outputs[name], value))
@@ -133,12 +134,12 @@ def check(file: Path, loss: Callable[..., CriticLoss] = critic_loss) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    """Command line."""
+    """Command line; returns the exit code."""
     if len(arguments) != 1 or not Path(arguments[0]).with_suffix(".json").exists():
-        print("usage: python tests.algorithms.golden.py FILE.npz   (options: FILE.json beside it)", file=sys.stderr)
+        print("usage: python -m tests.support.golden FILE.npz (with FILE.json in the same folder)", file=sys.stderr)
         return 2
     worst = check(Path(arguments[0]))
-    print(f"worst relative error     {worst:.2e}")
+    print(f"largest relative error   {worst:.2e}")
     return 0 if worst < TOLERANCE else 1
 
 

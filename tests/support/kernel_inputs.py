@@ -1,4 +1,4 @@
-"""Random critics and what their loss is computed from, for the tests of the kernels."""
+"""Random critics and random inputs of their loss, for tests of the kernels."""
 
 from dataclasses import dataclass, replace
 from math import inf
@@ -28,14 +28,14 @@ FORMS = st.builds(
     lagrange_multiplier=st.sampled_from(["exponential", "softplus"]),
 )
 
-# State and action dimensions, batch and n; widths that are and are not those of vectors and panels.
+# State dimension, action dimension, batch size and n; hidden widths, some not multiples of vector or panel widths.
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 35), st.integers(1, 30), st.integers(1, 6))
 HIDDEN = st.lists(st.integers(1, 70), min_size=1, max_size=4).map(tuple)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A pack of R runs, and everything that its critic loss needs."""
+    """A pack of R runs and the inputs of its critic loss."""
 
     network: ValueNetwork
     parameters: Parameters
@@ -51,20 +51,20 @@ class Inputs:
         return CriticInputs(self.states, self.actions, self.target, self.log_density, self.floor, form, self.scalars)
 
     def of_run(self, run: int) -> "Inputs":
-        """One run alone."""
-        own = slice(run, run + 1)
+        """The inputs of one run."""
+        rows = slice(run, run + 1)
         return replace(
             self,
             parameters=self.parameters.part(CRITICS * run, CRITICS * (run + 1)),
-            scalars=CriticLossScalars(**{name: value[own] for name, value in vars(self.scalars).items()}),
-            **{name: getattr(self, name)[own] for name in ("states", "actions", "target", "log_density", "floor")},
+            scalars=CriticLossScalars(**{name: value[rows] for name, value in vars(self.scalars).items()}),
+            **{name: getattr(self, name)[rows] for name in ("states", "actions", "target", "log_density", "floor")},
         )
 
 
 def random_inputs(
     seed: int, runs: int, sizes: tuple[int, ...], hidden: tuple[int, ...], dtype: torch.dtype = torch.float32
 ) -> Inputs:
-    """Inputs of `sizes` (S, A, B, n). The runs differ in everything, a clip and a half-way floor included."""
+    """Inputs with `sizes` (S, A, B, n) that differ between runs; every second run has a clip, some states no floor."""
     state_dim, action_dim, batch, n = sizes
     rng = torch.Generator().manual_seed(seed)
 
@@ -103,7 +103,7 @@ def random_inputs(
 
 
 def assert_close(ours: Tensor, expected: Tensor, tolerance: float, size: float = 0.0) -> None:
-    """Every element within `tolerance` of the tensor's largest, or of the `size` of what it is a difference of."""
+    """Compare; `tolerance` is relative to each element and to the largest, or to `size` if that is larger."""
     assert ours.shape == expected.shape
     assert torch.equal(ours.isfinite(), expected.isfinite())
     largest = float(expected[expected.isfinite()].abs().max()) if expected.isfinite().any() else 0.0
@@ -111,8 +111,10 @@ def assert_close(ours: Tensor, expected: Tensor, tolerance: float, size: float =
 
 
 def gradient(kernel: str, inputs: Inputs, form: CriticLossForm) -> tuple[CriticLoss, Tensor]:
-    """The critic loss by a kernel and its gradient in the parameters."""
+    """The critic loss by a kernel, and its gradient with respect to the parameters."""
     load_library()
-    into = inputs.parameters.like()
-    loss = KERNELS[kernel].critic_gradient(inputs.network, inputs.parameters, inputs.of_kernel(form), into)
-    return loss, into.flat
+    parameter_gradient = inputs.parameters.like()
+    loss = KERNELS[kernel].critic_gradient(
+        inputs.network, inputs.parameters, inputs.of_kernel(form), parameter_gradient
+    )
+    return loss, parameter_gradient.flat

@@ -1,4 +1,4 @@
-"""The critics in C++ against torch, worked cases and finite differences; its bits in any company."""
+"""Critics in the fused kernel: against torch, reference values and finite differences; independence of runs."""
 
 from dataclasses import replace
 from math import inf
@@ -13,9 +13,9 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
 from algorithms.value_network import ValueNetwork
-from tests.algorithms.golden import TOLERANCE, check
-from tests.algorithms.kernels.inputs import CRITICS, FORMS, HIDDEN, SIZES, Inputs, assert_close, gradient, random_inputs
-from tests.algorithms.test_golden import CASES
+from tests.algorithms.test_golden_cases import CASES
+from tests.support.golden import TOLERANCE, check
+from tests.support.kernel_inputs import CRITICS, FORMS, HIDDEN, SIZES, Inputs, assert_close, gradient, random_inputs
 
 FUSED, TORCH = KERNELS["fused"], KERNELS["torch"]
 PLAIN = CriticLossForm("soft_maximum", True, False)
@@ -26,18 +26,20 @@ def library():
     load_library()
 
 
-def parts(inputs: Inputs):
-    """What `values` takes."""
+def value_arguments(inputs: Inputs):
+    """Arguments of `Kernel.values`."""
     return inputs.network, inputs.parameters, inputs.states, inputs.actions
 
 
 def compare(inputs, form, tolerance):
-    """Everything that the two kernels compute of the critics."""
-    values = TORCH.values(*parts(inputs))
+    """Compare everything that the two kernels compute for critics."""
+    values = TORCH.values(*value_arguments(inputs))
     size = float(values.abs().max())
-    assert_close(FUSED.values(*parts(inputs)), values, tolerance)
-    (ours, of_ours), (expected, of_expected) = (gradient(kernel, inputs, form) for kernel in ("fused", "torch"))
-    assert_close(of_ours, of_expected, tolerance)
+    assert_close(FUSED.values(*value_arguments(inputs)), values, tolerance)
+    (ours, our_gradient), (expected, expected_gradient) = (
+        gradient(kernel, inputs, form) for kernel in ("fused", "torch")
+    )
+    assert_close(our_gradient, expected_gradient, tolerance)
     for name, value in vars(expected).items():
         assert_close(getattr(ours, name), value, tolerance, size)
 
@@ -62,19 +64,19 @@ def test_the_kernels_agree_in_float32(seed, sizes, hidden, form):
 
 
 def near_a_kink(inputs):
-    """Whether rounding may decide on which side of zero a ReLU's input lies, or of its floor a value or their mean."""
+    """Whether a ReLU's input is so close to zero, or a value or mean so close to the floor, that rounding decides."""
     tensors = {name: tensor.double() for name, tensor in inputs.parameters.tensors.items()}
     hidden, action_dim = inputs.network.hidden, inputs.network.action_dim
     nearest = torch.tensor(inf)
     for critic in range(CRITICS):
-        own = {name: tensor[critic] for name, tensor in tensors.items()}
-        of_states = inputs.states[0].double() @ own["state_weight"] + own["bias_0"]
-        signal = of_states[:, None] + inputs.actions[0].double() @ own["action_weight"][:action_dim]
+        weights = {name: tensor[critic] for name, tensor in tensors.items()}
+        of_states = inputs.states[0].double() @ weights["state_weight"] + weights["bias_0"]
+        signal = of_states[:, None] + inputs.actions[0].double() @ weights["action_weight"][:action_dim]
         for layer, width in enumerate(hidden):
             if layer:
-                signal = signal.relu() @ own[f"weight_{layer}"] + own[f"bias_{layer}"]
+                signal = signal.relu() @ weights[f"weight_{layer}"] + weights[f"bias_{layer}"]
             nearest = torch.minimum(nearest, signal[..., :width].abs().min())
-        values = signal.relu() @ own["output_weight"][0] + own["output_bias"]
+        values = signal.relu() @ weights["output_weight"][0] + weights["output_bias"]
         n = (values.shape[-1] - 1) // 3
         means = values[:, 1 + n : 1 + 2 * n].mean(-1, keepdim=True)
         bounded = torch.cat((values, means, values[:, 1:] - inputs.log_density[0]), -1)
@@ -83,10 +85,10 @@ def near_a_kink(inputs):
 
 
 def table_network(values):
-    """Critics whose values [R, C, B, K] are numbers of a table: one hidden unit for each state and action.
+    """Critics with given values [R, C, B, K]: one hidden unit per state and action.
 
-    The unit is 1 at its own state and action and 0 elsewhere, so its output weight is the value, to the bit, and the
-    gradient of that weight the value's.
+    The unit is 1 for its state and action and 0 for others, so its output weight is exactly the value, and the gradient
+    of the weight is exactly that of the value.
     """
     runs, critics, batch, count = values.shape
     network = ValueNetwork(batch, count, (batch * count,))
@@ -102,7 +104,7 @@ def table_network(values):
 
 
 def loss_of_values(values, target, log_density, floor, form, scalars):
-    """The kernel in the place of `critic_loss`: of values instead of parameters."""
+    """The kernel with the signature of `critic_loss`: it takes values instead of parameters."""
     network, parameters, states, actions = table_network(values)
     loss, of_parameters = gradient(
         "fused", Inputs(network, parameters, states, actions, target, log_density, floor, scalars), form
@@ -113,14 +115,14 @@ def loss_of_values(values, target, log_density, floor, form, scalars):
     return loss
 
 
-def test_the_worked_cases_agree():
+def test_reference_values_agree():
     assert check(CASES / "critic_loss.npz", loss_of_values) < TOLERANCE
 
 
 @given(seed=st.integers(0, 10_000), form=FORMS)
 @settings(max_examples=30, deadline=None)
-def test_values_at_their_floor_feel_nothing(seed, form):
-    """Values and floors of a few whole numbers, so that most of them tie, also in their mean."""
+def test_values_at_their_floor_have_no_gradient(seed, form):
+    """Values and floors are small integers, so that many values and means equal the floor."""
     rng = torch.Generator().manual_seed(seed)
     values = torch.randint(-1, 2, (2, CRITICS, 5, 7), generator=rng).float()
     floor = torch.randint(-1, 2, (2, 5), generator=rng).float()
@@ -135,33 +137,36 @@ def test_values_at_their_floor_feel_nothing(seed, form):
 
 @given(seed=st.integers(0, 10_000), form=FORMS)
 @settings(max_examples=25, deadline=None)
-def test_the_gradient_is_the_slope_of_the_loss(seed, form):
-    """Along a random direction, by central differences of the kernel's own loss."""
+def test_gradients_equal_finite_differences(seed, form):
+    """Central differences of the kernel's loss along a random direction."""
     inputs = random_inputs(seed, 2, (3, 2, 4, 2), (9, 6), torch.float64)
     rng = torch.Generator().manual_seed(seed)
     direction = torch.randn(inputs.parameters.flat.shape, generator=rng, dtype=torch.float64)
 
     def loss(step):
-        moved = Parameters(inputs.parameters.shapes, inputs.parameters.flat + step * direction)
-        return gradient("fused", replace(inputs, parameters=moved), form)[0].loss
+        perturbed = Parameters(inputs.parameters.shapes, inputs.parameters.flat + step * direction)
+        return gradient("fused", replace(inputs, parameters=perturbed), form)[0].loss
 
-    # Two steps that disagree have a kink between them.
-    slopes = [(loss(step) - loss(-step)) / (2 * step) for step in (1e-6, 5e-7)]
-    smooth = (slopes[0] - slopes[1]).abs() < 1e-5 * (1 + slopes[0].abs())
+    # Where two step sizes disagree there is a kink.
+    differences = [(loss(step) - loss(-step)) / (2 * step) for step in (1e-6, 5e-7)]
+    smooth = (differences[0] - differences[1]).abs() < 1e-5 * (1 + differences[0].abs())
     expected = (gradient("fused", inputs, form)[1] * direction).view(2, -1).sum(1)
-    torch.testing.assert_close(expected[smooth], slopes[1][smooth], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(expected[smooth], differences[1][smooth], rtol=1e-4, atol=1e-5)
 
 
 def bits(inputs, form):
-    """Everything that the kernel computes of the critics, by run."""
+    """Everything that the kernel computes for critics, by run."""
     loss, of_parameters = gradient("fused", inputs, form)
     runs = len(inputs.states)
-    return [tensor.reshape(runs, -1) for tensor in (*vars(loss).values(), of_parameters, FUSED.values(*parts(inputs)))]
+    return [
+        tensor.reshape(runs, -1)
+        for tensor in (*vars(loss).values(), of_parameters, FUSED.values(*value_arguments(inputs)))
+    ]
 
 
 @given(seed=st.integers(0, 10_000), sizes=SIZES, hidden=HIDDEN, form=FORMS, threads=st.integers(1, 4))
 @settings(max_examples=20, deadline=None)
-def test_a_runs_bits_depend_neither_on_its_company_nor_on_threads(seed, sizes, hidden, form, threads):
+def test_a_runs_bits_depend_neither_on_other_runs_nor_on_threads(seed, sizes, hidden, form, threads):
     inputs = random_inputs(seed, 4, sizes, hidden)
     torch.set_num_threads(threads)
     try:
@@ -170,7 +175,7 @@ def test_a_runs_bits_depend_neither_on_its_company_nor_on_threads(seed, sizes, h
         torch.set_num_threads(1)
     for run in (0, 3):
         alone = bits(inputs.of_run(run), form)
-        assert all(torch.equal(one[run], other[0]) for one, other in zip(packed, alone, strict=True))
+        assert all(torch.equal(tensor[run], expected[0]) for tensor, expected in zip(packed, alone, strict=True))
 
 
 def test_a_run_that_is_not_finite_changes_no_bit_of_the_others():
@@ -179,17 +184,20 @@ def test_a_run_that_is_not_finite_changes_no_bit_of_the_others():
     inputs.parameters.flat[CRITICS : 2 * CRITICS] = torch.nan
     after = bits(inputs, PLAIN)
     for run, healthy in enumerate((True, False, True)):
-        assert all(torch.equal(one[run], other[run]) for one, other in zip(before, after, strict=True)) == healthy
+        assert (
+            all(torch.equal(tensor[run], expected[run]) for tensor, expected in zip(before, after, strict=True))
+            == healthy
+        )
     loss, of_parameters = gradient("fused", inputs, PLAIN)
     assert loss.loss.isnan().tolist() == [False, True, False]
     assert of_parameters.view(3, -1).isnan().any(1).tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("place", ["state_weight", "bias_1", "output_bias"])
-def test_a_number_that_is_not_finite_is_not_hidden_by_a_relu(place):
+@pytest.mark.parametrize("name", ["state_weight", "bias_1", "output_bias"])
+def test_a_relu_does_not_hide_nan(name):
     inputs = random_inputs(0, 1, (5, 2, 9, 3), (40, 20))
-    inputs.parameters[place].view(CRITICS, -1)[0, 0] = torch.nan
-    values = FUSED.values(*parts(inputs))
+    inputs.parameters[name].view(CRITICS, -1)[0, 0] = torch.nan
+    values = FUSED.values(*value_arguments(inputs))
     assert values[0, 0].isnan().all()
     assert values[0, 1].isfinite().all()
     assert gradient("fused", inputs, PLAIN)[0].loss.isnan().all()
@@ -199,26 +207,32 @@ def test_a_number_that_is_not_finite_is_not_hidden_by_a_relu(place):
 @settings(max_examples=20, deadline=None)
 def test_a_states_values_do_not_depend_on_its_batch(seed, hidden, cut):
     inputs = random_inputs(seed, 1, (3, 2, 300, 1), hidden)
-    together = FUSED.values(*parts(inputs))
+    together = FUSED.values(*value_arguments(inputs))
     pieces = [
-        FUSED.values(inputs.network, inputs.parameters, inputs.states[:, own], inputs.actions[:, own])
-        for own in (slice(0, cut), slice(cut, 300))
+        FUSED.values(inputs.network, inputs.parameters, inputs.states[:, part], inputs.actions[:, part])
+        for part in (slice(0, cut), slice(cut, 300))
     ]
     assert torch.equal(torch.cat(pieces, 2), together)
 
 
-def test_a_floor_of_minus_infinity_is_a_floor_far_below():
+def test_a_floor_of_minus_infinity_equals_a_very_low_floor():
     inputs = random_inputs(1, 2, (3, 2, 7, 3), (12, 12))
     none = replace(inputs, floor=torch.full_like(inputs.floor, -inf))
     low = replace(inputs, floor=torch.full_like(inputs.floor, -1e30))
-    assert all(torch.equal(one, other) for one, other in zip(bits(none, PLAIN), bits(low, PLAIN), strict=True))
+    assert all(
+        torch.equal(tensor, expected) for tensor, expected in zip(bits(none, PLAIN), bits(low, PLAIN), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "change"),
-    [("actions", lambda own: own[:, :3]), ("floor", lambda own: own[:, :3]), ("target", lambda own: own.double())],
+    [
+        ("actions", lambda tensor: tensor[:, :3]),
+        ("floor", lambda tensor: tensor[:, :3]),
+        ("target", lambda tensor: tensor.double()),
+    ],
 )
-def test_inputs_that_do_not_fit_are_refused(name, change):
+def test_inputs_of_wrong_shape_or_dtype_are_an_error(name, change):
     inputs = random_inputs(0, 2, (3, 2, 7, 3), (12,))
     with pytest.raises(RuntimeError, match=r"must|differ"):
         gradient("fused", replace(inputs, **{name: change(getattr(inputs, name))}), PLAIN)
