@@ -116,5 +116,7 @@ def write_speed_report(benchmarks: pd.DataFrame, out: Path) -> list[Path]:
         images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
         files[0].write_text(render("speed.html", images, table=table, drawings=drawings, about=benchmarks.attrs))
     except OSError as error:
-        raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
+        raise UserError(
+            f"report directory {out}: cannot be written ({error.strerror}); choose another directory"
+        ) from None
     return files

@@ -1,4 +1,4 @@
-"""What a report says of the claims: an overview of all, and a section per claim about runs."""
+"""The claims in a report: an overview of all claims and a section per claim about runs."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,21 +15,21 @@ from results.verdicts.decisions import Verdict
 from results.verdicts.runs import judge_runs, measured, per_run
 from results.verdicts.table import by_claim, by_topic, correlation, effect, p_value
 
-# The column of the overview for claims that are judged without runs, and what it shows where nothing was looked at.
+# The overview's column for claims judged without runs, and the entry for claims that were not tested.
 LAB = "exact lab"
 NOT_RUN = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
 class ClaimSection:
-    """A claim about runs with all that was found about it."""
+    """A claim about runs with its verdicts and figure."""
 
     claim: Claim
-    # Those that rest on runs.
+    # Verdicts with runs.
     verdicts: list[Verdict]
-    # Those for which there was nothing to look at; their remarks say why.
-    not_looked_at: list[Verdict]
-    # None where there was nothing to look at.
+    # Verdicts without runs; their remarks give the reason.
+    untested: list[Verdict]
+    # None if there are no runs.
     drawing: Drawing | None
 
     @property
@@ -39,75 +39,80 @@ class ClaimSection:
 
     @cached_property
     def how(self) -> str:
-        """What all verdicts have in common: how they were decided, and why some are inconclusive; else empty."""
-        methods, remarks = ({getattr(each, name) for each in self.verdicts} for name in ("method", "remark"))
-        told = sorted(methods) if len(methods) == 1 else []
+        """The method and the reason for inconclusive verdicts, if all verdicts share them; otherwise empty."""
+        methods, remarks = ({getattr(verdict, name) for verdict in self.verdicts} for name in ("method", "remark"))
+        parts = sorted(methods) if len(methods) == 1 else []
         reasons = remarks - {""}
-        if len(reasons) == 1 and all(bool(each.remark) == (each.outcome == "inconclusive") for each in self.verdicts):
-            told.append(f"inconclusive: {reasons.pop()}")
-        return "; ".join(told)
+        if len(reasons) == 1 and all(
+            bool(verdict.remark) == (verdict.outcome == "inconclusive") for verdict in self.verdicts
+        ):
+            parts.append(f"inconclusive: {reasons.pop()}")
+        return "; ".join(parts)
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row per verdict: Task, Arm, Verdict, Effect, n, p, and where there are some r; what `how` says is left out.
+        """A row of text per verdict: Task, Arm, Verdict, Effect, n, p, r, Method, Remark.
 
-        All is text. An arm stands where there are several, Decided and Remark where verdicts differ in them.
+        Omits columns that are the same for all verdicts, that are empty or that `how` states.
         """
         rows = [
             {
-                "Task": each.task,
-                "Arm": label(each.arm) if each.arm else "",
-                "Verdict": each.outcome,
-                "Effect": effect(each),
-                "n": str(each.n),
-                "p": p_value(each),
-                "r": correlation(each),
-                "Decided": each.method,
-                "Remark": each.remark,
+                "Task": verdict.task,
+                "Arm": label(verdict.arm) if verdict.arm else "",
+                "Verdict": verdict.outcome,
+                "Effect": effect(verdict),
+                "n": str(verdict.n),
+                "p": p_value(verdict),
+                "r": correlation(verdict),
+                "Method": verdict.method,
+                "Remark": verdict.remark,
             }
-            for each in self.verdicts
+            for verdict in self.verdicts
         ]
         frame = pd.DataFrame(rows)
-        told_once = {
+        redundant = {
             "Arm": frame["Arm"].nunique() == 1,
             "r": (frame["r"] == "-").all(),
-            "Decided": frame["Decided"].nunique() == 1,
+            "Method": frame["Method"].nunique() == 1,
             "Remark": all(remark in self.how for remark in frame["Remark"]),
         }
-        return frame.drop(columns=[name for name, once in told_once.items() if once])
+        return frame.drop(columns=[name for name, omit in redundant.items() if omit])
 
 
 def claim_sections(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> Iterator[ClaimSection]:
-    """Judge the claims on the two frames of runs and draw each, one after the other."""
+    """Judge the claims on the two frames of runs and yield a section with a figure for each."""
     frame = per_run(runs, evaluations)
     for verdicts in by_claim(judge_runs(claims, runs, evaluations)).values():
         claim = verdicts[0].claim
-        looked_at = [verdict for verdict in verdicts if verdict.n]
+        tested = [verdict for verdict in verdicts if verdict.n]
         others = [verdict for verdict in verdicts if not verdict.n]
-        yield ClaimSection(claim, looked_at, others, claim_figure(verdicts, measured(claim, frame)))
+        yield ClaimSection(claim, tested, others, claim_figure(verdicts, measured(claim, frame)))
 
 
 def all_verdicts(sections: Iterable[ClaimSection]) -> list[Verdict]:
     """Every verdict of the sections."""
-    return [verdict for section in sections for verdict in (*section.verdicts, *section.not_looked_at)]
+    return [verdict for section in sections for verdict in (*section.verdicts, *section.untested)]
 
 
 def overview(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """A row per claim about which something was found: Topic, Id, Claim, then what on each task, and by the exact lab.
+    """A row per tested claim: Topic, Id, Claim, then the outcome on each task and in the exact lab.
 
-    Several arms are counted ("2 supported, 1 inconclusive"); an en dash: nothing was looked at.
+    Outcomes of several arms are counted ("2 supported, 1 inconclusive"); an en dash: not tested.
     """
     judged = {verdict.claim.id for verdict in verdicts if verdict.n}
     places = list(dict.fromkeys(verdict.task or LAB for verdict in verdicts))
     rows = []
     for topic, group in by_topic([verdict for verdict in verdicts if verdict.claim.id in judged]).items():
-        for name, own in by_claim(group).items():
-            found = {place: _found([each for each in own if (each.task or LAB) == place]) for place in places}
-            rows.append({"Topic": topic, "Id": name, "Claim": own[0].claim.statement, **found})
+        for name, claim_verdicts in by_claim(group).items():
+            outcomes = {
+                place: _outcomes([verdict for verdict in claim_verdicts if (verdict.task or LAB) == place])
+                for place in places
+            }
+            rows.append({"Topic": topic, "Id": name, "Claim": claim_verdicts[0].claim.statement, **outcomes})
     return pd.DataFrame(rows, columns=["Topic", "Id", "Claim", *places])
 
 
-def _found(verdicts: Sequence[Verdict]) -> str:
+def _outcomes(verdicts: Sequence[Verdict]) -> str:
     counts = Counter(verdict.outcome for verdict in verdicts if verdict.n)
     if len(counts) == 1:
         return next(iter(counts))

@@ -1,4 +1,4 @@
-"""The exact lab's page: every claim with its verdict, the figures, and where it was computed."""
+"""The report of the exact lab: claims with verdicts, figures and provenance."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from results.verdicts import table as words
 from results.verdicts.decisions import Outcome, Verdict
 from results.verdicts.table import by_topic, verdict_table
 
-# One per frame, in the order of the page.
+# One function per frame, in page order.
 FIGURES = (
     exact_lab.max_operation, exact_lab.floor_dose, exact_lab.monte_carlo_bias, exact_lab.unlearning,
     exact_lab.truncation, exact_lab.regret_split,
@@ -26,11 +26,11 @@ FIGURES = (
 
 
 def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:
-    """Write the report about the exact lab into the folder `out`; returns the files written, the page first.
+    """Write the report of the exact lab to the directory `out`; return the files written, the page first.
 
-    `frames` holds a frame for every function of `FIGURES`, by its name. `report.html`; `tables/` with csv, md and tex
-    of the verdicts; `figures/` with pdf, svg, png, csv and caption of every figure. The same numbers give the same
-    bytes.
+    `frames` maps the name of every function of `FIGURES` to its frame. Writes `report.html`; `tables/` with csv, md, tex
+    of the verdicts; `figures/` with pdf, svg, png, csv and caption of every figure. The same numbers give
+    byte-identical files.
 
     Raises UserError if `out` cannot be written.
     """
@@ -54,19 +54,21 @@ def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.Data
         )
         files[0].write_text(page)
     except OSError as error:
-        raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
+        raise UserError(
+            f"report directory {out}: cannot be written ({error.strerror}); choose another directory"
+        ) from None
     return files
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """How many claims there are and what became of them: "12 claims: 9 supported, 2 contradicted, 1 inconclusive"."""
+    """The number of claims by outcome: "12 claims: 9 supported, 2 contradicted, 1 inconclusive"."""
     counts = Counter(verdict.outcome for verdict in verdicts)
     outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome))
     return f"{len(verdicts)} claim{'s' if len(verdicts) != 1 else ''}: {outcomes}"
 
 
 def provenance_table() -> Table:
-    """The code and the packages that the numbers depend on, and the machine."""
+    """The commit, package versions and machine that produced the numbers."""
     code, packages, computer = code_version(), package_versions(), machine()
     values = {
         "floorbench commit": code["commit"] or "not from a checkout",
@@ -76,5 +78,5 @@ def provenance_table() -> Table:
         "processor": computer["processor"],
         "threads": torch_threads(),
     }
-    text = pd.DataFrame([{"What": name, "Value": str(value)} for name, value in values.items()])
+    text = pd.DataFrame([{"Item": name, "Value": str(value)} for name, value in values.items()])
     return Table("provenance", "Provenance", text, text)

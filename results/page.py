@@ -1,4 +1,4 @@
-"""A page that stands alone: its template, and drawings in it that follow the reader's colour scheme."""
+"""Rendering of self-contained HTML pages, with inline figures that follow the light or dark colour scheme."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from results.style import ON_DARK
 
 
 def render(template: str, images: Mapping[str, str], **values: Any) -> str:
-    """The page as HTML; `images` holds the SVG text of every drawing by name, `values` what else the template shows."""
+    """Render a template as HTML; `images`: the SVG text of every figure by name, `values`: the template's variables."""
     environment = Environment(
         loader=PackageLoader("results"),
         autoescape=True,
@@ -25,7 +25,7 @@ def render(template: str, images: Mapping[str, str], **values: Any) -> str:
 
 
 def markdown(template: str, **values: Any) -> str:
-    """The same for a repository: Markdown that names its pictures by their files."""
+    """Render a template as Markdown, with figures linked by file name."""
     environment = Environment(
         loader=PackageLoader("results"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -34,7 +34,7 @@ def markdown(template: str, **values: Any) -> str:
 
 
 def inline_svg(svg: str, name: str) -> str:
-    """The `<svg>` element for a page: ids of its own, the page's width, and colours that follow the page's scheme."""
+    """The `<svg>` element for inlining: ids prefixed with `name`, colours replaced by CSS variables."""
     svg = svg[svg.index("<svg") :]
     for before in ('id="', 'href="#', "url(#"):
         svg = svg.replace(before, f"{before}{name}-")
@@ -44,10 +44,10 @@ def inline_svg(svg: str, name: str) -> str:
 
 
 def minus(text: str) -> str:
-    """With true minus signs in its numbers: no line ends behind them."""
+    """Replace the hyphens of negative numbers by minus signs, which do not break lines."""
     return re.sub(r"(?<![\w.)])-(?=\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def _variable(colour: str) -> str:
-    """Name of the CSS variable that stands for a colour of the light page."""
+    """The name of the CSS variable for a colour of the light scheme."""
     return f"--c{colour.removeprefix('#')}"

@@ -1,4 +1,4 @@
-"""The same work on many things, in several processes."""
+"""Work distributed over several processes."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -16,27 +16,27 @@ Result = TypeVar("Result")
 
 @contextmanager
 def processes(workers: int = 1) -> Iterator[Callable[..., Future[Any]]]:
-    """Yield `submit(work, *arguments)`, which has the work done by one of so many processes, with one by this very one.
+    """Yield `submit(work, *arguments)`, which runs work in a pool of processes; with one worker, in this process.
 
-    More than one process needs a main module that can be imported without doing anything, as a command's can. Whatever
-    `work` raises comes with its future's result; raises UserError if a process was ended from outside.
+    With several workers the main module must be importable without side effects. Exceptions of `work` are raised by
+    its future; raises UserError if a process was killed.
     """
     if workers < 2:
         yield _at_once
         return
-    # Only this process answers Ctrl-C: the others end with it.
+    # Only the parent handles Ctrl-C; the pool is shut down with it.
     ignore = (signal.SIGINT, signal.SIG_IGN)
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal.signal, initargs=ignore)
     try:
         yield pool.submit
     except BrokenProcessPool:
-        raise UserError("report: one of its processes was ended; is there too little memory?") from None
+        raise UserError("report: a worker process was killed, possibly for lack of memory; use fewer workers") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def mapped(work: Callable[[Item], Result], items: Sequence[Item], workers: int = 1) -> list[Result]:
-    """`work` done on every item, in so many `processes` or fewer; the results in the order of the items."""
+    """Apply `work` to every item in at most `workers` processes; results in the order of the items."""
     with processes(min(workers, len(items))) as submit:
         return [future.result() for future in [submit(work, item) for item in items]]
 

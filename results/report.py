@@ -1,4 +1,4 @@
-"""The report: tables, figures and one page that stands alone."""
+"""The report about runs: tables, figures and a self-contained HTML page."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ from results.verdicts.decisions import Outcome, Verdict
 from results.verdicts.runs import per_run
 from results.verdicts.table import verdict_table
 
-# Settings that set the scale of rewards, values and effort: shown at once; the others are folded away.
+# Settings that determine the scale of rewards and values and the cost: always visible; the others are collapsed.
 KEY_SETTINGS = (
     "task.environment", "task.horizon", "task.data.transitions", "task.data.action_noise", "task.reward_scale",
     "task.reward_bias", "task.discount", "schedule.offline_steps", "schedule.online_steps", "schedule.updates_per_step",
@@ -47,46 +47,46 @@ KEY_SETTINGS = (
 )  # fmt: skip
 
 
-# Figures of all tasks together, which come first.
+# Figures over all tasks, shown first.
 ACROSS = ("effects", "dose_response")
 
 
 @dataclass(frozen=True)
 class Page:
-    """Everything the template shows."""
+    """The content of the report page."""
 
     runs: pd.DataFrame
-    # Finished runs by state, for example "29 done, 1 failed".
+    # Number of runs by state, for example "29 done, 1 failed".
     states: str
-    # What they cost, "23.9 million gradient steps in 8.5 core-hours", and the commits that computed them; empty where
-    # the frames do not tell.
+    # Cost, for example "23.9 million gradient steps in 8.5 core-hours", and the commits that computed the runs; empty
+    # if unknown.
     effort: str
     commits: list[str]
-    # What a reader must know of the runs, one line each.
+    # Remarks about the runs, for example missing seeds.
     remarks: list[str]
-    # What became of the claims, in a line; the sections of those about runs; all of them in a line each; every verdict.
+    # Claims: outcomes in one line, sections of claims about runs, overview, and the table of all verdicts.
     summary: str
     claims: list[ClaimSection]
     overview: pd.DataFrame
     verdicts: Table
-    # Whether the claims of the exact lab are among them.
+    # Whether the claims of the exact lab are included.
     exact: bool
     key_settings: Table
     arm_settings: Table
     other_settings: Table
-    # What all tasks say together, before anything else: figures and tables; empty for a single task.
+    # Figures and tables over all tasks; empty for a single task.
     across: list[Drawing]
     across_tables: list[Table]
-    # Tables of results, by their place on the page; None where there is nothing to show.
+    # Tables of results, in page order; None if there are no data for one.
     scores: Table
     differences: Table | None
-    # Floors by dose, beside published numbers.
+    # Results by dose of inflation, and comparison with published numbers.
     further: list[Table]
     scale_mismatch: Table
     learned_floor: Table | None
     truth: Table | None
     drawings: list[Drawing]
-    # What searches for settings found, study by study.
+    # Table and figures per study.
     tuning: list[tuple[Table, list[Drawing]]]
     run_list: Table
     cost: Table | None
@@ -96,12 +96,12 @@ class Page:
 def write_report(
     frames: Frames, out: Path, exact: Sequence[Verdict] = (), workers: int = 1, tuning: Sequence[Ledger] = ()
 ) -> list[Path]:
-    """Write the report about the runs of `frames` into the folder `out`; returns the files written, the page first.
+    """Write the report about the runs of `frames` into the folder `out`; return the files written, the page first.
 
-    `report.html` and, for a repository, `report.md`; `tables/` with csv, md and tex of every table and `runs.csv`, the
-    frame they are made of; `figures/` with pdf, svg, png, csv and caption of every figure. `exact`: verdicts of the
-    exact lab, whose own report stands in `out`/exact. `workers`: processes that write figures while others are still
-    being made (see `processes`). `tuning`: studies that are shown, too. The same frames give the same bytes.
+    Writes `report.html` and `report.md`; `tables/` with csv, md and tex of every table and `runs.csv`, all runs;
+    `figures/` with pdf, svg, png, csv and caption of every figure. `exact`: verdicts of the exact lab, whose report is
+    in `out`/exact. `workers`: number of processes that write figures while others are being drawn (see `processes`).
+    `tuning`: studies to include. The same frames give byte-identical files.
 
     Raises UserError if there is no finished run or if `out` cannot be written.
     """
@@ -116,7 +116,7 @@ def write_report(
                 written.append(submit(write_drawing, drawing, out / "figures"))
 
             page = contents(frames, exact, tuning, drawn)
-            files = [*_write_tables(page, out / "tables"), *(path for each in written for path in each.result())]
+            files = [*_write_tables(page, out / "tables"), *(path for future in written for path in future.result())]
         page.runs.to_csv(out / "tables" / "runs.csv", index=False, lineterminator="\n")
         images = {path.stem: path.read_text() for path in files if path.suffix == ".svg"}
         unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
@@ -124,7 +124,9 @@ def write_report(
         (out / "report.html").write_text(render("report.html", images, **values))
         (out / "report.md").write_text(markdown("report.md", **values))
     except OSError as error:
-        raise UserError(f"report folder {out}: cannot be written ({error.strerror}); name another folder") from None
+        raise UserError(
+            f"report directory {out}: cannot be written ({error.strerror}); choose another directory"
+        ) from None
     return [out / "report.html", out / "tables" / "runs.csv", out / "report.md", *files]
 
 
@@ -150,7 +152,7 @@ def contents(
     tuning: Sequence[Ledger] = (),
     drawn: Callable[[Drawing], None] = lambda drawing: None,
 ) -> Page:
-    """Make every table and figure; `drawn` is called with each figure as soon as it is there."""
+    """Create every table and figure; `drawn` is called with each figure as soon as it exists."""
     frame, curves = frames.runs, frames.evaluations
     sections = []
     for section in claim_sections(CLAIMS, frame, curves):
@@ -180,7 +182,7 @@ def contents(
         key_settings=settings_by_task(frame, [column for column in KEY_SETTINGS if column in shared]),
         arm_settings=settings_by_arm(frame, varied),
         other_settings=settings_by_task(frame, [column for column in shared if column not in KEY_SETTINGS]),
-        across=[each for each in drawings if each.name in ACROSS],
+        across=[drawing for drawing in drawings if drawing.name in ACROSS],
         across_tables=[table for table in across if table],
         scores=scores(frame),
         differences=differing,
@@ -188,7 +190,7 @@ def contents(
         scale_mismatch=scale_mismatch(frame),
         learned_floor=learned_floor(frame),
         truth=truth(curves),
-        drawings=[each for each in drawings if each.name not in ACROSS],
+        drawings=[drawing for drawing in drawings if drawing.name not in ACROSS],
         tuning=studies,
         run_list=run_list(frame),
         cost=cost_table,
@@ -203,7 +205,7 @@ def _announced(drawings: Iterable[Drawing], drawn: Callable[[Drawing], None]) ->
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """What became of the claims: "30 verdicts on 20 claims: 21 supported, 3 contradicted, 6 inconclusive"."""
+    """The outcomes in one line: "30 verdicts on 20 claims: 21 supported, 3 contradicted, 6 inconclusive"."""
     given = [verdict for verdict in verdicts if verdict.n]
     counts = Counter(verdict.outcome for verdict in given)
     outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome))
@@ -211,7 +213,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 
 def effort_of(cost_table: Table | None) -> str:
-    """What all runs cost: "23.9 million gradient steps in 8.5 core-hours"."""
+    """The cost of all runs: "23.9 million gradient steps in 8.5 core-hours"."""
     if cost_table is None:
         return ""
     total = cost_table.numbers.iloc[-1]
@@ -221,24 +223,24 @@ def effort_of(cost_table: Table | None) -> str:
 
 
 def settings_by_task(frame: pd.DataFrame, columns: list[str]) -> Table:
-    """A row per setting that all arms share, a column per task."""
+    """A row per setting shared by all arms, a column per task."""
     first = frame.drop_duplicates("task").set_index("task")
     text = first[columns].T.map(_plain).rename_axis(columns=None).rename_axis("Setting").reset_index()
     return Table("settings", "Settings", text, text)
 
 
 def settings_by_arm(frame: pd.DataFrame, columns: list[str]) -> Table:
-    """A row per arm, a column per setting in which arms differ."""
+    """A row per arm, a column per setting that differs between arms."""
     first = frame.drop_duplicates(["task", "arm"])
     text = first[columns].map(_plain).rename(columns=lambda column: column.removeprefix("floor."))
     text.insert(0, "Arm", first["arm"].map(label))
     text.insert(1, "Name", first["arm"])
     text = text.drop_duplicates().reset_index(drop=True)
-    return Table("arms", "What the arms change", text, text)
+    return Table("arms", "Settings of the arms", text, text)
 
 
 def run_list(frame: pd.DataFrame) -> Table:
-    """Every run with its state and, if it failed, the reason; unfinished ones first."""
+    """Every run with its state and, if it failed, the reason; unfinished runs first."""
     order = frame.assign(finished=frame["state"] == "done").sort_values("finished", kind="stable")
     text = pd.DataFrame(
         {
@@ -254,23 +256,23 @@ def run_list(frame: pd.DataFrame) -> Table:
 
 
 def provenance_table(frame: pd.DataFrame) -> Table:
-    """Every value that occurs, and in how many runs."""
+    """Every value of every provenance column with its number of runs."""
     rows = [
-        {"What": column, "Value": value, "Runs": str(count)}
+        {"Item": column, "Value": value, "Runs": str(count)}
         for column in frame.columns.drop("run", errors="ignore")
         for value, count in frame[column].map(_plain).value_counts(sort=False).items()
     ]
-    text = pd.DataFrame(rows, columns=["What", "Value", "Runs"])
+    text = pd.DataFrame(rows, columns=["Item", "Value", "Runs"])
     return Table("provenance", "Provenance", text, text)
 
 
 def _varies(frame: pd.DataFrame, column: str) -> bool:
-    """Whether arms of one task differ in a setting."""
+    """Whether a setting differs between arms of the same task."""
     return bool((frame[column].map(repr).groupby(frame["task"]).nunique() > 1).any())
 
 
 def _plain(value: object) -> str:
-    """A setting as one would type it: no quotes, lists with commas, "none" for nothing."""
+    """A setting as text: without quotes, lists separated by commas, "none" for None."""
     if isinstance(value, tuple):
         return ", ".join(map(_plain, value))
     if value is None or value != value:

@@ -1,4 +1,4 @@
-"""How the reader sees the arms: names, order and colours, and the look of a figure at a journal's column width."""
+"""Labels, order and colours of arms, and the matplotlib style at a journal's column width."""
 
 from collections.abc import Iterable
 from itertools import cycle
@@ -14,14 +14,14 @@ PAGE = 6.8
 
 # Colours of the arms that have one, by name.
 COLOURS = {name: arm.colour for name, arm in ARMS.items() if arm.colour}
-# Shared by the others.
+# Colours for arms without one.
 OTHER_COLOURS = ("#b3a100", "#3b4cc0", "#999999", "#d62728")
 
 INK = "#222222"
 FAINT = "#c8c8c8"
 SHADE = "#eeeeee"
 
-# What the colours above become on a dark page.
+# Replacements on a dark page.
 ON_DARK = {
     "#ffffff": "#16181d",
     INK: "#e4e4e4",
@@ -45,7 +45,7 @@ ON_DARK = {
     "#b5523b": "#dd7d64",
 }
 
-# Settings of matplotlib: a quiet frame, letters of 7 to 8 points at the printed width, the same bytes every time.
+# matplotlib settings: no top and right spines, 7 to 8 pt text at the printed width, byte-identical files.
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
@@ -75,26 +75,26 @@ STYLE: dict[Any, Any] = {
 }
 
 
-# How the name of an arm ends whose settings were searched for.
+# Suffix of arms with settings from a study.
 TUNED = "_tuned"
 
 
 def label(arm: Any) -> str:
-    """The arm's name for the reader, or those of the arms that share one search, as "cql+monte_carlo"."""
+    """The label of an arm, or of arms that share one search, such as "cql+monte_carlo"."""
     untuned = str(arm).removesuffix(TUNED)
     names = " and ".join(ARMS[name].label if name in ARMS else name for name in untuned.split("+"))
     return names + (", tuned" if untuned != str(arm) else "")
 
 
 def in_order(arms: Iterable[str]) -> list[str]:
-    """The different arms: registered ones first, in their order, then the others by name."""
+    """The distinct arms: registered arms in registry order, then the others by name."""
     known = list(ARMS)
-    # A long column counts as many arms as it names, and is slow to go through one by one.
+    # `unique` is much faster than iterating over a long column.
     different = arms.unique() if isinstance(arms, pd.Series) else arms
     return sorted(set(different), key=lambda arm: (known.index(arm) if arm in ARMS else len(known), arm))
 
 
 def colours(arms: Iterable[str]) -> dict[str, str]:
-    """A colour for every arm; arms without one of their own take the remaining colours in turn."""
+    """A colour for every arm; arms without a registered colour take the spare colours in turn."""
     spare = cycle(OTHER_COLOURS)
     return {arm: (ARMS[arm].colour if arm in ARMS else None) or next(spare) for arm in in_order(arms)}

@@ -1,6 +1,6 @@
-"""Debian's chromium, in which the pages are tested: where it is, and how it gets there.
+"""Debian's chromium for the browser tests: where it is and how to install it.
 
-python -m tests.browser.chromium: installs what is missing; exit code 2 and one line where that is not possible.
+python -m tests.browser.chromium: install what is missing; exits with code 2 and a one-line message on failure.
 """
 
 import os
@@ -10,34 +10,34 @@ import sys
 
 PACKAGES = ("chromium", "fonts-dejavu-core")
 
-# Seconds that apt may take for each of its two steps.
-PATIENCE = 600.0
+# Timeout of each apt-get step in seconds.
+TIMEOUT = 600.0
 
 
 def chromium() -> str | None:
-    """The path of the program, or None."""
+    """The path of the executable, or None."""
     return shutil.which("chromium")
 
 
 def install() -> str | None:
-    """Install it if it is missing; None, or why that is not possible here."""
+    """Install chromium if it is missing; return None, or the reason for a failure."""
     if chromium():
         return None
     if shutil.which("apt-get") is None:
-        return "chromium is missing, and this system has no apt-get"
+        return "not installed, and apt-get is not available; install chromium by hand"
     if os.geteuid() != 0:
-        return f"only root can install it: sudo apt-get install --no-install-recommends {' '.join(PACKAGES)}"
+        return f"not installed, and only root can install it; run: sudo apt-get install --no-install-recommends {' '.join(PACKAGES)}"
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
         command = ["apt-get", "-q", *arguments]
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
-            return f"apt-get {arguments[0]} did not end within {PATIENCE:.0f} s"
+            return f"apt-get {arguments[0]} did not finish within {TIMEOUT:.0f} s"
         if done.returncode != 0:
-            complaints = [line for line in done.stderr.splitlines() if line.startswith("E:")]
-            return f"apt-get {arguments[0]} failed: {(complaints or ['no reason given'])[0]}"
-    return None if chromium() else "chromium should be there after the installation, and is not"
+            errors = [line for line in done.stderr.splitlines() if line.startswith("E:")]
+            return f"apt-get {arguments[0]} failed: {(errors or ['unknown error'])[0]}"
+    return None if chromium() else "not found after the installation"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pages in a real browser: from file, without the network, on a phone, in the dark, with tables that sort."""
+"""The report pages in a headless browser: offline, on a phone, in dark mode, with sortable tables."""
 
 import pytest
 
@@ -23,7 +23,7 @@ PAGES = ("report.html", "exact/report.html")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A report of six seeds of which one failed, with the exact lab's beside it."""
+    """A report about six seeds, one of them failed, and the report of the exact lab."""
     root = tmp_path_factory.mktemp("runs")
     runs = [with_settings(run, TINY) for run in runs_of("truth")]
     write_done(root, runs[:-1])
@@ -41,7 +41,7 @@ def browser():
 
     program = chromium()
     if program is None:
-        pytest.skip("there is no chromium: make browser-test installs it")
+        pytest.skip("chromium is not installed; install it with: make browser-test")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program)
         yield started
@@ -50,16 +50,16 @@ def browser():
 
 @pytest.fixture
 def show(browser, folder):
-    """Open a page; what it asks for and complains of is kept in `page.requests` and `page.complaints`."""
+    """Open a page; requests and console messages are recorded in `page.requests` and `page.messages`."""
     contexts = []
 
     def opened(name, viewport=DESKTOP, colours="light"):
         contexts.append(browser.new_context(viewport=viewport, color_scheme=colours))
         page = contexts[-1].new_page()
-        page.requests, page.complaints = [], []
+        page.requests, page.messages = [], []
         page.on("request", lambda request: page.requests.append(request.url))
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("console", lambda message: page.messages.append(message.text))
+        page.on("pageerror", lambda error: page.messages.append(str(error)))
         page.goto((folder / name).as_uri())
         page.wait_for_load_state("networkidle")
         return page
@@ -71,15 +71,15 @@ def show(browser, folder):
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_page_loads_itself_alone_and_says_nothing_on_the_console(show, folder, name, viewport):
+def test_a_page_requests_nothing_else_and_logs_no_console_message(show, folder, name, viewport):
     page = show(name, viewport)
     assert page.requests == [(folder / name).as_uri()]
-    assert page.complaints == []
+    assert page.messages == []
     assert page.locator("figure svg").count() >= 6
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_phone_scrolls_down_only(show, name):
+def test_a_page_does_not_scroll_sideways_on_a_phone(show, name):
     page = show(name, PHONE)
     for fold in page.locator("details").all():
         fold.locator("summary").click()
@@ -92,7 +92,7 @@ def column(page, table: str, number: int) -> list[str]:
     return page.locator(f"table.{table} tbody tr td:nth-child({number})").all_inner_texts()
 
 
-def test_a_click_on_a_heading_sorts_by_its_numbers_and_a_second_one_turns_round(show):
+def test_clicking_a_heading_sorts_by_number_and_a_second_click_reverses(show):
     page = show("report.html")
     before = column(page, "scores", 3)
     heading = page.locator("table.scores th").nth(2)
@@ -105,7 +105,7 @@ def test_a_click_on_a_heading_sorts_by_its_numbers_and_a_second_one_turns_round(
     assert sorted(column(page, "scores", 3)) == sorted(before)
 
 
-def test_the_keyboard_sorts_too_and_words_by_the_alphabet(show):
+def test_the_keyboard_sorts_text_columns_alphabetically(show):
     page = show("report.html")
     page.locator("table.overview th button").first.focus()
     page.keyboard.press("Enter")
@@ -115,7 +115,7 @@ def test_the_keyboard_sorts_too_and_words_by_the_alphabet(show):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_page_and_its_drawings_follow_the_colours_of_the_reader(show, name):
+def test_the_page_and_its_figures_follow_the_colour_scheme(show, name):
     styles = """() => [
       getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
       getComputedStyle([...document.querySelectorAll("figure svg path")].find(
@@ -131,15 +131,15 @@ def rgb(colour: str) -> str:
     return f"rgb({', '.join(str(int(colour[place : place + 2], 16)) for place in (1, 3, 5))})"
 
 
-def test_claims_lead_to_their_sections_and_the_labs_to_its_page(show):
+def test_links_of_claims_lead_to_their_sections(show):
     page = show("report.html")
-    page.get_by_role("link", name="Cal-QL's score dips less after the switch than CQL's.").click()
+    page.get_by_role("link", name="Cal-QL's score dips less than CQL's after the switch.").click()
     section = page.locator("#claim-cal-ql-smaller-dip")
     assert section.bounding_box()["y"] < DESKTOP["height"]
     assert section.locator("code").last.is_hidden()
     section.locator("summary").click()
     assert section.locator("details code").last.is_visible()
-    page.get_by_role("link", name="Q at -35 feels no push-down.").click()
+    page.get_by_role("link", name="Q at -35 is not pushed down.").click()
     page.wait_for_url("**/exact/report.html#claim-zero-gradient")
     assert page.locator("#claim-zero-gradient").is_visible()
-    assert page.complaints == []
+    assert page.messages == []

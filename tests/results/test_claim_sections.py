@@ -1,4 +1,4 @@
-"""What a report says of the claims, in short and at length."""
+"""The overview and the sections of claims."""
 
 from dataclasses import replace
 from math import nan
@@ -18,7 +18,7 @@ def verdict(claim, outcome, task, arm, n=6) -> Verdict:
     return Verdict(claim, outcome, 0.0, -1.0, 1.0, n, "t", task, arm, nan)
 
 
-def test_a_row_per_claim_and_a_column_per_task_and_for_the_lab():
+def test_the_overview_has_a_row_per_claim_and_columns_for_tasks_and_the_exact_lab():
     table = overview(
         [
             verdict(RUNS, "supported", "maze", "a"),
@@ -43,30 +43,30 @@ def section(*verdicts):
     return ClaimSection(verdicts[0].claim, list(verdicts), [], None)
 
 
-def test_what_verdicts_have_in_common_is_told_once():
+def test_what_all_verdicts_share_is_stated_once():
     open_question = replace(verdict(LEVEL, "inconclusive", "road", "a"), remark="it does not pass")
-    told = section(verdict(LEVEL, "supported", "maze", "a"), open_question)
-    assert told.how == "t; inconclusive: it does not pass"
-    assert list(told.table.columns) == ["Task", "Verdict", "Effect", "n", "p"]
-    assert told.table.to_numpy().tolist() == [
+    shared = section(verdict(LEVEL, "supported", "maze", "a"), open_question)
+    assert shared.how == "t; inconclusive: it does not pass"
+    assert list(shared.table.columns) == ["Task", "Verdict", "Effect", "n", "p"]
+    assert shared.table.to_numpy().tolist() == [
         ["maze", "supported", "0 [-1, 1]", "6", "-"],
         ["road", "inconclusive", "0 [-1, 1]", "6", "-"],
     ]
 
 
-def test_what_they_differ_in_has_a_column():
+def test_what_differs_between_verdicts_has_a_column():
     first = replace(
         verdict(RUNS, "supported", "maze", "a"), correlation=0.5, remark="a seed is missing", runs=("1", "2")
     )
     second = replace(
         verdict(RUNS, "inconclusive", "maze", "b"), method="exact", remark="it does not pass", runs=("2", "3")
     )
-    told = section(first, second)
-    assert told.how == ""
-    assert list(told.table.columns) == ["Task", "Arm", "Verdict", "Effect", "n", "p", "r", "Decided", "Remark"]
-    assert told.table["r"].tolist() == ["0.50", "-"]
-    assert told.table["Decided"].tolist() == ["t", "exact"]
-    assert told.table["Remark"].tolist() == ["a seed is missing", "it does not pass"]
-    assert told.runs == ["1", "2", "3"]
+    shared = section(first, second)
+    assert shared.how == ""
+    assert list(shared.table.columns) == ["Task", "Arm", "Verdict", "Effect", "n", "p", "r", "Method", "Remark"]
+    assert shared.table["r"].tolist() == ["0.50", "-"]
+    assert shared.table["Method"].tolist() == ["t", "exact"]
+    assert shared.table["Remark"].tolist() == ["a seed is missing", "it does not pass"]
+    assert shared.runs == ["1", "2", "3"]
     remarked = section(first, replace(second, remark="", method="t"))
-    assert "Remark" in remarked.table, "it is not why a verdict is inconclusive"
+    assert "Remark" in remarked.table, "the remark does not explain an inconclusive verdict"

@@ -1,4 +1,4 @@
-"""The exact lab's page stands alone, tells every claim with its verdict, and is the same bytes twice."""
+"""The report of the exact lab: a self-contained page with every claim and verdict, reproducible bytes."""
 
 from math import nan
 
@@ -13,13 +13,13 @@ from tests.results.test_report import Tags
 from tests.support import exact_frames
 
 CLAIMS = (
-    Claim("zero-gradient", "The max operation", "Q at -35 feels no push-down.", "tutorial, Q&A 3", "gradient",
+    Claim("zero-gradient", "The max operation", "Q at -35 is not pushed down.", "tutorial, Q&A 3", "gradient",
           lambda: [0.0, -3.25], EveryCase(0, 0)),
     Claim("jensen", "Monte Carlo floors", "E max(q, G) <is> at least max(q, E G).", "derived", "gap",
           lambda: [0.0, 1.2e-11], EveryCase(at_least=0)),
-    Claim("zero-push-down", "The max operation", "The push-down term alone has no gradient.", "derived", "gradient",
+    Claim("zero-push-down", "The max operation", "The push-down term has no gradient.", "derived", "gradient",
           lambda: [0.0], EveryCase(0, 0), "zero-gradient"),
-    Claim("unknown", "Monte Carlo floors", "Nothing came out.", "derived", "gap", lambda: [nan], EveryCase(at_least=0)),
+    Claim("unknown", "Monte Carlo floors", "The gap is undefined.", "derived", "gap", lambda: [nan], EveryCase(at_least=0)),
 )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def report(tmp_path_factory):
     return out, write_exact_report(judge(CLAIMS), exact_frames.frames(), out)
 
 
-def test_all_files_are_there(report):
+def test_all_files_are_written(report):
     out, files = report
     assert files[0] == out / "report.html"
     written = {path for path in out.rglob("*") if path.is_file()}
@@ -41,7 +41,7 @@ def test_all_files_are_there(report):
         } <= written
 
 
-def test_the_page_stands_alone(report):
+def test_the_page_is_self_contained(report):
     out, files = report
     text = files[0].read_text()
     page = Tags(text)
@@ -54,10 +54,10 @@ def test_the_page_stands_alone(report):
     assert text.count("prefers-color-scheme: dark") == 2
 
 
-def test_every_claim_has_its_verdict_in_words_and_its_numbers(report):
+def test_every_claim_is_shown_with_verdict_and_numbers(report):
     text = report[1][0].read_text()
-    assert '<span class="verdict">contradicted</span>: Q at -35 feels no push-down.' in text
-    assert '<span class="verdict">inconclusive</span>: Nothing came out.' in text
+    assert '<span class="verdict">contradicted</span>: Q at -35 is not pushed down.' in text
+    assert '<span class="verdict">inconclusive</span>: The gap is undefined.' in text
     assert "E max(q, G) &lt;is&gt; at least" in text
     minus = "\N{MINUS SIGN}"
     assert f'<strong>{minus}3.25</strong> <span class="interval">[{minus}3.25, 0]</span>, n = 2' in text
@@ -67,38 +67,38 @@ def test_every_claim_has_its_verdict_in_words_and_its_numbers(report):
     assert "4 claims: 2 supported, 1 contradicted, 1 inconclusive" in text
 
 
-def test_a_correction_stands_below_what_it_corrects(report):
+def test_a_correction_follows_the_claim_it_corrects(report):
     text = report[1][0].read_text()
     places = [text.index(f'id="claim-{name}"') for name in ("zero-gradient", "zero-push-down", "jensen", "unknown")]
     assert places == sorted(places)
     assert '<section class="claim supported correction" id="claim-zero-push-down">' in text
-    assert "instead of: zero-gradient" in text
+    assert "corrects: zero-gradient" in text
 
 
-def test_the_page_tells_where_it_was_computed(report):
+def test_the_page_shows_its_provenance(report):
     text = report[1][0].read_text()
-    for what in ("floorbench commit", "torch", "processor", "threads"):
-        assert f"<td>{what}</td>" in text
+    for item in ("floorbench commit", "torch", "processor", "threads"):
+        assert f"<td>{item}</td>" in text
 
 
-def test_the_same_lab_gives_the_same_bytes(report, tmp_path):
+def test_the_report_is_reproducible_byte_for_byte(report, tmp_path):
     out, files = report
     for first, second in zip(files, write_exact_report(judge(CLAIMS), exact_frames.frames(), tmp_path), strict=True):
         assert first.relative_to(out) == second.relative_to(tmp_path)
         assert first.read_bytes() == second.read_bytes(), first.name
 
 
-def test_numbers_beside_the_figures_are_those_of_the_frames(report):
+def test_csv_files_of_figures_contain_the_numbers_of_the_frames(report):
     read = pd.read_csv(report[0] / "figures" / "floor_dose.csv")
     assert read["stopping_value"].to_numpy() == pytest.approx(exact_frames.floor_dose()["stopping_value"].to_numpy())
     assert {"infeasible", "over_estimated"} <= set(read.columns)
 
 
-def test_no_verdict_is_left_out_of_the_summary():
+def test_the_summary_counts_every_outcome():
     assert summary(judge(CLAIMS[1:2])) == "1 claim: 1 supported, 0 contradicted, 0 inconclusive"
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+def test_an_unwritable_directory_gives_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"report folder .*cannot be written"):
+    with pytest.raises(UserError, match=r"report directory .*cannot be written"):
         write_exact_report(judge(CLAIMS), exact_frames.frames(), tmp_path / "file" / "report")

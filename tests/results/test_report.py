@@ -1,4 +1,4 @@
-"""The page stands alone, names every run, and the report is the same bytes twice."""
+"""The report about runs: a self-contained page, complete files, reproducible bytes."""
 
 import re
 from html.parser import HTMLParser
@@ -44,7 +44,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """The report on the floors grid, two seeds of which one failed for the last arm, and one lost."""
+    """A report about three seeds of the grid floors; of the last arm one run has failed and one is lost."""
     root = tmp_path_factory.mktemp("runs")
     runs = [run for run in runs_of("floors") if run.seed < 3]
     write_done(root, runs[:-2])
@@ -54,7 +54,7 @@ def report(tmp_path_factory):
     return runs, root, out, write_report(gather(root), out)
 
 
-def test_all_files_are_there(report):
+def test_all_files_are_written(report):
     _, _, out, files = report
     assert files[0] == out / "report.html"
     assert all(file.is_file() and file.stat().st_size > 0 for file in files)
@@ -66,7 +66,7 @@ def test_all_files_are_there(report):
         assert {f"figures/{name}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "txt")} <= written
 
 
-def test_the_page_stands_alone(report):
+def test_the_page_is_self_contained(report):
     _, _, out, files = report
     text = files[0].read_text()
     page = Tags(text)
@@ -83,7 +83,7 @@ def test_the_page_stands_alone(report):
     assert "prefers-color-scheme: dark" in text
 
 
-def test_references_inside_the_drawings_resolve(report):
+def test_references_inside_inline_figures_resolve(report):
     text = report[3][0].read_text()
     ids = set(Tags(text).ids)
     references = set(re.findall(r"url\(#([^)]+)\)", text))
@@ -97,19 +97,19 @@ def test_every_claim_has_a_section_with_its_runs(report):
     for claim in CLAIMS:
         assert f'id="claim-{claim.id}"' in text
     section = text[text.index('id="claim-cal-ql-smaller-dip"') : text.index('id="claim-cal-ql-lower-regret"')]
-    behind = [run.id for run in runs if run.arm in ("cql", "monte_carlo")]
-    assert all(f"<code>{run}</code>" in section for run in behind)
-    assert "6 runs behind it" in section
+    used = [run.id for run in runs if run.arm in ("cql", "monte_carlo")]
+    assert all(f"<code>{run}</code>" in section for run in used)
+    assert "6 runs used" in section
     assert "3 seeds; fewer than 6 decide nothing" in section.lower()
     assert "figures/claim_cal-ql-smaller-dip.pdf" in section
     unseen = text[text.index('id="claim-naive-truncation-binds"') :].partition("</section>")[0]
-    assert "Nothing to look at on pointmaze-medium" in unseen
+    assert "Not tested on pointmaze-medium" in unseen
     assert "no finished run of naive_truncation or exact" in unseen
     verdicts = pd.read_csv(out / "tables" / "verdicts.csv")
     assert set(verdicts["id"]) == {claim.id for claim in CLAIMS}
 
 
-def test_the_same_in_markdown(report):
+def test_the_markdown_report_has_the_same_content(report):
     _, _, out, _ = report
     text = (out / "report.md").read_text()
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
@@ -117,11 +117,11 @@ def test_the_same_in_markdown(report):
     assert all((out / picture).is_file() for picture in pictures)
     assert "**2 of 15 runs are not done" in text
     assert (out / "tables" / "scores.md").read_text().splitlines()[2] in text
-    assert "### Cal-QL's score dips less after the switch than CQL's." in text
+    assert "### Cal-QL's score dips less than CQL's after the switch." in text
     assert "\n\n\n" not in text
 
 
-def test_every_run_is_named_with_its_state_and_reason(report):
+def test_every_run_is_listed_with_its_state_and_reason(report):
     runs, _, _, files = report
     text = files[0].read_text()
     assert all(run.id in text for run in runs)
@@ -131,7 +131,7 @@ def test_every_run_is_named_with_its_state_and_reason(report):
     assert "13 done, 1 lost, 1 failed" in text
 
 
-def test_settings_that_set_the_scale_are_shown(report):
+def test_settings_that_determine_the_scale_are_shown(report):
     text = report[3][0].read_text()
     run = report[0][0]
     for setting, value in {
@@ -144,7 +144,7 @@ def test_settings_that_set_the_scale_are_shown(report):
     assert "<td>Cal-QL, inflated by 0.25</td><td>inflated_0.25</td><td>monte_carlo</td><td>0.25</td>" in text
 
 
-def test_definitions_stand_with_the_table(report):
+def test_column_definitions_follow_the_table(report):
     text = report[3][0].read_text()
     for term in ("regret_eval", "regret_train", "Dip", "Recovery", "Calibration, offline end"):
         assert f"<strong>{term}</strong>" in text
@@ -158,21 +158,21 @@ def test_the_same_runs_give_the_same_bytes_with_any_number_of_processes(tmp_path
         assert one.read_bytes() == other.read_bytes(), one.name
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(report, tmp_path):
+def test_an_unwritable_directory_gives_a_one_line_error(report, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"report folder .*cannot be written") as error:
+    with pytest.raises(UserError, match=r"report directory .*cannot be written") as error:
         write_report(gather(report[1]), tmp_path / "file" / "report")
     assert "\n" not in str(error.value)
 
 
-def test_one_arm_one_seed_one_task_is_enough(tmp_path):
+def test_a_single_run_is_enough_for_a_report(tmp_path):
     write_done(tmp_path / "runs", runs_of("smoke")[:1])
     files = write_report(gather(tmp_path / "runs"), tmp_path / "out")
     assert "no interval" in (tmp_path / "out" / "tables" / "scores.csv").read_text()
     assert not [file for file in files if "differences" in file.name or "learned_floor" in file.name]
 
 
-def test_what_to_know_of_the_runs_stands_on_the_page(tmp_path):
+def test_remarks_about_the_runs_are_shown(tmp_path):
     runs = runs_of("smoke")
     write_done(tmp_path / "runs", runs[:-1])
     page, *_ = write_report(gather(tmp_path / "runs"), tmp_path / "out")
@@ -181,7 +181,7 @@ def test_what_to_know_of_the_runs_stands_on_the_page(tmp_path):
     )
 
 
-def test_what_all_tasks_say_comes_first(tmp_path):
+def test_results_over_all_tasks_come_first(tmp_path):
     names = ("cql", "monte_carlo", "inflated_0.25", "inflated_1")
     runs = [run for run in runs_of("study") if run.task.name in ("fetch-push", "winding-road") and run.arm in names]
     write_done(tmp_path, [run for run in runs if run.seed < 6])
@@ -204,20 +204,20 @@ def test_what_all_tasks_say_comes_first(tmp_path):
         run.schedule.offline_steps + run.schedule.online_steps for run in runs if run.task.name != "fetch-push"
     }
     assert f"{(updates + others) * 24 / 1e6:.1f} million gradient steps in " in page
-    assert re.search(r"the runs were computed by commit <code>\w+</code>", page)
+    assert re.search(r"The runs were computed at commit <code>\w+</code>", page)
 
 
-def test_a_report_of_one_task_has_no_section_for_all(report):
+def test_a_report_about_one_task_has_no_section_over_all_tasks(report):
     assert 'id="across"' not in report[3][0].read_text()
 
 
-def test_runs_without_a_claim_say_so_and_are_held_against_their_reference(tmp_path):
+def test_runs_without_claims_are_compared_with_their_reference(tmp_path):
     arms = ("reference", "official")
     write_done(tmp_path, [run for run in runs_of("implementation") if run.arm in arms and run.seed < 3])
     files = write_report(gather(tmp_path), tmp_path / "report")
     page, text = files[0].read_text(), (tmp_path / "report" / "report.md").read_text()
-    assert "These runs speak about none of the claims." in page
-    assert f"{len(CLAIMS)} claims about which these runs say nothing" in page
-    assert "These runs speak about none of the claims." in text
+    assert "These runs test none of the claims." in page
+    assert f"{len(CLAIMS)} claims that these runs do not test" in page
+    assert "These runs test none of the claims." in text
     assert "Difference to Cal-QL, reference within seed" in page
     assert (tmp_path / "report" / "figures" / "paired_differences_winding-road-short.pdf").is_file()

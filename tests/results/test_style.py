@@ -1,4 +1,4 @@
-"""Names, order, colours and letters of the figures."""
+"""Labels, order, colours and font sizes of figures."""
 
 import matplotlib as mpl
 
@@ -6,13 +6,13 @@ from ablations.arms import ARMS, IMPLEMENTATIONS, OPTIONS
 from results.style import COLOURS, ON_DARK, STYLE, colours, in_order, label
 
 
-def test_letters_are_legible_at_the_printed_width():
+def test_text_is_legible_at_the_printed_width():
     sizes = [value for name, value in STYLE.items() if name.endswith("size") and "tick.major" not in name]
     assert len(sizes) >= 5
     assert min(sizes) >= 7
 
 
-def test_known_arms_come_first_and_every_arm_has_a_colour_of_its_own():
+def test_registered_arms_come_first_and_every_arm_has_a_distinct_colour():
     arms = ["zeta", "learned", "cql", "alpha"]
     assert in_order(arms) == ["cql", "learned", "alpha", "zeta"]
     assert len(set(colours(arms).values())) == 4
@@ -21,12 +21,12 @@ def test_known_arms_come_first_and_every_arm_has_a_colour_of_its_own():
     assert label("zeta") == "zeta"
 
 
-def test_arms_that_share_a_search_are_named_in_turn():
+def test_the_label_of_a_shared_search_names_every_arm():
     assert label("cql+learned") == "CQL and Cal-QL, learned floor"
     assert label("cql_tuned") == "CQL, tuned"
 
 
-def test_labels_differ_and_arms_of_floors_have_colours_on_light_and_dark_pages():
+def test_labels_are_distinct_and_so_are_colours_in_light_and_dark_mode():
     assert len({arm.label for arm in ARMS.values()}) == len(ARMS)
     assert set(ARMS) - {*IMPLEMENTATIONS, *OPTIONS} <= set(COLOURS)
     assert len(set(COLOURS.values())) == len(COLOURS)
