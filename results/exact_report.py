@@ -28,7 +28,9 @@ FIGURES = (
 def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:
     """Write the report of the exact lab to the directory `out`; return the files written, the page first.
 
-    `frames` maps the name of every function of `FIGURES` to its frame. Writes `report.html`; `tables/` with csv, md, tex
+    `frames` maps the name of every function of `FIGURES` to its frame.
+
+    Writes `report.html`; `tables/` with csv, md, tex
     of the verdicts; `figures/` with pdf, svg, png, csv and caption of every figure. The same numbers give
     byte-identical files.
 

@@ -30,7 +30,9 @@ def processes(workers: int = 1) -> Iterator[Callable[..., Future[Any]]]:
     try:
         yield pool.submit
     except BrokenProcessPool:
-        raise UserError("report: a worker process was killed, possibly for lack of memory; use fewer workers") from None
+        raise UserError(
+            "report: a worker process was killed, possibly for lack of memory; free memory and try again"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -14,14 +14,14 @@ from results.figures.drawing import Drawing
 from results.style import COLOURS, FAINT, INK, PAGE, STYLE
 from results.tables import Table
 
-# Rules of `floor.truncation`, as the reader sees them.
+# Labels and line styles of the rules of `floor.truncation`.
 RULES = {
     "failure_rule": ("failure rule", {"color": COLOURS["monte_carlo"], "linestyle": "-", "linewidth": 1.4}),
     "sum": ("plain sum", {"color": COLOURS["inflated_1"], "linestyle": "--", "linewidth": 1.2}),
     "bootstrap": ("fails after the cut", {"color": COLOURS["learned"], "linestyle": ":", "linewidth": 1.6}),
 }
 
-# Bars of the histograms.
+# Number of bins of the histograms.
 BARS = 30
 
 
@@ -32,9 +32,9 @@ def dataset_figure(
     terminated: np.ndarray,
     floors: Mapping[str, np.ndarray],
 ) -> Drawing:
-    """Histograms of returns and lengths [E], apart for episodes that ended and those cut off, and of floors [N].
+    """Plot histograms of returns and lengths [E] by how episodes ended, and the distribution of floors [N].
 
-    Floors are drawn as the share of transitions whose floor lies below a value.
+    The distribution is the share of transitions whose floor lies below a value.
     """
     numbers = []
     with mpl.rc_context(STYLE):
@@ -42,32 +42,32 @@ def dataset_figure(
         left, middle, right = figure.subplots(1, 3)
         numbers += _histogram(left, "return", returns, terminated)
         numbers += _histogram(middle, "length", lengths, terminated)
-        left.set(xlabel="Return of an episode", ylabel="Episodes")
-        middle.set(xlabel="Steps of an episode")
+        left.set(xlabel="Episode return", ylabel="Episodes")
+        middle.set(xlabel="Episode length (steps)")
         for rule, floor in floors.items():
-            name, look = RULES[rule]
+            name, line_style = RULES[rule]
             shares = np.linspace(0.0, 1.0, 201)
             values = np.quantile(floor, shares)
-            right.plot(values, shares, label=name, **look)
+            right.plot(values, shares, label=name, **line_style)
             numbers += [("floor", rule, value, share) for value, share in zip(values, shares, strict=True)]
-        right.set(xlabel="Floor of a transition", ylabel="Transitions below", ylim=(-0.02, 1.02))
+        right.set(xlabel="Floor (mapped return)", ylabel="Share of transitions below", ylim=(-0.02, 1.02))
         right.yaxis.set_major_formatter(PercentFormatter(1.0))
         left.legend(loc="best", handlelength=1.0)
         right.legend(loc="best", handlelength=1.8)
     caption = (
         f"{card['task']}: {card['episodes']:,} episodes of {card['id']} with {card['transitions']:,} transitions "
         f"(content {card['content_hash'][:12]}). Left and middle: returns (undiscounted sums of mapped rewards) and "
-        "lengths of the episodes that ended by themselves and of those that were cut off. Right: distribution of the "
-        "Monte Carlo floor by the rule for cut-off episodes. " + " ".join(f"{line}." for line in card["repairs"])
+        "lengths of the episodes that terminated and of those that were truncated. Right: distribution of the "
+        "Monte Carlo floor by the rule for truncated episodes. " + " ".join(f"{line}." for line in card["repairs"])
     )
     frame = pd.DataFrame(numbers, columns=["quantity", "group", "value", "count_or_share"])
     return Drawing(f"returns-and-floors-{card['task']}", f"Dataset of {card['task']}", figure, frame, caption.strip())
 
 
 def _histogram(panel: Axes, quantity: str, values: np.ndarray, terminated: np.ndarray) -> list[tuple]:
-    """Stacked bars: below, the episodes that ended by themselves."""
+    """Plot stacked bars: terminated episodes below, truncated ones on top."""
     edges = np.histogram_bin_edges(values, bins=BARS)
-    groups = {"ended": values[terminated], "cut off": values[~terminated]}
+    groups = {"terminated": values[terminated], "truncated": values[~terminated]}
     colours = (COLOURS["monte_carlo"], FAINT)
     panel.hist(
         list(groups.values()), bins=list(edges), stacked=True, color=colours, edgecolor=INK, linewidth=0.3,
@@ -76,26 +76,28 @@ def _histogram(panel: Axes, quantity: str, values: np.ndarray, terminated: np.nd
     panel.xaxis.set_major_locator(MaxNLocator(5))
     panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return [
-        (quantity, group, float(edge), float(np.histogram(own, edges)[0][place]))
-        for group, own in groups.items()
+        (quantity, group, float(edge), float(np.histogram(group_values, edges)[0][place]))
+        for group, group_values in groups.items()
         for place, edge in enumerate(edges[:-1])
     ]
 
 
 def dataset_table(card: Mapping[str, Any]) -> Table:
-    """The spread of lengths, returns and floors, one row each."""
+    """A row of summary statistics each for lengths, returns and floors."""
     spreads = {"Episode length": card["episode_length"], "Episode return": card["episode_return"]}
     spreads |= {f"Floor, {RULES[rule][0]}": spread for rule, spread in card["floors"].items()}
-    numbers = pd.DataFrame([{"task": card["task"], "quantity": name, **own} for name, own in spreads.items()])
+    numbers = pd.DataFrame(
+        [{"task": card["task"], "quantity": name, **statistics} for name, statistics in spreads.items()]
+    )
     headings = {"mean": "Mean", "sd": "SD", "min": "Min", "max": "Max"}
     text = pd.DataFrame([
         {"Task": card["task"], "Quantity": name}
-        | {headings.get(key, f"{key[1:].lstrip('0')} %"): f"{value:.4g}" for key, value in own.items()}
-        for name, own in spreads.items()
+        | {headings.get(key, f"{key[1:].lstrip('0')} %"): f"{value:.4g}" for key, value in statistics.items()}
+        for name, statistics in spreads.items()
     ])  # fmt: skip
-    success = "" if card["success_share"] is None else f"{card['success_share']:.1%} of them succeed, "
+    success = "" if card["success_share"] is None else f"{card['success_share']:.1%} successful, "
     notes = (
-        f"{card['episodes']:,} episodes of {card['id']}, {success}{card['truncated_share']:.1%} are cut off; "
+        f"{card['episodes']:,} episodes of {card['id']}, {success}{card['truncated_share']:.1%} truncated; "
         f"{card['transitions']:,} transitions. Rewards are mapped; content {card['content_hash']}.",
         *card["repairs"],
     )

@@ -1,7 +1,6 @@
 """The figures of the exact lab: one function per figure, from a frame of exact numbers to a drawing.
 
-What a frame cannot say in columns, the problem behind it, it may say in `frame.attrs["problem"]`, one or two sentences
-that end the caption.
+`frame.attrs["problem"]` may describe the problem in one or two sentences, which are appended to the caption.
 """
 
 from math import ceil
@@ -15,18 +14,18 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from results.figures.drawing import Drawing, Look
 from results.style import COLOURS, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, in_order, label
 
-# The tutorial's numbers: its floor, and the two values whose push-down it follows, with the fill of their dots.
+# The tutorial's example: its floor, and its two Q-values with the fill colour of their dots.
 FLOOR = -10.0
-FOLLOWED = {-7: INK, -35: "#ffffff"}
+EXAMPLES = {-7: INK, -35: "#ffffff"}
 
-# What solvers leave; differences below it are none.
+# Tolerance of the solvers; smaller differences count as zero.
 TOLERANCE = 1e-6
 
 MINUS = "\N{MINUS SIGN}"
 
 ORANGE, BLUE, GREEN = COLOURS["cql"], COLOURS["monte_carlo"], COLOURS["learned"]
 
-# Under the other lines, so that one that equals it is seen as such.
+# Drawn below the other lines, so that a line equal to it stays visible.
 BROAD: Look = {"linewidth": 2.8, "zorder": 1}
 LINE: Look = {"linewidth": 1.4, "zorder": 3}
 DASHED: Look = {"linewidth": 1.4, "linestyle": (0, (4, 1.6)), "zorder": 4}
@@ -34,44 +33,44 @@ DOTTED: Look = {"linewidth": 1.4, "linestyle": (0, (1, 1.3)), "zorder": 4}
 
 
 def max_operation(frame: pd.DataFrame) -> Drawing:
-    """The regulariser's gradient against Q, without a floor, with an exact and with a Monte Carlo floor.
+    """Plot the gradient of the push-down against Q, without a floor, with an exact and with a Monte Carlo floor.
 
     Columns: form ("expectation", "soft maximum"), floor ("none", "exact", "Monte Carlo"), value (Q of the action),
     slope (of the regulariser's push-down term).
     """
     forms = list(frame["form"].drop_duplicates())
-    looks = {"none": {"color": ORANGE, **BROAD}, "exact": {"color": INK, **LINE},
+    line_styles = {"none": {"color": ORANGE, **BROAD}, "exact": {"color": INK, **LINE},
              "Monte Carlo": {"color": BLUE, **LINE, "linewidth": 1.1, "zorder": 4}}  # fmt: skip
     names = {"none": "no floor (CQL)", "exact": "exact floor", "Monte Carlo": "Monte Carlo floor"}
     with mpl.rc_context(STYLE):
         figure, panels = _panels(len(forms), height=2.1, sharey=True)
         for form, panel in zip(forms, panels, strict=True):
             of_form = frame[frame["form"] == form]
-            for floor, look in looks.items():
+            for floor, line_style in line_styles.items():
                 line = of_form[of_form["floor"] == floor].sort_values("value")
-                panel.plot(line["value"], line["slope"], label=names[floor], **look)
+                panel.plot(line["value"], line["slope"], label=names[floor], **line_style)
             panel.axvline(FLOOR, color=INK, linestyle=(0, (4, 2)), linewidth=0.7, zorder=2)
             exact = of_form[of_form["floor"] == "exact"].reset_index(drop=True)
-            for followed, face in FOLLOWED.items():
-                at = exact.loc[(exact["value"] - followed).abs().idxmin()]
-                panel.plot(at["value"], at["slope"], "o", label=f"Q = {followed}".replace("-", MINUS), color=INK,
+            for example, face in EXAMPLES.items():
+                at = exact.loc[(exact["value"] - example).abs().idxmin()]
+                panel.plot(at["value"], at["slope"], "o", label=f"Q = {example}".replace("-", MINUS), color=INK,
                            markerfacecolor=face, markersize=4.5, zorder=5)  # fmt: skip
             panel.set(title=form.capitalize(), xlabel="Q(s, a) (return)")
         panels[0].set_ylabel("Push-down, d regulariser / dQ")
         _legend(figure, panels[0])
     caption = (
         "Gradient of the regulariser's push-down term with respect to one action's value; above 0 it pushes the value "
-        "down. Exact, by differentiating the training loss itself. "
-        f"Dashed upright: the floor at {FLOOR:g}; dots: the tutorial's two values with an exact floor."
+        "down. Exact: automatic differentiation of the training loss. "
+        f"Vertical dashed line: the floor at {FLOOR:g}; dots: the tutorial's two values with an exact floor."
     )
     return Drawing("max_operation", "The max operation's gradient", figure, frame, _caption(frame, caption))
 
 
 def floor_dose(frame: pd.DataFrame) -> Drawing:
-    """Where E_pi Q settles as the floor rises, in one state, and in how many states that goes wrong.
+    """Plot the converged E_pi Q against the dose in one state, and the share of states with over-estimation.
 
-    Columns: dose, state, value (E_pi Q), floor, policy_value, behaviour_value, stopping_value; problem, where states of
-    several are numbered alike. Numbers: the same, and per dose the shares infeasible (floor above V_pi) and
+    Columns: dose, state, value (E_pi Q), floor, policy_value, behaviour_value, stopping_value; problem, if states
+    of several problems share names. Numbers: the same, and per dose the shares infeasible (floor above V_pi) and
     over_estimated (value above V_pi) over all states.
     """
     numbers = frame.assign(
@@ -80,7 +79,7 @@ def floor_dose(frame: pd.DataFrame) -> Drawing:
     )
     names = frame[[column for column in ("problem", "state") if column in frame]]
     state = frame["state"].iloc[0]
-    here = numbers[(names == names.iloc[0]).all(axis="columns")].sort_values("dose")
+    state_rows = numbers[(names == names.iloc[0]).all(axis="columns")].sort_values("dose")
     shares = numbers.drop_duplicates("dose").sort_values("dose")
     lines = {
         "value": (r"$E_\pi Q$", {"color": BLUE, **BROAD, "zorder": 3}),
@@ -91,11 +90,11 @@ def floor_dose(frame: pd.DataFrame) -> Drawing:
     }
     with mpl.rc_context(STYLE):
         figure, (left, right) = _panels(2, height=2.2)
-        for column, (name, look) in lines.items():
-            left.plot(here["dose"], here[column], label=name, **look)
-        infeasible = here[here["floor"] > here["policy_value"] + TOLERANCE]
+        for column, (name, line_style) in lines.items():
+            left.plot(state_rows["dose"], state_rows[column], label=name, **line_style)
+        infeasible = state_rows[state_rows["floor"] > state_rows["policy_value"] + TOLERANCE]
         if len(infeasible):
-            left.axvspan(infeasible["dose"].min(), here["dose"].max(), color=SHADE, linewidth=0, zorder=0)
+            left.axvspan(infeasible["dose"].min(), state_rows["dose"].max(), color=SHADE, linewidth=0, zorder=0)
         left.set(ylabel=f"Value in state {state} (return)")
         right.plot(shares["dose"], shares["infeasible"], label=r"infeasible: floor > $V_\pi$", color=INK, **DASHED)
         right.plot(
@@ -104,21 +103,21 @@ def floor_dose(frame: pd.DataFrame) -> Drawing:
         right.set(ylabel="Share of states", ylim=(-0.03, 1.03))
         right.yaxis.set_major_formatter(PercentFormatter(1.0))
         for panel, columns in ((left, 3), (right, 1)):
-            panel.set_xlabel(r"Dose of inflation (ranges of $V_\mu$)")
+            panel.set_xlabel(r"Dose of inflation (share of the range of $V_\mu$)")
             panel.margins(x=0)
             panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
     caption = (
         f"Converged E_pi Q against the dose of inflation. Left: state {state} with the exact values of the policy "
-        "(V_pi) and of the behaviour policy (V_mu), the floor, and the value of following the policy with the right to "
-        "stop for the floor; shaded: doses at which the floor lies above V_pi. Right: share of the "
+        "(V_pi) and of the behaviour policy (V_mu), the floor, and the value of following the policy with the option "
+        "to stop and receive the floor; shaded: doses at which the floor lies above V_pi. Right: share of the "
         f"{len(names.drop_duplicates())} states in which the floor, and in which E_pi Q, lies above V_pi by more than "
         f"{TOLERANCE:g}. All values exact, by linear solves."
     )
-    return Drawing("floor_dose", "Value against the floor's dose", figure, numbers, _caption(frame, caption))
+    return Drawing("floor_dose", "Value against the dose of inflation", figure, numbers, _caption(frame, caption))
 
 
 def monte_carlo_bias(frame: pd.DataFrame) -> Drawing:
-    """What a Monte Carlo floor adds to the loss and to the converged value, against the spread of the return.
+    """Plot the bias of a Monte Carlo floor in the loss and in the converged value by the deviation of the return.
 
     Columns: deviation (standard deviation of the return), ratio (pi / beta), loss_bias, value_shift.
     """
@@ -141,34 +140,34 @@ def monte_carlo_bias(frame: pd.DataFrame) -> Drawing:
             panel.set_xlabel("Standard deviation of the return G")
             panel.margins(x=0)
     caption = (
-        "A Monte Carlo floor is a random return G in place of its mean. Left: what that adds to the floored value at "
-        "q = E G, the worst q, and the bound that holds for every distribution. Right: how far the converged value "
-        "then settles from V_mu, by the policy's probability of the action over the data's. Expectations over the "
-        "exact distribution of the return."
+        "A Monte Carlo floor is a random return G instead of its mean. Left: the resulting bias of the floored value "
+        "at q = E G, the worst case, and the bound that holds for every distribution. Right: the resulting difference "
+        "of the converged value to V_mu, by the ratio of the policy's and the data's probability of the action. "
+        "Expectations over the exact distribution of the return."
     )
     return Drawing("monte_carlo_bias", "The bias of a Monte Carlo floor", figure, frame, _caption(frame, caption))
 
 
 def unlearning(frame: pd.DataFrame) -> Drawing:
-    """Q of the good and of the tried action after the switch, and what the greedy action is worth.
+    """Plot Q of the good and of the tried action after the switch, and the true value of the greedy action.
 
     Columns: algorithm, time (full backups), good, tried (Q values), policy_value (true value of the greedy action).
     """
     algorithms = list(frame["algorithm"].drop_duplicates())
-    looks = dict(zip(algorithms, ({"color": ORANGE, **LINE}, {"color": BLUE, **DASHED}), strict=True))
+    line_styles = dict(zip(algorithms, ({"color": ORANGE, **LINE}, {"color": BLUE, **DASHED}), strict=True))
     with mpl.rc_context(STYLE):
         figure, panels = _panels(len(algorithms) + 1, height=2.1)
         for algorithm, panel in zip(algorithms, panels, strict=False):
             line = frame[frame["algorithm"] == algorithm].sort_values("time")
-            colour = looks[algorithm]["color"]
+            colour = line_styles[algorithm]["color"]
             panel.plot(line["time"], line["good"], color=colour, label="good action", **LINE)
             panel.plot(line["time"], line["tried"], color=colour, label="tried action", **DOTTED)
             panel.set(title=algorithm, ylabel="Q (return)" if panel is panels[0] else "")
             panel.title.set_color(colour)
             panel.legend()
-        for algorithm, look in looks.items():
+        for algorithm, line_style in line_styles.items():
             line = frame[frame["algorithm"] == algorithm].sort_values("time")
-            panels[-1].step(line["time"], line["policy_value"], where="post", label=algorithm, **look)
+            panels[-1].step(line["time"], line["policy_value"], where="post", label=algorithm, **line_style)
         panels[-1].set(title="Greedy action", ylabel="True value (return)")
         panels[-1].legend()
         for panel in panels[1:-1]:
@@ -179,45 +178,45 @@ def unlearning(frame: pd.DataFrame) -> Drawing:
         _name_x(figure, "Learning after the switch (full backups)")
     caption = (
         "Q of the good action of the offline phase and of a worse one that is tried online, and the true value of the "
-        "action that is greedy in Q. Values and gradients are exact: a table, the whole batch, no sampling."
+        "action that is greedy in Q. Values and gradients are exact: tabular, full batch, no sampling."
     )
     return Drawing("unlearning", "Unlearning after the switch", figure, frame, _caption(frame, caption))
 
 
 def truncation(frame: pd.DataFrame) -> Drawing:
-    """How far each truncation rule's floor is from V_mu, by the steps left to the cut.
+    """Plot the error of the floor of every truncation rule by the number of steps left until the truncation.
 
     Columns: rule ("failure rule", "sum", "bootstrap"), steps_left, error (E floor - V_mu).
     """
-    looks: dict[str, Look] = {"failure rule": {"color": ORANGE, **LINE}, "sum": {"color": INK, **DASHED},
+    line_styles: dict[str, Look] = {"failure rule": {"color": ORANGE, **LINE}, "sum": {"color": INK, **DASHED},
                               "bootstrap": {"color": BLUE, **DOTTED}}  # fmt: skip
     with mpl.rc_context(STYLE):
         figure, (panel,) = _panels(1, height=2.3)
         panel.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
-        for rule, look in looks.items():
+        for rule, line_style in line_styles.items():
             line = frame[frame["rule"] == rule].sort_values("steps_left")
-            panel.plot(line["steps_left"], line["error"], label=rule, **look)
-        panel.set(xlabel="Steps left to the cut", ylabel=r"E floor $-$ $V_\mu$ (return)")
+            panel.plot(line["steps_left"], line["error"], label=rule, **line_style)
+        panel.set(xlabel="Steps left until the truncation", ylabel=r"E floor $-$ $V_\mu$ (return)")
         panel.invert_xaxis()
         panel.margins(x=0)
         _legend(figure, panel)
     caption = (
-        "Error of the floor by the steps left when the trajectory is cut (time runs to the right). Failure rule: a cut "
-        "trajectory is taken to go on failing for ever; sum: the rewards up to the cut; bootstrap: the exact V_mu of "
-        "the state at the cut is added. Expectations over exact distributions; above 0 the floor is inflated."
+        "Error of the floor by the number of steps left until the truncation (time runs to the right). Failure rule: a "
+        "truncated trajectory is assumed to fail forever; sum: the rewards up to the truncation; bootstrap: the exact "
+        "V_mu of the last state is added. Expectations over exact distributions; above 0 the floor is inflated."
     )
     return Drawing("truncation", "The error of each truncation rule", figure, frame, _caption(frame, caption))
 
 
 def regret_split(frame: pd.DataFrame) -> Drawing:
-    """Cumulative regret over policy iterations and the two parts it is the sum of, a panel per arm.
+    """Plot cumulative regret over policy iterations and its two parts, a panel per arm.
 
     Columns: arm, iteration, miscalibration, overestimation (cumulative sums). Numbers: the same and regret, their sum.
     """
     numbers = frame.assign(regret=frame["miscalibration"] + frame["overestimation"])
     arms = in_order(frame["arm"])
     lines = {
-        "regret": ("regret, their sum", {"color": FAINT, **BROAD}),
+        "regret": ("regret (sum)", {"color": FAINT, **BROAD}),
         "miscalibration": (r"miscalibration, $V^* - \max Q$", {"color": BLUE, **LINE}),
         "overestimation": (r"over-estimation, $\max Q - V_\pi$", {"color": ORANGE, **DASHED}),
     }
@@ -226,24 +225,24 @@ def regret_split(frame: pd.DataFrame) -> Drawing:
         for arm, panel in zip(arms, panels, strict=True):
             line = numbers[numbers["arm"] == arm].sort_values("iteration")
             panel.axhline(0, color=INK, linewidth=0.5, zorder=0)
-            for column, (name, look) in lines.items():
-                panel.plot(line["iteration"], line[column], label=name, **look)
+            for column, (name, line_style) in lines.items():
+                panel.plot(line["iteration"], line[column], label=name, **line_style)
             panel.set_title(label(arm))
             panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             panel.margins(x=0.02)
         _name_x(figure, "Iteration")
-        figure.supylabel("Cumulative (return)", fontsize=STYLE["axes.labelsize"])
+        figure.supylabel("Cumulative regret (return)", fontsize=STYLE["axes.labelsize"])
         _legend(figure, panels[0])
     caption = (
-        "Regret summed over iterations, and the two parts it splits into exactly: miscalibration (V* - max Q, below 0 "
-        "where values are too high) and over-estimation (max Q - V_pi, below 0 where values are too low). V*, V_pi and "
-        "Q are exact."
+        "Regret summed over iterations, and its exact decomposition into two parts: miscalibration (V* - max Q, below "
+        "0 where values are too high) and over-estimation (max Q - V_pi, below 0 where values are too low). V*, V_pi "
+        "and Q are exact."
     )
-    return Drawing("regret_split", "What regret is made of", figure, numbers, _caption(frame, caption))
+    return Drawing("regret_split", "Decomposition of regret", figure, numbers, _caption(frame, caption))
 
 
 def _panels(count: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, at most three beside each other, each row `height` inches high with its labels."""
+    """Create a figure of `count` panels, at most three per row, with rows `height` inches high including labels."""
     columns = 2 if count == 4 else min(count, 3)
     rows = ceil(count / columns)
     figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 0.3 + height * rows), layout="constrained")
@@ -254,7 +253,7 @@ def _panels(count: int, height: float, sharey: bool = False) -> tuple[Figure, li
 
 
 def _legend(figure: Figure, panel: Axes) -> None:
-    """The panel's legend above the whole figure."""
+    """Place the legend of a panel above the figure."""
     handles, names = panel.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names))
 
@@ -263,5 +262,5 @@ def _name_x(figure: Figure, quantity: str) -> None:
     figure.supxlabel(quantity, fontsize=STYLE["axes.labelsize"])
 
 
-def _caption(frame: pd.DataFrame, what: str) -> str:
-    return f"{what} {frame.attrs.get('problem', '')}".strip()
+def _caption(frame: pd.DataFrame, text: str) -> str:
+    return f"{text} {frame.attrs.get('problem', '')}".strip()

@@ -1,4 +1,4 @@
-"""How a search went: its history, which settings mattered, slices through the space, and all settings side by side."""
+"""Figures of a study: history, importance of settings, slices and parallel coordinates."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -23,27 +23,32 @@ OBJECTIVES = {
 
 
 def tuning_figures(ledger: Ledger) -> list[Drawing]:
-    """Every figure of a study; those with nothing to show are left out."""
+    """All figures of a study; figures without data are omitted."""
     if ledger.complete().empty:
         return []
-    weighed = importances(ledger)
-    return [history(ledger), *([weighed] if weighed else []), slices(ledger), parallel_coordinates(ledger)]
+    importance_figure = importances(ledger)
+    return [
+        history(ledger),
+        *([importance_figure] if importance_figure else []),
+        slices(ledger),
+        parallel_coordinates(ledger),
+    ]
 
 
 def history(ledger: Ledger) -> Drawing:
-    """Value of every trial and the best so far. Numbers: arm, number, state, value, best_so_far."""
-    numbers = pd.concat([_with_best_so_far(ledger, own) for _, own in _by_arm(ledger)], ignore_index=True)
+    """Plot the value of every trial and the best value so far. Numbers: arm, number, state, value, best_so_far."""
+    numbers = pd.concat([_with_best_so_far(ledger, arm_trials) for _, arm_trials in _by_arm(ledger)], ignore_index=True)
     colour = colours(ledger.arms)
     with mpl.rc_context(STYLE):
         figure, panel = _one_panel(ledger)
         for arm in in_order(ledger.arms):
-            own = numbers[numbers["arm"] == arm]
-            complete, pruned = (own[own["state"] == state] for state in ("complete", "pruned"))
+            arm_trials = numbers[numbers["arm"] == arm]
+            complete, pruned = (arm_trials[arm_trials["state"] == state] for state in ("complete", "pruned"))
             panel.scatter(complete["number"], complete["value"], s=9, color=colour[arm], alpha=0.7, linewidths=0)
             panel.scatter(
                 pruned["number"], pruned["value"], s=10, color=colour[arm], alpha=0.5, marker="x", linewidths=0.8
             )
-            panel.step(own["number"], own["best_so_far"], where="post", color=colour[arm], linewidth=1.4)
+            panel.step(arm_trials["number"], arm_trials["best_so_far"], where="post", color=colour[arm], linewidth=1.4)
         panel.set(xlabel="Trial", ylabel=_objective(ledger))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         pruned_too = bool((numbers["state"] == "pruned").any())
@@ -54,15 +59,15 @@ def history(ledger: Ledger) -> Drawing:
             pruned_too,
         )
     caption = (
-        f"Value of every trial in the order of the search and, as steps, the best complete one so far; trial 0 has the "
-        f"settings without tuning. {_counts(ledger)}"
-        + (" Crosses: pruned, at the last evaluation at which they were compared." if pruned_too else "")
+        f"Value of every trial in the order of the search and, as a step line, the best complete trial so far; trial 0 "
+        f"has the default settings. {_counts(ledger)}"
+        + (" Crosses: pruned trials, at their last compared evaluation." if pruned_too else "")
     )
     return Drawing(f"tuning_history_{ledger.study}", f"History, study {ledger.study}", figure, numbers, caption)
 
 
 def importances(ledger: Ledger) -> Drawing | None:
-    """How much each setting decides whether a trial is good; None with too few trials.
+    """Plot the importance of every setting; None with too few trials.
 
     Numbers: arm, setting, importance.
     """
@@ -74,15 +79,17 @@ def importances(ledger: Ledger) -> Drawing | None:
     with mpl.rc_context(STYLE):
         figure, panel = _one_panel(ledger, 0.9 + 0.14 * len(settings) * (1 + len(arms)))
         for place, arm in enumerate(arms):
-            own = numbers[numbers["arm"] == arm].set_index("setting")["importance"].reindex(settings)
-            panel.barh(np.arange(len(settings)) + place * height, own, height, color=colour[arm], label=label(arm))
+            arm_trials = numbers[numbers["arm"] == arm].set_index("setting")["importance"].reindex(settings)
+            panel.barh(
+                np.arange(len(settings)) + place * height, arm_trials, height, color=colour[arm], label=label(arm)
+            )
         panel.set_yticks(np.arange(len(settings)) + 0.4 - height / 2, [_short(path) for path in settings])
         panel.invert_yaxis()
         panel.set(xlabel="Importance", xlim=(0, 1))
         _legend(figure, ledger)
     caption = (
-        "Share of each setting in what tells the better tenth of the complete trials from the others (PED-ANOVA, "
-        f"Watanabe et al. 2023), within an arm; arms with at least {FEWEST} complete trials. {_counts(ledger)}"
+        "Importance of each setting for being in the best tenth of the trials (PED-ANOVA, "
+        f"Watanabe et al. 2023), per arm; only arms with at least {FEWEST} complete trials. {_counts(ledger)}"
     )
     return Drawing(
         f"tuning_importance_{ledger.study}", f"Importance of settings, study {ledger.study}", figure, numbers, caption
@@ -90,7 +97,10 @@ def importances(ledger: Ledger) -> Drawing | None:
 
 
 def slices(ledger: Ledger) -> Drawing:
-    """Value against every setting, one panel each. Numbers: arm, number, value, settings of the complete trials."""
+    """Plot the value against every setting, a panel per setting.
+
+    Numbers: arm, number, value, settings of the complete trials.
+    """
     numbers = _complete(ledger)
     colour, paths = colours(ledger.arms), list(ledger.space)
     columns = min(len(paths), 3)
@@ -101,10 +111,10 @@ def slices(ledger: Ledger) -> Drawing:
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for panel, path in zip(grid.flatten(), paths, strict=False):
             for arm in in_order(numbers["arm"]):
-                own = numbers[numbers["arm"] == arm]
-                values = own[SETTING + path]
+                arm_trials = numbers[numbers["arm"] == arm]
+                values = arm_trials[SETTING + path]
                 places = values.map(plain) if values.dtype in (object, bool) else values
-                panel.scatter(places, own["value"], s=9, color=colour[arm], alpha=0.7, linewidths=0)
+                panel.scatter(places, arm_trials["value"], s=9, color=colour[arm], alpha=0.7, linewidths=0)
             if ledger.is_logarithmic(path):
                 panel.set_xscale("log")
             panel.set_xlabel(_short(path))
@@ -118,27 +128,27 @@ def slices(ledger: Ledger) -> Drawing:
 
 
 def parallel_coordinates(ledger: Ledger) -> Drawing:
-    """All settings of every trial side by side, one panel per arm; numbers as `slices` has them."""
+    """Plot all settings of every trial as parallel coordinates, a panel per arm; numbers: as for `slices`."""
     numbers, paths = _complete(ledger), list(ledger.space)
     arms, colour = in_order(numbers["arm"]), colours(ledger.arms)
     names = [*map(_short, paths), _objective(ledger)]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, 0.3 + 1.9 * len(arms)), layout="constrained")
         for panel, arm in zip(figure.subplots(len(arms), 1, squeeze=False).flatten(), arms, strict=True):
-            own = numbers[numbers["arm"] == arm]
+            arm_trials = numbers[numbers["arm"] == arm]
             heights = np.column_stack([
-                *(_height(ledger, path, own[SETTING + path]) for path in paths),
-                _scaled(own["value"].to_numpy(float), numbers["value"].min(), numbers["value"].max()),
+                *(_height(ledger, path, arm_trials[SETTING + path]) for path in paths),
+                _scaled(arm_trials["value"].to_numpy(float), numbers["value"].min(), numbers["value"].max()),
             ])  # fmt: skip
-            best = set(ledger.best_first(own).head(ceil(len(own) / 10))["number"])
-            for line, number in zip(heights, own["number"], strict=True):
+            best = set(ledger.best_first(arm_trials).head(ceil(len(arm_trials) / 10))["number"])
+            for line, number in zip(heights, arm_trials["number"], strict=True):
                 good = number in best
-                look = (
+                line_style = (
                     {"color": colour[arm], "linewidth": 1.3, "zorder": 3}
                     if good
                     else {"color": FAINT, "linewidth": 0.6}
                 )
-                panel.plot(range(len(names)), line, **look)
+                panel.plot(range(len(names)), line, **line_style)
             panel.set_title(label(arm), loc="left")
             panel.set(ylim=(-0.12, 1.12), yticks=[])
             panel.set_xticks(range(len(names)), names)
@@ -150,7 +160,7 @@ def parallel_coordinates(ledger: Ledger) -> Drawing:
                 panel.annotate(high, (place, 1.02), ha="center", va="bottom", fontsize=7)
     caption = (
         "Every complete trial as a line through its settings, from the smallest to the largest searched value "
-        f"(logarithmic where the search was), and its value; in colour: the best tenth. {_counts(ledger)}"
+        f"(logarithmic if searched on a log scale), and its value. In colour: the best tenth. {_counts(ledger)}"
     )
     return Drawing(
         f"tuning_parallel_{ledger.study}", f"Parallel coordinates, study {ledger.study}", figure, numbers, caption
@@ -162,10 +172,10 @@ def _by_arm(ledger: Ledger) -> Iterator[tuple[str, pd.DataFrame]]:
         yield arm, ledger.trials[ledger.trials["arm"] == arm]
 
 
-def _with_best_so_far(ledger: Ledger, own: pd.DataFrame) -> pd.DataFrame:
-    values = own["value"].where(own["state"] == "complete")
+def _with_best_so_far(ledger: Ledger, arm_trials: pd.DataFrame) -> pd.DataFrame:
+    values = arm_trials["value"].where(arm_trials["state"] == "complete")
     best = values.cummax() if ledger.direction == "maximize" else values.cummin()
-    return own[["arm", "number", "state", "value"]].assign(best_so_far=best.ffill())
+    return arm_trials[["arm", "number", "state", "value"]].assign(best_so_far=best.ffill())
 
 
 def _complete(ledger: Ledger) -> pd.DataFrame:
@@ -178,10 +188,10 @@ def _one_panel(ledger: Ledger, height: float = 2.3) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _legend(figure: Figure, ledger: Ledger, further: Line2D | None = None, shown: bool = False) -> None:
+def _legend(figure: Figure, ledger: Ledger, extra: Line2D | None = None, shown: bool = False) -> None:
     colour = colours(ledger.arms)
     entries = [Line2D([], [], color=colour[arm], linewidth=1.5, label=label(arm)) for arm in in_order(ledger.arms)]
-    entries += [further] if further and shown else []
+    entries += [extra] if extra and shown else []
     figure.legend(handles=entries, loc="outside upper left", ncols=2 if figure.get_figwidth() <= COLUMN else 4)
 
 
@@ -191,13 +201,15 @@ def _objective(ledger: Ledger) -> str:
 
 def _counts(ledger: Ledger) -> str:
     parts = []
-    for arm, own in _by_arm(ledger):
-        states = own["state"].value_counts()
+    for arm, arm_trials in _by_arm(ledger):
+        states = arm_trials["state"].value_counts()
         named = [("complete", "complete"), ("pruned", "pruned"), ("fail", "failed")]
         counted = [f"{states[state]} {word}" for state, word in named if state in states]
         parts.append(f"{label(arm)}: {', '.join(counted)}")
     better = "larger" if ledger.direction == "maximize" else "smaller"
-    return f"Trials, each a mean over {len(ledger.seeds)} tuning seeds, {better} is better: {'; '.join(parts)}."
+    return (
+        f"Each trial is a mean over {len(ledger.seeds)} tuning seeds; {better} is better. Trials: {'; '.join(parts)}."
+    )
 
 
 def _short(path: str) -> str:
@@ -206,7 +218,7 @@ def _short(path: str) -> str:
 
 
 def _height(ledger: Ledger, path: str, values: pd.Series) -> np.ndarray:
-    """Where values lie between the ends of what was searched, 0 to 1."""
+    """The positions of values in the searched range, scaled to [0, 1]."""
     attributes = ledger.space[path]["attributes"]
     if "choices" in attributes:
         places = [attributes["choices"].index(value) for value in values]

@@ -26,7 +26,7 @@ def install() -> str | None:
     if shutil.which("apt-get") is None:
         return "not installed, and apt-get is not available; install chromium by hand"
     if os.geteuid() != 0:
-        return f"not installed, and only root can install it; run: sudo apt-get install --no-install-recommends {' '.join(PACKAGES)}"
+        return f"not installed; install it as root: sudo apt-get install --no-install-recommends {' '.join(PACKAGES)}"
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
         command = ["apt-get", "-q", *arguments]

@@ -19,7 +19,8 @@ CLAIMS = (
           lambda: [0.0, 1.2e-11], EveryCase(at_least=0)),
     Claim("zero-push-down", "The max operation", "The push-down term has no gradient.", "derived", "gradient",
           lambda: [0.0], EveryCase(0, 0), "zero-gradient"),
-    Claim("unknown", "Monte Carlo floors", "The gap is undefined.", "derived", "gap", lambda: [nan], EveryCase(at_least=0)),
+    Claim("unknown", "Monte Carlo floors", "The gap is undefined.", "derived", "gap",
+           lambda: [nan], EveryCase(at_least=0)),
 )  # fmt: skip
 
 

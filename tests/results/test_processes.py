@@ -1,4 +1,4 @@
-"""Work is shared out among processes: same results, errors passed on, an ended process told."""
+"""Work in several processes: same results, errors passed on, one-line error for a killed process."""
 
 import math
 import os
@@ -13,29 +13,29 @@ from results.processes import mapped, processes
 COUNTS = pytest.mark.parametrize("workers", [1, 2])
 
 
-def end_this_process(number: int) -> int:
+def kill_this_process(number: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return number
 
 
 @COUNTS
-def test_results_come_in_the_order_of_the_items(workers):
+def test_results_are_in_the_order_of_the_items(workers):
     assert mapped(math.factorial, [5, 0, 3], workers) == [120, 1, 6]
     assert mapped(math.factorial, [], workers) == []
 
 
 @COUNTS
-def test_what_the_work_raises_is_passed_on(workers, tmp_path):
+def test_exceptions_of_the_work_are_passed_on(workers, tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing here"), processes(workers) as submit:
         submit(Path.read_text, tmp_path / "nothing here").result()
 
 
 @COUNTS
-def test_one_process_is_this_one(workers):
+def test_a_single_worker_runs_in_this_process(workers):
     with processes(workers) as submit:
         assert (submit(os.getpid).result() == os.getpid()) == (workers == 1)
 
 
-def test_an_ended_process_is_told_in_one_line():
-    with pytest.raises(UserError, match=r"^report: one of its processes was ended"), processes(2) as submit:
-        submit(end_this_process, 1).result()
+def test_a_killed_process_gives_a_one_line_error():
+    with pytest.raises(UserError, match=r"^report: a worker process was killed"), processes(2) as submit:
+        submit(kill_this_process, 1).result()

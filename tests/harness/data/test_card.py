@@ -58,7 +58,7 @@ def test_numbers_of_the_figure(card, arrays):
     drawing = dataset_figure(card, arrays.returns, arrays.lengths, arrays.terminated, arrays.floors)
     numbers = drawing.numbers
     counted = numbers[numbers["quantity"] == "length"].groupby("group")["count_or_share"].sum()
-    assert counted.to_dict() == {"ended": 3.0, "cut off": 1.0}
+    assert counted.to_dict() == {"terminated": 3.0, "truncated": 1.0}
     floor = numbers[(numbers["quantity"] == "floor") & (numbers["group"] == "sum")]
     assert floor["value"].iloc[[0, -1]].tolist() == [-1.5, 0.0]
     assert len(drawing.figure.axes) == 3
@@ -74,7 +74,7 @@ def test_files(card, arrays, tmp_path):
     assert np.ptp(imread(picture)) > 0.5
     before = {path: path.read_bytes() for path in paths}
     assert {path: path.read_bytes() for path in write_card(card, arrays, tmp_path)} == before
-    assert "75.0% of them succeed" in dataset_table(card).notes[0]
+    assert "75.0% successful" in dataset_table(card).notes[0]
 
 
 def test_card_on_a_terminal(card, capsys):
