@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import IO
 
 from harness.errors import UserError, one_line
@@ -62,6 +63,11 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
     """
     waiting = list(packs)
     active: list[Worker] = []
+    with one_interrupt():
+        _run(waiting, active, workers, watch)
+
+
+def _run(waiting: list[Pack], active: list[Worker], workers: int, watch: Callable[[], object]) -> None:
     try:
         while waiting or active:
             while waiting and len(active) < workers:
@@ -76,6 +82,37 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
         with undisturbed():
             stop(active)
         raise
+
+
+@contextlib.contextmanager
+def one_interrupt() -> Iterator[None]:
+    """Ignore SIGINT and SIGTERM in the block from the moment on at which the handler of one has raised an exception.
+
+    Without this, a second signal could arrive before `undisturbed` and leave workers behind.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        handler = before[signal.Signals(number)]
+        assert callable(handler)
+        try:
+            handler(number, frame)
+        except BaseException:
+            for other in before:
+                signal.signal(other, signal.SIG_IGN)
+            raise
+
+    try:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handle)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def start(pack: Pack, workers: int = 1, place: int = 0) -> Worker:

@@ -33,7 +33,7 @@ def test_a_row_per_dose_and_the_trend():
     text = table.text.set_index("Inflation")
     assert list(text.index) == ["0", "0.5", "1", "slope per unit"]
     assert list(text.columns) == ["Task", "Below the floor", "Score, offline end", "Score, online end", "n"]
-    assert text.loc["0.5", "Bound rate"] == "0.35 [0.35, 0.35]"
+    assert text.loc["0.5", "Below the floor"] == "0.35 [0.35, 0.35]"
     assert list(text["n"]) == ["3", "3", "3", ""]
     # Slopes -0.4, -0.3, -0.4; each of three seeds falls all the way: 1/6^3.
     trend = table.numbers[(table.numbers["metric"] == "offline_score") & table.numbers["dose"].isna()].iloc[0]
