@@ -89,6 +89,27 @@ PUSH_DOWNS: dict[str, Arm] = {
     "expectation": Arm({**CAL_QL, "algorithm.form": "expectation"}, "Cal-QL, expectation form", "#b5523b"),
 }
 
+# Arms that differ only from the switch on: they share the offline phase of CQL or of Cal-QL.
+SWITCH_ARMS: dict[str, Arm] = {
+    # official: online_use_cql = False.
+    "cql_then_sac": Arm({**CQL, "online.alpha": 0.0}, "CQL, then SAC"),
+    "cal_ql_then_sac": Arm({**CAL_QL, "online.alpha": 0.0}, "Cal-QL, then SAC"),
+    "cql_decayed": Arm({**CQL, "online.alpha": 0.0, "online.alpha_decay": 1.0}, "CQL, alpha decays online"),
+    "cal_ql_decayed": Arm({**CAL_QL, "online.alpha": 0.0, "online.alpha_decay": 1.0}, "Cal-QL, alpha decays online"),
+    "cql_online_only": Arm({**CQL, "online.mixing_ratio": 0.0}, "CQL, online data only"),
+    "cal_ql_online_only": Arm({**CAL_QL, "online.mixing_ratio": 0.0}, "Cal-QL, online data only"),
+    "cql_less_offline": Arm(
+        {**CQL, "online.mixing_ratio": 0.0, "online.mixing_decay": 1.0}, "CQL, offline share falls to 0"
+    ),
+    "cal_ql_less_offline": Arm(
+        {**CAL_QL, "online.mixing_ratio": 0.0, "online.mixing_decay": 1.0}, "Cal-QL, offline share falls to 0"
+    ),
+    "cql_recalibrated": Arm({**CQL, "online.recalibrate": True}, "CQL, recalibrated at the switch"),
+    "cal_ql_recalibrated": Arm({**CAL_QL, "online.recalibrate": True}, "Cal-QL, recalibrated at the switch"),
+    "cql_raised_0.25": Arm({**CQL, "online.critic_shift": 0.25}, "CQL, critics raised by 0.25"),
+    "cal_ql_lowered_0.25": Arm({**CAL_QL, "online.critic_shift": -0.25}, "Cal-QL, critics lowered by 0.25"),
+}
+
 # The reference's options, whatever a task's settings are.
 REFERENCE: Settings = {
     "floor.active_online": True,
@@ -208,6 +229,7 @@ ARMS: dict[str, Arm] = {
     **BASELINES,
     **FLOOR_ARMS,
     **PUSH_DOWNS,
+    **SWITCH_ARMS,
     **REFERENCE_ARMS,
     **IMPLEMENTATIONS,
     **OPTIONS,

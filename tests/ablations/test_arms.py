@@ -13,6 +13,7 @@ from ablations.arms import (
     OPTIONS,
     PUSH_DOWNS,
     REFERENCE,
+    SWITCH_ARMS,
     with_arm,
 )
 from ablations.grids import runs_of
@@ -21,6 +22,7 @@ from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, packs
+from harness.launching.preflight import check_settings
 from harness.settings import run_to_dict, with_settings
 from harness.tasks.registry import base_run
 from harness.training.training import train_pack
@@ -40,7 +42,7 @@ def test_a_floor_arm_changes_only_the_floor(base, arm):
 
 
 def test_no_two_arms_are_the_same(base):
-    runs = {with_arm(base, arm) for arm in (*FLOOR_ARMS, *PUSH_DOWNS, *BASELINES)}
+    runs = {with_arm(base, arm) for arm in (*FLOOR_ARMS, *PUSH_DOWNS, *SWITCH_ARMS, *BASELINES)}
     assert len({dataclasses.replace(run, arm=base.arm) for run in runs}) == len(runs)
 
 
@@ -55,6 +57,15 @@ def test_a_push_down_arm_changes_one_setting_of_cal_ql(base, arm):
     changed, cal_ql = (run_to_dict(run)["algorithm"] for run in (with_arm(base, arm), with_arm(base, "monte_carlo")))
     assert with_arm(base, arm).floor == with_arm(base, "monte_carlo").floor
     assert len([name for name in cal_ql if changed[name] != cal_ql[name]]) == 1
+
+
+@pytest.mark.parametrize("arm", SWITCH_ARMS)
+def test_a_switch_arm_shares_the_offline_phase_of_its_algorithm(base, arm):
+    run = with_arm(base, arm)
+    algorithm = with_arm(base, "cql" if arm.startswith("cql") else "monte_carlo")
+    assert run.online != algorithm.online
+    assert dataclasses.replace(run, arm=algorithm.arm, online=algorithm.online) == algorithm
+    check_settings([run])
 
 
 def test_baselines_have_no_push_down(base):
