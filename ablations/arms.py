@@ -96,8 +96,6 @@ SWITCH_ARMS: dict[str, Arm] = {
     "cal_ql_then_sac": Arm({**CAL_QL, "online.alpha": 0.0}, "Cal-QL, then SAC"),
     "cql_decayed": Arm({**CQL, "online.alpha": 0.0, "online.alpha_decay": 1.0}, "CQL, alpha decays online"),
     "cal_ql_decayed": Arm({**CAL_QL, "online.alpha": 0.0, "online.alpha_decay": 1.0}, "Cal-QL, alpha decays online"),
-    "cql_online_only": Arm({**CQL, "online.mixing_ratio": 0.0}, "CQL, online data only"),
-    "cal_ql_online_only": Arm({**CAL_QL, "online.mixing_ratio": 0.0}, "Cal-QL, online data only"),
     "cql_less_offline": Arm(
         {**CQL, "online.mixing_ratio": 0.0, "online.mixing_decay": 1.0}, "CQL, offline share falls to 0"
     ),
