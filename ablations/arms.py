@@ -81,6 +81,31 @@ FLOOR_ARMS: dict[str, Arm] = {
     "calibrated_offline": Arm({**CAL_QL, "floor.active_online": False}, "Cal-QL, floor offline only", "#3e5c9a"),
 }
 
+# Kinds of inflation at the same dose, a quarter of the return range, and errors that are right on average.
+INFLATED: Settings = {**CAL_QL, "floor.inflation": 0.25}
+ERROR: Settings = {**INFLATED, "floor.inflation_kind": "correlated_error"}
+INFLATION_ARMS: dict[str, Arm] = {
+    "inflated_capped": Arm(
+        {**INFLATED, "floor.inflation_kind": "capped"}, "Cal-QL, inflated up to the largest return", "#b56a9f"
+    ),
+    "inflated_stretched": Arm(
+        {**INFLATED, "floor.inflation_kind": "multiplicative"}, "Cal-QL, stretched floor", "#9c4f86"
+    ),
+    "inflated_rare": Arm(
+        {**INFLATED, "floor.inflation_kind": "rare_states"}, "Cal-QL, inflated in rare states", "#d98fb9"
+    ),
+    "inflated_near_goal": Arm(
+        {**INFLATED, "floor.inflation_kind": "near_goal"}, "Cal-QL, inflated near the goal", "#8f3f7a"
+    ),
+    "error_uncorrelated": Arm(ERROR, "Cal-QL, floor error of mean 0", "#4a9fd0"),
+    "error_high_at_high": Arm(
+        {**ERROR, "floor.error_correlation": 0.8}, "Cal-QL, floor error of mean 0, high at high returns", "#3b8fc4"
+    ),
+    "error_high_at_low": Arm(
+        {**ERROR, "floor.error_correlation": -0.8}, "Cal-QL, floor error of mean 0, high at low returns", "#7cc4ea"
+    ),
+}
+
 # Variants of the push-down with a Monte Carlo floor.
 PUSH_DOWNS: dict[str, Arm] = {
     "uniform_floor": Arm(
@@ -226,6 +251,7 @@ OPTIONS: dict[str, Arm] = {
 ARMS: dict[str, Arm] = {
     **BASELINES,
     **FLOOR_ARMS,
+    **INFLATION_ARMS,
     **PUSH_DOWNS,
     **SWITCH_ARMS,
     **REFERENCE_ARMS,

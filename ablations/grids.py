@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
 
-from ablations.arms import IMPLEMENTATIONS, OPTIONS, with_arm
+from ablations.arms import IMPLEMENTATIONS, INFLATION_ARMS, OPTIONS, with_arm
 from algorithms.settings import AlgorithmSettings
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
@@ -56,6 +56,12 @@ def doses(scale: str) -> list[Run]:
         "cql", "deflated_0.25", "monte_carlo", "inflated_0.25", "inflated_0.5", "inflated_1", "noisy_0.25",
         "constant_0",
     )  # fmt: skip
+    return grid(("winding-road",), arms, range(6 if scale == "demo" else 10), scale)
+
+
+def inflation_kinds(scale: str) -> list[Run]:
+    """Kinds of inflation at one dose, with the Monte Carlo floor and no floor, on a task whose values are known."""
+    arms = ("cql", "monte_carlo", "inflated_0.25", *INFLATION_ARMS)
     return grid(("winding-road",), arms, range(6 if scale == "demo" else 10), scale)
 
 
@@ -177,6 +183,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "implementation": implementation,
     "study": study,
     "ogbench": ogbench,
+    "inflation_kinds": inflation_kinds,
     "smoke": smoke,
 }
 

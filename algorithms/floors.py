@@ -10,6 +10,7 @@ from math import inf
 import torch
 from torch import Tensor
 
+from algorithms.inflation import INFLATIONS, DatasetStatistics, InflationInputs
 from algorithms.settings import FloorSettings
 
 
@@ -69,14 +70,26 @@ FLOORS: dict[str, Callable[[FloorInputs], Tensor]] = {
 }
 
 
-def floor_column(inputs: FloorInputs, return_range: float, normal: Callable[[int], Tensor]) -> Tensor:
+def floor_base(inputs: FloorInputs) -> Tensor:
+    """The base [T] of the floor."""
+    return FLOORS[inputs.settings.base](inputs)
+
+
+def floor_column(
+    inputs: FloorInputs,
+    statistics: DatasetStatistics,
+    normal: Callable[[int], Tensor],
+    neighbour_distance: Tensor | None = None,
+    error: Tensor | None = None,
+) -> Tensor:
     """The floor [T] that the settings describe: a base plus inflation plus noise.
 
-    `return_range` (largest minus smallest return-to-go of the dataset) is the unit of inflation and noise; `normal`
-    draws seeded standard normal numbers.
+    `normal` draws seeded standard normal numbers; the other inputs are those of `InflationInputs`.
     """
     settings = inputs.settings
-    column = FLOORS[settings.base](inputs) + settings.inflation * return_range
+    base = floor_base(inputs)
+    inflated = InflationInputs(settings, base, inputs.return_to_go, statistics, neighbour_distance, error)
+    column = INFLATIONS[settings.inflation_kind](inflated)
     if settings.noise:
-        column = column + settings.noise * return_range * normal(len(column))
+        column = column + settings.noise * statistics.return_range * normal(len(column))
     return column

@@ -21,6 +21,7 @@ Truncation = Literal["failure_rule", "last_reward_rule", "suffix_rule", "sum", "
 MaxBackup = Literal["off", "mean_action", "min_then_max", "max_then_min"]
 LagrangeAlpha = Literal["difference_and_gap", "difference", "nothing"]
 LagrangeMultiplier = Literal["exponential", "softplus"]
+InflationKind = Literal["additive", "capped", "multiplicative", "rare_states", "near_goal", "correlated_error"]
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -35,6 +36,15 @@ class FloorSettings:
     constant: float = 0.0
     # Added to the base, in units of the dataset's return range (largest minus smallest return-to-go).
     inflation: float = 0.0
+    # How it is added: "additive" to every state; "capped" likewise, but not above the dataset's largest return-to-go;
+    # "multiplicative" in proportion to the base minus the smallest return-to-go; "rare_states" only where the dataset
+    # is sparse; "near_goal" only where the return-to-go is large; "correlated_error" as a seeded error per transition
+    # of mean 0 with the inflation as its standard deviation.
+    inflation_kind: InflationKind = "additive"
+    # Share of the dataset that the kinds "rare_states" and "near_goal" inflate.
+    inflation_share: Share = 0.25
+    # Correlation of the error with the base, for the kind "correlated_error".
+    error_correlation: Annotated[float, Field(ge=-1, le=1)] = 0.0
     # Standard deviation of the seeded noise per transition, in units of the dataset's return range.
     noise: NonNegative = 0.0
     # Return-to-go of a trajectory without a terminal step: "failure_rule" (official: a trajectory with only failure

@@ -186,14 +186,19 @@ class Run:
 
 # Settings added after the first runs of this schema version. With their default values they are omitted from ids and
 # files, so that earlier runs keep theirs.
-ADDED_SETTINGS = {"algorithm": ("policy_objective",), "online": tuple(OnlineSettings.__dataclass_fields__)}
+ADDED_SETTINGS = {
+    "algorithm": ("policy_objective",),
+    "online": tuple(OnlineSettings.__dataclass_fields__),
+    "floor": ("inflation_kind", "inflation_share", "error_correlation"),
+}
 
 # Settings that may differ between the runs of a pack, because they are [R] tensors or columns.
 PER_RUN = {
     "arm": None,
     "seed": None,
     "floor": {
-        "base", "constant", "inflation", "noise", "truncation", "bootstrap_value", "active_online",
+        "base", "constant", "inflation", "inflation_kind", "inflation_share", "error_correlation", "noise",
+        "truncation", "bootstrap_value", "active_online",
     },
     "algorithm": {
         "output_gain", "alpha", "temperature", "difference_min", "difference_max", "target_action_gap",

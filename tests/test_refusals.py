@@ -28,6 +28,13 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
         ("plan smoke --set floor.base=exact", "setting floor.base = 'exact': the values of PointMaze_UMaze-v3 are not"),
         ("plan truth --set task.reward_bias=1", "task.reward_bias = 1: staying on the road is worth more"),
         ("plan smoke --set floor.keeps_learning=true", "setting floor.keeps_learning = true: only a floor.base of"),
+        ("plan smoke --set floor.inflation_kind=capped", "setting floor.inflation_kind = 'capped': has no effect with"),
+        ("plan smoke --set floor.inflation_share=0.5", "setting floor.inflation_share = 0.5: has no effect on the"),
+        ("plan smoke --set floor.error_correlation=1", "setting floor.error_correlation = 1: has no effect on the"),
+        (
+            "plan smoke --set floor.inflation_kind=correlated_error --set floor.inflation=1",
+            "needs a floor.base that differs between states, not 'none', and a positive floor.inflation, not 1",
+        ),
         ("run smoke --set floor.base=soft", "setting floor.base = 'soft': there is no such floor; one of none"),
         ("plan smoke --set seed=1", "grid: contains runs more than once"),
         ("data pointmaze-tiny", "task 'pointmaze-tiny': unknown task; list all with: floorbench data --list"),

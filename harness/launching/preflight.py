@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from algorithms.settings import FloorSettings
 from harness.errors import UserError
 from harness.settings import OnlineSettings, Run, Task
 
@@ -42,6 +43,30 @@ def check_floors(runs: Sequence[Run]) -> None:
         if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
             raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
                             f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip
+        check_inflation(run.floor)
+
+
+def check_inflation(floor: FloorSettings) -> None:
+    """Check that the kind of inflation has an effect on the floor, and that its settings belong to it."""
+    kind, name = floor.inflation_kind, f"setting floor.inflation_kind = {floor.inflation_kind!r}"
+    default = FloorSettings()
+    if floor.inflation_share != default.inflation_share and kind not in ("rare_states", "near_goal"):
+        raise UserError(f"setting floor.inflation_share = {floor.inflation_share:g}: has no effect on the "
+                        f"floor.inflation_kind {kind!r}, only on 'rare_states' and 'near_goal'")  # fmt: skip
+    if floor.error_correlation != default.error_correlation and kind != "correlated_error":
+        raise UserError(f"setting floor.error_correlation = {floor.error_correlation:g}: has no effect on the "
+                        f"floor.inflation_kind {kind!r}, only on 'correlated_error'")  # fmt: skip
+    if kind == "additive":
+        return
+    if not floor.inflation:
+        raise UserError(f"{name}: has no effect with floor.inflation = 0; set a dose")
+    if floor.keeps_learning:
+        raise UserError(f"{name}: a floor that keeps learning supports only 'additive'")
+    if kind == "correlated_error" and (floor.base in ("none", "constant", "mean_return") or floor.inflation < 0):
+        raise UserError(f"{name}: needs a floor.base that differs between states, not {floor.base!r}, and a "
+                        f"positive floor.inflation, not {floor.inflation:g}")  # fmt: skip
+    if floor.base == "none":
+        raise UserError(f"{name}: has no effect on floor.base = 'none'")
 
 
 def check_online(runs: Sequence[Run]) -> None:

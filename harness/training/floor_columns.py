@@ -9,7 +9,8 @@ from torch import Tensor
 
 from algorithms.batch import Batch
 from algorithms.behaviour_value import BehaviourValue, FitReport
-from algorithms.floors import FloorInputs, floor_column
+from algorithms.floors import FloorInputs, floor_base, floor_column
+from algorithms.inflation import DatasetStatistics, NeighbourDistances, uncorrelated
 from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset
 from harness.data.trajectories import Trajectory
@@ -47,6 +48,10 @@ class FloorColumns:
         self.transitions = transitions
         self.fit_reports: dict[int, FitReport] = {}
         self._noise = [normal_source(generator(run.seed, "floor")) for run in runs]
+        self._errors = [normal_source(generator(run.seed, "floor_error")) for run in runs]
+        self._distances: NeighbourDistances | None = None
+        if any(run.floor.inflation_kind == "rare_states" for run in runs):
+            self._distances = NeighbourDistances(transitions.dataset_states)
         rows = dataset.rows
         rewards, terminated = torch.from_numpy(rows.rewards), torch.from_numpy(rows.terminated)
         lengths = rows.lengths.tolist()
@@ -70,9 +75,9 @@ class FloorColumns:
         elif self._value:
             self._fit(self._value, dataset, dataset_returns)
         self._fitted = self._value.parameters.flat.clone() if self._value else None
+        self._statistics: list[DatasetStatistics] = []
         for number, returns in enumerate(dataset_returns):
-            column = self._column(number, transitions.dataset_states, returns)
-            transitions.floor[number, : transitions.offline] = column
+            transitions.floor[number, : transitions.offline] = self._dataset_column(number, returns)
         if self._value and known:
             # The dataset's column stays that of the fit; learning continues from the restored state.
             for place, state in enumerate(known):
@@ -93,6 +98,8 @@ class FloorColumns:
         """Skip the noise of restored online transitions."""
         if self.runs[number].floor.noise:
             self._noise[number](transitions)
+        if self.runs[number].floor.inflation_kind == "correlated_error":
+            self._errors[number](transitions)
 
     def begin_online(self) -> None:
         """Remove the floor of runs that do not keep it in the online phase."""
@@ -129,8 +136,28 @@ class FloorColumns:
             run.floor.bootstrap_value,
         )
 
+    def _dataset_column(self, number: int, returns: Tensor) -> Tensor:
+        """The floor of the dataset; stores the statistics of the dataset, which online columns use."""
+        inputs, settings = self._inputs(number, self.transitions.dataset_states, returns), self.runs[number].floor
+        distances = base = error = None
+        if settings.inflation_kind == "rare_states":
+            assert self._distances is not None
+            distances = self._distances.of_dataset
+        if settings.inflation_kind == "correlated_error":
+            base = floor_base(inputs)
+            error = uncorrelated(self._errors[number](len(returns)), base)
+        self._statistics.append(DatasetStatistics.of(settings, returns, base, distances))
+        return floor_column(inputs, self._statistics[number], self._noise[number], distances, error)
+
     def _column(self, number: int, states: Tensor, returns: Tensor) -> Tensor:
-        inputs = FloorInputs(
+        """The floor of an online episode."""
+        inputs, kind = self._inputs(number, states, returns), self.runs[number].floor.inflation_kind
+        distances = self._distances(states) if self._distances is not None and kind == "rare_states" else None
+        error = self._errors[number](len(returns)) if kind == "correlated_error" else None
+        return floor_column(inputs, self._statistics[number], self._noise[number], distances, error)
+
+    def _inputs(self, number: int, states: Tensor, returns: Tensor) -> FloorInputs:
+        return FloorInputs(
             self.runs[number].floor,
             states,
             returns,
@@ -138,7 +165,6 @@ class FloorColumns:
             lambda states: self._value_of(number, states),
             self._exact_value,
         )
-        return floor_column(inputs, self.return_range[number], self._noise[number])
 
     def _value_of(self, number: int, states: Tensor) -> Tensor:
         assert self._value is not None

@@ -13,7 +13,7 @@ from harness.metrics import METRICS
 from results.figures.drawing import Drawing
 from results.statistics.intervals import CONFIDENCE
 from results.style import FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
-from results.tables.effects import ALPHA, CENTRE, Effect, effects_table
+from results.tables.effects import ALPHA, CENTRE, Effect, additive, effects_table
 
 # Metrics of the table of differences, and what a panel says of them.
 PAIRED_PANELS = {name: METRICS[name].axis_label for name in ("final_score", "regret_eval", "dip")}
@@ -146,7 +146,7 @@ def dose_response(effects: Sequence[Effect], frame: pd.DataFrame) -> Drawing | N
     `effects`: from `results.tables.effects`; `frame`: from `results.verdicts.runs.per_run`. None with fewer than two
     doses that have a mean over tasks. Numbers: task (empty: over all), arm, dose, quantity, mean, low, high, n.
     """
-    inflated = frame[(frame["floor.base"] == CENTRE) & (frame["floor.inflation"] != 0)]
+    inflated = frame[(frame["floor.base"] == CENTRE) & (frame["floor.inflation"] != 0) & additive(frame)]
     dose_of = inflated.groupby("arm")["floor.inflation"].first()
     pooled = {effect.arm for effect in effects if effect.task == ""}
     doses = {arm: dose for arm, dose in dose_of.sort_values().items() if arm in pooled}

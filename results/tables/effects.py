@@ -127,10 +127,15 @@ def _row(effect: Effect) -> dict[str, Any]:
     return {**names, **asdict(effect.estimate), "p_holm": effect.p_holm}
 
 
+def additive(frame: pd.DataFrame) -> pd.Series | bool:
+    """Rows whose inflation is added to every state; all rows of frames older than the setting."""
+    return frame.get("floor.inflation_kind", "additive") == "additive"
+
+
 def _ranges(frame: pd.DataFrame, centre: str) -> pd.Series:
     """The data's range of returns by task, from what inflation has added to the floor; of other tasks nothing."""
     columns = ["task", "seed", "switch.floor_mean"]
-    inflated = frame[(frame["floor.base"] == "monte_carlo") & (frame["floor.inflation"] != 0)]
+    inflated = frame[(frame["floor.base"] == "monte_carlo") & (frame["floor.inflation"] != 0) & additive(frame)]
     both = inflated.merge(frame.loc[frame["arm"] == centre, columns], on=["task", "seed"], suffixes=("", ".centre"))
     added = both["switch.floor_mean"] - both["switch.floor_mean.centre"]
     return (added / both["floor.inflation"]).groupby(both["task"]).median()

@@ -10,6 +10,7 @@ from ablations.arms import (
     BASELINES,
     FLOOR_ARMS,
     IMPLEMENTATIONS,
+    INFLATION_ARMS,
     OPTIONS,
     PUSH_DOWNS,
     REFERENCE,
@@ -33,7 +34,7 @@ def base():
     return base_run("pointmaze-medium", "demo", seed=3)
 
 
-@pytest.mark.parametrize("arm", FLOOR_ARMS)
+@pytest.mark.parametrize("arm", [*FLOOR_ARMS, *INFLATION_ARMS])
 def test_a_floor_arm_changes_only_the_floor(base, arm):
     run = with_arm(base, arm)
     assert run.arm == arm
@@ -42,7 +43,8 @@ def test_a_floor_arm_changes_only_the_floor(base, arm):
 
 
 def test_no_two_arms_are_the_same(base):
-    runs = {with_arm(base, arm) for arm in (*FLOOR_ARMS, *PUSH_DOWNS, *SWITCH_ARMS, *BASELINES)}
+    arms = (*FLOOR_ARMS, *INFLATION_ARMS, *PUSH_DOWNS, *SWITCH_ARMS, *BASELINES)
+    runs = {with_arm(base, arm) for arm in arms}
     assert len({dataclasses.replace(run, arm=base.arm) for run in runs}) == len(runs)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from algorithms.floors import FLOORS, FloorInputs, floor_column
+from algorithms.inflation import DatasetStatistics
 from algorithms.settings import FloorSettings
 
 STATES = torch.tensor([[1.0], [2.0], [3.0]])
@@ -21,7 +22,9 @@ def column(**settings):
         lambda states: 10.0 * states[:, 0],
         lambda states: -states[:, 0],
     )
-    return floor_column(inputs, 8.0, lambda count: torch.arange(count, dtype=torch.float32)).tolist()
+    # A dataset whose returns range from -8 to 0.
+    statistics = DatasetStatistics.of(inputs.settings, torch.tensor([-8.0, 0.0]), None, None)
+    return floor_column(inputs, statistics, lambda count: torch.arange(count, dtype=torch.float32)).tolist()
 
 
 @pytest.mark.parametrize(

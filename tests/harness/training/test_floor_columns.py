@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ablations.arms import with_arm
+from algorithms.inflation import INFLATIONS
 from harness.data.dataset import ensure_dataset
 from harness.environments.exact_values import exact_values
 from harness.settings import Run, Task, with_settings
@@ -55,6 +56,28 @@ def test_noise_is_shared_by_arms_of_a_seed():
     other, _ = columns({"noise": 0.5}, seed=1)
     torch.testing.assert_close(first.floor[1, :5] - first.floor[0, :5], torch.ones(5))
     assert not torch.equal(first.floor[0, :5], other.floor[0, :5])
+
+
+@pytest.mark.parametrize("kind", [*INFLATIONS])
+def test_every_kind_of_inflation_is_the_same_alone_and_in_a_pack(kind):
+    settings = {"inflation_kind": kind, "inflation": 0.5}
+    alone, floors_alone = columns(settings)
+    packed, floors_packed = columns({}, {"inflation_kind": "correlated_error", "inflation": 1.0}, settings)
+    for floors, number in ((floors_alone, 0), (floors_packed, 2)):
+        floors.append(number, trajectory(20, 3))
+    assert torch.equal(alone.floor[0, :8], packed.floor[2, :8])
+    assert not torch.equal(packed.floor[2, :5], packed.floor[0, :5])
+
+
+def test_restored_runs_continue_the_errors_of_their_online_transitions():
+    settings = {"inflation_kind": "correlated_error", "inflation": 0.5}
+    transitions, floors = columns(settings)
+    floors.append(0, trajectory(20, 3))
+    floors.append(0, trajectory(20, 2))
+    restored, floors = columns(settings)
+    floors.skip_online(0, 3)
+    floors.append(0, trajectory(20, 2))
+    assert torch.equal(restored.floor[0, 5:7], transitions.floor[0, 8:10])
 
 
 def learning_data():
