@@ -178,7 +178,7 @@ def bound_rate(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
             finish_curves(figure, finished, "Bound rate")
             panel.set_ylim(-0.03, 1.03)
             entries = [Line2D([], [], color=colour[arm], linewidth=1.5, label=label(arm)) for arm in arms]
-            figure.legend(handles=entries, loc="outside upper left", ncols=2 if len(arms) > 2 else 1)
+            figure.legend(handles=entries, loc="outside upper left")
         caption = (
             f"Bound rate on {task}: share of the sampled policy actions whose Q-value lies below the floor, so that "
             "the push-down does not act on them. Mean over the updates since the previous evaluation. Thick line: mean "
