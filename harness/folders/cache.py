@@ -1,8 +1,8 @@
 """Values computed from files, kept between commands so that thousands of files need not be read again.
 
-An entry is valid while its file has the same inode, size and times of change: every file is checked on every use, so
-the cache never stands in for it. Caches lie in the user's cache folder, because the folder of the runs may belong to
-somebody else. Without a cache, or if it is damaged, everything is read again.
+An entry is valid while its file has the same inode, size and times of change, which are checked on every use. Caches
+are in the user's cache folder, because the root may belong to another user. A missing or damaged cache only means that
+everything is read again.
 """
 
 import contextlib

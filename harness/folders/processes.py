@@ -9,7 +9,7 @@ from typing import Any
 
 def this_process() -> dict[str, Any]:
     """What distinguishes this process from all others; None where the system does not tell."""
-    return {**_whereabouts(), "process": os.getpid(), "process_started": _look_up(os.getpid()).get("started")}
+    return {**_scope(), "process": os.getpid(), "process_started": _look_up(os.getpid()).get("started")}
 
 
 def has_ended(process: dict[str, Any]) -> bool:
@@ -17,8 +17,8 @@ def has_ended(process: dict[str, Any]) -> bool:
 
     That is so if its id is valid on this machine, and is unused or belongs to a later process or a zombie.
     """
-    here, number = _whereabouts(), process.get("process")
-    if here["boot"] is None or any(process.get(name) != value for name, value in here.items()):
+    scope, number = _scope(), process.get("process")
+    if scope["boot"] is None or any(process.get(name) != value for name, value in scope.items()):
         return False
     if not isinstance(number, int) or number < 1:
         return False
@@ -50,7 +50,7 @@ def peak_memory() -> int | None:
 
 
 @cache
-def _whereabouts() -> dict[str, Any]:
+def _scope() -> dict[str, Any]:
     """The scope in which process ids are valid: the boot of a machine and its process namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

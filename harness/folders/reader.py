@@ -149,7 +149,7 @@ class RunReader:
         """Read everything in a run folder and find its faults.
 
         An empty folder, left by a process that was killed while creating it, has none. Neither has an unfinished run
-        whose last row of metrics is incomplete, or whose newest checkpoint is damaged while an older one is whole.
+        whose last row of metrics is incomplete, or whose newest checkpoint is damaged while an older one is intact.
         """
         folder = RunFolder(self.root / id)
         if folder.path.is_dir() and not any(folder.path.glob("[!.]*")):
@@ -250,9 +250,9 @@ class RunReader:
 def summaries(root: Path, runs: Sequence[Run] | None = None) -> list[RunSummary]:
     """The summaries of a root's runs (see `RunReader.summaries`), by means of the user's cache."""
     reader = RunReader(root, Cache.of(root, "status", [sys.modules[__name__], run_folder]))
-    found = reader.summaries(runs)
+    result = reader.summaries(runs)
     reader.cache.save(forget_unused=runs is None)
-    return found
+    return result
 
 
 def faults(folder: RunFolder) -> list[str]:
@@ -263,19 +263,19 @@ def faults(folder: RunFolder) -> list[str]:
 def refuse_faults(folders: Iterable[RunFolder]) -> None:
     """Raise a UserError if any of the folders has a fault."""
     readers: dict[Path, RunReader] = {}
-    found = []
+    problems = []
     for folder in folders:
         if folder.path.exists():
             reader = readers.setdefault(folder.path.parent, RunReader(folder.path.parent))
-            found += [(folder, fault) for fault in reader.contents(folder.id).faults]
-    refuse(found)
+            problems += [(folder, fault) for fault in reader.contents(folder.id).faults]
+    refuse(problems)
 
 
-def refuse(found: Sequence[tuple[RunFolder, str]]) -> None:
+def refuse(problems: Sequence[tuple[RunFolder, str]]) -> None:
     """Raise a UserError with the first of some faults and the number of others, if there are any."""
-    if found:
-        folder, first = found[0]
-        rest = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    if problems:
+        folder, first = problems[0]
+        rest = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(f"{first}{rest}; nothing was changed; list all faults with: "
                         f"floorbench doctor --root {folder.path.parent}")  # fmt: skip
 
@@ -293,7 +293,7 @@ def present_hash(task: Task) -> str | None:
 
 
 def _check_checkpoints(folder: RunFolder) -> None:
-    """Raise the first damage if an unfinished run without an owner has checkpoints, none of which is whole."""
+    """Raise the first damage if an unfinished run without an owner has checkpoints, but no intact one."""
     if not folder.checkpoints.is_dir() or folder.summary() is not None or folder.is_owned():
         return
     from harness.folders.checkpoint import Checkpoints
@@ -306,7 +306,7 @@ def _check_checkpoints(folder: RunFolder) -> None:
             return
         except DamagedFileError as error:
             damage.append(error)
-    # If checkpoints came and went meanwhile, a process has begun to compute the run.
+    # If the checkpoints have changed meanwhile, a process has started to compute the run.
     if damage and Checkpoints(folder.checkpoints).positions() == positions:
         raise damage[0]
 

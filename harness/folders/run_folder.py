@@ -152,7 +152,7 @@ class RunFolder:
         return max((file.name for file in self.checkpoints.glob("*.ckpt")), default="")
 
     def load_checkpoint(self, position: "Position") -> "Checkpoint":
-        """A checkpoint, after checking that the run's files are as long as it says; damage raises a UserError."""
+        """A checkpoint, after checking the lengths of the run's files against it; damage raises a UserError."""
         from harness.folders.checkpoint import Checkpoints
 
         checkpoint = Checkpoints(self.checkpoints).load(position)

@@ -63,12 +63,12 @@ class RunState(StrEnum):
 
     @property
     def needs_attention(self) -> bool:
-        """Whether something went wrong that somebody should look at."""
+        """Whether something went wrong that needs attention."""
         return self in (RunState.LOST, RunState.FAILED, RunState.DAMAGED)
 
     @property
     def has_reason(self) -> bool:
-        """Whether the status says why the run is in this state."""
+        """Whether the status gives a reason for this state."""
         return self.may_be_retried or self in (RunState.QUEUED, RunState.DAMAGED)
 
     @classmethod

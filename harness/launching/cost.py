@@ -53,7 +53,7 @@ class Cost:
 def costs(runs: Sequence[Run], root: Path, pack: int) -> dict[str, Cost]:
     """The cost of every shape among some runs, by `pack_key`, for packs of at most `pack` runs.
 
-    It is taken from finished runs in the root, preferably in packs of that size, or else measured.
+    The source is finished runs in the root, preferably in packs of that size, or else a measurement.
     """
     wanted = {pack_key(run): run for run in runs}
     known = finished_costs(root, set(wanted), pack) if Path(root).is_dir() else {}
@@ -69,17 +69,17 @@ def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
         if status["state"] != RunState.DONE or not speed or not size:
             continue
         run = folder.run()
-        found = seconds.setdefault((pack_key(run), size), []) if pack_key(run) in keys else []
-        if status.get("updates", 0) >= SMALLEST_FRACTION * total_updates(run) and len(found) < SAMPLES:
-            found.append(1.0 / speed)
+        samples = seconds.setdefault((pack_key(run), size), []) if pack_key(run) in keys else []
+        if status.get("updates", 0) >= SMALLEST_FRACTION * total_updates(run) and len(samples) < SAMPLES:
+            samples.append(1.0 / speed)
     result = {}
     for key in keys:
         sizes = [size for other, size in seconds if other == key and seconds[other, size]]
         if sizes:
             nearest = min(sizes, key=lambda size: (abs(size - pack), size))
-            found = seconds[key, nearest]
+            samples = seconds[key, nearest]
             result[key] = Cost(
-                statistics.median(found), nearest, f"{len(found)} finished runs in {root}, in packs of {nearest}"
+                statistics.median(samples), nearest, f"{len(samples)} finished runs in {root}, in packs of {nearest}"
             )
     return result
 
@@ -109,7 +109,7 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     return Cost(
         per_update + per_step * steps * pack / updates,
         pack,
-        f"a few seconds of updates on {'a card' if on_gpu else 'one core'} here",
+        f"a short measurement on {'a GPU' if on_gpu else 'one core'} of this machine",
     )
 
 

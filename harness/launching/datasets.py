@@ -1,4 +1,4 @@
-"""The datasets of tasks, collected or downloaded where they are missing, with a progress bar."""
+"""Read the datasets of tasks; collect or download missing ones with a progress bar."""
 
 from __future__ import annotations
 

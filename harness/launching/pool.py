@@ -193,7 +193,7 @@ def close(worker: Worker, folder: RunFolder, state: RunState, reason: str) -> No
 
 
 def cause(code: int) -> str:
-    """The cause of a worker's end in words."""
+    """Describe why a worker ended."""
     if code >= 0:
         return f"worker exited with code {code} without reporting an error"
     name = signal.Signals(-code).name
@@ -217,7 +217,7 @@ def stop(workers: Sequence[Worker]) -> None:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore SIGINT and SIGTERM during the block, which nothing else would complete."""
+    """Ignore SIGINT and SIGTERM during a block that must complete."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

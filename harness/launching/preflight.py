@@ -23,23 +23,24 @@ def tasks_of(runs: Iterable[Run]) -> list[Task]:
 
 
 def check_settings(runs: Sequence[Run]) -> None:
-    """Check that settings agree with each other, where their types cannot say it."""
+    """Check that settings are consistent, beyond what their types guarantee."""
     check_floors(runs)
     check_online(runs)
 
 
 def check_floors(runs: Sequence[Run]) -> None:
-    """Check that every run's floor exists on its task, and keeps learning only if it is learned and without noise."""
+    """Check that every run's floor is available on its task; only learned floors without noise can keep learning."""
     from algorithms.floors import FLOORS
     from harness.environments.exact_values import EXACT_VALUES, exact_values
 
     for run in runs:
         if run.floor.base not in FLOORS:
-            raise UserError(f"setting floor.base = {run.floor.base!r}: there is no such floor; "
-                            f"one of {', '.join(FLOORS)}")  # fmt: skip
+            raise UserError(
+                f"setting floor.base = {run.floor.base!r}: unknown floor; must be one of {', '.join(FLOORS)}"
+            )
         if exact_values(run.task) is None and run.floor.base == "exact":
-            raise UserError(f"setting floor.base = 'exact': the values of {run.task.environment} are not known; "
-                            f"known are those of {', '.join(EXACT_VALUES)}")  # fmt: skip
+            raise UserError(f"setting floor.base = 'exact': the exact values of {run.task.environment} are unknown; "
+                            f"choose another floor, or one of {', '.join(EXACT_VALUES)}")  # fmt: skip
         if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
             raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
                             f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip
@@ -122,9 +123,9 @@ def folder_bytes(run: Run) -> int:
     return FOLDER_BYTES + ROW_BYTES * rows
 
 
-def check_space(place: Path, needed: int) -> None:
-    """Check that the file system of `place` has `needed` free bytes and a reserve."""
-    free = shutil.disk_usage(place).free
+def check_space(folder: Path, needed: int) -> None:
+    """Check that the file system of `folder` has `needed` free bytes and a reserve."""
+    free = shutil.disk_usage(folder).free
     if free < needed + RESERVE_BYTES:
-        raise UserError(f"{place}: {free / 1e6:,.0f} MB free; "
+        raise UserError(f"{folder}: {free / 1e6:,.0f} MB free; "
                         f"{(needed + RESERVE_BYTES) / 1e6:,.0f} MB needed; choose another folder")  # fmt: skip

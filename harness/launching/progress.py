@@ -23,7 +23,7 @@ SPEED_PERIOD = 600.0
 
 @dataclass(frozen=True)
 class PackProgress:
-    """The states of a pack's runs, how far it is (0 to 1), and the updates per second of all its runs together."""
+    """The states of a pack's runs, its progress (0 to 1), and the updates per second summed over its runs."""
 
     title: str
     states: tuple[RunState, ...]
@@ -43,7 +43,7 @@ class PackProgress:
 
 
 def pack_progress(title: str, runs: Sequence[RunSummary]) -> PackProgress:
-    """The progress of a pack; a failed or cancelled run counts as finished, an interrupted one as not begun."""
+    """The progress of a pack; failed and cancelled runs count as finished, interrupted ones as not started."""
     running = [run.status for run in runs if run.state is RunState.RUNNING]
     leader = running[0] if running else {}
     return PackProgress(
@@ -70,7 +70,7 @@ class ProgressDisplay:
 
     def __init__(self, packs: Sequence[Sequence[RunFolder]], console: Console):
         self.packs = [(describe([folder.run() for folder in pack]), pack) for pack in packs]
-        # All folders of a call lie in one root.
+        # All folders are in one root.
         self.reader = RunReader(packs[0][0].path.parent) if packs else None
         self.console = console
         columns = (
@@ -99,7 +99,7 @@ class ProgressDisplay:
         self.bars.stop()
 
     def refresh(self) -> None:
-        """Read the folders and show the progress, unless the last refresh was a moment ago."""
+        """Read the folders and show the progress, unless the last refresh is too recent."""
         now = time.monotonic()
         if now < self.next_refresh:
             return

@@ -34,13 +34,13 @@ class Finding:
     text: str
 
 
-# A check and its name.
-Examination = tuple[str, Callable[[], Finding]]
+# A name and a check.
+Check = tuple[str, Callable[[], Finding]]
 
 
-def examine(root: Path, others: Sequence[Examination] = ()) -> list[Finding]:
+def examine(root: Path, others: Sequence[Check] = ()) -> list[Finding]:
     """Check everything the demo needs, useful optional parts and `others`; takes a few seconds."""
-    examinations: list[Examination] = [
+    checks: list[Check] = [
         ("python", python),
         ("processor", cores),
         ("memory", memory),
@@ -54,7 +54,7 @@ def examine(root: Path, others: Sequence[Examination] = ()) -> list[Finding]:
         ("git", lambda: tool("git", ("git",), "provenance will not name a commit")),
         *others,
     ]
-    return [*(_guarded(name, look) for name, look in examinations), *run_faults(root)]
+    return [*(_guarded(name, check) for name, check in checks), *run_faults(root)]
 
 
 def can_run_demo(findings: list[Finding]) -> bool:
@@ -62,10 +62,10 @@ def can_run_demo(findings: list[Finding]) -> bool:
     return all(finding.verdict != "problem" for finding in findings)
 
 
-def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
+def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
     """The result of a check; an exception is a problem."""
     try:
-        return look()
+        return check()
     except Exception as error:
         return Finding(name, "problem", (str(error).strip() or type(error).__name__).splitlines()[0])
 
@@ -108,25 +108,25 @@ def packages() -> Finding:
 def clashes() -> Finding:
     """Incompatible packages, from `pip check`."""
     if importlib.util.find_spec("pip") is None:
-        return Finding("clashes", "note", "pip is not in this environment, so incompatible packages cannot be found")
-    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, timeout=120)
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
-    if done.returncode == 0:
+        return Finding("clashes", "note", "not checked: pip is not installed in this environment")
+    check = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, timeout=120)
+    lines = [line for line in check.stdout.splitlines() if line.strip()]
+    if check.returncode == 0:
         return Finding("clashes", "ok", "none")
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-    return Finding("clashes", "note", f"{lines[0] if lines else done.stderr.strip()}{more}")
+    return Finding("clashes", "note", f"{lines[0] if lines else check.stderr.strip()}{more}")
 
 
 def torch_device() -> Finding:
-    """Torch's threads and its cards, if any; runs compute on the CPU with one thread per worker by default."""
+    """Threads and GPUs of torch; by default runs use the CPU, with one thread per worker."""
     import torch
 
     from algorithms.kernels import gpu
 
     threads, reason = f"{torch.get_num_threads()} threads by default", gpu.obstacle()
     if reason:
-        return Finding("torch", "ok", f"{threads}; no card: {reason}")
-    return Finding("torch", "ok", f"{threads}; cards: {gpus()}; --set algorithm.kernel=cuda takes them")
+        return Finding("torch", "ok", f"{threads}; no GPU: {reason}")
+    return Finding("torch", "ok", f"{threads}; GPUs: {gpus()}; use them with --set algorithm.kernel=cuda")
 
 
 def kernels() -> Finding:
@@ -135,7 +135,7 @@ def kernels() -> Finding:
 
     reason = obstacle()
     if reason:
-        return Finding("kernels", "note", f"{reason}; without, runs need --set algorithm.kernel=torch and are slower")
+        return Finding("kernels", "note", f"{reason}; use --set algorithm.kernel=torch, which is slower")
     if is_built():
         return Finding("kernels", "ok", f"built, {library()}")
     return Finding("kernels", "ok", f"not built yet; the first run builds them with {compiler()}")
@@ -151,21 +151,21 @@ def pointmaze() -> Finding:
     environment = Environment(base_run("pointmaze-umaze", "demo", seed=0).task)
     environment.reset(seed=0)
     environment.step(numpy.zeros(environment.action_dim))
-    return Finding("pointmaze", "ok", "mujoco starts it and steps it")
+    return Finding("pointmaze", "ok", "starts and steps with mujoco")
 
 
 def runs_folder(root: Path) -> Finding:
     """Whether run folders can be written, and the free space."""
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     check_root(existing)
-    return Finding("runs", "ok", f"{root} can be written, {_free(existing)}")
+    return Finding("runs", "ok", f"{root} is writable, {_free(existing)}")
 
 
 def run_faults(root: Path) -> list[Finding]:
     """The faults of the run folders in `root`."""
     folders = list(run_folders(root)) if root.is_dir() else []
-    found = [Finding("run folder", "problem", fault) for folder in folders for fault in faults(folder)]
-    return found or [Finding("run folder", "ok", f"{len(folders)} in {root}, none with a fault")]
+    problems = [Finding("run folder", "problem", fault) for folder in folders for fault in faults(folder)]
+    return problems or [Finding("run folder", "ok", f"{len(folders)} in {root}, no faults")]
 
 
 def datasets_folder() -> Finding:
@@ -177,13 +177,13 @@ def datasets_folder() -> Finding:
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); set MINARI_DATASETS_PATH") from None
     verdict = "ok" if shutil.disk_usage(folder).free > RESERVE_BYTES else "problem"
-    return Finding("datasets", verdict, f"{folder} can be written, {_free(folder)}")
+    return Finding("datasets", verdict, f"{folder} is writable, {_free(folder)}")
 
 
 def tool(name: str, commands: tuple[str, ...], without: str) -> Finding:
-    """The path of the first of some commands that exists."""
-    found = next(filter(None, map(shutil.which, commands)), None)
-    return Finding(name, "ok", found) if found else Finding(name, "note", f"not found; {without}")
+    """The path of the first command that exists."""
+    path = next(filter(None, map(shutil.which, commands)), None)
+    return Finding(name, "ok", path) if path else Finding(name, "note", f"not found; {without}")
 
 
 def _free(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The status of the runs of a root: a row per run, from its folder and the cluster's queue, and totals."""
+"""The status of the runs in a root, from run folders and the cluster's queue: one row per run, and totals."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ class Queued:
 
     # The id of the array task.
     job: str
-    # Whether it waits; otherwise it runs, and computes the run now or later.
+    # Whether the array task is pending; otherwise it runs, and computes the run now or later.
     waits: bool
-    # Why it waits, as the cluster reports it.
+    # Why it is pending, as the cluster reports it.
     reason: str
     node: str | None
     # Time of submission in seconds since 1970.
@@ -48,7 +48,7 @@ class Row:
     node: str | None = None
     # The id of the current, last or next cluster job.
     job: str | None = None
-    # Why the run failed, was interrupted, is damaged or waits.
+    # Why the run failed, was interrupted, is damaged or is pending.
     reason: str | None = None
     # The last line of the log of a failed or lost run.
     log_tail: str | None = None
@@ -69,7 +69,7 @@ def overview(
     now: float | None = None,
     known: Mapping[str, Known] | None = None,
 ) -> list[Row]:
-    """A row per run folder in `root`, by task, arm and seed, or per run, in the order of `runs`. Writes nothing there.
+    """One row per run in the order of `runs`, or per run folder in `root` by task, arm and seed; writes nothing.
 
     `queue` holds the queued array tasks and `known` the costs from accounting, both by run id. Raises UserError if the
     root does not exist, and for duplicate runs.
@@ -115,11 +115,11 @@ def _row(summary: RunSummary, queued: Queued | None, known: Known | None, now: f
 
 
 def _reason(summary: RunSummary, job: str | None, known: Known | None) -> str | None:
-    """Why the run is not progressing; for a lost run accounting may know."""
+    """Why the run makes no progress, for lost runs from the accounting."""
     if summary.faults:
         return summary.faults[0].removeprefix(f"{summary.folder.path}/")
     if summary.state is RunState.LOST and known and job is not None and job in known.tasks:
-        return f"its task {job} is {known.tasks[job]} by SLURM's accounting"
+        return f"SLURM reports its array task {job} as {known.tasks[job]}"
     return summary.status.get("reason")
 
 
@@ -155,7 +155,7 @@ class Total:
     progress: float
     # Gradient steps per second of all runs together.
     updates_per_second: float
-    # When the last run that is under way will be done at the current speed; None if the speed is unknown.
+    # When all runs under way will be done at the current speed; None if the speed is unknown.
     expected_end: float | None
     usage: Usage
 
@@ -167,9 +167,9 @@ class Total:
 def total(rows: Sequence[Row], now: float) -> Total:
     """Counts, progress, cost and expected end of some rows."""
     speed = sum(row.updates_per_second or 0.0 for row in rows)
-    waiting = sum(_remaining(row) for row in rows if row.state.is_under_way)
+    remaining = sum(_remaining(row) for row in rows if row.state.is_under_way)
     ends = [row.expected_end for row in rows if row.expected_end is not None]
-    together = _end(waiting, speed, now)
+    together = _end(remaining, speed, now)
     return Total(
         runs=len(rows),
         counts=counted(row.state for row in rows),

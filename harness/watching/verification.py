@@ -1,4 +1,4 @@
-"""Compare a finished run with its repetition: byte-identical, or on another type of machine within tolerances."""
+"""Compare a finished run with its repetition: byte for byte, or within tolerances on another type of machine."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -31,26 +31,26 @@ class Original:
     # The rows of `metrics.jsonl`, and its bytes, None if only the numbers are known.
     rows: Rows
     metrics: bytes | None
-    # Packages and machine, from the provenance and each attempt that records them.
+    # The provenance and the attempts that record a machine and package versions.
     records: Sequence[Mapping[str, Any]]
-    # The content hash of the dataset and the hash of the final parameters, None if not recorded.
+    # Hashes of the dataset and of the final parameters; None if not recorded.
     dataset: str | None
     parameters_hash: str | None
-    # The folder that holds all this.
-    place: Path
+    # The run folder, or the folder of the published frames.
+    source: Path
 
 
 def original_in(folder: RunFolder) -> Original:
     """The original in the folder of a finished run."""
-    written = folder.provenance()
+    provenance = folder.provenance()
     return Original(
         run=folder.run(),
         rows=folder.metrics(),
         metrics=folder.metrics_file.read_bytes(),
-        records=[written, *(attempt for attempt in written.get("attempts", []) if "machine" in attempt)],
-        dataset=written.get("dataset"),
+        records=[provenance, *(attempt for attempt in provenance.get("attempts", []) if "machine" in attempt)],
+        dataset=provenance.get("dataset"),
         parameters_hash=(folder.summary() or {}).get("parameters_hash"),
-        place=folder.path,
+        source=folder.path,
     )
 
 
@@ -74,91 +74,93 @@ class Verification:
 
 def sample(runs: Sequence[Run], count: int, seed: int) -> list[Run]:
     """A random sample of at most `count` runs, in order."""
-    chosen = random.Random(seed).sample(range(len(runs)), min(count, len(runs)))
-    return [runs[place] for place in sorted(chosen)]
+    indices = random.Random(seed).sample(range(len(runs)), min(count, len(runs)))
+    return [runs[index] for index in sorted(indices)]
 
 
 def check_data(original: Original) -> None:
-    """Raise a UserError if this machine's dataset is not the one on which the run was trained.
+    """Raise a UserError if this machine's dataset differs from the one the run was trained on.
 
-    Collected datasets may differ on another type of machine, in their last bits.
+    Collected datasets may differ in the last bits between types of machines.
     """
     content_hash = present_hash(original.run.task)
     if content_hash is None or original.dataset in (None, content_hash):
         return
-    here = {"machine": machine(), "packages": package_versions()}
-    if isinstance(original.run.task.data, HostedData) or _other_machine(original, here) is None:
+    this_machine = {"machine": machine(), "packages": package_versions()}
+    if isinstance(original.run.task.data, HostedData) or _machine_difference(original, this_machine) is None:
         raise UserError(
-            f"{original.place}: run {original.run.id} was computed on data with content hash {original.dataset}, but "
-            f"that of dataset {dataset_id(original.run.task)} is {content_hash} here; bring the data back"
+            f"{original.source}: run {original.run.id} was trained on data with content hash {original.dataset}, but "
+            f"dataset {dataset_id(original.run.task)} now has {content_hash}; restore the original data"
         )
 
 
-def verify(original: Original, again: RunFolder) -> Verification:
-    """Compare a finished run with its repetition on this machine. Reads only.
+def verify(original: Original, repetition: RunFolder) -> Verification:
+    """Compare a finished run with its repetition on this machine; writes nothing.
 
-    `metrics.jsonl` must have the same bytes (where these are not known: every number the same bits) and the final
-    parameters the same hash. Where that is not promised, on another type of machine or on cards, and not so, every
-    number of the training must have the same bits and those against the truth nearly so, or else each column of each
-    row must agree within its tolerance.
+    `metrics.jsonl` must be byte-identical (if only numbers are known: every number bit-identical) and the final
+    parameters must have the same hash. On another type of machine or on a GPU, where this is not guaranteed, a weaker
+    comparison also counts: bit-identical numbers from training with exact values that agree closely, or else every
+    column within its tolerance.
     """
-    exact = Comparison("bytes" if original.metrics is not None else "numbers", _likeness(original, again))
-    status = again.status()
+    exact = Comparison("bytes" if original.metrics is not None else "numbers", _machines(original, repetition))
+    status = repetition.status()
     if status["state"] != RunState.DONE:
         ending = ": ".join(filter(None, [status["state"], status.get("reason")]))
         return Verification(original.run, exact, Difference(None, "state", "done", ending))
-    difference, excuse = _difference(original, again), _excuse(original, again)
-    parameters = original.parameters_hash, (again.summary() or {}).get("parameters_hash")
-    remark = "final parameters not compared: there is no hash of them" if None in parameters else ""
+    difference = _difference(original, repetition)
+    excuse = _excuse(original, repetition)
+    parameters = original.parameters_hash, (repetition.summary() or {}).get("parameters_hash")
+    remark = "final parameters not compared: no hash recorded" if None in parameters else ""
     parameters_differ = not remark and parameters[0] != parameters[1]
     if difference is None and parameters_differ:
         difference = Difference(None, "parameters_hash", *parameters)
     if difference is None or excuse is None:
         return Verification(original.run, exact, difference, remark)
-    if not parameters_differ and difference_of_numbers(original.rows, again.metrics(), TRUTH_TOLERANCE) is None:
+    if not parameters_differ and difference_of_numbers(original.rows, repetition.metrics(), TRUTH_TOLERANCE) is None:
         return Verification(original.run, Comparison("training", excuse), None, remark)
-    difference = difference_beyond_tolerances(original.rows, again.metrics())
+    difference = difference_beyond_tolerances(original.rows, repetition.metrics())
     return Verification(original.run, Comparison("tolerances", excuse), difference)
 
 
-def _difference(original: Original, again: RunFolder) -> Difference | None:
+def _difference(original: Original, repetition: RunFolder) -> Difference | None:
     """The first difference in the metrics."""
     if original.metrics is None:
-        return difference_of_numbers(original.rows, again.metrics())
-    return difference_of_bytes(original.metrics, again.metrics_file.read_bytes())
+        return difference_of_numbers(original.rows, repetition.metrics())
+    return difference_of_bytes(original.metrics, repetition.metrics_file.read_bytes())
 
 
-def _likeness(original: Original, again: RunFolder) -> str:
-    """The type of machine on which both were computed, or the difference between the two."""
-    here = _machine_type(again.provenance())
-    kind = f"{here.get('processor')}, torch {here.get('torch')}"
-    return _excuse(original, again) or f"the same type of machine ({kind}, equal package versions)"
+def _machines(original: Original, repetition: RunFolder) -> str:
+    """The type of machine that computed both, or how the two machines differ."""
+    current = _machine_type(repetition.provenance())
+    kind = f"{current.get('processor')}, torch {current.get('torch')}"
+    return _excuse(original, repetition) or f"the same type of machine ({kind}, equal package versions)"
 
 
-def _excuse(original: Original, again: RunFolder) -> str | None:
-    """Why bits may differ. None if every attempt had the processor and the packages of the repetition, and no card."""
+def _excuse(original: Original, repetition: RunFolder) -> str | None:
+    """Why bits may differ; None if every attempt ran on the CPU with the processor and packages of the repetition."""
     if original.run.algorithm.on_gpu:
-        return "computed on cards, where a run's company may show in its last digits"
-    here = again.provenance()
-    excuse = _other_machine(original, here)
-    if excuse and original.dataset is not None and here.get("dataset") != original.dataset:
-        return f"{excuse}, whose data differ"
+        return "computed on a GPU, where the last digits may depend on the pack"
+    provenance = repetition.provenance()
+    excuse = _machine_difference(original, provenance)
+    if excuse and original.dataset is not None and provenance.get("dataset") != original.dataset:
+        return f"{excuse} with different data"
     return excuse
 
 
-def _other_machine(original: Original, here: Mapping[str, Any]) -> str | None:
-    """What is another type of machine at any attempt than in a record from here; None if all is the same."""
-    own = _machine_type(here)
-    for there in map(_machine_type, original.records):
-        parts = [name for name in {**there, **own} if there.get(name) != own.get(name)]
-        if parts:
-            told = "; ".join(
-                f"{name}: {there.get(name) or 'unknown'} there, {own.get(name) or 'unknown'} here" for name in parts
+def _machine_difference(original: Original, record: Mapping[str, Any]) -> str | None:
+    """How the type of machine of an attempt differs from that of a record; None if all are the same."""
+    current = _machine_type(record)
+    for former in map(_machine_type, original.records):
+        differing = [name for name in {**former, **current} if former.get(name) != current.get(name)]
+        if differing:
+            details = "; ".join(
+                f"{name}: {former.get(name) or 'unknown'} before, {current.get(name) or 'unknown'} now"
+                for name in differing
             )
-            return f"another type of machine ({told})"
+            return f"another type of machine ({details})"
     return None
 
 
 def _machine_type(record: Mapping[str, Any]) -> dict[str, str | None]:
-    """What determines the bits of a run besides its settings: the processor and the package versions."""
+    """What determines the bits of a run besides its settings: processor and package versions."""
     return {"processor": record.get("machine", {}).get("processor"), **record.get("packages", {})}

@@ -157,7 +157,7 @@ def originals(frames: Frames, runs: Iterable[Run], place: Path) -> dict[str, Ori
             records=[_nested(provenance[run.id])],
             dataset=provenance[run.id].get("dataset"),
             parameters_hash=None,
-            place=place,
+            source=place,
         )
         for run in runs
         if run.id in finished

@@ -62,7 +62,7 @@ def test_findings_are_plain(findings):
 
 def test_faults_of_run_folders_are_problems_one_by_one(tmp_path):
     folders = write_done(tmp_path, runs_of("smoke"))
-    assert doctor.run_faults(tmp_path) == [Finding("run folder", "ok", f"4 in {tmp_path}, none with a fault")]
+    assert doctor.run_faults(tmp_path) == [Finding("run folder", "ok", f"4 in {tmp_path}, no faults")]
     (folders[0].path / "config.json").write_text("{")
     (folders[2].path / "metrics.jsonl").write_text("")
     found = doctor.run_faults(tmp_path)
