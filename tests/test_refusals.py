@@ -25,7 +25,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
         ("run smoke --set algorithm.alpha=much", "setting algorithm.alpha = 'much': input should be a valid number"),
         ("run smoke --set algorithm.alpha=-1", "setting algorithm.alpha = -1: input should be greater than"),
         ("run smoke --set algorithm.alpha=NaN", "setting algorithm.alpha = nan: input should be a finite number"),
-        ("plan smoke --set floor.base=exact", "setting floor.base = 'exact': the exact values of PointMaze_UMaze-v3 are"),
+        ("plan smoke --set floor.base=exact", "setting floor.base = 'exact': the exact values of PointMaze_UMaze"),
         ("plan truth --set task.reward_bias=1", "task.reward_bias = 1: staying on the road is worth more"),
         ("plan smoke --set floor.keeps_learning=true", "setting floor.keeps_learning = true: only a floor.base of"),
         ("plan smoke --set floor.inflation_kind=capped", "setting floor.inflation_kind = 'capped': has no effect with"),
