@@ -1,13 +1,13 @@
 """OGBench's npz files, relabelled for a single task and converted to Minari sets.
 
-A file holds trajectories one after the other, of whole states: `observations` [N, S], `actions` [N, A], `terminals` [N]
-(true at the last state of a trajectory, whose action leads nowhere), `qpos` [N, Q], and for scenes and puzzles
-`button_states` [N, B]. It knows neither rewards nor tasks: those come from OGBench's own relabelling, which gives a
-step its reward by the state before it, and the mask 0 where that state solves the task.
+A file contains concatenated trajectories: `observations` [N, S], `actions` [N, A], `terminals` [N] (true at the last
+state of a trajectory, whose action is unused), `qpos` [N, Q], and for scenes and puzzles `button_states` [N, B].
+Rewards are not stored. OGBench's relabelling computes them for a task: the state before a step determines its reward,
+and its mask is 0 if that state solves the task.
 
-A trajectory goes on after it has solved the task; for learning it ends there, since the mask cuts the backup. So it
-is cut after every step with mask 0, and each piece becomes an episode that terminates. Only the piece at the end of a
-trajectory may end by truncation.
+Trajectories continue after they have solved the task, but a mask of 0 stops bootstrapping. They are therefore cut
+after every step with mask 0, and each piece becomes an episode that terminates. Only the last piece of a trajectory
+may end by truncation.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from harness.environments.ogbench import NAMESPACE, SingleTask, single_task
 from harness.errors import UserError, reason
 from harness.settings import Task
 
-# Where the files are, by OGBench 1.2 (`ogbench.utils.DATASET_URL`).
+# Server of the files (`ogbench.utils.DATASET_URL` in OGBench 1.2).
 URL = "https://rail.eecs.berkeley.edu/datasets/ogbench"
 
 # What NumPy and its zip reader raise on files that are damaged or hold pickled objects.
@@ -38,18 +38,18 @@ _DAMAGE = (OSError, ValueError, EOFError, KeyError, TypeError, NotImplementedErr
 
 
 def ogbench_names(set_id: str) -> SingleTask | None:
-    """Return OGBench's names behind the id of a converted set, or None for any other set."""
+    """OGBench's names for the id of a converted dataset; None for other datasets."""
     return single_task(set_id.removeprefix(NAMESPACE)) if set_id.startswith(NAMESPACE) else None
 
 
 def npz_name(set_id: str) -> str | None:
-    """Return the name of the npz file that a set is made of, or None for a set that is not OGBench's."""
+    """The name of the npz file that a dataset is converted from; None for datasets of other sources."""
     names = ogbench_names(set_id)
     return None if names is None else f"{names.dataset}.npz"
 
 
 def find_npz(set_id: str, source: Path) -> Path | None:
-    """Return the npz file of a set: `source` itself or a file below it."""
+    """The npz file of a dataset: `source` itself or a file below it; None if it is missing."""
     name = npz_name(set_id)
     if name is None:
         return None
@@ -61,8 +61,8 @@ def find_npz(set_id: str, source: Path) -> Path | None:
 def convert_npz(task: Task, set_id: str, file: Path, data_folder: Path) -> None:
     """Write the Minari set of a task, with OGBench's rewards for it, into a new folder.
 
-    The file cannot execute code: pickled objects are refused. Raises a UserError if it is damaged or does not fit the
-    task's environment.
+    Pickled objects are refused, so the file cannot execute code. Raises a UserError if it is damaged or does not match
+    the task's environment.
     """
     environment = gymnasium_environment(task)
     try:
@@ -78,7 +78,7 @@ def convert_npz(task: Task, set_id: str, file: Path, data_folder: Path) -> None:
 
 
 def _read(file: Path, raw: Any) -> dict[str, np.ndarray]:
-    """Read and check the arrays of a file; `raw` is the environment they must fit."""
+    """Read and check the arrays of a file; `raw` is the environment they must match."""
     widths = {
         "observations": raw.observation_space.shape[0],
         "actions": raw.action_space.shape[0],
@@ -104,7 +104,7 @@ def _read(file: Path, raw: Any) -> dict[str, np.ndarray]:
     arrays["terminals"] = terminals != 0
     ends = np.flatnonzero(arrays["terminals"])
     if not len(ends) or ends[-1] != len(terminals) - 1:
-        raise UserError(f"{file}: the last trajectory has no end; the file is cut off")
+        raise UserError(f"{file}: the last trajectory has no end; the file is truncated, download it again")
     if ends[0] == 0 or (np.diff(ends) < 2).any():
         raise UserError(f"{file}: a trajectory has no step")
     return {**arrays, **{name: arrays[name].astype(np.float32, copy=False) for name in ("observations", "actions")}}
@@ -113,7 +113,7 @@ def _read(file: Path, raw: Any) -> dict[str, np.ndarray]:
 def _relabelled(
     environment_id: str, environment: gymnasium.Env, arrays: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rewards [N] (float32) and whether the state solves the task [N] (bool), by OGBench's own relabelling."""
+    """Return rewards [N] (float32) and whether the state solves the task [N] (bool), from OGBench's relabelling."""
     from ogbench.relabel_utils import relabel_dataset
 
     labelled: dict[str, np.ndarray] = dict(arrays)

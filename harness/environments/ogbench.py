@@ -1,8 +1,8 @@
-"""OGBench's single-task environments: names, registration, and episodes that depend on nothing but their seed.
+"""OGBench's single-task environments: names, registration, and episodes that depend on their seed only.
 
 OGBench (github.com/seohongpark/ogbench) is an optional dependency. The reward and the end of an episode depend on the
 state *before* the action (`success_timing="pre"`, since version 1.2.0): a step from a state that solves the task has
-the reward 0 and terminates, every other step has minus the number of subtasks still open (1 in the mazes).
+the reward 0 and terminates; every other step has minus the number of unsolved subtasks (1 in the mazes).
 """
 
 import contextlib
@@ -20,23 +20,23 @@ from gymnasium.utils import RecordConstructorArgs
 
 from harness.errors import UserError
 
-# Namespace of the Minari sets that OGBench's files are converted to.
+# Namespace of the Minari datasets converted from OGBench's files.
 NAMESPACE = "ogbench/"
 
 _DATASET = re.compile(r"(?P<environment>.+)-(?P<kind>[a-z]+)-singletask(?P<task>-task[1-5])?-v0")
 
 
 class SingleTask(NamedTuple):
-    """The names that belong to one of OGBench's single tasks."""
+    """The names of an OGBench single task's environment and dataset."""
 
     # Gymnasium id of the environment.
     environment: str
-    # Dataset, which the five tasks of an environment share.
+    # Dataset, shared by the five tasks of an environment.
     dataset: str
 
 
 def single_task(name: str) -> SingleTask | None:
-    """Return the names behind `antmaze-large-navigate-singletask-task1-v0`, or None for any other name.
+    """The names for a task such as `antmaze-large-navigate-singletask-task1-v0`; None for other names.
 
     The rules are those of `ogbench.make_env_and_datasets`.
     """
@@ -48,15 +48,15 @@ def single_task(name: str) -> SingleTask | None:
 
 
 def is_single_task(environment_id: str) -> bool:
-    """Return whether a Gymnasium id names a single-task environment of OGBench."""
+    """Whether a Gymnasium id names a single-task environment of OGBench."""
     return "-singletask-" in environment_id
 
 
 def make_single_task(environment_id: str, **options: Any) -> gymnasium.Env:
-    """Make a single-task environment with `gymnasium.make`, so that its episodes depend on their seed alone."""
+    """Make a single-task environment with `gymnasium.make`, with episodes that depend on their seed only."""
     _register()
     with warnings.catch_warnings():
-        # The arms give the bounds of their float32 actions in float64, and dm_control looks for a display.
+        # The robot arms define float32 action bounds in float64, and dm_control searches for a display.
         warnings.filterwarnings("ignore", message=".*precision lowered")
         warnings.filterwarnings("ignore", module="glfw")
         return SeededReset(gymnasium.make(environment_id, **options))
@@ -64,7 +64,7 @@ def make_single_task(environment_id: str, **options: Any) -> gymnasium.Env:
 
 @functools.cache
 def _register() -> None:
-    """Register OGBench's environments with Gymnasium; raise a UserError where OGBench is not installed."""
+    """Register OGBench's environments with Gymnasium; raises UserError if OGBench is not installed."""
     try:
         import ogbench.locomaze
         import ogbench.manipspace  # noqa: F401
@@ -75,10 +75,10 @@ def _register() -> None:
 
 
 class SeededReset(gymnasium.Wrapper, RecordConstructorArgs):
-    """Make the episodes of an OGBench environment depend on the seed of their reset alone.
+    """Make the episodes of an OGBench environment depend only on the seed of their reset.
 
     OGBench draws starts and teleports from NumPy's global generator, and the actions that settle a scene from an action
-    space that is never seeded. Both get the seed of the reset here; the global generator is left as it was.
+    space that is never seeded. The wrapper seeds both at a reset and restores the global generator.
     """
 
     def __init__(self, env: gymnasium.Env):
@@ -86,7 +86,7 @@ class SeededReset(gymnasium.Wrapper, RecordConstructorArgs):
         gymnasium.Wrapper.__init__(self, env)
         raw = cast(Any, env.unwrapped)
         self._actions = raw.action_space
-        # The arms make a new action space at each access; a class attribute replaces that property.
+        # The robot arms create an action space at every access; a class attribute overrides that property.
         raw.__class__ = type(type(raw).__name__, (type(raw),), {"action_space": self._actions})
         self._global_state = np.random.RandomState(0).get_state()
         self._steps_draw = getattr(raw, "_teleport_info", None) is not None
@@ -94,7 +94,7 @@ class SeededReset(gymnasium.Wrapper, RecordConstructorArgs):
             _remove_temporary(Path(raw.fullpath))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Reset the environment; without a seed the episode continues the random streams of the one before."""
+        """Reset the environment; without a seed the random streams of the previous episode continue."""
         if seed is not None:
             self._actions.seed(seed)
             self._global_state = np.random.RandomState(seed).get_state()
@@ -110,7 +110,7 @@ class SeededReset(gymnasium.Wrapper, RecordConstructorArgs):
 
     @contextlib.contextmanager
     def _local_generator(self) -> Iterator[None]:
-        """Put this environment's random state in the place of NumPy's global one."""
+        """Replace NumPy's global random state with that of this environment during a block."""
         outer = np.random.get_state()
         np.random.set_state(self._global_state)
         try:
@@ -121,6 +121,6 @@ class SeededReset(gymnasium.Wrapper, RecordConstructorArgs):
 
 
 def _remove_temporary(model_file: Path) -> None:
-    """Remove the model file of a maze, which has been read and would stay behind, one for each environment."""
+    """Remove the temporary model file of a maze, which is no longer needed once it is loaded."""
     if model_file.parent == Path(tempfile.gettempdir()):
         model_file.unlink(missing_ok=True)

@@ -1,13 +1,13 @@
 """The tasks of the papers: hosted data, repairs and published settings.
 
-Data and environments are those of the Minari server and of the scripts that generated its sets
+Data and environments are those of the Minari server and of the scripts that generated its datasets
 (github.com/Farama-Foundation/minari-dataset-generation-scripts). Settings are those of reference runs:
 the official Cal-QL scripts for AntMaze and Adroit (github.com/nakamotoo/Cal-QL), WSRL for the kitchen
-(github.com/zhouzypaul/wsrl). No public reference settings exist for PointMaze and for locomotion with Cal-QL.
+(github.com/zhouzypaul/wsrl). There are no public reference settings for PointMaze or for locomotion with Cal-QL.
 
-The evaluation protocol of all: 20 deterministic episodes, every 2,000 environment steps of the online phase; the score
-is the share of episodes that succeed, in the kitchen the share of the subtasks done, in locomotion a return between
-two reference returns.
+Evaluation protocol of all tasks: 20 deterministic episodes, every 2,000 environment steps of the online phase. The
+score is the share of successful episodes, in the kitchen the share of completed subtasks, and in locomotion the return
+normalised by two reference returns.
 """
 
 from dataclasses import replace
@@ -20,9 +20,9 @@ PROTOCOL = Schedule(evaluation_episodes=20, online_interval=2_000, dense_interva
 
 LEARNED_FLOOR = BehaviourValueSettings(hidden=(256, 256))
 
-# AntMaze: start and goal of the evaluation, in the walls of the data. The maps that the hosted sets name for evaluation
-# have the same starts and goals, but the U-shaped one is turned half around against its data, so that its walls stand
-# where the data walk.
+# AntMaze: start and goal of the evaluation, with the walls of the data. The evaluation maps of the hosted
+# datasets have the same starts and goals, but the U-shaped one is rotated by 180 degrees relative to its data, whose
+# trajectories then pass through walls.
 U_MAZE = (
     "#####",
     "#g..#",
@@ -52,7 +52,7 @@ LARGE_MAZE = (
     "############",
 )
 
-# Set on the server, environment, horizon, maze. Observations are the 27 numbers of the v4 environments (v5: 105).
+# By dataset name: environment, horizon, maze. Observations are the 27 numbers of the v4 environments (v5: 105).
 ANTMAZE = {
     "umaze": ("AntMaze_UMaze-v4", 700, U_MAZE),
     "umaze-diverse": ("AntMaze_UMaze-v4", 700, U_MAZE),
@@ -62,15 +62,15 @@ ANTMAZE = {
     "large-diverse": ("AntMaze_Large-v4", 1000, LARGE_MAZE),
 }
 
-# Episodes of the hosted sets stay at the goal and collect +1 a step.
+# Episodes of the hosted datasets continue at the goal with a reward of 1 per step.
 ANTMAZE_REPAIRS: tuple[RepairName, ...] = ("without_contact_forces", "cut_at_success", "terminal_at_success")
 
 ANTMAZE_ALGORITHM = AlgorithmSettings(
     policy_hidden=(256, 256), critic_hidden=(256, 256, 256, 256), alpha=5.0, lagrange=True, target_action_gap=0.8
 )
 
-# Environment, horizon, online steps. The data are demonstrations and what was cloned from them, of which the official
-# code trains on the episodes that succeed; other mixtures: --set 'task.data.ids=["D4RL/pen/expert-v2"]'.
+# Environment, horizon, online steps. The data are demonstrations and episodes of behaviour-cloned policies; like the
+# official code, runs train on the successful ones. Other mixtures: --set 'task.data.ids=["D4RL/pen/expert-v2"]'.
 ADROIT = {
     "pen": ("AdroitHandPen-v1", 100, 200_000),
     "door": ("AdroitHandDoor-v1", 200, 1_000_000),
@@ -81,7 +81,7 @@ ADROIT_REPAIRS: tuple[RepairName, ...] = ("successes_only", "cut_at_success", "t
 
 ADROIT_ALGORITHM = AlgorithmSettings(policy_hidden=(512, 512), critic_hidden=(512, 512, 512), alpha=1.0)
 
-# The subtasks that the hosted sets count.
+# The subtasks counted in the rewards of the hosted datasets.
 KITCHEN = {
     "complete": ("microwave", "kettle", "light switch", "slide cabinet"),
     "partial": ("microwave", "kettle", "light switch", "slide cabinet"),
@@ -94,14 +94,14 @@ KITCHEN_ALGORITHM = AlgorithmSettings(
 
 POINTMAZE = {"open": ("Open", 300), "umaze": ("UMaze", 300), "medium": ("Medium", 600), "large": ("Large", 800)}
 
-# An episode of the hosted sets ends at its goal by truncation and begins with the goal of the one before.
+# Episodes of the hosted datasets are truncated at their goal, and their first observation has the previous goal.
 POINTMAZE_REPAIRS: tuple[RepairName, ...] = ("goal_of_first_observation", "terminal_at_success")
 
 QUALITIES = ("simple", "medium", "expert")
 
 # Environment; mean return of uniform random actions (100 episodes, seeds 0 to 99, mujoco 3.3.7); return at which
-# Gymnasium calls the environment solved (reward_threshold of its registry, which has none for Walker2d: there that of
-# D4RL's expert, of an older physics: a yardstick, no claim); the sets there are.
+# Gymnasium considers the environment solved (`reward_threshold`; Walker2d has none, so the return of D4RL's expert in
+# an older physics version serves as a reference); available datasets.
 LOCOMOTION = {
     "halfcheetah": ("HalfCheetah-v5", -273.0, 4_800.0, QUALITIES),
     "hopper": ("Hopper-v5", 17.0, 3_800.0, QUALITIES),
@@ -116,7 +116,7 @@ LOCOMOTION_ALGORITHM = AlgorithmSettings(
 
 
 def antmaze(name: str) -> Recipe:
-    """An ant walks to one goal: -5 a step, 5 at the goal."""
+    """An ant walks to a fixed goal; rewards are -5 per step and 5 at the goal."""
     environment, horizon, maze = ANTMAZE[name]
     return Recipe(
         Task(
@@ -137,7 +137,7 @@ def antmaze(name: str) -> Recipe:
 
 
 def adroit(name: str) -> Recipe:
-    """A hand with 24 joints and more: -5 a step, 5 on success."""
+    """A dexterous hand with at least 24 joints; rewards are -5 per step and 5 on success."""
     environment, horizon, online_steps = ADROIT[name]
     return Recipe(
         Task(
@@ -158,7 +158,7 @@ def adroit(name: str) -> Recipe:
 
 
 def kitchen(name: str) -> Recipe:
-    """A robot arm does four subtasks: -4 a step, 1 less for each that is done; no failure rule."""
+    """A robot arm completes four subtasks; rewards are -4 plus the number of completed subtasks; no failure reward."""
     subtasks = KITCHEN[name]
     return Recipe(
         Task(
@@ -177,7 +177,7 @@ def kitchen(name: str) -> Recipe:
 
 
 def pointmaze(name: str) -> Recipe:
-    """A ball rolls to changing goals; read like AntMaze."""
+    """A ball rolls to changing goals; rewards are those of AntMaze."""
     size, horizon = POINTMAZE[name]
     return Recipe(
         Task(
@@ -197,7 +197,7 @@ def pointmaze(name: str) -> Recipe:
 
 
 def locomotion(name: str, quality: str) -> Recipe:
-    """A body runs as fast as it can: the environment's own dense rewards."""
+    """Locomotion with the dense rewards of the environment."""
     environment, random_return, solved_return, _ = LOCOMOTION[name]
     return Recipe(
         Task(
@@ -221,8 +221,8 @@ _RECIPES = (
     *(locomotion(name, quality) for name, (*_, qualities) in LOCOMOTION.items() for quality in qualities),
 )
 
-# The tasks of the Cal-QL paper's comparison.
+# The tasks compared in the Cal-QL paper.
 COMPARED = tuple(recipe.task.name for recipe in (*map(antmaze, ANTMAZE), *map(kitchen, KITCHEN), *map(adroit, ADROIT)))
 
-# By name of the task.
+# Recipes by task name.
 HOSTED = {recipe.task.name: recipe for recipe in _RECIPES}

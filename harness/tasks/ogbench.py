@@ -1,16 +1,17 @@
 """OGBench's single tasks: data, rewards and settings.
 
-The tasks have OGBench's names. Environments, horizons, data and rewards are OGBench's (github.com/seohongpark/ogbench,
-version 1.2). Discounts, transitions per update, steps before and after the switch, and episodes per evaluation are
-those of the offline and offline-to-online runs of its authors (FQL, github.com/seohongpark/fql). They publish no
-settings of CQL or Cal-QL; the only public ones are in a fork of WSRL (github.com/andypeng05/wsrl, `ogbench_cql`):
-widths of the networks, the weight 5 without Lagrange form, rewards of -5 and 5 in the mazes and OGBench's own for the
-arm. All else is from the official Cal-QL scripts. The networks have no layer normalisation, unlike FQL's critics.
-Intervals between evaluations online are those of this project.
+Names, environments, horizons, data and rewards are OGBench's (github.com/seohongpark/ogbench, version 1.2). Discounts,
+batch sizes, offline and online steps, and episodes per evaluation are those of its authors' offline and
+offline-to-online runs (FQL, github.com/seohongpark/fql). They publish no settings for CQL or Cal-QL; the only public
+ones are in a fork of WSRL (github.com/andypeng05/wsrl, `ogbench_cql`): network widths, a fixed weight of 5 without the
+Lagrange form, rewards of -5 and 5 in the mazes, and OGBench's rewards for the robot arm. All other settings are from
+the official Cal-QL scripts. The networks have no layer normalisation, unlike FQL's critics. The intervals between
+online evaluations are chosen by this project.
 
-Rewards: a step from a state that solves the task has the reward 0 and ends the episode. Every other step has minus the
-number of subtasks still open. With one subtask every step without success has the same reward and a trajectory that
-is cut off counts as failing for ever; with several it does not, and its rewards are summed as if nothing followed.
+Rewards: a step from a state that solves the task has the reward 0 and ends the episode; every other step has minus the
+number of unsolved subtasks. With one subtask all steps without success have the same reward, and a truncated
+trajectory counts as failing for ever. With several subtasks the return of a truncated trajectory is the sum of its
+rewards.
 """
 
 from typing import NamedTuple
@@ -22,13 +23,13 @@ from harness.tasks.recipes import Recipe
 
 
 class Family(NamedTuple):
-    """What the five tasks of a dataset share."""
+    """Properties shared by the five tasks of a dataset."""
 
     # Steps after which the environment truncates an episode.
     horizon: int
-    # Which of the five OGBench calls the default.
+    # Number of OGBench's default task.
     default: int
-    # Subtasks: cubes, buttons, drawer and window that must be as the task wants them.
+    # Number of subtasks: cubes, buttons, drawer and window that must reach their goal states.
     subtasks: int = 1
     discount: float = 0.99
 
@@ -56,12 +57,12 @@ LEARNED_FLOOR = BehaviourValueSettings(hidden=(256, 256))
 
 
 def task_name(dataset: str, number: int) -> str:
-    """Return OGBench's name of one of the five tasks of a dataset."""
+    """OGBench's name of a task, from the dataset and the task's number (1 to 5)."""
     return f"{dataset}-singletask-task{number}-v0"
 
 
 def ogbench_task(dataset: str, number: int) -> Recipe:
-    """One task: in a maze -5 a step and 5 at the goal, for the arm minus the number of open subtasks."""
+    """A task: -5 per step and 5 at the goal in a maze; minus the number of unsolved subtasks for the robot arm."""
     family, name = FAMILIES[dataset], task_name(dataset, number)
     names = single_task(name)
     assert names is not None
@@ -83,7 +84,7 @@ def ogbench_task(dataset: str, number: int) -> Recipe:
     )
 
 
-# By name of the task.
+# Recipes by task name.
 OGBENCH = {task_name(dataset, number): ogbench_task(dataset, number) for dataset in FAMILIES for number in range(1, 6)}
 
 # The default task of each dataset.

@@ -1,4 +1,4 @@
-"""Recipes: a task with its settings; the settings of the demo scale, with which a run takes seconds to minutes."""
+"""Recipes (a task and its settings), and the settings of the demo scale, at which a run takes seconds to minutes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,19 +10,19 @@ from harness.settings import Schedule, Task
 
 @dataclass(frozen=True)
 class Recipe:
-    """A task with the settings it is run with at one scale."""
+    """A task and its settings at one scale."""
 
     task: Task
     algorithm: AlgorithmSettings
     schedule: Schedule
     behaviour_value: BehaviourValueSettings = field(default_factory=BehaviourValueSettings)
-    # Algorithm settings that replace those above after tuning, by name.
+    # Tuned algorithm settings, by name, which override those above.
     tuned: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Chosen on pointmaze-medium, where Cal-QL reaches a success rate of 0.79 after 14,000 updates (6 seeds) and the values
-# of CQL are below the returns of the data in every seed. They reach 1.0 on pointmaze-umaze and 0.4 on pointmaze-large
-# (3 seeds each).
+# of CQL are below the returns of the data in every seed. Success rates are 1.0 on pointmaze-umaze and 0.4 on
+# pointmaze-large (3 seeds each).
 DEMO_ALGORITHM = AlgorithmSettings(
     policy_hidden=(64, 64),
     critic_hidden=(64, 64),
@@ -30,14 +30,14 @@ DEMO_ALGORITHM = AlgorithmSettings(
     n_actions=4,
     # With rewards of -1 and alpha = 1 the success rate was 0.5 to 0.65 after 10,000 updates.
     alpha=20.0,
-    # With the max backup, values had fallen only a quarter of the way to the returns after 8,000 updates.
+    # With the max backup, values covered only a quarter of the distance to the returns in 8,000 updates.
     max_backup="off",
     policy_learning_rate=1e-3,
     critic_learning_rate=1e-3,
-    # A temperature that starts at 1 with the official learning rate hardly changes within a demo.
+    # From 1 and with the official learning rate, the temperature hardly changes within a demo run.
     entropy_temperature_initial=0.135,
     entropy_learning_rate=3e-3,
-    # Six times the official value, with which values had fallen half-way to the returns after 8,000 updates.
+    # Six times the official value, with which values covered half the distance to the returns in 8,000 updates.
     tau=0.03,
 )
 
@@ -62,9 +62,9 @@ ROAD_SCHEDULE = Schedule(
     probe_states=512,
 )
 
-# Settings that a search found to be better than those above, to four digits; for the other tasks of grid `study` it
-# found none. Every trial trains CQL and Cal-QL with the Monte Carlo floor with the same settings, the first one with
-# those above: `floorbench tune study-TASK`; the trials are in results/published/studies/.
+# Settings from a search (`floorbench tune study-TASK`) that are better than those above, to four digits; for the other
+# tasks of grid `study` none were better. A trial trains CQL and Cal-QL with the Monte Carlo floor and the same
+# settings; the first trial uses those above. The trials are in results/published/studies/.
 TUNED: dict[str, dict[str, Any]] = {
     "pointmaze-umaze-wide": {
         "alpha": 35.65,
