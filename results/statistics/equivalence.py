@@ -1,7 +1,7 @@
-"""Unaltered, or no worse: claims of smallness, each against a margin that is stated beforehand.
+"""Equivalence and non-inferiority: tests that a difference is small, against a margin that is stated beforehand.
 
-A test that fails to find a difference shows nothing of the kind. A paired comparison is that of the differences
-[n] within seed against zero; an unpaired one has two samples.
+A difference that is not significant is no evidence of equivalence. Paired comparisons test the differences [n] within
+seed against zero; unpaired ones compare two samples.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from scipy import stats
 
 from results.statistics.intervals import present
 
-# Error rate of each test.
+# Significance level of each test.
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class MarginTest:
-    """A mean difference held against a margin."""
+    """A test of a mean difference against a margin."""
 
-    # Mean difference, with its interval of confidence 1 - 2 alpha: inside the margin where the claim passes at alpha.
+    # Mean difference with its interval of confidence 1 - 2 alpha, which is inside the margin if the claim passes.
     mean: float
     low: float
     high: float
@@ -30,35 +30,40 @@ class MarginTest:
     n: int
     method: str
     margin: float
-    # Of the claim's negation; NaN with too few runs to tell.
+    # Of the negated claim; NaN with fewer than two runs.
     p_value: float
 
 
 def equivalent(differences: ArrayLike, margin: float, alpha: float = ALPHA) -> MarginTest:
-    """Whether the mean of paired `differences` [n] lies within +-`margin`: two one-sided t tests (TOST).
+    """Test that the mean of paired `differences` [n] is within +-`margin`: two one-sided t tests (TOST).
 
-    The p-value is the larger of the two. NaN below two pairs. Source: Schuirmann 1987.
+    The p-value is the larger of the two, NaN below two pairs. Source: Schuirmann 1987.
     """
     numbers = present(differences)
     return _tested(_Difference.within_pairs(numbers), len(numbers), margin, alpha, "paired TOST", two_sided=True)
 
 
 def equivalent_samples(values: ArrayLike, baseline: ArrayLike, margin: float, alpha: float = ALPHA) -> MarginTest:
-    """`equivalent` for `values` [n] - `baseline` [m] that share no seeds: Welch's t tests."""
+    """`equivalent` for `values` [n] and `baseline` [m] without common seeds: Welch's t tests."""
     ours, theirs = present(values), present(baseline)
     difference = _Difference.between_samples(ours, theirs)
     return _tested(difference, len(ours) + len(theirs), margin, alpha, "Welch TOST", two_sided=True)
 
 
 def no_worse(differences: ArrayLike, margin: float, alpha: float = ALPHA) -> MarginTest:
-    """Whether the mean of paired `differences` [n] lies above -`margin` (more is better): a one-sided t test."""
+    """Test that the mean of paired `differences` [n] is above -`margin` (higher is better): a one-sided t test."""
     numbers = present(differences)
     return _tested(_Difference.within_pairs(numbers), len(numbers), margin, alpha, "paired non-inferiority t", False)
 
 
+def p_value_above(differences: ArrayLike, bound: float) -> float:
+    """p-value of the one-sided t test that the mean of paired `differences` [n] exceeds `bound`; NaN below two."""
+    return _Difference.within_pairs(present(differences)).p_value_above(bound)
+
+
 @dataclass(frozen=True)
 class _Difference:
-    """A mean difference with its standard error and degrees of freedom; NaN throughout with too few runs."""
+    """A mean difference with its standard error and degrees of freedom; NaN with fewer than two runs."""
 
     mean: float
     error: float
@@ -85,7 +90,7 @@ class _Difference:
         return cls(mean, float(np.sqrt(parts.sum())), float(freedom))
 
     def p_value_above(self, bound: float) -> float:
-        """Of the test that the true difference is at most `bound`; without any spread 0 or 1."""
+        """p-value of the test that the true difference exceeds `bound`; without any spread 0 or 1."""
         if np.isnan(self.error):
             return np.nan
         if self.error == 0:
@@ -93,7 +98,7 @@ class _Difference:
         return float(stats.t.sf((self.mean - bound) / self.error, self.freedom))
 
     def p_value_below(self, bound: float) -> float:
-        """Of the test that the true difference is at least `bound`."""
+        """p-value of the test that the true difference is below `bound`."""
         return _Difference(-self.mean, self.error, self.freedom).p_value_above(-bound)
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ablations.claim import (
     FEWEST_SEEDS,
@@ -19,7 +18,7 @@ from ablations.claim import (
     Level,
     NonInferiority,
 )
-from results.statistics.equivalence import equivalent, no_worse
+from results.statistics.equivalence import equivalent, no_worse, p_value_above
 from results.statistics.intervals import mean_interval
 from results.statistics.pairs import holm, paired_difference, sign_flip_p_values
 from results.statistics.trend import dose_response
@@ -101,7 +100,7 @@ def equivalence(values: ArrayLike, baseline: ArrayLike, test: Equivalence) -> Fi
     pairs = paired_difference(values, baseline)
     differences = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
     found = equivalent(differences, test.margin, test.alpha)
-    beyond = np.min([_p_above(differences, test.margin), _p_above(-differences, test.margin)])
+    beyond = np.min([p_value_above(differences, test.margin), p_value_above(-differences, test.margin)])
     method = f"difference within {test.margin:g} either way; {found.method}"
     return Finding(
         found.mean, found.low, found.high, found.n, method, found.p_value, float(beyond), pairs.correlation
@@ -116,7 +115,7 @@ def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority
     found = no_worse(better, test.margin, test.alpha)
     low, high = (found.low, found.high) if test.better == "above" else (-found.high, -found.low)
     bound = f"above {-test.margin:g}" if test.better == "above" else f"below {test.margin:g}"
-    worse = _p_above(-better, test.margin)
+    worse = p_value_above(-better, test.margin)
     return Finding(
         pairs.mean, low, high, found.n, f"difference {bound}; {found.method}", found.p_value, worse, pairs.correlation
     )  # fmt: skip
@@ -161,13 +160,3 @@ def _two_sided(differences: np.ndarray) -> tuple[float, float]:
     p_values = sign_flip_p_values(differences)
     above, below = (min(1.0, 2.0 * p) if not isnan(p) else nan for p in (p_values["greater"], p_values["less"]))
     return above, below
-
-
-def _p_above(differences: np.ndarray, bound: float) -> float:
-    """Of the one-sided t test that the mean exceeds a bound; without any spread 0 or 1, NaN below two numbers."""
-    numbers = differences[~np.isnan(differences)]
-    if len(numbers) < 2:
-        return nan
-    if np.ptp(numbers) == 0:
-        return float(numbers[0] <= bound)
-    return float(stats.ttest_1samp(numbers, bound, alternative="greater").pvalue)
