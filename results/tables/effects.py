@@ -81,7 +81,7 @@ class Effect:
 
     @property
     def direction(self) -> int:
-        """1 where the arm is found higher, -1 where it is found lower, else 0."""
+        """1 for a significant increase, -1 for a significant decrease, else 0."""
         if not self.p_holm < ALPHA:
             return 0
         return 1 if self.estimate.mean > 0 else -1
