@@ -40,7 +40,7 @@ def check_floors(runs: Sequence[Run]) -> None:
             )
         if exact_values(run.task) is None and run.floor.base == "exact":
             raise UserError(f"setting floor.base = 'exact': the exact values of {run.task.environment} are unknown; "
-                            f"choose another floor, or one of {', '.join(EXACT_VALUES)}")  # fmt: skip
+                            f"choose another floor, or a task in {', '.join(EXACT_VALUES)}")  # fmt: skip
         if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
             raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
                             f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Every error has one line that is worth reading."""
+"""Every error has an informative line."""
 
 import errno
 
@@ -11,7 +11,7 @@ def test_one_line():
     assert one_line(MemoryError()) == "MemoryError"
 
 
-def test_a_fault_of_the_place_names_the_file():
+def test_file_system_errors_name_the_file():
     assert one_line(OSError(errno.ENOSPC, "No space left on device", "runs/a")) == "runs/a: no space left on device"
     assert one_line(OSError(errno.EROFS, "Read-only file system")) == "disk: read-only file system"
     missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "a")

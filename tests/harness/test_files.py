@@ -1,4 +1,4 @@
-"""Files are whole or as they were; a refusal names the file that was meant, whatever was refused."""
+"""Files are replaced atomically, and errors name the target file."""
 
 import errno
 import itertools
@@ -30,7 +30,7 @@ def test_a_killed_replacement_leaves_the_old_file_or_the_new(tmp_path):
     assert seen == [old] * 6 + [new]
 
 
-def test_a_refused_replacement_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_replacement_leaves_only_the_old_file(tmp_path):
     file = tmp_path / "value"
     file.write_bytes(b"old")
     for number in range(4):
@@ -41,20 +41,20 @@ def test_a_refused_replacement_leaves_the_old_file_and_nothing_else(tmp_path):
         assert file.read_bytes() == b"old"
 
 
-def test_a_disk_that_refuses_everything_names_the_file_that_was_meant(tmp_path):
+def test_a_disk_error_names_the_target_file(tmp_path):
     file = tmp_path / "value"
     with pytest.raises(OSError, match="Read-only") as refusal, interposed(refusing(*range(20), code=errno.EROFS)):
         replace(file, b"new")
     assert refusal.value.filename == str(file)
 
 
-def test_an_error_of_the_caller_is_its_own(tmp_path):
+def test_errors_of_the_caller_are_passed_on(tmp_path):
     with pytest.raises(ValueError, match="mine"), atomic_write(tmp_path / "value"):
         raise ValueError("mine")
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_synchronised_is_not_an_error_but_a_broken_disk_is(tmp_path):
+def test_only_disk_errors_of_synchronising_a_folder_are_raised(tmp_path):
     def failing(code):
         def before(name, target):
             if name == "fsync" and stat.S_ISDIR(os.fstat(target).st_mode):

@@ -1,4 +1,4 @@
-"""Only plain values become settings: what could not be written, shown or read back is named and refused."""
+"""Values that cannot be written, shown or read back are refused with the setting's name."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from harness.plain_values import dotted, plain_values, quoted_if_odd, shown
 
 
-def test_plain_values_come_back_in_jsons_own_types():
+def test_plain_values_are_converted_to_json_types():
     given = {"a": (1, 2.5), "b": {"c": [None, True, "äß 漢字"]}}
     assert plain_values(given) == {"a": [1, 2.5], "b": {"c": [None, True, "äß 漢字"]}}
     assert type(plain_values(given)["a"]) is list
@@ -31,7 +31,7 @@ def test_minus_zero_is_zero():
         ({"a": {"\n": 2}}, r"setting a.'\n': unknown setting"),
     ],
 )
-def test_what_is_not_plain_is_one_line_that_names_the_setting(value, line):
+def test_other_values_are_one_line_errors_that_name_the_setting(value, line):
     with pytest.raises(ValueError, match="setting") as caught:
         plain_values(value)
     assert str(caught.value) == line

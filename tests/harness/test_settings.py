@@ -1,4 +1,4 @@
-"""A run is a value: its id is the hash of everything that decides its numbers, and bad values have one clear line."""
+"""Run ids are hashes of all settings, and invalid values are one-line errors."""
 
 import dataclasses
 import hashlib
@@ -46,7 +46,7 @@ def test_canonical_json_by_hand():
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_canonical_json_refuses_what_is_no_number(number):
+def test_canonical_json_refuses_nan_and_infinity(number):
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"a": number})
 
@@ -56,14 +56,14 @@ def test_id_is_the_hash_of_every_setting(run):
     assert run.id == hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def test_a_run_of_before_a_setting_came_keeps_its_id():
+def test_ids_are_unchanged_by_newer_settings():
     """Ids that were made before `algorithm.policy_objective` came."""
     assert [run.id for run in runs_of("smoke")] == [
         "7fe05232cb23", "3a364678b67b", "ad0889ede794", "78eedd9e8be0",
     ]  # fmt: skip
 
 
-def test_a_younger_setting_is_written_where_it_is_not_the_default(run):
+def test_newer_settings_are_written_unless_they_are_the_default(run):
     assert "policy_objective" in run_to_dict(run)["algorithm"]
     assert "policy_objective" not in configuration(run)["algorithm"]
     cloned = with_settings(run, {"algorithm.policy_objective": "cloning"})
@@ -72,7 +72,7 @@ def test_a_younger_setting_is_written_where_it_is_not_the_default(run):
     assert pack_key(cloned) != pack_key(run)
 
 
-def test_younger_settings_are_settings(run):
+def test_newer_settings_exist(run):
     for group, names in ADDED_SETTINGS.items():
         assert set(names) <= set(run_to_dict(run)[group])
 
@@ -116,7 +116,7 @@ def test_id_survives_json_and_the_order_of_keys(run):
 
 
 @given(alpha=st.floats(min_value=0, max_value=1e300), seed=st.integers(min_value=0, max_value=2**40))
-def test_any_run_comes_back_from_its_json(alpha, seed):
+def test_runs_round_trip_through_json(alpha, seed):
     run = with_settings(base_run("pointmaze-umaze", "demo", seed), {"algorithm.alpha": alpha})
     again = run_from_dict(json.loads(canonical_json(run_to_dict(run))))
     assert again == run
@@ -161,7 +161,7 @@ def test_a_run_cannot_be_changed(run):
         ({"seed": -1}, "setting seed = -1: input should be greater than or equal to 0"),
     ],
 )
-def test_bad_values_are_one_line_that_names_the_setting(run, changes, message):
+def test_invalid_values_are_one_line_errors_that_name_the_setting(run, changes, message):
     with pytest.raises(UserError) as caught:
         with_settings(run, changes, source="--set")
     line = str(caught.value)
@@ -180,7 +180,7 @@ def test_unknown_and_missing_settings_in_a_file(run):
 
 
 @pytest.mark.parametrize("values", [5, None, [], "run"])
-def test_settings_that_are_no_dictionary(values):
+def test_settings_must_be_a_dictionary(values):
     with pytest.raises(UserError, match=r"^config.json: settings = .*: input should be an object$"):
         run_from_dict(values, source="config.json")
 
@@ -199,7 +199,7 @@ def test_per_run_settings_exist():
     assert set(per_run_paths()) <= set(setting_paths(base_run("pointmaze-umaze", "demo", seed=0)))
 
 
-def test_per_run_settings_do_not_part_a_pack(run):
+def test_per_run_settings_may_differ_within_a_pack(run):
     other = with_settings(run, {"seed": 5, "arm": "x", "floor.inflation": 1.0, "algorithm.alpha": 9.0})
     assert pack_key(other) == pack_key(run)
 
@@ -214,7 +214,7 @@ def test_per_run_settings_do_not_part_a_pack(run):
         {"floor.keeps_learning": True},
     ],
 )
-def test_other_settings_part_a_pack(run, change):
+def test_other_settings_split_a_pack(run, change):
     assert pack_key(with_settings(run, change)) != pack_key(run)
 
 

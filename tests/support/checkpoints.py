@@ -1,4 +1,4 @@
-"""Checkpoints whose content is known."""
+"""Checkpoints with known content."""
 
 import numpy as np
 

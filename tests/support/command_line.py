@@ -1,4 +1,4 @@
-"""Call floorbench as a user does."""
+"""Run floorbench as a user does."""
 
 import signal
 import subprocess

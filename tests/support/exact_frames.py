@@ -1,4 +1,4 @@
-"""Frames as the exact lab gives them, made by formulas: material for its figures and its page."""
+"""Synthetic frames of the exact lab, for tests of its figures and its page."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""Small Minari sets with the structure and the faults of the hosted ones, collected in the real environments."""
+"""Small Minari datasets with the structure and the defects of the hosted ones, from the real environments."""
 
 import warnings
 from typing import Any

@@ -1,4 +1,4 @@
-"""Small npz files with OGBench's layout, recorded in OGBench's environments as its own scripts record them."""
+"""Small npz files in OGBench's layout, recorded in OGBench's environments as by its scripts."""
 
 from collections.abc import Callable
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""Operations on files, interposed, so that a test can kill its process or refuse the disk ahead of any one of them."""
+"""Intercept file operations, so that a test can kill its process or inject a disk error before any of them."""
 
 import builtins
 import errno

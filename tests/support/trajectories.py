@@ -1,4 +1,4 @@
-"""Small hand-made datasets, for the tests of what is built on trajectories."""
+"""Small hand-made datasets."""
 
 import numpy as np
 

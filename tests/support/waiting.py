@@ -1,4 +1,4 @@
-"""Waiting in tests for what other processes do."""
+"""Wait for other processes in tests."""
 
 import time
 from collections.abc import Callable

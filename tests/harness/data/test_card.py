@@ -1,4 +1,4 @@
-"""The card of a dataset as a table and a figure: its numbers are those of the episodes."""
+"""Dataset cards as tables and figures."""
 
 import json
 

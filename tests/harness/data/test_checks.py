@@ -1,4 +1,4 @@
-"""Real Minari datasets, damaged with h5py: each fault is one line that names dataset, episode and what is wrong."""
+"""Damaged Minari datasets are one-line errors that name dataset, episode and damage."""
 
 import dataclasses
 import json
@@ -62,8 +62,8 @@ def without_steps(episode):
 
 STATE = "observations/observation"
 
-# What is done to episode 2, and what must be said about it.
-FAULTS = {
+# Damage to episode 2, and the expected message.
+DAMAGE = {
     "no terminations": (remove("terminations"), "cannot be read (object 'terminations' doesn't exist)"),
     "no rewards": (remove("rewards"), "cannot be read (object 'rewards' doesn't exist)"),
     "no observations": (remove("observations"), "cannot be read (object 'observations' doesn't exist)"),
@@ -75,7 +75,7 @@ FAULTS = {
     "T goals": (changed("observations/desired_goal", lambda array: array[:-1]), "observations[desired_goal] for "),
     "T - 1 observations": (changed(STATE, lambda array: array[:-2]), "observations[observation] have shape ("),
     "wide observations": (changed(STATE, lambda array: np.hstack([array, array])), ", 8); ("),
-    "whole-number observations": (changed(STATE, lambda array: array.astype(int)), "are int64; floating numbers"),
+    "integer observations": (changed(STATE, lambda array: array.astype(int)), "are int64; floating numbers"),
     "NaN observation": (changed(STATE, with_value(5, np.nan)), "[observation] contain NaN or infinity in row 5"),
     "infinite goal": (changed("observations/desired_goal", with_value(0, np.inf)), "contain NaN or infinity in row 0"),
     "NaN action": (changed("actions", with_value(3, np.nan)), "actions contain NaN or infinity in row 3"),
@@ -87,7 +87,7 @@ FAULTS = {
     "NaN reward": (changed("rewards", with_value(1, np.nan)), "rewards contain NaN or infinity in row 1"),
     "infinite reward": (changed("rewards", with_value(1, np.inf)), "rewards contain NaN or infinity in row 1"),
     "rewards as text": (changed("rewards", lambda array: array.astype("S8")), "rewards are |S8; number numbers are"),
-    "whole-number actions": (
+    "integer actions": (
         changed("actions", lambda array: array.astype(int)),
         "actions are int64; floating numbers",
     ),
@@ -106,13 +106,13 @@ def load_error(task) -> str:
     return str(error.value).removeprefix(f"dataset {dataset_id(task)}: ")
 
 
-def test_whole_dataset_passes(tiny_task, folder):
+def test_an_intact_dataset_passes(tiny_task, folder):
     assert load_dataset(tiny_task).transitions >= 400
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_damaged_episode(tiny_task, folder, fault):
-    damage, message = FAULTS[fault]
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damaged_episode(tiny_task, folder, case):
+    damage, message = DAMAGE[case]
     with h5py.File(folder / "data/main_data.hdf5", "a") as file:
         damage(file["episode_2"])
     line = load_error(tiny_task)
@@ -181,7 +181,7 @@ def test_broken_metadata(tiny_task, folder, text):
     assert load_error(tiny_task).startswith("data/metadata.json: cannot be read (")
 
 
-def test_an_episode_that_is_there_twice(tiny_task, folder):
+def test_a_duplicate_episode(tiny_task, folder):
     with h5py.File(folder / "data/main_data.hdf5", "a") as file:
         del file["episode_3"]
         file.copy("episode_1", "episode_3")
@@ -206,7 +206,7 @@ def test_parts_whose_keys_are_mixed_up(tiny_task, folder):
     assert "episode 1: observations[observation] have shape (" in load_error(tiny_task)
 
 
-def test_a_goal_that_has_changed_places_with_the_position(tiny_task, folder):
+def test_goal_and_position_swapped(tiny_task, folder):
     """Both are two numbers wide; only the dynamics tell them apart."""
     with h5py.File(folder / "data/main_data.hdf5", "a") as file:
         parts = file["episode_1/observations"]
@@ -218,7 +218,7 @@ def test_a_goal_that_has_changed_places_with_the_position(tiny_task, folder):
     )
 
 
-def test_steps_that_the_set_counts_otherwise(tiny_task, folder):
+def test_wrong_step_counts(tiny_task, folder):
     with h5py.File(folder / "data/main_data.hdf5", "a") as file:
         steps = len(file["episode_2/actions"])
         file["episode_2"].attrs["total_steps"] = steps + 1

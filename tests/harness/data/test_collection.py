@@ -1,4 +1,4 @@
-"""Collecting: whole raw episodes in Minari, and what the dataset says of itself."""
+"""Collected datasets: complete raw episodes in Minari with metadata."""
 
 import dataclasses
 import json
@@ -28,8 +28,8 @@ def test_other_environments_have_no_controller():
 
 def test_collects_a_minari_dataset_of_raw_episodes(tiny_task, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    told = []
-    collect(tiny_task, "floorbench/raw-v0", lambda done, total: told.append((done, total)))
+    calls = []
+    collect(tiny_task, "floorbench/raw-v0", lambda done, total: calls.append((done, total)))
     dataset = minari.load_dataset("floorbench/raw-v0")
     episodes = list(dataset.iterate_episodes())
     lengths = [len(episode) for episode in episodes]
@@ -42,8 +42,8 @@ def test_collects_a_minari_dataset_of_raw_episodes(tiny_task, tmp_path, monkeypa
         assert episode.terminations.tolist() == [False] * (len(episode) - 1) + [True]
         assert not episode.truncations.any()
         assert np.ptp(episode.observations["desired_goal"], axis=0).tolist() == [0.0, 0.0], "the goal stays"
-    assert told[-1] == (400, 400)
-    assert [done for done, _ in told] == np.minimum(np.cumsum(lengths), 400).tolist()
+    assert calls[-1] == (400, 400)
+    assert [done for done, _ in calls] == np.minimum(np.cumsum(lengths), 400).tolist()
 
 
 def test_a_horizon_too_short_truncates(tiny_task, tmp_path, monkeypatch):
@@ -56,7 +56,7 @@ def test_a_horizon_too_short_truncates(tiny_task, tmp_path, monkeypatch):
         assert episode.truncations.tolist() == [False] * 5 + [True]
 
 
-def test_metadata_tell_how_it_was_made(tiny_task, tmp_path, monkeypatch):
+def test_metadata_describe_the_collection(tiny_task, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     collect(tiny_task, "floorbench/described-v0")
     metadata = json.loads((tmp_path / "floorbench/described-v0/data/metadata.json").read_text())

@@ -1,4 +1,4 @@
-"""From a task to checked trajectories and back: same task, same arrays, in one place or a clear line."""
+"""From a task to checked trajectories: reproducible, collected once, with one-line errors."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from harness.environments.environment import Environment
 from harness.errors import UserError
 from harness.settings import DataSettings, Task
 
-# Run by tests in a process of its own, with the fields of the tiny task as JSON in the first argument.
+# Run by tests in a separate process, with the fields of the tiny task as JSON in the first argument.
 PRELUDE = """
 import json, os, resource, signal, sys
 from harness.data.dataset import ensure_dataset
@@ -46,7 +46,7 @@ def empty_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_id_names_the_task_and_what_decides_the_content(tiny_task):
+def test_the_id_names_the_task_and_hashes_its_settings(tiny_task):
     assert re.fullmatch(r"floorbench/tiny-[0-9a-f]{8}-v0", dataset_id(tiny_task))
     same = dataclasses.replace(tiny_task, reward_scale=2.0, reward_bias=0.0, failure_reward=None, discount=0.9)
     assert dataset_id(same) == dataset_id(tiny_task)
@@ -79,11 +79,11 @@ def test_rewards_are_mapped_on_loading(tiny_task, dataset):
         assert trajectory.rewards.tolist() == [-1.0] * (len(trajectory) - 1) + [0.0]
     scaled = load_dataset(dataclasses.replace(tiny_task, reward_scale=10.0, reward_bias=-5.0, failure_reward=-5.0))
     assert scaled.trajectories[0].rewards[[0, -1]].tolist() == [-5.0, 5.0]
-    assert scaled.content_hash == dataset.content_hash, "the content is what is stored, not how it is read"
+    assert scaled.content_hash == dataset.content_hash, "the hash covers the stored content, not how it is read"
 
 
 def test_the_environment_replays_the_dataset(tiny_task, dataset):
-    """Seed and actions of an episode give its very observations, rewards and flags: both sides agree to the bit."""
+    """Replaying seed and actions of an episode gives bit-identical observations, rewards and flags."""
     storage = minari.load_dataset(dataset.id).storage
     seeds = [metadata["seed"] for metadata in storage.get_episode_metadata(range(len(dataset.trajectories)))]
     environment = Environment(tiny_task)
@@ -96,7 +96,7 @@ def test_the_environment_replays_the_dataset(tiny_task, dataset):
             assert (terminated, truncated) == (trajectory.terminated[step], trajectory.truncated[step])
 
 
-def test_same_task_same_content_anywhere(tiny_task, dataset, empty_folder):
+def test_the_same_task_gives_the_same_content(tiny_task, dataset, empty_folder):
     again = ensure_dataset(tiny_task)
     assert (empty_folder / dataset.id).is_dir()
     assert again.content_hash == dataset.content_hash
@@ -112,7 +112,7 @@ def test_ensure_does_not_collect_again(tiny_task, dataset):
     assert ensure_dataset(tiny_task, no_progress).content_hash == dataset.content_hash
 
 
-def test_missing_dataset_tells_the_command(tiny_task, empty_folder):
+def test_a_missing_dataset_names_the_command(tiny_task, empty_folder):
     assert not dataset_exists(tiny_task)
     with pytest.raises(UserError, match=f"dataset {dataset_id(tiny_task)}: .*create it with: floorbench data tiny$"):
         load_dataset(tiny_task)
@@ -125,8 +125,8 @@ def test_no_controller_for_other_environments(empty_folder):
 
 def test_two_processes_collect_once(tiny_task, dataset, tmp_path):
     code = """
-told = []
-print(ensure_dataset(task, lambda done, total: told.append(done)).content_hash, bool(told))
+calls = []
+print(ensure_dataset(task, lambda done, total: calls.append(done)).content_hash, bool(calls))
 """
     processes = [start(code, tiny_task, tmp_path) for _ in range(2)]
     answers = []
@@ -166,7 +166,7 @@ def test_interrupt_cleans_up(tiny_task, empty_folder):
     assert [path.name for path in empty_folder.iterdir()] == [".floorbench.lock"]
 
 
-def test_unwritable_folder_is_one_line(tiny_task, tmp_path, monkeypatch):
+def test_an_unwritable_folder_is_a_one_line_error(tiny_task, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file" / "datasets"))
     with pytest.raises(UserError, match=f"^Minari folder {tmp_path}/file/datasets: cannot be created") as error:
@@ -174,7 +174,7 @@ def test_unwritable_folder_is_one_line(tiny_task, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_folder_without_write_permission_is_one_line(tiny_task, monkeypatch):
+def test_a_folder_without_write_permission_is_a_one_line_error(tiny_task, monkeypatch):
     # In /proc not even root can make a file.
     monkeypatch.setenv("MINARI_DATASETS_PATH", "/proc/self")
     with pytest.raises(UserError, match=r"^Minari folder /proc/self: cannot be written") as error:
@@ -182,14 +182,14 @@ def test_folder_without_write_permission_is_one_line(tiny_task, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_too_little_space_is_one_line_before_anything_is_collected(tiny_task, empty_folder):
+def test_too_little_space_is_reported_before_collecting(tiny_task, empty_folder):
     task = dataclasses.replace(tiny_task, data=DataSettings(transitions=10**12))
     with pytest.raises(UserError, match=r"cannot be written \(700000000 MB needed, \d+ MB free\)"):
         ensure_dataset(task)
     assert list(empty_folder.iterdir()) == []
 
 
-def test_disk_that_fills_up_meanwhile_is_one_line(tiny_task, tmp_path):
+def test_a_disk_that_fills_up_is_a_one_line_error(tiny_task, tmp_path):
     """A file size limit makes the writing fail in the middle."""
     code = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))

@@ -1,4 +1,4 @@
-"""The hash of a dataset's content is known at once while its files stay as they are, and never otherwise."""
+"""The content hash of a dataset is cached while its files are unchanged."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from harness.errors import UserError
 
 @pytest.fixture
 def data(tiny_task, tmp_path, monkeypatch):
-    """The tiny task's dataset in a folder of its own, and how often it was read since."""
+    """The tiny task's dataset in a separate folder, and how often it was read since."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     ensure_dataset(tiny_task)
     dataset._read_hash.cache_clear()
@@ -40,7 +40,7 @@ def test_no_dataset_no_hash(tiny_task, tmp_path, monkeypatch):
     assert dataset_hash(tiny_task) is None
 
 
-def test_loading_leaves_the_hash_beside_the_data(tiny_task, data):
+def test_loading_caches_the_hash_beside_the_data(tiny_task, data):
     content_hash = load_dataset(tiny_task).content_hash
     kept = json.loads((dataset_folder(tiny_task) / HASH_FILE).read_text())
     assert kept["content_hash"] == content_hash
@@ -62,7 +62,7 @@ def test_a_changed_file_is_read_again_once(tiny_task, data):
     assert len(data) == 1
 
 
-def test_a_touched_file_is_read_again_and_has_its_hash_still(tiny_task, data):
+def test_a_touched_file_keeps_its_hash(tiny_task, data):
     before = dataset_hash(tiny_task)
     os.utime(dataset_folder(tiny_task) / FILES[0])
     assert dataset_hash(tiny_task) == before
@@ -70,7 +70,7 @@ def test_a_touched_file_is_read_again_and_has_its_hash_still(tiny_task, data):
 
 
 @pytest.mark.parametrize("kept", ["{", "[]", "{}", '{"files": 5, "content_hash": "00"}', '{"content_hash": 5}'])
-def test_a_damaged_note_is_not_believed(tiny_task, data, kept):
+def test_a_damaged_hash_file_is_ignored(tiny_task, data, kept):
     before = dataset_hash(tiny_task)
     (dataset_folder(tiny_task) / HASH_FILE).write_text(kept)
     assert dataset_hash(tiny_task) == before
@@ -80,7 +80,7 @@ def test_a_damaged_note_is_not_believed(tiny_task, data, kept):
     assert len(data) == 1
 
 
-def test_data_in_a_folder_that_takes_no_note_are_read_once_by_a_process(tiny_task, data):
+def test_data_in_a_read_only_folder_are_read_once_per_process(tiny_task, data):
     """A folder in the note's place refuses it, as a folder without write permission does (but for root)."""
     before = dataset_hash(tiny_task)
     (dataset_folder(tiny_task) / HASH_FILE).unlink()
@@ -89,7 +89,7 @@ def test_data_in_a_folder_that_takes_no_note_are_read_once_by_a_process(tiny_tas
     assert len(data) == 1
 
 
-def test_data_that_change_while_they_are_read_leave_no_note(tiny_task, data, monkeypatch):
+def test_data_that_change_while_being_read_are_not_cached(tiny_task, data, monkeypatch):
     (dataset_folder(tiny_task) / HASH_FILE).unlink()
     read = dataset.read_sets
 
@@ -103,7 +103,7 @@ def test_data_that_change_while_they_are_read_leave_no_note(tiny_task, data, mon
     assert not (dataset_folder(tiny_task) / HASH_FILE).exists()
 
 
-def test_damaged_data_are_one_line(tiny_task, data):
+def test_damaged_data_are_a_one_line_error(tiny_task, data):
     (dataset_folder(tiny_task) / FILES[1]).write_bytes(b"no HDF5")
     with pytest.raises(UserError, match=r"^dataset floorbench/tiny-.*cannot be read") as caught:
         dataset_hash(tiny_task)

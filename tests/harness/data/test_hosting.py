@@ -1,4 +1,4 @@
-"""Hosted sets come from a copy or from the server, whole or not at all."""
+"""Hosted datasets are copied or downloaded completely or not at all."""
 
 import shutil
 import subprocess
@@ -64,7 +64,7 @@ def test_one_by_one(elsewhere, place):
     assert missing_ids(PEN) == ()
 
 
-def test_what_is_no_set_is_one_line(tmp_path):
+def test_an_invalid_source_is_a_one_line_error(tmp_path):
     (tmp_path / "notes.txt").write_text("no archive")
     for source, line in (
         (tmp_path / "nowhere", "not found"),
@@ -77,7 +77,7 @@ def test_what_is_no_set_is_one_line(tmp_path):
         take_sets(PEN, tmp_path)
 
 
-def test_half_a_set_is_not_taken(elsewhere, tmp_path):
+def test_an_incomplete_dataset_is_refused(elsewhere, tmp_path):
     shutil.copytree(elsewhere / HUMAN, tmp_path / "half")
     (tmp_path / "half/data/main_data.hdf5").unlink()
     with pytest.raises(UserError, match="does not contain"):
@@ -85,7 +85,7 @@ def test_half_a_set_is_not_taken(elsewhere, tmp_path):
     assert missing_ids(PEN) == (HUMAN, CLONED)
 
 
-def test_without_a_network_one_line_says_what_is_missing_and_what_gets_it(monkeypatch, here):
+def test_without_a_network_the_error_says_what_to_do(monkeypatch, here):
     # Nobody listens there.
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError) as error:
@@ -96,7 +96,7 @@ def test_without_a_network_one_line_says_what_is_missing_and_what_gets_it(monkey
     assert "\n" not in line
 
 
-def test_a_machine_that_computes_does_not_try():
+def test_compute_nodes_do_not_download():
     """`run` says what is missing; the client of the server is not even imported."""
     code = (
         "import sys; from harness.launching.datasets import make_datasets\n"
@@ -107,7 +107,7 @@ def test_a_machine_that_computes_does_not_try():
         "print('huggingface_hub' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    told, tried = done.stdout.splitlines()
-    assert told.startswith(f"dataset {HUMAN} + {CLONED}: not found in ")
-    assert told.endswith("get it with: floorbench data pen-binary")
+    message, tried = done.stdout.splitlines()
+    assert message.startswith(f"dataset {HUMAN} + {CLONED}: not found in ")
+    assert message.endswith("get it with: floorbench data pen-binary")
     assert tried == "False"

@@ -1,4 +1,4 @@
-"""OGBench's npz files become checked Minari sets with the rewards of one task, or are refused with one line."""
+"""OGBench's npz files are converted to checked Minari datasets or refused with one line."""
 
 import json
 import zipfile
@@ -63,7 +63,7 @@ def test_a_trajectory_is_cut_after_each_step_from_the_goal(files):
     )
 
 
-def test_transitions_are_those_of_the_file(files):
+def test_transitions_match_the_file(files):
     take_sets(MAZE, files)
     rows = load_dataset(MAZE).rows
     with np.load(maze_file(files)) as archive:
@@ -73,7 +73,7 @@ def test_transitions_are_those_of_the_file(files):
         np.testing.assert_array_equal(rows.table[:, 5:7], archive["observations"][np.roll(kept, 1)])
 
 
-def test_rewards_and_masks_are_those_that_ogbench_loads(files):
+def test_rewards_and_masks_match_ogbench(files):
     """Transition by transition as `ogbench.make_env_and_datasets`, in its order."""
     import ogbench
 
@@ -104,7 +104,7 @@ def test_returns_of_the_maze_by_hand(files):
     np.testing.assert_allclose(floor[30], -5 * (1 - 0.99**6) / 0.01 + 5 * 0.99**6, rtol=1e-6)
 
 
-def test_rewards_of_the_arm_count_open_subtasks(files):
+def test_robot_arm_rewards_count_unsolved_subtasks(files):
     take_sets(PUZZLE, files)
     rows = load_dataset(PUZZLE).rows
     assert rows.lengths.tolist() == [30, 21, 9, 30]
@@ -161,7 +161,7 @@ def test_the_command_converts_checks_and_prints_a_card(files, capsys):
         ({"observations": np.zeros((92, 2), np.float32)}, "observations have the shape"),
     ],
 )
-def test_an_unfit_file_is_refused_with_one_line_and_leaves_nothing(files, tmp_path, changes, line):
+def test_an_unsuitable_file_is_a_one_line_error_and_leaves_nothing(files, tmp_path, changes, line):
     path = changed(files, tmp_path, **changes)
     with pytest.raises(UserError, match=line) as error:
         take_sets(MAZE, path)
@@ -179,7 +179,7 @@ def test_a_damaged_file_is_refused(files, tmp_path):
             take_sets(MAZE, path)
 
 
-def test_a_flipped_byte_is_found(files, tmp_path):
+def test_a_flipped_byte_is_detected(files, tmp_path):
     path = tmp_path / maze_file(files).name
     content = bytearray(maze_file(files).read_bytes())
     with zipfile.ZipFile(maze_file(files)) as archive:
@@ -189,12 +189,12 @@ def test_a_flipped_byte_is_found(files, tmp_path):
         take_sets(MAZE, path)
 
 
-def test_a_file_of_another_dataset_is_not_taken(files, minari_folder):
+def test_a_file_of_another_dataset_is_ignored(files, minari_folder):
     with pytest.raises(UserError, match=r"does not contain .* or pointmaze-medium-navigate-v0.npz; contains no "):
         take_sets(MAZE, files / "cube-single-play-v0.npz")
 
 
-def test_what_is_missing_says_how_to_get_it_by_hand(minari_folder):
+def test_a_missing_file_names_its_download_page(minari_folder):
     with pytest.raises(UserError) as error:
         download_sets(MAZE)
     assert str(error.value) == (

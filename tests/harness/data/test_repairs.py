@@ -1,4 +1,4 @@
-"""Each known fault of hosted data, shown in a set that has it, and what its repair makes of it."""
+"""Known defects of hosted data, each shown in a small dataset, and their repairs."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ PEN = HOSTED["pen-binary"].task
 
 @pytest.fixture(scope="module", autouse=True)
 def sets(tmp_path_factory):
-    """Small sets in place of the hosted ones, under their names, in a folder of their own."""
+    """Small datasets under the names of the hosted ones, in a separate folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("hosted")))
         antmaze_set("D4RL/antmaze/umaze-diverse-v1")
@@ -47,8 +47,8 @@ def test_every_name_has_its_function():
     assert tuple(REPAIRS) == RepairName.__args__
 
 
-def test_an_ant_at_its_goal_collects_on_and_never_ends():
-    """The fault: returns are many times the 1 of a success, and nothing terminates."""
+def test_ant_episodes_continue_at_the_goal():
+    """The defect: returns are many times the 1 of a success, and nothing terminates."""
     episodes = stored(ANTMAZE)
     assert [episode.rewards.sum() for episode in episodes] == [7.0, 7.0, 0.0]
     assert not any(episode.terminations.any() for episode in episodes)
@@ -76,11 +76,11 @@ def test_an_ant_at_its_goal_collects_on_and_never_ends():
     )
 
 
-def test_the_evaluation_map_has_walls_where_the_data_walk():
-    """The fault: in the map that the set names, an ant put where the data's ant was stands in a wall."""
+def test_the_evaluation_map_contradicts_the_data():
+    """The defect: in the map that the set names, an ant put where the data's ant was stands in a wall."""
     positions = np.concatenate([episode.observations["achieved_goal"] for episode in stored(ANTMAZE)])
     theirs = minari.load_dataset(ANTMAZE.data.ids[0]).recover_environment(eval_env=True)
-    own = gymnasium_environment(ANTMAZE)
+    repaired = gymnasium_environment(ANTMAZE)
     assert theirs.unwrapped.maze.maze_map == maze_map(EVALUATION_MAP)
 
     def in_walls(environment):
@@ -88,7 +88,7 @@ def test_the_evaluation_map_has_walls_where_the_data_walk():
         return [maze.maze_map[row][column] == 1 for row, column in map(maze.cell_xy_to_rowcol, positions)]
 
     assert any(in_walls(theirs))
-    assert not any(in_walls(own))
+    assert not any(in_walls(repaired))
 
     def depth_in_walls(environment, position):
         ant = environment.unwrapped.ant_env
@@ -98,16 +98,16 @@ def test_the_evaluation_map_has_walls_where_the_data_walk():
 
     inside = positions[in_walls(theirs).index(True)]
     assert depth_in_walls(theirs, inside) < -0.1
-    assert depth_in_walls(own, inside) > -0.1
+    assert depth_in_walls(repaired, inside) > -0.1
 
 
-def test_data_between_other_walls_are_refused():
+def test_data_of_another_maze_are_refused():
     turned = dataclasses.replace(ANTMAZE, maze=EVALUATION_MAP)
     with pytest.raises(UserError, match=r"umaze-diverse-v1: its walls \(##### #g..# ###.#"):
         load_dataset(turned)
 
 
-def test_a_set_without_the_faults_is_left_alone():
+def test_an_intact_dataset_is_unchanged():
     """A newer version: the goal terminates, and the evaluation map has the walls of the data."""
     task = dataclasses.replace(ANTMAZE, data=HostedData(("tests/newer-v2",), ANTMAZE.data.repairs))
     antmaze_set("tests/newer-v2", evaluation_rows=DATA_MAP, terminates=True)
@@ -121,8 +121,8 @@ def test_a_set_without_the_faults_is_left_alone():
         np.testing.assert_array_equal(trajectory.terminated, episode.terminations)
 
 
-def test_the_v5_ants_observe_78_numbers_more():
-    """The fault: 105 numbers for the 27 of the environment. The first 27 are the same in the same state."""
+def test_v5_ants_have_78_additional_observations():
+    """The defect: 105 numbers for the 27 of the environment. The first 27 are the same in the same state."""
     task = dataclasses.replace(ANTMAZE, data=HostedData(("tests/v5-v1",), ANTMAZE.data.repairs))
     antmaze_set("tests/v5-v1", version="v5")
     wide = stored(task)[0].observations["observation"]
@@ -149,8 +149,8 @@ def test_the_v5_ants_observe_78_numbers_more():
     np.testing.assert_array_equal(seen[0], seen[1][:27])
 
 
-def test_a_ball_begins_with_the_goal_of_the_episode_before():
-    """The fault: the first observation's goal is where the ball already is, and no success terminates."""
+def test_ball_episodes_start_with_the_previous_goal():
+    """The defect: the first observation's goal is where the ball already is, and no success terminates."""
     episodes = stored(POINTMAZE)
     later = [episode for episode in episodes[1:] if len(episode) > 1]
     assert len(later) >= 3
@@ -180,7 +180,7 @@ def test_a_ball_begins_with_the_goal_of_the_episode_before():
     )
 
 
-def test_a_hand_is_rewarded_for_success_alone():
+def test_hand_rewards_are_binary():
     """The environment's dense rewards become -1 and 0; episodes end with their first success, failures are left out."""
     episodes = stored(PEN)
     assert len({float(reward) for episode in episodes for reward in episode.rewards}) > 20
@@ -195,7 +195,7 @@ def test_a_hand_is_rewarded_for_success_alone():
     )
 
 
-def test_a_hand_without_told_successes_is_refused():
+def test_hand_data_without_successes_are_refused():
     """Of dense rewards alone no binary ones can be made."""
     task = dataclasses.replace(PEN, data=HostedData(("tests/silent-v0",)))
     adroit_set("tests/silent-v0", record_infos=False)
@@ -203,7 +203,7 @@ def test_a_hand_without_told_successes_is_refused():
         load_dataset(task)
 
 
-def test_a_kitchen_ends_when_all_is_done():
+def test_kitchen_episodes_end_when_all_subtasks_are_completed():
     episodes = stored(KITCHEN)
     assert [episode.rewards.tolist() for episode in episodes] == [
         [0, 0, 1, 2, 3, 4, 4, 4, 4, 4], [0, 0, 1, 2, 3, 3, 3, 3, 3, 3],
@@ -217,7 +217,7 @@ def test_a_kitchen_ends_when_all_is_done():
 
 
 @pytest.mark.parametrize("task", [ANTMAZE, POINTMAZE, PEN, KITCHEN], ids=lambda task: task.name)
-def test_repairs_are_done_when_they_have_been_done(task):
+def test_repairs_are_idempotent(task):
     """Each repair leaves what it has repaired as it is: the very same object."""
     for episode in stored(task):
         if task.reward == "binary":
@@ -234,7 +234,7 @@ def test_repairs_are_done_when_they_have_been_done(task):
 
 
 @pytest.mark.parametrize("task", [ANTMAZE, POINTMAZE, PEN, KITCHEN], ids=lambda task: task.name)
-def test_the_second_reading_is_the_first(task):
+def test_reading_twice_gives_the_same_data(task):
     """What is mapped the second time is what was read the first time."""
     first, second = load_dataset(task), load_dataset(task)
     np.testing.assert_array_equal(first.rows.table, second.rows.table)

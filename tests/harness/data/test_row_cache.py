@@ -1,4 +1,4 @@
-"""The rows beside a dataset are those of its content, whole, shared and never written; else they are made again."""
+"""Cached rows match the content of the dataset, are shared and read-only, and are rebuilt if damaged."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from harness.data.row_cache import FOLDER
 
 @pytest.fixture
 def data(tiny_task, tmp_path, monkeypatch):
-    """The tiny task's dataset in a folder of its own, and how often its set was read since."""
+    """The tiny task's dataset in a separate folder, and how often it was read since."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     ensure_dataset(tiny_task)
     readings = []
@@ -32,14 +32,14 @@ def kept(task):
     return sorted(path.name for path in (dataset_folder(task) / FOLDER).iterdir())
 
 
-def test_the_second_time_nothing_is_read(tiny_task, data):
+def test_cached_rows_are_not_read_again(tiny_task, data):
     first, second = load_dataset(tiny_task), load_dataset(tiny_task)
     assert data == []
     np.testing.assert_array_equal(first.rows.table, second.rows.table)
     assert isinstance(first.rows.table, np.memmap)
 
 
-def test_what_one_process_writes_stays_its_own(tiny_task, data):
+def test_rows_are_private_to_a_process_when_written(tiny_task, data):
     mine = load_dataset(tiny_task)
     before = float(mine.rows.table[0, 0])
     mine.rows.table[0, 0] = before + 1.0
@@ -78,7 +78,7 @@ def test_damaged_rows_are_made_again(tiny_task, data, name, harm):
     assert len(data) == 1, "made again once"
 
 
-def test_rows_of_other_contents_go(tiny_task, data):
+def test_rows_of_other_contents_are_removed(tiny_task, data):
     before = kept(tiny_task)
     with h5py.File(dataset_folder(tiny_task) / "data/main_data.hdf5", "r+") as stored:
         stored["episode_0"]["rewards"][3] += 0.5
@@ -88,7 +88,7 @@ def test_rows_of_other_contents_go(tiny_task, data):
     assert kept(tiny_task) != before
 
 
-def test_a_place_that_takes_no_rows_has_none(tiny_task, data):
+def test_an_unwritable_folder_has_no_cached_rows(tiny_task, data):
     """A file in the folder's place refuses them, as a folder without write permission does (but for root)."""
     for folder in (dataset_folder(tiny_task) / FOLDER).iterdir():
         for file in folder.iterdir():

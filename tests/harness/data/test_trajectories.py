@@ -1,4 +1,4 @@
-"""Trajectories and the rows made of them hold the same numbers."""
+"""Trajectories and their rows contain the same numbers."""
 
 import numpy as np
 from hypothesis import given
@@ -29,7 +29,7 @@ def trajectories(draw):
 
 
 @given(trajectories())
-def test_rows_give_the_trajectories_back(made):
+def test_rows_round_trip_to_trajectories(made):
     rows = stack(made)
     again = rows.trajectories()
     assert len(again) == len(made)

@@ -1,4 +1,4 @@
-"""The environment against Gymnasium's own wrappers and against numbers worked by hand."""
+"""The environment compared with Gymnasium's wrappers and with cases computed by hand."""
 
 import dataclasses
 import subprocess
@@ -57,7 +57,7 @@ def test_flat_observation_is_state_then_goal():
 
 
 @pytest.mark.parametrize("size", ["UMaze", "Medium", "Large"])
-def test_reset_depends_on_the_seed_alone(tiny_task, size):
+def test_reset_depends_on_the_seed_only(tiny_task, size):
     task = dataclasses.replace(tiny_task, environment=f"PointMaze_{size}-v3")
     fresh, used = Environment(task), Environment(task)
     used.reset(1)
@@ -76,7 +76,7 @@ def test_reset_depends_on_the_seed_alone(tiny_task, size):
     assert not np.array_equal(fresh.reset(8)[4:], used.reset(7)[4:]), "another seed has another goal"
 
 
-def test_reset_depends_on_the_seed_alone_after_reaching_the_goal(tiny_task):
+def test_reset_depends_on_the_seed_only_after_reaching_the_goal(tiny_task):
     used = Environment(tiny_task)
     first = used.reset(5)
     for action in goal_actions(tiny_task, seed=5):
@@ -89,17 +89,17 @@ def test_reset_depends_on_the_seed_alone_after_reaching_the_goal(tiny_task):
 @pytest.mark.parametrize("horizon", [7, 300])
 def test_steps_like_the_wrapped_environment(tiny_task, horizon):
     task = dataclasses.replace(tiny_task, horizon=horizon)
-    own, wrapped = Environment(task), gymnasium_environment(task)
+    environment, wrapped = Environment(task), gymnasium_environment(task)
     for seed in range(5):
         observation, _ = wrapped.reset(seed=seed)
-        np.testing.assert_array_equal(own.reset(seed), View().flat(observation))
+        np.testing.assert_array_equal(environment.reset(seed), View().flat(observation))
         over = False
         for action in goal_actions(tiny_task, seed):
             observation, reward, terminated, truncated, info = wrapped.step(action)
-            flat, own_reward, own_terminated, own_truncated = own.step(action)
+            flat, *outcome = environment.step(action)
             np.testing.assert_array_equal(flat, View().flat(observation))
-            assert own_reward == reward - 1.0
-            assert (own_terminated, own_truncated, own.success) == (terminated, truncated, info["success"])
+            assert outcome[0] == reward - 1.0
+            assert (*outcome[1:], environment.success) == (terminated, truncated, info["success"])
             over = terminated or truncated
             if over:
                 break
@@ -109,11 +109,11 @@ def test_steps_like_the_wrapped_environment(tiny_task, horizon):
 def test_goal_at_the_horizon_is_terminal_and_cut_like_the_wrapped_one(tiny_task):
     actions = goal_actions(tiny_task, seed=0)
     task = dataclasses.replace(tiny_task, horizon=len(actions))
-    own, wrapped = Environment(task), gymnasium_environment(task)
-    own.reset(0)
+    environment, wrapped = Environment(task), gymnasium_environment(task)
+    environment.reset(0)
     wrapped.reset(seed=0)
     for action in actions:
-        flags, wrapped_flags = own.step(action)[2:], wrapped.step(action)[2:4]
+        flags, wrapped_flags = environment.step(action)[2:], wrapped.step(action)[2:4]
     assert flags == wrapped_flags == (True, True)
 
 
@@ -196,13 +196,13 @@ def test_family(environment, name):
         ("Blackjack-v1", "task.environment = 'Blackjack-v1': unsupported observations Tuple"),
     ],
 )
-def test_unfit_environment_is_one_line(tiny_task, environment, message):
+def test_an_unsupported_environment_is_a_one_line_error(tiny_task, environment, message):
     with pytest.raises(UserError, match=message) as error:
         Environment(dataclasses.replace(tiny_task, environment=environment))
     assert "\n" not in str(error.value)
 
 
-def test_says_nothing_on_import():
+def test_importing_prints_nothing():
     code = (
         "from harness.environments.environment import Environment; from harness.settings import Task;"
         "Environment(Task(name='maze', environment='PointMaze_UMaze-v3', horizon=5)).reset(0);"

@@ -23,7 +23,7 @@ def askew(states: np.ndarray) -> np.ndarray:
     return 0.3 * np.sin(5.0 * states) + 0.1
 
 
-def test_twice_the_nodes_move_nothing(road_task, values):
+def test_doubling_the_nodes_changes_nothing(road_task, values):
     finer = RoadValues(road_task, nodes=512)
     np.testing.assert_allclose(finer.behaviour(STATES), values.behaviour(STATES), rtol=0, atol=1e-9)
     np.testing.assert_allclose(finer.optimal(STATES), values.optimal(STATES), rtol=0, atol=1e-9)
@@ -105,7 +105,7 @@ def test_without_wind_the_optimal_value_counts_steps(road_task):
     np.testing.assert_allclose(calm.optimal(starts), expected, atol=1e-6)
 
 
-def test_who_never_arrives_fails_for_ever(road_task):
+def test_without_arrival_the_value_is_that_of_permanent_failure(road_task):
     """Against the road and hardly any wind: -1 a step, -1 / (1 - 0.99) in all."""
     calm = RoadValues(road_task, Road(speed=0.05, gust=0.005), nodes=600)
     lost = calm.of_policy(lambda states: ROAD.direction(states) + 1.0, np.array([[0.0], [0.5]]))
@@ -136,17 +136,17 @@ def test_rewards_that_pay_for_staying_are_refused(road_task):
         RoadValues(staying)
 
 
-def test_the_road_is_known_and_solved_once(road_task):
+def test_the_road_is_solved_once(road_task):
     known = exact_values(road_task)
     assert isinstance(known, RoadValues)
     assert exact_values(dataclasses.replace(road_task)) is known
 
 
-def test_each_task_has_values_of_its_own(road_task):
+def test_tasks_have_separate_values(road_task):
     state = np.array([[0.2]])
     impatient = exact_values(dataclasses.replace(road_task, discount=0.9))
     assert impatient.behaviour(state) > exact_values(road_task).behaviour(state)
 
 
-def test_a_maze_is_not_known(tiny_task):
+def test_mazes_have_no_exact_values(tiny_task):
     assert exact_values(tiny_task) is None

@@ -1,4 +1,4 @@
-"""The scripted arm by hand and at its work, and episodes that end at their goal."""
+"""The scripted controller of the robot arm, and episodes that end at their goal."""
 
 from dataclasses import replace
 
@@ -59,7 +59,7 @@ def test_pushing_goes_around_the_block(gripper, way):
     assert fingers == CLOSED
 
 
-def test_a_push_ends_with_the_way():
+def test_a_push_ends_at_the_goal():
     way, _ = push(with_block((-0.05, 0, 0), (0, 0, 0), (0.02, 0, 0)))
     assert way == pytest.approx((0.07, 0.0, 0.0))
 
@@ -80,7 +80,7 @@ def test_picking_and_placing_step_by_step(gripper, fingers, way, does):
     assert pushes == does
 
 
-def test_actions_are_gains_of_the_way_clipped_and_noisy():
+def test_actions_are_proportional_clipped_and_noisy():
     goal = {"achieved_goal": np.zeros(3), "desired_goal": np.array([0.05, -0.02, 0.3])}
     assert ScriptedArm(reach, 0.0, np.random.default_rng(0)).action(goal) == pytest.approx([0.5, -0.2, 1.0, 0.0])
     arm = ScriptedArm(reach, 0.2, np.random.default_rng(0))
@@ -111,7 +111,7 @@ def test_the_arm_reaches_its_goals_and_episodes_end_there(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_an_episode_repeats_itself_whatever_was_stepped_before(name):
+def test_an_episode_depends_on_its_seed_only(name):
     environment = Environment(DEMO[name].task)
     numbers = 10 if name == "fetch-reach" else 25
     assert (environment.observation_dim, environment.action_dim) == (numbers + 3, 4)
@@ -134,7 +134,7 @@ def test_an_episode_repeats_itself_whatever_was_stepped_before(name):
     np.testing.assert_array_equal(episode(3), first)
 
 
-def test_an_arm_that_misses_is_cut_off_at_the_horizon():
+def test_an_episode_without_success_is_truncated_at_the_horizon():
     environment = Environment(DEMO["fetch-push"].task)
     environment.reset(1)
     flags = [environment.step(np.zeros(4, np.float32))[2:] for _ in range(50)]
@@ -163,7 +163,7 @@ def test_noisy_data_are_of_mixed_quality():
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_positions_are_seen_in_decimetres_from_the_middle(name):
+def test_positions_are_in_decimetres_from_the_centre(name):
     task = DEMO[name].task
     environment, raw = Environment(task), gymnasium_environment(task)
     seen, (observation, _) = environment.reset(5), raw.reset(seed=5)
@@ -179,7 +179,7 @@ def test_positions_are_seen_in_decimetres_from_the_middle(name):
     assert seen[between] == pytest.approx(10.0 * observation["observation"][3 * (1 + blocks) :], abs=1e-5)
 
 
-def test_data_are_seen_like_the_environment():
+def test_data_and_environment_have_the_same_observations():
     """A gripper as it comes is 13 decimetres from the origin; here it is never farther than 4 from the middle."""
     task = DEMO["fetch-reach"].task
     dataset = ensure_dataset(replace(task, data=replace(task.collected, transitions=20)))

@@ -66,7 +66,7 @@ def test_next_way_point_once_the_first_is_near(controller):
     assert controller.way_points[0] is second
 
 
-def test_noise_has_the_asked_spread(tiny_task):
+def test_noise_has_the_requested_standard_deviation(tiny_task):
     controller = WayPointController(gymnasium_environment(tiny_task), 0.2, np.random.default_rng(1))
     at = observation(position=(-1, 1), goal=(-1, 1))
     controller.begin(at)
@@ -96,8 +96,8 @@ def test_reaches_every_goal(tiny_task, size, horizon, noise):
 def pair(request, tiny_task):
     """Two environments of one maze, the second with bare physics."""
     task = replace(tiny_task, environment=f"PointMaze_{request.param}-v3")
-    own = [gymnasium_environment(task, time_limit=False) for _ in range(2)]
-    return own[0], FastPointMaze(own[1])
+    environments = [gymnasium_environment(task, time_limit=False) for _ in range(2)]
+    return environments[0], FastPointMaze(environments[1])
 
 
 def assert_equal_steps(theirs, ours):
@@ -107,7 +107,7 @@ def assert_equal_steps(theirs, ours):
     assert theirs[1:] == ours[1:]
 
 
-def test_steps_are_equal_to_the_bit(pair):
+def test_steps_are_bit_identical(pair):
     generator = np.random.default_rng(0)
     contacts = 0
     for episode in range(6):
@@ -124,7 +124,7 @@ def test_steps_are_equal_to_the_bit(pair):
     assert contacts > 100
 
 
-def test_the_highest_speed_is_kept(pair):
+def test_the_speed_limit_is_kept(pair):
     action = np.array([1.0, -1.0], np.float32)
     for environment in pair:
         environment.reset(seed=3)

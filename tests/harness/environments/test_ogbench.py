@@ -1,4 +1,4 @@
-"""OGBench's single-task environments: rewards, ends, and episodes that repeat for their seed."""
+"""OGBench's environments: rewards, terminations and reproducible episodes."""
 
 import sys
 
@@ -38,7 +38,7 @@ def test_names_behind_a_single_task():
     assert not is_single_task("AntMaze_UMaze-v4")
 
 
-def test_without_the_package_one_line_says_how_to_install_it(monkeypatch):
+def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ogbench.locomaze", None)
     ogbench._register.cache_clear()
     with pytest.raises(UserError, match=r"ogbench: cannot be imported .*install it with: pip install") as error:
@@ -47,7 +47,7 @@ def test_without_the_package_one_line_says_how_to_install_it(monkeypatch):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_steps_and_repeats_itself_whatever_was_stepped_before(name):
+def test_episodes_depend_on_their_seed_only(name):
     environment = Environment(OGBENCH[name].task)
     before = np.random.get_state()[1].copy()
     first = episode(environment, 3)
@@ -62,10 +62,10 @@ def test_steps_and_repeats_itself_whatever_was_stepped_before(name):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_rewards_lie_between_no_and_all_subtasks(name):
+def test_rewards_are_within_the_number_of_subtasks(name):
     task, family = OGBENCH[name].task, FAMILIES[name[: name.index("-singletask")]]
-    _, told = episode(Environment(task), 5)
-    for reward, terminated, _, success, score in told:
+    _, steps = episode(Environment(task), 5)
+    for reward, terminated, _, success, score in steps:
         assert -family.subtasks <= (reward - task.reward_bias) / task.reward_scale < 0
         assert (terminated, success, score) == (False, False, 0.0)
         if task.failure_reward is not None:
@@ -79,8 +79,8 @@ def test_the_step_after_the_goal_is_reached_succeeds_and_ends_the_episode():
     raw = environment._environment.unwrapped
     raw.set_xy(raw.cur_goal_xy - np.array([1.1, 0.0]))
     right = np.array([1.0, 0.0], np.float32)
-    told = [(*environment.step(right)[1:], environment.success, environment.score) for _ in range(2)]
-    assert told == [(-5.0, False, False, False, 0.0), (5.0, True, False, True, 1.0)]
+    steps = [(*environment.step(right)[1:], environment.success, environment.score) for _ in range(2)]
+    assert steps == [(-5.0, False, False, False, 0.0), (5.0, True, False, True, 1.0)]
 
 
 def test_the_horizon_truncates():

@@ -1,4 +1,4 @@
-"""The winding road's steps by hand, and what its traveller does and leaves in Minari."""
+"""The winding road's dynamics by hand, and its scripted behaviour."""
 
 import dataclasses
 

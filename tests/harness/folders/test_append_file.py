@@ -1,4 +1,4 @@
-"""Append files: what a mark covers is found again or missed loudly, and a former owner changes nothing any more."""
+"""Append files detect damage before their mark, and former owners cannot change them."""
 
 import hashlib
 import itertools
@@ -27,7 +27,7 @@ def started(path, content=b""):
     return file
 
 
-def test_others_read_a_row_at_once(path):
+def test_other_processes_read_a_row_immediately(path):
     file = started(path)
     file.append(b"first\n")
     assert path.read_bytes() == b"first\n"
@@ -44,7 +44,7 @@ def test_a_mark_is_length_and_hash(path):
     assert file.mark() == {"bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
 
 
-def test_a_restored_file_goes_on_where_it_was_marked(path):
+def test_a_restored_file_continues_at_its_mark(path):
     file = started(path, b"kept")
     mark = file.mark()
     file.append(b"too much")
@@ -56,7 +56,7 @@ def test_a_restored_file_goes_on_where_it_was_marked(path):
 
 
 @pytest.mark.parametrize("restore", [True, False])
-def test_a_former_owner_writes_into_a_file_without_a_name(path, restore):
+def test_a_former_owner_writes_to_an_unlinked_file(path, restore):
     stale = started(path, b"kept")
     mark = stale.mark()
     inode = os.stat(path).st_ino
@@ -86,7 +86,7 @@ def test_a_removed_file_gets_no_mark(path):
         (lambda path: path.write_bytes(b"row\nrou\nrow\n"), "is damaged: its first 8 bytes do not match the"),
     ],
 )
-def test_damage_is_named_and_left_alone(path, damage, words):
+def test_damage_is_reported_and_left_unchanged(path, damage, words):
     file = started(path, b"row\nrow\n")
     mark = file.mark()
     file.append(b"row\n")
@@ -101,17 +101,17 @@ def test_damage_is_named_and_left_alone(path, damage, words):
     assert os.listdir(path.parent) == ([path.name] if path.exists() else [])
 
 
-def test_every_changed_byte_before_the_mark_is_found_and_none_after_it_matters(path):
+def test_every_changed_byte_before_the_mark_is_detected(path):
     chance = random.Random(0)
     data = chance.randbytes(2500)
     file = started(path, data)
     mark = file.mark()
     file.append(chance.randbytes(500))
-    whole = path.read_bytes()
+    content = path.read_bytes()
     found = 0
     for _ in range(200):
         at = chance.randrange(2500)
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ chance.randrange(1, 256)]) + whole[at + 1 :])
+        path.write_bytes(content[:at] + bytes([content[at] ^ chance.randrange(1, 256)]) + content[at + 1 :])
         with pytest.raises(DamagedFileError):
             contents(path, mark)
         found += 1
@@ -120,7 +120,7 @@ def test_every_changed_byte_before_the_mark_is_found_and_none_after_it_matters(p
     assert contents(path, mark) == data
 
 
-def test_a_file_longer_than_one_piece_comes_back(path):
+def test_a_file_of_several_blocks_is_restored(path):
     data = random.Random(1).randbytes(3 * 2**20 + 17)
     file = started(path, data)
     mark = file.mark()
@@ -129,7 +129,7 @@ def test_a_file_longer_than_one_piece_comes_back(path):
     assert path.read_bytes() == data
 
 
-def test_a_full_disk_cuts_a_half_written_row_back(path):
+def test_a_full_disk_leaves_no_incomplete_row(path):
     """A limit on file sizes makes writing fail in the middle, as a full disk does."""
     file = started(path, b"a" * 80)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -145,7 +145,7 @@ def test_a_full_disk_cuts_a_half_written_row_back(path):
     assert contents(path, file.mark()) == b"a" * 80 + b"c" * 30
 
 
-def test_a_file_goes_on_after_any_refused_operation(path):
+def test_a_file_remains_usable_after_any_failed_operation(path):
     """Also if cutting back is refused, so that half a row stays: the next row is written over it."""
 
     def append_and_mark(file, row):
@@ -162,7 +162,7 @@ def test_a_file_goes_on_after_any_refused_operation(path):
         assert contents(path, append_and_mark(file, b"c" * 256)) == path.read_bytes() == rows + b"c" * 256
 
 
-def test_a_kill_at_any_operation_leaves_what_was_marked(path):
+def test_a_kill_at_any_operation_preserves_the_marked_bytes(path):
     def continue_training():
         file = AppendFile.restore(path, mark)
         file.append(b"more" * 64)
@@ -231,7 +231,7 @@ class Life(RuleBasedStateMachine):
             file.close()
 
 
-def test_lives_of_a_file(tmp_path):
+def test_random_sequences_of_operations_on_a_file(tmp_path):
     Life.folder = tmp_path
     Life.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
     Life.TestCase().runTest()

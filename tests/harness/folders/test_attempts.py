@@ -1,4 +1,4 @@
-"""A run has one owner at a time, whatever processes do; every attempt is remembered. The processes are real."""
+"""A run has at most one owner at a time, and every attempt is recorded; tested with real processes."""
 
 import json
 import multiprocessing
@@ -68,7 +68,7 @@ def forge(folder, age=0.0, **changes):
     os.utime(file, (time.time() - age,) * 2)
 
 
-def test_a_life(tmp_path):
+def test_attempts_are_numbered_and_recorded(tmp_path):
     first = acquire(tmp_path, {"launcher": "by hand"})
     assert first.number == 1
     assert acquire(tmp_path, {}) is None
@@ -81,15 +81,15 @@ def test_a_life(tmp_path):
         first.check()
     second.check()
     second.end("done")
-    told = history(tmp_path)
-    assert [attempt["launcher"] for attempt in told] == ["by hand", "pool"]
-    assert [attempt["reason"] for attempt in told] == ["failed: no", "done"]
-    assert all(0.0 <= attempt["ended"] - attempt["started"] < 60.0 for attempt in told)
-    assert {attempt["process"] for attempt in told} == {os.getpid()}
+    attempts = history(tmp_path)
+    assert [attempt["launcher"] for attempt in attempts] == ["by hand", "pool"]
+    assert [attempt["reason"] for attempt in attempts] == ["failed: no", "done"]
+    assert all(0.0 <= attempt["ended"] - attempt["started"] < 60.0 for attempt in attempts)
+    assert {attempt["process"] for attempt in attempts} == {os.getpid()}
     assert sorted(os.listdir(tmp_path / "attempts")) == ["000001.json", "000002.json"]
 
 
-def test_before_the_first(tmp_path):
+def test_a_new_folder_has_no_attempts(tmp_path):
     assert latest_attempt(tmp_path) is None
     assert history(tmp_path) == []
     with pytest.raises(FileNotFoundError, match="attempts"):
@@ -123,7 +123,7 @@ def winners(folders):
     return got
 
 
-def test_of_many_processes_exactly_one_gets_a_run(tmp_path):
+def test_exactly_one_of_many_processes_acquires_a_run(tmp_path):
     """Half of the runs are new, the other half was left by somebody elsewhere whose heart has stopped."""
     folders = [tmp_path / str(number) for number in range(2 * ROUNDS)]
     for folder in folders:
@@ -137,25 +137,25 @@ def test_of_many_processes_exactly_one_gets_a_run(tmp_path):
     assert all(len(os.listdir(folder / "attempts")) == len(history(folder)) for folder in folders)
 
 
-def test_a_killed_owners_run_is_free_at_once(tmp_path, holder):
+def test_the_run_of_a_killed_owner_is_free_immediately(tmp_path, holder):
     assert acquire(tmp_path, {}) is None
     holder.kill()
     holder.wait()
     assert "lost" in history(tmp_path)[0]["reason"]
     assert acquire(tmp_path, {}).number == 2
-    killed, own = history(tmp_path)
+    killed, current = history(tmp_path)
     assert killed["reason"] == "lost: no end recorded"
     assert killed["started"] - 1.0 < killed["ended"] == os.stat(tmp_path / "attempts" / "000001.json").st_mtime
-    assert "reason" not in own
+    assert "reason" not in current
 
 
-def test_a_killed_owner_that_nobody_has_buried_is_dead_too(tmp_path, holder):
+def test_a_zombie_owner_has_ended(tmp_path, holder):
     holder.kill()
     wait_until(lambda: acquire(tmp_path, {}) is not None)
     assert holder.returncode is None
 
 
-def test_elsewhere_only_the_heartbeat_tells(tmp_path, holder):
+def test_on_other_machines_only_the_heartbeat_counts(tmp_path, holder):
     forge(tmp_path, boot="another")
     holder.kill()
     holder.wait()
@@ -165,12 +165,12 @@ def test_elsewhere_only_the_heartbeat_tells(tmp_path, holder):
     assert acquire(tmp_path, {}).number == 2
 
 
-def test_another_process_with_the_owners_number_is_not_the_owner(tmp_path, holder):
+def test_a_reused_process_id_is_not_the_owner(tmp_path, holder):
     forge(tmp_path, process_started=latest_attempt(tmp_path).details["process_started"] - 1)
     assert acquire(tmp_path, {}).number == 2
 
 
-def test_the_clock_of_the_file_system_counts(tmp_path, holder, monkeypatch):
+def test_the_clock_of_the_file_system_is_used(tmp_path, holder, monkeypatch):
     """A machine whose clock is an hour ahead must not take every run for lost."""
     forge(tmp_path, boot="another")
     ahead = time.time() + 3600
@@ -178,7 +178,7 @@ def test_the_clock_of_the_file_system_counts(tmp_path, holder, monkeypatch):
     assert acquire(tmp_path, {}) is None
 
 
-def test_a_stopped_owner_that_goes_on_later_writes_nothing_more(tmp_path):
+def test_a_suspended_owner_stops_writing_after_a_takeover(tmp_path):
     rows = tmp_path / "metrics.jsonl"
     with start(WRITE, tmp_path) as owner:
         owner.stdin.write("go\n")
@@ -199,7 +199,7 @@ def test_a_stopped_owner_that_goes_on_later_writes_nothing_more(tmp_path):
     taker.check()
 
 
-def test_the_heart_beats_until_its_block_ends(tmp_path, monkeypatch):
+def test_heartbeats_are_written_until_the_block_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(attempts, "HEARTBEAT_INTERVAL", 0.01)
     folders = [tmp_path / name for name in ("a", "b")]
     for folder in folders:
@@ -217,7 +217,7 @@ def test_the_heart_beats_until_its_block_ends(tmp_path, monkeypatch):
     assert time.time() - latest_attempt(folders[1]).heartbeat > 900.0
 
 
-def test_half_made_files_are_no_attempts(tmp_path):
+def test_temporary_files_are_not_attempts(tmp_path):
     """What a taker leaves that is killed before it has linked its file."""
     acquire(tmp_path, {}).end("done")
     for name in (".0123456789abcdef", "..0123456789abcdef.01234567", ".000001.json.01234567", "000009.txt"):
@@ -234,7 +234,7 @@ def test_damage_is_named_by_file(tmp_path, text):
             look(tmp_path)
 
 
-def test_a_lost_answer_of_a_file_server_is_no_defeat(tmp_path, monkeypatch):
+def test_a_lost_reply_of_a_file_server_does_not_lose_the_run(tmp_path, monkeypatch):
     """Over NFS a link can be made while the answer that it was gets lost; the second try then finds it there."""
 
     def link_twice(source, target, link=os.link):
@@ -245,7 +245,7 @@ def test_a_lost_answer_of_a_file_server_is_no_defeat(tmp_path, monkeypatch):
     assert acquire(tmp_path, {}).number == 1
 
 
-def test_a_file_system_without_links_is_named(tmp_path, monkeypatch):
+def test_a_file_system_without_hard_links_is_an_error(tmp_path, monkeypatch):
     def refuse(source, target):
         raise PermissionError(1, "Operation not permitted", str(source))
 

@@ -1,4 +1,4 @@
-"""Unchanged files are read once, and the cache never stands in for the files."""
+"""Unchanged files are read once, and changes are always detected."""
 
 import os
 import time
@@ -61,7 +61,7 @@ def test_a_changed_file_is_read_again(file, place, place_is_there):
     assert read(file, place, reader).value == {"text": "two"}
 
 
-def test_a_change_that_keeps_size_and_time_is_seen(file, place):
+def test_a_change_that_keeps_size_and_time_is_detected(file, place):
     reader = Reader()
     read(file, place, reader)
     time.sleep(0.02)
@@ -70,7 +70,7 @@ def test_a_change_that_keeps_size_and_time_is_seen(file, place):
     assert read(file, place, reader).value == {"text": "two"}
 
 
-def test_a_file_that_changed_a_moment_ago_is_not_cached(file, place, monkeypatch):
+def test_a_file_changed_just_now_is_not_cached(file, place, monkeypatch):
     monkeypatch.setattr("harness.folders.cache.SETTLED", 60.0)
     reader = Reader()
     read(file, place, reader)
@@ -139,7 +139,7 @@ def test_every_folder_has_a_file_in_the_cache_folder(cache_folder, tmp_path):
     assert first.file.parent == cache_folder / "floorbench"
 
 
-def test_unused_entries_are_forgotten_on_request(file, place):
+def test_unused_entries_are_dropped_on_request(file, place):
     (file.parent / "b.txt").write_text("two")
     entries = Cache(file.parent, place)
     for name in ("a.txt", "b.txt"):

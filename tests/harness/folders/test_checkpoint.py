@@ -1,4 +1,4 @@
-"""Checkpoints: bit for bit, damage found, no code run, and always one to go back to."""
+"""Checkpoints are exact, detect damage, execute no code, and an older one is always kept."""
 
 import hashlib
 import io
@@ -51,7 +51,7 @@ def test_a_position_is_its_text():
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**12), st.booleans())
-def test_every_position_comes_back_from_its_text(offline, online, evaluated):
+def test_positions_round_trip_through_text(offline, online, evaluated):
     position = Position(offline, online, evaluated)
     assert Position.parse(str(position)) == position
 
@@ -60,7 +60,7 @@ def test_every_position_comes_back_from_its_text(offline, online, evaluated):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_bit_comes_back(checkpoints, dtype):
+def test_arrays_are_restored_bit_for_bit(checkpoints, dtype):
     chance = np.random.default_rng(0)
     arrays = {
         "random bits": np.frombuffer(chance.bytes(960), np.uint8).view("uint8" if dtype == "bool" else dtype),
@@ -91,14 +91,14 @@ NAMES = st.text("abcxyz0189._/- ", min_size=1, max_size=12).filter(lambda name: 
     ),
     numbers=st.dictionaries(st.text(), JSON, max_size=4),
 )
-def test_everything_comes_back(tmp_path_factory, arrays, numbers):
+def test_checkpoints_round_trip(tmp_path_factory, arrays, numbers):
     checkpoints = Checkpoints(tmp_path_factory.getbasetemp() / "everything")
     checkpoint = Checkpoint(Position(1, 2, False), arrays, numbers)
     checkpoints.save(checkpoint)
     assert_equal(checkpoints.load(checkpoint.position), checkpoint)
 
 
-def test_arrays_can_be_changed_in_place_as_the_learner_does(checkpoints):
+def test_restored_arrays_are_writable(checkpoints):
     checkpoints.save(at(1))
     checkpoints.load(Position(1, 0, True)).arrays["learner/weight"][:] = 0.0
 
@@ -126,13 +126,13 @@ def test_any_reader_of_npz_can_read_it(checkpoints):
 @pytest.mark.parametrize(
     "numbers", [{"loss": float("nan")}, {"loss": float("inf")}, {1: "a"}, {"a": (1, 2)}, {"a": {"b": {2: 3}}}]
 )
-def test_numbers_that_json_would_change_are_refused(checkpoints, numbers):
+def test_numbers_that_json_cannot_represent_are_refused(checkpoints, numbers):
     with pytest.raises(ValueError, match=r"not JSON compliant|a tuple or a key that is not text"):
         checkpoints.save(Checkpoint(Position(0, 0, True), {}, numbers))
     assert checkpoints.positions() == []
 
 
-def test_the_name_of_the_numbers_is_taken(checkpoints):
+def test_the_name_of_the_numbers_is_reserved(checkpoints):
     with pytest.raises(ValueError, match="the array name 'numbers' is reserved"):
         checkpoints.save(Checkpoint(Position(0, 0, True), {"numbers": np.zeros(1)}, {}))
 
@@ -140,7 +140,7 @@ def test_the_name_of_the_numbers_is_taken(checkpoints):
 # Which ones there are -------------------------------------------------------------------------------------------------
 
 
-def test_the_two_newest_stay(checkpoints):
+def test_the_two_newest_checkpoints_are_kept(checkpoints):
     assert checkpoints.positions() == []
     for step in (1, 2, 3, 10):
         checkpoints.save(at(step))
@@ -149,13 +149,13 @@ def test_the_two_newest_stay(checkpoints):
         assert_equal(checkpoints.load(Position(step, 0, True)), at(step))
 
 
-def test_a_position_is_saved_again_over_itself(checkpoints):
+def test_saving_a_position_again_replaces_it(checkpoints):
     for step in (1, 2, 2):
         checkpoints.save(at(step))
     assert checkpoints.positions() == [Position(2, 0, True), Position(1, 0, True)]
 
 
-def test_what_is_discarded(checkpoints):
+def test_discarded_checkpoints(checkpoints):
     for step in (1, 2):
         checkpoints.save(at(step))
     checkpoints.discard_newer(Position(2, 0, True))
@@ -167,7 +167,7 @@ def test_what_is_discarded(checkpoints):
     assert checkpoints.positions() == [Position(1, 0, True)]
 
 
-def test_other_files_are_no_checkpoints_and_stay(checkpoints):
+def test_other_files_are_left_unchanged(checkpoints):
     checkpoints.save(at(1))
     others = ["notes.txt", "1-0-1.ckpt", "000000009-000000000-1", "000000009-000000000-1.ckpt.old"]
     for name in others:
@@ -177,7 +177,7 @@ def test_other_files_are_no_checkpoints_and_stay(checkpoints):
     assert set(others) < set(os.listdir(checkpoints.folder))
 
 
-def test_what_a_kill_left_goes_with_the_next_save(checkpoints):
+def test_leftovers_of_a_kill_are_removed_by_the_next_save(checkpoints):
     checkpoints.save(at(1))
     left = checkpoints.folder / ".000000009-000000000-1.ckpt.0123abcd"
     left.write_bytes((checkpoints.folder / "000000001-000000000-1.ckpt").read_bytes())
@@ -199,7 +199,7 @@ def refusal(checkpoints, step, kind=DamagedFileError):
     return line
 
 
-def test_200_of_200_changed_bytes_are_found(checkpoints):
+def test_changed_bytes_are_detected(checkpoints):
     checkpoints.save(at(1, size=2000))
     file = checkpoints.folder / "000000001-000000000-1.ckpt"
     sound = file.read_bytes()
@@ -216,7 +216,7 @@ def test_200_of_200_changed_bytes_are_found(checkpoints):
     assert_equal(checkpoints.load(Position(1, 0, True)), at(1, size=2000))
 
 
-def test_every_changed_bit_of_the_checksum_itself_is_found(checkpoints):
+def test_every_changed_bit_of_the_checksum_is_detected(checkpoints):
     """Among them the ones that turn a digit into its capital letter and the newline into another white space."""
     checkpoints.save(at(1))
     file = checkpoints.folder / "000000001-000000000-1.ckpt"
@@ -226,7 +226,7 @@ def test_every_changed_bit_of_the_checksum_itself_is_found(checkpoints):
         refusal(checkpoints, 1)
 
 
-def test_truncations_and_additions_are_found(checkpoints):
+def test_truncations_and_additions_are_detected(checkpoints):
     checkpoints.save(at(1))
     file = checkpoints.folder / "000000001-000000000-1.ckpt"
     sound = file.read_bytes()
@@ -249,7 +249,7 @@ def test_a_checkpoint_under_another_name_is_refused(checkpoints):
     assert refusal(checkpoints, 2) == "is the checkpoint of another position, [1, 0, True]"
 
 
-def test_another_format_is_no_damage_but_refused(checkpoints, monkeypatch):
+def test_another_format_version_is_refused_but_not_damage(checkpoints, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "FORMAT", 7)
         checkpoints.save(at(1))
@@ -297,7 +297,7 @@ def test_pickled_code_is_refused_and_not_run(checkpoints, tmp_path):
     assert sprung.exists()
 
 
-def test_sound_files_that_are_no_checkpoints_are_refused(checkpoints):
+def test_intact_files_that_are_not_checkpoints_are_refused(checkpoints):
     checkpoints.folder.mkdir()
     for members in ({}, {"a": np.zeros(3)}, {"numbers": np.zeros(3)}, {"numbers": np.frombuffer(b"[1]", np.uint8)}):
         content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Whatever ends or refuses a save of a checkpoint, there is one to go back to."""
+"""An interrupted or failed save always leaves an intact checkpoint."""
 
 import errno
 import itertools
@@ -20,7 +20,7 @@ def assert_two_sound(checkpoints):
         assert_equal(checkpoints.load(position), at(position.offline_step))
 
 
-def test_a_kill_at_any_operation_leaves_two_sound_checkpoints(tmp_path):
+def test_a_kill_at_any_operation_leaves_two_intact_checkpoints(tmp_path):
     newest = []
     for number in itertools.count():
         checkpoints = Checkpoints(tmp_path / str(number))
@@ -56,7 +56,7 @@ def test_a_kill_of_the_first_save_leaves_none_or_one(tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_a_refusal_of_any_operation_is_told_and_leaves_two_sound_checkpoints(tmp_path, code):
+def test_a_failed_operation_is_reported_and_leaves_two_intact_checkpoints(tmp_path, code):
     operations = operations_of_a_save(Checkpoints(tmp_path / "whole"))
     for number, operation in enumerate(operations):
         if operation == "mkdir folder":
@@ -76,15 +76,15 @@ def operations_of_a_save(checkpoints):
     """What the third save does to its files and their folder."""
     for step in (1, 2):
         checkpoints.save(at(step))
-    told = []
+    log = []
 
     def before(name, target):
         folder = os.path.isdir(target) if not isinstance(target, int) else stat.S_ISDIR(os.fstat(target).st_mode)
-        told.append(f"{name} {'folder' if folder else 'file'}")
+        log.append(f"{name} {'folder' if folder else 'file'}")
 
     with interposed(before):
         checkpoints.save(at(3))
-    return told
+    return log
 
 
 def test_nothing_is_removed_before_the_new_checkpoint_survives_a_power_failure(tmp_path):

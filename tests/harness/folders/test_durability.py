@@ -1,4 +1,4 @@
-"""Killed at any moment, in any process, by any signal: a grid that is started again ends with the same bytes."""
+"""A grid whose processes are killed at random moments ends with byte-identical metrics."""
 
 import os
 import random
@@ -93,7 +93,7 @@ def untouched(tmp_path_factory):
 
 
 def kill_and_compare(root, untouched, kills, seed):
-    """Kill as planned at random moments, one start of the grid for each, then let it end and compare."""
+    """Start the grid once per planned kill, at random moments, then let it finish and compare."""
     expected, seconds = untouched
     rng = random.Random(seed)
     waiting = list(kills)
@@ -105,9 +105,9 @@ def kill_and_compare(root, untouched, kills, seed):
         except subprocess.TimeoutExpired:
             if kill(launcher, *waiting[0], rng):
                 waiting.pop(0)
-        _, said = launcher.communicate(timeout=300)
-        # Before its own code is loaded Python answers SIGINT in its own way.
-        assert f'File "{PROJECT}' not in said or "KeyboardInterrupt" in said, said
+        _, output = launcher.communicate(timeout=300)
+        # Before the project's code is loaded, Python handles SIGINT itself.
+        assert f'File "{PROJECT}' not in output or "KeyboardInterrupt" in output, output
         if plan(runs_of("smoke"), root).counts() == {"done": 4}:
             break
     run_to_the_end(root)

@@ -1,4 +1,4 @@
-"""A process is told from every other, also from one that got its number later."""
+"""Processes are identified uniquely, even if a process id is reused."""
 
 import json
 import os
@@ -26,41 +26,41 @@ def other():
         process.kill()
 
 
-def test_this_process_lives():
+def test_this_process_has_not_ended():
     assert this_process() == this_process()
     assert this_process()["process"] == os.getpid()
     assert not has_ended(this_process())
 
 
 def test_another_process_of_this_machine(other):
-    process, told = other
-    assert told["process"] == process.pid
-    assert {name for name, value in told.items() if value != this_process()[name]} >= {"process"}
-    assert not has_ended(told)
+    process, description = other
+    assert description["process"] == process.pid
+    assert {name for name, value in description.items() if value != this_process()[name]} >= {"process"}
+    assert not has_ended(description)
     process.send_signal(signal.SIGSTOP)
-    assert not has_ended(told)
+    assert not has_ended(description)
     process.kill()
     # Nobody has asked for its exit code yet: a zombie.
-    wait_until(lambda: has_ended(told))
+    wait_until(lambda: has_ended(description))
     process.wait()
-    assert has_ended(told)
+    assert has_ended(description)
 
 
-def test_a_number_that_was_given_out_again(other):
-    _, told = other
-    assert has_ended({**told, "process_started": told["process_started"] - 1})
+def test_a_reused_process_id_has_ended(other):
+    _, description = other
+    assert has_ended({**description, "process_started": description["process_started"] - 1})
 
 
-def test_a_process_is_as_old_as_it_says(other):
-    _, told = other
+def test_the_start_of_a_process_matches_its_age(other):
+    _, description = other
     with open("/proc/uptime") as file:
         uptime = float(file.read().split()[0])
-    age = uptime - told["process_started"] / os.sysconf("SC_CLK_TCK")
+    age = uptime - description["process_started"] / os.sysconf("SC_CLK_TCK")
     assert 0.0 <= age < 30.0
 
 
 @pytest.mark.parametrize("name", ["host", "boot", "namespace"])
-def test_nothing_is_known_of_processes_elsewhere(name):
+def test_processes_on_other_machines_are_unknown(name):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     gone = {**this_process(), "process": ended.pid}
@@ -68,6 +68,6 @@ def test_nothing_is_known_of_processes_elsewhere(name):
     assert not has_ended({**gone, name: "another"})
 
 
-@pytest.mark.parametrize("told", [{}, {**this_process(), "process": 0}, {**this_process(), "process": "12"}])
-def test_nothing_is_known_of_nonsense(told):
-    assert not has_ended(told)
+@pytest.mark.parametrize("description", [{}, {**this_process(), "process": 0}, {**this_process(), "process": "12"}])
+def test_invalid_descriptions_are_unknown(description):
+    assert not has_ended(description)

@@ -1,4 +1,4 @@
-"""Provenance names the code, packages, machine and data, and does not fail where something is missing."""
+"""Provenance records code, packages, machine and data, and tolerates missing parts."""
 
 import importlib.metadata
 import json
@@ -23,7 +23,7 @@ from harness.folders.provenance import (
 )
 
 
-def test_what_it_says():
+def test_provenance_of_a_run():
     told = provenance(dataset_hash="abc")
     json.dumps(told, allow_nan=False)
     assert told["dataset"] == "abc"
@@ -36,7 +36,7 @@ def test_what_it_says():
     assert told["gpus"] is None or torch.cuda.is_available()
 
 
-def test_what_an_attempt_says_of_itself(monkeypatch):
+def test_details_of_an_attempt(monkeypatch):
     told, lasting = attempt_details(), provenance(dataset_hash="")
     json.dumps(told, allow_nan=False)
     assert told.pop("launcher") == "by hand"
@@ -114,7 +114,7 @@ def test_outside_git(copy):
     assert version_in(copy) == {"commit": None, "difference": None}
 
 
-def test_somebody_elses_checkout_is_not_borrowed(copy):
+def test_the_commit_of_an_enclosing_checkout_is_not_used(copy):
     git(copy, "init", "--quiet")
     git(copy, "commit", "--quiet", "--allow-empty", "-m", "theirs")
     assert version_in(copy) == {"commit": None, "difference": None}

@@ -22,7 +22,7 @@ from tests.support.run_folder_factory import begin, fail, lose, write_done
 
 @pytest.fixture(autouse=True)
 def folder_without_data(tmp_path_factory, monkeypatch):
-    """The factory's runs name data that nobody has; what other tests collected must not be compared with them."""
+    """The factory's runs have a fictitious data hash, which must not be compared with data of other tests."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
 
 
@@ -36,10 +36,10 @@ def done(tmp_path, run):
     return write_done(tmp_path, [run])[0]
 
 
-def only(found):
-    assert len(found) == 1, found
-    assert found[0].isprintable()
-    return found[0]
+def only(lines):
+    assert len(lines) == 1, lines
+    assert lines[0].isprintable()
+    return lines[0]
 
 
 def contents(root):
@@ -47,13 +47,13 @@ def contents(root):
 
 
 def flipped(data: bytes, random: random.Random) -> bytes:
-    """The bytes with one of them changed to any other value."""
+    """The bytes with a random one changed."""
     place = random.randrange(len(data))
     other = (data[place] + random.randrange(1, 256)) % 256
     return data[:place] + bytes([other]) + data[place + 1 :]
 
 
-def test_sound_folders_have_no_faults(tmp_path):
+def test_intact_folders_have_no_faults(tmp_path):
     runs = runs_of("smoke")
     write_done(tmp_path / "a", runs)
     begin(tmp_path / "b", runs[0])
@@ -66,44 +66,43 @@ def test_sound_folders_have_no_faults(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl"])
-def test_every_changed_byte_is_found(done, name):
-    """200 of 200."""
+def test_every_changed_byte_is_detected(done, name):
     file, random_source = done.path / name, random.Random(0)
-    whole = file.read_bytes()
-    found = 0
+    content = file.read_bytes()
+    detected = 0
     for _ in range(200):
-        file.write_bytes(flipped(whole, random_source))
+        file.write_bytes(flipped(content, random_source))
         fault = only(faults(done))
         assert fault.startswith(f"{file}: ")
-        found += 1
-    assert found == 200
-    file.write_bytes(whole)
+        detected += 1
+    assert detected == 200
+    file.write_bytes(content)
     assert faults(done) == []
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "status.json", "done.json", "provenance.json"])
-def test_every_truncation_is_found(done, name):
+def test_every_truncation_is_detected(done, name):
     file, random_source = done.path / name, random.Random(1)
-    whole = file.read_bytes()
-    # The newline at the end of the files that are no append files changes nothing but in config.json.
-    most = len(whole) - (0 if name in ("config.json", "metrics.jsonl") else 1)
+    content = file.read_bytes()
+    # Without their final newline only config.json and metrics.jsonl are damaged.
+    most = len(content) - (0 if name in ("config.json", "metrics.jsonl") else 1)
     for length in [0, 1, most - 1, *(random_source.randrange(most) for _ in range(30))]:
-        file.write_bytes(whole[:length])
+        file.write_bytes(content[:length])
         assert only(faults(done)).startswith(f"{file}: is damaged")
 
 
 @pytest.mark.parametrize("name", ["status.json", "done.json", "provenance.json", "attempts/000001.json"])
-def test_changed_bytes_elsewhere_never_break_a_reader(done, name):
-    """Numbers in them cannot be checked; what is no JSON, or not what readers rely on, is named."""
+def test_changed_bytes_in_other_files_never_break_a_reader(done, name):
+    """Changed numbers cannot be detected, but invalid JSON and invalid values are reported."""
     file, random_source = done.path / name, random.Random(2)
-    whole = file.read_bytes()
-    found = 0
+    content = file.read_bytes()
+    detected = 0
     for _ in range(200):
-        file.write_bytes(flipped(whole, random_source))
+        file.write_bytes(flipped(content, random_source))
         named = faults(done)
         assert all(fault.startswith(f"{done.path}/") and fault.isprintable() for fault in named)
-        found += bool(named)
-    assert found > 50
+        detected += bool(named)
+    assert detected > 50
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_changed_bytes_elsewhere_never_break_a_reader(done, name):
         ("provenance.json", {"packages": {"torch": 2}}, "value packages.torch = 2: input should be a valid string"),
     ],
 )
-def test_values_that_readers_rely_on(tmp_path, run, name, values, message):
+def test_invalid_values_are_reported(tmp_path, run, name, values, message):
     folder = fail(tmp_path, run, "it broke")
     (folder.path / name).write_text(json.dumps(values))
     assert only(faults(folder)).startswith(f"{folder.path / name}: is damaged: {message}")
@@ -140,7 +139,7 @@ def test_other_schema_versions_and_other_runs(done, run):
     assert only(faults(done)).endswith("config.json: is missing; this is not a run folder")
 
 
-def test_several_faults_are_all_named(done):
+def test_all_faults_are_reported(done):
     for name in ("config.json", "metrics.jsonl", "status.json"):
         (done.path / name).write_text("x")
     assert [fault.split(": ")[0].split("/")[-1] for fault in faults(done)] == [
@@ -157,7 +156,7 @@ def test_folders_and_files_in_the_wrong_place(done):
     assert only(faults(file)).endswith("0123456789ab: is a file, not a run folder")
 
 
-def test_a_half_written_row_is_a_fault_of_finished_runs_only(tmp_path, run, done):
+def test_an_incomplete_row_is_a_fault_of_finished_runs_only(tmp_path, run, done):
     other = begin(tmp_path / "other", run)
     for folder, expected in ((done, 1), (other, 0)):
         with open(folder.metrics_file, "a") as file:
@@ -167,7 +166,7 @@ def test_a_half_written_row_is_a_fault_of_finished_runs_only(tmp_path, run, done
     assert only(faults(other)).endswith("metrics.jsonl: line 1 is not valid JSON")
 
 
-def test_a_folder_that_says_nothing_of_its_rows_is_of_an_older_version(done):
+def test_a_summary_of_an_older_version_without_a_hash_is_accepted(done):
     summary = json.loads((done.path / "done.json").read_text())
     del summary["metrics"]
     (done.path / "done.json").write_text(json.dumps(summary))
@@ -178,8 +177,8 @@ def mark(data):
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def stand_at(folder, *positions):
-    """Checkpoints of an unfinished run, each after one more row of metrics."""
+def save_checkpoints(folder, *positions):
+    """Save checkpoints of an unfinished run, with an additional row of metrics before each."""
     rows = b""
     folder.replay.parent.mkdir(exist_ok=True)
     folder.replay.write_bytes(b"")
@@ -188,18 +187,18 @@ def stand_at(folder, *positions):
         rows += b'{"phase": "offline"}\n'
         folder.metrics_file.write_bytes(rows)
         marks.append(mark(rows))
-    for step, own in zip(positions, marks, strict=True):
-        numbers = {METRICS: own, REPLAY: mark(b"")}
+    for step, rows_mark in zip(positions, marks, strict=True):
+        numbers = {METRICS: rows_mark, REPLAY: mark(b"")}
         Checkpoints(folder.checkpoints).save(Checkpoint(Position(step, 0, True), {"a": np.arange(3.0)}, numbers))
 
 
-def test_an_unfinished_run_needs_one_checkpoint_to_go_on_from(tmp_path, run):
+def test_an_unfinished_run_needs_one_intact_checkpoint(tmp_path, run):
     folder = fail(tmp_path, run, "it broke")
-    stand_at(folder, 10, 20)
+    save_checkpoints(folder, 10, 20)
     assert faults(folder) == []
     rows = folder.metrics_file.read_bytes()
     folder.metrics_file.write_bytes(rows[:25])
-    assert faults(folder) == [], "the older checkpoint counts on the first row alone"
+    assert faults(folder) == [], "the older checkpoint needs the first row only"
     folder.metrics_file.write_bytes(rows[:15])
     assert "metrics.jsonl: is truncated: has 15 of the" in only(faults(folder))
     folder.metrics_file.write_bytes(rows)
@@ -208,17 +207,17 @@ def test_an_unfinished_run_needs_one_checkpoint_to_go_on_from(tmp_path, run):
     assert ".ckpt: is damaged: its checksum does not match" in only(faults(folder))
 
 
-def test_checkpoints_of_a_run_in_other_hands_are_its_own_business(tmp_path, run):
+def test_checkpoints_of_a_running_run_are_not_checked(tmp_path, run):
     folder = begin(tmp_path, run)
-    stand_at(folder, 10)
-    next(folder.checkpoints.iterdir()).write_bytes(b"in the making")
+    save_checkpoints(folder, 10)
+    next(folder.checkpoints.iterdir()).write_bytes(b"incomplete")
     assert faults(folder) == []
 
 
-def test_changed_data_are_named_and_data_elsewhere_are_not(tmp_path, run, monkeypatch):
+def test_changed_data_are_reported_and_missing_data_are_not(tmp_path, run, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     folder = begin(tmp_path, run)
-    assert faults(folder) == [], "there are no data on this machine to compare with"
+    assert faults(folder) == [], "no data on this machine"
     dataset = ensure_dataset(run.task)
     assert "was computed on data with content hash 89abcdef01234567, but dataset" in only(faults(folder))
     folder.record_provenance({"dataset": dataset.content_hash})
@@ -231,18 +230,18 @@ def test_changed_data_are_named_and_data_elsewhere_are_not(tmp_path, run, monkey
         refuse_faults([folder])
 
 
-def test_a_run_that_has_not_begun_may_have_any_data(tmp_path, run):
+def test_the_data_of_an_unstarted_run_are_not_checked(tmp_path, run):
     ensure_dataset(run.task)
     assert faults(commit([run], tmp_path)[0]) == []
 
 
-def test_where_no_data_can_lie_none_have_changed(done, tmp_path, monkeypatch):
+def test_an_unusable_data_folder_is_not_a_fault(done, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file" / "datasets"))
     assert faults(done) == []
 
 
-def test_refusal_names_the_first_and_counts_the_others(tmp_path):
+def test_the_error_names_the_first_fault_and_counts_the_others(tmp_path):
     folders = write_done(tmp_path, runs_of("smoke"))
     refuse_faults([*folders, RunFolder(tmp_path / "nowhere")])
     (folders[1].path / "config.json").write_text("{")
@@ -253,7 +252,7 @@ def test_refusal_names_the_first_and_counts_the_others(tmp_path):
         refuse_faults(folders)
 
 
-def test_looking_changes_nothing(tmp_path, done):
+def test_finding_faults_changes_nothing(tmp_path, done):
     for name in ("config.json", "metrics.jsonl", "status.json", "provenance.json", "done.json"):
         (done.path / name).write_text("{")
     before = contents(tmp_path)

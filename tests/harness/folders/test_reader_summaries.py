@@ -18,7 +18,7 @@ from tests.support.run_folder_factory import begin, fail, lose, write_done
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path_factory, monkeypatch):
-    """No data, a cache of the test's own, and files that count as settled at once."""
+    """No data, a separate cache, and files that are cached immediately."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr("harness.folders.cache.SETTLED", -60.0)
@@ -32,7 +32,7 @@ def runs():
 
 @pytest.fixture
 def root(tmp_path, runs):
-    """A run in each state, in the order of `runs`, and things that are no runs."""
+    """A run in each state, in the order of `runs`, and files and folders that are not runs."""
     write_done(tmp_path, runs[:1])
     begin(tmp_path, runs[1])
     lose(tmp_path, runs[2])
@@ -50,7 +50,7 @@ def root(tmp_path, runs):
 STATES = ["done", "running", "lost", "failed", "interrupted", "planned"]
 
 
-def test_it_says_what_the_folders_say(root, runs):
+def test_summaries_match_the_folders(root, runs):
     for _ in range(2):
         seen = summaries(root, runs)
         assert [summary.state for summary in seen] == STATES
@@ -65,7 +65,7 @@ def test_it_says_what_the_folders_say(root, runs):
     assert [summary.id for summary in summaries(root)] == [folder.id for folder in run_folders(root)]
 
 
-def test_the_second_glance_reads_what_has_changed_and_nothing_else(root, runs, monkeypatch):
+def test_the_second_time_only_changed_files_are_read(root, runs, monkeypatch):
     summaries(root)
     RunFolder.of(root, runs[1]).write_status("running", phase="online", step=9, progress=0.75)
     read = []
@@ -76,14 +76,14 @@ def test_the_second_glance_reads_what_has_changed_and_nothing_else(root, runs, m
 
 def spy(function, paths):
     def spying(path, take):
-        found = function(path, take)
+        value = function(path, take)
         paths.append(path)
-        return found
+        return value
 
     return spying
 
 
-def test_a_run_that_stops_beating_is_lost_though_no_file_changed_its_content(root, runs):
+def test_a_run_without_recent_heartbeat_is_lost(root, runs):
     assert summaries(root, runs[1:2])[0].state == "running"
     long_ago = time.time() - 3600
     os.utime(root / runs[1].id / "attempts" / "000001.json", (long_ago, long_ago))
@@ -104,7 +104,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_damage_after_the_first_glance_is_seen(root, runs, case):
+def test_damage_after_caching_is_detected(root, runs, case):
     assert summaries(root, runs[:1])[0].state == "done"
     name, change = DAMAGE[case]
     file = RunFolder.of(root, runs[0]).path / name
@@ -119,14 +119,14 @@ def test_damage_after_the_first_glance_is_seen(root, runs, case):
     assert [summary.state for summary in others] == STATES[1:]
 
 
-def test_a_status_that_nobody_writes_is_damage_until_the_run_is_done(root, runs):
+def test_an_unknown_status_is_damage_unless_the_run_is_done(root, runs):
     for run in (runs[0], runs[3]):
         (root / run.id / "status.json").write_text('{"state": "dreaming"}')
     assert [summary.state for summary in summaries(root, runs)] == [*STATES[:3], "damaged", *STATES[4:]]
 
 
-def test_data_that_are_no_longer_those_of_the_runs_are_damage(root, runs):
-    """The factory's runs say a hash that no data have."""
+def test_changed_data_are_damage(root, runs):
+    """The factory's runs have a fictitious data hash."""
     assert [summary.state for summary in summaries(root, runs)] == STATES
     ensure_dataset(runs[0].task)
     seen = summaries(root, runs)
@@ -135,8 +135,8 @@ def test_data_that_are_no_longer_those_of_the_runs_are_damage(root, runs):
 
 
 def test_settings_of_another_run_are_damage(root, runs):
-    own, other = (root / run.id / "config.json" for run in runs[:2])
-    own.write_bytes(other.read_bytes())
+    config, other = (root / run.id / "config.json" for run in runs[:2])
+    config.write_bytes(other.read_bytes())
     assert summaries(root, runs[:1])[0].state == "damaged"
 
 
@@ -147,14 +147,14 @@ def test_a_new_run_has_no_folder_or_an_empty_one(tmp_path, runs):
     assert summaries(tmp_path) == []
 
 
-def test_the_id_is_that_of_the_settings_as_they_stand_in_the_file(root, runs):
-    """The hash is taken of the parsed text: it has to be that of the run whatever a setting's kind."""
+def test_the_id_is_computed_from_the_settings_in_the_file(root, runs):
+    """The hash of the parsed text must equal the run's id for every type of setting."""
     values = configuration(runs[0])
     (root / runs[0].id / "config.json").write_text(canonical_json(values))
     assert summaries(root, runs[:1])[0].state == "done"
 
 
-def test_nothing_is_written_into_the_root(root):
+def test_summaries_write_nothing_into_the_root(root):
     before = {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]}
     summaries(root)
     assert {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]} == before

@@ -1,4 +1,4 @@
-"""Run folders: whole files or none, states that tell the truth, damage named by file."""
+"""Run folders: atomic writes, correct states, and damage reported by file."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def overwrite(folder, name, **values):
     file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
-def test_the_run_comes_back(folder, run):
+def test_a_run_is_read_back_unchanged(folder, run):
     assert folder.path.name == run.id
     assert folder.run() == run
     assert folder.status()["state"] == "planned"
@@ -42,13 +42,13 @@ def test_the_run_comes_back(folder, run):
     assert folder.summary() is None
 
 
-def test_create_leaves_a_folder_as_it_is(folder, run):
+def test_create_leaves_an_existing_folder_unchanged(folder, run):
     before = os.stat(folder.path / "config.json").st_mtime_ns
     folder.create(run)
     assert os.stat(folder.path / "config.json").st_mtime_ns == before
 
 
-def test_a_life(folder):
+def test_states_of_a_run_from_creation_to_completion(folder):
     assert folder.provenance() == {}
     assert folder.begin_attempt({"launcher": "by hand"})
     folder.record_provenance({"commit": "abc"})
@@ -64,12 +64,12 @@ def test_a_life(folder):
     assert folder.status()["state"] == "done"
     assert folder.status()["progress"] == 1.0
     assert folder.summary()["final_score"] == 1.0
-    told = folder.provenance()
-    assert told["commit"] == "abc"
-    assert [(attempt["launcher"], attempt["reason"]) for attempt in told["attempts"]] == [("by hand", "done")]
+    provenance = folder.provenance()
+    assert provenance["commit"] == "abc"
+    assert [(attempt["launcher"], attempt["reason"]) for attempt in provenance["attempts"]] == [("by hand", "done")]
 
 
-def test_the_summary_tells_what_the_metrics_must_be(folder):
+def test_the_summary_records_a_hash_of_the_metrics(folder):
     folder.finish({})
     # The published SHA-256 of nothing.
     nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -86,10 +86,10 @@ def test_an_attempt_can_be_known_before_its_provenance(folder):
     assert [attempt["launcher"] for attempt in folder.provenance()["attempts"]] == ["by hand"]
     assert "commit" not in folder.provenance()
     folder.record_provenance({"commit": "abc", "attempts": [{"launcher": "of an older version"}]})
-    assert [told["launcher"] for told in folder.provenance()["attempts"]] == ["of an older version", "by hand"]
+    assert [attempt["launcher"] for attempt in folder.provenance()["attempts"]] == ["of an older version", "by hand"]
 
 
-def test_what_was_taken_over_is_written_no_more(folder):
+def test_a_run_taken_over_is_no_longer_written(folder):
     assert folder.begin_attempt({})
     folder.write_status("running")
     age(folder, HEARTBEAT_LIMIT + 5)
@@ -110,7 +110,7 @@ def test_what_was_taken_over_is_written_no_more(folder):
     new.end_attempt("interrupted: stopped by SIGTERM")
 
 
-def test_a_failure_keeps_its_reason_and_where_it_happened(folder):
+def test_a_failure_keeps_its_reason_and_step(folder):
     folder.write_status("failed", phase="offline", step=7, reason="diverged at update 7")
     assert folder.status()["state"] == "failed"
     assert folder.status()["reason"] == "diverged at update 7"
@@ -134,7 +134,7 @@ def test_a_running_run_without_heartbeat_is_lost(folder):
     assert folder.status()["state"] == "lost"
 
 
-def test_a_running_run_that_nobody_owns_is_lost(folder):
+def test_a_running_run_without_an_owner_is_lost(folder):
     folder.write_status("running")
     assert folder.status()["state"] == "lost"
     folder.begin_attempt({})
@@ -154,7 +154,7 @@ def test_a_running_run_whose_process_ended_here_is_lost_at_once(folder):
     assert folder.status()["state"] == "running"
 
 
-def test_looking_at_a_state_writes_nothing(folder):
+def test_reading_a_state_writes_nothing(folder):
     folder.begin_attempt({})
     folder.write_status("running")
     before = os.stat(folder.path / "attempts").st_mtime_ns
@@ -172,7 +172,7 @@ def test_one_owner_at_a_time(folder):
     assert latest_attempt(folder.path).number == 2
 
 
-def test_last_words(folder):
+def test_log_tail(folder):
     assert folder.log_tail() == ""
     folder.append_log("first")
     folder.append_log("Traceback\n  ValueError: no\n\n")
@@ -180,7 +180,7 @@ def test_last_words(folder):
     assert folder.log_tail() == "ValueError: no"
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+def test_files_are_replaced_atomically(tmp_path):
     file = tmp_path / "value.json"
     write_json(file, {"a": 1})
     with pytest.raises(TypeError):
@@ -189,7 +189,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert os.listdir(tmp_path) == ["value.json"]
 
 
-def test_a_disk_that_refuses_names_the_file(tmp_path):
+def test_a_disk_error_names_the_file(tmp_path):
     """A limit on file sizes makes writing fail in the middle, as a full disk does."""
     code = (
         "import resource, sys; from pathlib import Path; from harness.folders.run_folder import write_json\n"
@@ -202,7 +202,7 @@ def test_a_disk_that_refuses_names_the_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_are_as_readable_as_the_user_wants(tmp_path):
+def test_files_follow_the_umask(tmp_path):
     """Others on a cluster read run folders, so files follow the umask."""
     before = os.umask(0o022)
     try:
@@ -221,7 +221,7 @@ def test_damage_is_named_by_file(folder, name):
         folder.run() if name == "config.json" else folder.status()
 
 
-def test_a_half_written_last_row_of_an_unfinished_run_does_not_count(folder):
+def test_an_incomplete_last_row_of_an_unfinished_run_is_ignored(folder):
     (folder.path / "metrics.jsonl").write_text('{"step": 0}\n{"st')
     assert folder.metrics() == [{"step": 0}]
     (folder.path / "metrics.jsonl").write_text('{"st')
@@ -243,7 +243,7 @@ def test_any_other_damaged_row_is_named_by_line(folder, rows, message):
 
 
 @pytest.mark.parametrize("rows", ["", '{"step": 0}\n', '{"step": 0}\n{"st', '{"step": 0}\n{"step": 2}\n'])
-def test_rows_of_a_finished_run_are_those_of_its_summary(folder, rows):
+def test_rows_of_a_finished_run_must_match_its_summary(folder, rows):
     text = '{"step": 0}\n{"step": 1}\n'
     (folder.path / "metrics.jsonl").write_text(text)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -257,11 +257,11 @@ def test_rows_of_a_finished_run_are_those_of_its_summary(folder, rows):
 
 def test_any_changed_byte_of_the_settings_is_damage(folder):
     config = folder.path / "config.json"
-    whole = config.read_bytes()
-    config.write_bytes(whole.replace(b"\n ", b"\n\t", 1))
+    content = config.read_bytes()
+    config.write_bytes(content.replace(b"\n ", b"\n\t", 1))
     with pytest.raises(UserError, match=r"config.json: is damaged: it must be byte-identical"):
         folder.run()
-    config.write_bytes(whole)
+    config.write_bytes(content)
     folder.run()
 
 
@@ -278,7 +278,7 @@ def test_a_folder_of_another_run_is_refused(folder):
         folder.run()
 
 
-def test_no_folder_no_run(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="is missing; this is not a run folder"):
         RunFolder(tmp_path / "nothing").run()
     (tmp_path / "file").write_text("")

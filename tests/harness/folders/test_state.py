@@ -1,4 +1,4 @@
-"""The properties of run states agree with each other."""
+"""The properties of run states are consistent."""
 
 import json
 

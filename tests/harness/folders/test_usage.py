@@ -1,4 +1,4 @@
-"""What runs cost, on accounts worked by hand."""
+"""Costs of runs, computed by hand."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_a_run_pays_its_share_of_the_pack():
     assert found == Usage(attempts=1, wall_hours=2.0, core_hours=1.0, gpu_hours=0.25, peak_memory=10.0)
 
 
-def test_attempts_add_up_and_one_that_goes_on_counts_until_now():
+def test_attempts_add_up_and_a_running_one_counts_until_now():
     accounts = [account(0, 1, peak_memory=3.0), account(1, 1.5, peak_memory=5.0), account(2, None)]
     found = usage(accounts, NOON + 3 * 3600)
     assert found == Usage(attempts=3, wall_hours=2.5, core_hours=2.5, gpu_hours=0.0, peak_memory=5.0)

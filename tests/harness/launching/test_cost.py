@@ -1,4 +1,4 @@
-"""What runs cost: from finished runs of equal shape, else measured; and how long many jobs take in few places."""
+"""Costs from finished runs or a measurement, and the makespan of jobs."""
 
 import time
 
@@ -22,7 +22,7 @@ def test_updates_of_a_run():
     assert total_updates(RUNS[0]) == 400 + 600
 
 
-def test_finished_runs_tell_the_cost_of_their_shape(tmp_path):
+def test_costs_come_from_finished_runs_of_equal_shape(tmp_path):
     for run, speed in zip(RUNS, (50.0, 100.0, 200.0, 400.0), strict=True):
         finish(tmp_path, [run], updates_per_second=speed, updates=1000, pack=2)
     (cost,) = costs(RUNS, tmp_path, pack=4).values()
@@ -32,7 +32,7 @@ def test_finished_runs_tell_the_cost_of_their_shape(tmp_path):
     assert cost.of_pack(4) == 2 * cost.seconds
 
 
-def test_the_nearest_pack_size_counts_and_a_short_last_start_does_not(tmp_path):
+def test_the_nearest_pack_size_is_used_and_short_attempts_are_not(tmp_path):
     finish(tmp_path, RUNS[:1], updates_per_second=100.0, updates=1000, pack=1)
     finish(tmp_path, RUNS[1:2], updates_per_second=50.0, updates=500, pack=3)
     finish(tmp_path, RUNS[2:3], updates_per_second=1.0, updates=499, pack=3)
@@ -42,7 +42,7 @@ def test_the_nearest_pack_size_counts_and_a_short_last_start_does_not(tmp_path):
         assert (found.seconds, found.pack) == (pytest.approx(cost[0]), cost[1])
 
 
-def test_other_shapes_and_folders_of_older_versions_tell_nothing(tmp_path):
+def test_other_shapes_and_older_versions_are_ignored(tmp_path):
     finish(tmp_path, RUNS[:1])
     finish(
         tmp_path, [with_settings(RUNS[1], {"algorithm.batch_size": 16})], updates_per_second=1.0, updates=999, pack=1
@@ -50,7 +50,7 @@ def test_other_shapes_and_folders_of_older_versions_tell_nothing(tmp_path):
     assert finished_costs(tmp_path, {KEY}, 1) == {}
 
 
-def test_without_finished_runs_it_is_measured_here(tmp_path):
+def test_without_finished_runs_the_cost_is_measured(tmp_path):
     cost = measured_cost(RUNS[0], pack=2, seconds=0.1)
     assert cost.pack == 2
     assert "here" in cost.source
@@ -58,7 +58,7 @@ def test_without_finished_runs_it_is_measured_here(tmp_path):
     assert costs([], tmp_path, 2) == {}
 
 
-def test_an_action_is_repeated_for_a_while_and_its_first_time_is_not_counted():
+def test_the_warm_up_is_not_timed():
     calls = []
 
     def action(number):

@@ -1,4 +1,4 @@
-"""Plan, then commit: nothing is written by planning, every state is told, packs are even and ordered."""
+"""Planning writes nothing and reports every state; packs are balanced and in grid order."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def test_planning_writes_nothing(tmp_path, runs):
     assert not (tmp_path / "root").exists()
 
 
-def test_commit_makes_the_folders(tmp_path, runs):
+def test_commit_creates_the_folders(tmp_path, runs):
     folders = commit(runs[:2], tmp_path)
     assert [folder.run() for folder in folders] == runs[:2]
     assert plan(runs, tmp_path).counts() == {"new": 2, "planned": 2}
@@ -54,7 +54,7 @@ def test_every_state(tmp_path):
     assert planned.in_state("done", "new") == [runs[0], runs[6]]
 
 
-def test_equal_runs_are_named(tmp_path, runs):
+def test_duplicate_runs_are_named(tmp_path, runs):
     with pytest.raises(UserError, match=rf"grid: contains runs more than once: {runs[1].id} \(.*cql seed 1\)"):
         plan([*runs, runs[1]], tmp_path)
 
@@ -94,7 +94,7 @@ def test_an_unknown_state_is_refused(tmp_path, runs):
         plan(runs, tmp_path)
 
 
-def test_commit_does_not_touch_what_is_there(tmp_path, runs):
+def test_commit_leaves_existing_files_unchanged(tmp_path, runs):
     commit(runs, tmp_path)
     files = {path: os.stat(path).st_mtime_ns for path in tmp_path.rglob("*")}
     commit(runs, tmp_path)
@@ -114,19 +114,19 @@ def test_packs_by_hand():
     assert sizes(0, limit=4, workers=2) == []
 
 
-def test_runs_that_update_after_their_own_episodes_train_alone():
+def test_runs_with_update_blocks_train_alone():
     alone = seeds(3, **{"schedule.update_block": None})
     assert packs([*alone, *seeds(2)], limit=4, workers=1) == [[alone[0]], [alone[1]], [alone[2]], seeds(2)]
 
 
-def test_packs_part_by_shape_and_keep_the_order(runs):
+def test_packs_are_split_by_shape_in_grid_order(runs):
     wide = seeds(2, **{"algorithm.critic_hidden": [48]})
     mixed = [runs[0], wide[0], runs[1], wide[1], runs[2]]
     assert packs(mixed, limit=4, workers=1) == [[runs[0], runs[1], runs[2]], wide]
 
 
 @given(count=st.integers(0, 40), limit=st.integers(1, 9), workers=st.integers(1, 9), shapes=st.integers(1, 3))
-def test_packs_hold_every_run_once_within_the_limit(count, limit, workers, shapes):
+def test_packs_contain_every_run_once_within_the_limit(count, limit, workers, shapes):
     base = runs_of("smoke")[0]
     runs = [with_settings(base, {"seed": seed, "algorithm.batch_size": 1 + seed % shapes}) for seed in range(count)]
     cut = packs(runs, limit, workers)
@@ -146,7 +146,7 @@ def test_describe(runs):
     assert describe(seeds(4)) == "pointmaze-umaze cql seeds 0-3"
 
 
-def test_a_file_in_the_place_of_a_run_folder(tmp_path, runs):
+def test_a_file_instead_of_a_run_folder_is_refused(tmp_path, runs):
     RunFolder.of(tmp_path, runs[0]).path.write_text("")
     with pytest.raises(UserError, match="is a file, not a run folder"):
         plan(runs, tmp_path)

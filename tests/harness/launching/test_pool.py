@@ -1,4 +1,4 @@
-"""The local pool with real workers: bounded, one death at a time, nothing left behind."""
+"""The local pool with real workers: bounded, isolated failures, nothing left behind."""
 
 import contextlib
 import os
@@ -73,7 +73,7 @@ def dataset(minari_folder):
     ensure_dataset(runs_of("smoke")[0].task)
 
 
-def test_no_more_workers_than_asked_and_one_thread_each(tmp_path):
+def test_the_number_of_workers_is_bounded_and_each_has_one_thread(tmp_path):
     packs = folders_of(tiny(runs_of("smoke")), tmp_path, limit=1)
     seen, places = [], []
 
@@ -95,7 +95,7 @@ def test_no_more_workers_than_asked_and_one_thread_each(tmp_path):
     assert len({folder.provenance()["attempts"][0]["process"] for folder in folders}) == 4
 
 
-def test_two_pools_divide_the_runs(tmp_path):
+def test_two_pools_share_the_runs(tmp_path):
     packs = folders_of(tiny(runs_of("smoke")[:2]), tmp_path, limit=1)
     pools = [start_pool(packs) for _ in range(2)]
     assert [pool.wait(120) for pool in pools] == [0, 0]
@@ -103,7 +103,7 @@ def test_two_pools_divide_the_runs(tmp_path):
     assert endings(packs) == [[["done"]]] * 2
 
 
-def test_a_pack_that_fails_takes_no_other_with_it(tmp_path):
+def test_a_failed_pack_does_not_affect_others(tmp_path):
     good = tiny(runs_of("smoke")[:2])
     no_data = [with_settings(run, {"task.data.seed": 99}) for run in good]
     packs = folders_of([*no_data, *good], tmp_path, limit=2)
@@ -113,7 +113,7 @@ def test_a_pack_that_fails_takes_no_other_with_it(tmp_path):
     assert packs[0][1].log_tail().startswith("harness.errors.UserError: dataset")
 
 
-def test_a_killed_worker_is_named_and_takes_no_other_with_it(tmp_path):
+def test_a_killed_worker_is_reported_and_does_not_affect_others(tmp_path):
     runs = runs_of("smoke")
     packs = folders_of([*with_long(runs[:2]), *tiny(runs[2:])], tmp_path, limit=2)
 
@@ -130,7 +130,7 @@ def test_a_killed_worker_is_named_and_takes_no_other_with_it(tmp_path):
     assert endings(packs) == [[[f"failed: {reason}"]] * 2, [["done"]] * 2]
 
 
-def test_a_killed_worker_that_came_further_is_interrupted_until_it_comes_no_further(tmp_path, monkeypatch):
+def test_a_killed_worker_with_progress_leaves_its_run_interrupted(tmp_path, monkeypatch):
     """It goes on from its checkpoint when it is started again, which the pool leaves to somebody else."""
     packs = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)
     folder = packs[0][0]
@@ -151,7 +151,7 @@ def test_a_killed_worker_that_came_further_is_interrupted_until_it_comes_no_furt
     assert endings(packs) == [[[f"interrupted: {reason}", f"failed: {reason}"]]]
 
 
-def test_a_worker_that_is_asked_to_end_before_it_can_listen_has_not_failed(tmp_path, monkeypatch):
+def test_a_worker_stopped_during_start_up_has_not_failed(tmp_path, monkeypatch):
     packs = folders_of(tiny(runs_of("smoke")[:1]), tmp_path, limit=1)
     (tmp_path / "sitecustomize.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -161,7 +161,7 @@ def test_a_worker_that_is_asked_to_end_before_it_can_listen_has_not_failed(tmp_p
     assert endings(packs) == [[[]]]
 
 
-def test_runs_in_other_hands_are_left_to_them(tmp_path):
+def test_runs_owned_by_another_process_are_skipped(tmp_path):
     """Their owner gives one back while the worker, to which it was refused, fails with another."""
     first, second = tiny(runs_of("smoke")[:2])
     folders = commit([with_settings(run, {"task.data.seed": 99}) for run in (first, second)], tmp_path)
@@ -191,7 +191,7 @@ def limited(folder, blocks):
     return done.stderr
 
 
-def test_a_disk_that_refuses_stops_a_run_and_costs_it_nothing(tmp_path):
+def test_a_disk_error_interrupts_a_run_without_losing_work(tmp_path):
     """Checkpoints do not fit any more, then not even the smallest file; with room again the run ends as if nothing
     had happened."""
     whole, broken = (folders_of(tiny(runs_of("smoke")[:1]), tmp_path / name, limit=1)[0][0] for name in ("a", "b"))
@@ -211,7 +211,7 @@ def test_a_disk_that_refuses_stops_a_run_and_costs_it_nothing(tmp_path):
     assert broken.summary() == whole.summary()
 
 
-def test_what_a_worker_says_is_in_the_log_of_each_of_its_runs(tmp_path):
+def test_output_of_a_worker_is_in_the_logs_of_its_runs(tmp_path):
     """A process that dies before it can mark anything, as a broken installation does."""
     packs = folders_of(tiny(runs_of("smoke")[:2]), tmp_path, limit=2)
     broken = tmp_path / "torch.py"
@@ -224,7 +224,7 @@ def test_what_a_worker_says_is_in_the_log_of_each_of_its_runs(tmp_path):
     assert [folder.log_tail() for folder in packs[0]] == ["no such symbol"] * 2
 
 
-def test_an_exception_stops_the_workers_in_order(tmp_path):
+def test_an_exception_stops_the_workers_gracefully(tmp_path):
     packs = folders_of(with_long(runs_of("smoke")), tmp_path, limit=2)
     seen = {}
 
@@ -251,7 +251,7 @@ def test_workers_do_not_outlive_a_killed_pool(tmp_path):
     wait_until(lambda: states(packs) == [["interrupted"] * 2])
 
 
-def test_no_second_signal_keeps_the_pool_from_stopping_in_order(tmp_path):
+def test_a_second_signal_does_not_disturb_the_shutdown(tmp_path):
     """The worker stands still while the impatient user goes on pressing Ctrl-C."""
     folder = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)[0][0]
     pool = start_pool([[folder]], stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Progress tells what runs and how long it will take, from status files alone."""
+"""Progress and remaining time from status files."""
 
 import io
 
@@ -71,7 +71,7 @@ def lines_of(packs, act):
     return stream.getvalue().splitlines()
 
 
-def test_plain_lines_name_what_runs(packs):
+def test_plain_lines_name_the_running_packs(packs):
     def begin():
         for folder in packs[1]:
             write(folder, "running", progress=0.5)
@@ -117,7 +117,7 @@ def test_plain_lines_are_rare(packs, monkeypatch):
     assert len(stream.getvalue().splitlines()) == 2
 
 
-def test_a_terminal_sees_a_bar_per_running_pack(packs):
+def test_a_terminal_shows_a_bar_per_running_pack(packs):
     for folder in packs[1]:
         write(folder, "running", progress=0.5)
     stream = io.StringIO()

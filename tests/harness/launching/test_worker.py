@@ -53,7 +53,7 @@ def finish_all(folders):
         folder.finish({})
 
 
-def test_all_well(folders):
+def test_runs_are_trained_and_marked_done(folders):
     seen = []
 
     def train(pack, stop):
@@ -67,7 +67,7 @@ def test_all_well(folders):
     assert history(folders[0].path)[0]["launcher"] == "by hand"
 
 
-def test_finished_runs_and_those_of_another_process_are_left_alone(folders):
+def test_finished_runs_and_runs_of_another_process_are_skipped(folders):
     folders[0].finish({"final_score": 1.0})
     other = RunFolder(folders[1].path)
     other.begin_attempt({})
@@ -86,7 +86,7 @@ def test_finished_runs_and_those_of_another_process_are_left_alone(folders):
     assert endings(folders[1:2]) == [["interrupted: stopped by SIGTERM", "done"]]
 
 
-def test_what_breaks_the_pack_marks_the_unfinished_runs(folders):
+def test_an_error_of_the_pack_marks_unfinished_runs_failed(folders):
     def train(pack, stop):
         pack[0].finish({})
         pack[1].write_status("failed", reason="diverged at update 3")
@@ -105,7 +105,7 @@ def test_what_breaks_the_pack_marks_the_unfinished_runs(folders):
     assert endings(folders) == [["done"], ["failed: diverged at update 3"], [broke], [broke]]
 
 
-def test_a_run_that_failed_alone_does_not_fail_its_neighbours(folders):
+def test_a_failed_run_does_not_affect_its_pack_mates(folders):
     def train(pack, stop):
         pack[0].write_status("failed", reason="diverged")
         finish_all(pack[1:])
@@ -131,7 +131,7 @@ def test_stopped_runs_are_interrupted_not_failed(folders):
     assert folders[1].begin_attempt({})
 
 
-def test_a_request_to_stop_comes_before_training(folders):
+def test_a_stop_request_is_honoured_before_training(folders):
     stop = Stop()
     stop.request("SIGINT")
     with pytest.raises(Stopped):
@@ -139,7 +139,7 @@ def test_a_request_to_stop_comes_before_training(folders):
     assert states(folders) == ["interrupted"] * 4
 
 
-def test_a_run_that_is_taken_over_is_dropped_and_the_others_go_on(folders):
+def test_a_run_taken_over_is_dropped_and_the_others_continue(folders):
     packs = []
 
     def train(pack, stop):
@@ -161,7 +161,7 @@ def test_a_run_that_is_taken_over_is_dropped_and_the_others_go_on(folders):
     assert endings(folders) == [["done"], ["lost: no end recorded", None], ["done"], ["done"]]
 
 
-def test_the_heart_beats_while_the_pack_trains(folders, monkeypatch):
+def test_heartbeats_are_written_during_training(folders, monkeypatch):
     monkeypatch.setattr(attempts, "HEARTBEAT_INTERVAL", 0.01)
 
     def train(pack, stop):
@@ -174,7 +174,7 @@ def test_the_heart_beats_while_the_pack_trains(folders, monkeypatch):
     assert work(folders, train, Stop())
 
 
-def test_a_disk_that_refuses_leaves_the_runs_interrupted(folders, capfd):
+def test_a_disk_error_leaves_the_runs_interrupted(folders, capfd):
     def train(pack, stop):
         pack[0].finish({})
         pack[1].write_status("running", phase="offline", step=7, progress=0.1)
@@ -188,7 +188,7 @@ def test_a_disk_that_refuses_leaves_the_runs_interrupted(folders, capfd):
     assert capfd.readouterr().err == f"error: {reason}\n"
 
 
-def test_another_error_of_the_system_is_a_failure(folders):
+def test_other_system_errors_are_failures(folders):
     def train(pack, stop):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "floor.bin")
 
@@ -197,7 +197,7 @@ def test_another_error_of_the_system_is_a_failure(folders):
     assert states(folders[:1]) == ["failed"]
 
 
-def test_a_damaged_folder_is_told_and_left_and_the_others_are_trained(folders, capfd):
+def test_a_damaged_folder_is_reported_and_skipped(folders, capfd):
     (folders[0].path / "status.json").write_text("{")
     folders[1].begin_attempt({})
     folders[1].end_attempt("interrupted: stopped by SIGTERM")
@@ -221,7 +221,7 @@ def start(folders, **variables):
     return subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def test_a_missing_dataset_fails_in_one_line(folders):
+def test_a_missing_dataset_is_a_one_line_failure(folders):
     """The real training in the real process; nobody made the data here."""
     worker = start(folders[:2], MINARI_DATASETS_PATH=str(folders[0].path.parent / "empty"))
     output, _ = worker.communicate(timeout=60)
@@ -231,7 +231,7 @@ def test_a_missing_dataset_fails_in_one_line(folders):
     assert "Traceback" in folders[1].log.read_text()
 
 
-def test_a_stopped_worker_that_lost_its_run_writes_nothing_more(tmp_path):
+def test_a_suspended_worker_that_lost_its_run_stops_writing(tmp_path):
     """The real training: another worker goes on from the first one's checkpoint, which then wakes up again."""
     run = with_settings(runs_of("smoke")[0], {"schedule.offline_steps": 6000, "schedule.online_steps": 0})
     ensure_dataset(run.task)
@@ -259,7 +259,7 @@ def test_a_stopped_worker_that_lost_its_run_writes_nothing_more(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_stop_it_quietly(long_folders, number):
+def test_signals_stop_the_worker_without_a_traceback(long_folders, number):
     worker = start(long_folders)
     wait_until(lambda: all(folder.status().get("step", 0) > 0 for folder in long_folders))
     worker.send_signal(number)
@@ -270,7 +270,7 @@ def test_signals_stop_it_quietly(long_folders, number):
     assert endings(long_folders) == [[f"interrupted: stopped by {number.name}"]] * 4
 
 
-def test_it_ends_with_its_parent(long_folders, tmp_path):
+def test_the_worker_stops_when_its_parent_ends(long_folders, tmp_path):
     """A parent that is killed cannot stop its workers, so they look after themselves."""
     code = (
         "import os, subprocess, sys, time;"
@@ -302,7 +302,7 @@ def test_usage():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back like this")
-def test_freed_memory_is_kept_for_the_next_update():
+def test_freed_memory_is_reused():
     """Page faults of 50 updates of a pack of 4 at the demo's size: hardly any, or over a thousand an update."""
     script = """
 import resource, sys, torch

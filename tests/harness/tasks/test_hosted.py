@@ -1,4 +1,4 @@
-"""Every task of the papers: its environment steps, repeats itself, and its rewards are those of the table."""
+"""Tasks of the papers: environments are reproducible, and rewards and settings match the published tables."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def episode(environment, seed, steps=12):
 
 
 @pytest.mark.parametrize("name", HOSTED)
-def test_steps_and_repeats_itself_whatever_was_stepped_before(name):
+def test_episodes_depend_on_their_seed_only(name):
     """Evaluation, and resuming in the middle of an episode, rely on it to the bit."""
     environment = Environment(HOSTED[name].task)
     first = episode(environment, 3)
@@ -52,7 +52,7 @@ def test_a_step_without_success_has_the_failure_reward(name):
         assert score == float(success)
 
 
-def test_the_table_by_hand():
+def test_settings_match_the_published_tables():
     assert len(HOSTED) == 6 + 3 + 3 + 4 + 14
     large = HOSTED["antmaze-large-diverse"]
     assert large.task.data.ids == ("D4RL/antmaze/large-diverse-v1",)
@@ -80,7 +80,7 @@ def test_sparse_rewards_become_minus_and_plus_five(name):
     assert task.failure_reward / (1 - task.discount) == pytest.approx(-500)
 
 
-def test_kitchen_rewards_count_what_is_done():
+def test_kitchen_rewards_count_completed_subtasks():
     """Doors and knobs are put where a subtask wants them: each is worth 1 a step, and all four end the episode."""
     environment = Environment(HOSTED["kitchen-complete"].task)
     environment.reset(0)
@@ -108,7 +108,7 @@ def test_locomotion_scores_are_returns_between_the_reference_returns():
 @pytest.mark.parametrize(
     ("name", "maze"), [("umaze", U_MAZE), ("medium-play", MEDIUM_MAZE), ("large-play", LARGE_MAZE)]
 )
-def test_ants_start_and_end_where_the_maze_says(name, maze):
+def test_ants_start_and_finish_in_the_cells_of_the_maze(name, maze):
     """Start and goal are drawn within a quarter of a cell of 4 m around the centres of r and g."""
     environment = Environment(HOSTED[f"antmaze-{name}"].task)
 

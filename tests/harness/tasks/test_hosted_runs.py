@@ -1,4 +1,4 @@
-"""Whole runs, offline and online, on each family of hosted tasks: few data of the hosted structure, tiny networks."""
+"""Complete runs, offline and online, for each family of hosted tasks, with small data and networks."""
 
 import json
 

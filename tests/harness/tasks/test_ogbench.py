@@ -1,4 +1,4 @@
-"""OGBench's single tasks: the table against OGBench's registry, and whole runs on small files."""
+"""OGBench's single tasks match OGBench's registry, and complete runs work on small files."""
 
 import gymnasium
 import pytest
@@ -17,7 +17,7 @@ pytestmark = NEEDS_OGBENCH
 
 
 @pytest.mark.parametrize("name", OGBENCH)
-def test_horizon_and_names_are_those_of_ogbench(name):
+def test_horizon_and_names_match_ogbench(name):
     task = OGBENCH[name].task
     register()
     spec = gymnasium.spec(task.environment)
@@ -32,14 +32,14 @@ def test_horizon_and_names_are_those_of_ogbench(name):
 
 
 @pytest.mark.parametrize("dataset", FAMILIES)
-def test_default_tasks_are_those_of_ogbench(dataset):
+def test_default_tasks_match_ogbench(dataset):
     """The environment without a task number chooses the default when it is made."""
     environment = "-".join(dataset.split("-")[:-1])
     raw = make(f"{environment}-singletask-v0").unwrapped
     assert raw._reward_task_id == FAMILIES[dataset].default
 
 
-def test_the_table_by_hand():
+def test_settings_match_the_published_tables():
     assert len(OGBENCH) == 12 * 5
     giant = OGBENCH["antmaze-giant-navigate-singletask-task2-v0"]
     assert giant.task.environment == "antmaze-giant-singletask-task2-v0"

@@ -1,4 +1,4 @@
-"""Evaluation: values against hand-made networks, episodes that depend on the seed alone."""
+"""Evaluation with hand-made networks, reproducible episodes, and run summaries computed by hand."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,16 @@ from algorithms.settings import AlgorithmSettings
 from harness.data.dataset import ensure_dataset
 from harness.environments.exact_values import exact_values
 from harness.settings import Run, Schedule, with_settings
-from harness.training.evaluation import TRUTH, UNIFORM_ACTIONS, Evaluator
+from harness.training.evaluation import (
+    TRUTH,
+    UNIFORM_ACTIONS,
+    Evaluator,
+    dip,
+    recovery_steps,
+    regret_eval,
+    regret_train,
+    summarise,
+)
 from harness.training.floor_columns import FloorColumns
 from harness.training.streams import generator, normal_source
 from harness.training.transitions import Transitions
@@ -34,7 +43,7 @@ def pack(tiny_task):
     return Evaluator(runs, transitions), learner
 
 
-def test_values_are_the_mean_of_the_critics_against_floor_and_return(pack):
+def test_values_are_means_of_the_critics_compared_with_floor_and_return(pack):
     evaluator, learner = pack
     cql, calibrated = evaluator.evaluate(learner, [0, 1])
     for row in (cql, calibrated):
@@ -51,7 +60,7 @@ def test_values_are_the_mean_of_the_critics_against_floor_and_return(pack):
     assert (cql["below_floor"], calibrated["below_floor"]) == (0.0, 1.0)
 
 
-def test_a_policy_that_stands_still_fails_for_ever(pack, tiny_task):
+def test_a_policy_that_does_not_move_never_succeeds(pack, tiny_task):
     evaluator, learner = pack
     learner.policy_parameters.flat.zero_()
     row, _ = evaluator.evaluate(learner, [0, 1])
@@ -62,19 +71,19 @@ def test_a_policy_that_stands_still_fails_for_ever(pack, tiny_task):
     assert row["calibration_policy"] == pytest.approx(4.0 + 100.0, rel=1e-5)
 
 
-def test_evaluations_repeat_and_are_shared_by_arms(pack):
+def test_evaluations_are_reproducible_and_shared_by_arms(pack):
     evaluator, learner = pack
     first = evaluator.evaluate(learner, [0, 1])
     assert evaluator.evaluate(learner, [0, 1]) == first
     assert first[0]["episode_return"] == first[1]["episode_return"]
 
 
-def test_only_live_runs_are_looked_at(pack):
+def test_only_active_runs_are_evaluated(pack):
     evaluator, learner = pack
     assert evaluator.evaluate(learner, [1])[0] == {}
 
 
-def test_without_known_values_nothing_is_said_of_the_truth(pack):
+def test_without_exact_values_their_columns_are_missing(pack):
     evaluator, learner = pack
     row, _ = evaluator.evaluate(learner, [0, 1])
     assert [row[name] for name in TRUTH] == [None] * len(TRUTH)
@@ -97,7 +106,7 @@ def road_pack(road_task):
     return Evaluator(runs, transitions), learner, transitions
 
 
-def test_values_are_held_against_the_truth(road_pack, road_task):
+def test_values_are_compared_with_exact_values(road_pack, road_task):
     evaluator, learner, transitions = road_pack
     cql, calibrated = evaluator.evaluate(learner, [0, 1])
     truth = exact_values(road_task)
@@ -131,10 +140,56 @@ def test_uniform_actions_have_the_mean_value_of_all_actions_and_are_shared_by_ar
     assert cql["q_uniform"] != -4.0
 
 
-def test_the_gap_closes_for_a_policy_that_heads_the_road(road_pack, road_task):
+def test_the_gap_vanishes_for_a_policy_along_the_road(road_pack, road_task):
     """A policy network cannot be set to a sine by hand, so the road's own direction acts in its place."""
     evaluator, learner, _ = road_pack
     learner.act = lambda states, run=None: 0.5 * torch.sin(2 * torch.pi * states)
     row, _ = evaluator.evaluate(learner, [0])
     assert row["policy_gap_exact"] == pytest.approx(0.0, abs=1e-4)
     assert row["score"] == 1.0
+
+
+# Summaries -----------------------------------------------------------------------------------------------------------
+
+STEPS = np.array([0, 100, 200, 400])
+
+
+def test_regret_eval_weights_evaluations_by_steps():
+    # Areas 100 * 0.75, 100 * 0.5, 200 * 0.75 = 275 of 400.
+    assert regret_eval(STEPS, np.array([1.0, 0.5, 0.5, 1.0])) == pytest.approx(1 - 275 / 400)
+    assert regret_eval(STEPS[:1], np.array([1.0])) is None
+
+
+def test_regret_train_counts_episodes():
+    assert regret_train(8, 6) == 0.25
+    assert regret_train(0, 0) is None
+
+
+def test_the_dip_is_measured_within_its_window():
+    scores = np.array([0.75, 0.5, 0.25, 0.0])
+    assert dip(STEPS, scores, window=200) == 0.5
+    assert dip(STEPS, scores, window=400) == 0.75
+    assert dip(STEPS, np.array([0.5, 0.75, 1.0, 1.0]), window=400) == 0.0
+
+
+def test_recovery_is_the_first_return_after_the_lowest_point():
+    assert recovery_steps(STEPS, np.array([0.5, 0.5, 0.0, 0.75]), window=200) == 400
+    assert recovery_steps(STEPS, np.array([0.5, 0.0, 0.5, 0.0]), window=200) == 200
+    assert recovery_steps(STEPS, np.array([0.5, 0.0, 0.25, 0.25]), window=200) is None
+    assert recovery_steps(STEPS, np.array([0.5, 0.75, 1.0, 0.0]), window=200) == 0
+
+
+def test_summary_of_a_run():
+    def row(phase, step, score):
+        values = {"q_data": -3.0, "q_policy": -2.0, "return_to_go": -1.0, "train_episodes": 4, "train_successes": 1}
+        return {"phase": phase, "online_step": step, "score": score, **values}
+
+    rows = [row("offline", 0, 0.0), row("offline", 0, 0.5), row("online", 100, 0.0), row("online", 200, 1.0)]
+    summary = summarise(rows, Schedule(dense_steps=100))
+    assert summary["offline_score"] == 0.5
+    assert summary["final_score"] == 1.0
+    assert summary["dip"] == 0.5
+    assert summary["recovery_steps"] == 200
+    assert summary["regret_train"] == 0.75
+    assert summary["regret_eval"] == pytest.approx(1 - (25 + 50) / 200)
+    assert summary["offline_q_data"] == -3.0

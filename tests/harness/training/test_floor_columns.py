@@ -1,4 +1,4 @@
-"""The columns of a pack, dataset first, then online episodes."""
+"""Floor columns of a pack, for the dataset and for online episodes."""
 
 from math import inf
 
@@ -26,7 +26,7 @@ def columns(*floors, seed=0):
     return transitions, FloorColumns(runs, DATA, transitions)
 
 
-def test_each_run_has_its_own_columns():
+def test_runs_have_separate_columns():
     transitions, _ = columns(
         {"base": "none"}, {}, {"truncation": "sum"}, {"inflation": 0.5}, {"base": "constant", "constant": -7.0}
     )
@@ -101,7 +101,7 @@ def test_a_learned_floor_reports_its_error_and_reaches_online_states():
     assert torch.isfinite(transitions.floor[1, transitions.offline : transitions.offline + 3]).all()
 
 
-def test_a_learned_floor_that_keeps_learning_follows_what_it_sees():
+def test_a_learned_floor_that_keeps_learning_fits_online_returns():
     changes = {"floor.base": "learned", "floor.keeps_learning": True, "behaviour_value.max_steps": 50}
     run = with_settings(Run(TASK, "arm", 0), changes)
     data = learning_data()
@@ -115,7 +115,7 @@ def test_a_learned_floor_that_keeps_learning_follows_what_it_sees():
     assert (batch.floor - 5.0).abs().mean() < 0.5
 
 
-def test_an_exact_floor_is_the_behaviours_value_offline_and_online(road_task):
+def test_an_exact_floor_is_the_behaviour_value_offline_and_online(road_task):
     """On the road V_mu is known to roll-outs of test_road_values.py; here it only has to reach the columns."""
     data = ensure_dataset(road_task)
     runs = [with_settings(Run(road_task, "arm", 0), {"floor.base": base}) for base in ("exact", "monte_carlo")]

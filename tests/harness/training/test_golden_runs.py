@@ -52,7 +52,7 @@ def processor() -> str:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("arm", ARMS)
-def test_metrics_are_the_golden_ones(arm, kernel, tmp_path):
+def test_metrics_match_the_golden_files(arm, kernel, tmp_path):
     golden = (GOLDEN / f"{arm}.{kernel}.jsonl").read_bytes()
     metrics = train(arm, kernel, tmp_path)
     if processor() == (GOLDEN / "processor.txt").read_text().strip():
@@ -63,14 +63,14 @@ def test_metrics_are_the_golden_ones(arm, kernel, tmp_path):
 
 
 @pytest.mark.parametrize("grid", ["study", "floors", "truncation", "implementation"])
-def test_run_ids_are_those_of_the_published_runs(grid):
+def test_run_ids_match_the_published_runs(grid):
     published = pd.read_parquet(PUBLISHED / "runs.parquet")
     arm_of = dict(zip(published["run"], published["arm"], strict=True))
     runs = runs_of(grid)
     assert {run.id: run.arm for run in runs}.items() <= arm_of.items()
 
 
-def test_run_ids_of_every_grid_are_the_golden_ones():
+def test_run_ids_of_every_grid_match_the_golden_file():
     golden = json.loads((GOLDEN / "ids.json").read_text())
     assert {name: ids_of(name) for name in golden} == golden
 

@@ -1,4 +1,4 @@
-"""Unavailable kernels are an error before anything is computed; how runs are divided among cores and GPUs."""
+"""Unavailable kernels are an error before training; runs are divided among cores and GPUs."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine
 @without_gpu
 @pytest.mark.parametrize("check", [check_kernels, provide_kernels])
 @pytest.mark.parametrize("kernel", ["cuda", "cuda_compiled"])
-def test_gpu_kernels_without_a_gpu_are_an_error_of_one_line(check, kernel):
+def test_gpu_kernels_without_a_gpu_are_a_one_line_error(check, kernel):
     assert obstacle() is not None
     with pytest.raises(UserError) as caught:
         check([*RUNS, with_settings(RUNS[0], {"algorithm.kernel": kernel})])

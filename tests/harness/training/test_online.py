@@ -1,4 +1,4 @@
-"""Actors: whole episodes come out when they end, and the next begins."""
+"""Actors return complete episodes."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def episodes_of(tiny_task, horizon, steps, seed=5):
     return task, actor, [episode for episode in ended if episode]
 
 
-def test_a_truncated_episode_is_whole_and_not_terminal(tiny_task):
+def test_a_truncated_episode_is_complete_and_not_terminal(tiny_task):
     task, actor, episodes = episodes_of(tiny_task, horizon=7, steps=22)
     assert actor.episodes == len(episodes) == 3
     for number, episode in enumerate(episodes):
@@ -55,7 +55,7 @@ def learner(seeds):
     return Learner([SETTINGS] * len(seeds), 6, 2, [0.99] * len(seeds), sources)
 
 
-def test_a_run_acts_the_same_in_any_company(tiny_task):
+def test_a_run_acts_identically_in_any_pack(tiny_task):
     def trace(seeds, run):
         actors = Actors([Run(tiny_task, "arm", seed) for seed in seeds])
         pack = learner(seeds)
@@ -66,7 +66,7 @@ def test_a_run_acts_the_same_in_any_company(tiny_task):
     np.testing.assert_array_equal(trace([1, 2, 3], 1), trace([2], 0))
 
 
-def test_a_diverged_run_does_not_stop_its_neighbours(tiny_task):
+def test_a_diverged_run_does_not_stop_its_pack_mates(tiny_task):
     pack, actors = learner([1, 2]), Actors([Run(tiny_task, "arm", seed) for seed in (1, 2)])
     pack.policy_parameters.flat[0] = torch.nan
     for step in range(3):

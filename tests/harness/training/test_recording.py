@@ -1,4 +1,4 @@
-"""Exact resume: a pack that is stopped anywhere, re-formed and started again ends with the same bytes."""
+"""Interrupted, regrouped and resumed packs give byte-identical metrics."""
 
 import shutil
 
@@ -74,14 +74,14 @@ def untouched(tmp_path_factory):
 
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("looks", [(0, 0, 0), (45, 45, 45, 45), (70, 33, 90), (120, 1, 1, 1)])
-def test_stopping_anywhere_changes_no_byte(tmp_path, untouched, name, looks):
+def test_metrics_are_byte_identical_after_any_interruption(tmp_path, untouched, name, looks):
     arms, seeds, expected = untouched[name]
     made = folders(tmp_path, arms=arms, seeds=seeds, **CHANGES[name])
     assert train_in_pieces(made, looks) >= 2
     assert [result(folder) for folder in made] == expected
 
 
-def test_packs_can_be_formed_anew(tmp_path, untouched):
+def test_packs_can_be_regrouped(tmp_path, untouched):
     """Stopped together, then one alone, two others together, all of them together again."""
     arms, seeds, expected = untouched["plain"]
     made = folders(tmp_path, arms=arms, seeds=seeds)
@@ -125,7 +125,7 @@ def expected_result(tmp_path):
     return result(folder)
 
 
-def test_a_damaged_checkpoint_is_told_and_the_older_one_taken(tmp_path, monkeypatch, expected_result):
+def test_a_damaged_checkpoint_is_reported_and_the_older_one_used(tmp_path, monkeypatch, expected_result):
     folder = stop_in_the_online_phase(tmp_path / "runs", monkeypatch)
     newest, older = Checkpoints(folder.checkpoints).positions()
     file = folder.checkpoints / f"{newest}.ckpt"
@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint_is_told_and_the_older_one_taken(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("name", ["metrics_file", "replay"])
-def test_rows_that_came_after_the_checkpoint_are_cut_off(tmp_path, monkeypatch, expected_result, name):
+def test_rows_after_the_checkpoint_are_truncated(tmp_path, monkeypatch, expected_result, name):
     folder = stop_in_the_online_phase(tmp_path / "runs", monkeypatch)
     with open(getattr(folder, name), "ab") as file:
         file.write(b'{"half": ')
@@ -157,7 +157,7 @@ def test_lost_rows_are_refused_and_nothing_is_overwritten(tmp_path, monkeypatch,
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_nothing_is_begun_anew_over_damaged_checkpoints(tmp_path, monkeypatch):
+def test_damaged_checkpoints_are_never_overwritten(tmp_path, monkeypatch):
     folder = stop_in_the_online_phase(tmp_path / "runs", monkeypatch)
     for file in folder.checkpoints.iterdir():
         file.write_bytes(b"")
@@ -168,7 +168,7 @@ def test_nothing_is_begun_anew_over_damaged_checkpoints(tmp_path, monkeypatch):
     assert folder.status()["state"] == "done"
 
 
-def test_an_environment_that_goes_another_way_fails_its_run(tmp_path, monkeypatch):
+def test_a_diverging_replay_fails_its_run(tmp_path, monkeypatch):
     folder = stop_in_the_online_phase(tmp_path / "runs", monkeypatch)
     checkpoints = Checkpoints(folder.checkpoints)
     saved = checkpoints.load(checkpoints.positions()[0])
@@ -199,7 +199,7 @@ def test_every_name_is_in_one_group_that_shares_its_position(positions):
         assert all(position in positions[name] if position else not positions[name] for name in names)
 
 
-def test_a_recorder_keeps_its_files_in_step(tmp_path):
+def test_a_recorder_keeps_its_files_consistent(tmp_path):
     (folder,) = folders(tmp_path, arms=("none",), seeds=(0,))
     recorder = Recorder(folder, None)
     recorder.append_row({"score": 0.5})

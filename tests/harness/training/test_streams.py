@@ -1,4 +1,4 @@
-"""Named streams: the same for equal seeds, different otherwise, known from the step alone."""
+"""Random streams depend on seed, name and step only."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def test_streams_differ_by_seed_name_and_block():
     assert generator(5, "init").random() == generator(5, "init").random()
 
 
-def test_a_run_draws_the_same_in_any_company():
+def test_a_run_draws_the_same_numbers_in_any_pack():
     rows, noise = streams([7]).at(BLOCK + 3)
     packed_rows, packed_noise = streams([1, 7]).at(BLOCK + 3)
     np.testing.assert_array_equal(packed_rows[1], rows[0])
@@ -42,7 +42,7 @@ def test_shapes_and_ranges():
     assert abs(many.var() - 1 / 3) < 0.03
 
 
-def test_noise_of_a_card_is_a_runs_own_too(monkeypatch):
+def test_noise_on_a_gpu_is_independent_of_the_pack(monkeypatch):
     """Drawn here by the CPU's generator of torch, in the card's place."""
     on_cpu = streams([7]).at(BLOCK + 3)[1]
     monkeypatch.setattr("harness.training.streams.CPU", None)

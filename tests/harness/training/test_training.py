@@ -1,4 +1,4 @@
-"""A pack in training: rows at every mark, a summary at the end, the same bytes in any pack."""
+"""Training a pack: rows, summaries, and byte-identical metrics in any pack."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def test_marks():
 
 
 @pytest.mark.parametrize("kernel", ["fused", "torch"])
-def test_a_run_gives_the_same_bytes_in_any_pack(tmp_path, kernel):
+def test_metrics_are_byte_identical_in_any_pack(tmp_path, kernel):
     packed, alone = (folders(tmp_path / name, **{"algorithm.kernel": kernel}) for name in ("packed", "alone"))
     train_pack(packed)
     for folder in alone:
@@ -64,7 +64,7 @@ def test_a_run_gives_the_same_bytes_in_any_pack(tmp_path, kernel):
         assert one.summary() == other.summary()
 
 
-def test_one_dimension_gives_the_same_bytes_in_any_pack(tmp_path):
+def test_one_dimensional_metrics_are_byte_identical_in_any_pack(tmp_path):
     """States and actions of one number make matrix products of width 1, which torch may compute otherwise in a pack."""
     changes = {**SHORT, "task.horizon": 60, "schedule.offline_steps": 200}
     runs = [with_settings(run, changes) for run in runs_of("truth") if run.seed < 2 and run.arm in ("cql", "exact")]
@@ -94,7 +94,7 @@ def test_there_is_a_row_at_every_mark(trained):
         assert folder.status()["state"] == "done"
 
 
-def test_arms_of_a_seed_start_equal_and_part_by_their_floors(trained):
+def test_arms_of_a_seed_start_equal_and_diverge_through_their_floors(trained):
     cql, calibrated, learned = (folder.metrics() for folder in trained)
     assert cql[0]["score"] == calibrated[0]["score"]
     assert cql[0]["q_data"] == calibrated[0]["q_data"] == learned[0]["q_data"]
@@ -147,7 +147,7 @@ def test_updates_can_be_made_in_blocks(tmp_path, block, updates):
     assert (rows[-3]["td_error"] is None) == (block != 1), "no updates since the last row"
 
 
-def test_all_transitions_can_be_drawn_from_as_one(tmp_path, trained):
+def test_batches_can_be_sampled_from_all_transitions(tmp_path, trained):
     made = folders(tmp_path, arms=("none",), seeds=(0,), **{"schedule.mixing_ratio": None})
     train_pack(made)
     rows, half = made[0].metrics(), trained[0].metrics()
@@ -187,7 +187,7 @@ ONLINE = {
 }
 
 
-def test_online_settings_give_the_same_bytes_in_any_pack(tmp_path):
+def test_online_settings_are_byte_identical_in_any_pack(tmp_path):
     """Runs whose online settings differ share a pack, and resume, without changing each other."""
     runs = [folders(tmp_path / "runs", arms=("none",), seeds=(0,))[0].run()]
     runs += [with_settings(runs[0], {**changes, "arm": arm.replace(" ", "-")}) for arm, changes in ONLINE.items()]

@@ -1,4 +1,4 @@
-"""The table of transitions: which rows a batch is made of."""
+"""The table of transitions and how batches are sampled from it."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def table(runs=2, capacity=10):
     return transitions
 
 
-def test_the_next_state_of_an_episodes_last_step_is_its_own():
+def test_the_last_step_of_an_episode_has_its_final_state_as_next_state():
     batch = table(runs=1).batch(np.array([[0.0, 0.2, 0.4, 0.6, 0.8]]), from_dataset=5)
     assert batch.states[0, :, 0].tolist() == [0, 1, 2, 10, 11]
     assert batch.next_states[0, :, 0].tolist() == [1, 2, 3, 11, 12]
@@ -26,7 +26,7 @@ def test_the_next_state_of_an_episodes_last_step_is_its_own():
     assert batch.floor[0].tolist() == [100, 101, 102, 110, 111]
 
 
-def test_online_rows_are_a_runs_own():
+def test_online_rows_are_separate_per_run():
     transitions = table()
     for run, start in ((0, 50), (1, 70)):
         returns = torch.arange(2.0) + start
@@ -38,14 +38,14 @@ def test_online_rows_are_a_runs_own():
     assert batch.floor.tolist() == [[100, 111, 150, 151], [100, 111, 170, 180]]
 
 
-def test_a_run_without_finished_episodes_draws_all_from_the_dataset():
+def test_without_finished_episodes_batches_come_from_the_dataset():
     transitions = table()
     transitions.append(1, trajectory(70, 2), torch.zeros(2), torch.zeros(2))
     batch = transitions.batch(np.array([[0.0, 0.99], [0.0, 0.99]]), from_dataset=1)
     assert batch.states[..., 0].tolist() == [[0, 11], [0, 71]]
 
 
-def test_dataset_and_online_transitions_can_be_drawn_from_as_one():
+def test_batches_can_be_sampled_from_dataset_and_online_transitions():
     transitions = table()
     transitions.append(1, trajectory(70, 3), torch.zeros(3), torch.zeros(3))
     batch = transitions.batch(np.array([[0.0, 0.5, 0.99], [0.0, 0.5, 0.99]]), from_dataset=None)

@@ -1,4 +1,4 @@
-"""Drivers spend the budget exactly: alone, together, and when they are killed."""
+"""Drivers spend exactly the budget, alone, together and when killed."""
 
 import random
 import subprocess

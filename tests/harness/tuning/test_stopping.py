@@ -75,7 +75,7 @@ def test_a_study_without_a_rung_prunes_nothing(tmp_path, ask):
     assert states(bad, tmp_path)[0] == "RUNNING"
 
 
-def test_a_trial_is_held_against_the_best_seed_by_seed(tmp_path, ask):
+def test_a_trial_is_compared_with_the_best_seed_by_seed(tmp_path, ask):
     """Halving has nothing to say before the second rung; all four seeds are behind those of the best."""
     best, worse = ask(), ask()
     write_rows(best, tmp_path, *[[0.5, 0.5, 0.5, 0.5, 0.9]] * 4)

@@ -43,7 +43,7 @@ def test_an_unknown_study_is_an_error():
         ),
     ],
 )  # fmt: skip
-def test_an_invalid_study_is_an_error_of_one_line(change, message):
+def test_an_invalid_study_is_a_one_line_error(change, message):
     with pytest.raises(UserError, match=message) as raised:
         replace(STUDY, **change).check()
     assert "\n" not in str(raised.value)

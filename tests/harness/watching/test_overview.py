@@ -1,4 +1,4 @@
-"""Rows and sums: what a place in the queue changes, and when the runs will be done."""
+"""Rows and totals: the effect of the queue, and expected ends."""
 
 import dataclasses
 import time
@@ -35,7 +35,7 @@ def rows(root, runs, queued=None):
     return overview(root, runs, {run.id: queued for run in runs} if queued else {})
 
 
-def test_a_place_in_the_queue_makes_runs_queued_that_nobody_computes(tmp_path, runs):
+def test_runs_without_an_owner_are_queued_if_their_array_task_is(tmp_path, runs):
     write_done(tmp_path, runs[:1])
     begin(tmp_path, runs[1])
     lose(tmp_path, runs[2])
@@ -57,7 +57,7 @@ def test_a_failed_run_is_queued_once_it_was_submitted_again(tmp_path, runs):
     assert rows(tmp_path, runs[:1], again)[0].state == "queued"
 
 
-def test_a_running_run_says_where_how_fast_and_until_when(tmp_path, runs):
+def test_a_running_run_shows_node_speed_and_expected_end(tmp_path, runs):
     folder = RunFolder.of(tmp_path, runs[0])
     folder.create(runs[0])
     folder.begin_attempt({"slurm": {"job": "12_3", "node": "node7", "restart": 1}, "pack_size": 2})
@@ -95,7 +95,7 @@ def row(state, progress=0.0, speed=None, end=None, **values):
     )
 
 
-def test_all_are_done_when_the_work_under_way_is_done_at_the_speed_of_now():
+def test_the_expected_end_follows_from_the_current_speed():
     waiting = [row("planned", updates=1000), row("queued", progress=0.5, updates=1000), row("failed", updates=9999)]
     running = [row("running", 0.5, 10.0, NOON + 50, updates=1000), row("running", 0.9, 5.0, NOON + 20, updates=1000)]
     found = total([*waiting, *running], NOON)
@@ -106,13 +106,13 @@ def test_all_are_done_when_the_work_under_way_is_done_at_the_speed_of_now():
     assert list(found.counts) == ["planned", "queued", "running", "failed"]
 
 
-def test_the_last_run_decides_where_nothing_waits():
+def test_without_waiting_runs_the_last_running_one_decides():
     slow = row("running", 0.0, 1.0, NOON + 100, updates=100)
     fast = row("running", 0.0, 100.0, NOON + 1, updates=100)
     assert total([slow, fast], NOON).expected_end == NOON + 100
 
 
-def test_nothing_is_expected_where_nothing_runs():
+def test_without_running_runs_no_end_is_expected():
     assert total([row("queued", updates=100), row("done", 1.0)], NOON).expected_end is None
     assert total([], NOON).counts == {}
 
@@ -122,7 +122,7 @@ def test_costs_add_up():
     assert total([row("done", usage=cost) for cost in costs], NOON).usage == Usage(3, 2.0, 3.0, 4.0, 5.0)
 
 
-def test_moments_are_told_as_one_says_them():
+def test_times_are_shown_relative_to_now():
     now = datetime(2026, 3, 4, 12, 0).timestamp()
     assert clock(datetime(2026, 3, 4, 14, 20).timestamp(), now) == "14:20"
     assert clock(datetime(2026, 3, 5, 9, 5).timestamp(), now) == "Thu 09:05"
