@@ -13,10 +13,10 @@ from results.figures.speed import share_of_peak, update_parts
 from results.page import render
 from results.tables.table import NONE, Table, number
 
-# Where `make bench` keeps its files, in a folder for each kind of machine.
+# Where `make bench` stores its files, in a folder per type of machine.
 FOLDER = Path(".benchmarks")
 
-# Parameters that have a column of their own; `name` is the shape's.
+# Parameters with a column; `name` is that of the shape.
 OF_PACK = ("name", "runs", "kernel")
 
 FACTS = ("gflops", "peak_gflops", "share_of_peak", "share_of_update")
@@ -26,7 +26,7 @@ def newest(folder: Path = FOLDER) -> Path:
     """The file of the last run of the benchmarks; raises UserError if there is none."""
     files = sorted(folder.glob("*/*.json"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise UserError(f"{folder}: there are no benchmarks; run them with `make bench`, or name a file (--from)")
+        raise UserError(f"{folder}: no benchmarks found; run make bench, or name a file (--from)")
     return files[-1]
 
 
@@ -35,7 +35,7 @@ def read(file: Path) -> pd.DataFrame:
 
     Columns: part (what was timed), shape, runs and kernel of the pack (missing where a part has none), case (other
     parameters), seconds (median of one call), rounds, and, where they apply, gflops, peak_gflops (of torch's matrix
-    product beside it), share_of_peak and share_of_update. Raises UserError for a file that is none of pytest-benchmark.
+    product beside it), share_of_peak and share_of_update. Raises UserError for other files.
     """
     try:
         written = json.loads(file.read_text())
@@ -45,9 +45,9 @@ def read(file: Path) -> pd.DataFrame:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{file}: is no file of pytest-benchmark; `make bench` writes one into {FOLDER}") from None
+        raise UserError(f"{file}: not a file of pytest-benchmark; make bench writes one to {FOLDER}") from None
     if not rows:
-        raise UserError(f"{file}: holds no benchmark")
+        raise UserError(f"{file}: contains no benchmark")
     frame = pd.DataFrame(rows)
     frame["runs"] = frame["runs"].astype("Int64")
     frame.attrs.update(about)
@@ -75,7 +75,7 @@ def _row(benchmark: dict[str, Any]) -> dict[str, Any]:
 
 
 def speed(benchmarks: pd.DataFrame) -> Table:
-    """Every benchmark of `results.benchmarks.read`, as it was measured; numbers: its columns."""
+    """All benchmarks of `read`; the numbers are its columns."""
     per_run = 1e6 * benchmarks["seconds"] / benchmarks["runs"].fillna(1).astype(float)
     text = pd.DataFrame(
         {
@@ -90,11 +90,11 @@ def speed(benchmarks: pd.DataFrame) -> Table:
         }
     )
     notes = (
-        "Median time of one thread, divided by the runs of the pack. GFLOP/s count matrix products alone; the peak is "
-        "that of torch's product of 1024 x 256 by 256 x 256 numbers, measured after each benchmark. An update is that "
-        "of the same shape, runs and kernel. Shapes are width x depth: 64x2 has the demo's states, actions and batch "
-        "(6, 2, 64 with 4 actions of each kind), the others those of AntMaze (29, 8, 256 with 10). In brackets: what "
-        "else was varied (online: transitions of the online phase in the replay).",
+        "Median time of one thread, divided by the runs of the pack. GFLOP/s count matrix products only; the peak is "
+        "that of torch's product of 1024 x 256 by 256 x 256 numbers, measured after each benchmark. Updates have "
+        "the same shape, runs and kernel. Shapes are width x depth: 64x2 has the demo's states, actions and batch "
+        "(6, 2, 64 with 4 actions of each kind), the others those of AntMaze (29, 8, 256 with 10). In brackets: other "
+        "parameters (online: transitions of the online phase in the replay).",
     )
     return Table("speed", "Speed of the parts", benchmarks, text, notes, group="Part")
 

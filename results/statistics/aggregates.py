@@ -1,8 +1,8 @@
-"""Numbers that sum several tasks up, by the conventions of rliable (Agarwal et al. 2021).
+"""Aggregates over several tasks, by the conventions of rliable (Agarwal et al. 2021).
 
 Every function takes `tasks`, one array per task whose last axes are its runs, with any equal leading axes in front:
 [..., n_t], or [..., n_t, 2] where two arms are compared, entry [i, 0] and [i, 1] from the same seed. Tasks may have
-different numbers of runs; where runs are pooled each counts once. The leading axes are what is returned.
+different numbers of runs; pooled runs count equally. Results have the shape of the leading axes.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ def mean_of_tasks(tasks: Tasks) -> np.ndarray:
 
 
 def optimality_gap(tasks: Tasks, target: float = 1.0) -> np.ndarray:
-    """What the runs of all `tasks` [..., n_t] lack on average to `target`; a run beyond it lacks nothing, [...]."""
+    """Mean shortfall from `target` of the runs of all `tasks` [..., n_t], 0 for runs beyond it, [...]."""
     return target - np.minimum(np.concatenate(tasks, axis=-1), target).mean(axis=-1)
 
 
 def probability_of_improvement(tasks: Tasks) -> np.ndarray:
-    """Chance that a run of the first arm beats one of the second on a random task of `tasks` [..., n_t, 2], [...].
+    """Probability that a run of the first arm beats one of the second on a random task, [...]; `tasks` [..., n_t, 2].
 
-    Of each task all n_t^2 pairs of runs are compared (Mann-Whitney); a tie counts half.
+    All n_t^2 pairs of a task are compared (Mann-Whitney); a tie counts half.
     """
     return np.mean([_chance_to_win(task[..., 0], task[..., 1]) for task in tasks], axis=0)
 
@@ -46,10 +46,10 @@ def iqm_difference(tasks: Tasks) -> np.ndarray:
 
 
 def performance_profile(tasks: Tasks, thresholds: ArrayLike) -> np.ndarray:
-    """Share of all runs of all `tasks` [..., n_t] that lie above each of `thresholds` [K], increasing, [..., K]."""
+    """Share of the runs of all `tasks` [..., n_t] above each of the increasing `thresholds` [K], [..., K]."""
     runs, bounds = np.concatenate(tasks, axis=-1), np.asarray(thresholds, dtype=float)
     *lead, n = runs.shape
-    # Sorted once into the gaps between thresholds and counted: as many comparisons as a binary search makes.
+    # Binary search for the gap between thresholds, then counts.
     gaps = np.searchsorted(bounds, runs.reshape(-1, n), side="left")
     rows, size = len(gaps), len(bounds) + 1
     counts = np.bincount((gaps + size * np.arange(rows)[:, None]).ravel(), minlength=rows * size).reshape(rows, size)

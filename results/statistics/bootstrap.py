@@ -1,7 +1,7 @@
-"""Intervals of what sums several tasks up: whole runs are drawn again, within each task.
+"""Stratified bootstrap intervals of aggregates over tasks: whole runs are resampled within each task.
 
-The plain percentile interval of few runs is too narrow, by sqrt((n - 1) / n) and by the normal quantile instead of
-Student's. So its percentiles are moved outwards by that much (Hesterberg 2015, "expanded percentile interval").
+The percentile interval is too narrow for few runs, by sqrt((n - 1) / n) and by the normal instead of Student's
+quantile. Its percentiles are expanded accordingly (Hesterberg 2015, "expanded percentile interval").
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ from scipy import stats
 
 from results.statistics.intervals import CONFIDENCE, NO_INTERVAL, Estimate
 
-# Draws: as many as take a fraction of a second, but at least and at most so many.
+# Fewest and most resamples; in between, as many as take a fraction of a second.
 FEWEST, MOST = 2_000, 10_000
 NUMBERS = 2_000_000
 
-# Numbers drawn at a time: bounds the memory.
+# Numbers resampled at a time, to bound the memory.
 PIECE = 2**21
 
 # From tasks [..., n_t] or [..., n_t, k] to [...] or [..., K], see `results.statistics.aggregates`.
@@ -32,7 +32,7 @@ def stratified_interval(
 ) -> Estimate:
     """A statistic of `tasks`, one array [n_t] or [n_t, k] per task (row: a run, or a seed of k arms), with interval.
 
-    Rows with a NaN are left out, and tasks without a row. Without a task of two rows there is no interval.
+    Rows with a NaN and tasks without rows are left out. Without a task of two rows there is no interval.
     """
     present = rows(tasks)
     n = sum(map(len, present))
@@ -50,7 +50,7 @@ def stratified_band(
     resamples: int | None = None,
     confidence: float = CONFIDENCE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Point, low and high of a statistic of `tasks` with values of any shape [...], each [...] on its own.
+    """Point, low and high of a statistic of `tasks` with values of any shape [...], treated separately.
 
     Low and high are NaN without a task of two rows. Raises ValueError without any row.
     """
@@ -72,7 +72,7 @@ def stratified_band(
 def resampled(
     tasks: Sequence[np.ndarray], statistic: Statistic, generator: np.random.Generator, resamples: int
 ) -> np.ndarray:
-    """The statistic [resamples, ...] of `resamples` draws with replacement of as many rows of each task as it has."""
+    """The statistic [resamples, ...] of resamples with replacement within each task."""
     at_once = max(1, PIECE // sum(task.size for task in tasks))
     pieces = []
     for start in range(0, resamples, at_once):

@@ -1,4 +1,4 @@
-"""How often the intervals hold the truth and the tests reject it, found by simulation.
+"""Coverage of the intervals and type I error rates of the tests, by simulation.
 
 `python -m results.statistics.coverage` writes COVERAGE.md beside this file; the same code gives the same text.
 """
@@ -19,11 +19,11 @@ from results.statistics.trend import dose_response
 
 DOCUMENT = Path(__file__).parent / "COVERAGE.md"
 SEED = 0
-# Simulated studies per row: one standard error of a coverage of 95% is 0.3 points with 4,000, 0.5 with 2,000.
+# Simulated studies per row. The standard error of a coverage of 95% is 0.3 points with 4,000, 0.5 with 2,000.
 STUDIES = 4_000
 POOLED_STUDIES = 2_000
 POOLED_RESAMPLES = 2_000
-# Draws from which the truth about pooled tasks is taken.
+# Draws that define the true values of pooled tasks.
 TRUTH_DRAWS = 400_000
 TASKS = 6
 DOSES = (0.0, 0.25, 0.5, 1.0)
@@ -34,7 +34,7 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 @dataclass(frozen=True)
 class Law:
-    """What the runs of an arm are drawn from; `mean` is the truth."""
+    """The distribution of the runs of an arm; `mean` is its true mean."""
 
     name: str
     mean: float
@@ -45,7 +45,7 @@ LAWS = (
     Law("normal", 0.0, lambda generator, size: generator.normal(size=size)),
     Law("success rate of 20 episodes, 0.7 on average", 0.7,
         lambda generator, size: generator.binomial(20, generator.beta(7, 3, size)) / 20),
-    Law("success rate near its end: 0.95 on average, skewed", 0.95,
+    Law("success rate near 1: 0.95 on average, skewed", 0.95,
         lambda generator, size: generator.binomial(20, generator.beta(19, 1, size)) / 20),
     Law("a third of the seeds never learn: 0.05, else 0.9", 0.05 / 3 + 0.9 * 2 / 3,
         lambda generator, size: np.where(generator.random(size) < 1 / 3, 0.05, 0.9)
@@ -70,7 +70,7 @@ def one_task(studies: int) -> Iterator[tuple]:
 
 
 def several_tasks(studies: int, resamples: int) -> Iterator[tuple]:
-    """The same of the stratified bootstrap over `TASKS` tasks of different difficulty."""
+    """The same for the stratified bootstrap over `TASKS` tasks of different difficulty."""
     single: dict[str, Statistic] = {"IQM": aggregates.iqm, "optimality gap": aggregates.optimality_gap}
     paired: dict[str, Statistic] = {
         "probability of improvement": aggregates.probability_of_improvement,
@@ -102,7 +102,7 @@ def several_tasks(studies: int, resamples: int) -> Iterator[tuple]:
 
 
 def false_claims(studies: int) -> Iterator[tuple]:
-    """Test, case, n and how often the test accepts at 5% what is not so (at the margin, where it is hardest)."""
+    """Test, case, n and type I error rate at 5%, at the boundary of the null hypothesis."""
     for n in (5, 6, 10):
         values = _generator(n).normal(size=(studies, n))
         yield "sign flip, two-sided", "no difference, normal", n, _rejected(sign_flip_p_value(each) for each in values)
@@ -124,20 +124,20 @@ def false_claims(studies: int) -> Iterator[tuple]:
 
 def document(studies: int = STUDIES, pooled_studies: int = POOLED_STUDIES, resamples: int = POOLED_RESAMPLES) -> str:
     """COVERAGE.md."""
-    intervals = _table([*one_task(studies), *several_tasks(pooled_studies, resamples)], "Interval", "Holds the truth")
-    tests = _table(false_claims(studies), "Test", "Wrongly accepted")
+    intervals = _table([*one_task(studies), *several_tasks(pooled_studies, resamples)], "Interval", "Coverage")
+    tests = _table(false_claims(studies), "Test", "Type I error rate")
     return "\n\n".join(
         [
-            "# How often the intervals hold the truth",
+            "# Coverage of the intervals",
             "Nominal: 95%. Written by `python -m results.statistics.coverage` from "
             f"{studies:,} simulated studies per row for one task (standard error 0.3 points) and {pooled_studies:,} "
             f"for several tasks (0.5 points; {resamples:,} resamples each). n: seeds, of several tasks per task.",
             intervals,
-            "The t interval is exact for normal numbers. Where a success rate is near 1, or seeds either learn or do "
-            "not, few seeds show too little of the spread, and no interval from them alone repairs that: this is why "
-            "every seed is drawn. The intervals of pooled tasks are percentiles moved outwards for few runs.",
-            "## How often the tests accept what is not so",
-            "At 5%, at the edge of what is not so. The sign-flip test cannot reject below 6 seeds.",
+            "The t interval is exact for normal numbers. If a success rate is near 1, or if seeds either learn or do "
+            "not, few seeds do not show the spread, which no interval can repair: this is why figures show "
+            "every seed. Intervals of pooled tasks are percentiles, expanded for few runs.",
+            "## Type I error rates of the tests",
+            "Nominal: 5%, at the boundary of the null hypothesis. The sign-flip test cannot reject below 6 seeds.",
             tests,
         ]
     ) + "\n"  # fmt: skip

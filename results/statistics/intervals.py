@@ -14,24 +14,24 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A point value, of runs their mean, with its interval. Without an interval low and high are NaN."""
+    """A point estimate, usually a mean over runs, with its interval; low and high are NaN without one."""
 
     mean: float
     low: float
     high: float
-    # Runs it rests on; of pooled tasks all their runs.
+    # Number of runs; of pooled tasks, all their runs.
     n: int
-    # How the interval was made.
+    # Method of the interval.
     method: str
 
 
 @dataclass(frozen=True)
 class PairedEstimate(Estimate):
-    """A mean difference within seed."""
+    """A mean difference, paired by seed."""
 
-    # Between the two arms over the seeds; NaN where either is constant.
+    # Correlation of the two arms over seeds; NaN if either is constant.
     correlation: float
-    # Of the exact two-sided sign-flip test of no difference; NaN without pairs.
+    # Of the exact two-sided sign-flip test; NaN without pairs.
     p_value: float
 
 
@@ -39,7 +39,7 @@ NO_INTERVAL = "no interval"
 
 
 def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
-    """Mean of `values` [n] (one number per run; NaN: the number does not apply to that run) with its t interval.
+    """Mean of `values` [n] (one number per run; NaN: not available) with its t interval.
 
     n = 0: all NaN; n = 1: the mean without an interval; equal values: an interval of width zero.
     """
@@ -58,7 +58,7 @@ def half_width(deviation: float, n: int, confidence: float) -> float:
 
 
 def t_method(confidence: float) -> str:
-    """What the t interval is called beside its numbers."""
+    """The name of the t interval."""
     return f"t, {confidence:.0%}"
 
 
@@ -71,12 +71,12 @@ def present(values: ArrayLike) -> np.ndarray:
 def estimates_by(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
     """`mean_interval` of `column` in every group of equal `keys`: the keys, then the fields of `Estimate`.
 
-    Groups stand in the order of their first row; groups in which the number applies to no run are left out.
+    Groups are in the order of their first row; groups without any number are left out.
     """
     groups = frame.groupby(list(keys), sort=False)[column]
     table = groups.agg(mean="mean", deviation="std", n="count").reset_index()
     table = table[table["n"] > 0].reset_index(drop=True)
-    # A group of one has no deviation, so its interval comes out as NaN.
+    # A group of one has no standard deviation, so its interval is NaN.
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, (table["n"] - 1).clip(lower=1))
     half = quantile * table["deviation"] / np.sqrt(table["n"])
     method = np.where(table["n"] > 1, t_method(CONFIDENCE), NO_INTERVAL)

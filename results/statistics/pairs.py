@@ -10,9 +10,9 @@ from results.statistics.intervals import CONFIDENCE, PairedEstimate, mean_interv
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """Holm's adjusted p-values [m] of `p_values` [m]: those below alpha may be rejected together at alpha.
+    """Holm-corrected p-values [m] of `p_values` [m].
 
-    NaN (a test that could not be made) stays NaN and does not count as a test. Source: Holm 1979.
+    NaN (an undefined test) stays NaN and does not count as a test. Source: Holm 1979.
     """
     values = np.asarray(p_values, dtype=float)
     made = np.flatnonzero(~np.isnan(values))
@@ -23,9 +23,9 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     return adjusted
 
 
-# The sign-flip test looks at all 2^n assignments of signs up to this many pairs, beyond it at 2^MOST random ones.
+# Up to this many pairs the sign-flip test enumerates all 2^n sign assignments; beyond it, it samples 2^MOST.
 MOST = 14
-# Seed of those random assignments: the same differences give the same p-value.
+# Seed of the sampled assignments, so that the same differences give the same p-value.
 SIGNS_SEED = 0
 
 Alternative = Literal["two-sided", "greater", "less"]
@@ -50,21 +50,21 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike, confidence: float 
 
 
 def sign_flip_p_value(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
-    """p-value of the test that the signs of paired `differences` [n] are as good as random; NaN for none.
+    """p-value of the sign-flip test of paired `differences` [n], whose null hypothesis is random signs; NaN for none.
 
-    The statistic is the mean, and `alternative` says where it lies otherwise. Exact up to `MOST` pairs. It cannot fall
+    The statistic is the mean. Exact up to `MOST` pairs. It cannot fall
     below 2^(1 - n) two-sided: 0.0625 at n = 5, 0.031 at n = 6.
     """
     return sign_flip_p_values(differences)[alternative]
 
 
 def sign_flip_p_values(differences: ArrayLike) -> dict[Alternative, float]:
-    """The p-values of `sign_flip_p_value` with every alternative."""
+    """The p-values of `sign_flip_p_value` for every alternative."""
     numbers = present(differences)
     if not len(numbers):
         return {"two-sided": np.nan, "greater": np.nan, "less": np.nan}
     sums = _signs(len(numbers)) @ numbers
-    # The signs as they are come first; sums of the same numbers in another order differ in their last bits.
+    # The observed signs come first. Sums in another order differ in their last bits, hence the tolerance.
     observed, rounding = sums[0], 1e-12 * np.abs(numbers).sum()
     return {
         "two-sided": float((np.abs(sums) >= abs(observed) - rounding).mean()),
@@ -75,7 +75,7 @@ def sign_flip_p_values(differences: ArrayLike) -> dict[Alternative, float]:
 
 @cache
 def _signs(n: int) -> np.ndarray:
-    """Signs [m, n], the first row without a change: all there are, or as many random ones as `MOST` pairs have."""
+    """Signs [m, n] with the observed ones first: all assignments, or 2^MOST sampled ones."""
     if n > MOST:
         signs = np.random.default_rng(SIGNS_SEED).choice([-1.0, 1.0], size=(2**MOST, n))
         signs[0] = 1.0

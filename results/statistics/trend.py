@@ -1,4 +1,4 @@
-"""Dose and response within seed: does a number rise with the dose, and by how much per dose?"""
+"""Dose and response within seed: trend tests and slopes."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -19,20 +19,20 @@ Direction = Literal["rises", "falls"]
 
 @dataclass(frozen=True)
 class Trend:
-    """What a dose does to a number."""
+    """The response of a number to a dose."""
 
     # Mean over seeds of the least-squares slope over the doses, with its t interval.
     slope: Estimate
-    # Mean over seeds of Spearman's rank correlation of dose and number, -1 to 1; a seed without variation counts as 0.
+    # Mean over seeds of Spearman's rank correlation of dose and number, -1 to 1; a constant seed counts as 0.
     rank_correlation: float
-    # Of Page's test against no trend, exact, also with ties; NaN without a whole seed.
+    # Of Page's test, exact also with ties; NaN without a complete seed.
     p_value: float
 
 
 def dose_response(values: ArrayLike, doses: ArrayLike, direction: Direction, confidence: float = CONFIDENCE) -> Trend:
     """The trend of `values` [n seeds, d doses] over the `doses` [d], and a one-sided test that it `rises` or `falls`.
 
-    Seeds with a NaN at any dose are left out. Under no trend every order of a seed's values is equally likely, which
+    Seeds with a NaN at any dose are left out. Without a trend every order of a seed's values is equally likely, which
     gives Page's statistic (the sum over seeds of dose rank times the value's rank within its seed) its exact
     distribution. Source: Page 1963; average ranks for ties.
 
@@ -54,7 +54,7 @@ def dose_response(values: ArrayLike, doses: ArrayLike, direction: Direction, con
 
 
 def page_p_value(ranks: np.ndarray, dose_ranks: np.ndarray) -> float:
-    """Chance of a sum of `ranks` [n, d] times `dose_ranks` [d] at least as large, every order in a row as likely."""
+    """Probability of a sum of `ranks` [n, d] times `dose_ranks` [d] at least as large, if all orders are as likely."""
     # Average ranks are multiples of a half, so twice the products are whole numbers.
     doubled, weights = np.rint(2 * ranks).astype(int), np.rint(dose_ranks).astype(int)
     distribution = np.ones(1)
@@ -62,12 +62,12 @@ def page_p_value(ranks: np.ndarray, dose_ranks: np.ndarray) -> float:
         sums = np.array(list(permutations(row.tolist()))) @ weights
         distribution = convolve(distribution, _sum_of(np.bincount(sums) / len(sums), times))
     observed = int((doubled @ weights).sum())
-    # For hundreds of seeds by Fourier transforms, which are good to 1e-15 and can fall below 0 by as much.
+    # Fourier transforms are accurate to 1e-15, so that tiny negative values can occur.
     return float(np.clip(distribution[observed:].sum(), 0.0, 1.0))
 
 
 def _sum_of(distribution: np.ndarray, times: int) -> np.ndarray:
-    """The distribution of the sum of so many independent draws, by doubling."""
+    """The distribution of the sum of that many independent draws, by repeated doubling."""
     if times == 1:
         return distribution
     half = _sum_of(distribution, times // 2)

@@ -1,4 +1,4 @@
-"""What runs cost: attempts, cores, GPUs, time and memory."""
+"""The cost of runs: attempts, cores, GPUs, time and memory."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from results.tables.table import NONE, Table, number
 SOURCES = {
     "accounting": "SLURM's accounting",
     "runs": "the runs' own attempts",
-    "both": "SLURM's accounting where it covers an attempt, else the attempt itself",
+    "both": "SLURM's accounting where it covers an attempt, otherwise the attempt itself",
 }
 
 GIGABYTE = 2**30
@@ -19,7 +19,7 @@ MILLION = 1e6
 
 
 def cost(runs: pd.DataFrame) -> Table | None:
-    """What every run cost, done or not, by task and arm; None for frames that do not tell.
+    """The cost of all runs, done or not, by task and arm; None for frames without costs.
 
     Numbers: task, arm, runs, updates (gradient steps of the finished ones), attempts, wall_hours, core_hours,
     gpu_hours, peak_memory (bytes), source.
@@ -44,12 +44,12 @@ def cost(runs: pd.DataFrame) -> Table | None:
     occurring = sorted(set(runs["cost_source"]) & set(SOURCES))
     sources = "; ".join(f"{source}: {SOURCES[source]}" for source in occurring)
     notes = (
-        "Updates: gradient steps of the finished runs. Of all else every run counts, finished or not, with every "
+        "Updates: gradient steps of the finished runs. All other columns include unfinished runs and every "
         "attempt. A pack's cores and GPUs are divided among its runs; wall "
-        "time is the sum over runs of the time in which they were computed, so runs of one pack count the same hour "
-        f"each. Peak memory is that of the largest process. Source: {sources}.",
+        "time is the sum over runs of the time in which they were computed, so runs of a pack each count the same "
+        f"hour. Peak memory is that of the largest process. Source: {sources}.",
     )
-    return Table("cost", "What the runs cost", numbers, text, notes)
+    return Table("cost", "Cost of the runs", numbers, text, notes)
 
 
 def _lines(runs: pd.DataFrame) -> Iterator[dict]:

@@ -1,4 +1,4 @@
-"""Floors by dose: what inflating the floor does, dose by dose, and the trend within seed."""
+"""Metrics by dose of inflation, and their trend within seed."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -47,7 +47,7 @@ RESPONSES = (
 
 
 def doses(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Table | None:
-    """Numbers by dose of inflation where arms of a task differ in nothing else, with their trend; None without any.
+    """Metrics by dose of inflation, for arms that differ in nothing else, with their trend; None without such arms.
 
     Numbers: task, dose (empty: the trend), metric, mean (of the trend: slope per unit of dose), low, high, n, method,
     rank_correlation and p_value (of the trend).
@@ -77,19 +77,20 @@ def doses(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Table | None:
     if not lines:
         return None
     notes = (
-        "Inflation: what is added to the floor, as a share of the range of returns; nothing else differs between the "
+        "Inflation: amount added to the floor, as a share of the return range; nothing else differs between the "
         f"rows of a task. Mean over seeds [{CONFIDENCE:.0%} t interval]. Slope: mean over seeds of the least-squares "
-        "slope over the doses [interval]; p: Page's test, one-sided, for a trend within seed, upwards for bound rate, "
-        "calibration and over-estimation, downwards for scores; not adjusted for the number of columns.",
+        "slope over the doses [interval]; p: Page's test, one-sided, for a trend within seed: upwards for the share "
+        "below the floor, calibration and over-estimation, downwards for scores; not corrected for the number of "
+        "columns.",
         *(f"{response.heading}: {response.meaning}." for response in responses),
     )
     return Table("doses", "Floors by dose of inflation", pd.DataFrame(numbers), pd.DataFrame(lines), notes)
 
 
 def dose_series(finished: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per task the runs whose arms differ in the dose of inflation alone, where there are at least three doses.
+    """Yield, per task, the runs whose arms differ only in the dose of inflation, if there are at least three doses.
 
-    Where several such families exist, that with the most doses.
+    Of several such families, the one with the most doses.
     """
     columns = [column for column in settings_columns(finished) if column != DOSE]
     for task, of_task in finished.groupby("task", sort=False):
@@ -103,7 +104,7 @@ def dose_series(finished: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _trend(series: pd.DataFrame, response: Response) -> tuple[Estimate, dict[str, float]]:
-    """Slope, and rank correlation with its p-value, over the seeds that have every dose."""
+    """Slope, rank correlation and p-value over the seeds that have every dose."""
     table = series.drop_duplicates(["seed", DOSE]).pivot(index="seed", columns=DOSE, values=response.column)
     trend = dose_response(table.to_numpy(), table.columns.to_numpy(), response.direction)
     return trend.slope, {"rank_correlation": trend.rank_correlation, "p_value": trend.p_value}

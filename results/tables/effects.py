@@ -69,14 +69,14 @@ QUANTITIES = (
 
 @dataclass(frozen=True)
 class Effect:
-    """What an arm changes of a quantity against another, within seed."""
+    """The change of a quantity by an arm, paired by seed."""
 
     arm: str
     quantity: str
-    # "": the mean over all tasks that have both arms.
+    # Empty: the mean over all tasks that have both arms.
     task: str
     estimate: Estimate
-    # Of the exact sign-flip test, adjusted for the arms of the task after Holm; NaN over all tasks.
+    # p-value of the exact sign-flip test, Holm-corrected over the arms of the task; NaN over all tasks.
     p_holm: float = nan
 
     @property
@@ -88,10 +88,10 @@ class Effect:
 
 
 def effects(frame: pd.DataFrame, centre: str = CENTRE) -> list[Effect]:
-    """Every arm minus `centre`, quantity by quantity, task by task and then over all tasks, where there are several.
+    """Differences of every arm from `centre`, per quantity and task, and over all tasks if there are several.
 
-    `frame`: of `results.verdicts.per_run`. Arms of implementations are held against one of their own kind alone, as
-    "reference": they differ from the others in more than they say.
+    `frame` is that of `results.verdicts.runs.per_run`. Implementation arms are compared only with each other (`centre`
+    "reference"), because they share options that other arms do not have.
     """
     of_implementations = frame["arm"].isin([*IMPLEMENTATIONS, *OPTIONS])
     own = frame[of_implementations == (centre in OPTIONS)]
@@ -104,7 +104,7 @@ def effects(frame: pd.DataFrame, centre: str = CENTRE) -> list[Effect]:
 
 
 def effects_table(found: Sequence[Effect]) -> Table | None:
-    """The effects as a table with a row per arm; None where no arm was run on several tasks.
+    """The effects as a table with a row per arm, or None if no arm was run on several tasks.
 
     Numbers: arm, quantity, task (empty: over all), mean, low, high, n, method, p_holm.
     """
@@ -118,7 +118,7 @@ def effects_table(found: Sequence[Effect]) -> Table | None:
         "Holm-corrected over the arms of a task).",
         *(f"{quantity.heading}: {quantity.meaning}." for quantity in QUANTITIES),
     )
-    title = f"Difference to {label(CENTRE)} over all tasks"
+    title = f"Difference from {label(CENTRE)} over all tasks"
     return Table("effects", title, numbers, _text(found), notes, group="Arm")
 
 
@@ -128,12 +128,12 @@ def _row(effect: Effect) -> dict[str, Any]:
 
 
 def additive(frame: pd.DataFrame) -> pd.Series | bool:
-    """Rows whose inflation is added to every state; all rows of frames older than the setting."""
+    """Rows whose inflation is added to every state: all rows of frames without the setting."""
     return frame.get("floor.inflation_kind", "additive") == "additive"
 
 
 def _ranges(frame: pd.DataFrame, centre: str) -> pd.Series:
-    """The data's range of returns by task, from what inflation has added to the floor; of other tasks nothing."""
+    """The data's return range by task, inferred from the shift of the floor by inflation; NaN without inflated arms."""
     columns = ["task", "seed", "switch.floor_mean"]
     inflated = frame[(frame["floor.base"] == "monte_carlo") & (frame["floor.inflation"] != 0) & additive(frame)]
     both = inflated.merge(frame.loc[frame["arm"] == centre, columns], on=["task", "seed"], suffixes=("", ".centre"))
@@ -142,7 +142,7 @@ def _ranges(frame: pd.DataFrame, centre: str) -> pd.Series:
 
 
 def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[Effect]:
-    """Of the frame's column "value"."""
+    """Effects on the frame's column `value`."""
     table = frame.pivot(index=["task", "seed"], columns="arm", values="value")
     if centre not in table:
         return []
@@ -158,7 +158,7 @@ def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[E
 
 
 def _on_task(quantity: Quantity, task: str, differences: pd.DataFrame) -> list[Effect]:
-    """Of `differences` [seeds, arms]; arms without a pair are left out."""
+    """Effects on a task from `differences` [seeds, arms]; arms without a pair are left out."""
     estimates = {arm: mean_interval(differences[arm]) for arm in in_order(differences.columns)}
     present = {arm: estimate for arm, estimate in estimates.items() if estimate.n}
     adjusted = holm([sign_flip_p_value(differences[arm]) for arm in present])

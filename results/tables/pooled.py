@@ -1,4 +1,4 @@
-"""All tasks at once: what an arm does on average, with an interval over runs within tasks."""
+"""Averages over tasks by arm, with stratified bootstrap intervals."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from results.style import in_order, label
 from results.tables.scores import BASELINE
 from results.tables.table import NONE, Table, interval_text
 
-# Seed of the resampling: the same runs give the same intervals.
+# Seed of the resampling, so that the same runs give the same intervals.
 SEED = 0
 
 
@@ -43,14 +43,14 @@ def pooled(runs: pd.DataFrame) -> Table | None:
     notes = (
         f"n: runs of an arm on {', '.join(tasks)}.",
         "IQM: interquartile mean of all runs, without the lowest and the highest quarter "
-        f"[{CONFIDENCE:.0%} stratified bootstrap interval: {FEWEST:,} draws of runs or more within each task, "
-        "percentiles moved outwards for few runs].",
-        "Optimality gap: what runs lack on average to a score of 1 at the online end.",
-        f"Improvement: chance that a run of the arm ends above one of {label(BASELINE)} on a random task, ties half; "
-        "seeds are drawn together.",
-        *([f"Not pooled, for want of runs on each of these tasks: {listed(absent)}."] if absent else []),
+        f"[{CONFIDENCE:.0%} stratified bootstrap interval: at least {FEWEST:,} resamples of runs within each task, "
+        "percentiles expanded for few runs].",
+        "Optimality gap: mean shortfall from a score of 1 at the online end.",
+        f"Improvement: probability that a run of the arm ends above one of {label(BASELINE)} on a random task (ties "
+        "count half); seeds are resampled together.",
+        *([f"Omitted, because they lack runs on some of these tasks: {listed(absent)}."] if absent else []),
     )
-    return Table("pooled", "All tasks together", pd.DataFrame(numbers), pd.DataFrame(lines), notes, group="")
+    return Table("pooled", "Averages over tasks", pd.DataFrame(numbers), pd.DataFrame(lines), notes, group="")
 
 
 HEADINGS = (
@@ -63,7 +63,7 @@ HEADINGS = (
 
 
 def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dict[str, Estimate]:
-    """Every pooled estimate of an arm; that of improvement for other arms than the baseline."""
+    """Every pooled estimate of an arm; the improvement only for arms other than the baseline."""
     of_arm = [finished[(finished["task"] == task) & (finished["arm"] == arm)].set_index("seed") for task in tasks]
     interval = partial(stratified_interval, generator=np.random.default_rng(SEED))
     estimates = {

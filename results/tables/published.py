@@ -1,4 +1,4 @@
-"""Our numbers beside published ones, where task and definition match; nothing is averaged over the two."""
+"""Our numbers beside published ones, where task and definition match. They are never averaged together."""
 
 from functools import cache
 from pathlib import Path
@@ -16,14 +16,14 @@ from results.tables.table import Table, interval_text, number
 FILE = Path(__file__).parents[1] / "literature" / "corl_offline_to_online.csv"
 SEEDS = 4
 
-# Our task: theirs, the same by maze, collection and score.
+# Our task and theirs, with the same maze, data collection and score.
 TASKS = {
     f"antmaze-{maze}": f"antmaze-{maze}-v2"
     for maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 }
 ARMS = {"cql": "CQL", "monte_carlo": "Cal-QL"}
 
-# Column of our runs: their metric, the column of its mean, and how many of theirs are one of ours.
+# Column of our runs: heading, their metric and phase, and the factor from our unit to theirs.
 COLUMNS = {
     "offline_score": (METRICS["offline_score"].label, "score", "offline", 100.0),
     "final_score": (METRICS["final_score"].label, "score", "final", 100.0),
@@ -32,7 +32,7 @@ COLUMNS = {
 
 
 def beside_published(runs: pd.DataFrame) -> Table | None:
-    """Ours and CORL's, line by line, for the tasks and arms that both have; None if there are none.
+    """Our numbers and CORL's for the tasks and arms that both have; None if there are none.
 
     Numbers: task, arm, source, metric, mean, low, high (of ours), deviation (of theirs, population), n.
     """
@@ -59,12 +59,11 @@ def beside_published(runs: pd.DataFrame) -> Table | None:
     columns = ["task", "arm", "source", "metric", "mean", "low", "high", "deviation", "n"]
     notes = (
         "Ours: mean over seeds [95% t interval]; CORL (Tarasov et al. 2023): mean and population standard deviation of "
-        "4 seeds, as published. The mazes, the way their data were collected and the definitions of score and regret "
-        "match. The data were generated again since; CORL drops the floor online and merges the data for CQL.",
+        "4 seeds, as published. The mazes, the data collection and the definitions of score and regret match. "
+        "The data have been generated anew since; CORL drops the floor online and merges the data for CQL.",
     )
-    return Table(
-        "published", "Beside published numbers", pd.DataFrame(numbers, columns=columns), pd.DataFrame(lines), notes
-    )
+    title = "Comparison with published numbers"
+    return Table("published", title, pd.DataFrame(numbers, columns=columns), pd.DataFrame(lines), notes)
 
 
 def published(task: str, algorithm: str, metric: str, phase: str) -> tuple[float, float]:

@@ -64,13 +64,13 @@ def definitions(finished: pd.DataFrame) -> tuple[str, ...]:
 def scores(runs: pd.DataFrame) -> Table:
     """Every metric of `COLUMNS`, and the recovery, by task and arm.
 
-    `runs` is the frame of that name; only finished runs enter, and column n says how many of how many.
+    `runs` is the frame of that name; only finished runs are included, and column n has their number.
     Numbers: task, arm, metric, mean, low, high, n, method. Raises UserError if no run is done.
     """
     finished = done(runs)
     if finished.empty:
         states = ", ".join(f"{count} {state}" for state, count in runs["state"].value_counts().items())
-        raise UserError(f"report: no run is done yet ({states}); there is nothing to average")
+        raise UserError(f"report: no run is done yet ({states})")
     numbers, lines = [], []
     for (task, arm), group in runs.groupby(["task", "arm"], sort=False):
         here = finished[(finished["task"] == task) & (finished["arm"] == arm)]
@@ -87,26 +87,26 @@ def scores(runs: pd.DataFrame) -> Table:
 
 
 def _recovery(finished: pd.DataFrame) -> tuple[int, Estimate]:
-    """How many runs dipped, and the mean steps of those that came back (too few and too skewed for an interval)."""
+    """Number of runs with a dip, and mean recovery steps (without an interval: few and skewed)."""
     fell = finished[finished["dip"] > 0]
     back = fell["recovery_steps"].dropna()
     return len(fell), Estimate(float(back.mean()), nan, nan, len(back), "mean, no interval")
 
 
-# The arm against which the others are held, within seed; and where it has no runs, as among implementations, which.
+# The arm with which the others are compared, and the one to use if it has no runs, as in `implementation`.
 BASELINE = "cql"
 BASELINES = (BASELINE, "reference")
 
 
-# At which a difference is marked.
+# Significance level at which a difference is marked.
 ALPHA = 0.05
 
 
 def differences(runs: pd.DataFrame) -> Table | None:
-    """Every other arm minus the first of `BASELINES` that was run within seed; None where nothing can be compared.
+    """Differences of every other arm from the first of `BASELINES` that was run, paired by seed; None without pairs.
 
     Numbers: task, arm, baseline (the other arm), metric, mean, low, high, n, method, correlation, p_value (sign flip),
-    p_holm (the same adjusted for the arms of the task).
+    p_holm (Holm-corrected over the arms of the task).
     """
     finished = done(runs)
     present = set(finished["arm"])
@@ -116,16 +116,17 @@ def differences(runs: pd.DataFrame) -> Table | None:
     if not numbers:
         return None
     notes = (
-        f"Mean difference within seed [{CONFIDENCE:.0%} paired t interval]; n pairs. *: p < {ALPHA} in the exact "
-        "sign-flip test, adjusted for the arms of the task after Holm (fewer than 6 pairs cannot reach it). r is the "
+        f"Mean difference, paired by seed [{CONFIDENCE:.0%} paired t interval]; n pairs. *: p < {ALPHA} in the exact "
+        "sign-flip test, Holm-corrected over the arms of the task (impossible with fewer than 6 pairs). r is the "
         "correlation of regret_eval between the two arms over the seeds.",
     )
     text = pd.DataFrame([line for _, lines in found for line in lines])
-    return Table("differences", f"Difference to {label(baseline)} within seed", pd.DataFrame(numbers), text, notes)
+    title = f"Difference from {label(baseline)}, paired by seed"
+    return Table("differences", title, pd.DataFrame(numbers), text, notes)
 
 
 def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Numbers and lines of text of one task."""
+    """The numbers and rows of one task."""
     held_against = finished[finished["arm"] == baseline].set_index("seed")
     pairs = {}
     for arm, other in finished[finished["arm"] != baseline].groupby("arm", sort=False):

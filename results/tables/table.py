@@ -12,14 +12,14 @@ from jinja2 import Environment, PackageLoader
 
 from results.statistics.intervals import Estimate
 
-# What stands where there is no number.
+# Placeholder for a missing number.
 NONE = "-"
 
 
 def interval_text(estimate: Estimate, decimals: int, sign: bool = False, of: int | None = None) -> str:
     """An estimate and its interval: "-3.1 [-4.0, -2.2]", or "-" for no runs.
 
-    `of`: the runs of the row; if the estimate rests on fewer, their number follows: "0.50 [0.40, 0.60] (n = 4)".
+    `of` is the number of runs of the row; if the estimate has fewer, n is appended: "0.50 [0.40, 0.60] (n = 4)".
     """
     if estimate.n == 0:
         return NONE
@@ -30,16 +30,16 @@ def interval_text(estimate: Estimate, decimals: int, sign: bool = False, of: int
 
 
 def number(value: Any, decimals: int, sign: bool = False) -> str:
-    """A number with so many decimals (of nine at most), thousands apart; "-" for none."""
+    """A number with that many decimals (at most nine) and thousands separators; "-" for none."""
     if pd.isna(value):
         return NONE
-    # Success rates often have means that lie halfway: in decimals, without the last bit that depends on how they were
-    # summed, every table rounds them to the same side (to even).
+    # Means of success rates are often halfway between two roundings. In decimals, without the last bit, which depends
+    # on the order of summation, every table rounds them alike (to even).
     return f"{Decimal(str(round(float(value), 9))):{'+' if sign else ''}z,.{decimals}f}"
 
 
 def spread(values: pd.Series) -> str:
-    """One whole number, or the smallest to the largest where they differ."""
+    """One integer, or the smallest and the largest if they differ."""
     values = values.dropna()
     low, high = values.min(), values.max()
     return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
@@ -49,25 +49,25 @@ def spread(values: pd.Series) -> str:
 class Table:
     """A table's numbers and its text."""
 
-    # Stem of its files.
+    # Stem of the file names.
     name: str
     title: str
-    # For machines: long, one row per estimate.
+    # For machines: long format, one row per estimate.
     numbers: pd.DataFrame
     # For people: formatted strings under readable headings.
     text: pd.DataFrame
-    # What a reader must know beside it, one paragraph each.
+    # Notes for the reader, one paragraph each.
     notes: tuple[str, ...] = ()
-    # Column of the text whose values become heading rows in LaTeX; empty: there are none.
+    # Column of the text whose values become heading rows in LaTeX; empty: none.
     group: str = "Task"
-    # Columns of sentences and the share of the page's width that each has in LaTeX; such a table may break over pages.
+    # Columns of sentences with their share of the page width in LaTeX; such a table may break across pages.
     prose: Mapping[str, float] = field(default_factory=dict)
 
 
 def latex(table: Table) -> str:
-    """The table with booktabs rules and a heading row per group (if it has any), in letters that fit two columns.
+    """The table in LaTeX with booktabs rules and a heading row per group, sized for two columns.
 
-    A `table*`, or a `longtable` where the table has columns of prose.
+    A `table*`, or a `longtable` if it has columns of prose.
     """
     environment = Environment(
         loader=PackageLoader("results"), variable_start_string="<<", variable_end_string=">>", block_start_string="<%",
@@ -105,5 +105,5 @@ def write(table: Table, folder: Path) -> list[Path]:
 
 
 def markdown(table: Table) -> str:
-    """The text of the table alone, as Markdown."""
+    """The text of the table as Markdown."""
     return table.text.to_markdown(index=False, disable_numparse=True)

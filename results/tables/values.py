@@ -9,7 +9,7 @@ from results.statistics.intervals import CONFIDENCE, mean_interval
 from results.style import label
 from results.tables.table import Table, interval_text, number
 
-# The settings that decide the scale of Q, by the words a reader knows them by.
+# The settings that determine the scale of Q, with their names for the reader.
 SCALE_SETTINGS = {
     "task.data.transitions": "transitions",
     "task.data.action_noise": "action noise",
@@ -24,9 +24,9 @@ SCALE_SETTINGS = {
 
 
 def scale_mismatch(runs: pd.DataFrame) -> Table:
-    """Mean Q on dataset actions against mean return-to-go at the end of the offline phase, a row per task and arm.
+    """Mean Q of dataset actions and mean return-to-go at the end of the offline phase, a row per task and arm.
 
-    Numbers, seed by seed: task, arm, seed, q_data, return_to_go, difference, below (whether Q lies below the other).
+    Numbers, per seed: task, arm, seed, q_data, return_to_go, difference, below (whether Q is below return-to-go).
     """
     finished = done(runs)
     numbers = finished[["task", "arm", "seed"]].assign(
@@ -49,22 +49,22 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
     notes = (
         "Mean Q: Q(s, a) of the two critics over the probe transitions of the dataset at the end of the offline phase, "
         f"in units of the mapped return, mean over seeds [{CONFIDENCE:.0%} t interval].",
-        "Seeds below: those in which mean Q lies below the mean return-to-go of the same transitions.",
+        "Seeds below: number of seeds with mean Q below the mean return-to-go of the same transitions.",
         *(f"{task}: {_scale_settings(group)}." for task, group in finished.groupby("task", sort=False)),
     )
-    return Table("scale_mismatch", "Scale of Q against the data's returns", numbers, pd.DataFrame(lines), notes)
+    return Table("scale_mismatch", "Scale of Q and returns of the data", numbers, pd.DataFrame(lines), notes)
 
 
 def _scale_settings(runs: pd.DataFrame) -> str:
-    """What decides the scale of Q in the runs of a task, in words."""
+    """The settings that determine the scale of Q in the runs of a task, as text."""
     values = {name: runs[column].drop_duplicates() for column, name in SCALE_SETTINGS.items() if column in runs}
-    return ", ".join(f"{name} {' or '.join(f'{value:.6g}' for value in each)}" for name, each in values.items())
+    return ", ".join(f"{name} {' or '.join(f'{value:.6g}' for value in distinct)}" for name, distinct in values.items())
 
 
 def learned_floor(runs: pd.DataFrame) -> Table | None:
-    """Held-out error of the learned floors by task and arm, or None if no run learned one.
+    """Held-out error of learned floors by task and arm, or None without learned floors.
 
-    Numbers, seed by seed: task, arm, seed, held_out_rmse, held_out_r2, steps.
+    Numbers, per seed: task, arm, seed, held_out_rmse, held_out_r2, steps.
     """
     names = ["held_out_rmse", "held_out_r2", "steps"]
     finished = done(runs)
@@ -85,27 +85,27 @@ def learned_floor(runs: pd.DataFrame) -> Table | None:
         for (task, arm), group in numbers.groupby(["task", "arm"], sort=False)
     ]
     notes = (
-        "Regression of a value network on return-to-go, measured on trajectories kept out of the fit; RMSE in units of "
+        "Regression of a value network on return-to-go, evaluated on held-out trajectories; RMSE in units of "
         f"the mapped return. Mean over n seeds [{CONFIDENCE:.0%} t interval].",
     )
     return Table("learned_floor", "Held-out error of the learned floor", numbers, pd.DataFrame(lines), notes)
 
 
-# Column of the evaluations, heading, and what it is for the reader.
+# Column of the evaluations, heading and meaning.
 COLUMNS = (
     ("calibration_exact", "Q - V_mu", "mean Q(s, pi(s)) of the two critics - true value of the behaviour policy; below "
-     "0 the critic's scale lies under the behaviour's"),
-    ("overestimation_exact", "Q - V_pi", "the same Q - true value of the run's own deterministic policy; above 0 the "
+     "0, the critic's scale is below that of the behaviour"),
+    ("overestimation_exact", "Q - V_pi", "the same Q - true value of the run's deterministic policy; above 0, the "
      "critic is not conservative"),
-    ("policy_gap_exact", "V* - V_pi", "what the policy lacks to the best one; less Q - V_pi it is V* - Q, the part of "
-     "regret that is miscalibration"),
+    ("policy_gap_exact", "V* - V_pi", "shortfall of the policy from the optimum; minus Q - V_pi it is V* - Q, the "
+     "miscalibration part of the regret"),
     ("floor_error", "Floor - V_mu", "mean error of the floor"),
-    ("floor_rmse", "Floor RMSE", "root of its mean squared error; with Monte Carlo floors the spread of the returns"),
+    ("floor_rmse", "Floor RMSE", "root mean squared error; for Monte Carlo floors the spread of the returns"),
 )  # fmt: skip
 
 
 def truth(evaluations: pd.DataFrame) -> Table | None:
-    """Values and floors against the truth at the end of either phase, or None where no task's values are known.
+    """Values and floors compared with exact values at the end of both phases, or None without exact values.
 
     `evaluations` is the frame of that name. Numbers: task, at, arm, metric, mean, low, high, n and
     method.
@@ -128,9 +128,9 @@ def truth(evaluations: pd.DataFrame) -> Table | None:
                     line[heading] = interval_text(estimate, 2)
                 lines.append({**line, "n": str(len(group))})
     notes = (
-        "Over the probe transitions of the dataset, against values that are computed from the problem itself, in units "
-        f"of the mapped return; mean over seeds [{CONFIDENCE:.0%} t interval]. A critic that is calibrated and "
-        "conservative lies between V_mu and V_pi.",
+        "Over the probe transitions of the dataset, compared with exact values of the task, in units "
+        f"of the mapped return; mean over seeds [{CONFIDENCE:.0%} t interval]. A calibrated and conservative "
+        "critic is between V_mu and V_pi.",
         *(f"{heading}: {meaning}." for _, heading, meaning in COLUMNS),
     )
-    return Table("truth", "Calibration against truth", pd.DataFrame(numbers), pd.DataFrame(lines), notes)
+    return Table("truth", "Calibration against exact values", pd.DataFrame(numbers), pd.DataFrame(lines), notes)

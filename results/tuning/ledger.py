@@ -18,10 +18,10 @@ from results.style import in_order, label
 from results.tables import Table
 from results.tables.table import NONE, number
 
-# Where ledgers lie in a root of run folders.
+# Path of ledgers in a root.
 LEDGERS = "studies/*/trials.json"
 
-# In front of a searched setting's path in the frame.
+# Prefix of searched settings in the frame.
 SETTING = "setting."
 
 
@@ -30,13 +30,13 @@ class Ledger:
     """A study and its trials."""
 
     study: str
-    # Name of the number that was optimised, and "maximize" or "minimize".
+    # The optimised metric, and "maximize" or "minimize".
     objective: str
     direction: Literal["maximize", "minimize"]
-    # Trials that every arm was given.
+    # Trials per arm.
     budget: int
     seeds: tuple[int, ...]
-    # Searched settings by path: the distribution's name and attributes, as Optuna writes them.
+    # Searched settings: name and attributes of the distribution, as Optuna writes them.
     space: dict[str, dict[str, Any]]
     # A row per trial: arm, number, state (complete, pruned, fail, running), value (NaN without), "setting.*", runs (how
     # many), updates (gradient steps), core_hours, gpu_hours, wall_hours.
@@ -47,7 +47,7 @@ class Ledger:
         return list(self.trials["arm"].unique())
 
     def is_logarithmic(self, path: str) -> bool:
-        """Whether a setting was searched by its logarithm."""
+        """Whether a setting was searched on a logarithmic scale."""
         return bool(self.space[path]["attributes"].get("log"))
 
     def complete(self, arm: str | None = None) -> pd.DataFrame:
@@ -60,7 +60,7 @@ class Ledger:
 
 
 def read_ledger(file: Path) -> Ledger:
-    """The ledger in a file; damage raises a UserError."""
+    """Read a ledger; a damaged file raises a UserError."""
     values = read_json(file)
     try:
         assert values is not None
@@ -74,27 +74,27 @@ def read_ledger(file: Path) -> Ledger:
 
 
 def ledgers_in(roots: Iterable[Path]) -> list[Ledger]:
-    """The ledgers of every study that was begun in some roots."""
+    """The ledgers of all studies in some roots."""
     return [read_ledger(file) for root in roots for file in sorted(Path(root).glob(LEDGERS))]
 
 
 def export_ledgers(roots: Iterable[Path], folder: Path) -> list[Path]:
-    """Copy the ledgers of every study in some roots to where `ledgers_in` finds them in a folder; returns the copies.
+    """Copy the ledgers of all studies in some roots into a folder, where `ledgers_in` finds them; returns the copies.
 
-    Raises UserError if one is damaged, if two are of one study, or if the folder cannot be written.
+    Raises UserError if one is damaged, if a study occurs twice, or if the folder cannot be written.
     """
     files = [file for root in roots for file in sorted(Path(root).glob(LEDGERS))]
     copies = [Path(folder) / LEDGERS.replace("*", read_ledger(file).study) for file in files]
     twice = [copy for copy in copies if copies.count(copy) > 1]
     if twice:
-        raise UserError(f"study {twice[0].parent.name}: was searched in more than one root; name one of them")
+        raise UserError(f"study {twice[0].parent.name}: found in more than one root; name one of them")
     for file, copy in zip(files, copies, strict=True):
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(copy) as stream:
                 stream.write(file.read_bytes())
         except OSError as error:
-            raise UserError(f"{copy}: cannot be written ({error.strerror}); name another folder") from None
+            raise UserError(f"{copy}: cannot be written ({error.strerror}); choose another folder") from None
     return copies
 
 
@@ -104,15 +104,15 @@ def _row(trial: dict[str, Any]) -> dict[str, Any]:
     return {**{name: trial[name] for name in kept}, "runs": len(trial["runs"]), **settings}
 
 
-# Complete trials of an arm below which nothing is said of its settings.
+# Fewest complete trials of an arm for the importance of its settings.
 FEWEST = 10
 
 
 def importance(ledger: Ledger) -> pd.DataFrame:
     """Importance of every setting within every arm with enough trials, summing to 1. Columns: arm, setting, importance.
 
-    PED-ANOVA (Watanabe et al., IJCAI 2023): how far the densities of the settings of the best tenth of the trials lie
-    from those of all. It needs two settings, and trials that differ.
+    PED-ANOVA (Watanabe et al., IJCAI 2023): distance between the densities of the settings of the best tenth of the
+    trials and of all. It needs two settings, and trials that differ.
     """
     rows = []
     for arm in in_order(ledger.arms):
@@ -157,20 +157,20 @@ def effort(ledger: Ledger) -> Table:
         }
     )
     given = numbers["trials"].unique()
-    equal = f"equal: {given[0]} trials each" if len(given) == 1 else "not equal yet: " + ", ".join(map(str, given))
+    equal = f"equal: {given[0]} trials each" if len(given) == 1 else "unequal: " + ", ".join(map(str, given))
     notes = (
         f"Objective: {ledger.objective} ({'larger' if ledger.direction == 'maximize' else 'smaller'} is better), mean "
         f"over tasks and the tuning seeds {', '.join(map(str, ledger.seeds))}, which are not reported.",
-        f"Effort: {equal}, of a budget of {ledger.budget}. The first trial of every arm is the one without tuning.",
-        "Best: the value by which the trial was chosen, so it flatters; what the settings are worth on fresh seeds "
-        "stands among the scores.",
-        "Cost: all trials count, also pruned and failed ones, with as many gradient steps as their runs made.",
+        f"Effort: {equal}, of a budget of {ledger.budget}. The first trial of every arm has the default settings.",
+        "Best: the value by which the trial was selected, which is biased; the scores of these settings on new seeds "
+        "are in the table of scores.",
+        "Cost: of all trials, including pruned and failed ones, with the gradient steps that their runs made.",
     )
     return Table(f"tuning_{ledger.study}", f"Tuning: {ledger.study}", numbers, text, notes, group="Arm")
 
 
 def plain(value: object) -> str:
-    """A setting in a few digits."""
+    """A setting with a few digits."""
     if value is None or value != value:
         return NONE
     return f"{value:.3g}" if isinstance(value, float) else str(value)

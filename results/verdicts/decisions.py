@@ -1,4 +1,4 @@
-"""Verdicts, and how the numbers of runs decide them: from one number per seed to an outcome."""
+"""Verdicts, and the tests that decide them: from one number per seed to an outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,27 +28,27 @@ Outcome = Literal["supported", "contradicted", "inconclusive"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the numbers say about a claim."""
+    """The outcome of a claim, with the numbers behind it."""
 
     claim: Claim
     outcome: Outcome
-    # The number that decides; of exact cases the one nearest to its bound, or farthest beyond it.
+    # The estimate that decides; of exact cases the one nearest to its bound, or farthest beyond it.
     effect: float
-    # Its interval; of exact cases the smallest and the largest.
+    # Its interval; of exact cases the smallest and the largest number.
     low: float
     high: float
-    # Cases, or of runs: seeds that have every arm the test compares.
+    # Number of cases, or of seeds that have every arm of the test.
     n: int
-    # What was done, in a few words.
+    # The method in a few words.
     method: str
-    # Of a claim about runs: where it was looked at, and on which arm where the claim is about several.
+    # For claims about runs: the task, and the arm if the claim is about several.
     task: str = ""
     arm: str = ""
-    # Of the test that decides, adjusted for the claim's arms; NaN where the test has none.
+    # p-value of the deciding test, corrected over the claim's arms; NaN for tests without one.
     p_value: float = nan
-    # Between the two arms over the seeds, of a trend the mean rank correlation with the dose; NaN where there is none.
+    # Correlation of the two arms over seeds, or mean rank correlation with the dose; NaN if neither applies.
     correlation: float = nan
-    # Why it is inconclusive, and what a reader must know of the runs behind it; empty: nothing.
+    # Why it is inconclusive, and remarks on the runs behind it.
     remark: str = ""
     # Ids of the runs behind it.
     runs: tuple[str, ...] = ()
@@ -56,27 +56,27 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Finding:
-    """The number that decides, and how surely it speaks for the claim or against it."""
+    """The estimate that decides, with p-values for and against the claim."""
 
     effect: float
     low: float
     high: float
-    # Seeds.
+    # Number of seeds.
     n: int
     method: str
-    # p-values of the tests whose passing supports and contradicts the claim; each is held against alpha.
+    # p-values of the tests that support and contradict the claim; each is compared with alpha.
     p_for: float
     p_against: float
     correlation: float = nan
 
     @property
     def p_value(self) -> float:
-        """Of the test that comes nearer to passing."""
+        """The smaller of the two p-values."""
         return min(self.p_for, self.p_against)
 
 
 def level(values: ArrayLike, test: Level) -> Finding:
-    """Of `values` [n], one per seed (NaN: none)."""
+    """Test of a level, from `values` [n], one per seed (NaN: none)."""
     estimate = mean_interval(values)
     away = np.asarray(values, dtype=float) - test.bound
     method = f"mean {test.side} {test.bound:g}; interval: {estimate.method}; test: exact sign flips"
@@ -86,7 +86,7 @@ def level(values: ArrayLike, test: Level) -> Finding:
 
 
 def difference(values: ArrayLike, baseline: ArrayLike, test: Difference) -> Finding:
-    """Of `values` [n] against `baseline` [n], paired by seed (NaN on either side: no pair)."""
+    """Test of a difference of `values` [n] from `baseline` [n], paired by seed (NaN on either side: no pair)."""
     estimate = paired_difference(values, baseline)
     p_above, p_below = _two_sided(np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float))
     p_for, p_against = (p_above, p_below) if test.side == "above" else (p_below, p_above)
@@ -96,7 +96,7 @@ def difference(values: ArrayLike, baseline: ArrayLike, test: Difference) -> Find
 
 
 def equivalence(values: ArrayLike, baseline: ArrayLike, test: Equivalence) -> Finding:
-    """Of `values` [n] against `baseline` [n], paired by seed."""
+    """Test of equivalence of `values` [n] and `baseline` [n], paired by seed."""
     pairs = paired_difference(values, baseline)
     differences = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
     found = equivalent(differences, test.margin, test.alpha)
@@ -108,7 +108,7 @@ def equivalence(values: ArrayLike, baseline: ArrayLike, test: Equivalence) -> Fi
 
 
 def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority) -> Finding:
-    """Of `values` [n] against `baseline` [n], paired by seed; effect and interval are of the plain difference."""
+    """Test of non-inferiority of `values` [n] to `baseline` [n], paired by seed; the effect is the plain difference."""
     pairs = paired_difference(values, baseline)
     gain = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
     better = gain if test.better == "above" else -gain
@@ -122,7 +122,7 @@ def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority
 
 
 def trend(values: ArrayLike, doses: ArrayLike, test: DoseResponse) -> Finding:
-    """Of `values` [n, d] at `doses` [d] of inflation, a row per seed; the effect is the mean slope within seed."""
+    """Test of a trend of `values` [n, d] over `doses` [d], a row per seed; the effect is the mean slope."""
     rises = dose_response(values, doses, "rises")
     falls = dose_response(values, doses, "falls")
     p_for, p_against = (rises, falls) if test.direction == "rises" else (falls, rises)
@@ -134,9 +134,9 @@ def trend(values: ArrayLike, doses: ArrayLike, test: DoseResponse) -> Finding:
 
 
 def outcomes(findings: Sequence[Finding], test: Decision) -> list[tuple[Outcome, float, str]]:
-    """What follows from the findings on the arms of one claim and task: outcome, p-value by Holm, reason of none.
+    """Outcome, Holm-corrected p-value and remark for every arm of a claim on a task.
 
-    The arms of a claim are one family.
+    The arms of a claim are one family of tests.
     """
     adjusted = holm([finding.p_value if finding.n >= FEWEST_SEEDS else nan for finding in findings])
     family = int(np.isfinite(adjusted).sum())
@@ -145,18 +145,18 @@ def outcomes(findings: Sequence[Finding], test: Decision) -> list[tuple[Outcome,
 
 def _outcome(finding: Finding, p_value: float, test: Decision, family: int) -> tuple[Outcome, float, str]:
     if finding.n < FEWEST_SEEDS:
-        return "inconclusive", p_value, f"{finding.n} seeds; fewer than {FEWEST_SEEDS} decide nothing"
+        return "inconclusive", p_value, f"{finding.n} seeds; at least {FEWEST_SEEDS} are needed"
     if isnan(p_value):
-        return "inconclusive", p_value, "the test cannot be made of these numbers"
+        return "inconclusive", p_value, "the test is undefined for these numbers"
     if p_value <= test.alpha:
         return ("supported" if finding.p_for <= finding.p_against else "contradicted"), p_value, ""
     if isinstance(test, Level | Difference) and family * 2.0 ** (1 - finding.n) > test.alpha:
-        return "inconclusive", p_value, f"{finding.n} seeds cannot pass {test.alpha:g} for {family} arms at once"
-    return "inconclusive", p_value, f"neither the claim nor its opposite passes {test.alpha:g}"
+        return "inconclusive", p_value, f"{finding.n} seeds cannot reach p < {test.alpha:g} for {family} arms"
+    return "inconclusive", p_value, f"neither the claim nor its opposite is significant at {test.alpha:g}"
 
 
 def _two_sided(differences: np.ndarray) -> tuple[float, float]:
-    """p-values of a mean above and of one below 0, each doubled, so that both together err as often as alpha says."""
+    """p-values for a mean above and below 0, each doubled, so that the two tests together have level alpha."""
     p_values = sign_flip_p_values(differences)
     above, below = (min(1.0, 2.0 * p) if not isnan(p) else nan for p in (p_values["greater"], p_values["less"]))
     return above, below

@@ -1,4 +1,4 @@
-"""Verdicts on the exact lab: claims held against numbers without error."""
+"""Verdicts on claims of the exact lab, whose numbers are computed without error."""
 
 from collections.abc import Iterable
 from math import isfinite, nan
@@ -11,25 +11,25 @@ from results.verdicts.decisions import Outcome, Verdict
 
 
 def judge(claims: Iterable[Claim]) -> list[Verdict]:
-    """Measure every claim and hold its numbers against its test, one after the other.
+    """Compute the numbers of every claim and apply its test.
 
     Raises ValueError if two claims have the same id.
     """
     verdicts: dict[str, Verdict] = {}
     for claim in claims:
         if claim.id in verdicts:
-            raise ValueError(f"claim {claim.id}: there are two of this id")
+            raise ValueError(f"claim {claim.id}: the id is not unique")
         verdicts[claim.id] = verdict(claim, claim.measure())
     return list(verdicts.values())
 
 
 def verdict(claim: Claim, numbers: ArrayLike) -> Verdict:
-    """Hold a claim's numbers [n] against its test; without numbers, or with a NaN among them, it is inconclusive.
+    """Apply the test of a claim to its numbers [n]; without numbers, or with a NaN, it is inconclusive.
 
     Raises TypeError for a claim about runs.
     """
     if not isinstance(claim.test, EveryCase):
-        raise TypeError(f"claim {claim.id}: its test is not one of exact cases")
+        raise TypeError(f"claim {claim.id}: not a claim about exact cases")
     cases = np.asarray(numbers, dtype=float).ravel()
     method = in_words(claim.test)
     if not len(cases) or np.isnan(cases).any():
@@ -41,7 +41,7 @@ def verdict(claim: Claim, numbers: ArrayLike) -> Verdict:
 
 
 def in_words(test: EveryCase) -> str:
-    """The test as a reader sees it; bounds close together are a number with a tolerance."""
+    """The test as text; bounds that are close together become a number with a tolerance."""
     low, high = test.at_least, test.at_most
     if low == high:
         return f"every case equals {low:g}"
@@ -54,7 +54,7 @@ def in_words(test: EveryCase) -> str:
 
 
 def _room(cases: np.ndarray, test: EveryCase) -> np.ndarray:
-    """How far each case lies inside the nearer bound, [n]; negative outside. Infinite bounds leave infinite room."""
+    """Distance of each case from the nearer bound, [n]; negative outside, infinite without bounds."""
     low = cases - test.at_least if isfinite(test.at_least) else np.inf
     high = test.at_most - cases if isfinite(test.at_most) else np.inf
     return np.minimum(low, high)

@@ -10,15 +10,15 @@ from results.frame import done
 from results.verdicts import decisions
 from results.verdicts.decisions import Finding, Verdict
 
-# What names an evaluation; all other columns of the evaluations are numbers.
+# Columns that identify an evaluation; all others are numbers.
 NAMES = ("run", "task", "arm", "seed", "step", "phase")
 
 
 def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Of the two frames of runs and of their evaluations: a row per finished run.
+    """A row per finished run, from the frames of runs and of evaluations.
 
-    Columns: those of `runs`; "switch.<number>" and "end.<number>": every number of the evaluation at the switch to the
-    online phase, and of the last evaluation.
+    Columns: those of `runs`, and every number of the evaluations at the switch ("switch.<number>") and at the end
+    ("end.<number>").
     """
     finished = done(runs)
     numbers = [column for column in evaluations.columns if column not in NAMES]
@@ -33,9 +33,9 @@ def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:
-    """A claim's number of every run of `per_run`: task, arm, seed, run, dose (of inflation), value (NaN: none).
+    """The metric of a claim for every run of `per_run`: task, arm, seed, run, dose (of inflation), value.
 
-    Where the runs know nothing of what the claim measures, every value is NaN.
+    Values are NaN if the runs do not have the metric.
     """
     try:
         values = pd.to_numeric(pd.Series(claim.measure(frame), index=frame.index)).astype(float)
@@ -44,16 +44,16 @@ def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[["task", "arm", "seed", "run"]].assign(dose=frame["floor.inflation"], value=values)
 
 
-# The arm that a verdict is about, "" where it is about all of them, and the arms whose seeds it compares.
+# The arm of a verdict (empty: all arms), and the arms whose seeds it compares.
 Look = tuple[str, list[str]]
 
 
 def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Verdict]:
-    """Hold every claim against the finished runs of every task.
+    """Test every claim on the finished runs of every task.
 
-    `runs` and `evaluations` are the two frames of runs. Verdicts come claim by claim, of each task by task, of each arm
-    by arm; where nothing can be said, for lack of runs or of numbers, the verdict says so. Only seeds that have every
-    arm of a comparison enter it, and the remark names the others.
+    `runs` and `evaluations` are the two frames of runs. Verdicts are ordered by claim, task and arm; without the runs
+    or numbers that a test needs, the verdict gives the reason. A comparison uses the seeds that have all of its arms,
+    and the remark names the others.
 
     Raises ValueError if two claims have the same id, TypeError for a claim of the exact lab.
     """
@@ -62,7 +62,7 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
     judged: set[str] = set()
     for claim in claims:
         if claim.id in judged:
-            raise ValueError(f"claim {claim.id}: there are two of this id")
+            raise ValueError(f"claim {claim.id}: the id is not unique")
         judged.add(claim.id)
         numbers = measured(claim, frame)
         for task, of_task in states.groupby("task", sort=False):
@@ -71,10 +71,10 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
 
 
 def on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str) -> list[Verdict]:
-    """The verdicts on one claim and task: `numbers` as `measured` gives them, `runs` in whatever state."""
+    """The verdicts on a claim on a task, from the `numbers` of `measured` and the `runs` in any state."""
     test = claim.test
     if isinstance(test, EveryCase):
-        raise TypeError(f"claim {claim.id}: its test is one of exact cases, not of runs")
+        raise TypeError(f"claim {claim.id}: a claim about exact cases, not about runs")
     table = numbers.pivot(index="seed", columns="arm", values="value")
     looks = _looks(test, list(table.columns))
     lacking = {arm: _lack(test, arms, table) for arm, arms in looks}
@@ -97,7 +97,7 @@ def on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str) 
 
 
 def _looks(test: Decision, run: list[str]) -> list[Look]:
-    """What is looked at one by one; of a trend's arms those that were run."""
+    """The comparisons of a claim; of a trend, with the arms that were run."""
     match test:
         case Level():
             return [(arm, [arm]) for arm in test.arms]
@@ -110,18 +110,18 @@ def _looks(test: Decision, run: list[str]) -> list[Look]:
 
 
 def _lack(test: Decision, arms: list[str], table: pd.DataFrame) -> str:
-    """Why nothing can be said of these arms, or ""."""
+    """Why these arms cannot be tested, or an empty string."""
     if isinstance(test, DoseResponse) and len(arms) < FEWEST_DOSES:
         return f"{len(arms)} of the doses {', '.join(test.arms)} were run; a trend needs {FEWEST_DOSES}"
     if missing := [arm for arm in arms if arm not in table]:
         return f"no finished run of {' or '.join(missing)}"
     if unknown := [arm for arm in arms if table[arm].isna().all()]:
-        return f"what is measured is not known of {' or '.join(unknown)} here"
+        return f"the metric is not available for {' or '.join(unknown)}"
     return ""
 
 
 def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame) -> Finding:
-    """`table` [seeds, arms of one look], the arm before its baseline."""
+    """Test the `table` [seeds, arms] of a comparison, with the arm before its baseline."""
     if isinstance(test, DoseResponse):
         doses = [numbers.loc[numbers["arm"] == arm, "dose"].iloc[0] for arm in table.columns]
         return decisions.trend(table.to_numpy(), doses, test)
@@ -137,11 +137,11 @@ def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame) -> Find
 
 
 def _left_out(runs: pd.DataFrame, arms: list[str], whole: list[int]) -> str:
-    """The seeds of these arms that do not enter, and why: "left out: seed 3 (cql failed), seed 5 (cql not there)"."""
+    """The excluded seeds of these arms with reasons: "left out: seed 3 (cql failed), seed 5 (cql missing)"."""
     here = runs[runs["arm"].isin(arms)].set_index(["seed", "arm"])["state"]
     parts = []
     for seed in sorted(set(here.index.get_level_values("seed")) - set(whole)):
-        states = {arm: here.get((seed, arm), "not there") for arm in arms}
+        states = {arm: here.get((seed, arm), "missing") for arm in arms}
         reasons = [f"{arm} {state}" for arm, state in states.items() if state != "done"]
         parts.append(f"seed {seed} ({', '.join(reasons) or 'no number'})")
     return f"left out: {', '.join(parts)}" if parts else ""

@@ -1,4 +1,4 @@
-"""The table of verdicts: every claim with what was found, a correction below what it corrects."""
+"""The table of verdicts: every claim with its outcome, and corrections below the claims that they correct."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -10,18 +10,18 @@ from results.tables import Table
 from results.verdicts.decisions import Verdict
 
 OF_CASES = (
-    "Effect: of exact cases the number that decides, the one nearest to its bound or farthest beyond it [smallest, "
-    "largest]; n: cases. A claim that stands instead of another one follows it."
+    "Effect: for exact cases, the number nearest to its bound or farthest beyond it [smallest, largest]; n: cases. "
+    "A correction follows the claim that it corrects."
 )
 OF_RUNS = (
-    "Of runs the effect is a mean over seeds [interval]; n: seeds; p: of the test that comes nearer to passing, "
-    "two-sided or against the margin, by Holm over the arms of the claim; r: correlation of the two arms over the "
-    "seeds, of a trend the mean rank correlation with the dose. A claim is contradicted only by a test of the opposite."
+    "For runs, the effect is a mean over seeds [interval]; n: seeds; p: the smaller p-value for or against the claim, "
+    "two-sided or against the margin, Holm-corrected over its arms; r: correlation of the two arms over seeds, or for "
+    "a trend the mean rank correlation with the dose. A claim is contradicted only by a significant opposite."
 )
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """One row per verdict: topics as they come, a correction directly after what it corrects.
+    """One row per verdict: topics in order, corrections directly after the claims that they correct.
 
     Numbers: id, topic, outcome, effect, low, high, n, method, corrects (empty: nothing), source, task, arm, p_value,
     correlation, remark, runs (ids, with spaces).
@@ -72,10 +72,10 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def by_topic(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """Verdicts by topic, those on one claim together, a correction directly after what it corrects and under its topic.
+    """Verdicts by topic, those on a claim together, corrections directly after and under the topic of their claim.
 
-    A correction of a claim that is not among them stands where it comes. Raises ValueError if claims correct each other
-    in a circle.
+    A correction of a claim that is missing keeps its place. Raises ValueError if claims correct each other
+    in a cycle.
     """
     claims = by_claim(verdicts)
     corrections: dict[str, list[str]] = {}
@@ -87,12 +87,12 @@ def by_topic(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
             topics.setdefault(first.claim.topic, []).append(name)
     ordered = {topic: _with_corrections(names, corrections) for topic, names in topics.items()}
     if lost := set(claims) - {name for names in ordered.values() for name in names}:
-        raise ValueError(f"claims {', '.join(sorted(lost))}: they correct each other in a circle")
+        raise ValueError(f"claims {', '.join(sorted(lost))}: they correct each other in a cycle")
     return {topic: [each for name in names for each in claims[name]] for topic, names in ordered.items()}
 
 
 def by_claim(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """The verdicts on each claim, by its id."""
+    """The verdicts by claim id."""
     claims: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         claims.setdefault(verdict.claim.id, []).append(verdict)
@@ -100,7 +100,7 @@ def by_claim(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
 
 
 def _with_corrections(names: Sequence[str], corrections: dict[str, list[str]]) -> list[str]:
-    """Every claim followed by its corrections, and each of those by its own."""
+    """Every claim, followed recursively by its corrections."""
     followed = []
     for name in names:
         followed += [name, *_with_corrections(corrections.get(name, []), corrections)]
@@ -108,7 +108,7 @@ def _with_corrections(names: Sequence[str], corrections: dict[str, list[str]]) -
 
 
 def where(verdict: Verdict) -> str:
-    """Task and arm: "winding-road, Cal-QL, learned floor"; of the exact lab nothing."""
+    """Task and arm: "winding-road, Cal-QL, learned floor"; empty for the exact lab."""
     return ", ".join(filter(None, (verdict.task, label(verdict.arm) if verdict.arm else "")))
 
 
@@ -125,15 +125,15 @@ def correlation(verdict: Verdict) -> str:
 
 
 def statement(verdict: Verdict) -> str:
-    """The claim's statement; of a correction, with the id of what it stands instead of."""
+    """The statement of the claim; for a correction, with the id of the corrected claim."""
     claim = verdict.claim
-    return f"{claim.statement} (instead of: {claim.corrects})" if claim.corrects else claim.statement
+    return f"{claim.statement} (corrects: {claim.corrects})" if claim.corrects else claim.statement
 
 
 def effect(verdict: Verdict) -> str:
-    """The number that decides, and its interval unless it is a single number: "-35", "-7 [-35, -7]".
+    """The estimate with its interval, unless that is a single number: "-35", "-7 [-35, -7]".
 
-    Of exact cases with four digits, of runs with three.
+    Four digits for exact cases, three for runs.
     """
     digits = 3 if verdict.task else 4
     if isnan(verdict.effect):
@@ -146,7 +146,7 @@ def effect(verdict: Verdict) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """So many digits, whole numbers in full: "-35", "0.3333", "12346", "1.2e-11"."""
+    """A number with that many digits, integers in full: "-35", "0.3333", "12346", "1.2e-11"."""
     size = abs(value)
     if size == 0:
         return "0"

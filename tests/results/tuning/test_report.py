@@ -65,7 +65,7 @@ def test_effort_and_outcome_by_hand(ledger):
     assert (first["runs"], first["updates"], first["core_hours"]) == (8, 2000, 1.0)
     assert (second["trials"], second["fail"], second["best"]) == (2, 1, 0.3)
     assert second["untuned"] != second["untuned"]
-    assert "not equal yet: 4, 2, of a budget of 4" in table.notes[1]
+    assert "unequal: 4, 2, of a budget of 4" in table.notes[1]
     assert list(table.text["Arm"]) == ["CQL", "Cal-QL, Monte Carlo floor"]
     assert list(table.text["Untuned"]) == ["0.500", "-"]
 
@@ -142,6 +142,6 @@ def test_exported_ledgers_are_found_where_they_lie_now(tmp_path):
 def test_two_searches_of_one_study_are_not_mixed(tmp_path):
     for root in ("a", "b"):
         write_ledger(tmp_path / root)
-    with pytest.raises(UserError, match="study hand: was searched in more than one root"):
+    with pytest.raises(UserError, match="study hand: found in more than one root"):
         export_ledgers([tmp_path / "a", tmp_path / "b"], tmp_path / "exported")
     assert not (tmp_path / "exported").exists()

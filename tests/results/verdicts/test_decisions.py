@@ -32,7 +32,11 @@ def test_a_level_is_held_against_its_bound():
     """1 to 6 less 3.5 are as much above as below: of the mean of no flip is larger in more than half of the cases."""
     test = Level(("a",), "above", bound=3.5)
     outcome, p_value, reason = one(decisions.level(SIX, test), test)
-    assert (outcome, p_value, reason) == ("inconclusive", 1.0, "neither the claim nor its opposite passes 0.05")
+    assert (outcome, p_value, reason) == (
+        "inconclusive",
+        1.0,
+        "neither the claim nor its opposite is significant at 0.05",
+    )
     beyond = Level(("a",), "below", bound=7.0)
     assert one(decisions.level(SIX, beyond), beyond)[0] == "supported"
 
@@ -42,7 +46,7 @@ def test_five_seeds_decide_nothing():
     outcome, p_value, reason = one(decisions.level([100.0, 101, 102, 103, 104, nan], test), test)
     assert outcome == "inconclusive"
     assert isnan(p_value)
-    assert reason == "5 seeds; fewer than 6 decide nothing"
+    assert reason == "5 seeds; at least 6 are needed"
 
 
 def test_pairs_are_compared_within_seed():
@@ -60,7 +64,7 @@ def test_the_arms_of_a_claim_are_one_family():
     test = Difference(("a", "c"), "b", "above")
     six = [decisions.difference(SIX, np.zeros(6), test)] * 2
     assert decisions.outcomes(six, test) == [
-        ("inconclusive", 1 / 16, "6 seeds cannot pass 0.05 for 2 arms at once"),
+        ("inconclusive", 1 / 16, "6 seeds cannot reach p < 0.05 for 2 arms"),
     ] * 2  # fmt: skip
     eight = [decisions.difference(np.arange(1.0, 9), np.zeros(8), test)] * 2
     assert [outcome for outcome, *_ in decisions.outcomes(eight, test)] == ["supported"] * 2
@@ -81,7 +85,11 @@ def test_equivalence_needs_the_interval_inside_the_margin():
     assert (finding.effect, finding.low, finding.high) == pytest.approx((0.0, -half, half), abs=1e-6)
     assert one(finding, test)[0] == "supported"
     spread = decisions.equivalence(20 * small, np.zeros(6), test)
-    assert one(spread, test) == ("inconclusive", spread.p_value, "neither the claim nor its opposite passes 0.05")
+    assert one(spread, test) == (
+        "inconclusive",
+        spread.p_value,
+        "neither the claim nor its opposite is significant at 0.05",
+    )
 
 
 @pytest.mark.parametrize("sign", [1, -1])

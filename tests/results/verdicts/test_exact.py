@@ -81,5 +81,5 @@ def test_every_claim_is_measured_once_in_order():
 
 def test_two_claims_of_one_id_are_refused():
     twice = [claim(EveryCase(at_most=1), 0.0), claim(EveryCase(at_least=1), 2.0)]
-    with pytest.raises(ValueError, match="push-down: there are two"):
+    with pytest.raises(ValueError, match="push-down: the id is not unique"):
         judge(twice)

@@ -60,7 +60,7 @@ def test_seeds_that_lack_an_arm_are_named():
     values["maze", "cql"] = [*TWO_ARMS["maze", "cql"], 17.0, 18.0, 19.0]
     (verdict,) = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values, failed=(("cql", 3),)))
     assert verdict.n == 6
-    assert verdict.remark == "left out: seed 1 (monte_carlo not there), seed 3 (cql failed), seed 4 (no number)"
+    assert verdict.remark == "left out: seed 1 (monte_carlo missing), seed 3 (cql failed), seed 4 (no number)"
     assert not [run for run in verdict.runs if run[-1] in "134"]
     assert verdict.outcome == "supported"
 
@@ -69,7 +69,7 @@ def test_too_few_seeds_are_said():
     values = {key: dips[:5] for key, dips in TWO_ARMS.items()}
     (verdict,) = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values))
     assert (verdict.outcome, verdict.n) == ("inconclusive", 5)
-    assert verdict.remark == "5 seeds; fewer than 6 decide nothing"
+    assert verdict.remark == "5 seeds; at least 6 are needed"
     assert verdict.effect == pytest.approx(-3.0), "the effect is shown all the same"
 
 
@@ -117,7 +117,7 @@ def test_every_task_has_its_own_verdict():
 @pytest.mark.parametrize("measure", [lambda runs: runs["switch.q_nowhere"], lambda runs: runs["dip"] * nan])
 def test_a_number_that_no_run_has_is_said(measure):
     (verdict,) = judge(Level(("cql",), "above"), *frames(TWO_ARMS), measure=measure)
-    assert verdict.remark == "what is measured is not known of cql here"
+    assert verdict.remark == "the metric is not available for cql"
     assert verdict.outcome == "inconclusive"
 
 
@@ -129,7 +129,7 @@ def test_a_failed_run_has_no_number():
 
 def test_two_claims_of_one_id_and_claims_of_the_lab_are_refused():
     level = claim(Level(("cql",), "above"))
-    with pytest.raises(ValueError, match="some-claim: there are two"):
+    with pytest.raises(ValueError, match="some-claim: the id is not unique"):
         judge_runs([level, level], *frames(TWO_ARMS))
     with pytest.raises(TypeError, match="exact cases"):
         judge(EveryCase(at_least=0.0), *frames(TWO_ARMS))

@@ -53,7 +53,7 @@ def test_a_row_for_machines_and_a_row_for_people(verdicts):
     assert text.loc["a", ["Claim", "Verdict", "Effect", "n"]].to_list() == [
         "Statement of a.", "contradicted", "2 [-35, 2]", "2",
     ]  # fmt: skip
-    assert text.loc["a-if-small", "Claim"] == "Statement of a-if-small. (instead of: a)"
+    assert text.loc["a-if-small", "Claim"] == "Statement of a-if-small. (corrects: a)"
     assert text.loc["a-if-small", ["Verdict", "Effect"]].to_list() == ["inconclusive", "-"]
     assert text.loc["a", "Metric"] == "gap; every case at most 1"
 
