@@ -230,7 +230,7 @@ def test_verify_finds_a_changed_number(smoke, tmp_path):
     assert "3 of 4 agree" in done.stdout
     differs = next(line for line in done.stdout.splitlines() if "differs" in line)
     assert differs.startswith(folder.id)
-    assert f"row {len(rows) + 1}, score: 1.5 there" in differs
+    assert f"row {len(rows) + 1}, score: originally 1.5" in differs
     assert "compared byte for byte: the same type of machine" in done.stdout
     assert {file: file.read_bytes() for file in root.rglob("*") if file.is_file()} == before
     place = Path(re.search(r"the repetition is kept in (\S+)", done.stderr)[1])
