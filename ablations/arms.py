@@ -81,6 +81,53 @@ FLOOR_ARMS: dict[str, Arm] = {
     "calibrated_offline": Arm({**CAL_QL, "floor.active_online": False}, "Cal-QL, floor offline only", "#3e5c9a"),
 }
 
+# Estimators of the learned floor.
+LEARNED: Settings = {"floor.base": "learned"}
+ESTIMATOR_ARMS: dict[str, Arm] = {
+    "learned_out_of_fold": Arm(
+        {**LEARNED, "behaviour_value.estimator": "out_of_fold"}, "Cal-QL, floor learned out of fold", "#007a59"
+    ),
+    "learned_td": Arm({**LEARNED, "behaviour_value.estimator": "td"}, "Cal-QL, floor learned by TD(0)", "#1a9b6c"),
+    "learned_td_0.9": Arm(
+        {**LEARNED, "behaviour_value.estimator": "td", "behaviour_value.td_lambda": 0.9},
+        "Cal-QL, floor learned by TD(0.9)",
+        "#2fae80",
+    ),
+    "learned_expectile_0.7": Arm(
+        {**LEARNED, "behaviour_value.estimator": "expectile", "behaviour_value.level": 0.7},
+        "Cal-QL, expectile 0.7 as floor",
+        "#88b04b",
+    ),
+    "learned_expectile_0.9": Arm(
+        {**LEARNED, "behaviour_value.estimator": "expectile", "behaviour_value.level": 0.9},
+        "Cal-QL, expectile 0.9 as floor",
+        "#6d9632",
+    ),
+    "learned_median": Arm(
+        {**LEARNED, "behaviour_value.estimator": "quantile"}, "Cal-QL, median return as floor", "#a3c266"
+    ),
+    "learned_quantile_0.9": Arm(
+        {**LEARNED, "behaviour_value.estimator": "quantile", "behaviour_value.level": 0.9},
+        "Cal-QL, quantile 0.9 as floor",
+        "#557a1f",
+    ),
+    "learned_ensemble": Arm(
+        {**LEARNED, "behaviour_value.estimator": "ensemble"}, "Cal-QL, mean of 5 learned floors", "#33b5a5"
+    ),
+    "learned_lower_bound": Arm(
+        {**LEARNED, "behaviour_value.estimator": "ensemble", "behaviour_value.deviations": 2.0},
+        "Cal-QL, lower bound of 5 learned floors",
+        "#1d8f82",
+    ),
+    "learned_success_only": Arm(
+        {**LEARNED, "behaviour_value.estimator": "success_only"}, "Cal-QL, floor learned from successes", "#c7a23a"
+    ),
+    "learned_tenth": Arm(
+        {**LEARNED, "behaviour_value.trajectories": 0.1}, "Cal-QL, floor learned from a tenth of the data", "#5fcfa8"
+    ),
+    "optimal": Arm({"floor.base": "optimal"}, "Cal-QL, optimal value as floor", "#b87d00"),
+}
+
 # Kinds of inflation at the same dose, a quarter of the return range, and errors that are right on average.
 INFLATED: Settings = {**CAL_QL, "floor.inflation": 0.25}
 ERROR: Settings = {**INFLATED, "floor.inflation_kind": "correlated_error"}
@@ -251,6 +298,7 @@ OPTIONS: dict[str, Arm] = {
 ARMS: dict[str, Arm] = {
     **BASELINES,
     **FLOOR_ARMS,
+    **ESTIMATOR_ARMS,
     **INFLATION_ARMS,
     **PUSH_DOWNS,
     **SWITCH_ARMS,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
 
-from ablations.arms import IMPLEMENTATIONS, INFLATION_ARMS, OPTIONS, with_arm
+from ablations.arms import ESTIMATOR_ARMS, IMPLEMENTATIONS, INFLATION_ARMS, OPTIONS, with_arm
 from algorithms.settings import AlgorithmSettings
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
@@ -57,6 +57,12 @@ def doses(scale: str) -> list[Run]:
         "constant_0",
     )  # fmt: skip
     return grid(("winding-road",), arms, range(6 if scale == "demo" else 10), scale)
+
+
+def estimators(scale: str) -> list[Run]:
+    """Estimators of the floor on a task whose values are known, with and without truncated trajectories."""
+    arms = ("cql", "monte_carlo", "exact", "learned", *ESTIMATOR_ARMS)
+    return grid(("winding-road", "winding-road-short"), arms, range(6 if scale == "demo" else 10), scale)
 
 
 def inflation_kinds(scale: str) -> list[Run]:
@@ -183,6 +189,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "implementation": implementation,
     "study": study,
     "ogbench": ogbench,
+    "estimators": estimators,
     "inflation_kinds": inflation_kinds,
     "smoke": smoke,
 }

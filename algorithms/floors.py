@@ -26,6 +26,8 @@ class FloorInputs:
     behaviour_value: Callable[[Tensor], Tensor] | None = None
     # Its true value; only for the base "exact".
     exact_value: Callable[[Tensor], Tensor] | None = None
+    # True value of the best policy; only for the base "optimal".
+    optimal_value: Callable[[Tensor], Tensor] | None = None
 
 
 def no_floor(inputs: FloorInputs) -> Tensor:
@@ -50,6 +52,12 @@ def exact(inputs: FloorInputs) -> Tensor:
     return inputs.exact_value(inputs.states)
 
 
+def optimal(inputs: FloorInputs) -> Tensor:
+    """The true value of the best policy: the largest floor that a policy can reach."""
+    assert inputs.optimal_value is not None
+    return inputs.optimal_value(inputs.states)
+
+
 def constant(inputs: FloorInputs) -> Tensor:
     """A constant."""
     return torch.full_like(inputs.return_to_go, inputs.settings.constant)
@@ -67,6 +75,7 @@ FLOORS: dict[str, Callable[[FloorInputs], Tensor]] = {
     "exact": exact,
     "constant": constant,
     "mean_return": mean_return,
+    "optimal": optimal,
 }
 
 

@@ -20,6 +20,7 @@ Layers = Annotated[tuple[Count, ...], Field(min_length=1)]
 Truncation = Literal["failure_rule", "last_reward_rule", "suffix_rule", "sum", "bootstrap"]
 MaxBackup = Literal["off", "mean_action", "min_then_max", "max_then_min"]
 LagrangeAlpha = Literal["difference_and_gap", "difference", "nothing"]
+Estimator = Literal["regression", "out_of_fold", "td", "expectile", "quantile", "ensemble", "success_only"]
 LagrangeMultiplier = Literal["exponential", "softplus"]
 InflationKind = Literal["additive", "capped", "multiplicative", "rare_states", "near_goal", "correlated_error"]
 
@@ -29,8 +30,8 @@ class FloorSettings:
     """The floor: a base plus inflation plus noise. All settings but `keeps_learning` are per run."""
 
     # Base: "none" is CQL (minus infinity), "monte_carlo" the return-to-go of the transition (Cal-QL), "learned" a value
-    # network of the behaviour policy, "exact" its true value where known, "constant" a number, "mean_return" the mean
-    # return-to-go of the dataset.
+    # network of the behaviour policy, "exact" its true value where known, "optimal" that of the best policy, "constant"
+    # a number, "mean_return" the mean return-to-go of the dataset.
     base: str = "monte_carlo"
     # Value of the base "constant", in units of the mapped return.
     constant: float = 0.0
@@ -64,6 +65,22 @@ class FloorSettings:
 class BehaviourValueSettings:
     """The fit of the learned floor: a value network of the behaviour policy, fitted to returns-to-go."""
 
+    # Estimator of the value: "regression" on returns-to-go; "out_of_fold", in which no transition is valued by a
+    # network fitted to its trajectory; "td", temporal differences TD(lambda) of the behaviour policy; "expectile" and
+    # "quantile" regression; "ensemble", a mean or lower confidence bound; "success_only", regression on successful
+    # trajectories.
+    estimator: Estimator = "regression"
+    # Share of the trajectories that the fit may use, at least two of them.
+    trajectories: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Folds of the estimator "out_of_fold".
+    folds: Annotated[int, Field(ge=2)] = 5
+    # Lambda of the estimator "td": 0 is TD(0), 1 is regression on returns-to-go.
+    td_lambda: Share = 0.0
+    # Level of the estimators "expectile" and "quantile"; 0.5 is the mean and the median.
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    # Networks of the estimator "ensemble", and how many of their standard deviations are subtracted from their mean.
+    members: Annotated[int, Field(ge=2)] = 5
+    deviations: NonNegative = 0.0
     # Widths of the hidden layers.
     hidden: Layers = (64, 64)
     # Learning rate of Adam.
@@ -78,6 +95,11 @@ class BehaviourValueSettings:
     patience: Count = 5
     # Maximum number of gradient steps.
     max_steps: Count = 3000
+
+    @property
+    def networks(self) -> int:
+        """Number of networks per run."""
+        return {"out_of_fold": self.folds, "ensemble": self.members}.get(self.estimator, 1)
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -190,6 +190,7 @@ ADDED_SETTINGS = {
     "algorithm": ("policy_objective",),
     "online": tuple(OnlineSettings.__dataclass_fields__),
     "floor": ("inflation_kind", "inflation_share", "error_correlation"),
+    "behaviour_value": ("estimator", "trajectories", "folds", "td_lambda", "level", "members", "deviations"),
 }
 
 # Settings that may differ between the runs of a pack, because they are [R] tensors or columns.

@@ -28,6 +28,15 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
         ("plan smoke --set floor.base=exact", "setting floor.base = 'exact': the exact values of PointMaze_UMaze"),
         ("plan truth --set task.reward_bias=1", "task.reward_bias = 1: staying on the road is worth more"),
         ("plan smoke --set floor.keeps_learning=true", "setting floor.keeps_learning = true: only a floor.base of"),
+        ("plan smoke --set behaviour_value.level=0.9", "setting behaviour_value.level = 0.9: has no effect on the"),
+        (
+            "plan smoke --set behaviour_value.estimator=td --set floor.base=learned --set floor.keeps_learning=true",
+            "setting behaviour_value.estimator = 'td': cannot keep learning online",
+        ),
+        (
+            "plan smoke --set behaviour_value.estimator=success_only --set task.failure_reward=null",
+            "has no task.failure_reward, by which failures are recognised",
+        ),
         ("plan smoke --set floor.inflation_kind=capped", "setting floor.inflation_kind = 'capped': has no effect with"),
         ("plan smoke --set floor.inflation_share=0.5", "setting floor.inflation_share = 0.5: has no effect on the"),
         ("plan smoke --set floor.error_correlation=1", "setting floor.error_correlation = 1: has no effect on the"),

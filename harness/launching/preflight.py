@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from algorithms.settings import FloorSettings
+from algorithms.settings import BehaviourValueSettings, FloorSettings
 from harness.errors import UserError
 from harness.settings import OnlineSettings, Run, Task
 
@@ -38,13 +38,36 @@ def check_floors(runs: Sequence[Run]) -> None:
             raise UserError(
                 f"setting floor.base = {run.floor.base!r}: unknown floor; must be one of {', '.join(FLOORS)}"
             )
-        if exact_values(run.task) is None and run.floor.base == "exact":
-            raise UserError(f"setting floor.base = 'exact': the exact values of {run.task.environment} are unknown; "
-                            f"choose another floor, or a task in {', '.join(EXACT_VALUES)}")  # fmt: skip
+        if exact_values(run.task) is None and run.floor.base in ("exact", "optimal"):
+            raise UserError(f"setting floor.base = {run.floor.base!r}: the exact values of {run.task.environment} are "
+                            f"unknown; choose another floor, or a task in {', '.join(EXACT_VALUES)}")  # fmt: skip
         if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
             raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
                             f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip
         check_inflation(run.floor)
+        check_estimator(run)
+
+
+# The estimators with which settings of the fit have an effect.
+ESTIMATOR_SETTINGS = {
+    "folds": ("out_of_fold",), "td_lambda": ("td",), "level": ("expectile", "quantile"), "members": ("ensemble",),
+    "deviations": ("ensemble",),
+}  # fmt: skip
+
+
+def check_estimator(run: Run) -> None:
+    """Check that the settings of a learned floor belong to its estimator, and that the estimator suits the task."""
+    settings, default = run.behaviour_value, BehaviourValueSettings()
+    estimator, name = settings.estimator, f"setting behaviour_value.estimator = {settings.estimator!r}"
+    for setting, estimators in ESTIMATOR_SETTINGS.items():
+        value = getattr(settings, setting)
+        if value != getattr(default, setting) and estimator not in estimators:
+            raise UserError(f"setting behaviour_value.{setting} = {value:g}: has no effect on the estimator "
+                            f"{estimator!r}, only on {' and '.join(map(repr, estimators))}")  # fmt: skip
+    if run.floor.keeps_learning and estimator != "regression":
+        raise UserError(f"{name}: cannot keep learning online; set floor.keeps_learning = false")
+    if estimator == "success_only" and run.task.failure_reward is None:
+        raise UserError(f"{name}: {run.task.name} has no task.failure_reward, by which failures are recognised")
 
 
 def check_inflation(floor: FloorSettings) -> None:

@@ -1,14 +1,13 @@
 """The return-to-go and floor columns of a pack, for the dataset and for every finished online episode."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from algorithms.batch import Batch
-from algorithms.behaviour_value import BehaviourValue, FitReport
+from algorithms.behaviour_value import FitReport
 from algorithms.floors import FloorInputs, floor_base, floor_column
 from algorithms.inflation import DatasetStatistics, NeighbourDistances, uncorrelated
 from algorithms.returns import return_to_go
@@ -16,18 +15,9 @@ from harness.data.dataset import Dataset
 from harness.data.trajectories import Trajectory
 from harness.environments.exact_values import exact_values
 from harness.settings import Run
-from harness.training.streams import generator, normal_source, uniform_source
-from harness.training.transitions import Transitions, trajectory_numbers
-
-
-@dataclass(frozen=True)
-class FloorState:
-    """The state of a learned floor of one run, as checkpoints hold it."""
-
-    fitted: Tensor  # [P] parameters after the fit on the dataset, from which the dataset's column is computed
-    learning: Mapping[str, Tensor]  # current parameters and moments (`BehaviourValue.state`)
-    steps: int  # of the optimiser since the fit
-    report: FitReport
+from harness.training.learned_floors import FloorState, LearnedFloors
+from harness.training.streams import generator, normal_source
+from harness.training.transitions import Transitions
 
 
 class FloorColumns:
@@ -46,7 +36,6 @@ class FloorColumns:
         """
         self.runs = list(runs)
         self.transitions = transitions
-        self.fit_reports: dict[int, FitReport] = {}
         self._noise = [normal_source(generator(run.seed, "floor")) for run in runs]
         self._errors = [normal_source(generator(run.seed, "floor_error")) for run in runs]
         self._distances: NeighbourDistances | None = None
@@ -65,34 +54,32 @@ class FloorColumns:
         inflation = torch.tensor([run.floor.inflation for run in runs])
         self._shift = (inflation * torch.tensor(self.return_range))[:, None]
         self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
-        self._learned = [number for number, run in enumerate(runs) if run.floor.base == "learned"]
-        self._value = self._new_value(dataset_returns) if self._learned else None
+        learned = {number: run for number, run in enumerate(runs) if run.floor.base == "learned"}
+        self._learned = (
+            LearnedFloors(learned, dataset, transitions, dataset_returns[list(learned)]) if learned else None
+        )
         known = [state for state in states if state is not None]
-        if self._value and known:
-            for place, (number, state) in enumerate(zip(self._learned, known, strict=True)):
-                self._value.parameters.flat[place] = state.fitted
-                self.fit_reports[number] = state.report
-        elif self._value:
-            self._fit(self._value, dataset, dataset_returns)
-        self._fitted = self._value.parameters.flat.clone() if self._value else None
+        if self._learned and known:
+            self._learned.restore_fit(known)
+        elif self._learned:
+            self._learned.fit()
         self._statistics: list[DatasetStatistics] = []
         for number, returns in enumerate(dataset_returns):
             transitions.floor[number, : transitions.offline] = self._dataset_column(number, returns)
-        if self._value and known:
+        if self._learned and known:
             # The dataset's column stays that of the fit; learning continues from the restored state.
-            for place, state in enumerate(known):
-                self._value.restore(place, state.learning)
-                self._value.adam.count.steps = state.steps
+            self._learned.restore_learning(known)
+
+    @property
+    def fit_reports(self) -> dict[int, FitReport]:
+        """How well the learned floors predict, by number of the run."""
+        return self._learned.reports if self._learned else {}
 
     def state(self, number: int) -> FloorState | None:
         """The state of the learned floor of a run; None for any other floor."""
-        if number not in self._learned:
+        if self._learned is None or number not in self._learned.runs:
             return None
-        assert self._value is not None
-        assert self._fitted is not None
-        place = self._learned.index(number)
-        learning = self._value.state(place)
-        return FloorState(self._fitted[place], learning, self._value.adam.count.steps, self.fit_reports[number])
+        return self._learned.state(number)
 
     def skip_online(self, number: int, transitions: int) -> None:
         """Skip the noise of restored online transitions."""
@@ -118,11 +105,10 @@ class FloorColumns:
 
     def learn_online(self, batch: Batch) -> Batch:
         """If the learned floors keep learning: one step on the batch, whose floors are replaced."""
-        if self._value is None or not self.runs[0].floor.keeps_learning:
+        if self._learned is None or not self.runs[0].floor.keeps_learning:
             return batch
-        assert len(self._learned) == len(self.runs), "floors that keep learning are packed separately"
-        self._value.step(batch.states, batch.return_to_go)
-        floor = self._value.values(batch.states) + self._shift
+        assert len(self._learned.runs) == len(self.runs), "floors that keep learning are packed separately"
+        floor = self._learned.learn(batch) + self._shift
         batch.floor.copy_(torch.where(self._active, floor, batch.floor))
         return batch
 
@@ -138,7 +124,10 @@ class FloorColumns:
 
     def _dataset_column(self, number: int, returns: Tensor) -> Tensor:
         """The floor of the dataset; stores the statistics of the dataset, which online columns use."""
-        inputs, settings = self._inputs(number, self.transitions.dataset_states, returns), self.runs[number].floor
+        learned = self._learned
+        values = None if learned is None else lambda _: learned.dataset_values(number)
+        inputs = self._inputs(number, self.transitions.dataset_states, returns, values)
+        settings = self.runs[number].floor
         distances = base = error = None
         if settings.inflation_kind == "rare_states":
             assert self._distances is not None
@@ -151,54 +140,27 @@ class FloorColumns:
 
     def _column(self, number: int, states: Tensor, returns: Tensor) -> Tensor:
         """The floor of an online episode."""
-        inputs, kind = self._inputs(number, states, returns), self.runs[number].floor.inflation_kind
+        learned, kind = self._learned, self.runs[number].floor.inflation_kind
+        values = None if learned is None else lambda states: learned.values(number, states)
+        inputs = self._inputs(number, states, returns, values)
         distances = self._distances(states) if self._distances is not None and kind == "rare_states" else None
         error = self._errors[number](len(returns)) if kind == "correlated_error" else None
         return floor_column(inputs, self._statistics[number], self._noise[number], distances, error)
 
-    def _inputs(self, number: int, states: Tensor, returns: Tensor) -> FloorInputs:
+    def _inputs(
+        self, number: int, states: Tensor, returns: Tensor, learned: Callable[[Tensor], Tensor] | None
+    ) -> FloorInputs:
         return FloorInputs(
             self.runs[number].floor,
             states,
             returns,
             self._mean[number],
-            lambda states: self._value_of(number, states),
-            self._exact_value,
+            learned,
+            lambda states: self._exact("behaviour", states),
+            lambda states: self._exact("optimal", states),
         )
 
-    def _value_of(self, number: int, states: Tensor) -> Tensor:
-        assert self._value is not None
-        return self._value.values(states[None], run=self._learned.index(number))[0]
-
-    def _exact_value(self, states: Tensor) -> Tensor:
+    def _exact(self, policy: Literal["behaviour", "optimal"], states: Tensor) -> Tensor:
         exact = exact_values(self.runs[0].task)
         assert exact is not None, "preflight rejects exact floors for tasks without exact values"
-        return torch.from_numpy(exact.behaviour(states.double().numpy())).to(states.dtype)
-
-    def _new_value(self, dataset_returns: Tensor) -> BehaviourValue:
-        runs = [self.runs[number] for number in self._learned]
-        normals = [normal_source(generator(run.seed, "floor_init")) for run in runs]
-        states = self.transitions.dataset_states
-        return BehaviourValue(runs[0].behaviour_value, states, dataset_returns[self._learned], normals)
-
-    def _fit(self, value: BehaviourValue, dataset: Dataset, dataset_returns: Tensor) -> None:
-        runs = [self.runs[number] for number in self._learned]
-        settings = runs[0].behaviour_value
-        states, returns = self.transitions.dataset_states, dataset_returns[self._learned]
-        lengths = dataset.rows.lengths
-        numbers = trajectory_numbers(lengths)
-        held_out = np.stack([
-            _held_out(generator(run.seed, "floor_split"), len(lengths), settings.held_out)[numbers]
-            for run in runs
-        ])  # fmt: skip
-        batches = [uniform_source(generator(run.seed, "floor_batch")) for run in runs]
-        reports = value.fit(states, returns, torch.from_numpy(held_out), batches)
-        self.fit_reports = dict(zip(self._learned, reports, strict=True))
-
-
-def _held_out(rng: np.random.Generator, trajectories: int, share: float) -> np.ndarray:
-    """Mask [E] of the trajectories held out of the fit: the given fraction, at least one and never all."""
-    count = min(max(1, round(share * trajectories)), trajectories - 1)
-    mask = np.zeros(trajectories, dtype=bool)
-    mask[rng.permutation(trajectories)[:count]] = True
-    return mask
+        return torch.from_numpy(getattr(exact, policy)(states.double().numpy())).to(states.dtype)

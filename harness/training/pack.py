@@ -17,7 +17,8 @@ from harness.folders.checkpoint import Checkpoint
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.settings import total_updates
-from harness.training.floor_columns import FloorColumns, FloorState
+from harness.training.floor_columns import FloorColumns
+from harness.training.learned_floors import FloorState
 from harness.training.online import Actors
 from harness.training.recording import Recorder, StartingPoint, hash_of, transitions_of
 from harness.training.transitions import Transitions

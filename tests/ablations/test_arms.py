@@ -8,6 +8,7 @@ import torch
 
 from ablations.arms import (
     BASELINES,
+    ESTIMATOR_ARMS,
     FLOOR_ARMS,
     IMPLEMENTATIONS,
     INFLATION_ARMS,
@@ -23,7 +24,7 @@ from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, packs
-from harness.launching.preflight import check_settings
+from harness.launching.preflight import check_estimator, check_inflation, check_settings
 from harness.settings import run_to_dict, with_settings
 from harness.tasks.registry import base_run
 from harness.training.training import train_pack
@@ -42,8 +43,20 @@ def test_a_floor_arm_changes_only_the_floor(base, arm):
     assert dataclasses.replace(run, arm=base.arm, floor=base.floor) == base
 
 
+@pytest.mark.parametrize("arm", ESTIMATOR_ARMS)
+def test_an_estimator_arm_changes_only_the_floor_and_its_fit(base, arm):
+    run = with_arm(base, arm)
+    check_estimator(run)
+    assert dataclasses.replace(run, arm=base.arm, floor=base.floor, behaviour_value=base.behaviour_value) == base
+
+
+@pytest.mark.parametrize("arm", INFLATION_ARMS)
+def test_an_inflation_arm_is_valid(base, arm):
+    check_inflation(with_arm(base, arm).floor)
+
+
 def test_no_two_arms_are_the_same(base):
-    arms = (*FLOOR_ARMS, *INFLATION_ARMS, *PUSH_DOWNS, *SWITCH_ARMS, *BASELINES)
+    arms = (*FLOOR_ARMS, *ESTIMATOR_ARMS, *INFLATION_ARMS, *PUSH_DOWNS, *SWITCH_ARMS, *BASELINES)
     runs = {with_arm(base, arm) for arm in arms}
     assert len({dataclasses.replace(run, arm=base.arm) for run in runs}) == len(runs)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from algorithms import behaviour_value
-from algorithms.behaviour_value import BehaviourValue
+from algorithms.behaviour_value import BehaviourValue, Successors, td_steps
 from algorithms.settings import BehaviourValueSettings
 from harness.training.streams import generator, normal_source, uniform_source
 
@@ -71,3 +71,113 @@ def test_values_do_not_depend_on_the_split_into_forward_passes(monkeypatch):
     monkeypatch.setattr(behaviour_value, "FORWARD_ROWS", 300)
     torch.testing.assert_close(value.values(states), expected)
     torch.testing.assert_close(value.values(states[:1], run=1)[0], value.values(STATES.expand(2, -1, -1))[1])
+
+
+@pytest.mark.parametrize("settings", [{"estimator": "expectile", "level": 0.5}, {"estimator": "td", "td_lambda": 1.0}])
+def test_special_cases_equal_regression(settings):
+    expected, (report,) = fit([0], max_steps=200)
+    value, (same,) = fit([0], max_steps=200, **settings)
+    assert torch.equal(value.parameters.flat, expected.parameters.flat)
+    assert same == report
+
+
+def test_the_held_out_bias_is_that_of_the_kept_parameters():
+    value, (report,) = fit([0], max_steps=100)
+    error = value.values(STATES[HELD_OUT][None])[0] - (SIGNAL + 2.0 * NOISE)[HELD_OUT]
+    assert report.held_out_bias == pytest.approx(error.mean().item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({"estimator": "quantile", "level": 0.5}, 0.5),
+        ({"estimator": "quantile", "level": 0.9}, 0.9),
+        # The expectile 0.9 of a normal distribution is 0.861 standard deviations above its mean.
+        ({"estimator": "expectile", "level": 0.9}, 0.805),
+        ({"estimator": "expectile", "level": 0.1}, 0.195),
+    ],
+)
+def test_quantiles_and_expectiles_lie_above_their_share_of_the_returns(settings, share):
+    value, _ = fit([0], noise=5.0, **settings)
+    estimates = value.values(STATES[HELD_OUT][None])[0]
+    assert (estimates > (SIGNAL + 5.0 * NOISE)[HELD_OUT]).float().mean().item() == pytest.approx(share, abs=0.08)
+
+
+def test_quantile_and_expectile_losses_worked_by_hand():
+    error = torch.tensor([-2.0, 3.0])
+    for estimator, expected in (("expectile", [7.2, 1.8]), ("quantile", [3.6, 0.6])):
+        settings = BehaviourValueSettings(estimator=estimator, level=0.9)
+        value = BehaviourValue(settings, STATES, SIGNAL[None], [normal_source(generator(0, "init"))])
+        torch.testing.assert_close(value.loss(error), torch.tensor(expected))
+
+
+# A trajectory of three steps that terminates, and one of two that is cut, with discount 0.5 and rewards 1 to 5.
+CHAIN = Successors(
+    next_states=torch.tensor([[1.0], [2.0], [3.0], [11.0], [12.0]]),
+    terminated=torch.tensor([False, False, True, False, False]),
+    ends=torch.tensor([2, 2, 2, 4, 4]),
+    sums=torch.tensor([2.75, 3.5, 3.0, 6.5, 5.0], dtype=torch.float64),
+    discount=0.5,
+)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        # r + V(s') / 2, with V(s) = 10 s; no value after a terminal; a cut bootstraps.
+        (1, [1 + 5.0, 2 + 10.0, 3.0, 4 + 55.0, 5 + 60.0]),
+        (2, [1 + 2 / 2 + 20.0 / 4, 2 + 3 / 2, 3.0, 4 + 5 / 2 + 120.0 / 4, 5 + 60.0]),
+        (9, [2.75, 3.5, 3.0, 6.5 + 30.0, 65.0]),
+    ],
+)
+def test_temporal_difference_targets_worked_by_hand(steps, expected):
+    rows = torch.arange(5)[None]
+    targets = CHAIN.targets(rows, torch.full_like(rows, steps), lambda states: 10.0 * states[..., 0])
+    assert targets[0].tolist() == expected
+
+
+def test_steps_are_geometric():
+    uniform = uniform_source(generator(0, "steps"))(100_000)
+    assert td_steps(uniform, 0.0).unique().tolist() == [1]
+    steps = td_steps(uniform, 0.75)
+    assert steps.min() == 1
+    for n in (1, 2, 3):
+        assert (steps == n).float().mean().item() == pytest.approx(0.25 * 0.75 ** (n - 1), abs=0.01)
+
+
+@pytest.mark.parametrize("td_lambda", [0.0, 0.8])
+def test_temporal_differences_learn_the_value_of_a_random_walk(td_lambda):
+    """Five states in a row; the walk ends with reward 1 on the right and -1 on the left (Sutton's random walk)."""
+    discount, count = 0.9, 5
+    moves = (torch.diag(torch.ones(4), 1) + torch.diag(torch.ones(4), -1)).double() / 2
+    ends = torch.tensor([-0.5, 0.0, 0.0, 0.0, 0.5], dtype=torch.float64)
+    exact = torch.linalg.solve(torch.eye(count, dtype=torch.float64) - discount * moves, ends)
+    rng = generator(0, "walk")
+    here, following, rewards, terminated, last = [], [], [], [], []
+    for _ in range(1500):
+        state, start = int(rng.integers(count)), len(here)
+        while 0 <= state < count:
+            step = state + (1 if rng.random() < 0.5 else -1)
+            here.append(state)
+            following.append(min(max(step, 0), count - 1))
+            terminated.append(not 0 <= step < count)
+            rewards.append((1.0 if step > 0 else -1.0) * terminated[-1])
+            state = step
+        last += [len(here) - 1] * (len(here) - start)
+    sums = list(rewards)
+    for row in reversed(range(len(sums))):
+        if not terminated[row]:
+            sums[row] = rewards[row] + discount * sums[row + 1]
+    one_hot = torch.eye(count)
+    successors = Successors(
+        one_hot[following], torch.tensor(terminated), torch.tensor(last), torch.tensor(sums).double(), discount
+    )
+    settings = BehaviourValueSettings(
+        hidden=(32,), estimator="td", td_lambda=td_lambda, max_steps=1500, patience=100, learning_rate=3e-3
+    )
+    returns = torch.tensor(sums)[None]
+    value = BehaviourValue(settings, one_hot[here], returns, [normal_source(generator(0, "init"))])
+    held_out = (torch.tensor(last) % 5 == 0)[None]
+    value.fit(one_hot[here], returns, held_out, [uniform_source(generator(0, "batch"))], successors=successors)
+    estimates = value.values(one_hot[None])[0]
+    torch.testing.assert_close(estimates, exact.float(), atol=0.06, rtol=0.0)

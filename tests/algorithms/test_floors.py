@@ -21,6 +21,7 @@ def column(**settings):
         -2.5,
         lambda states: 10.0 * states[:, 0],
         lambda states: -states[:, 0],
+        lambda states: -0.5 * states[:, 0],
     )
     # A dataset whose returns range from -8 to 0.
     statistics = DatasetStatistics.of(inputs.settings, torch.tensor([-8.0, 0.0]), None, None)
@@ -34,6 +35,7 @@ def column(**settings):
         ({"base": "monte_carlo"}, [-4.0, -2.0, 0.0]),
         ({"base": "learned"}, [10.0, 20.0, 30.0]),
         ({"base": "exact"}, [-1.0, -2.0, -3.0]),
+        ({"base": "optimal"}, [-0.5, -1.0, -1.5]),
         ({"base": "exact", "inflation": 0.5}, [3.0, 2.0, 1.0]),
         ({"base": "constant", "constant": -3.0}, [-3.0, -3.0, -3.0]),
         ({"base": "mean_return"}, [-2.5, -2.5, -2.5]),
