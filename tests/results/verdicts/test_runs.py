@@ -16,7 +16,7 @@ def claim(test, measure=lambda runs: runs["dip"], name="some-claim") -> Claim:
 
 
 def frames(values: dict[tuple[str, str], list[float]], failed: tuple[tuple[str, int], ...] = ()):
-    """Runs with these dips by task and arm, seed by seed (None: there is no such run), and two evaluations of each."""
+    """Runs with these dips by task and arm, seed by seed (None: no run), and two evaluations of each."""
     runs, rows = [], []
     for (task, arm), dips in values.items():
         for seed, dip in enumerate(dips):
