@@ -1,7 +1,7 @@
-"""Stratified bootstrap intervals of aggregates over tasks: whole runs are resampled within each task.
+"""Stratified bootstrap intervals of aggregates over tasks: runs are resampled within each task.
 
-The percentile interval is too narrow for few runs, by sqrt((n - 1) / n) and by the normal instead of Student's
-quantile. Its percentiles are expanded accordingly (Hesterberg 2015, "expanded percentile interval").
+With few runs a percentile interval is too narrow: by sqrt((n - 1) / n), and because it uses the normal instead of the t
+quantile. The percentiles are expanded accordingly (Hesterberg 2015, "expanded percentile interval").
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ from scipy import stats
 
 from results.statistics.intervals import CONFIDENCE, NO_INTERVAL, Estimate
 
-# Fewest and most resamples; in between, as many as take a fraction of a second.
+# Smallest and largest number of resamples. In between: as many as draw this many numbers in total.
 FEWEST, MOST = 2_000, 10_000
 NUMBERS = 2_000_000
 
-# Numbers resampled at a time, to bound the memory.
+# Largest number of numbers drawn at once, to bound the memory.
 PIECE = 2**21
 
 # From tasks [..., n_t] or [..., n_t, k] to [...] or [..., K], see `results.statistics.aggregates`.
@@ -30,9 +30,9 @@ def stratified_interval(
     resamples: int | None = None,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """A statistic of `tasks`, one array [n_t] or [n_t, k] per task (row: a run, or a seed of k arms), with interval.
+    """A statistic of `tasks` with its interval; an array [n_t] of runs or [n_t, k] of seeds of k arms per task.
 
-    Rows with a NaN and tasks without rows are left out. Without a task of two rows there is no interval.
+    Rows with a NaN and tasks without rows are left out. Without a task with two rows there is no interval.
     """
     present = rows(tasks)
     n = sum(map(len, present))
@@ -50,13 +50,13 @@ def stratified_band(
     resamples: int | None = None,
     confidence: float = CONFIDENCE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Point, low and high of a statistic of `tasks` with values of any shape [...], treated separately.
+    """Point estimate, low and high, each [...], of a statistic of `tasks` with values [...]; intervals are pointwise.
 
-    Low and high are NaN without a task of two rows. Raises ValueError without any row.
+    Low and high are NaN without a task with two rows. Raises ValueError without any row.
     """
     present = rows(tasks)
     if not present:
-        raise ValueError("there are no runs to resample")
+        raise ValueError("no runs to resample")
     point = np.asarray(statistic(present))
     freedom = sum(len(task) - 1 for task in present)
     if freedom == 0:
@@ -72,7 +72,7 @@ def stratified_band(
 def resampled(
     tasks: Sequence[np.ndarray], statistic: Statistic, generator: np.random.Generator, resamples: int
 ) -> np.ndarray:
-    """The statistic [resamples, ...] of resamples with replacement within each task."""
+    """The statistic [resamples, ...] of `resamples` bootstrap samples: n_t rows of every task, with replacement."""
     at_once = max(1, PIECE // sum(task.size for task in tasks))
     pieces = []
     for start in range(0, resamples, at_once):
@@ -82,11 +82,11 @@ def resampled(
 
 
 def rows(tasks: Sequence[ArrayLike]) -> list[np.ndarray]:
-    """Every task's rows without a NaN, [m_t] or [m_t, k]; tasks without any are left out."""
-    found = []
+    """The rows of every task without NaN, [m_t] or [m_t, k]; tasks without such rows are left out."""
+    complete = []
     for task in tasks:
         numbers = np.asarray(task, dtype=float)
         present = numbers[~np.isnan(numbers).any(axis=tuple(range(1, numbers.ndim)))]
         if len(present):
-            found.append(present)
-    return found
+            complete.append(present)
+    return complete

@@ -14,14 +14,14 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A point estimate, usually a mean over runs, with its interval; low and high are NaN without one."""
+    """A point estimate, usually a mean over runs, with its interval; low and high are NaN if there is none."""
 
     mean: float
     low: float
     high: float
-    # Number of runs; of pooled tasks, all their runs.
+    # Number of runs; for several tasks the runs of all of them.
     n: int
-    # Method of the interval.
+    # Name of the interval.
     method: str
 
 
@@ -31,7 +31,7 @@ class PairedEstimate(Estimate):
 
     # Correlation of the two arms over seeds; NaN if either is constant.
     correlation: float
-    # Of the exact two-sided sign-flip test; NaN without pairs.
+    # p-value of the two-sided sign-flip test of no difference; NaN without pairs.
     p_value: float
 
 
@@ -39,9 +39,9 @@ NO_INTERVAL = "no interval"
 
 
 def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
-    """Mean of `values` [n] (one number per run; NaN: not available) with its t interval.
+    """Mean of `values` [n], one per run, with its t interval; NaNs are left out.
 
-    n = 0: all NaN; n = 1: the mean without an interval; equal values: an interval of width zero.
+    All NaN without values; one value has no interval; equal values have an interval of width zero.
     """
     numbers = present(values)
     n = len(numbers)
@@ -53,30 +53,30 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate
 
 
 def half_width(deviation: float, n: int, confidence: float) -> float:
-    """Half of a t interval about the mean of `n` numbers of this sample standard deviation."""
+    """Half the width of the t interval for the mean of `n` numbers with sample standard deviation `deviation`."""
     return float(stats.t.ppf((1 + confidence) / 2, n - 1) * deviation / sqrt(n))
 
 
 def t_method(confidence: float) -> str:
-    """The name of the t interval."""
+    """The name of a t interval."""
     return f"t, {confidence:.0%}"
 
 
 def present(values: ArrayLike) -> np.ndarray:
-    """The numbers among `values` [n] as float64, without NaN."""
+    """`values` [n] as float64, without NaNs."""
     numbers = np.asarray(values, dtype=float)
     return numbers[~np.isnan(numbers)]
 
 
 def estimates_by(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
-    """`mean_interval` of `column` in every group of equal `keys`: the keys, then the fields of `Estimate`.
+    """`mean_interval` of `column` for every group of equal `keys`; columns: the keys, then the fields of `Estimate`.
 
-    Groups are in the order of their first row; groups without any number are left out.
+    Groups are in the order of their first rows; groups without a number are left out.
     """
     groups = frame.groupby(list(keys), sort=False)[column]
     table = groups.agg(mean="mean", deviation="std", n="count").reset_index()
     table = table[table["n"] > 0].reset_index(drop=True)
-    # A group of one has no standard deviation, so its interval is NaN.
+    # The standard deviation of a single number is NaN, and so is its interval.
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, (table["n"] - 1).clip(lower=1))
     half = quantile * table["deviation"] / np.sqrt(table["n"])
     method = np.where(table["n"] > 1, t_method(CONFIDENCE), NO_INTERVAL)

@@ -10,61 +10,61 @@ from results.statistics.intervals import CONFIDENCE, PairedEstimate, mean_interv
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """Holm-corrected p-values [m] of `p_values` [m].
+    """Holm-corrected `p_values` [m]: rejecting all below alpha has a family-wise error rate of at most alpha.
 
-    NaN (an undefined test) stays NaN and does not count as a test. Source: Holm 1979.
+    NaN, an impossible test, stays NaN and does not count. Source: Holm 1979.
     """
     values = np.asarray(p_values, dtype=float)
-    made = np.flatnonzero(~np.isnan(values))
-    order = made[np.argsort(values[made], kind="stable")]
+    valid = np.flatnonzero(~np.isnan(values))
+    order = valid[np.argsort(values[valid], kind="stable")]
     steps = values[order] * np.arange(len(order), 0, -1)
     adjusted = np.full(values.shape, np.nan)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
 
 
-# Up to this many pairs the sign-flip test enumerates all 2^n sign assignments; beyond it, it samples 2^MOST.
+# The sign-flip test enumerates all 2^n assignments of signs up to this many pairs; above, it draws 2^MOST random ones.
 MOST = 14
-# Seed of the sampled assignments, so that the same differences give the same p-value.
+# Seed of the random assignments: equal differences have equal p-values.
 SIGNS_SEED = 0
 
 Alternative = Literal["two-sided", "greater", "less"]
 
 
 def paired_difference(values: ArrayLike, baseline: ArrayLike, confidence: float = CONFIDENCE) -> PairedEstimate:
-    """Mean of `values` [n] - `baseline` [n], where entry i of both comes from the same seed, with its t interval.
+    """Mean of `values` [n] - `baseline` [n], paired by seed, with its t interval.
 
-    Pairs with a NaN on either side are left out. Raises ValueError if the lengths differ.
+    Pairs with a NaN are left out. Raises ValueError if the lengths differ.
     """
-    ours, theirs = pairs(values, baseline)
-    estimate = mean_interval(ours - theirs, confidence)
+    first, second = pairs(values, baseline)
+    estimate = mean_interval(first - second, confidence)
     return PairedEstimate(
         estimate.mean,
         estimate.low,
         estimate.high,
         estimate.n,
         f"paired {estimate.method}",
-        correlation=correlation(ours, theirs),
-        p_value=sign_flip_p_value(ours - theirs),
+        correlation=correlation(first, second),
+        p_value=sign_flip_p_value(first - second),
     )
 
 
 def sign_flip_p_value(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
-    """p-value of the sign-flip test of paired `differences` [n], whose null hypothesis is random signs; NaN for none.
+    """p-value of the sign-flip test of paired `differences` [n], whose null hypothesis is symmetry about 0.
 
-    The statistic is the mean. Exact up to `MOST` pairs. It cannot fall
-    below 2^(1 - n) two-sided: 0.0625 at n = 5, 0.031 at n = 6.
+    The statistic is the mean. Exact up to `MOST` pairs; NaN without pairs. The smallest two-sided p-value is
+    2^(1 - n): 0.0625 at n = 5, 0.031 at n = 6.
     """
     return sign_flip_p_values(differences)[alternative]
 
 
 def sign_flip_p_values(differences: ArrayLike) -> dict[Alternative, float]:
-    """The p-values of `sign_flip_p_value` for every alternative."""
+    """The p-values of `sign_flip_p_value` for all alternatives."""
     numbers = present(differences)
     if not len(numbers):
         return {"two-sided": np.nan, "greater": np.nan, "less": np.nan}
     sums = _signs(len(numbers)) @ numbers
-    # The observed signs come first. Sums in another order differ in their last bits, hence the tolerance.
+    # The first row is the observed assignment. Equal sums may differ in their last bits, by the order of summation.
     observed, rounding = sums[0], 1e-12 * np.abs(numbers).sum()
     return {
         "two-sided": float((np.abs(sums) >= abs(observed) - rounding).mean()),
@@ -75,7 +75,7 @@ def sign_flip_p_values(differences: ArrayLike) -> dict[Alternative, float]:
 
 @cache
 def _signs(n: int) -> np.ndarray:
-    """Signs [m, n] with the observed ones first: all assignments, or 2^MOST sampled ones."""
+    """Assignments of signs [m, n], the first without a flip: all 2^n, or 2^MOST random ones."""
     if n > MOST:
         signs = np.random.default_rng(SIGNS_SEED).choice([-1.0, 1.0], size=(2**MOST, n))
         signs[0] = 1.0
@@ -84,20 +84,20 @@ def _signs(n: int) -> np.ndarray:
 
 
 def correlation(values: ArrayLike, baseline: ArrayLike) -> float:
-    """Pearson's correlation of two arms [n] over their seeds; NaN where either is constant or fewer than two pairs."""
-    ours, theirs = pairs(values, baseline)
-    if len(ours) < 2 or np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+    """Pearson correlation of two arms [n] over seeds; NaN if either is constant or with fewer than two pairs."""
+    first, second = pairs(values, baseline)
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return np.nan
-    return float(np.corrcoef(ours, theirs)[0, 1])
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def pairs(values: ArrayLike, baseline: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs [m], m <= n, of `values` [n] and `baseline` [n] in which neither is NaN.
+    """The pairs [m], m <= n, of `values` [n] and `baseline` [n] without NaN.
 
     Raises ValueError if the shapes differ.
     """
-    ours, theirs = np.asarray(values, dtype=float), np.asarray(baseline, dtype=float)
-    if ours.shape != theirs.shape:
-        raise ValueError(f"{ours.shape} values cannot be paired with {theirs.shape} of the baseline")
-    both = ~np.isnan(ours) & ~np.isnan(theirs)
-    return ours[both], theirs[both]
+    first, second = np.asarray(values, dtype=float), np.asarray(baseline, dtype=float)
+    if first.shape != second.shape:
+        raise ValueError(f"values and baseline have different shapes: {first.shape} and {second.shape}")
+    both = ~np.isnan(first) & ~np.isnan(second)
+    return first[both], second[both]

@@ -1,7 +1,7 @@
 """Power of paired comparisons: how many seeds a test needs.
 
-Differences within seed are taken as normal. The standard deviation comes from a pilot; a pilot of few seeds knows it
-badly, so its upper confidence limit is given as well.
+Differences within seed are assumed to be normal. Their standard deviation comes from a pilot; with few seeds it is
+uncertain, so its upper confidence limit is reported as well.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from results.statistics.intervals import present
 POWER = 0.8
 ALPHA = 0.05
 
-# Largest number of seeds that is looked for.
+# Largest number of seeds that is considered.
 MOST_SEEDS = 10_000
 
 # One-sided confidence of the upper limit of a pilot's standard deviation.
@@ -83,8 +83,8 @@ def seeds_needed(power_of: Callable[[int], float], power: float = POWER, fewest:
 def fewest_seeds(alpha: float = ALPHA, comparisons: int = 1) -> int:
     """The fewest pairs with which a two-sided sign-flip test can reject at all.
 
-    Its smallest p-value is 2^(1 - n); the first step of Holm's correction asks for `alpha` / `comparisons`. With fewer
-    seeds a test cannot find any difference, however large.
+    Its smallest p-value is 2^(1 - n), and the first step of Holm's correction requires `alpha` / `comparisons`. With
+    fewer seeds no difference can be significant, however large.
     """
     return 1 + ceil(log2(comparisons / alpha) - 1e-12)
 

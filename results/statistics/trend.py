@@ -1,4 +1,4 @@
-"""Dose and response within seed: trend tests and slopes."""
+"""Dose response: trend tests and slopes over doses, paired by seed."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -11,7 +11,7 @@ from scipy.signal import convolve
 
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 
-# All orders of the doses are enumerated: 8! = 40,320.
+# The test enumerates all orders of the doses: 8! = 40,320.
 MOST_DOSES = 8
 
 Direction = Literal["rises", "falls"]
@@ -23,27 +23,27 @@ class Trend:
 
     # Mean over seeds of the least-squares slope over the doses, with its t interval.
     slope: Estimate
-    # Mean over seeds of Spearman's rank correlation of dose and number, -1 to 1; a constant seed counts as 0.
+    # Mean over seeds of Spearman's rank correlation with the dose, -1 to 1; 0 for a seed with constant values.
     rank_correlation: float
-    # Of Page's test, exact also with ties; NaN without a complete seed.
+    # p-value of Page's exact test, also with ties; NaN without a complete seed.
     p_value: float
 
 
 def dose_response(values: ArrayLike, doses: ArrayLike, direction: Direction, confidence: float = CONFIDENCE) -> Trend:
-    """The trend of `values` [n seeds, d doses] over the `doses` [d], and a one-sided test that it `rises` or `falls`.
+    """The trend of `values` [n seeds, d doses] over `doses` [d], with a one-sided test that it `rises` or `falls`.
 
-    Seeds with a NaN at any dose are left out. Without a trend every order of a seed's values is equally likely, which
-    gives Page's statistic (the sum over seeds of dose rank times the value's rank within its seed) its exact
-    distribution. Source: Page 1963; average ranks for ties.
+    Seeds with a NaN are left out. The statistic is that of Page (1963): the sum over seeds of dose rank times rank of
+    the value within its seed, with average ranks for ties. Its null distribution is exact: without a trend all orders
+    of the values of a seed are equally likely.
 
-    Raises ValueError for fewer than 2 or more than `MOST_DOSES` doses, doses that are equal or not finite, or shapes
-    that do not fit.
+    Raises ValueError for fewer than 2 or more than `MOST_DOSES` doses, equal or infinite doses, or shapes that do not
+    match.
     """
     numbers, dose = np.asarray(values, dtype=float), np.asarray(doses, dtype=float)
     if numbers.ndim != 2 or dose.shape != numbers.shape[1:]:
-        raise ValueError(f"values {numbers.shape} are not one row per seed of doses {dose.shape}")
+        raise ValueError(f"values {numbers.shape}: must have a row per seed and a column per dose {dose.shape}")
     if not 2 <= len(dose) <= MOST_DOSES or not np.isfinite(dose).all() or len(set(dose)) < len(dose):
-        raise ValueError(f"2 to {MOST_DOSES} different doses are needed, not {dose.tolist()}")
+        raise ValueError(f"doses {dose.tolist()}: must be 2 to {MOST_DOSES} different finite numbers")
     numbers = numbers[~np.isnan(numbers).any(axis=1)]
     slopes = numbers @ (dose - dose.mean()) / ((dose - dose.mean()) ** 2).sum()
     dose_ranks = stats.rankdata(dose)
@@ -54,20 +54,23 @@ def dose_response(values: ArrayLike, doses: ArrayLike, direction: Direction, con
 
 
 def page_p_value(ranks: np.ndarray, dose_ranks: np.ndarray) -> float:
-    """Probability of a sum of `ranks` [n, d] times `dose_ranks` [d] at least as large, if all orders are as likely."""
-    # Average ranks are multiples of a half, so twice the products are whole numbers.
+    """p-value of Page's test: the probability of a statistic at least as large as that of `ranks` [n, d].
+
+    `dose_ranks` [d] are the ranks of the doses. Under the null hypothesis all orders within a row are equally likely.
+    """
+    # Average ranks are multiples of 1/2, so doubled sums are integers.
     doubled, weights = np.rint(2 * ranks).astype(int), np.rint(dose_ranks).astype(int)
     distribution = np.ones(1)
     for row, times in zip(*np.unique(np.sort(doubled, axis=1), axis=0, return_counts=True), strict=True):
         sums = np.array(list(permutations(row.tolist()))) @ weights
         distribution = convolve(distribution, _sum_of(np.bincount(sums) / len(sums), times))
     observed = int((doubled @ weights).sum())
-    # Fourier transforms are accurate to 1e-15, so that tiny negative values can occur.
+    # With many seeds `convolve` uses Fourier transforms, whose errors of 1e-15 may give negative probabilities.
     return float(np.clip(distribution[observed:].sum(), 0.0, 1.0))
 
 
 def _sum_of(distribution: np.ndarray, times: int) -> np.ndarray:
-    """The distribution of the sum of that many independent draws, by repeated doubling."""
+    """The distribution of the sum of `times` independent draws, by repeated doubling."""
     if times == 1:
         return distribution
     half = _sum_of(distribution, times // 2)

@@ -1,23 +1,24 @@
-"""The intervals hold the truth as often as they say, and the document tells what was measured."""
+"""Coverage of the intervals, Type I error rates of the tests, and the document that reports them."""
 
 import numpy as np
 import pytest
 
 from results.statistics import coverage
-from results.statistics.coverage import DOCUMENT, document, false_claims, one_task, several_tasks
+from results.statistics.coverage import DOCUMENT, document, one_task, several_tasks, type_1_errors
 
 
-def test_intervals_of_one_task_hold_the_truth_in_a_small_simulation():
-    shares = {(what, n): share for what, law, n, share in one_task(150) if "normal" in law and n in (5, 10)}
+def test_coverage_of_one_task_in_a_small_simulation():
+    rows = [(name, n, share) for name, runs, n, share in one_task(150) if "normal" in runs and n in (5, 10)]
+    shares = {(name, n): share for name, n, share in rows}
     assert len(shares) == 6
     assert all(0.91 <= share <= 0.99 for share in shares.values()), shares
 
 
 @pytest.mark.slow
 def test_coverage_of_one_task():
-    """93 to 97% at ten seeds, where the numbers are normal or a success rate away from its ends."""
+    """93 to 97% with ten seeds for normal numbers and for success rates away from 0 and 1."""
     rows = [row for row in one_task(4_000) if row[2] == 10]
-    usual = [share for _, law, _, share in rows if "normal" in law or "0.7" in law]
+    usual = [share for _, runs, _, share in rows if "normal" in runs or "0.7" in runs]
     assert len(usual) == 4
     assert all(0.93 <= share <= 0.97 for share in usual), rows
     assert all(share > 0.88 for *_, share in rows), rows
@@ -31,24 +32,24 @@ def test_coverage_of_several_tasks():
 
 
 @pytest.mark.slow
-def test_tests_accept_what_is_not_so_at_most_at_their_rate():
-    # 4,000 studies: 0.35 points standard error.
-    rows = list(false_claims(4_000))
+def test_type_1_error_rates_are_at_most_nominal():
+    # The standard error with 4,000 studies is 0.35 points.
+    rows = list(type_1_errors(4_000))
     assert all(share <= 0.062 for *_, share in rows), rows
-    assert np.mean([share for what, _, n, share in rows if n == 10]) > 0.03
+    assert np.mean([share for _, _, n, share in rows if n == 10]) > 0.03
 
 
 @pytest.mark.slow
-def test_the_document_is_what_the_simulation_gives():
-    assert document() == DOCUMENT.read_text(), "write it again: python -m results.statistics.coverage"
+def test_document_is_up_to_date():
+    assert document() == DOCUMENT.read_text(), "regenerate it with: python -m results.statistics.coverage"
 
 
-def test_the_document_has_every_row():
+def test_document_has_all_rows():
     text = DOCUMENT.read_text()
-    rows = [*one_task(1), *several_tasks(1, 10), *false_claims(1)]
-    for what, law, n, _ in rows:
+    rows = [*one_task(1), *several_tasks(1, 10), *type_1_errors(1)]
+    for name, runs, n, _ in rows:
         line = next(line for line in text.splitlines()
-                    if [cell.strip() for cell in line.split("|")[1:4]] == [what, law, str(n)])  # fmt: skip
+                    if [cell.strip() for cell in line.split("|")[1:4]] == [name, runs, str(n)])  # fmt: skip
         assert line.rstrip(" |").endswith("%")
     assert text.count("%  ") >= len(rows)
-    assert f"{coverage.STUDIES:,} simulated studies" in text
+    assert f"simulates {coverage.STUDIES:,} studies" in text
