@@ -13,41 +13,41 @@ from results.figures.speed import share_of_peak, update_parts
 from results.page import render
 from results.tables.table import NONE, Table, number
 
-# Where `make bench` stores its files, in a folder per type of machine.
+# Folder of the files of `make bench`, with a subfolder per type of machine.
 FOLDER = Path(".benchmarks")
 
-# Parameters with a column; `name` is that of the shape.
+# Parameters with a separate column; `name` is that of the shape.
 OF_PACK = ("name", "runs", "kernel")
 
 FACTS = ("gflops", "peak_gflops", "share_of_peak", "share_of_update")
 
 
 def newest(folder: Path = FOLDER) -> Path:
-    """The file of the last run of the benchmarks; raises UserError if there is none."""
+    """The file of the latest run of the benchmarks. Raises UserError if there is none."""
     files = sorted(folder.glob("*/*.json"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise UserError(f"{folder}: no benchmarks found; run make bench, or name a file (--from)")
+        raise UserError(f"{folder}: contains no benchmarks; run `make bench`, or name a file with --from")
     return files[-1]
 
 
 def read(file: Path) -> pd.DataFrame:
-    """One row per benchmark; the frame's `attrs` hold machine, commit and date.
+    """Read a file of pytest-benchmark: a row per benchmark, with machine, commit and date in `attrs`.
 
-    Columns: part (what was timed), shape, runs and kernel of the pack (missing where a part has none), case (other
-    parameters), seconds (median of one call), rounds, and, where they apply, gflops, peak_gflops (of torch's matrix
-    product beside it), share_of_peak and share_of_update. Raises UserError for other files.
+    Columns: part (the timed function), shape, runs and kernel of the pack (NaN if not applicable), case (other
+    parameters), seconds (median per call), rounds, and, if applicable, gflops, peak_gflops (of torch's matrix product),
+    share_of_peak and share_of_update. Raises UserError for other files.
     """
     try:
-        written = json.loads(file.read_text())
-        rows = [_row(each) for each in written["benchmarks"]]
-        about = {"machine": written["machine_info"]["cpu"].get("brand_raw", "unknown"),
-                 "commit": written["commit_info"]["id"], "date": written["datetime"]}  # fmt: skip
+        content = json.loads(file.read_text())
+        rows = [_row(benchmark) for benchmark in content["benchmarks"]]
+        about = {"machine": content["machine_info"]["cpu"].get("brand_raw", "unknown"),
+                 "commit": content["commit_info"]["id"], "date": content["datetime"]}  # fmt: skip
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{file}: not a file of pytest-benchmark; make bench writes one to {FOLDER}") from None
+        raise UserError(f"{file}: is not a file of pytest-benchmark; create one in {FOLDER} with: make bench") from None
     if not rows:
-        raise UserError(f"{file}: contains no benchmark")
+        raise UserError(f"{file}: contains no benchmarks")
     frame = pd.DataFrame(rows)
     frame["runs"] = frame["runs"].astype("Int64")
     frame.attrs.update(about)
@@ -75,7 +75,7 @@ def _row(benchmark: dict[str, Any]) -> dict[str, Any]:
 
 
 def speed(benchmarks: pd.DataFrame) -> Table:
-    """All benchmarks of `read`; the numbers are its columns."""
+    """The table of benchmarks from the frame of `results.benchmarks.read`; numbers: its columns."""
     per_run = 1e6 * benchmarks["seconds"] / benchmarks["runs"].fillna(1).astype(float)
     text = pd.DataFrame(
         {
@@ -90,17 +90,17 @@ def speed(benchmarks: pd.DataFrame) -> Table:
         }
     )
     notes = (
-        "Median time of one thread, divided by the runs of the pack. GFLOP/s count matrix products only; the peak is "
-        "that of torch's product of 1024 x 256 by 256 x 256 numbers, measured after each benchmark. Updates have "
-        "the same shape, runs and kernel. Shapes are width x depth: 64x2 has the demo's states, actions and batch "
-        "(6, 2, 64 with 4 actions of each kind), the others those of AntMaze (29, 8, 256 with 10). In brackets: other "
-        "parameters (online: transitions of the online phase in the replay).",
+        "Median time on one thread, divided by the number of runs in the pack. GFLOP/s count matrix products only; the "
+        "peak is that of torch's product of a 1024 x 256 and a 256 x 256 matrix, measured after each benchmark. Shares "
+        "of an update refer to the same shape, runs and kernel. Shapes are width x depth: 64x2 has the state, action "
+        "and batch sizes of the demo (6, 2, 64 with 4 actions of each kind), the others those of AntMaze (29, 8, 256 "
+        "with 10). In brackets: other parameters (online: transitions of the online phase in the replay buffer).",
     )
-    return Table("speed", "Speed of the parts", benchmarks, text, notes, group="Part")
+    return Table("speed", "Speed of components", benchmarks, text, notes, group="Part")
 
 
 def write_speed_report(benchmarks: pd.DataFrame, out: Path) -> list[Path]:
-    """Write the report about a frame of `results.benchmarks.read` into the folder `out`; the files, the page first.
+    """Write the report on a frame of `results.benchmarks.read` into the folder `out`; return the files, the page first.
 
     `report.html`; `tables/` with csv, md and tex; `figures/` with pdf, svg, png, csv and caption of every figure.
     Raises UserError if `out` cannot be written.

@@ -1,4 +1,4 @@
-"""The trials of a study: read from its ledger, summarised in a table, and the importance of settings."""
+"""The trials of a study: reading its ledger, the table of its cost and results, and the importance of settings."""
 
 import json
 import warnings
@@ -18,10 +18,10 @@ from results.style import in_order, label
 from results.tables import Table
 from results.tables.table import NONE, number
 
-# Path of ledgers in a root.
+# Path of ledgers within a root.
 LEDGERS = "studies/*/trials.json"
 
-# Prefix of searched settings in the frame.
+# Prefix of the columns of searched settings.
 SETTING = "setting."
 
 
@@ -30,16 +30,16 @@ class Ledger:
     """A study and its trials."""
 
     study: str
-    # The optimised metric, and "maximize" or "minimize".
+    # Name of the optimised metric.
     objective: str
     direction: Literal["maximize", "minimize"]
     # Trials per arm.
     budget: int
     seeds: tuple[int, ...]
-    # Searched settings: name and attributes of the distribution, as Optuna writes them.
+    # Searched settings by path: name and attributes of the distribution, as serialised by Optuna.
     space: dict[str, dict[str, Any]]
-    # A row per trial: arm, number, state (complete, pruned, fail, running), value (NaN without), "setting.*", runs (how
-    # many), updates (gradient steps), core_hours, gpu_hours, wall_hours.
+    # A row per trial: arm, number, state (complete, pruned, fail, running), value (NaN if none), "setting.*", runs
+    # (their number), updates (gradient steps), core_hours, gpu_hours, wall_hours.
     trials: pd.DataFrame
 
     @property
@@ -51,16 +51,16 @@ class Ledger:
         return bool(self.space[path]["attributes"].get("log"))
 
     def complete(self, arm: str | None = None) -> pd.DataFrame:
-        """The complete trials, of one arm or of all."""
+        """The complete trials of one arm, or of all."""
         return self.trials[(self.trials["state"] == "complete") & ((self.trials["arm"] == arm) | (arm is None))]
 
     def best_first(self, complete: pd.DataFrame) -> pd.DataFrame:
-        """Complete trials in the order of their values, the earlier of equals first."""
+        """Complete trials from the best value to the worst; of equal values the earlier trial comes first."""
         return complete.sort_values(["value", "number"], ascending=[self.direction == "minimize", True])
 
 
 def read_ledger(file: Path) -> Ledger:
-    """Read a ledger; a damaged file raises a UserError."""
+    """Read a ledger. Raises DamagedFileError if the file is damaged."""
     values = read_json(file)
     try:
         assert values is not None
@@ -70,7 +70,7 @@ def read_ledger(file: Path) -> Ledger:
             values["space"], trials.assign(value=pd.to_numeric(trials["value"]).astype(float)),
         )  # fmt: skip
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise DamagedFileError(f"{file}: is damaged ({error}); floorbench tune writes it again") from None
+        raise DamagedFileError(f"{file}: is damaged ({error}); to write it again, run: floorbench tune") from None
 
 
 def ledgers_in(roots: Iterable[Path]) -> list[Ledger]:
@@ -79,15 +79,15 @@ def ledgers_in(roots: Iterable[Path]) -> list[Ledger]:
 
 
 def export_ledgers(roots: Iterable[Path], folder: Path) -> list[Path]:
-    """Copy the ledgers of all studies in some roots into a folder, where `ledgers_in` finds them; returns the copies.
+    """Copy the ledgers of all studies in some roots into a folder that `ledgers_in` can read; return the copies.
 
-    Raises UserError if one is damaged, if a study occurs twice, or if the folder cannot be written.
+    Raises UserError if a ledger is damaged, two belong to the same study, or the folder cannot be written.
     """
     files = [file for root in roots for file in sorted(Path(root).glob(LEDGERS))]
     copies = [Path(folder) / LEDGERS.replace("*", read_ledger(file).study) for file in files]
-    twice = [copy for copy in copies if copies.count(copy) > 1]
-    if twice:
-        raise UserError(f"study {twice[0].parent.name}: found in more than one root; name one of them")
+    duplicates = [copy for copy in copies if copies.count(copy) > 1]
+    if duplicates:
+        raise UserError(f"study {duplicates[0].parent.name}: has trials in more than one root; name one of them")
     for file, copy in zip(files, copies, strict=True):
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -99,20 +99,20 @@ def export_ledgers(roots: Iterable[Path], folder: Path) -> list[Path]:
 
 
 def _row(trial: dict[str, Any]) -> dict[str, Any]:
-    kept = ("arm", "number", "state", "value", "updates", "core_hours", "gpu_hours", "wall_hours")
+    columns = ("arm", "number", "state", "value", "updates", "core_hours", "gpu_hours", "wall_hours")
     settings = {f"{SETTING}{path}": value for path, value in trial["settings"].items()}
-    return {**{name: trial[name] for name in kept}, "runs": len(trial["runs"]), **settings}
+    return {**{name: trial[name] for name in columns}, "runs": len(trial["runs"]), **settings}
 
 
-# Fewest complete trials of an arm for the importance of its settings.
+# Smallest number of complete trials of an arm for which importances are computed.
 FEWEST = 10
 
 
 def importance(ledger: Ledger) -> pd.DataFrame:
-    """Importance of every setting within every arm with enough trials, summing to 1. Columns: arm, setting, importance.
+    """Importance of the settings for every arm with enough trials, summing to 1. Columns: arm, setting, importance.
 
-    PED-ANOVA (Watanabe et al., IJCAI 2023): distance between the densities of the settings of the best tenth of the
-    trials and of all. It needs two settings, and trials that differ.
+    PED-ANOVA (Watanabe et al., IJCAI 2023): the divergence between the densities of a setting in the best tenth of the
+    trials and in all trials. Needs at least two settings and two different values.
     """
     rows = []
     for arm in in_order(ledger.arms):
@@ -125,7 +125,7 @@ def importance(ledger: Ledger) -> pd.DataFrame:
 
 
 def _importances(ledger: Ledger, complete: pd.DataFrame) -> dict[str, float]:
-    distributions = {path: json_to_distribution(json.dumps(each)) for path, each in ledger.space.items()}
+    distributions = {path: json_to_distribution(json.dumps(values)) for path, values in ledger.space.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(direction=ledger.direction)
@@ -139,8 +139,11 @@ STATES = {"complete": "Complete", "pruned": "Pruned", "fail": "Failed"}
 
 
 def effort(ledger: Ledger) -> Table:
-    """A row per arm. Numbers: arm, trials, complete, pruned, fail, untuned, best, best_trial, "setting.*" of the best,
-    runs, updates, core_hours, gpu_hours, wall_hours."""
+    """Trials, best settings and cost of a study by arm.
+
+    Numbers: arm, trials, complete, pruned, fail, untuned, best, best_trial, "setting.*" of the best trial, runs,
+    updates, core_hours, gpu_hours, wall_hours.
+    """
     numbers = pd.DataFrame([_line(ledger, arm) for arm in ledger.arms])
     settings = [column for column in numbers.columns if column.startswith(SETTING)]
     text = pd.DataFrame(
@@ -156,37 +159,37 @@ def effort(ledger: Ledger) -> Table:
             "GPU-hours": numbers["gpu_hours"].map(lambda value: number(value, 2)),
         }
     )
-    given = numbers["trials"].unique()
-    equal = f"equal: {given[0]} trials each" if len(given) == 1 else "unequal: " + ", ".join(map(str, given))
+    counts = numbers["trials"].unique()
+    equal = f"{counts[0]} trials per arm" if len(counts) == 1 else "unequal so far, " + ", ".join(map(str, counts))
     notes = (
-        f"Objective: {ledger.objective} ({'larger' if ledger.direction == 'maximize' else 'smaller'} is better), mean "
-        f"over tasks and the tuning seeds {', '.join(map(str, ledger.seeds))}, which are not reported.",
+        f"Objective: {ledger.objective} ({'higher' if ledger.direction == 'maximize' else 'lower'} is better), mean "
+        f"over tasks and the tuning seeds {', '.join(map(str, ledger.seeds))}, which the reported runs do not use.",
         f"Effort: {equal}, of a budget of {ledger.budget}. The first trial of every arm has the default settings.",
-        "Best: the value by which the trial was selected, which is biased; the scores of these settings on new seeds "
-        "are in the table of scores.",
-        "Cost: of all trials, including pruned and failed ones, with the gradient steps that their runs made.",
+        "Best: the value by which the trial was selected, hence optimistic; the table of scores has the results of the "
+        "selected settings on new seeds.",
+        "Cost: includes pruned and failed trials, with the gradient steps that their runs made.",
     )
     return Table(f"tuning_{ledger.study}", f"Tuning: {ledger.study}", numbers, text, notes, group="Arm")
 
 
 def plain(value: object) -> str:
-    """A setting with a few digits."""
+    """A setting with three significant digits."""
     if value is None or value != value:
         return NONE
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _line(ledger: Ledger, arm: str) -> dict:
-    own = ledger.trials[ledger.trials["arm"] == arm]
-    first, best = own[own["number"] == own["number"].min()], ledger.best_first(ledger.complete(arm)).head(1)
+    trials = ledger.trials[ledger.trials["arm"] == arm]
+    first, best = trials[trials["number"] == trials["number"].min()], ledger.best_first(ledger.complete(arm)).head(1)
     return {
         "arm": arm,
-        "trials": len(own),
-        **{state: int((own["state"] == state).sum()) for state in STATES},
+        "trials": len(trials),
+        **{state: int((trials["state"] == state).sum()) for state in STATES},
         "untuned": first["value"].where(first["state"] == "complete").iloc[0],
         "best": best["value"].iloc[0] if len(best) else float("nan"),
         "best_trial": int(best["number"].iloc[0]) if len(best) else None,
         **{name: best[name].iloc[0] if len(best) else None for name in (SETTING + path for path in ledger.space)},
-        **{name: int(own[name].sum()) for name in ("runs", "updates")},
-        **{name: float(own[name].sum()) for name in ("core_hours", "gpu_hours", "wall_hours")},
+        **{name: int(trials[name].sum()) for name in ("runs", "updates")},
+        **{name: float(trials[name].sum()) for name in ("core_hours", "gpu_hours", "wall_hours")},
     }

@@ -80,7 +80,7 @@ def test_the_report_is_there_and_the_same_twice(file, tmp_path):
 
 
 def test_the_newest_file_is_the_last_written(tmp_path):
-    with pytest.raises(UserError, match="no benchmarks found; run make bench"):
+    with pytest.raises(UserError, match="contains no benchmarks; run `make bench`"):
         newest(tmp_path)
     (tmp_path / "machine").mkdir()
     (tmp_path / "machine" / "0001_one.json").write_text("{}")
@@ -89,7 +89,7 @@ def test_the_newest_file_is_the_last_written(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("{", "not a file of pytest-benchmark"), ("{}", "not a file of pytest-benchmark"), (None, "cannot be read")],
+    [("{", "is not a file of pytest-benchmark"), ("{}", "is not a file of pytest-benchmark"), (None, "cannot be read")],
 )
 def test_other_files_are_refused(tmp_path, text, problem):
     file = tmp_path / "measured.json"

@@ -1,4 +1,4 @@
-"""What a search found, as a reader sees it: table and figures of a ledger that is made by hand, and in the report."""
+"""Table and figures of a study from a hand-made ledger, alone and in the report."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_effort_and_outcome_by_hand(ledger):
     assert (first["runs"], first["updates"], first["core_hours"]) == (8, 2000, 1.0)
     assert (second["trials"], second["fail"], second["best"]) == (2, 1, 0.3)
     assert second["untuned"] != second["untuned"]
-    assert "unequal: 4, 2, of a budget of 4" in table.notes[1]
+    assert "unequal so far, 4, 2, of a budget of 4" in table.notes[1]
     assert list(table.text["Arm"]) == ["CQL", "Cal-QL, Monte Carlo floor"]
     assert list(table.text["Untuned"]) == ["0.500", "-"]
 
@@ -113,7 +113,9 @@ def test_a_study_without_a_complete_trial_has_a_table_alone(tmp_path):
 def test_a_damaged_ledger_is_one_line(tmp_path):
     file = write_ledger(tmp_path)
     file.write_text('{"study": "hand"}')
-    with pytest.raises(UserError, match=r"trials.json: is damaged \('trials'\); floorbench tune writes it again$"):
+    with pytest.raises(
+        UserError, match=r"trials.json: is damaged \('trials'\); to write it again, run: floorbench tune$"
+    ):
         read_ledger(file)
 
 
@@ -142,6 +144,6 @@ def test_exported_ledgers_are_found_where_they_lie_now(tmp_path):
 def test_two_searches_of_one_study_are_not_mixed(tmp_path):
     for root in ("a", "b"):
         write_ledger(tmp_path / root)
-    with pytest.raises(UserError, match="study hand: found in more than one root"):
+    with pytest.raises(UserError, match="study hand: has trials in more than one root"):
         export_ledgers([tmp_path / "a", tmp_path / "b"], tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
