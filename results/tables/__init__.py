@@ -1,6 +1,6 @@
 """The tables of a report: functions from frames to tables with numbers for machines and text for people.
 
-`table` is what a table is and how it is written; the other modules have the tables themselves.
+`table` defines a table and its file formats; the other modules make the tables.
 """
 
 from results.tables.table import Table, interval_text, write

@@ -1,4 +1,4 @@
-"""The cost of runs: attempts, cores, GPUs, time and memory."""
+"""The table of costs: attempts, core-hours, GPU-hours, wall time and memory."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from results.tables.table import NONE, Table, number
 
 SOURCES = {
     "accounting": "SLURM's accounting",
-    "runs": "the runs' own attempts",
-    "both": "SLURM's accounting where it covers an attempt, otherwise the attempt itself",
+    "runs": "measured by the runs",
+    "both": "SLURM's accounting where available, otherwise measured by the runs",
 }
 
 GIGABYTE = 2**30
@@ -19,9 +19,9 @@ MILLION = 1e6
 
 
 def cost(runs: pd.DataFrame) -> Table | None:
-    """The cost of all runs, done or not, by task and arm; None for frames without costs.
+    """Cost of all runs, finished or not, by task and arm; None if the frame has no costs.
 
-    Numbers: task, arm, runs, updates (gradient steps of the finished ones), attempts, wall_hours, core_hours,
+    Numbers: task, arm, runs, updates (gradient steps of finished runs), attempts, wall_hours, core_hours,
     gpu_hours, peak_memory (bytes), source.
     """
     if not set(COST) <= set(runs.columns) or not runs["attempts"].any():
@@ -44,10 +44,9 @@ def cost(runs: pd.DataFrame) -> Table | None:
     occurring = sorted(set(runs["cost_source"]) & set(SOURCES))
     sources = "; ".join(f"{source}: {SOURCES[source]}" for source in occurring)
     notes = (
-        "Updates: gradient steps of the finished runs. All other columns include unfinished runs and every "
-        "attempt. A pack's cores and GPUs are divided among its runs; wall "
-        "time is the sum over runs of the time in which they were computed, so runs of a pack each count the same "
-        f"hour. Peak memory is that of the largest process. Source: {sources}.",
+        "Updates: gradient steps of the finished runs. All other columns include unfinished runs and every attempt. "
+        "The cores and GPUs of a pack are divided among its runs. Wall time is summed over runs, so an hour of a pack "
+        f"counts once for each of its runs. Peak memory is that of the largest process. Source: {sources}.",
     )
     return Table("cost", "Cost of the runs", numbers, text, notes)
 

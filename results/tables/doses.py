@@ -1,4 +1,4 @@
-"""Metrics by dose of inflation, and their trend within seed."""
+"""The table of inflation: metrics by dose, and their trend over the doses, paired by seed."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -47,16 +47,18 @@ RESPONSES = (
 
 
 def doses(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Table | None:
-    """Metrics by dose of inflation, for arms that differ in nothing else, with their trend; None without such arms.
+    """Metrics by dose of inflation with their trend, for arms of a task that differ in nothing else; None without any.
 
-    Numbers: task, dose (empty: the trend), metric, mean (of the trend: slope per unit of dose), low, high, n, method,
-    rank_correlation and p_value (of the trend).
+    Numbers: task, dose (empty for the trend), metric, mean (for the trend: slope per unit of dose), low, high, n,
+    method, and for the trend rank_correlation and p_value.
     """
     finished = done(runs)
     switch = evaluations[evaluations["step"] == 0].set_index("run")
-    known = [response.column for response in RESPONSES if response.column in switch and response.column not in finished]
-    finished = finished.join(switch[known], on="run")
-    responses = [each for each in RESPONSES if each.column in finished and finished[each.column].notna().any()]
+    columns = [response.column for response in RESPONSES]
+    finished = finished.join(switch[[name for name in columns if name in switch and name not in finished]], on="run")
+    responses = [
+        response for response in RESPONSES if response.column in finished and finished[response.column].notna().any()
+    ]
     numbers: list[dict[str, Any]] = []
     lines: list[dict[str, str]] = []
     for task, series in dose_series(finished):
@@ -68,35 +70,34 @@ def doses(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Table | None:
                 estimate = mean_interval(group[response.column])
                 numbers.append({"task": task, "dose": dose, "metric": response.column, **asdict(estimate)})
                 row[response.heading] = interval_text(estimate, response.decimals, of=len(group))
-            slope, measured = _trend(series, response)
-            numbers.append({"task": task, "dose": None, "metric": response.column, **asdict(slope), **measured})
-            trend_row[response.heading] = _slope_text(slope, response, measured["p_value"])
+            slope, test = _trend(series, response)
+            numbers.append({"task": task, "dose": None, "metric": response.column, **asdict(slope), **test})
+            trend_row[response.heading] = _slope_text(slope, response, test["p_value"])
         for (_, group), row in zip(levels, rows, strict=True):
             lines.append({**row, "n": str(len(group))})
         lines.append({**trend_row, "n": ""})
     if not lines:
         return None
     notes = (
-        "Inflation: amount added to the floor, as a share of the return range; nothing else differs between the "
-        f"rows of a task. Mean over seeds [{CONFIDENCE:.0%} t interval]. Slope: mean over seeds of the least-squares "
-        "slope over the doses [interval]; p: Page's test, one-sided, for a trend within seed: upwards for the share "
-        "below the floor, calibration and over-estimation, downwards for scores; not corrected for the number of "
-        "columns.",
+        "Inflation: the amount added to the floor, as a share of the return range; the rows of a task differ in "
+        f"nothing else. Mean over seeds [{CONFIDENCE:.0%} t interval]. Slope: mean over seeds of the least-squares "
+        "slope over the doses [interval]. p: one-sided Page test for a trend within seed (upwards for bound rate, "
+        "calibration and over-estimation, downwards for scores), not corrected for the number of columns.",
         *(f"{response.heading}: {response.meaning}." for response in responses),
     )
-    return Table("doses", "Floors by dose of inflation", pd.DataFrame(numbers), pd.DataFrame(lines), notes)
+    return Table("doses", "Metrics by dose of inflation", pd.DataFrame(numbers), pd.DataFrame(lines), notes)
 
 
 def dose_series(finished: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield, per task, the runs whose arms differ only in the dose of inflation, if there are at least three doses.
+    """For each task, the runs whose arms differ only in the dose of inflation, if there are at least three doses.
 
-    Of several such families, the one with the most doses.
+    If a task has several such families of arms, the one with the most doses.
     """
     columns = [column for column in settings_columns(finished) if column != DOSE]
     for task, of_task in finished.groupby("task", sort=False):
         arms = of_task.drop_duplicates("arm").set_index("arm")
-        others = arms[columns].map(repr).agg("|".join, axis=1)
-        families = [of_task[of_task["arm"].isin(others.index[others == each])] for each in others.unique()]
+        settings = arms[columns].map(repr).agg("|".join, axis=1)
+        families = [of_task[of_task["arm"].isin(settings.index[settings == value])] for value in settings.unique()]
         largest = max(families, key=lambda rows: rows[DOSE].nunique())
         floored = largest["floor.base"].iloc[0] != "none"
         if floored and 3 <= largest[DOSE].nunique() <= MOST_DOSES:
@@ -104,7 +105,7 @@ def dose_series(finished: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _trend(series: pd.DataFrame, response: Response) -> tuple[Estimate, dict[str, float]]:
-    """Slope, rank correlation and p-value over the seeds that have every dose."""
+    """Slope, and rank correlation with its p-value, over the seeds with all doses."""
     table = series.drop_duplicates(["seed", DOSE]).pivot(index="seed", columns=DOSE, values=response.column)
     trend = dose_response(table.to_numpy(), table.columns.to_numpy(), response.direction)
     return trend.slope, {"rank_correlation": trend.rank_correlation, "p_value": trend.p_value}

@@ -1,4 +1,4 @@
-"""Changes by every arm against the Monte Carlo floor, over all tasks: of values, then of scores."""
+"""The table of effects: differences of every arm to the Monte Carlo floor, in values and in scores, over all tasks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ DECIMALS = 2
 
 @dataclass(frozen=True)
 class Quantity:
-    """A metric of every run, as the table of effects shows it."""
+    """A metric of a run in the table of effects."""
 
     metric: Metric
     # Frame of `results.verdicts.runs.per_run` -> one number per run.
@@ -69,14 +69,14 @@ QUANTITIES = (
 
 @dataclass(frozen=True)
 class Effect:
-    """The change of a quantity by an arm, paired by seed."""
+    """The difference between two arms in one quantity, paired by seed."""
 
     arm: str
     quantity: str
-    # Empty: the mean over all tasks that have both arms.
+    # Empty for the mean over all tasks that have both arms.
     task: str
     estimate: Estimate
-    # p-value of the exact sign-flip test, Holm-corrected over the arms of the task; NaN over all tasks.
+    # p-value of the exact sign-flip test, Holm-corrected over the arms of the task; NaN for the mean over tasks.
     p_holm: float = nan
 
     @property
@@ -88,29 +88,29 @@ class Effect:
 
 
 def effects(frame: pd.DataFrame, centre: str = CENTRE) -> list[Effect]:
-    """Differences of every arm from `centre`, per quantity and task, and over all tasks if there are several.
+    """Differences of every arm to `centre`: by quantity and task, and, with several tasks, over all tasks.
 
-    `frame` is that of `results.verdicts.runs.per_run`. Implementation arms are compared only with each other (`centre`
-    "reference"), because they share options that other arms do not have.
+    `frame` is that of `results.verdicts.runs.per_run`. Implementations are compared only with each other (`centre` =
+    "reference"), since they differ from the other arms in several settings.
     """
-    of_implementations = frame["arm"].isin([*IMPLEMENTATIONS, *OPTIONS])
-    own = frame[of_implementations == (centre in OPTIONS)]
-    unit = own["task"].map(_ranges(own, centre)).astype(float)
-    found: list[Effect] = []
+    is_implementation = frame["arm"].isin([*IMPLEMENTATIONS, *OPTIONS])
+    comparable = frame[is_implementation == (centre in OPTIONS)]
+    unit = comparable["task"].map(_return_ranges(comparable, centre)).astype(float)
+    differences: list[Effect] = []
     for quantity in QUANTITIES:
-        values = quantity.of(own) / unit if quantity.is_value else quantity.of(own)
-        found += _of_quantity(quantity, own.assign(value=values), centre)
-    return found
+        values = quantity.of(comparable) / unit if quantity.is_value else quantity.of(comparable)
+        differences += _of_quantity(quantity, comparable.assign(value=values), centre)
+    return differences
 
 
-def effects_table(found: Sequence[Effect]) -> Table | None:
-    """The effects as a table with a row per arm, or None if no arm was run on several tasks.
+def effects_table(differences: Sequence[Effect]) -> Table | None:
+    """The effects as a table with a row per arm; None if no arm was run on several tasks.
 
-    Numbers: arm, quantity, task (empty: over all), mean, low, high, n, method, p_holm.
+    Numbers: arm, quantity, task (empty for the mean over tasks), mean, low, high, n, method, p_holm.
     """
-    if not any(effect.task == "" for effect in found):
+    if not any(effect.task == "" for effect in differences):
         return None
-    numbers = pd.DataFrame([_row(effect) for effect in found])
+    numbers = pd.DataFrame([_row(effect) for effect in differences])
     notes = (
         f"Every arm minus {label(CENTRE)}, paired by seed: mean over tasks of the mean difference [{CONFIDENCE:.0%} "
         f"stratified bootstrap interval, at least {FEWEST:,} resamples of seeds within each task]; n pairs. In "
@@ -118,8 +118,8 @@ def effects_table(found: Sequence[Effect]) -> Table | None:
         "Holm-corrected over the arms of a task).",
         *(f"{quantity.heading}: {quantity.meaning}." for quantity in QUANTITIES),
     )
-    title = f"Difference from {label(CENTRE)} over all tasks"
-    return Table("effects", title, numbers, _text(found), notes, group="Arm")
+    title = f"Difference to {label(CENTRE)} over all tasks"
+    return Table("effects", title, numbers, _text(differences), notes, group="Arm")
 
 
 def _row(effect: Effect) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def additive(frame: pd.DataFrame) -> pd.Series | bool:
     return frame.get("floor.inflation_kind", "additive") == "additive"
 
 
-def _ranges(frame: pd.DataFrame, centre: str) -> pd.Series:
-    """The data's return range by task, inferred from the shift of the floor by inflation; NaN without inflated arms."""
+def _return_ranges(frame: pd.DataFrame, centre: str) -> pd.Series:
+    """The return range of the data by task, inferred from inflated floors; tasks without these are left out."""
     columns = ["task", "seed", "switch.floor_mean"]
     inflated = frame[(frame["floor.base"] == "monte_carlo") & (frame["floor.inflation"] != 0) & additive(frame)]
     both = inflated.merge(frame.loc[frame["arm"] == centre, columns], on=["task", "seed"], suffixes=("", ".centre"))
@@ -142,23 +142,23 @@ def _ranges(frame: pd.DataFrame, centre: str) -> pd.Series:
 
 
 def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[Effect]:
-    """Effects on the frame's column `value`."""
+    """Effects on one quantity, which is the column "value" of the frame."""
     table = frame.pivot(index=["task", "seed"], columns="arm", values="value")
     if centre not in table:
         return []
     differences = table.drop(columns=centre).sub(table[centre], axis=0)
     tasks = {task: differences.loc[[task]] for task in frame["task"].unique()}
-    found = [effect for task, of_task in tasks.items() for effect in _on_task(quantity, str(task), of_task)]
+    effects = [effect for task, of_task in tasks.items() for effect in _on_task(quantity, str(task), of_task)]
     for arm in in_order(differences.columns):
-        several = [of_task[arm].dropna().to_numpy() for of_task in tasks.values()]
-        if sum(map(bool, map(len, several))) > 1:
-            estimate = stratified_interval(several, mean_of_tasks, np.random.default_rng(SEED))
-            found.append(Effect(arm, quantity.name, "", estimate))
-    return found
+        by_task = [of_task[arm].dropna().to_numpy() for of_task in tasks.values()]
+        if sum(len(values) > 0 for values in by_task) > 1:
+            estimate = stratified_interval(by_task, mean_of_tasks, np.random.default_rng(SEED))
+            effects.append(Effect(arm, quantity.name, "", estimate))
+    return effects
 
 
 def _on_task(quantity: Quantity, task: str, differences: pd.DataFrame) -> list[Effect]:
-    """Effects on a task from `differences` [seeds, arms]; arms without a pair are left out."""
+    """Effects on one task from `differences` [seeds, arms]; arms without pairs are left out."""
     estimates = {arm: mean_interval(differences[arm]) for arm in in_order(differences.columns)}
     present = {arm: estimate for arm, estimate in estimates.items() if estimate.n}
     adjusted = holm([sign_flip_p_value(differences[arm]) for arm in present])
@@ -168,21 +168,21 @@ def _on_task(quantity: Quantity, task: str, differences: pd.DataFrame) -> list[E
     ]
 
 
-def _text(found: Sequence[Effect]) -> pd.DataFrame:
+def _text(differences: Sequence[Effect]) -> pd.DataFrame:
     """A row per arm that was run on several tasks."""
     lines = []
-    for arm in in_order(effect.arm for effect in found if effect.task == ""):
-        own = [effect for effect in found if effect.arm == arm]
-        pooled = {effect.quantity: effect.estimate for effect in own if effect.task == ""}
+    for arm in in_order(effect.arm for effect in differences if effect.task == ""):
+        of_arm = [effect for effect in differences if effect.arm == arm]
+        pooled = {effect.quantity: effect.estimate for effect in of_arm if effect.task == ""}
         cells = dict.fromkeys((quantity.heading for quantity in QUANTITIES), NONE)
         for quantity in QUANTITIES:
             if quantity.name in pooled:
-                directions = [effect.direction for effect in own if effect.quantity == quantity.name]
+                directions = [effect.direction for effect in of_arm if effect.quantity == quantity.name]
                 counts = {"up": directions.count(1), "down": directions.count(-1)}
-                moved = ", ".join(f"{count} {way}" for way, count in counts.items() if count)
+                changed = ", ".join(f"{count} {direction}" for direction, count in counts.items() if count)
                 estimate = interval_text(pooled[quantity.name], DECIMALS, sign=True)
-                cells[quantity.heading] = f"{estimate} ({moved})" if moved else estimate
-        tasks = {effect.task for effect in own} - {""}
+                cells[quantity.heading] = f"{estimate} ({changed})" if changed else estimate
+        tasks = {effect.task for effect in of_arm} - {""}
         n = max(estimate.n for estimate in pooled.values())
         lines.append({"Arm": label(arm), **cells, "Tasks": str(len(tasks)), "n": str(n)})
     return pd.DataFrame(lines)

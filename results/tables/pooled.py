@@ -1,4 +1,4 @@
-"""Averages over tasks by arm, with stratified bootstrap intervals."""
+"""The table of estimates over all tasks, by the conventions of rliable."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,9 +22,9 @@ SEED = 0
 
 
 def pooled(runs: pd.DataFrame) -> Table | None:
-    """Interquartile means over several tasks by arm, or None if the runs have fewer than two tasks in common.
+    """Interquartile means over several tasks by arm; None if fewer than two tasks have common arms.
 
-    Numbers: arm, metric, mean (the point value), low, high, n, method.
+    Numbers: arm, metric, mean (the point estimate), low, high, n, method.
     """
     finished = done(runs)
     tasks, arms = common(finished, BASELINE, fewest=2)
@@ -42,15 +42,15 @@ def pooled(runs: pd.DataFrame) -> Table | None:
     absent = [label(arm) for arm in in_order(finished["arm"].unique()) if arm not in arms]
     notes = (
         f"n: runs of an arm on {', '.join(tasks)}.",
-        "IQM: interquartile mean of all runs, without the lowest and the highest quarter "
-        f"[{CONFIDENCE:.0%} stratified bootstrap interval: at least {FEWEST:,} resamples of runs within each task, "
-        "percentiles expanded for few runs].",
-        "Optimality gap: mean shortfall from a score of 1 at the online end.",
-        f"Improvement: probability that a run of the arm ends above one of {label(BASELINE)} on a random task (ties "
-        "count half); seeds are resampled together.",
-        *([f"Omitted, because they lack runs on some of these tasks: {listed(absent)}."] if absent else []),
+        "IQM: interquartile mean, without the lowest and the highest quarter of the runs "
+        f"[{CONFIDENCE:.0%} stratified bootstrap interval: at least {FEWEST:,} resamples of the runs of each task; "
+        "percentiles are expanded for small samples].",
+        "Optimality gap: mean shortfall of the final score from 1.",
+        f"Improvement: probability that a run of the arm has a higher final score than a run of {label(BASELINE)} on a "
+        "random task; ties count half. Runs are resampled in pairs of equal seed.",
+        *([f"Not included, because they lack runs on some of these tasks: {listed(absent)}."] if absent else []),
     )
-    return Table("pooled", "Averages over tasks", pd.DataFrame(numbers), pd.DataFrame(lines), notes, group="")
+    return Table("pooled", "Aggregates over tasks", pd.DataFrame(numbers), pd.DataFrame(lines), notes, group="")
 
 
 HEADINGS = (
@@ -63,7 +63,7 @@ HEADINGS = (
 
 
 def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dict[str, Estimate]:
-    """Every pooled estimate of an arm; the improvement only for arms other than the baseline."""
+    """All aggregates of an arm; improvement only for arms other than the baseline."""
     of_arm = [finished[(finished["task"] == task) & (finished["arm"] == arm)].set_index("seed") for task in tasks]
     interval = partial(stratified_interval, generator=np.random.default_rng(SEED))
     estimates = {
@@ -82,5 +82,5 @@ def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dic
             )
             for task, runs in zip(tasks, of_arm, strict=True)
         ]
-        estimates["improvement"] = interval([each.to_numpy() for each in pairs], probability_of_improvement)
+        estimates["improvement"] = interval([pair.to_numpy() for pair in pairs], probability_of_improvement)
     return estimates

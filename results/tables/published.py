@@ -1,4 +1,4 @@
-"""Our numbers beside published ones, where task and definition match. They are never averaged together."""
+"""The table of published numbers beside ours, for tasks and metrics with the same definition."""
 
 from functools import cache
 from pathlib import Path
@@ -12,18 +12,18 @@ from results.statistics.intervals import mean_interval
 from results.style import label
 from results.tables.table import Table, interval_text, number
 
-# Sources and definitions: README.md in the same folder.
+# README.md in the same folder gives sources and definitions.
 FILE = Path(__file__).parents[1] / "literature" / "corl_offline_to_online.csv"
 SEEDS = 4
 
-# Our task and theirs, with the same maze, data collection and score.
+# Our task -> theirs; maze, data collection and score are the same.
 TASKS = {
     f"antmaze-{maze}": f"antmaze-{maze}-v2"
     for maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 }
 ARMS = {"cql": "CQL", "monte_carlo": "Cal-QL"}
 
-# Column of our runs: heading, their metric and phase, and the factor from our unit to theirs.
+# Our column -> heading, their metric, its phase, and the factor between their unit and ours.
 COLUMNS = {
     "offline_score": (METRICS["offline_score"].label, "score", "offline", 100.0),
     "final_score": (METRICS["final_score"].label, "score", "final", 100.0),
@@ -32,9 +32,9 @@ COLUMNS = {
 
 
 def beside_published(runs: pd.DataFrame) -> Table | None:
-    """Our numbers and CORL's for the tasks and arms that both have; None if there are none.
+    """Our results and those of CORL for the tasks and arms that both have; None if there are none.
 
-    Numbers: task, arm, source, metric, mean, low, high (of ours), deviation (of theirs, population), n.
+    Numbers: task, arm, source, metric, mean, low and high (ours), deviation (theirs; population), n.
     """
     finished = done(runs)
     numbers: list[dict[str, Any]] = []
@@ -59,15 +59,22 @@ def beside_published(runs: pd.DataFrame) -> Table | None:
     columns = ["task", "arm", "source", "metric", "mean", "low", "high", "deviation", "n"]
     notes = (
         "Ours: mean over seeds [95% t interval]; CORL (Tarasov et al. 2023): mean and population standard deviation of "
-        "4 seeds, as published. The mazes, the data collection and the definitions of score and regret match. "
-        "The data have been generated anew since; CORL drops the floor online and merges the data for CQL.",
+        "4 seeds. Mazes, data collection and the definitions of score and regret are the same. The datasets have been "
+        "regenerated since; CORL drops the floor online and, for CQL, merges offline and online data.",
+    )
+    return Table(
+        "published",
+        "Comparison with publications",
+        pd.DataFrame(numbers, columns=columns),
+        pd.DataFrame(lines),
+        notes,
     )
     title = "Comparison with published numbers"
     return Table("published", title, pd.DataFrame(numbers, columns=columns), pd.DataFrame(lines), notes)
 
 
 def published(task: str, algorithm: str, metric: str, phase: str) -> tuple[float, float]:
-    """Mean and standard deviation as published."""
+    """Published mean and standard deviation."""
     rows = _published()
     (row,) = rows[(rows["algorithm"] == algorithm) & (rows["task"] == task) & (rows["metric"] == metric)].to_dict(
         "records"

@@ -18,7 +18,7 @@ from results.tables.table import Table, interval_text, number, spread
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of every finished run, as a table shows it."""
+    """A metric of finished runs in a table."""
 
     metric: Metric
     decimals: int
@@ -62,89 +62,88 @@ def definitions(finished: pd.DataFrame) -> tuple[str, ...]:
 
 
 def scores(runs: pd.DataFrame) -> Table:
-    """Every metric of `COLUMNS`, and the recovery, by task and arm.
+    """All metrics of `COLUMNS` and the recovery, by task and arm.
 
-    `runs` is the frame of that name; only finished runs are included, and column n has their number.
-    Numbers: task, arm, metric, mean, low, high, n, method. Raises UserError if no run is done.
+    Only finished runs of the frame `runs` enter; n gives their number. Numbers: task, arm, metric, mean, low, high, n,
+    method. Raises UserError if no run is done.
     """
     finished = done(runs)
     if finished.empty:
         states = ", ".join(f"{count} {state}" for state, count in runs["state"].value_counts().items())
-        raise UserError(f"report: no run is done yet ({states})")
+        raise UserError(f"report: no run is done yet ({states}); wait until some are")
     numbers, lines = [], []
     for (task, arm), group in runs.groupby(["task", "arm"], sort=False):
-        here = finished[(finished["task"] == task) & (finished["arm"] == arm)]
-        estimates = {column: mean_interval(column.of(here)) for column in COLUMNS}
-        fell, back = _recovery(here)
-        rows = {column.name: estimate for column, estimate in estimates.items()} | {"recovery_steps": back}
+        of_arm = finished[(finished["task"] == task) & (finished["arm"] == arm)]
+        estimates = {column: mean_interval(column.of(of_arm)) for column in COLUMNS}
+        dipped, recovery = _recovery(of_arm)
+        rows = {column.name: estimate for column, estimate in estimates.items()} | {"recovery_steps": recovery}
         numbers += [{"task": task, "arm": arm, "metric": name, **asdict(estimate)} for name, estimate in rows.items()]
-        cells = {column.heading: interval_text(estimates[column], column.decimals, of=len(here)) for column in COLUMNS}
-        cells["Recovery"] = f"{back.n} of {fell}" + (f" [{back.mean:,.0f} steps]" if back.n else "")
-        n = f"{len(here)}" if len(here) == len(group) else f"{len(here)} of {len(group)}"
+        cells = {
+            column.heading: interval_text(estimates[column], column.decimals, of=len(of_arm)) for column in COLUMNS
+        }
+        cells["Recovery"] = f"{recovery.n} of {dipped}" + (f" [{recovery.mean:,.0f} steps]" if recovery.n else "")
+        n = f"{len(of_arm)}" if len(of_arm) == len(group) else f"{len(of_arm)} of {len(group)}"
         lines.append({"Task": task, "Arm": label(arm), **cells, "n": n})
     title = "Score, regret, dip and calibration by floor"
     return Table("scores", title, pd.DataFrame(numbers), pd.DataFrame(lines), definitions(finished))
 
 
 def _recovery(finished: pd.DataFrame) -> tuple[int, Estimate]:
-    """Number of runs with a dip, and mean recovery steps (without an interval: few and skewed)."""
-    fell = finished[finished["dip"] > 0]
-    back = fell["recovery_steps"].dropna()
-    return len(fell), Estimate(float(back.mean()), nan, nan, len(back), "mean, no interval")
+    """Number of runs with a dip, and mean steps of those that recovered (too few and too skewed for an interval)."""
+    dipped = finished[finished["dip"] > 0]
+    steps = dipped["recovery_steps"].dropna()
+    return len(dipped), Estimate(float(steps.mean()), nan, nan, len(steps), "mean, no interval")
 
 
-# The arm with which the others are compared, and the one to use if it has no runs, as in `implementation`.
+# The arm with which the others are compared, and the one that replaces it in grids without it (implementations).
 BASELINE = "cql"
 BASELINES = (BASELINE, "reference")
-
 
 # Significance level at which a difference is marked.
 ALPHA = 0.05
 
 
 def differences(runs: pd.DataFrame) -> Table | None:
-    """Differences of every other arm from the first of `BASELINES` that was run, paired by seed; None without pairs.
+    """Differences of every arm to the first of `BASELINES` with runs, paired by seed; None if there are no pairs.
 
-    Numbers: task, arm, baseline (the other arm), metric, mean, low, high, n, method, correlation, p_value (sign flip),
-    p_holm (Holm-corrected over the arms of the task).
+    Numbers: task, arm, baseline, metric, mean, low, high, n, method, correlation, p_value (sign-flip test), p_holm
+    (Holm-corrected over the arms of the task).
     """
     finished = done(runs)
     present = set(finished["arm"])
     baseline = next((arm for arm in BASELINES if arm in present), BASELINE)
-    found = [_of_task(str(task), group, baseline) for task, group in finished.groupby("task", sort=False)]
-    numbers = [row for rows, _ in found for row in rows]
+    by_task = [_of_task(str(task), group, baseline) for task, group in finished.groupby("task", sort=False)]
+    numbers = [row for rows, _ in by_task for row in rows]
     if not numbers:
         return None
     notes = (
         f"Mean difference, paired by seed [{CONFIDENCE:.0%} paired t interval]; n pairs. *: p < {ALPHA} in the exact "
-        "sign-flip test, Holm-corrected over the arms of the task (impossible with fewer than 6 pairs). r is the "
-        "correlation of regret_eval between the two arms over the seeds.",
+        "sign-flip test, Holm-corrected over the arms of the task (impossible with fewer than 6 pairs). r: correlation "
+        "of regret_eval between the two arms over seeds.",
     )
-    text = pd.DataFrame([line for _, lines in found for line in lines])
-    title = f"Difference from {label(baseline)}, paired by seed"
-    return Table("differences", title, pd.DataFrame(numbers), text, notes)
+    text = pd.DataFrame([line for _, lines in by_task for line in lines])
+    return Table("differences", f"Difference to {label(baseline)}, paired by seed", pd.DataFrame(numbers), text, notes)
 
 
 def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """The numbers and rows of one task."""
-    held_against = finished[finished["arm"] == baseline].set_index("seed")
+    """Numbers and lines of text of one task."""
+    of_baseline = finished[finished["arm"] == baseline].set_index("seed")
     pairs = {}
-    for arm, other in finished[finished["arm"] != baseline].groupby("arm", sort=False):
-        theirs = other.set_index("seed")
-        seeds = held_against.index.intersection(theirs.index)
+    for arm, group in finished[finished["arm"] != baseline].groupby("arm", sort=False):
+        of_arm = group.set_index("seed")
+        seeds = of_baseline.index.intersection(of_arm.index)
         if len(seeds):
-            pairs[arm] = theirs.loc[seeds], held_against.loc[seeds]
+            pairs[arm] = of_arm.loc[seeds], of_baseline.loc[seeds]
     numbers: list[dict[str, Any]] = []
     lines = {arm: {"Task": task, "Arm": label(arm)} for arm in pairs}
     for column in COLUMNS:
         estimates = {
-            arm: paired_difference(column.of(ours), column.of(theirs)) for arm, (ours, theirs) in pairs.items()
+            arm: paired_difference(column.of(first), column.of(second)) for arm, (first, second) in pairs.items()
         }
         adjusted = holm([estimate.p_value for estimate in estimates.values()])
         for (arm, estimate), p_holm in zip(estimates.items(), adjusted, strict=True):
             names = {"task": task, "arm": arm, "baseline": baseline, "metric": column.name}
-            own = {**names, **asdict(estimate), "p_holm": p_holm}
-            numbers.append(own)
+            numbers.append({**names, **asdict(estimate), "p_holm": p_holm})
             text = interval_text(estimate, column.decimals, sign=True, of=len(pairs[arm][0]))
             lines[arm][column.heading] = text + ("*" if p_holm < ALPHA else "")
             if column.name == "regret_eval":

@@ -12,14 +12,14 @@ from jinja2 import Environment, PackageLoader
 
 from results.statistics.intervals import Estimate
 
-# Placeholder for a missing number.
+# Shown in place of a missing number.
 NONE = "-"
 
 
 def interval_text(estimate: Estimate, decimals: int, sign: bool = False, of: int | None = None) -> str:
-    """An estimate and its interval: "-3.1 [-4.0, -2.2]", or "-" for no runs.
+    """An estimate and its interval, "-3.1 [-4.0, -2.2]"; "-" without runs.
 
-    `of` is the number of runs of the row; if the estimate has fewer, n is appended: "0.50 [0.40, 0.60] (n = 4)".
+    If the estimate has fewer than `of` runs, their number follows: "0.50 [0.40, 0.60] (n = 4)".
     """
     if estimate.n == 0:
         return NONE
@@ -30,16 +30,16 @@ def interval_text(estimate: Estimate, decimals: int, sign: bool = False, of: int
 
 
 def number(value: Any, decimals: int, sign: bool = False) -> str:
-    """A number with that many decimals (at most nine) and thousands separators; "-" for none."""
+    """A number with so many decimals (at most nine) and a thousands separator; "-" for NaN or None."""
     if pd.isna(value):
         return NONE
-    # Means of success rates are often halfway between two roundings. In decimals, without the last bit, which depends
-    # on the order of summation, every table rounds them alike (to even).
+    # Means of success rates often lie halfway between two decimals. Their last bits depend on the order of summation.
+    # Rounding the decimal representation without them (half to even) gives the same text in every table.
     return f"{Decimal(str(round(float(value), 9))):{'+' if sign else ''}z,.{decimals}f}"
 
 
 def spread(values: pd.Series) -> str:
-    """One integer, or the smallest and the largest if they differ."""
+    """The range of some whole numbers: "500", or "200 to 500"."""
     values = values.dropna()
     low, high = values.min(), values.max()
     return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
@@ -47,27 +47,27 @@ def spread(values: pd.Series) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's numbers and its text."""
+    """A table, for machines and for people."""
 
     # Stem of the file names.
     name: str
     title: str
-    # For machines: long format, one row per estimate.
+    # One row per estimate, in long format.
     numbers: pd.DataFrame
-    # For people: formatted strings under readable headings.
+    # Formatted strings under readable headings.
     text: pd.DataFrame
-    # Notes for the reader, one paragraph each.
+    # Paragraphs below the table.
     notes: tuple[str, ...] = ()
-    # Column of the text whose values become heading rows in LaTeX; empty: none.
+    # Column of the text whose values become heading rows in LaTeX; empty for none.
     group: str = "Task"
-    # Columns of sentences with their share of the page width in LaTeX; such a table may break across pages.
+    # Columns of sentences, and their share of the page width in LaTeX; a table with such columns may span pages.
     prose: Mapping[str, float] = field(default_factory=dict)
 
 
 def latex(table: Table) -> str:
-    """The table in LaTeX with booktabs rules and a heading row per group, sized for two columns.
+    """The table in LaTeX with booktabs rules and a heading row per group.
 
-    A `table*`, or a `longtable` if it has columns of prose.
+    A `table*`, or a `longtable` if the table has columns of prose.
     """
     environment = Environment(
         loader=PackageLoader("results"), variable_start_string="<<", variable_end_string=">>", block_start_string="<%",
@@ -83,7 +83,7 @@ def latex(table: Table) -> str:
 
 
 def _tex(text: str) -> str:
-    """Escape for LaTeX, with true minus signs before digits."""
+    """Escape for LaTeX, with minus signs before digits."""
     special = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
                "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}  # fmt: skip
     escaped = "".join(special.get(letter, letter) for letter in text)
@@ -105,5 +105,5 @@ def write(table: Table, folder: Path) -> list[Path]:
 
 
 def markdown(table: Table) -> str:
-    """The text of the table as Markdown."""
+    """The text of the table as Markdown, without title and notes."""
     return table.text.to_markdown(index=False, disable_numparse=True)

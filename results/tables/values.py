@@ -9,7 +9,7 @@ from results.statistics.intervals import CONFIDENCE, mean_interval
 from results.style import label
 from results.tables.table import Table, interval_text, number
 
-# The settings that determine the scale of Q, with their names for the reader.
+# The settings that determine the scale of Q -> their names for the reader.
 SCALE_SETTINGS = {
     "task.data.transitions": "transitions",
     "task.data.action_noise": "action noise",
@@ -17,16 +17,16 @@ SCALE_SETTINGS = {
     "task.reward_bias": "reward bias",
     "task.discount": "discount",
     "algorithm.alpha": "alpha",
-    "algorithm.critic_learning_rate": "critic rate",
+    "algorithm.critic_learning_rate": "critic learning rate",
     "algorithm.tau": "tau",
     "schedule.offline_steps": "offline updates",
 }
 
 
 def scale_mismatch(runs: pd.DataFrame) -> Table:
-    """Mean Q of dataset actions and mean return-to-go at the end of the offline phase, a row per task and arm.
+    """Mean Q of dataset actions and mean return-to-go at the end of the offline phase, by task and arm.
 
-    Numbers, per seed: task, arm, seed, q_data, return_to_go, difference, below (whether Q is below return-to-go).
+    Numbers, per seed: task, arm, seed, q_data, return_to_go, difference, below (whether Q is below the return-to-go).
     """
     finished = done(runs)
     numbers = finished[["task", "arm", "seed"]].assign(
@@ -47,22 +47,22 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
         }
         lines.append(line)
     notes = (
-        "Mean Q: Q(s, a) of the two critics over the probe transitions of the dataset at the end of the offline phase, "
-        f"in units of the mapped return, mean over seeds [{CONFIDENCE:.0%} t interval].",
-        "Seeds below: number of seeds with mean Q below the mean return-to-go of the same transitions.",
+        "Mean Q: Q(s, a), mean of the two critics over the probe transitions of the dataset at the end of the offline "
+        f"phase, in mapped return; mean over seeds [{CONFIDENCE:.0%} t interval].",
+        "Seeds below: seeds with a mean Q below the mean return-to-go of the same transitions.",
         *(f"{task}: {_scale_settings(group)}." for task, group in finished.groupby("task", sort=False)),
     )
     return Table("scale_mismatch", "Scale of Q and returns of the data", numbers, pd.DataFrame(lines), notes)
 
 
 def _scale_settings(runs: pd.DataFrame) -> str:
-    """The settings that determine the scale of Q in the runs of a task, as text."""
+    """The settings that determine the scale of Q in the runs of a task, in words."""
     values = {name: runs[column].drop_duplicates() for column, name in SCALE_SETTINGS.items() if column in runs}
-    return ", ".join(f"{name} {' or '.join(f'{value:.6g}' for value in distinct)}" for name, distinct in values.items())
+    return ", ".join(f"{name} {' or '.join(f'{value:.6g}' for value in column)}" for name, column in values.items())
 
 
 def learned_floor(runs: pd.DataFrame) -> Table | None:
-    """Held-out error of learned floors by task and arm, or None without learned floors.
+    """Held-out error of the learned floors by task and arm; None if no run has one.
 
     Numbers, per seed: task, arm, seed, held_out_rmse, held_out_r2, steps.
     """
@@ -85,30 +85,30 @@ def learned_floor(runs: pd.DataFrame) -> Table | None:
         for (task, arm), group in numbers.groupby(["task", "arm"], sort=False)
     ]
     notes = (
-        "Regression of a value network on return-to-go, evaluated on held-out trajectories; RMSE in units of "
-        f"the mapped return. Mean over n seeds [{CONFIDENCE:.0%} t interval].",
+        "Regression of a value network on the return-to-go, evaluated on held-out trajectories; RMSE in mapped return. "
+        f"Mean over n seeds [{CONFIDENCE:.0%} t interval].",
     )
     return Table("learned_floor", "Held-out error of the learned floor", numbers, pd.DataFrame(lines), notes)
 
 
 # Column of the evaluations, heading and meaning.
 COLUMNS = (
-    ("calibration_exact", "Q - V_mu", "mean Q(s, pi(s)) of the two critics - true value of the behaviour policy; below "
-     "0, the critic's scale is below that of the behaviour"),
-    ("overestimation_exact", "Q - V_pi", "the same Q - true value of the run's deterministic policy; above 0, the "
+    ("calibration_exact", "Q - V_mu", "mean Q(s, pi(s)) of the two critics - exact value of the behaviour policy; "
+     "below 0 the scale of the critic is below that of the behaviour policy"),
+    ("overestimation_exact", "Q - V_pi", "the same Q - exact value of the deterministic policy of the run; above 0 the "
      "critic is not conservative"),
-    ("policy_gap_exact", "V* - V_pi", "shortfall of the policy from the optimum; minus Q - V_pi it is V* - Q, the "
-     "miscalibration part of the regret"),
+    ("policy_gap_exact", "V* - V_pi", "suboptimality of the policy; minus Q - V_pi it is V* - Q, the miscalibration "
+     "part of the regret"),
     ("floor_error", "Floor - V_mu", "mean error of the floor"),
-    ("floor_rmse", "Floor RMSE", "root mean squared error; for Monte Carlo floors the spread of the returns"),
+    ("floor_rmse", "Floor RMSE", "root mean squared error of the floor; for Monte Carlo floors the spread of "
+     "the returns"),
 )  # fmt: skip
 
 
 def truth(evaluations: pd.DataFrame) -> Table | None:
-    """Values and floors compared with exact values at the end of both phases, or None without exact values.
+    """Values and floors against exact values at the end of both phases; None without a task with exact values.
 
-    `evaluations` is the frame of that name. Numbers: task, at, arm, metric, mean, low, high, n and
-    method.
+    `evaluations` is the frame of that name. Numbers: task, at, arm, metric, mean, low, high, n, method.
     """
     if "calibration_exact" not in evaluations:
         return None
@@ -128,9 +128,9 @@ def truth(evaluations: pd.DataFrame) -> Table | None:
                     line[heading] = interval_text(estimate, 2)
                 lines.append({**line, "n": str(len(group))})
     notes = (
-        "Over the probe transitions of the dataset, compared with exact values of the task, in units "
-        f"of the mapped return; mean over seeds [{CONFIDENCE:.0%} t interval]. A calibrated and conservative "
-        "critic is between V_mu and V_pi.",
+        "Over the probe transitions of the dataset, against exact values computed from the environment's model, in "
+        f"mapped return; mean over seeds [{CONFIDENCE:.0%} t interval]. The values of a calibrated and conservative "
+        "critic lie between V_mu and V_pi.",
         *(f"{heading}: {meaning}." for _, heading, meaning in COLUMNS),
     )
     return Table("truth", "Calibration against exact values", pd.DataFrame(numbers), pd.DataFrame(lines), notes)

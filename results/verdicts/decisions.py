@@ -1,4 +1,4 @@
-"""Verdicts, and the tests that decide them: from one number per seed to an outcome."""
+"""Verdicts, and the tests behind them: from one number per seed to an outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,35 +28,35 @@ Outcome = Literal["supported", "contradicted", "inconclusive"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a claim, with the numbers behind it."""
+    """The outcome of testing a claim, with the estimate behind it."""
 
     claim: Claim
     outcome: Outcome
-    # The estimate that decides; of exact cases the one nearest to its bound, or farthest beyond it.
+    # The estimate. For exact cases: the number nearest to its bound, or farthest beyond it.
     effect: float
-    # Its interval; of exact cases the smallest and the largest number.
+    # Its interval. For exact cases: the smallest and the largest number.
     low: float
     high: float
-    # Number of cases, or of seeds that have every arm of the test.
+    # Number of cases, or of seeds with all arms that the test compares.
     n: int
-    # The method in a few words.
+    # Short description of the test and the interval.
     method: str
-    # For claims about runs: the task, and the arm if the claim is about several.
+    # For claims about runs: the task, and the arm if the claim concerns several.
     task: str = ""
     arm: str = ""
-    # p-value of the deciding test, corrected over the claim's arms; NaN for tests without one.
+    # p-value, Holm-corrected over the arms of the claim; NaN if the test has none.
     p_value: float = nan
-    # Correlation of the two arms over seeds, or mean rank correlation with the dose; NaN if neither applies.
+    # Correlation of the two arms over seeds; for a trend the mean rank correlation with the dose; NaN if undefined.
     correlation: float = nan
-    # Why it is inconclusive, and remarks on the runs behind it.
+    # Why the outcome is inconclusive, and which seeds are left out.
     remark: str = ""
-    # Ids of the runs behind it.
+    # Ids of the runs that entered.
     runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The estimate that decides, with p-values for and against the claim."""
+    """The result of a test: an estimate, and p-values for and against the claim."""
 
     effect: float
     low: float
@@ -76,65 +76,70 @@ class Finding:
 
 
 def level(values: ArrayLike, test: Level) -> Finding:
-    """Test of a level, from `values` [n], one per seed (NaN: none)."""
+    """Test the mean of `values` [n], one per seed, against a bound; NaNs are left out."""
     estimate = mean_interval(values)
-    away = np.asarray(values, dtype=float) - test.bound
-    method = f"mean {test.side} {test.bound:g}; interval: {estimate.method}; test: exact sign flips"
-    p_above, p_below = _two_sided(away)
+    excess = np.asarray(values, dtype=float) - test.bound
+    method = f"mean {test.side} {test.bound:g}; interval: {estimate.method}; exact sign-flip test"
+    p_above, p_below = _two_sided(excess)
     p_for, p_against = (p_above, p_below) if test.side == "above" else (p_below, p_above)
     return Finding(estimate.mean, estimate.low, estimate.high, estimate.n, method, p_for, p_against)
 
 
 def difference(values: ArrayLike, baseline: ArrayLike, test: Difference) -> Finding:
-    """Test of a difference of `values` [n] from `baseline` [n], paired by seed (NaN on either side: no pair)."""
+    """Test the mean difference of `values` [n] to `baseline` [n], paired by seed; pairs with a NaN are left out."""
     estimate = paired_difference(values, baseline)
     p_above, p_below = _two_sided(np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float))
     p_for, p_against = (p_above, p_below) if test.side == "above" else (p_below, p_above)
-    method = f"difference {test.side} 0; interval: {estimate.method}; test: exact sign flips"
-    found = (estimate.mean, estimate.low, estimate.high, estimate.n)
-    return Finding(*found, method, p_for, p_against, estimate.correlation)
+    method = f"difference {test.side} 0; interval: {estimate.method}; exact sign-flip test"
+    return Finding(
+        estimate.mean, estimate.low, estimate.high, estimate.n, method, p_for, p_against, estimate.correlation
+    )  # fmt: skip
 
 
 def equivalence(values: ArrayLike, baseline: ArrayLike, test: Equivalence) -> Finding:
-    """Test of equivalence of `values` [n] and `baseline` [n], paired by seed."""
+    """Test that the mean difference of `values` [n] to `baseline` [n], paired by seed, is within +-`test.margin`."""
     pairs = paired_difference(values, baseline)
     differences = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
-    found = equivalent(differences, test.margin, test.alpha)
+    result = equivalent(differences, test.margin, test.alpha)
     beyond = np.min([p_value_above(differences, test.margin), p_value_above(-differences, test.margin)])
-    method = f"difference within {test.margin:g} either way; {found.method}"
+    method = f"difference within +-{test.margin:g}; {result.method}"
     return Finding(
-        found.mean, found.low, found.high, found.n, method, found.p_value, float(beyond), pairs.correlation
+        result.mean, result.low, result.high, result.n, method, result.p_value, float(beyond), pairs.correlation
     )  # fmt: skip
 
 
 def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority) -> Finding:
-    """Test of non-inferiority of `values` [n] to `baseline` [n], paired by seed; the effect is the plain difference."""
+    """Test that `values` [n] are worse than `baseline` [n], paired by seed, by less than `test.margin`.
+
+    Effect and interval are those of `values` - `baseline`.
+    """
     pairs = paired_difference(values, baseline)
     gain = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
     better = gain if test.better == "above" else -gain
-    found = no_worse(better, test.margin, test.alpha)
-    low, high = (found.low, found.high) if test.better == "above" else (-found.high, -found.low)
+    result = no_worse(better, test.margin, test.alpha)
+    low, high = (result.low, result.high) if test.better == "above" else (-result.high, -result.low)
     bound = f"above {-test.margin:g}" if test.better == "above" else f"below {test.margin:g}"
     worse = p_value_above(-better, test.margin)
     return Finding(
-        pairs.mean, low, high, found.n, f"difference {bound}; {found.method}", found.p_value, worse, pairs.correlation
+        pairs.mean, low, high, result.n, f"difference {bound}; {result.method}", result.p_value, worse,
+        pairs.correlation,
     )  # fmt: skip
 
 
 def trend(values: ArrayLike, doses: ArrayLike, test: DoseResponse) -> Finding:
-    """Test of a trend of `values` [n, d] over `doses` [d], a row per seed; the effect is the mean slope."""
+    """Test the trend of `values` [n, d], a row per seed, over `doses` [d]; the effect is the mean slope within seed."""
     rises = dose_response(values, doses, "rises")
     falls = dose_response(values, doses, "falls")
     p_for, p_against = (rises, falls) if test.direction == "rises" else (falls, rises)
     slope = rises.slope
     shown = ", ".join(f"{dose:g}" for dose in np.asarray(doses, dtype=float))
-    method = f"{test.direction} with the dose ({shown}): slope; interval: {slope.method}; test: Page's exact trend"
+    method = f"{test.direction} with the dose ({shown}): slope; interval: {slope.method}; Page's exact test"
     p_values = (min(1.0, 2.0 * p_for.p_value), min(1.0, 2.0 * p_against.p_value))
     return Finding(slope.mean, slope.low, slope.high, slope.n, method, *p_values, rises.rank_correlation)
 
 
 def outcomes(findings: Sequence[Finding], test: Decision) -> list[tuple[Outcome, float, str]]:
-    """Outcome, Holm-corrected p-value and remark for every arm of a claim on a task.
+    """Outcome, Holm-corrected p-value and reason of an inconclusive outcome for each arm of a claim on a task.
 
     The arms of a claim are one family of tests.
     """
@@ -151,12 +156,12 @@ def _outcome(finding: Finding, p_value: float, test: Decision, family: int) -> t
     if p_value <= test.alpha:
         return ("supported" if finding.p_for <= finding.p_against else "contradicted"), p_value, ""
     if isinstance(test, Level | Difference) and family * 2.0 ** (1 - finding.n) > test.alpha:
-        return "inconclusive", p_value, f"{finding.n} seeds cannot reach p < {test.alpha:g} for {family} arms"
+        return "inconclusive", p_value, f"{finding.n} seeds cannot reach p <= {test.alpha:g} with {family} arms"
     return "inconclusive", p_value, f"neither the claim nor its opposite is significant at {test.alpha:g}"
 
 
 def _two_sided(differences: np.ndarray) -> tuple[float, float]:
-    """p-values for a mean above and below 0, each doubled, so that the two tests together have level alpha."""
+    """p-values for a mean above and below 0, doubled so that the Type I error rate of both together is alpha."""
     p_values = sign_flip_p_values(differences)
     above, below = (min(1.0, 2.0 * p) if not isnan(p) else nan for p in (p_values["greater"], p_values["less"]))
     return above, below

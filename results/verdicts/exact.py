@@ -1,4 +1,4 @@
-"""Verdicts on claims of the exact lab, whose numbers are computed without error."""
+"""Verdicts on claims of the exact lab, whose numbers have no statistical error."""
 
 from collections.abc import Iterable
 from math import isfinite, nan
@@ -11,7 +11,7 @@ from results.verdicts.decisions import Outcome, Verdict
 
 
 def judge(claims: Iterable[Claim]) -> list[Verdict]:
-    """Compute the numbers of every claim and apply its test.
+    """Measure and test every claim.
 
     Raises ValueError if two claims have the same id.
     """
@@ -24,24 +24,24 @@ def judge(claims: Iterable[Claim]) -> list[Verdict]:
 
 
 def verdict(claim: Claim, numbers: ArrayLike) -> Verdict:
-    """Apply the test of a claim to its numbers [n]; without numbers, or with a NaN, it is inconclusive.
+    """Test the numbers [n] of a claim; without numbers, or with a NaN, the outcome is inconclusive.
 
     Raises TypeError for a claim about runs.
     """
     if not isinstance(claim.test, EveryCase):
-        raise TypeError(f"claim {claim.id}: not a claim about exact cases")
+        raise TypeError(f"claim {claim.id}: its test is not for exact cases")
     cases = np.asarray(numbers, dtype=float).ravel()
     method = in_words(claim.test)
     if not len(cases) or np.isnan(cases).any():
         return Verdict(claim, "inconclusive", nan, nan, nan, len(cases), method)
-    room = _room(cases, claim.test)
-    decisive = int(room.argmin())
-    outcome: Outcome = "supported" if room[decisive] >= 0 else "contradicted"
+    margins = _margins(cases, claim.test)
+    decisive = int(margins.argmin())
+    outcome: Outcome = "supported" if margins[decisive] >= 0 else "contradicted"
     return Verdict(claim, outcome, float(cases[decisive]), float(cases.min()), float(cases.max()), len(cases), method)
 
 
 def in_words(test: EveryCase) -> str:
-    """The test as text; bounds that are close together become a number with a tolerance."""
+    """The test in words; narrow bounds are written as a number with a tolerance."""
     low, high = test.at_least, test.at_most
     if low == high:
         return f"every case equals {low:g}"
@@ -53,8 +53,8 @@ def in_words(test: EveryCase) -> str:
     return f"every case {' and '.join(bounds)}"
 
 
-def _room(cases: np.ndarray, test: EveryCase) -> np.ndarray:
-    """Distance of each case from the nearer bound, [n]; negative outside, infinite without bounds."""
+def _margins(cases: np.ndarray, test: EveryCase) -> np.ndarray:
+    """Distance of each case to the nearer bound, [n]; negative outside the bounds."""
     low = cases - test.at_least if isfinite(test.at_least) else np.inf
     high = test.at_most - cases if isfinite(test.at_most) else np.inf
     return np.minimum(low, high)

@@ -15,10 +15,10 @@ NAMES = ("run", "task", "arm", "seed", "step", "phase")
 
 
 def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
-    """A row per finished run, from the frames of runs and of evaluations.
+    """A row per finished run, from the frames of runs and evaluations.
 
-    Columns: those of `runs`, and every number of the evaluations at the switch ("switch.<number>") and at the end
-    ("end.<number>").
+    Columns: those of `runs`, and the numbers of the evaluation at the switch ("switch.<column>") and of the last
+    evaluation ("end.<column>").
     """
     finished = done(runs)
     numbers = [column for column in evaluations.columns if column not in NAMES]
@@ -27,15 +27,14 @@ def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
         "end": evaluations.groupby("run", sort=False).tail(1),
     }
     for moment, rows in moments.items():
-        own = rows.set_index("run")[numbers].add_prefix(f"{moment}.")
-        finished = finished.join(own, on="run")
+        finished = finished.join(rows.set_index("run")[numbers].add_prefix(f"{moment}."), on="run")
     return finished
 
 
 def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:
-    """The metric of a claim for every run of `per_run`: task, arm, seed, run, dose (of inflation), value.
+    """The number that a claim measures, for every run of `per_run`: task, arm, seed, run, dose (of inflation), value.
 
-    Values are NaN if the runs do not have the metric.
+    All values are NaN if the runs lack the columns that the claim measures.
     """
     try:
         values = pd.to_numeric(pd.Series(claim.measure(frame), index=frame.index)).astype(float)
@@ -44,16 +43,16 @@ def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[["task", "arm", "seed", "run"]].assign(dose=frame["floor.inflation"], value=values)
 
 
-# The arm of a verdict (empty: all arms), and the arms whose seeds it compares.
-Look = tuple[str, list[str]]
+# The arm of a verdict (empty if it concerns all arms), and the arms that it compares.
+Comparison = tuple[str, list[str]]
 
 
 def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Verdict]:
-    """Test every claim on the finished runs of every task.
+    """Test every claim with the finished runs of every task.
 
-    `runs` and `evaluations` are the two frames of runs. Verdicts are ordered by claim, task and arm; without the runs
-    or numbers that a test needs, the verdict gives the reason. A comparison uses the seeds that have all of its arms,
-    and the remark names the others.
+    `runs` and `evaluations` are the frames of these names. Verdicts are ordered by claim, task and arm. A claim without
+    the runs or numbers it needs is inconclusive. Only seeds with all arms of a comparison enter it; the remark names
+    the others.
 
     Raises ValueError if two claims have the same id, TypeError for a claim of the exact lab.
     """
@@ -71,57 +70,57 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
 
 
 def on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str) -> list[Verdict]:
-    """The verdicts on a claim on a task, from the `numbers` of `measured` and the `runs` in any state."""
+    """The verdicts on one claim and task; `numbers` are those of `measured`, `runs` also has unfinished runs."""
     test = claim.test
     if isinstance(test, EveryCase):
-        raise TypeError(f"claim {claim.id}: a claim about exact cases, not about runs")
+        raise TypeError(f"claim {claim.id}: its test is for exact cases, not for runs")
     table = numbers.pivot(index="seed", columns="arm", values="value")
-    looks = _looks(test, list(table.columns))
-    lacking = {arm: _lack(test, arms, table) for arm, arms in looks}
-    findings = {arm: _finding(test, table[arms], numbers) for arm, arms in looks if not lacking[arm]}
-    found = dict(zip(findings, decisions.outcomes(list(findings.values()), test), strict=True))
+    comparisons = _comparisons(test, list(table.columns))
+    missing = {arm: _missing(test, arms, table) for arm, arms in comparisons}
+    findings = {arm: _finding(test, table[arms], numbers) for arm, arms in comparisons if not missing[arm]}
+    outcomes = dict(zip(findings, decisions.outcomes(list(findings.values()), test), strict=True))
     verdicts = []
-    for arm, arms in looks:
-        if lacking[arm]:
-            verdicts.append(Verdict(claim, "inconclusive", nan, nan, nan, 0, "", task, arm, remark=lacking[arm]))
+    for arm, arms in comparisons:
+        if missing[arm]:
+            verdicts.append(Verdict(claim, "inconclusive", nan, nan, nan, 0, "", task, arm, remark=missing[arm]))
             continue
-        finding, (outcome, p_value, reason) = findings[arm], found[arm]
-        whole = table[arms].dropna().index
-        behind = numbers[numbers["arm"].isin(arms) & numbers["seed"].isin(whole)]
-        remark = "; ".join(filter(None, (reason, _left_out(runs, arms, list(whole)))))
+        finding, (outcome, p_value, reason) = findings[arm], outcomes[arm]
+        complete = table[arms].dropna().index
+        used = numbers[numbers["arm"].isin(arms) & numbers["seed"].isin(complete)]
+        remark = "; ".join(filter(None, (reason, _left_out(runs, arms, list(complete)))))
         verdicts.append(Verdict(
             claim, outcome, finding.effect, finding.low, finding.high, finding.n, finding.method, task, arm, p_value,
-            finding.correlation, remark, tuple(behind["run"]),
+            finding.correlation, remark, tuple(used["run"]),
         ))  # fmt: skip
     return verdicts
 
 
-def _looks(test: Decision, run: list[str]) -> list[Look]:
-    """The comparisons of a claim; of a trend, with the arms that were run."""
+def _comparisons(test: Decision, present: list[str]) -> list[Comparison]:
+    """The comparisons of a test; a trend is tested over those of its arms that are `present`."""
     match test:
         case Level():
             return [(arm, [arm]) for arm in test.arms]
         case Difference():
             return [(arm, [arm, test.baseline]) for arm in test.arms]
         case DoseResponse():
-            return [("", [arm for arm in test.arms if arm in run])]
+            return [("", [arm for arm in test.arms if arm in present])]
         case _:
             return [(test.arm, [test.arm, test.baseline])]
 
 
-def _lack(test: Decision, arms: list[str], table: pd.DataFrame) -> str:
-    """Why these arms cannot be tested, or an empty string."""
+def _missing(test: Decision, arms: list[str], table: pd.DataFrame) -> str:
+    """What these arms lack for the test, or ""."""
     if isinstance(test, DoseResponse) and len(arms) < FEWEST_DOSES:
-        return f"{len(arms)} of the doses {', '.join(test.arms)} were run; a trend needs {FEWEST_DOSES}"
-    if missing := [arm for arm in arms if arm not in table]:
-        return f"no finished run of {' or '.join(missing)}"
+        return f"{len(arms)} of the doses {', '.join(test.arms)} have finished runs; a trend needs {FEWEST_DOSES}"
+    if absent := [arm for arm in arms if arm not in table]:
+        return f"no finished run of {' or '.join(absent)}"
     if unknown := [arm for arm in arms if table[arm].isna().all()]:
         return f"the metric is not available for {' or '.join(unknown)}"
     return ""
 
 
 def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame) -> Finding:
-    """Test the `table` [seeds, arms] of a comparison, with the arm before its baseline."""
+    """Test `table` [seeds, arms of one comparison], in which the arm precedes its baseline."""
     if isinstance(test, DoseResponse):
         doses = [numbers.loc[numbers["arm"] == arm, "dose"].iloc[0] for arm in table.columns]
         return decisions.trend(table.to_numpy(), doses, test)
@@ -136,12 +135,12 @@ def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame) -> Find
     return decisions.non_inferiority(values, baseline, test)
 
 
-def _left_out(runs: pd.DataFrame, arms: list[str], whole: list[int]) -> str:
-    """The excluded seeds of these arms with reasons: "left out: seed 3 (cql failed), seed 5 (cql missing)"."""
-    here = runs[runs["arm"].isin(arms)].set_index(["seed", "arm"])["state"]
+def _left_out(runs: pd.DataFrame, arms: list[str], complete: list[int]) -> str:
+    """The incomplete seeds of these arms, with reasons: "left out: seed 3 (cql failed), seed 5 (cql missing)"."""
+    state_of = runs[runs["arm"].isin(arms)].set_index(["seed", "arm"])["state"]
     parts = []
-    for seed in sorted(set(here.index.get_level_values("seed")) - set(whole)):
-        states = {arm: here.get((seed, arm), "missing") for arm in arms}
+    for seed in sorted(set(state_of.index.get_level_values("seed")) - set(complete)):
+        states = {arm: state_of.get((seed, arm), "missing") for arm in arms}
         reasons = [f"{arm} {state}" for arm, state in states.items() if state != "done"]
         parts.append(f"seed {seed} ({', '.join(reasons) or 'no number'})")
     return f"left out: {', '.join(parts)}" if parts else ""

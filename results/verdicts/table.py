@@ -1,4 +1,4 @@
-"""The table of verdicts: every claim with its outcome, and corrections below the claims that they correct."""
+"""The table of verdicts; corrections are below the claims that they correct."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -10,23 +10,23 @@ from results.tables import Table
 from results.verdicts.decisions import Verdict
 
 OF_CASES = (
-    "Effect: for exact cases, the number nearest to its bound or farthest beyond it [smallest, largest]; n: cases. "
-    "A correction follows the claim that it corrects."
+    "Exact cases: the effect is the number nearest to its bound or farthest beyond it [smallest, largest]; n: cases. A "
+    "claim that corrects another follows it."
 )
 OF_RUNS = (
-    "For runs, the effect is a mean over seeds [interval]; n: seeds; p: the smaller p-value for or against the claim, "
-    "two-sided or against the margin, Holm-corrected over its arms; r: correlation of the two arms over seeds, or for "
-    "a trend the mean rank correlation with the dose. A claim is contradicted only by a significant opposite."
+    "Runs: the effect is a mean over seeds [interval]; n: seeds; p: the smaller p-value of the tests for and against "
+    "the claim, Holm-corrected over its arms; r: correlation of the two arms over seeds, for a trend the mean rank "
+    "correlation with the dose. A claim is contradicted only if its opposite is significant."
 )
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """One row per verdict: topics in order, corrections directly after the claims that they correct.
+    """One row per verdict, by topic; a correction directly follows the claim that it corrects.
 
-    Numbers: id, topic, outcome, effect, low, high, n, method, corrects (empty: nothing), source, task, arm, p_value,
-    correlation, remark, runs (ids, with spaces).
+    Numbers: id, topic, outcome, effect, low, high, n, method, corrects (empty for none), source, task, arm, p_value,
+    correlation, remark, runs (ids separated by spaces).
     """
-    ordered = [(topic, each) for topic, group in by_topic(verdicts).items() for each in group]
+    ordered = [(topic, verdict) for topic, group in by_topic(verdicts).items() for verdict in group]
     numbers = [
         {
             "id": verdict.claim.id,
@@ -72,10 +72,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def by_topic(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """Verdicts by topic, those on a claim together, corrections directly after and under the topic of their claim.
+    """Verdicts by topic and claim; a correction directly follows the claim that it corrects, under the same topic.
 
-    A correction of a claim that is missing keeps its place. Raises ValueError if claims correct each other
-    in a cycle.
+    A correction of a claim that is not among them keeps its place. Raises ValueError if corrections form a cycle.
     """
     claims = by_claim(verdicts)
     corrections: dict[str, list[str]] = {}
@@ -87,12 +86,12 @@ def by_topic(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
             topics.setdefault(first.claim.topic, []).append(name)
     ordered = {topic: _with_corrections(names, corrections) for topic, names in topics.items()}
     if lost := set(claims) - {name for names in ordered.values() for name in names}:
-        raise ValueError(f"claims {', '.join(sorted(lost))}: they correct each other in a cycle")
-    return {topic: [each for name in names for each in claims[name]] for topic, names in ordered.items()}
+        raise ValueError(f"claims {', '.join(sorted(lost))}: their corrections form a cycle")
+    return {topic: [verdict for name in names for verdict in claims[name]] for topic, names in ordered.items()}
 
 
 def by_claim(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """The verdicts by claim id."""
+    """Verdicts by claim id."""
     claims: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         claims.setdefault(verdict.claim.id, []).append(verdict)
@@ -100,7 +99,7 @@ def by_claim(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
 
 
 def _with_corrections(names: Sequence[str], corrections: dict[str, list[str]]) -> list[str]:
-    """Every claim, followed recursively by its corrections."""
+    """Claims, each followed by its corrections, recursively."""
     followed = []
     for name in names:
         followed += [name, *_with_corrections(corrections.get(name, []), corrections)]
@@ -108,30 +107,30 @@ def _with_corrections(names: Sequence[str], corrections: dict[str, list[str]]) -
 
 
 def where(verdict: Verdict) -> str:
-    """Task and arm: "winding-road, Cal-QL, learned floor"; empty for the exact lab."""
+    """Task and arm, "winding-road, Cal-QL, learned floor"; empty for the exact lab."""
     return ", ".join(filter(None, (verdict.task, label(verdict.arm) if verdict.arm else "")))
 
 
 def p_value(verdict: Verdict) -> str:
-    """Two digits, "<0.001" below that, "-" for none."""
+    """The p-value with two digits, "<0.001" if smaller, "-" for NaN."""
     if isnan(verdict.p_value):
         return "-"
     return "<0.001" if verdict.p_value < 0.001 else f"{verdict.p_value:.2g}"
 
 
 def correlation(verdict: Verdict) -> str:
-    """Two decimals, "-" for none."""
+    """The correlation with two decimals, "-" for NaN."""
     return "-" if isnan(verdict.correlation) else f"{verdict.correlation + 0.0:.2f}"
 
 
 def statement(verdict: Verdict) -> str:
-    """The statement of the claim; for a correction, with the id of the corrected claim."""
+    """The statement of the claim; for a correction with the id of the corrected claim."""
     claim = verdict.claim
     return f"{claim.statement} (corrects: {claim.corrects})" if claim.corrects else claim.statement
 
 
 def effect(verdict: Verdict) -> str:
-    """The estimate with its interval, unless that is a single number: "-35", "-7 [-35, -7]".
+    """The effect and, unless it has width zero, its interval: "-35", "-7 [-35, -7]".
 
     Four digits for exact cases, three for runs.
     """
@@ -146,7 +145,7 @@ def effect(verdict: Verdict) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number with that many digits, integers in full: "-35", "0.3333", "12346", "1.2e-11"."""
+    """A number with so many significant digits, or without decimals: "-35", "0.3333", "12346", "1.2e-11"."""
     size = abs(value)
     if size == 0:
         return "0"

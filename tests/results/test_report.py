@@ -192,8 +192,8 @@ def test_results_over_all_tasks_come_first(tmp_path):
         "All tasks",
         "Differences to Cal-QL, Monte Carlo floor",
         "Inflation of the floor",
-        "Difference from Cal-QL, Monte Carlo floor over all tasks",
-        "Averages over tasks",
+        "Difference to Cal-QL, Monte Carlo floor over all tasks",
+        "Aggregates over tasks",
     ]
     assert headings.count("Inflation of the floor") == 1
     assert text.index("## All tasks") < text.index("## Claims")
@@ -219,5 +219,5 @@ def test_runs_without_claims_are_compared_with_their_reference(tmp_path):
     assert "These runs test none of the claims." in page
     assert f"{len(CLAIMS)} claims that these runs do not test" in page
     assert "These runs test none of the claims." in text
-    assert "Difference from Cal-QL, reference, paired by seed" in page
+    assert "Difference to Cal-QL, reference, paired by seed" in page
     assert (tmp_path / "report" / "figures" / "paired_differences_winding-road-short.pdf").is_file()

@@ -32,7 +32,7 @@ def test_runs_add_up_by_task_and_arm_and_in_all():
     ]
     assert table.numbers["updates"].tolist() == [2_100_000, 0, 2_100_000]
     assert table.numbers["core_hours"].tolist() == [1.75, 0.0, 1.75]
-    assert "runs: the runs' own attempts" in table.notes[0]
+    assert "runs: measured by the runs" in table.notes[0]
     assert "accounting: SLURM's accounting" in table.notes[0]
 
 

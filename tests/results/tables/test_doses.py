@@ -1,4 +1,4 @@
-"""Floors by dose, by hand."""
+"""Metrics by dose of inflation, computed by hand."""
 
 import math
 

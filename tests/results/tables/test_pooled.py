@@ -1,4 +1,4 @@
-"""All tasks together, by hand."""
+"""Aggregates over tasks, computed by hand."""
 
 import math
 
@@ -48,7 +48,7 @@ def test_the_same_runs_give_the_same_intervals():
 def test_an_arm_that_a_task_lacks_is_not_pooled_and_named():
     table = pooled(two_tasks(("learned", 0, "done", 0.5, 0.0)))
     assert set(table.numbers["arm"]) == {"cql", "monte_carlo"}
-    assert "Omitted, because they lack runs on some of these tasks: Cal-QL, learned floor." in table.notes
+    assert "Not included, because they lack runs on some of these tasks: Cal-QL, learned floor." in table.notes
 
 
 def test_one_task_is_not_pooled():

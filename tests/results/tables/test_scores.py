@@ -87,7 +87,7 @@ def test_implementations_are_held_against_their_reference():
         (arm, seed, "done", 0.1 + place, 0.0) for place, arm in enumerate(("reference", "official")) for seed in (0, 1)
     ]
     table = differences(frame_of(*rows))
-    assert table.title == "Difference from Cal-QL, reference, paired by seed"
+    assert table.title == "Difference to Cal-QL, reference, paired by seed"
     row = number(table, "official", "offline_score")
     assert (row["baseline"], row["mean"]) == ("reference", pytest.approx(1.0))
     both = differences(frame_of(*rows, ("cql", 0, "done", 0.1, 0.0)))

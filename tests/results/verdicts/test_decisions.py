@@ -64,7 +64,7 @@ def test_the_arms_of_a_claim_are_one_family():
     test = Difference(("a", "c"), "b", "above")
     six = [decisions.difference(SIX, np.zeros(6), test)] * 2
     assert decisions.outcomes(six, test) == [
-        ("inconclusive", 1 / 16, "6 seeds cannot reach p < 0.05 for 2 arms"),
+        ("inconclusive", 1 / 16, "6 seeds cannot reach p <= 0.05 with 2 arms"),
     ] * 2  # fmt: skip
     eight = [decisions.difference(np.arange(1.0, 9), np.zeros(8), test)] * 2
     assert [outcome for outcome, *_ in decisions.outcomes(eight, test)] == ["supported"] * 2

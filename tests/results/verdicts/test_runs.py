@@ -104,7 +104,7 @@ def test_a_trend_is_over_the_doses_that_were_run():
     assert "dose (0, 0.25, 1)" in verdict.method
     del values["maze", "inflated_1"]
     (few,) = judge(DoseResponse(arms, "rises"), *frames(values))
-    assert few.remark == f"2 of the doses {', '.join(arms)} were run; a trend needs 3"
+    assert few.remark == f"2 of the doses {', '.join(arms)} have finished runs; a trend needs 3"
 
 
 def test_every_task_has_its_own_verdict():

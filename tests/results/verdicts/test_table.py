@@ -39,7 +39,7 @@ def test_topics_as_they_come_and_corrections_below_what_they_correct(verdicts):
 
 def test_a_circle_of_corrections_is_refused():
     circle = judge([claim("a", "t", corrects="b"), claim("b", "t", corrects="a"), claim("c", "t")])
-    with pytest.raises(ValueError, match="claims a, b: they correct each other"):
+    with pytest.raises(ValueError, match="claims a, b: their corrections form a cycle"):
         by_topic(circle)
 
 
