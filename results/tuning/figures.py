@@ -11,15 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from harness.metrics import METRICS
 from results.figures.drawing import Drawing
 from results.style import COLUMN, FAINT, INK, PAGE, STYLE, colours, in_order, label
 from results.tuning.ledger import FEWEST, SETTING, Ledger, importance, plain
-
-OBJECTIVES = {
-    "final_score": "Final score",
-    "offline_score": "Score at the switch",
-    "regret_eval": "Regret over evaluations",
-}
 
 
 def tuning_figures(ledger: Ledger) -> list[Drawing]:
@@ -196,7 +191,7 @@ def _legend(figure: Figure, ledger: Ledger, extra: Line2D | None = None, shown: 
 
 
 def _objective(ledger: Ledger) -> str:
-    return OBJECTIVES.get(ledger.objective, ledger.objective)
+    return METRICS[ledger.objective].label if ledger.objective in METRICS else ledger.objective
 
 
 def _counts(ledger: Ledger) -> str:
