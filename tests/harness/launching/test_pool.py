@@ -38,11 +38,14 @@ def folders_of(runs, root, limit):
     return [commit(pack, root) for pack in packs(runs, limit, workers=1)]
 
 
+# A shell starts background jobs with SIGINT ignored, which child processes inherit.
 POOL = """
+import signal
 import sys
 from pathlib import Path
 from harness.launching.pool import run_packs
 from harness.folders.run_folder import RunFolder
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run_packs([[RunFolder(Path(path)) for path in pack.split(",")] for pack in sys.argv[1:]], 1)
 """
 
@@ -252,7 +255,7 @@ def test_workers_do_not_outlive_a_killed_pool(tmp_path):
 
 
 def test_a_second_signal_does_not_disturb_the_shutdown(tmp_path):
-    """The worker stands still while the impatient user goes on pressing Ctrl-C."""
+    """The worker is stopped while the user keeps pressing Ctrl-C."""
     folder = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)[0][0]
     pool = start_pool([[folder]], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: folder.status().get("phase") == "offline")
