@@ -52,7 +52,7 @@ def test_two_commands_of_one_name_are_refused(registered, capsys):
 
 
 @pytest.mark.parametrize("value", ["nowhere.at_all:hello", "tests.test_commands:nothing", "tests.test_commands:sys"])
-def test_a_command_that_cannot_be_loaded_is_one_line(registered, capsys, value):
+def test_a_command_that_cannot_be_loaded_gives_one_line(registered, capsys, value):
     registered(broken=value)
     assert f"command broken of {value}: cannot be loaded: " in only_line(call_here(capsys, "broken", "--x", code=2))
     shown = call_here(capsys, "--help").stdout

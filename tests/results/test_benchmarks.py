@@ -65,7 +65,7 @@ def test_parts_and_rest_are_the_update(file):
     assert share_of_peak(frame[frame["part"] == "update"]) is None
 
 
-def test_the_table_tells_times_per_run(file):
+def test_the_table_has_times_per_run(file):
     frame = read(file)
     row = speed(frame).text.set_index("Part").loc["critic loss"]
     assert row["Per run [us]"] == f"{1e6 * frame['seconds'].iloc[0] / 8:,.1f}"

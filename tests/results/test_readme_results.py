@@ -88,7 +88,7 @@ def test_verdicts_are_counted_by_outcome(exported):
     assert table["Inconclusive"].astype(int).sum() == sum(verdict.n > 0 for verdict in verdicts)
 
 
-def test_without_runs_it_says_so(tmp_path):
+def test_without_runs_the_section_is_a_single_sentence(tmp_path):
     assert with_section(FRAME, tmp_path) == f"# Title\n\n{BEGIN}\n\n{NOTHING}\n\n{END}\n\nThe rest.\n"
 
 

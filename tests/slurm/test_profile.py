@@ -16,7 +16,7 @@ def test_every_example_is_sound_and_explains_itself():
     assert node.sbatch == {"exclusive": True, "mem": 0}
 
 
-def test_a_file_of_ones_own_by_its_path(tmp_path):
+def test_a_profile_file_is_loaded_by_its_path(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('time_minutes = 5\nsetup = ["module load x", "ulimit -c 0"]\n[sbatch]\nmail-type = "END"\n')
     profile = load(str(file))

@@ -85,7 +85,7 @@ def test_an_incomplete_dataset_is_refused(elsewhere, tmp_path):
     assert missing_ids(PEN) == (HUMAN, CLONED)
 
 
-def test_without_a_network_the_error_says_what_to_do(monkeypatch, here):
+def test_without_a_network_the_error_suggests_a_local_copy(monkeypatch, here):
     # Nobody listens there.
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError) as error:

@@ -59,7 +59,7 @@ def test_each_way_of_reading_has_its_rows(tiny_task, data):
 
 @pytest.mark.parametrize("name", ["table.npy", "lengths.npy", "truncated.npy", "about.json"])
 @pytest.mark.parametrize("harm", ["cut", "gone", "overwritten"])
-def test_damaged_rows_are_made_again(tiny_task, data, name, harm):
+def test_damaged_rows_are_rebuilt(tiny_task, data, name, harm):
     before = load_dataset(tiny_task)
     table = before.rows.table.copy()
     (file,) = (dataset_folder(tiny_task) / FOLDER).glob(f"*/{name}")

@@ -38,7 +38,7 @@ def test_names_behind_a_single_task():
     assert not is_single_task("AntMaze_UMaze-v4")
 
 
-def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
+def test_without_the_package_the_error_names_the_installation_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "ogbench.locomaze", None)
     ogbench._register.cache_clear()
     with pytest.raises(UserError, match=r"ogbench: cannot be imported .*install it with: pip install") as error:

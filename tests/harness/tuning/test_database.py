@@ -87,7 +87,7 @@ def test_drivers_of_one_database_must_share_the_folder(tmp_path):
         make_driver(tmp_path / "two", url=url)
 
 
-def test_a_database_that_does_not_answer_is_one_line(tmp_path):
+def test_an_unreachable_database_gives_one_line(tmp_path):
     with pytest.raises(UserError, match=r"^--storage sqlite:////no/such/folder/x: ") as raised:
         open_storage(tmp_path, "sqlite:////no/such/folder/x")
     assert "\n" not in str(raised.value)

@@ -116,7 +116,7 @@ def test_seeds_are_sorted_by_step_and_separated_by_gaps():
     assert line.get_color() == "red"
 
 
-def test_only_the_first_of_many_seeds_are_drawn_and_the_caption_says_so():
+def test_of_many_seeds_the_first_are_drawn_and_the_caption_names_the_number():
     panel = Figure().subplots()
     assert left_out(rows(MOST)) == ""
     traces(panel, rows(MOST + 2), "step", "score")

@@ -57,7 +57,7 @@ def test_an_arm_that_a_task_lacks_is_named(tmp_path):
     assert remarks(gather(tmp_path)) == ["elsewhere: no runs of Cal-QL, Monte Carlo floor, which other tasks have"]
 
 
-def test_tasks_of_different_grids_lack_nothing_of_each_other(tmp_path):
+def test_tasks_of_different_grids_are_not_compared(tmp_path):
     runs = [run for run in runs_of("study") if run.seed < 2]
     arms = {"fetch-push": ("cql", "monte_carlo"), "fetch-reach": ("monte_carlo", "learned")}
     write_done(tmp_path, [run for run in runs if run.arm in arms.get(run.task.name, ())])

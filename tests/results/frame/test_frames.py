@@ -48,7 +48,7 @@ def test_exporting_twice_gives_the_same_bytes(frames, tmp_path):
         assert first.read_bytes() == second.read_bytes(), first.name
 
 
-def test_what_is_no_frame_is_one_line(frames, tmp_path):
+def test_an_invalid_frame_gives_one_line(frames, tmp_path):
     with pytest.raises(UserError, match=r"runs.parquet: not found; write it with: floorbench report --export"):
         load(tmp_path)
     export(frames, tmp_path)
@@ -63,7 +63,7 @@ def test_what_is_no_frame_is_one_line(frames, tmp_path):
         load(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+def test_an_unwritable_folder_gives_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"folder of frames .* cannot be written"):
         export(Frames(pd.DataFrame(), pd.DataFrame(), pd.DataFrame()), tmp_path / "file")
@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 SMOKE = runs_of("smoke")
 
 
-def test_what_was_exported_of_a_run_is_what_its_folder_says(tmp_path):
+def test_exported_runs_equal_their_folders(tmp_path):
     folders = write_done(tmp_path / "runs", SMOKE[:2])
     fail(tmp_path / "runs", SMOKE[2], "diverged")
     export(gather(tmp_path / "runs"), tmp_path / "frames")

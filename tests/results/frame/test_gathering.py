@@ -146,14 +146,14 @@ def test_a_column_that_only_some_runs_have_is_empty_for_the_others(tmp_path, smo
     assert frame.drop(smoke[0].id)["q_other"].isna().all()
 
 
-def test_nothing_there_is_one_line(tmp_path):
+def test_an_empty_root_gives_one_line(tmp_path):
     with pytest.raises(UserError, match="no runs found; start some with"):
         runs([tmp_path])
     with pytest.raises(UserError, match="no such folder of runs"):
         evaluations([tmp_path / "missing"])
 
 
-def test_named_runs_alone(tmp_path, smoke):
+def test_only_named_runs_are_read(tmp_path, smoke):
     write_done(tmp_path, smoke)
     assert runs([tmp_path], only={smoke[1].id})["run"].tolist() == [smoke[1].id]
     assert set(evaluations([tmp_path], only={smoke[1].id})["run"]) == {smoke[1].id}

@@ -26,7 +26,7 @@ def account(hours, **details):
     return {"started": NOON, "ended": NOON + 3600 * hours, **details}
 
 
-def test_attempts_tell_what_accounting_does_not():
+def test_attempts_complete_the_accounting():
     found = cost_columns([account(1.0, pack_size=2, peak_memory=7), account(0.5)], NOON)
     assert found == {
         "attempts": 2, "wall_hours": 1.5, "core_hours": 1.0, "gpu_hours": 0.0, "peak_memory": 7, "cost_source": "runs",

@@ -47,7 +47,7 @@ def test_iqm_difference_by_hand():
 
 
 @pytest.mark.parametrize("statistic", [iqm, optimality_gap, lambda tasks: performance_profile(tasks, [0.2, 0.7])])
-def test_leading_axes_are_studies_of_their_own(statistic):
+def test_leading_axes_are_separate_studies(statistic):
     generator = np.random.default_rng(0)
     tasks = [generator.random((3, 4)), generator.random((3, 6))]
     together = statistic(tasks)
@@ -65,7 +65,7 @@ def test_leading_axes_of_paired_arms():
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=6))
-def test_chances_of_two_arms_to_beat_each_other_add_up(pairs):
+def test_probabilities_of_improvement_of_two_arms_add_up(pairs):
     task = np.array(pairs, dtype=float)
     ours, theirs = probability_of_improvement([task]), probability_of_improvement([task[:, ::-1]])
     assert ours + theirs == pytest.approx(1.0)

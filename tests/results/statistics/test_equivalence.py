@@ -28,7 +28,7 @@ def test_the_farther_side_decides():
 
 
 @pytest.mark.parametrize("margin", [0.3, 0.5, 1.0])
-def test_tost_passes_exactly_where_its_interval_lies_inside_the_margin(margin):
+def test_tost_passes_exactly_if_its_interval_is_inside_the_margin(margin):
     generator = np.random.default_rng(0)
     for _ in range(50):
         differences = generator.normal(0.1, 0.4, size=6)
@@ -36,7 +36,7 @@ def test_tost_passes_exactly_where_its_interval_lies_inside_the_margin(margin):
         assert (result.p_value <= 0.05) == (-margin <= result.low and result.high <= margin)
 
 
-def test_no_difference_found_is_not_equivalence():
+def test_no_significant_difference_is_not_equivalence():
     noisy = [-3.0, 2.5, -2.0, 3.5, -1.5]
     assert stats.ttest_1samp(noisy, 0.0).pvalue > 0.5
     assert equivalent(noisy, 0.5).p_value > 0.3
@@ -55,7 +55,7 @@ def test_samples_without_shared_seeds_are_welch():
     assert result.n == 7
 
 
-def test_no_worse_looks_at_one_side():
+def test_no_worse_is_a_one_sided_test():
     better = [0.2, 0.3, 0.4]
     assert no_worse(better, 0.05).p_value == pytest.approx(
         stats.ttest_1samp(better, -0.05, alternative="greater").pvalue
@@ -69,7 +69,7 @@ def test_without_spread_the_mean_decides():
     assert equivalent_samples([1.0, 1.0], [1.0, 1.0], 0.1).p_value == 0.0
 
 
-def test_too_few_runs_to_tell():
+def test_too_few_runs_give_nan():
     for result in (equivalent([0.1], 1.0), no_worse([], 1.0), equivalent_samples([0.1], [0.2, 0.3], 1.0),
                    equivalent_samples([], [0.2, 0.3], 1.0)):  # fmt: skip
         assert math.isnan(result.p_value)

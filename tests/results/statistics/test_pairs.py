@@ -21,13 +21,13 @@ def test_a_smaller_p_never_ends_above_a_larger_one():
     assert holm([0.02, 0.03]) == pytest.approx([0.04, 0.04])
 
 
-def test_tests_that_could_not_be_made_do_not_count():
+def test_undefined_tests_do_not_count():
     assert holm([np.nan, 0.02, np.nan, 0.03]) == pytest.approx([np.nan, 0.04, np.nan, 0.04], nan_ok=True)
     assert holm([]).shape == (0,)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_adjusted_values_lie_between_their_own_and_bonferroni(p_values):
+def test_holm_is_between_uncorrected_and_bonferroni(p_values):
     adjusted, p_values = holm(p_values), np.array(p_values)
     assert (adjusted >= p_values).all()
     assert (adjusted <= np.minimum(p_values * len(p_values), 1.0)).all()

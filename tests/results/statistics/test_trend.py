@@ -69,7 +69,7 @@ def test_seeds_without_every_dose_are_left_out():
 
 
 @pytest.mark.parametrize("doses", [[0.0], [0.0, 0.0], list(range(9)), [0.0, math.inf]])
-def test_doses_that_make_no_trend_are_refused(doses):
+def test_invalid_doses_are_refused(doses):
     with pytest.raises(ValueError, match="different finite numbers"):
         dose_response(np.zeros((2, len(doses))), doses, "rises")
 

@@ -62,7 +62,7 @@ def test_a_seed_without_every_dose_counts_in_its_rows_and_not_in_the_trend():
     assert set(table.numbers[table.numbers["dose"].isna()]["n"]) == {2}
 
 
-def test_what_no_run_knows_has_no_column():
+def test_a_metric_without_values_has_no_column():
     runs, evaluations = frames()
     table = doses(runs, evaluations.assign(overestimation_exact=math.nan))
     assert "Over-estimation" not in table.text

@@ -63,7 +63,7 @@ def test_values_are_shares_of_the_range_that_inflation_adds():
         assert of(found, "cql", "q_uniform", task).estimate.mean == pytest.approx(-0.2)
 
 
-def test_without_an_inflated_arm_nothing_is_said_of_values():
+def test_without_an_inflated_arm_values_are_omitted():
     found = effects(frame(arms={arm: ARMS[arm] for arm in ("cql", "monte_carlo")}))
     assert {effect.quantity for effect in found} == {"offline_score", "final_score", "regret_eval", "dip"}
 
@@ -83,7 +83,7 @@ def test_a_single_task_or_none_with_the_centre_has_no_table():
     assert effects(frame(arms={"cql": ARMS["cql"]})) == []
 
 
-def test_arms_of_implementations_are_held_against_their_reference():
+def test_implementation_arms_are_compared_with_their_reference():
     arms = {
         **ARMS,
         "reference": (0.0, -60.0, -40.0, 0.5),

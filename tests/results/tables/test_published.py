@@ -16,7 +16,7 @@ def test_every_number_that_may_be_shown_is_there():
                 assert deviation >= 0
 
 
-def test_lines_stand_one_below_the_other_in_the_same_unit():
+def test_our_rows_and_published_rows_have_the_same_unit():
     rows = [("monte_carlo", seed, "done", 0.6 + 0.1 * seed, 0.0) for seed in range(3)]
     table = beside_published(frame_of(*rows, task="antmaze-umaze-diverse"))
     ours, theirs = table.text.to_dict("records")

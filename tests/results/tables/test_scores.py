@@ -38,7 +38,7 @@ def test_an_arm_without_a_finished_run_keeps_its_row():
     assert (text["n"], text["Score, offline end"], text["Recovery"]) == ("0 of 1", "-", "0 of 0")
 
 
-def test_recovery_counts_those_that_dipped():
+def test_recovery_counts_runs_with_a_dip():
     rows = [("cql", seed, "done", 0.5, 0.0) for seed in range(4)]
     table = scores(frame_of(*rows, dip=[0.0, 0.2, 0.1, 0.3], recovery_steps=[0.0, 1000.0, 2000.0, math.nan]))
     assert table.text.iloc[0]["Recovery"] == "2 of 3 [1,500 steps]"
@@ -52,7 +52,7 @@ def test_definitions_name_window_and_spacing():
         assert f"{metric}" in notes
 
 
-def test_nothing_done_is_one_line():
+def test_without_finished_runs_the_error_is_one_line():
     with pytest.raises(UserError, match=r"no run is done yet \(1 running\)"):
         scores(frame_of(("cql", 0, "running", math.nan, math.nan)))
 
@@ -82,7 +82,7 @@ def test_differences_pair_seeds_that_both_have():
     assert differences(frame[frame["arm"] == "monte_carlo"]) is None
 
 
-def test_implementations_are_held_against_their_reference():
+def test_implementations_are_compared_with_their_reference():
     rows = [
         (arm, seed, "done", 0.1 + place, 0.0) for place, arm in enumerate(("reference", "official")) for seed in (0, 1)
     ]

@@ -99,18 +99,18 @@ def test_the_setting_that_decides_is_the_important_one(tmp_path):
     assert found["algorithm.alpha"] > 0.6
 
 
-def test_nothing_is_said_of_settings_by_a_few_trials(ledger):
+def test_few_trials_give_no_importance_of_settings(ledger):
     assert importance(ledger).empty
     assert [drawing.name.split("_")[1] for drawing in tuning_figures(ledger)] == ["history", "slices", "parallel"]
 
 
-def test_a_study_without_a_complete_trial_has_a_table_alone(tmp_path):
+def test_a_study_without_a_complete_trial_has_only_a_table(tmp_path):
     ledger = read_ledger(write_ledger(tmp_path, TRIALS[4:5]))
     assert tuning_figures(ledger) == []
     assert effort(ledger).numbers["best"].isna().all()
 
 
-def test_a_damaged_ledger_is_one_line(tmp_path):
+def test_a_damaged_ledger_gives_one_line(tmp_path):
     file = write_ledger(tmp_path)
     file.write_text('{"study": "hand"}')
     with pytest.raises(
@@ -132,7 +132,7 @@ def test_the_report_shows_the_studies_of_its_root(tmp_path):
     assert (out / "figures" / "tuning_parallel_hand.pdf").is_file()
 
 
-def test_exported_ledgers_are_found_where_they_lie_now(tmp_path):
+def test_exported_ledgers_are_read_from_their_new_folder(tmp_path):
     root, folder = tmp_path / "root", tmp_path / "exported"
     write_ledger(root)
     (copy,) = export_ledgers([root, tmp_path / "none"], folder)

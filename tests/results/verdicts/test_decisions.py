@@ -28,7 +28,7 @@ def test_six_numbers_on_one_side_are_two_of_64_flips():
     assert one(decisions.level(SIX, below), below)[:2] == ("contradicted", 2 / 64)
 
 
-def test_a_level_is_held_against_its_bound():
+def test_a_level_is_tested_against_its_bound():
     """1 to 6 less 3.5 are as much above as below: of the mean of no flip is larger in more than half of the cases."""
     test = Level(("a",), "above", bound=3.5)
     outcome, p_value, reason = one(decisions.level(SIX, test), test)
@@ -41,7 +41,7 @@ def test_a_level_is_held_against_its_bound():
     assert one(decisions.level(SIX, beyond), beyond)[0] == "supported"
 
 
-def test_five_seeds_decide_nothing():
+def test_five_seeds_are_inconclusive():
     test = Level(("a",), "above", alpha=0.1)
     outcome, p_value, reason = one(decisions.level([100.0, 101, 102, 103, 104, nan], test), test)
     assert outcome == "inconclusive"
@@ -107,7 +107,7 @@ def test_equal_arms_are_equivalent():
     assert one(decisions.equivalence(SIX + 1, SIX, test), test)[:2] == ("contradicted", 0.0)
 
 
-def test_no_worse_looks_at_one_side_alone():
+def test_no_worse_is_one_sided():
     """A regret that falls by 0.5 is no worse, one that rises by 0.5 is; the effect is the plain difference."""
     test = NonInferiority("a", "b", margin=0.1, better="below")
     small = np.array([0.02, -0.02] * 3)
@@ -167,7 +167,7 @@ def found(test, generator: np.random.Generator, seeds: int):
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [6, 10])
 @pytest.mark.parametrize("test", NORMAL, ids=lambda test: type(test).__name__)
-def test_wrong_verdicts_are_as_rare_as_alpha_says(test, seeds):
+def test_type_1_errors_occur_at_rate_alpha(test, seeds):
     """Both outcomes are wrong where there is nothing; at the edge of a margin each is allowed alpha."""
     generator, repetitions = np.random.default_rng(11), 2000
     outcomes = [found(test, generator, seeds) for _ in range(repetitions)]
@@ -182,7 +182,7 @@ def test_wrong_verdicts_are_as_rare_as_alpha_says(test, seeds):
 
 
 @pytest.mark.slow
-def test_a_family_of_arms_errs_together_as_rarely_as_alpha_says():
+def test_the_family_wise_error_rate_is_alpha():
     generator, repetitions, arms = np.random.default_rng(12), 1000, ("a", "c", "d")
     test = Difference(arms, "b", "above")
     wrong = 0
@@ -195,7 +195,7 @@ def test_a_family_of_arms_errs_together_as_rarely_as_alpha_says():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [6, 10])
-def test_what_is_true_is_found(seeds):
+def test_true_effects_are_detected(seeds):
     """A shift of three standard deviations is seen nearly always, and on the right side."""
     generator, test = np.random.default_rng(13), Difference(("a",), "b", "below")
     outcomes = []

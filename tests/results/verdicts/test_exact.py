@@ -38,7 +38,7 @@ def test_a_bound_itself_still_passes():
     assert verdict(claim(EveryCase(at_most=2.0)), [np.nextafter(2.0, 3.0)]).outcome == "contradicted"
 
 
-def test_infinite_cases_are_held_against_the_bounds_there_are():
+def test_infinite_cases_are_tested_against_finite_bounds():
     assert verdict(claim(EveryCase(at_most=0.0)), [-inf, -1.0]).outcome == "supported"
     unbounded = verdict(claim(EveryCase(at_most=0.0)), [-1.0, inf])
     assert (unbounded.outcome, unbounded.effect) == ("contradicted", inf)
@@ -53,7 +53,7 @@ def test_without_numbers_or_with_a_nan_nothing_is_concluded(numbers):
     assert result.n == np.size(numbers)
 
 
-def test_a_test_in_words():
+def test_descriptions_of_tests():
     assert in_words(EveryCase(at_most=1e-9)) == "every case at most 1e-09"
     assert in_words(EveryCase(-2, 0.5)) == "every case at least -2 and at most 0.5"
     assert in_words(EveryCase(-2, -2)) == "every case equals -2"
@@ -79,7 +79,7 @@ def test_every_claim_is_measured_once_in_order():
     assert measured == [2, 1]
 
 
-def test_two_claims_of_one_id_are_refused():
+def test_duplicate_ids_are_refused():
     twice = [claim(EveryCase(at_most=1), 0.0), claim(EveryCase(at_least=1), 2.0)]
     with pytest.raises(ValueError, match="push-down: the id is not unique"):
         judge(twice)

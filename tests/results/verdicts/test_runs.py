@@ -65,7 +65,7 @@ def test_seeds_that_lack_an_arm_are_named():
     assert verdict.outcome == "supported"
 
 
-def test_too_few_seeds_are_said():
+def test_too_few_seeds_are_remarked():
     values = {key: dips[:5] for key, dips in TWO_ARMS.items()}
     (verdict,) = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values))
     assert (verdict.outcome, verdict.n) == ("inconclusive", 5)
@@ -82,7 +82,7 @@ def test_too_few_seeds_are_said():
         NonInferiority("learned", "cql", 0.1, "above"),
     ],
 )
-def test_an_arm_that_was_not_run_has_a_verdict_that_says_so(test):
+def test_an_arm_without_runs_has_an_inconclusive_verdict_with_a_reason(test):
     verdict = judge(test, *frames(TWO_ARMS))[-1]
     assert (verdict.arm, verdict.outcome, verdict.n, verdict.runs) == ("learned", "inconclusive", 0, ())
     assert verdict.remark == "no finished run of learned"
@@ -107,7 +107,7 @@ def test_a_trend_is_over_the_doses_that_were_run():
     assert few.remark == f"2 of the doses {', '.join(arms)} have finished runs; a trend needs 3"
 
 
-def test_every_task_has_its_own_verdict():
+def test_every_task_has_a_verdict():
     values = {**TWO_ARMS, **{("road", arm): dips for (_, arm), dips in TWO_ARMS.items()}}
     values["road", "monte_carlo"] = [20.0] * 6
     verdicts = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values))
@@ -115,7 +115,7 @@ def test_every_task_has_its_own_verdict():
 
 
 @pytest.mark.parametrize("measure", [lambda runs: runs["switch.q_nowhere"], lambda runs: runs["dip"] * nan])
-def test_a_number_that_no_run_has_is_said(measure):
+def test_a_missing_metric_is_remarked(measure):
     (verdict,) = judge(Level(("cql",), "above"), *frames(TWO_ARMS), measure=measure)
     assert verdict.remark == "the metric is not available for cql"
     assert verdict.outcome == "inconclusive"

@@ -79,7 +79,7 @@ def test_verdicts_on_runs_have_their_place_test_and_remark():
     assert len(table.notes) == 2
 
 
-def test_one_number_stands_without_interval(verdicts):
+def test_a_single_number_is_shown_without_interval(verdicts):
     assert effect(verdicts[1]) == "0.5"
 
 

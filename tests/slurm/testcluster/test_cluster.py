@@ -113,7 +113,7 @@ def test_the_largest_array_is_a_setting(cluster_without_accounting, tmp_path):
     wait_until(lambda: cluster.run(*query).split() == ["COMPLETED"] * 10)
 
 
-def test_a_node_set_down_hands_its_job_to_the_other(cluster, tmp_path):
+def test_a_job_of_a_node_set_down_moves_to_the_other_node(cluster, tmp_path):
     number = submit(cluster, tmp_path, STARTS, "--gres=gpu:1")
     first = wait_for_state(cluster, number, "RUNNING")["NodeList"]
     wait_until(lambda: len(lines(tmp_path / "starts")) == 1)

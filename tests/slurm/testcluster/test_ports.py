@@ -14,7 +14,7 @@ def is_free(port):
     return True
 
 
-def test_a_block_keeps_its_first_port_after_the_hand_over():
+def test_a_block_keeps_its_first_port_after_handing_over_the_others():
     with ports.block() as block:
         numbers = range(block.first, block.first + ports.BLOCK)
         assert not any(map(is_free, numbers))
