@@ -134,6 +134,9 @@ class Schedule:
     dense_interval: Count = 2_000
     # Length of the dense window in environment steps; the dip is measured in it.
     dense_steps: Steps = 20_000
+    # Evaluations of the online phase at steps evenly spaced on a logarithmic axis, from dense_interval to online_steps;
+    # 0: at every dense_interval in the dense window and every online_interval after it.
+    log_spaced_evaluations: Steps = 0
     # Dataset transitions on which every evaluation compares values with floors and returns.
     probe_states: Count = 1024
 
@@ -188,6 +191,7 @@ class Run:
 # files, so that earlier runs keep theirs.
 ADDED_SETTINGS = {
     "algorithm": ("policy_objective",),
+    "schedule": ("log_spaced_evaluations",),
     "online": tuple(OnlineSettings.__dataclass_fields__),
     "floor": ("inflation_kind", "inflation_share", "error_correlation"),
     "behaviour_value": ("estimator", "trajectories", "folds", "td_lambda", "level", "members", "deviations"),

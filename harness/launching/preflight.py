@@ -142,6 +142,7 @@ def folder_bytes(run: Run) -> int:
         schedule.offline_steps // schedule.offline_interval
         + schedule.dense_steps // schedule.dense_interval
         + schedule.online_steps // schedule.online_interval
+        + schedule.log_spaced_evaluations
     )
     return FOLDER_BYTES + ROW_BYTES * rows
 

@@ -3,6 +3,8 @@
 import os
 import time
 
+import numpy as np
+
 from harness.settings import Schedule
 
 # Seconds between two checkpoints, and the largest fraction of the time to spend on saving them.
@@ -19,7 +21,15 @@ def offline_marks(schedule: Schedule) -> set[int]:
 
 
 def online_marks(schedule: Schedule) -> set[int]:
-    """Environment steps at which the online phase is evaluated: densely after the switch, then every interval."""
+    """Environment steps at which the online phase is evaluated.
+
+    Densely after the switch, then every interval; or at log-spaced steps, which are rounded, so that close ones may
+    coincide.
+    """
+    if schedule.log_spaced_evaluations and schedule.online_steps:
+        first = min(schedule.dense_interval, schedule.online_steps)
+        steps = np.geomspace(schedule.online_steps, first, schedule.log_spaced_evaluations)
+        return {round(float(step)) for step in steps}
     dense_end = min(schedule.dense_steps, schedule.online_steps)
     dense = range(schedule.dense_interval, dense_end + 1, schedule.dense_interval)
     sparse = range(schedule.online_interval, schedule.online_steps + 1, schedule.online_interval)

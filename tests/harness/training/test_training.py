@@ -53,6 +53,14 @@ def test_marks():
     assert online_marks(replace(schedule, online_steps=0)) == set()
 
 
+def test_log_spaced_evaluations_replace_the_intervals():
+    schedule = Schedule(online_steps=1_600, dense_interval=100, log_spaced_evaluations=5)
+    assert sorted(online_marks(schedule)) == [100, 200, 400, 800, 1_600]
+    assert sorted(online_marks(replace(schedule, log_spaced_evaluations=4))) == [100, 252, 635, 1_600]
+    assert sorted(online_marks(replace(schedule, online_steps=50))) == [50], "never after the end"
+    assert online_marks(replace(schedule, online_steps=0)) == set()
+
+
 @pytest.mark.parametrize("kernel", ["fused", "torch"])
 def test_metrics_are_byte_identical_in_any_pack(tmp_path, kernel):
     packed, alone = (folders(tmp_path / name, **{"algorithm.kernel": kernel}) for name in ("packed", "alone"))
