@@ -126,6 +126,12 @@ DERIVED = (
     _share("bound_rate", "Bound rate",
            "share of sampled policy actions below the floor, over the last updates before the switch, for arms with a "
            "floor"),
+    Metric("online_change", "Change online",
+           "mean score over the evaluations of the online phase - mean score of the last two offline evaluations; "
+           "below 0 fine-tuning lost more than it gained", "share", direction="higher is better", low=-1.0, high=1.0),
+    _share("area_below", "Area below the offline score",
+           "depth of the score below the mean of the last two offline evaluations, averaged over the environment steps "
+           "of the online phase", direction="lower is better"),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (*EVALUATION, *SUMMARY, *DERIVED)}

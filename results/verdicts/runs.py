@@ -7,6 +7,7 @@ import pandas as pd
 
 from ablations.claim import FEWEST_DOSES, Claim, Decision, Difference, DoseResponse, Equivalence, EveryCase, Level
 from results.frame import done
+from results.frame.online_phase import online_phase
 from results.verdicts import decisions
 from results.verdicts.decisions import Finding, Verdict
 
@@ -17,8 +18,8 @@ NAMES = ("run", "task", "arm", "seed", "step", "phase")
 def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
     """A row per finished run, from the frames of runs and evaluations.
 
-    Columns: those of `runs`, and the numbers of the evaluation at the switch ("switch.<column>") and of the last
-    evaluation ("end.<column>").
+    Columns: those of `runs`, the numbers of the evaluation at the switch ("switch.<column>") and of the last evaluation
+    ("end.<column>"), and those of `online_phase`.
     """
     finished = done(runs)
     numbers = [column for column in evaluations.columns if column not in NAMES]
@@ -28,7 +29,7 @@ def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
     }
     for moment, rows in moments.items():
         finished = finished.join(rows.set_index("run")[numbers].add_prefix(f"{moment}."), on="run")
-    return finished
+    return finished.join(online_phase(evaluations), on="run")
 
 
 def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:

@@ -25,11 +25,11 @@ def frames(values: dict[tuple[str, str], list[float]], failed: tuple[tuple[str, 
             run = f"{task}-{arm}-{seed}"
             state = "failed" if (arm, seed) in failed else "done"
             runs.append((run, task, arm, seed, state, DOSES[arm], dip))
-            rows += [(run, task, arm, seed, step, phase, q) for step, phase, q in
+            rows += [(run, task, arm, seed, step, phase, 0.5, q) for step, phase, q in
                      ((-10, "offline", 0.0), (0, "offline", dip), (10, "online", 2 * dip))]  # fmt: skip
     columns = ["run", "task", "arm", "seed", "state", "floor.inflation", "dip"]
     return pd.DataFrame(runs, columns=columns), pd.DataFrame(
-        rows, columns=["run", "task", "arm", "seed", "step", "phase", "q_policy"]
+        rows, columns=["run", "task", "arm", "seed", "step", "phase", "score", "q_policy"]
     )  # fmt: skip
 
 
