@@ -78,12 +78,15 @@ class Difference:
 class Equivalence:
     """The arm's mean differs from the baseline's by less than a margin: two one-sided paired t tests (TOST).
 
-    Contradicted if the difference significantly exceeds the margin.
+    Contradicted if the difference significantly exceeds the margin. Supported only on tasks that support the control, a
+    claim that the metric differs between other arms: where nothing differs, equivalence says nothing.
     """
 
     arm: str
     baseline: str
     margin: float
+    # Id of the control claim.
+    control: str
     alpha: float = ALPHA
 
     def __post_init__(self) -> None:
@@ -96,13 +99,16 @@ class Equivalence:
 class NonInferiority:
     """The arm's mean is worse than the baseline's by less than a margin: a one-sided paired t test.
 
-    Contradicted if it is significantly worse by more than the margin.
+    Contradicted if it is significantly worse by more than the margin. Supported only on tasks that support the control,
+    as for `Equivalence`.
     """
 
     arm: str
     baseline: str
     margin: float
     better: Side
+    # Id of the control claim.
+    control: str
     alpha: float = ALPHA
 
     def __post_init__(self) -> None:
@@ -153,6 +159,14 @@ class Claim:
     test: Test
     # Id of the claim that this one replaces because it is false or holds only under a condition.
     corrects: str | None = None
+    # The verdicts on primary claims, over all tasks and arms, are one family of tests. Other claims are exploratory: a
+    # family per claim and task.
+    primary: bool = False
+
+    @property
+    def control(self) -> str | None:
+        """Id of the claim that must be supported on a task before this one can be, if its test has one."""
+        return self.test.control if isinstance(self.test, Equivalence | NonInferiority) else None
 
 
 def arms_of(decision: Decision) -> tuple[str, ...]:

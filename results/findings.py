@@ -3,12 +3,13 @@
 The text is a template that looks up every number in the frames, so that no number can be out of date.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
 from ablations.arms import OPTIONS
+from ablations.claim import Level
 from ablations.claims import CLAIMS
 from ablations.grids import STUDY_TASKS
 from harness.errors import UserError
@@ -17,6 +18,7 @@ from results.frame.frames import Frames
 from results.page import markdown
 from results.published_runs import PUBLISHED, STUDY, published_runs
 from results.statistics.intervals import Estimate
+from results.statistics.pairs import holm
 from results.style import in_order, label
 from results.tables.cost import cost
 from results.tables.effects import Effect, effects
@@ -77,12 +79,8 @@ class Evidence:
     def outcomes(self, claim: str, arm: str | None = None) -> str:
         """The outcomes of a claim: "supported on 7 of 9 tasks, contradicted on 1 (fetch-push)"."""
         verdicts = self._verdicts(claim, arm)
-        tasks = {
-            outcome: [verdict.task for verdict in verdicts if verdict.outcome == outcome]
-            for outcome in get_args(Outcome)
-        }
         unit = "tasks" if len({verdict.task for verdict in verdicts}) == len(verdicts) else "tasks and arms"
-        return _listed(tasks, len(verdicts), unit)
+        return _tallied(verdicts, unit)
 
     def measured(self, claim: str, task: str, arm: str | None = None, decimals: int = 2) -> str:
         """The estimate that decides a claim on a task: "-12.3 [-14.0, -10.5], n = 10"."""
@@ -133,6 +131,36 @@ class Evidence:
         means = runs[runs["task"] == task].groupby("arm")[column].mean()
         return f"{number(means.min(), 2)} to {number(means.max(), 2)}"
 
+    def as_large(self, column: str, arm: str, other: str) -> str:
+        """The tasks on which an arm's mean of a column is at least another's: "on 8 of 9 tasks"."""
+        means = done(self.frames.runs).groupby(["task", "arm"])[column].mean().unstack()
+        return f"on {int((means[arm] >= means[other]).sum())} of {len(means)} tasks"
+
+    def explained(self, column: str, by: str) -> str:
+        """The share of the variance of a column's arm means that another explains, by task: "0.91 to 1.00 on 8 ..."."""
+        means = done(self.frames.runs).groupby(["task", "arm"])[[column, by]].mean()
+        shares = means.groupby("task").corr().xs(column, level=1)[by] ** 2
+        high = shares[shares >= 0.9]
+        rest = [f"{number(share, 2)} on {task}" for task, share in shares[shares < 0.9].items()]
+        text = f"{number(high.min(), 2)} to {number(high.max(), 2)} on {len(high)} of {len(shares)} tasks"
+        return ", ".join([text, *rest])
+
+    def also(self, claim: str, arms: tuple[str, ...]) -> str:
+        """The outcomes that a claim about the level of an arm has for other arms."""
+        (named,) = [other for other in CLAIMS if other.id == claim]
+        if not isinstance(named.test, Level):
+            raise UserError(f"findings: claim {claim} is not about a level")
+        asked = replace(named, test=replace(named.test, arms=arms))
+        verdicts = judge_runs([asked], self.frames.runs, self.frames.evaluations)
+        tallies = {arm: _tallied([verdict for verdict in verdicts if verdict.arm == arm], "tasks") for arm in arms}
+        return ", ".join(f"{label(arm)}: {tally}" for arm, tally in tallies.items())
+
+    def over_tasks(self, claim: str, task: str) -> str:
+        """The p-value of a claim's verdict on a task, Holm-corrected over the tasks."""
+        verdicts = self._verdicts(claim, None)
+        adjusted = holm([verdict.p_value for verdict in verdicts])
+        return number(float(adjusted[[verdict.task for verdict in verdicts].index(task)]), 2)
+
     def total(self, column: str) -> float:
         """The total over all runs of "runs", "updates" or "core_hours"."""
         table = cost(self.frames.runs)
@@ -164,6 +192,14 @@ def findings(folder: Path = PUBLISHED) -> str:
 def write(file: Path = FINDINGS) -> None:
     """Update the file. The same frames give the same text."""
     file.write_text(findings())
+
+
+def _tallied(verdicts: list[Verdict], unit: str) -> str:
+    """The outcomes of verdicts, with the tasks: "supported on 7 of 9 tasks, contradicted on 1 (fetch-push)"."""
+    tasks = {
+        outcome: [verdict.task for verdict in verdicts if verdict.outcome == outcome] for outcome in get_args(Outcome)
+    }
+    return _listed(tasks, len(verdicts), unit)
 
 
 def _listed(tasks_by_name: dict[str, list[str]], total: int, unit: str) -> str:

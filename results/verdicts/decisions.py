@@ -37,14 +37,14 @@ class Verdict:
     # Its interval. For exact cases: the smallest and the largest number.
     low: float
     high: float
-    # Number of cases, or of seeds with all arms that the test compares.
+    # Number of cases, or of seeds (data seeds, if there are several) with all arms that the test compares.
     n: int
     # Short description of the test and the interval.
     method: str
     # For claims about runs: the task, and the arm if the claim concerns several.
     task: str = ""
     arm: str = ""
-    # p-value, Holm-corrected over the arms of the claim; NaN if the test has none.
+    # p-value, Holm-corrected over the claim's family of tests; NaN if the test has none.
     p_value: float = nan
     # Correlation of the two arms over seeds; for a trend the mean rank correlation with the dose; NaN if undefined.
     correlation: float = nan
@@ -138,14 +138,16 @@ def trend(values: ArrayLike, doses: ArrayLike, test: DoseResponse) -> Finding:
     return Finding(slope.mean, slope.low, slope.high, slope.n, method, *p_values, rises.rank_correlation)
 
 
-def outcomes(findings: Sequence[Finding], test: Decision) -> list[tuple[Outcome, float, str]]:
-    """Outcome, Holm-corrected p-value and reason of an inconclusive outcome for each arm of a claim on a task.
+def outcomes(findings: Sequence[Finding], tests: Sequence[Decision]) -> list[tuple[Outcome, float, str]]:
+    """Outcome, Holm-corrected p-value and reason of an inconclusive outcome for each finding and its test.
 
-    The arms of a claim are one family of tests.
+    All of them are one family of tests.
     """
     adjusted = holm([finding.p_value if finding.n >= FEWEST_SEEDS else nan for finding in findings])
     family = int(np.isfinite(adjusted).sum())
-    return [_outcome(finding, float(p), test, family) for finding, p in zip(findings, adjusted, strict=True)]
+    return [
+        _outcome(finding, float(p), test, family) for finding, p, test in zip(findings, adjusted, tests, strict=True)
+    ]
 
 
 def _outcome(finding: Finding, p_value: float, test: Decision, family: int) -> tuple[Outcome, float, str]:
@@ -156,7 +158,8 @@ def _outcome(finding: Finding, p_value: float, test: Decision, family: int) -> t
     if p_value <= test.alpha:
         return ("supported" if finding.p_for <= finding.p_against else "contradicted"), p_value, ""
     if isinstance(test, Level | Difference) and family * 2.0 ** (1 - finding.n) > test.alpha:
-        return "inconclusive", p_value, f"{finding.n} seeds cannot reach p <= {test.alpha:g} with {family} arms"
+        reason = f"{finding.n} seeds cannot reach p <= {test.alpha:g} in a family of {family} tests"
+        return "inconclusive", p_value, reason
     return "inconclusive", p_value, f"neither the claim nor its opposite is significant at {test.alpha:g}"
 
 

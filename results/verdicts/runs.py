@@ -1,6 +1,7 @@
 """Verdicts on claims about runs: every claim on every task and arm that it names."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from math import nan
 
 import pandas as pd
@@ -9,7 +10,10 @@ from ablations.claim import FEWEST_DOSES, Claim, Decision, Difference, DoseRespo
 from results.frame import done
 from results.frame.online_phase import online_phase
 from results.verdicts import decisions
-from results.verdicts.decisions import Finding, Verdict
+from results.verdicts.decisions import Finding, Outcome, Verdict
+
+# What replicates a run.
+SEEDS = ["data_seed", "seed"]
 
 # Columns that identify an evaluation; all others are numbers.
 NAMES = ("run", "task", "arm", "seed", "step", "phase")
@@ -33,32 +37,51 @@ def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:
-    """The number that a claim measures, for every run of `per_run`: task, arm, seed, run, dose (of inflation), value.
+    """The number that a claim measures, for every run of `per_run`.
 
-    All values are NaN if the runs lack the columns that the claim measures.
+    Columns: task, arm, data_seed, seed, run, dose (of inflation), value. All values are NaN if the runs lack the
+    columns that the claim measures.
     """
     try:
         values = pd.to_numeric(pd.Series(claim.measure(frame), index=frame.index)).astype(float)
     except KeyError:
         values = pd.Series(float("nan"), index=frame.index)
-    return frame[["task", "arm", "seed", "run"]].assign(dose=frame["floor.inflation"], value=values)
+    keys = with_data_seed(frame)[["task", "arm", "data_seed", "seed", "run"]]
+    return keys.assign(dose=frame["floor.inflation"], value=values)
 
 
-# The arm of a verdict (empty if it concerns all arms), and the arms that it compares.
-Comparison = tuple[str, list[str]]
+def with_data_seed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of runs with the column data_seed: the seed of the dataset's collection, 0 for hosted data."""
+    seeds = frame["task.data.seed"].fillna(0).astype(int) if "task.data.seed" in frame else 0
+    return frame.assign(data_seed=seeds)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The arms that a claim compares on a task, with what was found."""
+
+    claim: Claim
+    task: str
+    # Empty if the verdict concerns all arms.
+    arm: str
+    # None if runs are missing.
+    finding: Finding | None
+    remark: str
+    runs: tuple[str, ...] = ()
 
 
 def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Verdict]:
     """Test every claim with the finished runs of every task.
 
     `runs` and `evaluations` are the frames of these names. Verdicts are ordered by claim, task and arm. A claim without
-    the runs or numbers it needs is inconclusive. Only seeds with all arms of a comparison enter it; the remark names
-    the others.
+    the runs or numbers it needs is inconclusive, and so is an equivalence on a task that does not support its control.
+    Only seeds with all arms of a comparison enter it; the remark names the others. Where runs have several data seeds,
+    the numbers are means over the seeds of each, so that the data are replicated as well.
 
     Raises ValueError if two claims have the same id, TypeError for a claim of the exact lab.
     """
-    frame, states = per_run(runs, evaluations), runs[["task", "arm", "seed", "state"]]
-    verdicts: list[Verdict] = []
+    frame, states = per_run(runs, evaluations), with_data_seed(runs)[["task", "arm", "data_seed", "seed", "state"]]
+    comparisons: list[Comparison] = []
     judged: set[str] = set()
     for claim in claims:
         if claim.id in judged:
@@ -66,38 +89,87 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
         judged.add(claim.id)
         numbers = measured(claim, frame)
         for task, of_task in states.groupby("task", sort=False):
-            verdicts += on_task(claim, numbers[numbers["task"] == task], of_task, str(task))
-    return verdicts
+            comparisons += _on_task(claim, numbers[numbers["task"] == task], of_task, str(task))
+    return _gated(_verdicts(comparisons))
 
 
-def on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str) -> list[Verdict]:
-    """The verdicts on one claim and task; `numbers` are those of `measured`, `runs` also has unfinished runs."""
+def _on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str) -> list[Comparison]:
+    """The comparisons of a claim on a task; `numbers` are those of `measured`, `runs` also has unfinished runs."""
     test = claim.test
     if isinstance(test, EveryCase):
         raise TypeError(f"claim {claim.id}: its test is for exact cases, not for runs")
-    table = numbers.pivot(index="seed", columns="arm", values="value")
-    comparisons = _comparisons(test, list(table.columns))
-    missing = {arm: _missing(test, arms, table) for arm, arms in comparisons}
-    findings = {arm: _finding(test, table[arms], numbers) for arm, arms in comparisons if not missing[arm]}
-    outcomes = dict(zip(findings, decisions.outcomes(list(findings.values()), test), strict=True))
-    verdicts = []
-    for arm, arms in comparisons:
-        if missing[arm]:
-            verdicts.append(Verdict(claim, "inconclusive", nan, nan, nan, 0, "", task, arm, remark=missing[arm]))
+    table = numbers.pivot(index=SEEDS, columns="arm", values="value")
+    comparisons = []
+    for arm, arms in _compared(test, list(table.columns)):
+        if missing := _missing(test, arms, table):
+            comparisons.append(Comparison(claim, task, arm, None, missing))
             continue
-        finding, (outcome, p_value, reason) = findings[arm], outcomes[arm]
-        complete = table[arms].dropna().index
-        used = numbers[numbers["arm"].isin(arms) & numbers["seed"].isin(complete)]
-        remark = "; ".join(filter(None, (reason, _left_out(runs, arms, list(complete)))))
+        complete = table[arms].dropna()
+        used = numbers[numbers["arm"].isin(arms) & numbers.set_index(SEEDS).index.isin(complete.index)]
+        finding = _finding(test, _replicates(table[arms]), numbers)
+        comparisons.append(
+            Comparison(claim, task, arm, finding, _left_out(runs, arms, complete.index), tuple(used["run"]))
+        )
+    return comparisons
+
+
+def _replicates(table: pd.DataFrame) -> pd.DataFrame:
+    """The independent rows of `table` [data seed and seed, arms]: means over the seeds of each data seed, if several.
+
+    For equally many seeds per data seed, tests of these means are those of a model with the data seed as a random
+    effect.
+    """
+    if table.index.get_level_values("data_seed").nunique() < 2:
+        return table
+    return table.dropna().groupby("data_seed").mean()
+
+
+def _verdicts(comparisons: Sequence[Comparison]) -> list[Verdict]:
+    """Test the comparisons: those of all primary claims as one family, others in families of a claim and task."""
+    families: dict[tuple[str, str], list[int]] = {}
+    for number, comparison in enumerate(comparisons):
+        if comparison.finding is not None:
+            family = ("", "") if comparison.claim.primary else (comparison.claim.id, comparison.task)
+            families.setdefault(family, []).append(number)
+    outcomes: dict[int, tuple[Outcome, float, str]] = {}
+    for numbers in families.values():
+        members = [comparisons[number] for number in numbers]
+        findings = [comparison.finding for comparison in members if comparison.finding]
+        tests = [comparison.claim.test for comparison in members]
+        outcomes |= zip(numbers, decisions.outcomes(findings, tests), strict=True)  # type: ignore[arg-type]
+    verdicts = []
+    for number, comparison in enumerate(comparisons):
+        claim, finding = comparison.claim, comparison.finding
+        if finding is None:
+            verdicts.append(Verdict(claim, "inconclusive", nan, nan, nan, 0, "", comparison.task, comparison.arm,
+                                    remark=comparison.remark))  # fmt: skip
+            continue
+        outcome, p_value, reason = outcomes[number]
         verdicts.append(Verdict(
-            claim, outcome, finding.effect, finding.low, finding.high, finding.n, finding.method, task, arm, p_value,
-            finding.correlation, remark, tuple(used["run"]),
+            claim, outcome, finding.effect, finding.low, finding.high, finding.n, finding.method, comparison.task,
+            comparison.arm, p_value, finding.correlation, "; ".join(filter(None, (reason, comparison.remark))),
+            comparison.runs,
         ))  # fmt: skip
     return verdicts
 
 
-def _comparisons(test: Decision, present: list[str]) -> list[Comparison]:
-    """The comparisons of a test; a trend is tested over those of its arms that are `present`."""
+def _gated(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts, with those on equivalence inconclusive on tasks that do not support their control."""
+    supported = {(verdict.claim.id, verdict.task) for verdict in verdicts if verdict.outcome == "supported"}
+    return [
+        replace(verdict, outcome="inconclusive", remark="; ".join(filter(None, (
+            f"the control {verdict.claim.control} is not supported here, so equality says nothing", verdict.remark,
+        ))))
+        if verdict.outcome == "supported"
+        and verdict.claim.control is not None
+        and (verdict.claim.control, verdict.task) not in supported
+        else verdict
+        for verdict in verdicts
+    ]  # fmt: skip
+
+
+def _compared(test: Decision, present: list[str]) -> list[tuple[str, list[str]]]:
+    """The arm of every verdict of a test, with the arms that it compares; of a trend those that are `present`."""
     match test:
         case Level():
             return [(arm, [arm]) for arm in test.arms]
@@ -136,12 +208,15 @@ def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame) -> Find
     return decisions.non_inferiority(values, baseline, test)
 
 
-def _left_out(runs: pd.DataFrame, arms: list[str], complete: list[int]) -> str:
+def _left_out(runs: pd.DataFrame, arms: list[str], complete: pd.Index) -> str:
     """The incomplete seeds of these arms, with reasons: "left out: seed 3 (cql failed), seed 5 (cql missing)"."""
-    state_of = runs[runs["arm"].isin(arms)].set_index(["seed", "arm"])["state"]
+    started = runs[runs["arm"].isin(arms)]
+    state_of = started.set_index([*SEEDS, "arm"])["state"]
+    several = runs["data_seed"].nunique() > 1
     parts = []
-    for seed in sorted(set(state_of.index.get_level_values("seed")) - set(complete)):
-        states = {arm: state_of.get((seed, arm), "missing") for arm in arms}
+    for data_seed, seed in sorted(set(started.set_index(SEEDS).index) - set(complete)):
+        states = {arm: state_of.get((data_seed, seed, arm), "missing") for arm in arms}
         reasons = [f"{arm} {state}" for arm, state in states.items() if state != "done"]
-        parts.append(f"seed {seed} ({', '.join(reasons) or 'no number'})")
+        name = f"data seed {data_seed}, seed {seed}" if several else f"seed {seed}"
+        parts.append(f"{name} ({', '.join(reasons) or 'no number'})")
     return f"left out: {', '.join(parts)}" if parts else ""

@@ -14,17 +14,19 @@ OF_CASES = (
     "claim that corrects another follows it."
 )
 OF_RUNS = (
-    "Runs: the effect is a mean over seeds [interval]; n: seeds; p: the smaller p-value of the tests for and against "
-    "the claim, Holm-corrected over its arms; r: correlation of the two arms over seeds, for a trend the mean rank "
-    "correlation with the dose. A claim is contradicted only if its opposite is significant."
+    "Runs: the effect is a mean over seeds [interval]; n: seeds, or data seeds if there are several; p: the smaller "
+    "p-value of the tests for and against the claim, Holm-corrected over all tasks and arms of the primary claims, and "
+    "for the other, exploratory claims over the arms of the claim on the task; r: correlation of the two arms over "
+    "seeds, for a trend the mean rank correlation with the dose. A claim is contradicted only if its opposite is "
+    "significant, and an equivalence is supported only on tasks that support its control."
 )
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """One row per verdict, by topic; a correction directly follows the claim that it corrects.
 
-    Numbers: id, topic, outcome, effect, low, high, n, method, corrects (empty for none), source, task, arm, p_value,
-    correlation, remark, runs (ids separated by spaces).
+    Numbers: id, topic, outcome, effect, low, high, n, method, corrects (empty for none), source, primary, control (id,
+    empty for none), task, arm, p_value, correlation, remark, runs (ids separated by spaces).
     """
     ordered = [(topic, verdict) for topic, group in by_topic(verdicts).items() for verdict in group]
     numbers = [
@@ -39,6 +41,8 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
             "method": verdict.method,
             "corrects": verdict.claim.corrects,
             "source": verdict.claim.source,
+            "primary": verdict.claim.primary,
+            "control": verdict.claim.control,
             "task": verdict.task,
             "arm": verdict.arm,
             "p_value": verdict.p_value,

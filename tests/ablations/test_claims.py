@@ -3,7 +3,7 @@
 import pytest
 
 from ablations.arms import ARMS
-from ablations.claim import DoseResponse, Equivalence, Level, arms_of
+from ablations.claim import Difference, DoseResponse, Equivalence, Level, arms_of
 from ablations.claims import CLAIMS, behaviour_value
 from ablations.exact import lab
 from ablations.grids import runs_of
@@ -40,6 +40,16 @@ def test_a_claim_names_known_arms_and_measures_their_runs(claim, frame):
     assert known.any(), "no task on which all arms have the number"
 
 
+def test_every_control_is_a_claim_about_a_difference_in_the_same_metric():
+    by_id = {claim.id: claim for claim in CLAIMS}
+    controlled = [claim for claim in CLAIMS if claim.control]
+    assert controlled
+    for claim in controlled:
+        control = by_id[claim.control]
+        assert isinstance(control.test, Difference), claim.id
+        assert control.metric == claim.metric, claim.id
+
+
 def test_behaviour_value_is_exact_where_it_is_known(frame):
     values = behaviour_value(frame)
     assert values.to_numpy() == pytest.approx(RETURN_TO_GO), "the exact value of the factory equals its return-to-go"
@@ -51,7 +61,7 @@ def test_behaviour_value_is_exact_where_it_is_known(frame):
         (lambda: Level((), "above"), "must be distinct"),
         (lambda: Level(("cql", "cql"), "above"), "must be distinct"),
         (lambda: Level(("cql",), "above", alpha=0.5), "alpha"),
-        (lambda: Equivalence("cql", "learned", 0.0), "margin"),
+        (lambda: Equivalence("cql", "learned", 0.0, control="c"), "margin"),
         (lambda: DoseResponse(("cql", "learned"), "rises"), "at least 3 doses"),
     ],
 )

@@ -70,6 +70,27 @@ def test_extent_is_the_range_of_the_arms_means(evidence):
     assert evidence.extent("offline_score", "winding-road") == f"{number(min(means), 2)} to {number(max(means), 2)}"
 
 
+def test_arm_means_are_compared_and_correlated(evidence):
+    means = evidence.frames.runs.groupby(["task", "arm"])[["dip", "regret_eval", "offline_score"]].mean()
+    larger = sum(means.loc[(task, "cql"), "dip"] >= means.loc[(task, "inflated_1"), "dip"] for task in TASKS)
+    assert evidence.as_large("dip", "cql", "inflated_1") == f"on {larger} of 2 tasks"
+    shares = [means.loc[task].corr().loc["regret_eval", "offline_score"] ** 2 for task in TASKS]
+    text = evidence.explained("regret_eval", "offline_score")
+    assert all(number(share, 2) in text for share in (min(shares), max(shares)))
+
+
+def test_a_claim_about_a_level_can_be_asked_of_other_arms(evidence):
+    assert evidence.also("cql-scale-mismatch", ("cql",)) == f"CQL: {evidence.outcomes('cql-scale-mismatch')}"
+    with pytest.raises(UserError, match="claim every-dose-binds is not about a level"):
+        evidence.also("every-dose-binds", ("cql",))
+
+
+def test_p_values_over_tasks_are_holm_corrected(evidence):
+    p_values = {v.task: v.p_value for v in evidence.verdicts if v.claim.id == "cql-scale-mismatch"}
+    smaller = min(p_values, key=p_values.get)
+    assert evidence.over_tasks("cql-scale-mismatch", smaller) == number(min(1.0, 2 * p_values[smaller]), 2)
+
+
 def test_missing_tasks_and_seeds_are_named(evidence):
     assert (sorted(evidence.tasks), evidence.arms, evidence.seeds) == (sorted(TASKS), list(ARMS), 8)
     assert set(evidence.missing) | set(TASKS) == set(STUDY_TASKS)

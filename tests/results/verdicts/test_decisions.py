@@ -14,7 +14,7 @@ T_975, T_950 = 2.570582, 2.015048
 
 
 def one(finding, test):
-    ((outcome, p_value, reason),) = decisions.outcomes([finding], test)
+    ((outcome, p_value, reason),) = decisions.outcomes([finding], [test])
     return outcome, p_value, reason
 
 
@@ -63,23 +63,23 @@ def test_the_arms_of_a_claim_are_one_family():
     """Holm: the smaller of two p-values is doubled, so 2/64 becomes 1/16, but 2/256 still passes."""
     test = Difference(("a", "c"), "b", "above")
     six = [decisions.difference(SIX, np.zeros(6), test)] * 2
-    assert decisions.outcomes(six, test) == [
-        ("inconclusive", 1 / 16, "6 seeds cannot reach p <= 0.05 with 2 arms"),
+    assert decisions.outcomes(six, [test] * 2) == [
+        ("inconclusive", 1 / 16, "6 seeds cannot reach p <= 0.05 in a family of 2 tests"),
     ] * 2  # fmt: skip
     eight = [decisions.difference(np.arange(1.0, 9), np.zeros(8), test)] * 2
-    assert [outcome for outcome, *_ in decisions.outcomes(eight, test)] == ["supported"] * 2
+    assert [outcome for outcome, *_ in decisions.outcomes(eight, [test] * 2)] == ["supported"] * 2
 
 
 def test_an_arm_with_too_few_seeds_is_no_member_of_the_family():
     test = Difference(("a", "c"), "b", "above")
     findings = [decisions.difference(SIX, np.zeros(6), test), decisions.difference(SIX[:5], np.zeros(5), test)]
-    first, _ = decisions.outcomes(findings, test)
+    first, _ = decisions.outcomes(findings, [test] * len(findings))
     assert first == ("supported", 2 / 64, "")
 
 
 def test_equivalence_needs_the_interval_inside_the_margin():
     small = np.array([0.02, -0.02] * 3)
-    test = Equivalence("a", "b", margin=0.1)
+    test = Equivalence("a", "b", margin=0.1, control="c")
     finding = decisions.equivalence(small, np.zeros(6), test)
     half = T_950 * sqrt(6 * 0.02**2 / 5) / sqrt(6)
     assert (finding.effect, finding.low, finding.high) == pytest.approx((0.0, -half, half), abs=1e-6)
@@ -95,21 +95,21 @@ def test_equivalence_needs_the_interval_inside_the_margin():
 @pytest.mark.parametrize("sign", [1, -1])
 def test_equivalence_is_contradicted_by_a_difference_beyond_the_margin_either_way(sign):
     """Differences of 0.3 +- 0.02 exceed 0.1; of 0.12 +- 0.02 they do, too, but of 0.11 +- 0.02 not surely."""
-    test = Equivalence("a", "b", margin=0.1)
+    test = Equivalence("a", "b", margin=0.1, control="c")
     small = np.array([0.02, -0.02] * 3)
     found = [one(decisions.equivalence(sign * (shift + small), np.zeros(6), test), test)[0] for shift in (0.3, 0.11)]
     assert found == ["contradicted", "inconclusive"]
 
 
 def test_equal_arms_are_equivalent():
-    test = Equivalence("a", "b", margin=0.1)
+    test = Equivalence("a", "b", margin=0.1, control="c")
     assert one(decisions.equivalence(SIX, SIX, test), test)[:2] == ("supported", 0.0)
     assert one(decisions.equivalence(SIX + 1, SIX, test), test)[:2] == ("contradicted", 0.0)
 
 
 def test_no_worse_is_one_sided():
     """A regret that falls by 0.5 is no worse, one that rises by 0.5 is; the effect is the plain difference."""
-    test = NonInferiority("a", "b", margin=0.1, better="below")
+    test = NonInferiority("a", "b", margin=0.1, better="below", control="c")
     small = np.array([0.02, -0.02] * 3)
     fell = decisions.non_inferiority(small - 0.5, np.zeros(6), test)
     rose = decisions.non_inferiority(small + 0.5, np.zeros(6), test)
@@ -117,7 +117,7 @@ def test_no_worse_is_one_sided():
     half = T_950 * sqrt(6 * 0.02**2 / 5) / sqrt(6)
     assert (rose.effect, rose.low, rose.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half), rel=1e-5)
     assert "below 0.1" in rose.method
-    score = NonInferiority("a", "b", margin=0.1, better="above")
+    score = NonInferiority("a", "b", margin=0.1, better="above", control="c")
     assert one(decisions.non_inferiority(small - 0.5, np.zeros(6), score), score)[0] == "contradicted"
 
 
@@ -140,8 +140,8 @@ def test_a_trend_within_every_seed():
 NORMAL = [
     Level(("a",), "above"),
     Difference(("a",), "b", "below"),
-    Equivalence("a", "b", margin=1.0),
-    NonInferiority("a", "b", margin=1.0, better="above"),
+    Equivalence("a", "b", margin=1.0, control="c"),
+    NonInferiority("a", "b", margin=1.0, better="above", control="c"),
     DoseResponse(("a", "b", "c", "d"), "rises"),
 ]
 
@@ -189,7 +189,7 @@ def test_the_family_wise_error_rate_is_alpha():
     for _ in range(repetitions):
         baseline = generator.normal(size=10)
         findings = [decisions.difference(generator.normal(size=10), baseline, test) for _ in arms]
-        wrong += any(outcome != "inconclusive" for outcome, *_ in decisions.outcomes(findings, test))
+        wrong += any(outcome != "inconclusive" for outcome, *_ in decisions.outcomes(findings, [test] * len(findings)))
     assert 0.005 <= wrong / repetitions <= 0.05 + 3 * sqrt(0.05 * 0.95 / repetitions)
 
 

@@ -1,5 +1,6 @@
 """Claims about runs: which runs enter, what is said of the others, and that nothing is left out in silence."""
 
+from dataclasses import replace
 from math import isnan, nan
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from ablations.claim import Claim, Difference, DoseResponse, Equivalence, EveryCase, Level, NonInferiority
 from results.verdicts.runs import judge_runs, measured, per_run
 
-DOSES = {"cql": 0.0, "monte_carlo": 0.0, "inflated_0.25": 0.25, "inflated_1": 1.0}
+DOSES = {"cql": 0.0, "monte_carlo": 0.0, "learned": 0.0, "inflated_0.25": 0.25, "inflated_1": 1.0}
 
 
 def claim(test, measure=lambda runs: runs["dip"], name="some-claim") -> Claim:
@@ -78,8 +79,8 @@ def test_too_few_seeds_are_remarked():
     [
         Level(("cql", "learned"), "above"),
         Difference(("monte_carlo", "learned"), "cql", "below"),
-        Equivalence("learned", "monte_carlo", 0.1),
-        NonInferiority("learned", "cql", 0.1, "above"),
+        Equivalence("learned", "monte_carlo", 0.1, control="c"),
+        NonInferiority("learned", "cql", 0.1, "above", control="c"),
     ],
 )
 def test_an_arm_without_runs_has_an_inconclusive_verdict_with_a_reason(test):
@@ -96,7 +97,11 @@ def test_an_arm_that_was_not_run_does_not_weigh_on_the_others():
 
 
 def test_a_trend_is_over_the_doses_that_were_run():
-    values = {("maze", arm): [dose + seed for seed in range(6)] for arm, dose in DOSES.items() if arm != "cql"}
+    values = {
+        ("maze", arm): [dose + seed for seed in range(6)]
+        for arm, dose in DOSES.items()
+        if arm not in ("cql", "learned")
+    }
     arms = ("monte_carlo", "inflated_0.25", "inflated_0.5", "inflated_1")
     (verdict,) = judge(DoseResponse(arms, "rises"), *frames(values))
     assert (verdict.outcome, verdict.n, verdict.arm) == ("supported", 6, "")
@@ -133,3 +138,74 @@ def test_two_claims_of_one_id_and_claims_of_the_lab_are_refused():
         judge_runs([level, level], *frames(TWO_ARMS))
     with pytest.raises(TypeError, match="exact cases"):
         judge(EveryCase(at_least=0.0), *frames(TWO_ARMS))
+
+
+# Families, controls and data seeds -----------------------------------------------------------------------------------
+
+CONTROL = Claim("floor-differs", "topic", "CQL differs.", "derived", "dip", lambda runs: runs["dip"],
+                Difference(("cql",), "monte_carlo", "above"))  # fmt: skip
+EQUAL = Claim("equal", "topic", "No difference.", "derived", "dip", lambda runs: runs["dip"],
+              Equivalence("learned", "monte_carlo", 1.0, control="floor-differs"))  # fmt: skip
+
+
+def test_equivalence_counts_only_where_the_control_is_supported():
+    """On the road CQL does not differ either: there, the equality of two floors says nothing."""
+    equal = [10.0, 10.1, 9.9, 10, 10, 10.1]
+    values = {**TWO_ARMS, ("maze", "learned"): equal}
+    values |= {("road", "cql"): [10.0] * 6, ("road", "monte_carlo"): [10.0] * 6, ("road", "learned"): equal}
+    verdicts = judge_runs([CONTROL, EQUAL], *frames(values))
+    alone = judge_runs([EQUAL], *frames(values))
+    outcome = {(verdict.claim.id, verdict.task): verdict.outcome for verdict in verdicts}
+    assert outcome["floor-differs", "maze"] == outcome["equal", "maze"] == "supported"
+    assert outcome["floor-differs", "road"] == outcome["equal", "road"] == "inconclusive"
+    road = next(verdict for verdict in verdicts if (verdict.claim.id, verdict.task) == ("equal", "road"))
+    assert road.remark == "the control floor-differs is not supported here, so equality says nothing"
+    assert road.p_value < 0.05, "the numbers of the test are shown all the same"
+    assert {verdict.outcome for verdict in alone} == {"inconclusive"}, "a control that is not judged is not supported"
+
+
+def test_a_difference_beyond_the_margin_needs_no_control():
+    values = {**TWO_ARMS, ("maze", "monte_carlo"): [10.0] * 6}
+    claims = [replace(EQUAL, test=Equivalence("cql", "monte_carlo", 0.1, control="absent"))]
+    (verdict,) = judge_runs(claims, *frames(values))
+    assert verdict.outcome == "contradicted"
+
+
+def test_primary_claims_are_one_family_over_tasks():
+    """p = 2/64 on both tasks: alone significant, but not in a family of two."""
+    values = {**TWO_ARMS, **{("road", arm): dips for (_, arm), dips in TWO_ARMS.items()}}
+    exploratory = judge_runs([CONTROL], *frames(values))
+    primary = judge_runs([replace(CONTROL, primary=True)], *frames(values))
+    assert [(verdict.outcome, verdict.p_value) for verdict in exploratory] == [("supported", 2 / 64)] * 2
+    assert [(verdict.outcome, verdict.p_value) for verdict in primary] == [("inconclusive", 4 / 64)] * 2
+    assert primary[0].remark == "6 seeds cannot reach p <= 0.05 in a family of 2 tests"
+
+
+def test_exploratory_claims_do_not_weigh_on_primary_ones():
+    values = {**TWO_ARMS, **{("road", arm): dips for (_, arm), dips in TWO_ARMS.items() if arm == "cql"}}
+    claims = [replace(CONTROL, primary=True), replace(CONTROL, id="other")]
+    assert [verdict.p_value for verdict in judge_runs(claims, *frames(values)) if verdict.n] == [2 / 64] * 2
+
+
+def test_with_several_data_seeds_each_counts_once():
+    """Two seeds on each of three data seeds: three means, so no verdict; the effect is the mean over data seeds."""
+    runs, rows = frames(TWO_ARMS)
+    runs["task.data.seed"] = runs["seed"] // 2
+    runs["seed"] = runs["seed"] % 2
+    (verdict,) = judge_runs([CONTROL], runs, rows)
+    assert (verdict.n, verdict.outcome) == (3, "inconclusive")
+    # Differences 1 to 6 within seed: means 1.5, 3.5, 5.5 per data seed.
+    assert verdict.effect == pytest.approx(3.5)
+    half = 4.302653 * 2.0 / 3**0.5
+    assert (verdict.low, verdict.high) == pytest.approx((3.5 - half, 3.5 + half))
+    assert len(verdict.runs) == 12
+
+
+def test_seeds_of_one_number_on_different_data_are_not_mixed():
+    runs, rows = frames({key: dips * 2 for key, dips in TWO_ARMS.items()}, failed=(("cql", 7),))
+    runs["task.data.seed"] = runs["seed"] // 2
+    runs["seed"] = runs["seed"] % 2
+    (verdict,) = judge_runs([CONTROL], runs, rows)
+    assert verdict.n == 6
+    assert verdict.remark == "left out: data seed 3, seed 1 (cql failed)"
+    assert not [run for run in verdict.runs if run.endswith("-7")]

@@ -96,7 +96,7 @@ def test_files_of_the_table(verdicts, tmp_path):
     csv, md, tex = write(verdict_table(verdicts), tmp_path)
     assert list(pd.read_csv(csv).columns) == [
         "id", "topic", "outcome", "effect", "low", "high", "n", "method", "corrects", "source",
-        "task", "arm", "p_value", "correlation", "remark", "runs",
+        "primary", "control", "task", "arm", "p_value", "correlation", "remark", "runs",
     ]  # fmt: skip
     assert md.read_text().count("| contradicted ") == 1
     text = tex.read_text()
