@@ -1,7 +1,9 @@
 """Errors for the user, each shown as one line."""
 
 import errno
+import json
 import re
+import traceback
 
 # Errors of the file system rather than the program: the same work succeeds once they are resolved.
 PLACE_ERRORS = (
@@ -30,7 +32,21 @@ def one_line(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The informative part of an error: the system's message, or the text that HDF5 puts in brackets, or all of it."""
-    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
-    match = re.search(r"error message = '([^']*)'", text) or re.search(r"\((.+)\)", text)
+    """The informative part of an error: what was expected, where, and what stood there, as far as the error says.
+
+    Of errors of HDF5 the text in brackets.
+    """
+    if isinstance(error, json.JSONDecodeError):
+        found = error.doc[error.pos : error.pos + 20]
+        where = f"at line {error.lineno}, column {error.colno}"
+        return f"not JSON: {error.msg.lower()} {where}, found {found!r}" if found else f"not JSON: it ends {where}"
+    text = getattr(error, "strerror", None) or str(error.args[0] if len(error.args) == 1 else error)
+    text = " ".join(text.split())
+    if isinstance(error, KeyError) and text.isidentifier():
+        return f"{text} is missing"
+    if not text:
+        # An assertion without a message is in the code of a library.
+        frames = traceback.extract_tb(error.__traceback__)
+        return f"{type(error).__name__}{f' at: {frames[-1].line}' if frames and frames[-1].line else ''}"
+    match = re.search(r"error message = '([^']*)'", text) or re.match(r"(?:Unable|Can't) [^(]*\((.+)\)$", text)
     return match.group(1) if match else text

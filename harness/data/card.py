@@ -8,6 +8,7 @@ import torch
 
 from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset
+from harness.data.files import origins
 from harness.settings import Task
 
 # Bins of the histogram of returns.
@@ -71,6 +72,7 @@ def dataset_card(task: Task, dataset: Dataset, arrays: CardArrays | None = None)
     return {
         "task": task.name,
         "id": dataset.id,
+        "files": origins(task),
         "content_hash": dataset.content_hash,
         "repairs": list(dataset.repairs),
         "episodes": len(arrays.lengths),

@@ -113,9 +113,10 @@ def _faults(episode: EpisodeData, metadata: Mapping[str, Any], parts: Sequence[s
     if excess.max() > ACTION_TOLERANCE:
         step, low, high = int(excess.argmax()), action_box.low.tolist(), action_box.high.tolist()
         yield f"action {step} is {episode.actions[step].tolist()}, outside the action box {low} to {high}"
-    early = np.flatnonzero(episode.terminations[:-1])
-    if early.size:
-        yield f"continues for {steps - 1 - early[0]} steps after the termination at step {early[0]}"
+    for name, flags in (("termination", episode.terminations), ("truncation", episode.truncations)):
+        early = np.flatnonzero(flags[:-1])
+        if early.size:
+            yield f"continues for {steps - 1 - early[0]} steps after the {name} at step {early[0]}"
 
 
 def _width_faults(episode: EpisodeData, boxes: Mapping[str, Box]) -> Iterator[str]:

@@ -14,8 +14,14 @@ from harness.settings import HostedData, Task, canonical_json
 # Increased when the controllers collect other data, so that old data are never used for new.
 DATA_VERSION = 0
 
-# The files of a complete set; Minari moves them into place last.
-FILES = ("data/metadata.json", "data/main_data.hdf5")
+# The files of a complete set in HDF5, in its data folder; Minari moves them into place last.
+METADATA, HDF5 = FILES = ("metadata.json", "main_data.hdf5")
+
+# Minari's formats with a folder per episode: 0, 1, ...
+FOLDER_FORMATS = ("arrow", "parquet")
+
+# Where an imported set was copied from.
+ORIGIN_FILE = "imported.json"
 
 # Cache of the content hash, with the stamps of the files it belongs to.
 HASH_FILE = "content_hash.json"
@@ -67,8 +73,49 @@ def dataset_folder(task: Task) -> Path:
 
 def missing_ids(task: Task) -> tuple[str, ...]:
     """The sets that are missing from the local Minari folder or incomplete."""
-    folders = zip(dataset_ids(task), dataset_folders(task), strict=True)
-    return tuple(name for name, folder in folders if not all((folder / file).is_file() for file in FILES))
+    return tuple(
+        name
+        for name, folder in zip(dataset_ids(task), dataset_folders(task), strict=True)
+        if missing_file(folder / "data")
+    )
+
+
+def missing_file(data: Path) -> str | None:
+    """The first file that an incomplete data folder in HDF5, Arrow or Parquet lacks; None if it is complete."""
+    if not (data / METADATA).is_file():
+        return METADATA
+    if (data / HDF5).is_file():
+        return None
+    try:
+        metadata = read_json(data / METADATA) or {}
+    except DamagedFileError:
+        return HDF5
+    if metadata.get("data_format") not in FOLDER_FORMATS:
+        return HDF5
+    episodes = metadata.get("total_episodes")
+    numbers = range(episodes if isinstance(episodes, int) else 1)
+    return next((str(number) for number in numbers if not (data / str(number)).is_dir()), None)
+
+
+def set_files(data: Path) -> tuple[str, ...]:
+    """The files of a complete set, relative to its data folder."""
+    if (data / HDF5).is_file():
+        return FILES
+    return (METADATA, *sorted(str(file.relative_to(data)) for file in data.glob("[0-9]*/*") if file.is_file()))
+
+
+def origins(task: Task) -> list[str]:
+    """Where the data of a task are read from, one line per set, and what imported sets were copied from."""
+    lines = []
+    for folder in dataset_folders(task):
+        try:
+            imported = (read_json(folder / ORIGIN_FILE) or {}).get("from")
+        except DamagedFileError:
+            imported = None
+        data = folder / "data"
+        place = data / HDF5 if (data / HDF5).is_file() else data
+        lines.append(f"{place}, imported from {imported}" if imported else str(place))
+    return lines
 
 
 def dataset_exists(task: Task) -> bool:
@@ -110,8 +157,9 @@ def cache_hashes(task: Task, stamps: Sequence[Stamps], hashes: Sequence[str]) ->
 
 
 def _stamps(folder: Path) -> Stamps:
-    states = {file: (folder / file).stat() for file in FILES}
-    return {file: [state.st_size, state.st_mtime_ns] for file, state in states.items()}
+    data = folder / "data"
+    states = {file: (data / file).stat() for file in set_files(data)}
+    return {f"data/{file}": [state.st_size, state.st_mtime_ns] for file, state in states.items()}
 
 
 def _cached_hash(folder: Path) -> str | None:

@@ -25,9 +25,11 @@ import numpy as np
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
+from harness.data.files import METADATA
 from harness.environments.environment import gymnasium_environment
 from harness.environments.ogbench import NAMESPACE, SingleTask, single_task
 from harness.errors import UserError, reason
+from harness.files import read_json
 from harness.settings import Task
 
 # Server of the files (`ogbench.utils.DATASET_URL` in OGBench 1.2).
@@ -49,13 +51,24 @@ def npz_name(set_id: str) -> str | None:
 
 
 def find_npz(set_id: str, source: Path) -> Path | None:
-    """The npz file of a dataset: `source` itself or a file below it; None if it is missing."""
+    """The npz file of a dataset: `source` itself or a file below it; None if it is missing.
+
+    Raises UserError if there are several.
+    """
     name = npz_name(set_id)
     if name is None:
         return None
     if source.is_file():
         return source if source.name == name else None
-    return next(iter(sorted(source.rglob(name))), None)
+    files = sorted(source.rglob(name))
+    if len(files) > 1:
+        raise UserError(f"--from {source}: contains {name} twice, as {files[0]} and {files[1]}; name one of them")
+    return files[0] if files else None
+
+
+def is_converted(file: Path, data_folder: Path) -> bool:
+    """Whether a data folder was converted from an npz file with these bytes."""
+    return _file_hash(file) in (read_json(data_folder / METADATA) or {}).get("description", "")
 
 
 def convert_npz(task: Task, set_id: str, file: Path, data_folder: Path) -> None:
@@ -141,8 +154,7 @@ def _episodes(arrays: Mapping[str, np.ndarray], rewards: np.ndarray, solved: np.
 
 
 def _description(task: Task, set_id: str, file: Path, terminals: np.ndarray, solved: np.ndarray) -> dict[str, Any]:
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    digest = _file_hash(file)
     trajectories, cuts = int(terminals.sum()), int((solved & ~terminals).sum())
     return {
         "dataset_id": set_id,
@@ -153,3 +165,8 @@ def _description(task: Task, set_id: str, file: Path, terminals: np.ndarray, sol
         "requirements": [f"ogbench=={version('ogbench')}"],
         "notes": [f"{trajectories:,} trajectories cut after each of {cuts:,} steps from a state that solves the task"],
     }
+
+
+def _file_hash(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

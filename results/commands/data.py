@@ -28,7 +28,7 @@ def data(
     list_tasks: Annotated[bool, typer.Option("--list", help="List all tasks and whether their data exist.")] = False,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="Import a hosted dataset from a directory, an archive or an HDF5 file."),
+        typer.Option("--from", help="Import a hosted dataset from a directory, an archive or a file."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the dataset cards as tables and figures to this directory.")
@@ -82,6 +82,7 @@ def print_card(card: Mapping[str, Any], console: Console) -> None:
     facts = [
         ("task", card["task"]),
         ("data", card["id"]),
+        *(("read from", line) for line in card["files"]),
         ("content", card["content_hash"]),
         ("episodes", f"{card['episodes']:,}, {_percent(card['success_share'])} successful, "
                      f"{_percent(card['truncated_share'])} truncated"),

@@ -67,10 +67,12 @@ def pointmaze_set(set_id: str, steps: int = 400):
     _create(collector, set_id)
 
 
-def adroit_set(set_id: str, seeds=range(3), horizon: int = 10, record_infos: bool = True):
+def adroit_set(set_id: str, seeds=range(3), horizon: int = 10, record_infos: bool = True, data_format: str = "hdf5"):
     """A hand that holds the pen as it is wanted from the fifth step on, except in the first episode."""
     environment = _make("AdroitHandPen-v1", horizon)
-    collector = minari.DataCollector(environment, record_infos=record_infos, step_data_callback=_SuccessAlone)
+    collector = minari.DataCollector(
+        environment, record_infos=record_infos, step_data_callback=_SuccessAlone, data_format=data_format
+    )
     generator = np.random.default_rng(0)
     hand = environment.unwrapped
     for number, seed in enumerate(seeds):

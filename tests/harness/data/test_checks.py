@@ -94,6 +94,7 @@ DAMAGE = {
     "short rewards": (changed("rewards", lambda array: array[1:]), "rewards have shape ("),
     "terminations as numbers": (changed("terminations", lambda array: array.astype(float)), "are float64; bool"),
     "early terminal": (changed("terminations", with_value(0, True)), "after the termination at step 0"),
+    "early truncation": (changed("truncations", with_value(0, True)), "after the truncation at step 0"),
     "no steps": (without_steps, "has no steps; at least one is needed"),
 }
 
@@ -163,7 +164,7 @@ def test_truncated_file(tiny_task, folder, share):
     file.write_bytes(content[: int(share * len(content))])
     line = load_error(tiny_task)
     assert re.match(
-        r"episode \d+: cannot be read \(.+\); delete .+ and create it again with: floorbench data tiny$", line
+        r"data/main_data\.hdf5: cannot be read \(.+\); delete .+ and create it again with: floorbench data tiny$", line
     )
 
 
@@ -175,10 +176,35 @@ def test_overwritten_file(tiny_task, folder):
     assert "cannot be read (" in load_error(tiny_task)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
-def test_broken_metadata(tiny_task, folder, text):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "not JSON: it ends at line 1, column 1"),
+        (
+            "{\n nothing",
+            "not JSON: expecting property name enclosed in double quotes at line 2, column 2, found 'nothing'",
+        ),
+        ("[]", "a JSON object is needed, not []"),
+        ("{}", "observation_space is None; text is needed"),
+    ],
+)
+def test_broken_metadata(tiny_task, folder, text, why):
     (folder / "data/metadata.json").write_text(text)
-    assert load_error(tiny_task).startswith("data/metadata.json: cannot be read (")
+    assert load_error(tiny_task).startswith(f"data/metadata.json: cannot be read ({why})")
+
+
+def test_metadata_of_another_set(tiny_task, folder):
+    metadata = json.loads((folder / "data/metadata.json").read_text())
+    (folder / "data/metadata.json").write_text(json.dumps({**metadata, "dataset_id": "mine/other-v0"}))
+    assert "(dataset_id is 'mine/other-v0': this is another set)" in load_error(tiny_task)
+
+
+def test_metadata_that_count_fewer_episodes(tiny_task, folder):
+    metadata = json.loads((folder / "data/metadata.json").read_text())
+    count = metadata["total_episodes"]
+    (folder / "data/metadata.json").write_text(json.dumps({**metadata, "total_episodes": count - 1}))
+    why = f"(it holds {count} episodes, but metadata.json says {count - 1})"
+    assert f"data/main_data.hdf5: cannot be read {why}" in load_error(tiny_task)
 
 
 def test_a_duplicate_episode(tiny_task, folder):

@@ -44,7 +44,7 @@ def test_loading_caches_the_hash_beside_the_data(tiny_task, data):
     content_hash = load_dataset(tiny_task).content_hash
     kept = json.loads((dataset_folder(tiny_task) / HASH_FILE).read_text())
     assert kept["content_hash"] == content_hash
-    assert sorted(kept["files"]) == sorted(FILES)
+    assert sorted(kept["files"]) == [f"data/{name}" for name in sorted(FILES)]
     assert dataset_hash(tiny_task) == content_hash
     assert data == []
     assert dataset_exists(tiny_task)
@@ -64,7 +64,7 @@ def test_a_changed_file_is_read_again_once(tiny_task, data):
 
 def test_a_touched_file_keeps_its_hash(tiny_task, data):
     before = dataset_hash(tiny_task)
-    os.utime(dataset_folder(tiny_task) / FILES[0])
+    os.utime(dataset_folder(tiny_task) / "data" / FILES[0])
     assert dataset_hash(tiny_task) == before
     assert len(data) == 1
 
@@ -95,7 +95,7 @@ def test_data_that_change_while_being_read_are_not_cached(tiny_task, data, monke
 
     def meanwhile(task):
         reading = read(task)
-        os.utime(dataset_folder(tiny_task) / FILES[1])
+        os.utime(dataset_folder(tiny_task) / "data" / FILES[1])
         return reading
 
     monkeypatch.setattr(dataset, "read_sets", meanwhile)
@@ -104,7 +104,7 @@ def test_data_that_change_while_being_read_are_not_cached(tiny_task, data, monke
 
 
 def test_damaged_data_are_a_one_line_error(tiny_task, data):
-    (dataset_folder(tiny_task) / FILES[1]).write_bytes(b"no HDF5")
+    (dataset_folder(tiny_task) / "data" / FILES[1]).write_bytes(b"no HDF5")
     with pytest.raises(UserError, match=r"^dataset floorbench/tiny-.*cannot be read") as caught:
         dataset_hash(tiny_task)
     assert "\n" not in str(caught.value)

@@ -4,11 +4,13 @@ import shutil
 import subprocess
 import sys
 
+import h5py
+import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from harness.data.dataset import load_dataset
-from harness.data.files import dataset_folders, missing_ids
+from harness.data.dataset import dataset_hash, load_dataset
+from harness.data.files import dataset_folders, missing_ids, origins
 from harness.data.hosting import download_sets, take_sets
 from harness.errors import UserError
 from harness.tasks.hosted import HOSTED
@@ -62,6 +64,59 @@ def test_one_by_one(elsewhere, place):
     assert missing_ids(PEN) == (CLONED,)
     take_sets(PEN, elsewhere / CLONED / place)
     assert missing_ids(PEN) == ()
+    assert [line.partition(", imported from ")[2] for line in origins(PEN)] == [
+        str(elsewhere / name / (place or "data")) for name in (HUMAN, CLONED)
+    ]
+
+
+def test_a_named_file_is_read_whatever_lies_around_it(elsewhere, tmp_path):
+    """Other sets above and beside the named file are not looked at."""
+    shutil.copytree(elsewhere, tmp_path / "down/others")
+    lonely = tmp_path / "down/files/pen.hdf5"
+    lonely.parent.mkdir()
+    shutil.copy(elsewhere / HUMAN / "data/main_data.hdf5", lonely)
+    with pytest.raises(UserError, match=r"pen\.hdf5: metadata\.json is missing beside it") as error:
+        take_sets(PEN, lonely)
+    assert "\n" not in str(error.value)
+    shutil.copy(elsewhere / HUMAN / "data/metadata.json", lonely.parent)
+    with pytest.raises(UserError, match=f"does not contain {CLONED}; contains {HUMAN}$"):
+        take_sets(PEN, lonely)
+    assert missing_ids(PEN) == (CLONED,)
+    shutil.copy(elsewhere / CLONED / "data/main_data.hdf5", lonely.parent)
+    with pytest.raises(UserError, match=r"belongs to main_data\.hdf5 beside it"):
+        take_sets(PEN, lonely)
+
+
+def test_a_set_that_is_there_twice_is_refused(elsewhere, tmp_path):
+    for name in ("first", "second"):
+        shutil.copytree(elsewhere / HUMAN, tmp_path / "both" / name)
+    with pytest.raises(UserError, match=f"contains {HUMAN} twice, in .*first/data and .*second/data; name one"):
+        take_sets(PEN, tmp_path / "both")
+
+
+def test_another_copy_never_replaces_a_set(elsewhere, tmp_path):
+    """The same bytes are accepted; other data are not passed over without a word."""
+    take_sets(PEN, elsewhere)
+    before = contents(dataset_folders(PEN))
+    take_sets(PEN, elsewhere / HUMAN)
+    shutil.copytree(elsewhere / HUMAN, tmp_path / "other")
+    with h5py.File(tmp_path / "other/data/main_data.hdf5", "r+") as stored:
+        stored["episode_0/rewards"][0] += 1
+    with pytest.raises(UserError, match=f"already holds other data of {HUMAN}; remove that folder first"):
+        take_sets(PEN, tmp_path / "other")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=f"does not contain {HUMAN}, {CLONED}; contains no Minari set"):
+        take_sets(PEN, tmp_path / "empty")
+    assert contents(dataset_folders(PEN)) == before
+
+
+def test_a_refused_copy_leaves_nothing_behind(elsewhere, tmp_path, here):
+    shutil.copytree(elsewhere / HUMAN, tmp_path / "bad")
+    with h5py.File(tmp_path / "bad/data/main_data.hdf5", "r+") as stored:
+        stored["episode_1/actions"][0] = 7.0
+    with pytest.raises(UserError, match=r"episode 1: action 0 is .* outside the action box .*; nothing was imported$"):
+        take_sets(PEN, tmp_path / "bad")
+    assert [path for path in here.rglob("*") if path.is_file()] == []
 
 
 def test_an_invalid_source_is_a_one_line_error(tmp_path):
@@ -80,9 +135,45 @@ def test_an_invalid_source_is_a_one_line_error(tmp_path):
 def test_an_incomplete_dataset_is_refused(elsewhere, tmp_path):
     shutil.copytree(elsewhere / HUMAN, tmp_path / "half")
     (tmp_path / "half/data/main_data.hdf5").unlink()
-    with pytest.raises(UserError, match="does not contain"):
+    with pytest.raises(UserError, match=f"does not contain {HUMAN}; contains {HUMAN} without main_data.hdf5"):
         take_sets(PEN, tmp_path / "half")
     assert missing_ids(PEN) == (HUMAN, CLONED)
+
+
+@pytest.mark.parametrize("data_format", ["arrow", "parquet"])
+def test_sets_in_arrow_and_parquet_are_the_same_data(elsewhere, tmp_path, data_format):
+    """The same episodes in another of Minari's formats give the same content hash, table and notes."""
+    take_sets(PEN, elsewhere)
+    usual = load_dataset(PEN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "others"))
+        adroit_set(HUMAN, data_format=data_format)
+        adroit_set(CLONED, seeds=range(3, 5), data_format=data_format)
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "there"))
+        take_sets(PEN, tmp_path / "others")
+        other = load_dataset(PEN)
+    assert other.content_hash == usual.content_hash
+    assert np.array_equal(other.rows.table, usual.rows.table)
+    assert other.repairs == usual.repairs
+    with pytest.raises(UserError, match="already holds other data"):
+        take_sets(PEN, tmp_path / "others")
+
+
+def test_an_incomplete_set_in_arrow_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    for name in (HUMAN, CLONED):
+        adroit_set(name, data_format="arrow")
+    part = next((tmp_path / HUMAN / "data/1").glob("part-*"))
+    before = dataset_hash(PEN)
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(UserError, match=f"dataset {HUMAN}: episode 1: cannot be read"):
+        dataset_hash(PEN)
+    part.unlink()
+    with pytest.raises(UserError, match=rf"dataset {HUMAN}: episode 1: cannot be read \(has no rows\)"):
+        load_dataset(PEN)
+    shutil.rmtree(part.parent)
+    assert missing_ids(PEN) == (HUMAN,)
+    assert before is not None
 
 
 def test_without_a_network_the_error_suggests_a_local_copy(monkeypatch, here):
