@@ -111,7 +111,7 @@ def _open(set_id: str, folder: Path) -> MinariDataset:
         if metadata["data_format"] == "hdf5":
             place = f"data/{HDF5}"
             _refuse_links(folder / place)
-        episodes, counted = _episode_count(folder / "data"), metadata.get("total_episodes")
+        episodes, counted = _episode_count(folder / "data"), source.storage.total_episodes
         if episodes > counted:
             raise ValueError(f"it holds {episodes} episodes, but {METADATA} says {counted}")
     except _DAMAGE as error:

@@ -3,8 +3,6 @@
 import os
 import time
 
-import numpy as np
-
 from harness.settings import Schedule
 
 # Seconds between two checkpoints, and the largest fraction of the time to spend on saving them.
@@ -27,6 +25,9 @@ def online_marks(schedule: Schedule) -> set[int]:
     coincide.
     """
     if schedule.log_spaced_evaluations and schedule.online_steps:
+        # Imported here, because the command line imports this module for every command.
+        import numpy as np
+
         first = min(schedule.dense_interval, schedule.online_steps)
         steps = np.geomspace(schedule.online_steps, first, schedule.log_spaced_evaluations)
         return {round(float(step)) for step in steps}
