@@ -99,6 +99,11 @@ class Task:
     data: Data = DataSettings()
 
     @property
+    def data_seed(self) -> int:
+        """The seed of collected data; 0 for hosted data, of which there is one version."""
+        return 0 if isinstance(self.data, HostedData) else self.data.seed
+
+    @property
     def collected(self) -> DataSettings:
         """How the data are collected; raises a UserError if they are hosted."""
         if isinstance(self.data, HostedData):

@@ -13,7 +13,7 @@ from ablations.claim import Level
 from ablations.claims import CLAIMS
 from ablations.grids import STUDY_TASKS
 from harness.errors import UserError
-from results.frame import done
+from results.frame import PAIRING, done
 from results.frame.frames import Frames
 from results.page import markdown
 from results.published_runs import PUBLISHED, STUDY, published_runs
@@ -52,7 +52,7 @@ class Evidence:
     @property
     def seeds(self) -> int:
         """Number of seeds per task and arm. Raises UserError if it is not the same everywhere."""
-        counts = self.frames.runs.groupby(["task", "arm"])["seed"].nunique()
+        counts = self.frames.runs.drop_duplicates(["task", "arm", *PAIRING]).groupby(["task", "arm"]).size()
         if counts.nunique() > 1:
             raise UserError(
                 f"findings: tasks and arms have {counts.min()} to {counts.max()} seeds; run the missing ones"

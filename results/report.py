@@ -15,8 +15,8 @@ from results.claim_sections import LAB, NOT_RUN, ClaimSection, all_verdicts, cla
 from results.figures.drawing import Drawing
 from results.figures.drawing import write as write_drawing
 from results.figures.gallery import gallery
-from results.frame import Frames, settings_columns
-from results.frame.comparison import remarks
+from results.frame import PAIRING, Frames, settings_columns
+from results.frame.comparison import remarks, seed_name
 from results.page import markdown, render
 from results.processes import processes
 from results.style import label
@@ -247,7 +247,7 @@ def run_list(frame: pd.DataFrame) -> Table:
             "Run": order["run"],
             "Task": order["task"],
             "Arm": order["arm"].map(label),
-            "Seed": order["seed"].map(str),
+            "Seed": [seed_name(*pair) for pair in order[PAIRING].itertuples(index=False, name=None)],
             "State": order["state"],
             "Reason": order["reason"],
         }

@@ -49,9 +49,9 @@ def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
     planned = planner.plan(runs, root)
     check_settings(runs)
     check_kernels(runs)
-    columns = ("run", "task", "arm", "seed", "state")
+    columns = ("run", "task", "arm", "data_seed", "seed", "state")
     rows = [
-        (run.id, run.task.name, run.arm, run.seed, state)
+        (run.id, run.task.name, run.arm, run.task.data_seed, run.seed, state)
         for run, state in zip(planned.runs, planned.states, strict=True)
     ]
     if as_json:

@@ -106,6 +106,7 @@ def by_run(rows: Sequence[Row], now: float) -> Group:
             "run": row.run,
             "task": row.task,
             "arm": row.arm,
+            "data seed": row.data_seed or None,
             "seed": row.seed,
             "state": row.state,
             "phase": row.phase,

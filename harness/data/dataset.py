@@ -22,12 +22,13 @@ from harness.data.files import (
     joint_hash,
     minari_folder,
     missing_ids,
+    recovery_advice,
 )
 from harness.data.reading import read_sets
 from harness.data.row_cache import cache_table, map_table
 from harness.data.trajectories import Trajectory, TransitionTable
 from harness.errors import UserError, reason
-from harness.settings import DataSettings, HostedData, Task, canonical_json
+from harness.settings import DataSettings, Task, canonical_json
 
 # Free disk space required for collection; 200 to 400 bytes are written, more for short episodes.
 BYTES_PER_TRANSITION = 700
@@ -85,10 +86,8 @@ def load_dataset(task: Task) -> Dataset:
     """
     name = dataset_id(task)
     if not dataset_exists(task):
-        verb = "get" if isinstance(task.data, HostedData) else "create"
         raise UserError(
-            f"dataset {' + '.join(missing_ids(task))}: not found in {minari_folder()}; "
-            f"{verb} it with: floorbench data {task.name}"
+            f"dataset {' + '.join(missing_ids(task))}: not found in {minari_folder()}; {recovery_advice(task)}"
         )
     content_hash = cached_hash(task)
     cached = content_hash and map_table(task, content_hash)

@@ -123,10 +123,11 @@ def dataset_exists(task: Task) -> bool:
     return not missing_ids(task)
 
 
-def recovery_advice(task: Task) -> str:
-    """How to restore the task's data, for error messages."""
+def recovery_advice(task: Task, again: bool = False) -> str:
+    """How to get or restore (`again`) the task's data, for error messages."""
     verb = "get" if isinstance(task.data, HostedData) else "create"
-    return f"{verb} it again with: floorbench data {task.name}"
+    data_seed = f" --data-seed {task.data_seed}" if task.data_seed else ""
+    return f"{verb} it {'again ' if again else ''}with: floorbench data {task.name}{data_seed}"
 
 
 def joint_hash(hashes: Sequence[str]) -> str:

@@ -45,7 +45,7 @@ def read_sets(task: Task) -> Reading:
     notes: list[str] = []
     record = RepairRecord(task)
     for set_id, folder in zip(dataset_ids(task), dataset_folders(task), strict=True):
-        with _advising(f"delete {folder} and {recovery_advice(task)}"):
+        with _advising(f"delete {folder} and {recovery_advice(task, again=True)}"):
             set_hash, set_notes = _read_set(set_id, folder, task, record, trajectories)
         hashes.append(set_hash)
         notes += set_notes

@@ -78,16 +78,17 @@ class Provenance(BaseModel):
 
 @dataclass(frozen=True)
 class Names:
-    """Task, arm and seed of a run, and its total number of gradient steps."""
+    """Task, arm and seeds of a run, and its total number of gradient steps."""
 
     task: str
     arm: str
     seed: int
+    data_seed: int
     updates: int
 
     @classmethod
     def of(cls, run: Run) -> "Names":
-        return cls(run.task.name, run.arm, run.seed, total_updates(run))
+        return cls(run.task.name, run.arm, run.seed, run.task.data_seed, total_updates(run))
 
 
 @dataclass(frozen=True)
@@ -332,7 +333,13 @@ def _settings(data: bytes) -> dict[str, Any]:
     warmup = values.get("online", {}).get("warmup_horizons", 0) * values["task"]["horizon"]
     online_updates = max(0, schedule["online_steps"] - warmup) * schedule["updates_per_step"]
     updates = schedule["offline_steps"] + online_updates
-    names = {"task": values["task"]["name"], "arm": values["arm"], "seed": values["seed"], "updates": updates}
+    names = {
+        "task": values["task"]["name"],
+        "arm": values["arm"],
+        "seed": values["seed"],
+        "data_seed": values["task"]["data"].get("seed", 0),
+        "updates": updates,
+    }
     return {"id": _hash(values), "names": names, "task": _hash(values["task"])}
 
 

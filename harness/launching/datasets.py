@@ -40,7 +40,8 @@ def _make_dataset(task: Task, console: Console, download: bool) -> Dataset:
 
 def _progress_callback(task: Task, progress: Progress, console: Console) -> Callable[[int, int], None]:
     """Update a progress bar on a terminal; elsewhere print a line at intervals."""
-    bar = progress.add_task(f"collecting {task.name}", total=task.collected.transitions)
+    name = f"{task.name}, data seed {task.data_seed}" if task.data_seed else task.name
+    bar = progress.add_task(f"collecting {name}", total=task.collected.transitions)
     next_line = time.monotonic()
 
     def report(transitions: int, wanted: int) -> None:
@@ -48,6 +49,6 @@ def _progress_callback(task: Task, progress: Progress, console: Console) -> Call
         progress.update(bar, completed=min(transitions, wanted))
         if not console.is_terminal and time.monotonic() >= next_line:
             next_line = time.monotonic() + LINE_INTERVAL
-            console.print(f"collecting {task.name}: {transitions:,} of {wanted:,} transitions")
+            console.print(f"collecting {name}: {transitions:,} of {wanted:,} transitions")
 
     return report

@@ -121,4 +121,6 @@ def describe(runs: Sequence[Run]) -> str:
     seeds = sorted({run.seed for run in runs})
     consecutive = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
     shown = f"{seeds[0]}-{seeds[-1]}" if consecutive else ",".join(str(seed) for seed in seeds)
-    return f"{'+'.join(tasks)} {'+'.join(arms)} seed{'s' if len(seeds) > 1 else ''} {shown}"
+    data_seeds = sorted({run.task.data_seed for run in runs})
+    on_data = f" on data {','.join(map(str, data_seeds))}" if any(data_seeds) else ""
+    return f"{'+'.join(tasks)} {'+'.join(arms)} seed{'s' if len(seeds) > 1 else ''} {shown}{on_data}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
-from harness.settings import DataSettings, Run, Schedule, Task
+from harness.settings import DataSettings, HostedData, Run, Schedule, Task
 from harness.tasks.hosted import HOSTED
 from harness.tasks.ogbench import OGBENCH
 from harness.tasks.recipes import DEMO_ALGORITHM, DEMO_SCHEDULE, ROAD_ALGORITHM, ROAD_SCHEDULE, TUNED, Recipe
@@ -145,6 +145,18 @@ def scaled_task(name: str, scale: str) -> Task:
     """The task at a scale; at scale paper if it has no settings for this scale."""
     paper_only = scale in SCALES and name not in SCALES[scale] and name in PAPER
     return base_run(name, "paper" if paper_only else scale, seed=0).task
+
+
+def with_data_seed(task: Task, data_seed: int) -> Task:
+    """The task with data that are collected with another seed.
+
+    Raises UserError for hosted data, of which there is one version, unless the seed is 0.
+    """
+    if task.data_seed == data_seed:
+        return task
+    if isinstance(task.data, HostedData):
+        raise UserError(f"data seed {data_seed}: the data of {task.name} are hosted, not collected; use data seed 0")
+    return replace(task, data=replace(task.data, seed=data_seed))
 
 
 def base_run(task: str, scale: str, seed: int, tuned: bool = True) -> Run:

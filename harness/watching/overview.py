@@ -36,6 +36,7 @@ class Row:
     run: str
     task: str | None
     arm: str | None
+    data_seed: int | None
     seed: int | None
     state: RunState
     phase: str | None = None
@@ -69,7 +70,7 @@ def overview(
     now: float | None = None,
     known: Mapping[str, Known] | None = None,
 ) -> list[Row]:
-    """One row per run in the order of `runs`, or per run folder in `root` by task, arm and seed; writes nothing.
+    """One row per run in the order of `runs`, or per run folder in `root` by task, arm and seeds; writes nothing.
 
     `queue` holds the queued array tasks and `known` the costs from accounting, both by run id. Raises UserError if the
     root does not exist, and for duplicate runs.
@@ -80,7 +81,7 @@ def overview(
     known = known or {}
     rows = [_row(summary, queue.get(summary.id), known.get(summary.id), now) for summary in summaries(root, runs)]
     if runs is None:
-        rows.sort(key=lambda row: (row.task or "", row.arm or "", row.seed or 0))
+        rows.sort(key=lambda row: (row.task or "", row.arm or "", row.data_seed or 0, row.seed or 0))
     return rows
 
 
@@ -94,6 +95,7 @@ def _row(summary: RunSummary, queued: Queued | None, known: Known | None, now: f
         run=summary.id,
         task=names.task if names else None,
         arm=names.arm if names else None,
+        data_seed=names.data_seed if names else None,
         seed=names.seed if names else None,
         state=state,
         phase=status.get("phase"),

@@ -25,6 +25,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 def data(
     tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks.", metavar="TASK...")] = None,
     scale: Scale = "demo",
+    data_seed: Annotated[int, typer.Option(min=0, help="Seed with which data are collected.")] = 0,
     list_tasks: Annotated[bool, typer.Option("--list", help="List all tasks and whether their data exist.")] = False,
     source: Annotated[
         Path | None,
@@ -39,21 +40,24 @@ def data(
     if list_tasks:
         show_tasks(scale, json)
     elif tasks:
-        show_cards(tasks, scale, json, out, source)
+        show_cards(tasks, scale, json, out, source, data_seed)
     else:
         raise UserError("data: name at least one task; list them with --list")
 
 
-def show_cards(names: Sequence[str], scale: str, as_json: bool, out: Path | None, source: Path | None) -> None:
+def show_cards(
+    names: Sequence[str], scale: str, as_json: bool, out: Path | None, source: Path | None, data_seed: int = 0
+) -> None:
     """Make or download missing datasets and print a card of each.
 
-    `out`: a directory for the cards as tables and figures; `source`: a copy of hosted data to import.
+    `out`: a directory for the cards as tables and figures; `source`: a copy of hosted data to import; `data_seed`: for
+    data collected here.
     """
     from harness.data.card import card_arrays, dataset_card
-    from harness.tasks.registry import scaled_task
+    from harness.tasks.registry import scaled_task, with_data_seed
 
     console = remark_console()
-    tasks = [scaled_task(name, scale) for name in names]
+    tasks = [with_data_seed(scaled_task(name, scale), data_seed) for name in names]
     if source is not None:
         _import_from(source, tasks)
     cards = []

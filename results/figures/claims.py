@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ablations.claim import Claim, Difference, DoseResponse, Equivalence, Level, NonInferiority, Test
 from results.figures.curves import left_out, traces
-from results.figures.drawing import Drawing
+from results.figures.drawing import SEED_TYPES, Drawing
+from results.frame import PAIRING
 from results.statistics.intervals import CONFIDENCE, estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
 from results.verdicts.decisions import Verdict
@@ -39,11 +40,11 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
 
     Several arms on several tasks get a panel per task.
 
-    Numbers: task, arm, seed (empty: the mean), value, low, high, n, p_value, correlation, outcome.
+    Numbers: task, arm, data_seed and seed (empty: the mean), value, low, high, n, p_value, correlation, outcome.
     """
     claim = verdicts[0].claim
     numbers = pd.concat([_row(verdict, measured) for verdict in verdicts], ignore_index=True)
-    numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
+    numbers = numbers.astype(SEED_TYPES)
     tasks = list(dict.fromkeys(verdict.task for verdict in verdicts))
     arms = in_order(verdict.arm for verdict in verdicts)
     colour = colours(arms)
@@ -78,17 +79,21 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
 def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
     """Plot a panel per verdict: the number against the dose, a line per seed, mean and interval at every dose.
 
-    Numbers: task, dose, seed (empty: the mean over seeds), mean (the value, for a seed), low, high, n, method.
+    Numbers: task, dose, data_seed and seed (empty: the mean over seeds), mean (the value, for a seed), low, high, n,
+    method.
     """
     claim = verdicts[0].claim
     parts = []
     for verdict in verdicts:
         verdict_rows = measured[measured["run"].isin(verdict.runs)]
         keys = ["task", "dose"]
-        parts += [estimates_by(verdict_rows.sort_values("dose"), keys, "value"), verdict_rows[[*keys, "seed", "value"]]]
+        parts += [
+            estimates_by(verdict_rows.sort_values("dose"), keys, "value"),
+            verdict_rows[[*keys, *PAIRING, "value"]],
+        ]
     numbers = pd.concat([part.rename(columns={"value": "mean"}) for part in parts], ignore_index=True)
-    numbers = numbers[["task", "dose", "seed", "mean", "low", "high", "n", "method"]]
-    numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
+    numbers = numbers[["task", "dose", *PAIRING, "mean", "low", "high", "n", "method"]]
+    numbers = numbers.astype(SEED_TYPES)
     arm = verdicts[0].claim.test.arms[-1] if isinstance(verdicts[0].claim.test, DoseResponse) else ""
     colour = colours([arm])[arm]
     with mpl.rc_context(STYLE):
@@ -130,7 +135,7 @@ def _seeds(panel: Axes, values: pd.Series, height: float, colour: str) -> None:
 
 def _row(verdict: Verdict, measured: pd.DataFrame) -> pd.DataFrame:
     """The mean and the seeds of one verdict, a row verdict."""
-    verdict_rows = measured[measured["run"].isin(verdict.runs)].pivot(index="seed", columns="arm", values="value")
+    verdict_rows = measured[measured["run"].isin(verdict.runs)].pivot(index=PAIRING, columns="arm", values="value")
     test = verdict.claim.test
     baseline = test.baseline if isinstance(test, Difference | Equivalence | NonInferiority) else None
     values = verdict_rows[verdict.arm] - verdict_rows[baseline] if baseline else verdict_rows[verdict.arm]
@@ -141,7 +146,7 @@ def _row(verdict: Verdict, measured: pd.DataFrame) -> pd.DataFrame:
     rows = pd.concat([pd.DataFrame([mean]), values.rename("value").reset_index()], ignore_index=True)
     rows.insert(0, "task", verdict.task)
     rows.insert(1, "arm", verdict.arm)
-    return rows[["task", "arm", "seed", *mean]]
+    return rows[["task", "arm", *PAIRING, *mean]]
 
 
 def _mark(panel: Axes, test: Test) -> None:

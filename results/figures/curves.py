@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from results.figures.drawing import BAND, Drawing, Look, counts, episodes, finished_of, window
+from results.figures.drawing import BAND, SEED_TYPES, Drawing, Look, counts, episodes, finished_of, window
+from results.frame import PAIRING
 from results.statistics.intervals import estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
 
@@ -20,38 +21,43 @@ MOST = 50
 
 
 def traces(panel: Axes, rows: pd.DataFrame, x: str, y: str, **line_style: Any) -> None:
-    """Plot column `y` against `x` as a line per seed of `rows` (column "seed"), for the first `MOST` seeds.
+    """Plot column `y` against `x` as a line per seed of `rows` (columns `PAIRING`), for the first `MOST` seeds.
 
     All seeds are one matplotlib line with gaps, because each line takes a millisecond to draw.
     """
-    seed_rows = drawn(rows)[["seed", x, y]].sort_values(["seed", x], kind="stable")
-    gaps = seed_rows.drop_duplicates("seed", keep="last").assign(**{y: float("nan")})
-    lines = pd.concat([seed_rows, gaps]).sort_values("seed", kind="stable")
+    seed_rows = drawn(rows)[[*PAIRING, x, y]].sort_values([*PAIRING, x], kind="stable")
+    gaps = seed_rows.drop_duplicates(PAIRING, keep="last").assign(**{y: float("nan")})
+    lines = pd.concat([seed_rows, gaps]).sort_values(PAIRING, kind="stable")
     if len(lines):
         panel.plot(lines[x], lines[y], **line_style)
 
 
 def drawn(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first `MOST` seeds (column "seed"), per arm if `rows` has a column "arm"."""
-    seeds = rows.groupby("arm")["seed"] if "arm" in rows else rows["seed"]
-    return rows[seeds.rank(method="dense") <= MOST]
+    """The rows of the first `MOST` seeds (columns `PAIRING`), per arm if `rows` has a column "arm"."""
+    arms = ["arm"] if "arm" in rows else []
+    seeds = rows[[*arms, *PAIRING]].drop_duplicates().sort_values(PAIRING, kind="stable")
+    first = seeds.groupby(arms, sort=False).head(MOST) if arms else seeds.head(MOST)
+    kept = pd.MultiIndex.from_frame(rows[first.columns]).isin(pd.MultiIndex.from_frame(first))
+    return rows[kept]
 
 
 def left_out(rows: pd.DataFrame) -> str:
     """A sentence for the caption if some seeds of `rows` are not drawn, otherwise an empty string."""
-    return f" Only the first {MOST} seeds are shown as thin lines." if rows["seed"].nunique() > MOST else ""
+    seeds = len(rows[PAIRING].dropna().drop_duplicates())
+    return f" Only the first {MOST} seeds are shown as thin lines." if seeds > MOST else ""
 
 
 def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     """Compute mean and interval over seeds at every step, and add the values of the drawn seeds.
 
-    Columns: arm, quantity, step, seed (empty: the mean over seeds), mean (the value, for a seed), low, high, n, method.
+    Columns: arm, quantity, step, data_seed and seed (empty: the mean over seeds), mean (the value, for a seed), low,
+    high, n, method.
     """
-    long = evaluations.melt(["arm", "seed", "step"], quantities, var_name="quantity", value_name="value").dropna()
+    long = evaluations.melt(["arm", *PAIRING, "step"], quantities, var_name="quantity", value_name="value").dropna()
     means = estimates_by(long, ["arm", "quantity", "step"], "value")
     numbers = pd.concat([means, drawn(long).rename(columns={"value": "mean"})], ignore_index=True)
-    numbers = numbers[["arm", "quantity", "step", "seed", "mean", "low", "high", "n", "method"]]
-    return numbers.astype({"seed": "Int64", "n": "Int64"})
+    numbers = numbers[["arm", "quantity", "step", *PAIRING, "mean", "low", "high", "n", "method"]]
+    return numbers.astype(SEED_TYPES)
 
 
 def small_multiples(count: int, legend: bool = False) -> tuple[Figure, Iterator[Axes]]:
@@ -248,12 +254,12 @@ FAILED = 0.1
 def seed_traces(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
     """Plot the score of every seed, failed ones in colour: a figure per task, a panel per arm.
 
-    Numbers: arm, seed, run, step, score, failed.
+    Numbers: arm, data_seed, seed, run, step, score, failed.
     """
     drawings = []
     for task, rows in evaluations.groupby("task", sort=False):
         last = rows.groupby("run")["score"].transform("last")
-        numbers = rows.assign(failed=last < FAILED)[["arm", "seed", "run", "step", "score", "failed"]]
+        numbers = rows.assign(failed=last < FAILED)[["arm", *PAIRING, "run", "step", "score", "failed"]]
         numbers = numbers.reset_index(drop=True)
         task_runs = runs[runs["task"] == task]
         arms = in_order(task_runs["arm"])

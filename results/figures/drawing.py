@@ -14,6 +14,9 @@ from results.style import STYLE, label
 
 Look = dict[str, Any]
 
+# Types of the columns of numbers that are empty for a mean or for a seed.
+SEED_TYPES = {"data_seed": "Int64", "seed": "Int64", "n": "Int64"}
+
 
 @dataclass(frozen=True)
 class Drawing:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from ablations.claims import MARGIN
 from harness.metrics import METRICS
-from results.figures.drawing import Drawing
+from results.figures.drawing import SEED_TYPES, Drawing
+from results.frame import PAIRING
 from results.statistics.intervals import CONFIDENCE
 from results.statistics.pairs import paired_difference
 from results.style import COLOURS, INK, PAGE, SHADE, STYLE
@@ -33,25 +34,25 @@ PANELS = {
 def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
     """Plot a dot per seed, learned against Monte Carlo; None if no seed has both.
 
-    `per_run` is the frame of `results.verdicts.per_run`. Numbers: task, quantity, seed (empty: the mean difference),
-    monte_carlo, learned, held_out_rmse, mean, low, high, n, method, correlation, p_value.
+    `per_run` is the frame of `results.verdicts.per_run`. Numbers: task, quantity, data_seed, seed (empty: the mean
+    difference), monte_carlo, learned, held_out_rmse, mean, low, high, n, method, correlation, p_value.
     """
     exact, learned = (per_run[per_run["arm"] == arm] for arm in (EXACT, LEARNED))
-    both = pd.merge(exact, learned, on=["task", "seed"])
+    both = pd.merge(exact, learned, on=["task", *PAIRING])
     if both.empty:
         return None
     seeds, estimates = [], []
     for quantity in PANELS:
         columns = {"monte_carlo": both[f"{quantity}_x"], "learned": both[f"{quantity}_y"]}
         error = {"held_out_rmse": both["learned_floor.held_out_rmse_y"]}
-        seeds.append(both[["task", "seed"]].assign(quantity=quantity, **columns, **error))
+        seeds.append(both[["task", *PAIRING]].assign(quantity=quantity, **columns, **error))
         for task, group in seeds[-1].groupby("task", sort=False):
             pairs = asdict(paired_difference(group["learned"], group["monte_carlo"]))
             estimates.append({"task": task, "quantity": quantity, **pairs})
     numbers = pd.concat([pd.DataFrame(estimates), *seeds], ignore_index=True)
-    order = ["task", "quantity", "seed", "monte_carlo", "learned", "held_out_rmse"]
+    order = ["task", "quantity", *PAIRING, "monte_carlo", "learned", "held_out_rmse"]
     numbers = numbers[[*order, *(name for name in estimates[0] if name not in order)]]
-    numbers = numbers.astype({"seed": "Int64", "n": "Int64"})
+    numbers = numbers.astype(SEED_TYPES)
     tasks = list(both["task"].drop_duplicates())
     with mpl.rc_context(STYLE):
         rows = ceil(len(tasks) / COLUMNS) if len(tasks) > 1 else 0

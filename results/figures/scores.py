@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from results.figures.curves import small_multiples
-from results.figures.drawing import BAND, Drawing, counts, episodes
-from results.frame import done
+from results.figures.drawing import BAND, SEED_TYPES, Drawing, counts, episodes
+from results.frame import PAIRING, done
 from results.frame.comparison import common, listed
 from results.statistics.aggregates import performance_profile as profile_of
 from results.statistics.bootstrap import FEWEST, stratified_band
@@ -24,8 +24,8 @@ TASKS_PER_FIGURE = 3
 
 def score_by_floor(runs: pd.DataFrame) -> list[Drawing]:
     """Success at the end of the offline and of the online phase by arm: a dot per seed, mean and interval; a panel per
-    task, at most `TASKS_PER_FIGURE`. Numbers: task, arm, phase, seed (empty: the mean over seeds), mean, low, high,
-    n, method."""
+    task, at most `TASKS_PER_FIGURE`. Numbers: task, arm, phase, data_seed and seed (empty: the mean over seeds), mean,
+    low, high, n, method."""
     finished = done(runs)
     tasks = list(finished["task"].drop_duplicates())
     blocks = [tasks[first : first + TASKS_PER_FIGURE] for first in range(0, len(tasks), TASKS_PER_FIGURE)]
@@ -38,11 +38,11 @@ def score_by_floor(runs: pd.DataFrame) -> list[Drawing]:
 def _of_tasks(finished: pd.DataFrame, name: str) -> Drawing:
     """Plot the figure of a few tasks."""
     long = finished.melt(
-        ["task", "arm", "seed"], ["offline_score", "final_score"], var_name="phase", value_name="score"
+        ["task", "arm", *PAIRING], ["offline_score", "final_score"], var_name="phase", value_name="score"
     ).replace({"phase": {"offline_score": "offline", "final_score": "online"}})
     keys = ["task", "arm", "phase"]
     numbers = pd.concat([estimates_by(long, keys, "score"), long.rename(columns={"score": "mean"})], ignore_index=True)
-    numbers = numbers[[*keys, "seed", "mean", "low", "high", "n", "method"]].astype({"seed": "Int64", "n": "Int64"})
+    numbers = numbers[[*keys, *PAIRING, "mean", "low", "high", "n", "method"]].astype(SEED_TYPES)
     tasks = list(finished["task"].drop_duplicates())
     arms = in_order(finished["arm"])
     colour = colours(arms)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.metrics import SUMMARY, names
-from results.frame.frames import Frames, done, settings_columns
+from results.frame.frames import PAIRING, Frames, done, settings_columns
 from results.style import in_order, label
 
 # Numbers that every finished run should have; others may not apply, such as the recovery of a run that never recovered.
@@ -43,7 +43,7 @@ def common(finished: pd.DataFrame, baseline: str | None = None, fewest: int = 1)
 
 
 def refuse_mixed_settings(runs: pd.DataFrame) -> None:
-    """Raise a UserError if runs of one task and arm differ in a setting other than the seed."""
+    """Raise a UserError if runs of one task and arm differ in a setting other than the seeds."""
     for column in settings_columns(runs):
         values = runs[column].map(repr)
         if values.nunique() == 1:
@@ -58,11 +58,11 @@ def refuse_mixed_settings(runs: pd.DataFrame) -> None:
 
 
 def refuse_mixed_data(frames: Frames) -> None:
-    """Raise a UserError if runs of one task were trained on datasets of different content."""
+    """Raise a UserError if runs of one task and data seed were trained on datasets of different content."""
     if "dataset" not in frames.provenance:
         return
     data = frames.runs.merge(frames.provenance[["run", "dataset"]], on="run").dropna(subset="dataset")
-    for task, group in data.groupby("task", sort=False):
+    for (task, _), group in data.groupby(["task", "data_seed"], sort=False):
         different = group.drop_duplicates("dataset")
         if len(different) > 1:
             (first, one), (other, two) = different[["run", "dataset"]].to_numpy().tolist()[:2]
@@ -105,9 +105,9 @@ def _missing_arms(runs: pd.DataFrame) -> Iterator[str]:
 def _missing_seeds(runs: pd.DataFrame) -> Iterator[str]:
     """Seeds that an arm lacks though other arms of the task have them."""
     for task, of_task in runs.groupby("task", sort=False):
-        seeds = set(of_task["seed"])
+        seeds = _pairs(of_task)
         for arm, group in of_task.groupby("arm", sort=False):
-            if absent := sorted(seeds - set(group["seed"])):
+            if absent := sorted(seeds - _pairs(group)):
                 yield f"{task}, {label(arm)}: no run of {_seeds(absent)}, which other arms have"
 
 
@@ -162,8 +162,17 @@ def listed(names: Sequence[str]) -> str:
     return ("; " if any(", " in name for name in names) else ", ").join(names[:LISTED]) + more
 
 
-def _seeds(seeds: Iterable[int]) -> str:
-    names = [str(seed) for seed in seeds]
+def _pairs(runs: pd.DataFrame) -> set[tuple[int, int]]:
+    return set(runs[PAIRING].itertuples(index=False, name=None))
+
+
+def seed_name(data_seed: int, seed: int) -> str:
+    """The name of a pair of seeds: "3", or "3 on data 1" with a data seed other than 0."""
+    return f"{seed} on data {data_seed}" if data_seed else f"{seed}"
+
+
+def _seeds(seeds: Iterable[tuple[int, int]]) -> str:
+    names = [seed_name(*pair) for pair in seeds]
     return f"seed{'s' if len(names) > 1 else ''} {listed(names)}"
 
 
@@ -172,4 +181,5 @@ def _count(runs: pd.DataFrame) -> str:
 
 
 def _runs(runs: pd.DataFrame) -> str:
-    return listed([f"{row.run} ({label(row.arm)}, seed {row.seed})" for row in runs.itertuples()])
+    columns = zip(runs["run"], runs["arm"], runs["data_seed"], runs["seed"], strict=True)
+    return listed([f"{run} ({label(arm)}, seed {seed_name(*seeds)})" for run, arm, *seeds in columns])

@@ -28,8 +28,14 @@ LEARNED_FLOOR = names(metrics.LEARNED_FLOOR)
 COST = ("attempts", "wall_hours", "core_hours", "gpu_hours", "peak_memory", "cost_source")
 
 # Columns that identify an evaluation, and those of them that hold text; all others hold numbers.
-EVALUATION_KEYS = ("run", "task", "arm", "seed", "step", "phase")
+EVALUATION_KEYS = ("run", "task", "arm", "data_seed", "seed", "step", "phase")
 TEXT = ("run", "task", "arm", "phase")
+
+# What pairs the runs of a task: with equal data seeds and seeds, arms have the same data and the same random streams.
+PAIRING = ["data_seed", "seed"]
+
+# The setting that `data_seed` repeats.
+DATA_SEED = "task.data.seed"
 
 # Columns of evaluations that `metrics.jsonl` does not have.
 ADDED = [name for name in EVALUATION_KEYS if name != "phase"]
@@ -55,8 +61,8 @@ NAMES = tuple(field.name for field in fields(Frames))
 
 
 def settings_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns of `runs` that hold settings, without seed and names."""
-    return [column for column in frame.columns if column.startswith(SETTINGS)]
+    """The columns of `runs` that hold settings, without seeds and names."""
+    return [column for column in frame.columns if column.startswith(SETTINGS) and column != DATA_SEED]
 
 
 def done(frame: pd.DataFrame) -> pd.DataFrame:
@@ -120,9 +126,20 @@ def load(folder: Path, only: Collection[str] | None = None) -> Frames:
     frames = [_loaded(Path(folder) / f"{name}.parquet") for name in NAMES]
     if only is not None:
         frames = [frame[frame["run"].isin(only)].reset_index(drop=True) for frame in frames]
+    _add_data_seeds(*frames)
     if frames[0].empty:
         raise UserError(f"{folder}: contains none of the named runs" if only is not None else f"{folder}: has no runs")
     return Frames(*frames)
+
+
+def _add_data_seeds(runs: pd.DataFrame, evaluations: pd.DataFrame, provenance: pd.DataFrame) -> None:
+    """Add the data seeds to frames that were exported without them."""
+    if "data_seed" in runs:
+        return
+    seeds = runs[DATA_SEED] if DATA_SEED in runs else pd.Series(0, runs.index)
+    runs.insert(list(runs.columns).index("seed"), "data_seed", seeds.fillna(0).astype(int))
+    of_run = evaluations["run"].map(runs.set_index("run")["data_seed"])
+    evaluations.insert(list(evaluations.columns).index("seed"), "data_seed", of_run)
 
 
 def _loaded(path: Path) -> pd.DataFrame:

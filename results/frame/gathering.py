@@ -24,7 +24,7 @@ from harness.folders.usage import known_usage
 from results.frame import frames as frames_module
 from results.frame import record as record_module
 from results.frame.comparison import refuse_mixed_data, refuse_mixed_settings
-from results.frame.frames import LEARNED_FLOOR, SUMMARY, Frames, joined, numeric, ordered, write_parquet
+from results.frame.frames import LEARNED_FLOOR, PAIRING, SUMMARY, Frames, joined, numeric, ordered, write_parquet
 from results.frame.record import Record, cost_columns, evaluation_rows, run_record
 from results.processes import mapped
 
@@ -59,7 +59,7 @@ def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) 
         raise UserError(f"{where}: {which} found; start some with: floorbench run GRID --root DIR")
     records = [record for at, root in enumerate(read) for record in root.records if place[record.folder.id] == at]
     rows = joined([root.evaluations[root.evaluations["run"].map(place) == at] for at, root in enumerate(read)])
-    frames = Frames(runs_frame(records), ordered(rows, ["seed", "step"]), provenance_frame(records))
+    frames = Frames(runs_frame(records), ordered(rows, [*PAIRING, "step"]), provenance_frame(records))
     refuse_mixed_settings(frames.runs)
     refuse_mixed_data(frames)
     return frames
@@ -68,10 +68,11 @@ def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) 
 def runs(roots: Roots, only: Collection[str] | None = None) -> pd.DataFrame:
     """One row per run in the folders `roots`, in any state; with `only` just the runs with these ids.
 
-    Columns: run (id), task, arm, seed, state, reason (of a failure, else empty), every setting by its dotted path
-    ("algorithm.alpha"), the numbers of `SUMMARY` and "learned_floor.*" (NaN for unfinished runs and where they do not
-    apply), and the cost: attempts, wall_hours, core_hours, gpu_hours, peak_memory (bytes, NaN if not measured) and
-    cost_source ("runs", "accounting" or "both"). Sorted by task, arm and seed. Raises UserError as `gather` does.
+    Columns: run (id), task, arm, data_seed (0 for hosted data), seed, state, reason (of a failure, else empty), every
+    setting by its dotted path ("algorithm.alpha"), the numbers of `SUMMARY` and "learned_floor.*" (NaN for unfinished
+    runs and where they do not apply), and the cost: attempts, wall_hours, core_hours, gpu_hours, peak_memory (bytes,
+    NaN if not measured) and cost_source ("runs", "accounting" or "both"). Sorted by task, arm, data seed and seed.
+    Raises UserError as `gather` does.
     """
     return gather(roots, only).runs
 
@@ -79,9 +80,9 @@ def runs(roots: Roots, only: Collection[str] | None = None) -> pd.DataFrame:
 def evaluations(roots: Roots, only: Collection[str] | None = None) -> pd.DataFrame:
     """One row per evaluation of the finished ones among the runs that `runs` lists.
 
-    Columns: run, task, arm, seed, the columns of `metrics.jsonl`, and `step`: minus the gradient steps left in the
-    offline phase, or the environment steps of the online phase. Step 0 is the last evaluation of the offline phase.
-    Raises UserError as `gather` does.
+    Columns: run, task, arm, data_seed, seed, the columns of `metrics.jsonl`, and `step`: minus the gradient steps left
+    in the offline phase, or the environment steps of the online phase. Step 0 is the last evaluation of the offline
+    phase. Raises UserError as `gather` does.
     """
     return gather(roots, only).evaluations
 
@@ -254,7 +255,7 @@ def runs_frame(records: Sequence[Record]) -> pd.DataFrame:
     frame = pd.DataFrame([{name: _comparable(value) for name, value in record.run.items()} for record in records])
     numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR), "peak_memory"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric).astype(float)
-    return ordered(frame, ["seed"])
+    return ordered(frame, PAIRING)
 
 
 def provenance_frame(records: Sequence[Record]) -> pd.DataFrame:

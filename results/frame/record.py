@@ -41,6 +41,7 @@ def run_record(folder: RunFolder, contents: RunContents) -> Record:
         "run": folder.id,
         "task": run.task.name,
         "arm": run.arm,
+        "data_seed": run.task.data_seed,
         "seed": run.seed,
         "state": state.value,
         "reason": "" if finished else status.get("reason") or "",
@@ -82,7 +83,13 @@ def evaluation_rows(folder: RunFolder, contents: RunContents) -> list[dict[str, 
     if wrong := kinds - {int, float, type(None)}:
         kind = ", ".join(sorted(kind.__name__ for kind in wrong))
         raise DamagedFileError(f"{folder.metrics_file}: is damaged: holds {kind} where numbers should be")
-    keys = {"run": folder.id, "task": run.task.name, "arm": run.arm, "seed": run.seed}
+    keys = {
+        "run": folder.id,
+        "task": run.task.name,
+        "arm": run.arm,
+        "data_seed": run.task.data_seed,
+        "seed": run.seed,
+    }
     try:
         return [{**keys, "step": _step(run, row), **row} for row in contents.rows]
     except (KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from harness.metrics import METRICS, Metric
-from results.frame import done, settings_columns
+from results.frame import PAIRING, done, settings_columns
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.statistics.trend import MOST_DOSES, Direction, dose_response
 from results.tables.table import Table, interval_text
@@ -106,7 +106,7 @@ def dose_series(finished: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _trend(series: pd.DataFrame, response: Response) -> tuple[Estimate, dict[str, float]]:
     """Slope, and rank correlation with its p-value, over the seeds with all doses."""
-    table = series.drop_duplicates(["seed", DOSE]).pivot(index="seed", columns=DOSE, values=response.column)
+    table = series.drop_duplicates([*PAIRING, DOSE]).pivot(index=PAIRING, columns=DOSE, values=response.column)
     trend = dose_response(table.to_numpy(), table.columns.to_numpy(), response.direction)
     return trend.slope, {"rank_correlation": trend.rank_correlation, "p_value": trend.p_value}
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ablations.arms import IMPLEMENTATIONS, OPTIONS
 from harness.metrics import METRICS, Metric
+from results.frame import PAIRING
 from results.statistics.aggregates import mean_of_tasks
 from results.statistics.bootstrap import FEWEST, stratified_interval
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
@@ -134,16 +135,16 @@ def additive(frame: pd.DataFrame) -> pd.Series | bool:
 
 def _return_ranges(frame: pd.DataFrame, centre: str) -> pd.Series:
     """The return range of the data by task, inferred from inflated floors; tasks without these are left out."""
-    columns = ["task", "seed", "switch.floor_mean"]
+    columns = ["task", *PAIRING, "switch.floor_mean"]
     inflated = frame[(frame["floor.base"] == "monte_carlo") & (frame["floor.inflation"] != 0) & additive(frame)]
-    both = inflated.merge(frame.loc[frame["arm"] == centre, columns], on=["task", "seed"], suffixes=("", ".centre"))
+    both = inflated.merge(frame.loc[frame["arm"] == centre, columns], on=["task", *PAIRING], suffixes=("", ".centre"))
     added = both["switch.floor_mean"] - both["switch.floor_mean.centre"]
     return (added / both["floor.inflation"]).groupby(both["task"]).median()
 
 
 def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[Effect]:
     """Effects on one quantity, which is the column "value" of the frame."""
-    table = frame.pivot(index=["task", "seed"], columns="arm", values="value")
+    table = frame.pivot(index=["task", *PAIRING], columns="arm", values="value")
     if centre not in table:
         return []
     differences = table.drop(columns=centre).sub(table[centre], axis=0)

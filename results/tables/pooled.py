@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.frame import done
+from results.frame import PAIRING, done
 from results.frame.comparison import common, listed
 from results.statistics.aggregates import iqm, optimality_gap, probability_of_improvement
 from results.statistics.bootstrap import FEWEST, stratified_interval
@@ -64,7 +64,7 @@ HEADINGS = (
 
 def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dict[str, Estimate]:
     """All aggregates of an arm; improvement only for arms other than the baseline."""
-    of_arm = [finished[(finished["task"] == task) & (finished["arm"] == arm)].set_index("seed") for task in tasks]
+    of_arm = [finished[(finished["task"] == task) & (finished["arm"] == arm)].set_index(PAIRING) for task in tasks]
     interval = partial(stratified_interval, generator=np.random.default_rng(SEED))
     estimates = {
         "offline_iqm": interval([runs["offline_score"] for runs in of_arm], iqm),
@@ -76,7 +76,7 @@ def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dic
         baseline = finished[finished["arm"] == BASELINE]
         pairs = [
             pd.concat(
-                [runs["final_score"], baseline[baseline["task"] == task].set_index("seed")["final_score"]],
+                [runs["final_score"], baseline[baseline["task"] == task].set_index(PAIRING)["final_score"]],
                 axis=1,
                 join="inner",
             )

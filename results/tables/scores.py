@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.metrics import METRICS, Metric
-from results.frame import done
+from results.frame import PAIRING, done
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.statistics.pairs import holm, paired_difference
 from results.style import label
@@ -127,10 +127,10 @@ def differences(runs: pd.DataFrame) -> Table | None:
 
 def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Numbers and lines of text of one task."""
-    of_baseline = finished[finished["arm"] == baseline].set_index("seed")
+    of_baseline = finished[finished["arm"] == baseline].set_index(PAIRING)
     pairs = {}
     for arm, group in finished[finished["arm"] != baseline].groupby("arm", sort=False):
-        of_arm = group.set_index("seed")
+        of_arm = group.set_index(PAIRING)
         seeds = of_baseline.index.intersection(of_arm.index)
         if len(seeds):
             pairs[arm] = of_arm.loc[seeds], of_baseline.loc[seeds]

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from results.frame import done
+from results.frame import PAIRING, done
 from results.statistics.intervals import CONFIDENCE, mean_interval
 from results.style import label
 from results.tables.table import Table, interval_text, number
@@ -26,10 +26,11 @@ SCALE_SETTINGS = {
 def scale_mismatch(runs: pd.DataFrame) -> Table:
     """Mean Q of dataset actions and mean return-to-go at the end of the offline phase, by task and arm.
 
-    Numbers, per seed: task, arm, seed, q_data, return_to_go, difference, below (whether Q is below the return-to-go).
+    Numbers, per seed: task, arm, data_seed, seed, q_data, return_to_go, difference, below (whether Q is below the
+    return-to-go).
     """
     finished = done(runs)
-    numbers = finished[["task", "arm", "seed"]].assign(
+    numbers = finished[["task", "arm", *PAIRING]].assign(
         q_data=finished["offline_q_data"],
         return_to_go=finished["offline_return_to_go"],
         difference=finished["offline_q_data"] - finished["offline_return_to_go"],
@@ -64,14 +65,14 @@ def _scale_settings(runs: pd.DataFrame) -> str:
 def learned_floor(runs: pd.DataFrame) -> Table | None:
     """Held-out error of the learned floors by task and arm; None if no run has one.
 
-    Numbers, per seed: task, arm, seed, held_out_rmse, held_out_r2, steps.
+    Numbers, per seed: task, arm, data_seed, seed, held_out_rmse, held_out_r2, steps.
     """
     names = ["held_out_rmse", "held_out_r2", "steps"]
     finished = done(runs)
     fitted = finished[finished["learned_floor.held_out_rmse"].notna()]
     if fitted.empty:
         return None
-    numbers = fitted[["task", "arm", "seed"]].assign(**{name: fitted[f"learned_floor.{name}"] for name in names})
+    numbers = fitted[["task", "arm", *PAIRING]].assign(**{name: fitted[f"learned_floor.{name}"] for name in names})
     numbers = numbers.reset_index(drop=True)
     lines = [
         {

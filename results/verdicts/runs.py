@@ -7,16 +7,14 @@ from math import nan
 import pandas as pd
 
 from ablations.claim import FEWEST_DOSES, Claim, Decision, Difference, DoseResponse, Equivalence, EveryCase, Level
-from results.frame import done
+from results.frame import PAIRING, done
+from results.frame.comparison import seed_name
 from results.frame.online_phase import online_phase
 from results.verdicts import decisions
 from results.verdicts.decisions import Finding, Outcome, Verdict
 
-# What replicates a run.
-SEEDS = ["data_seed", "seed"]
-
 # Columns that identify an evaluation; all others are numbers.
-NAMES = ("run", "task", "arm", "seed", "step", "phase")
+NAMES = ("run", "task", "arm", *PAIRING, "step", "phase")
 
 
 def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
@@ -46,14 +44,7 @@ def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:
         values = pd.to_numeric(pd.Series(claim.measure(frame), index=frame.index)).astype(float)
     except KeyError:
         values = pd.Series(float("nan"), index=frame.index)
-    keys = with_data_seed(frame)[["task", "arm", "data_seed", "seed", "run"]]
-    return keys.assign(dose=frame["floor.inflation"], value=values)
-
-
-def with_data_seed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame of runs with the column data_seed: the seed of the dataset's collection, 0 for hosted data."""
-    seeds = frame["task.data.seed"].fillna(0).astype(int) if "task.data.seed" in frame else 0
-    return frame.assign(data_seed=seeds)
+    return frame[["task", "arm", *PAIRING, "run"]].assign(dose=frame["floor.inflation"], value=values)
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,7 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
 
     Raises ValueError if two claims have the same id, TypeError for a claim of the exact lab.
     """
-    frame, states = per_run(runs, evaluations), with_data_seed(runs)[["task", "arm", "data_seed", "seed", "state"]]
+    frame, states = per_run(runs, evaluations), runs[["task", "arm", *PAIRING, "state"]]
     comparisons: list[Comparison] = []
     judged: set[str] = set()
     for claim in claims:
@@ -98,14 +89,14 @@ def _on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str)
     test = claim.test
     if isinstance(test, EveryCase):
         raise TypeError(f"claim {claim.id}: its test is for exact cases, not for runs")
-    table = numbers.pivot(index=SEEDS, columns="arm", values="value")
+    table = numbers.pivot(index=PAIRING, columns="arm", values="value")
     comparisons = []
     for arm, arms in _compared(test, list(table.columns)):
         if missing := _missing(test, arms, table):
             comparisons.append(Comparison(claim, task, arm, None, missing))
             continue
         complete = table[arms].dropna()
-        used = numbers[numbers["arm"].isin(arms) & numbers.set_index(SEEDS).index.isin(complete.index)]
+        used = numbers[numbers["arm"].isin(arms) & numbers.set_index(PAIRING).index.isin(complete.index)]
         finding = _finding(test, _replicates(table[arms]), numbers)
         comparisons.append(
             Comparison(claim, task, arm, finding, _left_out(runs, arms, complete.index), tuple(used["run"]))
@@ -211,12 +202,10 @@ def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame) -> Find
 def _left_out(runs: pd.DataFrame, arms: list[str], complete: pd.Index) -> str:
     """The incomplete seeds of these arms, with reasons: "left out: seed 3 (cql failed), seed 5 (cql missing)"."""
     started = runs[runs["arm"].isin(arms)]
-    state_of = started.set_index([*SEEDS, "arm"])["state"]
-    several = runs["data_seed"].nunique() > 1
+    state_of = started.set_index([*PAIRING, "arm"])["state"]
     parts = []
-    for data_seed, seed in sorted(set(started.set_index(SEEDS).index) - set(complete)):
-        states = {arm: state_of.get((data_seed, seed, arm), "missing") for arm in arms}
+    for seeds in sorted(set(started.set_index(PAIRING).index) - set(complete)):
+        states = {arm: state_of.get((*seeds, arm), "missing") for arm in arms}
         reasons = [f"{arm} {state}" for arm, state in states.items() if state != "done"]
-        name = f"data seed {data_seed}, seed {seed}" if several else f"seed {seed}"
-        parts.append(f"{name} ({', '.join(reasons) or 'no number'})")
+        parts.append(f"seed {seed_name(*seeds)} ({', '.join(reasons) or 'no number'})")
     return f"left out: {', '.join(parts)}" if parts else ""

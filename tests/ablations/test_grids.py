@@ -6,10 +6,11 @@ from itertools import product
 import pytest
 
 from ablations.arms import BASELINES, IMPLEMENTATIONS, OPTIONS, PUSH_DOWNS
-from ablations.grids import GRIDS, IMPLEMENTATION_TASKS, STUDY_TASKS, runs_of
+from ablations.grids import GRIDS, IMPLEMENTATION_TASKS, STUDY_TASKS, grid, runs_of
+from harness.data.files import dataset_id
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
-from harness.settings import HostedData
+from harness.settings import HostedData, pack_key
 from harness.tasks.ogbench import DEFAULTS
 from harness.tasks.registry import SCALES, SHORT_HORIZON
 
@@ -144,3 +145,26 @@ def test_unknown_names_list_the_known_ones():
         runs_of("flors")
     with pytest.raises(UserError, match="scale 'huge': unknown scale; choose one of demo, paper"):
         runs_of("smoke", "huge")
+
+
+def test_a_grid_crosses_data_seeds_with_seeds():
+    runs = grid(("winding-road",), ("cql", "monte_carlo"), range(4), "demo", data_seeds=range(5))
+    assert Counter((run.task.data_seed, run.arm) for run in runs) == {
+        (data_seed, arm): 4 for data_seed in range(5) for arm in ("cql", "monte_carlo")
+    }
+    assert len({run.id for run in runs}) == 40
+    assert len({dataset_id(run.task) for run in runs}) == 5
+    # Runs on other data cannot share a pack.
+    assert len({pack_key(run) for run in runs}) == 5
+
+
+def test_data_seed_0_leaves_runs_unchanged():
+    first = grid(("winding-road",), ("cql",), range(2), "demo", data_seeds=(0, 1))[:2]
+    assert first == grid(("winding-road",), ("cql",), range(2), "demo")
+    hosted = grid(("antmaze-umaze",), ("cql",), (0,), "paper", data_seeds=(0,))
+    assert hosted == grid(("antmaze-umaze",), ("cql",), (0,), "paper")
+
+
+def test_hosted_data_have_no_other_seed():
+    with pytest.raises(UserError, match="data seed 1: the data of antmaze-umaze are hosted, not collected; use data"):
+        grid(("antmaze-umaze",), ("cql",), (0,), "paper", data_seeds=(0, 1))

@@ -87,7 +87,7 @@ def test_rows_of_a_grid_have_names_even_if_folders_are_damaged(tmp_path, runs):
 
 
 def row(number, state="done", **values):
-    return Row(f"{number:012x}", "maze", "cql" if number % 2 else "learned", number, RunState(state), **values)
+    return Row(f"{number:012x}", "maze", "cql" if number % 2 else "learned", 0, number, RunState(state), **values)
 
 
 def test_many_runs_are_grouped_by_task_and_arm():

@@ -164,7 +164,9 @@ def test_truncated_file(tiny_task, folder, share):
     file.write_bytes(content[: int(share * len(content))])
     line = load_error(tiny_task)
     assert re.match(
-        r"data/main_data\.hdf5: cannot be read \(.+\); delete .+ and create it again with: floorbench data tiny$", line
+        r"data/main_data\.hdf5: cannot be read \(.+\); delete .+ "
+        r"and create it again with: floorbench data tiny --data-seed 3$",
+        line,
     )
 
 

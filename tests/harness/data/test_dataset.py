@@ -114,7 +114,9 @@ def test_ensure_does_not_collect_again(tiny_task, dataset):
 
 def test_a_missing_dataset_names_the_command(tiny_task, empty_folder):
     assert not dataset_exists(tiny_task)
-    with pytest.raises(UserError, match=f"dataset {dataset_id(tiny_task)}: .*create it with: floorbench data tiny$"):
+    with pytest.raises(
+        UserError, match=f"dataset {dataset_id(tiny_task)}: .*create it with: floorbench data tiny --data-seed 3$"
+    ):
         load_dataset(tiny_task)
 
 

@@ -104,7 +104,9 @@ def test_the_same_runs_give_the_same_svg(frames, tmp_path):
 
 def rows(seeds):
     steps = [10, 0, 5]
-    return pd.DataFrame([{"seed": seed, "step": step, "score": seed + step} for seed in range(seeds) for step in steps])
+    return pd.DataFrame(
+        [{"data_seed": 0, "seed": seed, "step": step, "score": seed + step} for seed in range(seeds) for step in steps]
+    )
 
 
 def test_seeds_are_sorted_by_step_and_separated_by_gaps():

@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.settings import SCHEMA_VERSION, with_settings
 from results.frame import Frames, gather, runs
 from results.frame.comparison import common, listed, remarks
+from results.report import write_report
 from tests.support.run_folder_factory import fail, write_done
 
 
@@ -198,3 +199,31 @@ def test_another_schema_version_is_refused_by_name(tmp_path, smoke):
     config.write_text(config.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 0'))
     with pytest.raises(UserError, match=rf"{smoke[1].id}/config.json: schema version 0 cannot be read"):
         gather(tmp_path)
+
+
+@pytest.fixture
+def on_two_datasets(tmp_path, smoke):
+    """Smoke on two datasets, seed 1 of Cal-QL missing on the second."""
+    runs = [with_settings(run, {"task.data.seed": data_seed}) for data_seed in (0, 1) for run in smoke]
+    for run, folder in zip(runs[:-1], write_done(tmp_path, runs[:-1]), strict=True):
+        folder.record_provenance({**folder.provenance(), "dataset": f"{run.task.data_seed}" * 16})
+    return gather(tmp_path)
+
+
+def test_seeds_on_different_data_are_different_runs_of_one_arm(on_two_datasets):
+    assert on_two_datasets.runs.groupby("data_seed").size().to_dict() == {0: 4, 1: 3}
+    assert (on_two_datasets.evaluations.groupby("run")["data_seed"].nunique() == 1).all()
+    assert remarks(on_two_datasets) == [
+        "pointmaze-umaze, Cal-QL, Monte Carlo floor: no run of seed 1 on data 1, which other arms have"
+    ]
+
+
+def test_a_report_covers_runs_on_different_data(on_two_datasets, tmp_path):
+    """Tables and figures that pair or list seeds must not mix up equal seeds on different data."""
+    write_report(on_two_datasets, tmp_path / "report")
+    differences = pd.read_csv(tmp_path / "report" / "tables" / "differences.csv")
+    assert set(differences["n"]) <= {3}
+    curves = pd.read_csv(tmp_path / "report" / "figures" / "learning_curves_pointmaze-umaze.csv").dropna(subset="seed")
+    assert len(curves.drop_duplicates(["arm", "data_seed", "seed"])) == 7
+    assert not curves.duplicated(["arm", "data_seed", "seed", "step"]).any()
+    assert "1 on data 1" in (tmp_path / "report" / "report.html").read_text()

@@ -107,3 +107,11 @@ def test_a_published_run_trained_again_has_its_numbers(tmp_path, monkeypatch):
     assert found.difference is None, f"{found.comparison.kind}: {found.difference}"
     if processor().startswith("AMD EPYC"):
         assert found.comparison.kind in ("numbers", "training"), found.comparison
+
+
+def test_frames_exported_without_data_seeds_get_them_from_the_settings(frames, tmp_path):
+    old = Frames(*(frame.drop(columns="data_seed", errors="ignore") for frame in vars(frames).values()))
+    export(old, tmp_path)
+    again = load(tmp_path)
+    for name in NAMES:
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(frames, name), check_dtype=False, check_like=True)

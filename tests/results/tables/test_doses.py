@@ -15,9 +15,9 @@ ARMS = {"cql": ("none", 0.0), "monte_carlo": ("monte_carlo", 0.0), "inflated_0.5
 def frames(seeds=3, arms=ARMS, **changes):
     """Scores fall by 0.4 per dose (0.3 in seed 1), bound rates rise with it."""
     rows = [
-        {"run": f"{arm}{seed}", "task": "maze", "arm": arm, "seed": seed, "state": "done", "floor.base": arms[arm][0],
-         "floor.inflation": arms[arm][1], "offline_score": 0.9 - (0.3 if seed == 1 else 0.4) * arms[arm][1],
-         "final_score": 1.0}
+        {"run": f"{arm}{seed}", "task": "maze", "arm": arm, "data_seed": 0, "seed": seed, "state": "done",
+         "floor.base": arms[arm][0], "floor.inflation": arms[arm][1],
+         "offline_score": 0.9 - (0.3 if seed == 1 else 0.4) * arms[arm][1], "final_score": 1.0}
         for arm in arms for seed in range(seeds)
     ]  # fmt: skip
     runs = pd.DataFrame(rows).assign(**changes)

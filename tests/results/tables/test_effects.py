@@ -24,7 +24,7 @@ def frame(tasks=("first", "second"), seeds=8, arms=ARMS):
             for seed in range(seeds):
                 rows.append(
                     {
-                        "task": task, "arm": arm, "seed": seed, "floor.inflation": inflation,
+                        "task": task, "arm": arm, "data_seed": 0, "seed": seed, "floor.inflation": inflation,
                         "floor.base": "none" if arm == "cql" else "monte_carlo", "switch.floor_mean": scale * floor,
                         "switch.q_policy": scale * (value + seed % 2), "switch.q_uniform": scale * value,
                         "switch.bound_rate_current": 0.25 + inflation,

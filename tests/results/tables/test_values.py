@@ -46,6 +46,7 @@ def row(arm, seed, step, calibration, floor=nan, task="winding-road"):
         "run": f"{task}{arm}{seed}",
         "task": task,
         "arm": arm,
+        "data_seed": 0,
         "seed": seed,
         "step": step,
         "phase": "online" if step > 0 else "offline",

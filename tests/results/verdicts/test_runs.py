@@ -29,9 +29,9 @@ def frames(values: dict[tuple[str, str], list[float]], failed: tuple[tuple[str, 
             rows += [(run, task, arm, seed, step, phase, 0.5, q) for step, phase, q in
                      ((-10, "offline", 0.0), (0, "offline", dip), (10, "online", 2 * dip))]  # fmt: skip
     columns = ["run", "task", "arm", "seed", "state", "floor.inflation", "dip"]
-    return pd.DataFrame(runs, columns=columns), pd.DataFrame(
-        rows, columns=["run", "task", "arm", "seed", "step", "phase", "score", "q_policy"]
-    )  # fmt: skip
+    evaluations = ["run", "task", "arm", "seed", "step", "phase", "score", "q_policy"]
+    frames = pd.DataFrame(runs, columns=columns), pd.DataFrame(rows, columns=evaluations)
+    return tuple(frame.assign(data_seed=0) for frame in frames)
 
 
 SIX = [1.0, 2, 3, 4, 5, 6]
@@ -190,7 +190,7 @@ def test_exploratory_claims_do_not_weigh_on_primary_ones():
 def test_with_several_data_seeds_each_counts_once():
     """Two seeds on each of three data seeds: three means, so no verdict; the effect is the mean over data seeds."""
     runs, rows = frames(TWO_ARMS)
-    runs["task.data.seed"] = runs["seed"] // 2
+    runs["data_seed"] = runs["seed"] // 2
     runs["seed"] = runs["seed"] % 2
     (verdict,) = judge_runs([CONTROL], runs, rows)
     assert (verdict.n, verdict.outcome) == (3, "inconclusive")
@@ -203,9 +203,9 @@ def test_with_several_data_seeds_each_counts_once():
 
 def test_seeds_of_one_number_on_different_data_are_not_mixed():
     runs, rows = frames({key: dips * 2 for key, dips in TWO_ARMS.items()}, failed=(("cql", 7),))
-    runs["task.data.seed"] = runs["seed"] // 2
+    runs["data_seed"] = runs["seed"] // 2
     runs["seed"] = runs["seed"] % 2
     (verdict,) = judge_runs([CONTROL], runs, rows)
     assert verdict.n == 6
-    assert verdict.remark == "left out: data seed 3, seed 1 (cql failed)"
+    assert verdict.remark == "left out: seed 1 on data 3 (cql failed)"
     assert not [run for run in verdict.runs if run.endswith("-7")]
