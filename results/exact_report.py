@@ -73,7 +73,7 @@ def provenance_table() -> Table:
     """The commit, package versions and machine that produced the numbers."""
     code, packages, computer = code_version(), package_versions(), machine()
     values = {
-        "floorbench commit": code["commit"] or "not from a checkout",
+        "floorbench commit": code["commit"] or f"not from a checkout; build {code.get('build')}",
         "changes to the commit": code["difference"] or "none",
         **{name: packages[name] for name in ("torch", "numpy", "scipy")},
         "Python": computer["python"],

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.files import json_bytes, naming, synchronise_folder
-from harness.folders.provenance import CODE_FILE, PROJECT, code_version
+from harness.folders.provenance import CODE_FILE, CODE_PACKAGES, PROJECT, code_version
 from slurm.submissions import CODE, FOLDER
 
-# What jobs import, and files that provenance reads.
-PACKAGES = ("algorithms", "harness", "ablations", "results", "slurm")
+# Files besides the packages that jobs import or provenance reads.
 FILES = ("floorbench.py", "requirements.lock", "pyproject.toml")
 
 HASH_LENGTH = 16
@@ -67,7 +66,7 @@ def digest(content: dict[str, bytes]) -> str:
 
 def _names() -> Iterator[str]:
     """The files of a snapshot, relative to the project."""
-    for package in PACKAGES:
+    for package in CODE_PACKAGES:
         for file in sorted((PROJECT / package).rglob("*")):
             if _is_code(file):
                 yield str(file.relative_to(PROJECT))

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.errors import one_line
 from harness.files import read_json
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -25,18 +26,19 @@ PACKAGES = (
 # Vector instructions, widest first: name in /proc/cpuinfo and usual name.
 VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON"}
 
-# Untracked files that count as code.
+# The packages of the code, and files that count as code.
+CODE_PACKAGES = ("algorithms", "harness", "ablations", "results", "slurm")
 CODE = ("*.py", "*.cpp", "*.h")
+
+# Files outside the checkout that git would read.
+USER_FILES = ("excludesFile", "attributesFile", "hooksPath")
 
 # Set by the launcher of a worker.
 LAUNCHER_VARIABLE = "FLOORBENCH_LAUNCHER"
 
 
 def provenance(dataset_hash: str, repairs: Sequence[str] = ()) -> dict[str, Any]:
-    """The contents of `provenance.json`: everything that can affect metrics, with a line per repair of the data.
-
-    `commit` and `difference` are None without git or outside a checkout.
-    """
+    """The contents of `provenance.json`: everything that can affect metrics, with a line per repair of the data."""
     return {
         **code_version(),
         "lock": file_hash(PROJECT / "requirements.lock"),
@@ -62,26 +64,65 @@ def attempt_details() -> dict[str, Any]:
 
 @cache
 def code_version() -> dict[str, str | None]:
-    """The commit and a hash of uncommitted changes (None without changes); in a snapshot those of the original.
+    """The code: commit, hash of uncommitted changes (None without changes), installed version, hash of its files.
 
-    A snapshot adds its name.
+    In a snapshot those of the original, with the snapshot's name. `commit` and `difference` are None outside a checkout
+    and where git cannot read it; `build` identifies the code there.
     """
     taken = read_json(PROJECT / CODE_FILE)
     if taken is not None:
         return {**taken, "snapshot": PROJECT.name}
-    this_file = Path(__file__).resolve().relative_to(PROJECT)
+    commit, difference = _checkout() if git_obstacle() is None else (None, None)
+    return {"commit": commit, "difference": difference, "version": _version(), "build": _build()}
+
+
+@cache
+def git_obstacle() -> str | None:
+    """Why the commit of the code is unknown; None if git tracks it."""
+    this_file = str(Path(__file__).resolve().relative_to(PROJECT))
     # A copy installed inside another checkout must not report the commit of that checkout.
-    if _git("ls-files", "--error-unmatch", str(this_file)) is None:
-        return {"commit": None, "difference": None}
-    changed = _git("diff", "HEAD", "--binary") or b""
-    new_files = (_git("ls-files", "--others", "--exclude-standard", "-z", *CODE) or b"").split(b"\0")
-    contents = [name + b"\0" + (PROJECT / os.fsdecode(name)).read_bytes() for name in new_files if name]
-    difference = b"\0".join([changed, *contents])
+    tracked = _git("ls-files", "--error-unmatch", this_file)
+    if isinstance(tracked, bytes):
+        return None
+    if "did not match any file" in tracked or not (PROJECT / ".git").exists():
+        return "not a git checkout"
+    return f"git cannot read {PROJECT}: {tracked}"
+
+
+def _checkout() -> tuple[str | None, str | None]:
+    """The commit, and a hash of the names and contents of all changed tracked files and new code files."""
     commit = _git("rev-parse", "HEAD")
-    return {
-        "commit": commit.decode().strip() if commit else None,
-        "difference": hashlib.sha256(difference).hexdigest()[:16] if difference else None,
-    }
+    # Only the names are git's: the text of a diff depends on the user's configuration.
+    changed = _git("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--ignore-submodules=none", "HEAD")
+    new = _git("ls-files", "--others", "--exclude-per-directory=.gitignore", "-z", *CODE)
+    names = sorted({name for output in (changed, new) if isinstance(output, bytes) for name in output.split(b"\0")})
+    difference = hashlib.sha256()
+    for name in filter(None, names):
+        file = PROJECT / os.fsdecode(name)
+        content = file.read_bytes() if file.is_file() else b""
+        difference.update(b"%s\0%d\0%s" % (name, len(content) if file.is_file() else -1, content))
+    return (
+        commit.decode().strip() if isinstance(commit, bytes) else None,
+        difference.hexdigest()[:16] if any(names) else None,
+    )
+
+
+def _version() -> str | None:
+    try:
+        return importlib.metadata.version("floorbench")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _build() -> str:
+    """A hash of the code's files, the same for a checkout and a package built from it."""
+    files = (file for package in CODE_PACKAGES for pattern in CODE for file in (PROJECT / package).rglob(pattern))
+    total = hashlib.sha256()
+    for file in sorted([*files, PROJECT / "floorbench.py"]):
+        if file.is_file() and not file.name.startswith("."):
+            content = file.read_bytes()
+            total.update(f"{file.relative_to(PROJECT)}\0{len(content)}\0".encode() + content)
+    return total.hexdigest()[:16]
 
 
 def slurm_job() -> dict[str, Any]:
@@ -174,10 +215,26 @@ def file_hash(file: Path) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
 
 
-def _git(*arguments: str) -> bytes | None:
-    """The output of a git command in the project, or None if it fails."""
+def _git(*arguments: str) -> bytes | str:
+    """The output of a git command in the project, or in one line why there is none.
+
+    Nothing of the user's environment or configuration takes part, so that a hook's variables do not lead to another
+    checkout. The project may belong to another user: its code runs already.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_OPTIONAL_LOCKS": "0"}
+    options = [
+        f"safe.directory={PROJECT}",
+        "core.fsmonitor=false",
+        *(f"core.{name}={os.devnull}" for name in USER_FILES),
+    ]
+    command = ["git", "-C", str(PROJECT), *(word for option in options for word in ("-c", option)), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+        done = subprocess.run(command, env={**environment, "LC_ALL": "C"}, capture_output=True, timeout=30)
+    except FileNotFoundError:
+        return "git is not installed"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return one_line(error)
+    if done.returncode == 0:
+        return done.stdout
+    return (done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}").splitlines()[0]

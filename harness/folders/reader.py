@@ -39,7 +39,7 @@ from harness.settings import (
 )
 
 # Long details of an attempt, which summaries leave out.
-OMITTED_DETAILS = ("packages", "machine", "commit", "difference", "snapshot")
+OMITTED_DETAILS = ("packages", "machine", "commit", "difference", "version", "build", "snapshot")
 
 # Errors that damaged files raise.
 DAMAGE_ERRORS = (UserError, OSError, ValidationError, ValueError, KeyError, TypeError, AttributeError)

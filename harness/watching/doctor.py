@@ -13,7 +13,15 @@ from pathlib import Path
 
 from harness.data.files import minari_folder
 from harness.errors import UserError
-from harness.folders.provenance import PACKAGES, gpus, package_versions, processor, usable_cores
+from harness.folders.provenance import (
+    PACKAGES,
+    code_version,
+    git_obstacle,
+    gpus,
+    package_versions,
+    processor,
+    usable_cores,
+)
 from harness.folders.reader import faults
 from harness.folders.run_folder import run_folders
 from harness.launching.preflight import RESERVE_BYTES, check_root
@@ -51,7 +59,7 @@ def examine(root: Path, others: Sequence[Check] = ()) -> list[Finding]:
         ("runs", lambda: runs_folder(root)),
         ("datasets", datasets_folder),
         ("kernels", kernels),
-        ("git", lambda: tool("git", ("git",), "provenance will not name a commit")),
+        ("provenance", code),
         *others,
     ]
     return [*(_guarded(name, check) for name, check in checks), *run_faults(root)]
@@ -180,10 +188,14 @@ def datasets_folder() -> Finding:
     return Finding("datasets", verdict, f"{folder} is writable, {_free(folder)}")
 
 
-def tool(name: str, commands: tuple[str, ...], without: str) -> Finding:
-    """The path of the first command that exists."""
-    path = next(filter(None, map(shutil.which, commands)), None)
-    return Finding(name, "ok", path) if path else Finding(name, "note", f"not found; {without}")
+def code() -> Finding:
+    """How provenance identifies the code."""
+    known = code_version()
+    changes = f" with uncommitted changes {known['difference']}" if known["difference"] else ""
+    text = f"version {known.get('version') or 'unknown'}, build {known.get('build') or 'unknown'}"
+    if known["commit"]:
+        return Finding("provenance", "ok", f"commit {known['commit']}{changes}, {text}")
+    return Finding("provenance", "note", f"names no commit ({git_obstacle()}), but {text}")
 
 
 def _free(folder: Path) -> str:

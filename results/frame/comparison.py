@@ -149,7 +149,9 @@ def _commits(provenance: pd.DataFrame) -> Iterator[str]:
         return
     difference = provenance["difference"] if "difference" in provenance else pd.Series(None, provenance.index)
     changed = np.where(difference.isna(), "", " with changes " + difference.astype(str).str[:6])
-    versions: pd.Series = (provenance["commit"].fillna("unknown").str[:7] + changed).value_counts()
+    build = "build " + provenance["build"].str[:7] if "build" in provenance else pd.Series(None, provenance.index)
+    known = provenance["commit"].str[:7].fillna(build).fillna("unknown")
+    versions: pd.Series = (known + changed).value_counts()
     if len(versions) > 1:
         yield f"computed by {len(versions)} versions of the code: " + listed(
             [f"{version} ({count} runs)" for version, count in versions.items()]

@@ -51,8 +51,16 @@ def test_looking_leaves_no_trace(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_tool_is_a_note():
-    assert doctor.tool("git", ("no-such-tool",), "no commit") == Finding("git", "note", "not found; no commit")
+def test_code_without_a_commit_is_a_note(monkeypatch):
+    """Doctor shows what provenance will record."""
+    version = {"commit": None, "difference": None, "version": "0.1.0", "build": "ab12"}
+    monkeypatch.setattr(doctor, "code_version", lambda: version)
+    monkeypatch.setattr(doctor, "git_obstacle", lambda: "not a git checkout")
+    assert doctor.code() == Finding(
+        "provenance", "note", "names no commit (not a git checkout), but version 0.1.0, build ab12"
+    )
+    monkeypatch.setattr(doctor, "code_version", lambda: version | {"commit": "c0ffee", "difference": "d1"})
+    assert doctor.code().text == "commit c0ffee with uncommitted changes d1, version 0.1.0, build ab12"
 
 
 def test_findings_are_plain(findings):

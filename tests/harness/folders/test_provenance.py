@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_details_of_an_attempt(monkeypatch):
     told, lasting = attempt_details(), provenance(dataset_hash="")
     json.dumps(told, allow_nan=False)
     assert told.pop("launcher") == "by hand"
-    assert told == {name: lasting[name] for name in ("commit", "difference", "packages", "machine")}
+    assert told == {name: lasting[name] for name in ("commit", "difference", "version", "build", "packages", "machine")}
     monkeypatch.setenv(module.LAUNCHER_VARIABLE, "local pool")
     assert attempt_details()["launcher"] == "local pool"
 
@@ -67,12 +68,18 @@ def test_the_second_time_starts_no_process(monkeypatch):
     assert provenance(dataset_hash="") == first
 
 
-def version_in(folder, path=None):
-    """`code_version` as a fresh process tells it that runs the code of `folder`."""
+def version_in(folder, path="/usr/local/bin:/usr/bin:/bin", **variables):
+    """`code_version` in a new process that runs the code of `folder`."""
     code = "import json; from harness.folders.provenance import code_version; print(json.dumps(code_version()))"
-    variables = {"PYTHONPATH": str(folder), "PATH": path if path is not None else "/usr/local/bin:/usr/bin:/bin"}
+    variables = {"PYTHONPATH": str(folder), "PATH": path, **variables}
     done = subprocess.run([sys.executable, "-P", "-c", code], env=variables, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def checkout_in(folder, **options):
+    """Commit and difference in such a process."""
+    version = version_in(folder, **options)
+    return version["commit"], version["difference"]
 
 
 @pytest.fixture
@@ -89,13 +96,20 @@ def git(folder, *arguments):
     return done.stdout.strip()
 
 
-def test_commit_and_difference(copy):
+@pytest.fixture
+def checkout(copy):
+    """The copy as a git checkout with one commit, and that commit."""
     git(copy, "init", "--quiet")
     (copy / ".gitignore").write_text("__pycache__/\n")
     git(copy, "add", ".")
     git(copy, "commit", "--quiet", "-m", "all")
-    commit = git(copy, "rev-parse", "HEAD")
-    assert version_in(copy) == {"commit": commit, "difference": None}
+    return copy, git(copy, "rev-parse", "HEAD")
+
+
+def test_commit_and_difference(checkout):
+    copy, commit = checkout
+    first = version_in(copy)
+    assert (first["commit"], first["difference"]) == (commit, None)
 
     errors = copy / "harness" / "errors.py"
     before = errors.read_text()
@@ -103,32 +117,96 @@ def test_commit_and_difference(copy):
     changed = version_in(copy)
     assert changed["commit"] == commit
     assert len(changed["difference"]) == 16
+    assert changed["build"] != first["build"]
 
     errors.write_text(before)
     (copy / "harness" / "new.py").write_text("# new\n")
     added = version_in(copy)
     assert added["difference"] not in (None, changed["difference"])
 
+    (copy / "harness" / "new.py").unlink()
+    errors.unlink()
+    (copy / "harness" / "unused.txt").write_text("no code")
+    git(copy, "rm", "--quiet", "--cached", "harness/errors.py")
+    errors.write_text(before)
+    assert version_in(copy)["build"] == first["build"]
+
+
+def test_the_users_git_does_not_take_part(checkout, tmp_path):
+    """Variables of a hook, the configuration, and files that git reads from the user's home."""
+    copy, commit = checkout
+    errors = copy / "harness" / "errors.py"
+    errors.write_text(errors.read_text() + "# changed\n")
+    (copy / "harness" / "new.py").write_text("# new\n")
+    plain = checkout_in(copy)
+    assert plain[0] == commit
+
+    git(tmp_path, "init", "--quiet", "other")
+    git(tmp_path / "other", "commit", "--quiet", "--allow-empty", "-m", "other")
+    hook = {
+        "GIT_DIR": str(tmp_path / "other/.git"), "GIT_INDEX_FILE": str(tmp_path / "other/.git/index"),
+        "GIT_WORK_TREE": str(tmp_path / "other"), "GIT_EXTERNAL_DIFF": "false",
+    }  # fmt: skip
+    assert checkout_in(copy, **hook) == plain
+
+    home = tmp_path / "home"
+    (home / "git").mkdir(parents=True)
+    (home / ".gitconfig").write_text(
+        "[diff]\n external = false\n noprefix = true\n context = 9\n[core]\n pager = false\n autocrlf = true\n"
+        "[color]\n ui = always\n[status]\n showUntrackedFiles = no\n"
+    )
+    (home / "git/ignore").write_text("new.py\n")
+    (home / "git/attributes").write_text("*.py -diff filter=gone\n")
+    assert checkout_in(copy, HOME=str(home), XDG_CONFIG_HOME=str(home)) == plain
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_a_checkout_of_another_user(checkout):
+    """Git refuses to read it by default; its code runs already, so nothing is gained by that."""
+    copy, commit = checkout
+    for path in (copy, copy / ".git"):
+        os.chown(path, 12345, 12345)
+    assert checkout_in(copy) == (commit, None)
+
+
+@pytest.mark.parametrize("file", ["HEAD", "index"])
+def test_a_checkout_that_git_cannot_read_is_named(checkout, file):
+    copy, _ = checkout
+    (copy / ".git" / file).write_bytes(b"damaged")
+    code = "from harness.folders.provenance import git_obstacle; print(git_obstacle())"
+    variables = {"PYTHONPATH": str(copy), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"git cannot read {copy}: ")
+    assert done.stdout.count("\n") == 1
+    assert checkout_in(copy) == (None, None)
+
 
 def test_outside_git(copy):
-    assert version_in(copy) == {"commit": None, "difference": None}
+    """Version and build identify the code there; another copy of the same files has the same build."""
+    version = version_in(copy)
+    assert (version["commit"], version["difference"]) == (None, None)
+    assert version["version"] == importlib.metadata.version("floorbench")
+    (copy / "harness" / "__pycache__").mkdir(exist_ok=True)
+    assert version_in(copy)["build"] == version["build"]
+    (copy / "harness" / "errors.py").write_text((copy / "harness" / "errors.py").read_text() + "# changed\n")
+    assert version_in(copy)["build"] != version["build"]
 
 
 def test_the_commit_of_an_enclosing_checkout_is_not_used(copy):
     git(copy, "init", "--quiet")
     git(copy, "commit", "--quiet", "--allow-empty", "-m", "theirs")
-    assert version_in(copy) == {"commit": None, "difference": None}
+    assert checkout_in(copy) == (None, None)
 
 
 def test_without_a_git_command(copy, tmp_path):
     git(copy, "init", "--quiet")
-    assert version_in(copy, path=str(tmp_path)) == {"commit": None, "difference": None}
+    assert checkout_in(copy, path=str(tmp_path)) == (None, None)
 
 
 def test_parts_are_complete():
     assert set(package_versions()) == set(module.PACKAGES)
     assert all(machine().values())
-    assert set(code_version()) == {"commit", "difference"}
+    assert set(code_version()) == {"commit", "difference", "version", "build"}
 
 
 @pytest.mark.parametrize(
