@@ -5,11 +5,15 @@ import errno
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.errors import UserError
+
+# Seconds of waiting for a lock that are not reported.
+SILENT_WAIT = 10.0
 
 
 class DamagedFileError(UserError):
@@ -44,6 +48,33 @@ def atomic_write(file: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextlib.contextmanager
+def locked(file: Path, patience: float, work: str) -> Iterator[None]:
+    """Hold the lock on a file, which the system releases if its owner is killed; `work` says what the owner does.
+
+    Reports a wait on stderr. Raises UserError after `patience` seconds, and OSError naming the file if the file system
+    has no locks.
+    """
+    import filelock
+
+    lock = filelock.FileLock(file)
+    with naming(file):
+        try:
+            lock.acquire(timeout=min(patience, SILENT_WAIT))
+        except filelock.Timeout:
+            if patience > SILENT_WAIT:
+                print(f"waiting for another process to {work} (it holds {file})", file=sys.stderr, flush=True)
+            try:
+                lock.acquire(timeout=max(0.0, patience - SILENT_WAIT))
+            except filelock.Timeout:
+                raise UserError(f"{file}: another process has held this lock for {patience:,.0f} s to {work}; "
+                                "wait until it has ended, then try again") from None  # fmt: skip
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def synchronise_folder(folder: Path) -> None:

@@ -17,10 +17,11 @@ from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
-import filelock
 from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError, JobPaths
 
+from harness import files
 from harness.errors import UserError
+from harness.files import naming
 from harness.launching.planner import Plan, commit, cut_packs
 from harness.settings import Run
 from slurm import script, snapshot, submissions
@@ -170,12 +171,10 @@ def nodes_away(profile: Profile) -> bool:
 def locked(root: Path) -> Iterator[None]:
     """Hold the lock of submissions to a root."""
     place = Path(root) / FOLDER
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(place / ".lock", timeout=LOCK_PATIENCE):
-            yield
-    except filelock.Timeout:
-        raise UserError(f"{place}: another submission is in progress; wait until it has ended") from None
+    with naming(place):
+        place.mkdir(parents=True, exist_ok=True)
+    with files.locked(place / ".lock", LOCK_PATIENCE, "submit to this root"):
+        yield
 
 
 def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:

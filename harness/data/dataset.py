@@ -9,8 +9,6 @@ from errno import ENOSPC
 from pathlib import Path
 from shutil import disk_usage, rmtree
 
-import filelock
-
 from harness.data.collection import check_controller, collect
 from harness.data.files import (
     cache_hashes,
@@ -28,10 +26,14 @@ from harness.data.reading import read_sets
 from harness.data.row_cache import cache_table, map_table
 from harness.data.trajectories import Trajectory, TransitionTable
 from harness.errors import UserError, reason
+from harness.files import locked
 from harness.settings import DataSettings, Task, canonical_json
 
 # Free disk space required for collection; 200 to 400 bytes are written, more for short episodes.
 BYTES_PER_TRANSITION = 700
+
+# Seconds to wait for other processes that collect data.
+LOCK_PATIENCE = 7200.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = Non
     """
     if isinstance(task.data, DataSettings) and not dataset_exists(task):
         check_controller(task)
-        with _writing(task.data) as root, filelock.FileLock(root / ".floorbench.lock"):
+        with _writing(task.data) as root, locked(root / ".floorbench.lock", LOCK_PATIENCE, "collect data"):
             if not dataset_exists(task):
                 rmtree(dataset_folder(task), ignore_errors=True)
                 collect(task, dataset_id(task), progress)

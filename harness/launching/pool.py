@@ -147,14 +147,15 @@ def start(pack: Pack, workers: int = 1, place: int = 0) -> Worker:
 
 def copy_output(stream: IO[bytes], pack: Pack) -> None:
     """Append every line of a worker's output to the logs of its runs, or print it if they cannot be written."""
-    for line in stream:
-        text = line.decode(errors="replace")
-        try:
-            for folder in pack:
-                folder.append_log(text)
-        except OSError:
-            with contextlib.suppress(OSError):
-                print(text, end="", file=sys.stderr, flush=True)
+    with stream:
+        for line in stream:
+            text = line.decode(errors="replace")
+            try:
+                for folder in pack:
+                    folder.append_log(text)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    print(text, end="", file=sys.stderr, flush=True)
 
 
 def settle(worker: Worker, asked: bool = False) -> None:

@@ -5,6 +5,7 @@ runs start, its value after they are done. A driver that follows one that was ki
 lease, completes the batch it was asking for, and continues; nothing is computed or counted twice.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -128,14 +129,17 @@ def _is_of(trial: FrozenTrial, lease: int, batch: int) -> bool:
     return assignment[LEASE] == lease and assignment["batch"] == batch
 
 
-def searches(study: Study, folder: Path, storage: BaseStorage) -> dict[str, Search]:
-    """The search of every arm. Raises UserError if it was created with another definition or in another folder."""
-    with asking(folder):
+def searches(study: Study, folder: Path, storage: BaseStorage, create: bool = True) -> dict[str, Search]:
+    """The search of every arm; without `create` nothing is written, and it must exist.
+
+    Raises UserError if it was created with another definition or in another folder.
+    """
+    with asking(folder) if create else contextlib.nullcontext():
         definition = {**study.definition(), "folder": identity(folder)}
         return {
             arm: Search(
                 storage, f"{study.name}/{arm}", study.space, study.objective.direction, study.seed,
-                study.defaults(arm), pruner(study), definition,
+                study.defaults(arm), pruner(study), definition, create,
             )
             for arm in study.groups
         }  # fmt: skip

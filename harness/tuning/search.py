@@ -51,26 +51,34 @@ class Search:
         first: Mapping[str, Any] | None = None,
         pruner: BasePruner | None = None,
         definition: Mapping[str, Any] | None = None,
+        create: bool = True,
     ):
         """Create or continue the study; `first`: settings of the first trial; without `storage` it is kept in memory.
 
-        Raises UserError if it was created with another `definition`.
+        Without `create` it must exist. Raises UserError if it was created with another `definition`.
         """
         self.space, self.seed, self.first = dict(space), seed, dict(first or {})
         self.storage = storage or InMemoryStorage()
-        self.study = optuna.create_study(
-            storage=self.storage,
-            study_name=name,
-            direction=direction,
-            load_if_exists=True,
-            sampler=RandomSampler(seed=0),
-            pruner=pruner or NopPruner(),
-        )
+        sampler, pruner = RandomSampler(seed=0), pruner or NopPruner()
+        if create:
+            self.study = optuna.create_study(
+                storage=self.storage,
+                study_name=name,
+                direction=direction,
+                load_if_exists=True,
+                sampler=sampler,
+                pruner=pruner,
+            )
+        else:
+            try:
+                self.study = optuna.load_study(study_name=name, storage=self.storage, sampler=sampler, pruner=pruner)
+            except KeyError:
+                raise UserError(f"study {name}: not found in its storage; start it first") from None
         expected, stored = dict(definition or {}), self.study.user_attrs.get(DEFINITION)
-        if stored is None:
+        if stored is None and create:
             self.study.set_user_attr(DEFINITION, expected)
         elif stored != expected:
-            differing = [key for key, value in expected.items() if stored.get(key) != value]
+            differing = [key for key, value in expected.items() if (stored or {}).get(key) != value]
             raise UserError(f"study {name}: was created with different {', '.join(differing) or 'settings'}; "
                             "choose another --root, storage or study")  # fmt: skip
 

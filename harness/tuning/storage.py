@@ -1,19 +1,24 @@
 """Where the trials of a study are stored, a journal beside its runs or a database, and the leases of its drivers."""
 
 import contextlib
+import errno
+import json
+import os
 import secrets
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any, BinaryIO
 
-import filelock
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness.errors import UserError, one_line
-from harness.files import read_json, write_json
+from harness.files import DamagedFileError, locked, naming, read_json, write_json
 from harness.folders import attempts
 from harness.folders.attempts import Attempt
 
@@ -25,8 +30,9 @@ JOURNAL, RUNS, TRIALS, REPORT, LEASES, IDENTITY = (
     "journal.log", "runs", "trials.json", "report", "drivers", "identity.json",
 )  # fmt: skip
 
-# Age in seconds at which the journal's lock is stale: it is held for one write only.
-STALE_LOCK = 10
+# Lock of the journal, and number of its bytes that are read at a time.
+JOURNAL_LOCK = ".journal.lock"
+BLOCK = 2**16
 
 # Seconds to wait for the lock while other drivers ask for trials.
 LOCK_TIMEOUT = 120.0
@@ -37,24 +43,92 @@ def folder_of(root: Path, study: str) -> Path:
     return Path(root).resolve() / STUDIES / study
 
 
-def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
+def open_storage(folder: Path, url: str | None = None, create: bool = True) -> BaseStorage:
     """The journal in a study's folder, or a database by its URL, for example postgresql+psycopg://user@host/name.
 
-    The folder must be an absolute path, because Optuna's lock is a link to the journal. Raises UserError if the storage
-    cannot be opened.
+    Without `create` nothing is written, and it must exist. Raises UserError if the storage cannot be opened.
     """
     try:
         if url is not None:
-            return RDBStorage(url)
-        folder.mkdir(parents=True, exist_ok=True)
-        journal = str(folder / JOURNAL)
-        return JournalStorage(JournalFileBackend(journal, JournalFileSymlinkLock(journal, STALE_LOCK)))
+            if not create and _is_missing(url):
+                raise UserError("not found; start the study first")
+            return RDBStorage(url, skip_table_creation=not create)
+        if create:
+            folder.mkdir(parents=True, exist_ok=True)
+        elif not (folder / JOURNAL).exists():
+            raise UserError("not found; start the study first")
+        return JournalStorage(Journal(folder / JOURNAL))
     except OSError as error:
         raise UserError(f"{folder}: {one_line(error)}; choose another --root") from None
     except Exception as error:
         # Database drivers raise exceptions of many classes.
-        place = f"--storage {without_password(url)}" if url else f"{folder / JOURNAL}: damaged"
-        raise UserError(f"{place}: {one_line(error)}") from None
+        place = described_storage(folder, url)
+        fault = "" if url or isinstance(error, UserError) else "damaged: "
+        raise UserError(f"{place}: {fault}{one_line(error)}") from None
+
+
+def described_storage(folder: Path, url: str | None) -> str:
+    """A storage in messages."""
+    return f"--storage {without_password(url)}" if url else str(folder / JOURNAL)
+
+
+def _is_missing(url: str) -> bool:
+    """Whether a URL names the file of an SQLite database that does not exist, which opening would create."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists()
+
+
+@contextlib.contextmanager
+def storage_errors(place: str) -> Iterator[None]:
+    """Turn errors of a storage during a block, such as a full disk or a lost connection, into a UserError."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+        raise UserError(f"{place}: {one_line(cause)}; the same command resumes") from None
+
+
+class Journal(JournalFileBackend):
+    """Optuna's journal with a lock that the system releases, and without incomplete lines.
+
+    Optuna's lock is a link to the journal: it stays behind when its owner is killed, and points nowhere when the folder
+    is moved. A line that was cut by a full disk would make all later ones unreadable.
+    """
+
+    def __init__(self, file: Path):
+        super().__init__(str(file))
+        self._file = file
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append a line per entry; an incomplete last line is dropped first. After an error the file is unchanged."""
+        data = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in logs).encode()
+        lock = locked(self._file.with_name(JOURNAL_LOCK), LOCK_TIMEOUT, "write to the journal")
+        with lock, naming(self._file), open(self._file, "r+b", buffering=0) as stream:
+            end = self._complete_length(stream)
+            try:
+                stream.seek(end)
+                if stream.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(stream.fileno())
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    stream.truncate(end)
+                raise
+
+    def _complete_length(self, stream: BinaryIO) -> int:
+        """The length of the file without an incomplete last line, which is cut off."""
+        length = end = stream.seek(0, os.SEEK_END)
+        block = b""
+        while end and not block.endswith(b"\n"):
+            start = max(0, end - BLOCK)
+            stream.seek(start)
+            block = stream.read(end - start)
+            end = start + block.rfind(b"\n") + 1
+            block = block[: end - start]
+        if end < length:
+            stream.truncate(end)
+            print(f"{self._file}: dropped an incomplete last line of {length - end} bytes", file=sys.stderr)
+        return end
 
 
 def identity(folder: Path) -> str:
@@ -65,7 +139,10 @@ def identity(folder: Path) -> str:
     file = folder / IDENTITY
     if not file.exists():
         write_json(file, {"folder": secrets.token_hex(8)})
-    return (read_json(file) or {})["folder"]
+    name = (read_json(file) or {}).get("folder")
+    if not isinstance(name, str):
+        raise DamagedFileError(f"{file}: is damaged (names no folder); restore it from a backup or use another --root")
+    return name
 
 
 def without_password(url: str) -> str:
@@ -79,11 +156,8 @@ def without_password(url: str) -> str:
 @contextlib.contextmanager
 def asking(folder: Path) -> Iterator[None]:
     """The lock under which one driver of a study at a time asks for trials; freed if its owner is killed."""
-    try:
-        with filelock.FileLock(folder / ".asking", timeout=LOCK_TIMEOUT):
-            yield
-    except filelock.Timeout:
-        raise UserError(f"{folder / '.asking'}: another driver has held it for {LOCK_TIMEOUT:.0f} s") from None
+    with locked(folder / ".asking", LOCK_TIMEOUT, "ask for trials"):
+        yield
 
 
 def acquire_leases(folder: Path) -> list[Attempt]:

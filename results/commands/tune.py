@@ -64,19 +64,22 @@ def tune(
     action, name = ("", words[0]) if len(words) == 1 else words if len(words) == 2 else (None, "")
     if action not in ("", BEST, STATUS):
         raise UserError(f"tune {' '.join(words)}: must be STUDY, {BEST} STUDY or {STATUS} STUDY")
-    study = changed_study(name, scale, changes or [])
-    if action == STATUS:
-        show_study(study, root, storage, json)
-        return
-    if cluster:
-        from ablations.commands.submit import on_cluster
+    from harness.tuning.storage import described_storage, folder_of, storage_errors
 
-        launch = on_cluster(cluster, f"tune {name}")
-    else:
-        launch = local(workers, pack)
-    if action == BEST:
-        raise typer.Exit(report_best(study, root, launch, storage))
-    raise typer.Exit(tune_study(study, root, launch, storage, trials, batch))
+    study = changed_study(name, scale, changes or [])
+    with storage_errors(described_storage(folder_of(root, study.name), storage)):
+        if action == STATUS:
+            show_study(study, root, storage, json)
+            return
+        if cluster:
+            from ablations.commands.submit import on_cluster
+
+            launch = on_cluster(cluster, f"tune {name}")
+        else:
+            launch = local(workers, pack)
+        if action == BEST:
+            raise typer.Exit(report_best(study, root, launch, storage))
+        raise typer.Exit(tune_study(study, root, launch, storage, trials, batch))
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error)
@@ -135,7 +138,7 @@ def existing(study: Study, root: Path, storage: str | None) -> tuple[dict[str, S
     folder = folder_of(root, study.name)
     if not folder.is_dir():
         raise UserError(f"study {study.name}: not found in {root}; start it with floorbench tune {study.name}")
-    return searches(study, folder, open_storage(folder, storage)), folder
+    return searches(study, folder, open_storage(folder, storage, create=False), create=False), folder
 
 
 def show(study: Study, arms: dict[str, Search], folder: Path, budget: int, as_json: bool) -> None:

@@ -37,6 +37,13 @@ PAIRING = ["data_seed", "seed"]
 # The setting that `data_seed` repeats.
 DATA_SEED = "task.data.seed"
 
+# The columns without which the frame of a file is not one of ours.
+NEEDED = {
+    "runs": ("run", "task", "arm", "seed", "state", *SUMMARY[:1]),
+    "evaluations": ("run", "task", "arm", "seed", "step", "phase"),
+    "provenance": ("run", "dataset"),
+}
+
 # Columns of evaluations that `metrics.jsonl` does not have.
 ADDED = [name for name in EVALUATION_KEYS if name != "phase"]
 
@@ -149,8 +156,11 @@ def _loaded(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: not found; write it with: floorbench report --export {path.parent}") from None
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the frames again") from None
-    if frame.attrs != {"format": FORMAT}:
+    # Other programs keep the columns, but not the attributes.
+    if frame.attrs.get("format", FORMAT) != FORMAT:
         raise UserError(f"{path}: was not written in format {FORMAT} of this version; export the frames again")
+    if missing := [column for column in NEEDED[path.stem] if column not in frame.columns]:
+        raise UserError(f"{path}: lacks the columns {', '.join(missing)}; export the frames again")
     # Parquet has lists but no tuples.
     for column in frame.select_dtypes(object):
         frame[column] = [tuple(value.tolist()) if hasattr(value, "tolist") else value for value in frame[column]]

@@ -108,7 +108,11 @@ def test_range_limit_and_dependency_of_arrays(tmp_path):
 
 def test_submissions_are_locked(tmp_path, monkeypatch):
     monkeypatch.setattr("slurm.submission.LOCK_PATIENCE", 0.05)
-    with locked(tmp_path), pytest.raises(UserError, match="another submission is in progress"), locked(tmp_path):
+    with (
+        locked(tmp_path),
+        pytest.raises(UserError, match=r"another process has held this lock for .* to submit to this root"),
+        locked(tmp_path),
+    ):
         pass
     with locked(tmp_path):
         pass

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
@@ -58,9 +59,26 @@ def test_an_invalid_frame_gives_one_line(frames, tmp_path):
         with pytest.raises(UserError, match=r"evaluations.parquet: is damaged") as error:
             load(tmp_path)
         assert "\n" not in str(error.value)
-    pd.DataFrame({"run": ["a"]}).to_parquet(tmp_path / "evaluations.parquet")
+    other = pd.DataFrame({"run": ["a"]})
+    other.to_parquet(tmp_path / "evaluations.parquet")
+    with pytest.raises(UserError, match="lacks the columns task, arm, seed, step, phase; export"):
+        load(tmp_path)
+    other.attrs = {"format": 0}
+    other.to_parquet(tmp_path / "evaluations.parquet")
     with pytest.raises(UserError, match="was not written in format"):
         load(tmp_path)
+
+
+def test_frames_rewritten_by_another_program_are_the_same(frames, tmp_path):
+    """Other programs keep neither pandas' metadata nor its compression."""
+    for path in export(frames, tmp_path):
+        parquet.write_table(parquet.read_table(path).replace_schema_metadata(None), path, compression="snappy")
+    loaded = load(tmp_path)
+    export(loaded, tmp_path / "again")
+    export(frames, tmp_path / "first")
+    for name in ("runs", "evaluations", "provenance"):
+        again, first = (tmp_path / place / f"{name}.parquet" for place in ("again", "first"))
+        assert again.read_bytes() == first.read_bytes(), name
 
 
 def test_an_unwritable_folder_gives_one_line(tmp_path):
