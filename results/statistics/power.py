@@ -55,7 +55,9 @@ def equivalence_power(
     critical = stats.t.ppf(1 - alpha, freedom)
     scale = sqrt(seeds) / deviation
     upper, lower = (margin - difference) * scale, (-margin - difference) * scale
-    widest = (upper - lower) / (2 * critical)
+    # Beyond, the mean would have to fall into an empty interval, or u has practically no probability.
+    largest = stats.chi.isf(1e-12, freedom) / sqrt(freedom)
+    widest = min((upper - lower) / (2 * critical), largest)
 
     def given(u: float) -> float:
         mass = stats.norm.cdf(upper - critical * u) - stats.norm.cdf(lower + critical * u)

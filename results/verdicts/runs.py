@@ -97,14 +97,14 @@ def _on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str)
             continue
         complete = table[arms].dropna()
         used = numbers[numbers["arm"].isin(arms) & numbers.set_index(PAIRING).index.isin(complete.index)]
-        finding = _finding(test, _replicates(table[arms]), numbers)
+        finding = _finding(test, replicates(table[arms]), numbers)
         comparisons.append(
             Comparison(claim, task, arm, finding, _left_out(runs, arms, complete.index), tuple(used["run"]))
         )
     return comparisons
 
 
-def _replicates(table: pd.DataFrame) -> pd.DataFrame:
+def replicates(table: pd.DataFrame) -> pd.DataFrame:
     """The independent rows of `table` [data seed and seed, arms]: means over the seeds of each data seed, if several.
 
     For equally many seeds per data seed, tests of these means are those of a model with the data seed as a random

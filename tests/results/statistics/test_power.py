@@ -30,6 +30,11 @@ def test_difference_power_is_that_of_scipys_test():
     assert difference_power(12, 0.15, 0.24) == pytest.approx(rejected.mean(), abs=0.01)
 
 
+@pytest.mark.parametrize("deviation", [1e-2, 1e-4, 1e-6])
+def test_equivalence_is_certain_without_spread(deviation):
+    assert equivalence_power(6, 0.1, deviation) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(("seeds", "difference"), [(12, 0.0), (30, 0.0), (30, 0.04)])
 def test_equivalence_power_is_that_of_the_test(seeds, difference):
     generator = np.random.default_rng(1)
