@@ -1,5 +1,6 @@
 """Labels, order and colours of arms, and the matplotlib style at a journal's column width."""
 
+import re
 from collections.abc import Iterable
 from itertools import cycle
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ablations.arms import ARMS
+from ablations.axes import split_variant
 
 # Widths of one and of two columns, in inches.
 COLUMN = 3.3
@@ -82,16 +84,29 @@ TUNED = "_tuned"
 def label(arm: Any) -> str:
     """The label of an arm, or of arms that share one search, such as "cql+monte_carlo"."""
     untuned = str(arm).removesuffix(TUNED)
-    names = " and ".join(ARMS[name].label if name in ARMS else name for name in untuned.split("+"))
+    names = " and ".join(_arm_label(name) for name in untuned.split("+"))
     return names + (", tuned" if untuned != str(arm) else "")
 
 
+def _arm_label(name: str) -> str:
+    """The label of one arm, with its varied settings: "CQL, alpha = 5, mixing_ratio = 0.25"."""
+    arm, values = split_variant(name)
+    known = ARMS[arm].label if arm in ARMS else arm
+    return ", ".join([known, *(value.replace("=", " = ") for value in values.split(",") if value)])
+
+
 def in_order(arms: Iterable[str]) -> list[str]:
-    """The distinct arms: registered arms in registry order, then the others by name."""
-    known = list(ARMS)
+    """The distinct arms: registered arms in registry order, each before its variants, then the others by name."""
+    known = {arm: place for place, arm in enumerate(ARMS)}
     # `unique` is much faster than iterating over a long column.
     different = arms.unique() if isinstance(arms, pd.Series) else arms
-    return sorted(set(different), key=lambda arm: (known.index(arm) if arm in ARMS else len(known), arm))
+    return sorted(set(different), key=lambda arm: (known.get(split_variant(arm)[0], len(known)), _natural(arm)))
+
+
+def _natural(name: str) -> list[tuple[float, str]]:
+    """A key that sorts the numbers in names by value."""
+    parts = re.split(r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)", name)
+    return [(float(part), "") if place % 2 else (0.0, part) for place, part in enumerate(parts)]
 
 
 def colours(arms: Iterable[str]) -> dict[str, str]:

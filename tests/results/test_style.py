@@ -32,3 +32,10 @@ def test_labels_are_distinct_and_so_are_colours_in_light_and_dark_mode():
     assert len(set(COLOURS.values())) == len(COLOURS)
     dark = {ON_DARK.get(colour, colour) for colour in COLOURS.values()}
     assert len(dark) == len(COLOURS)
+
+
+def test_variants_of_an_arm_follow_it_by_value():
+    names = ["monte_carlo", "cql[alpha=20]", "cql[alpha=5]", "other", "cql", "cql[alpha=0.5]"]
+    assert in_order(names) == ["cql", "cql[alpha=0.5]", "cql[alpha=5]", "cql[alpha=20]", "monte_carlo", "other"]
+    assert label("cql[alpha=5,mixing_ratio=0.25]") == "CQL, alpha = 5, mixing_ratio = 0.25"
+    assert label("mine[alpha=5]") == "mine, alpha = 5"
