@@ -55,7 +55,8 @@ class FloorSettings:
     truncation: Truncation = "failure_rule"
     # Value of the last state, for truncation "bootstrap".
     bootstrap_value: float = 0.0
-    # Whether the learned base keeps learning online; otherwise it is frozen after the fit to the dataset.
+    # Whether the learned base keeps learning online, by a step of regression on the returns-to-go of every batch;
+    # otherwise it is frozen after the fit to the dataset.
     keeps_learning: bool = False
     # Whether the floor is used in the online phase (official: yes; CORL: no).
     active_online: bool = True

@@ -115,6 +115,10 @@ LEARNED_FLOOR = (
            direction="lower is better", low=0),
     Metric("held_out_r2", "Held-out R2", "share of the variance explained on held-out trajectories", "share",
            direction="higher is better", high=1.0),
+    Metric("held_out_bias", "Held-out bias", "mean estimate minus return-to-go on held-out trajectories", "return"),
+    Metric("exact_bias", "Bias", "mean estimate minus V_mu over the dataset, where V_mu is known", "return"),
+    Metric("exact_rmse", "RMSE", "root mean square of estimate minus V_mu over the dataset, where V_mu is known",
+           "return", direction="lower is better", low=0),
     Metric("steps", "Fit steps", "gradient steps until the parameters that were kept", "updates", low=0),
 )  # fmt: skip
 

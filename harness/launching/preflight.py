@@ -48,6 +48,11 @@ def check_floors(runs: Sequence[Run]) -> None:
         check_estimator(run)
 
 
+# Estimators that can keep learning online, where every network takes a step on the returns-to-go of each batch: not
+# "td", whose targets are other; not "out_of_fold", as online episodes belong to no fold; not "success_only", as batches
+# hold failures.
+ONLINE_ESTIMATORS = ("regression", "expectile", "quantile", "ensemble")
+
 # The estimators with which settings of the fit have an effect.
 ESTIMATOR_SETTINGS = {
     "folds": ("out_of_fold",), "td_lambda": ("td",), "level": ("expectile", "quantile"), "members": ("ensemble",),
@@ -64,8 +69,9 @@ def check_estimator(run: Run) -> None:
         if value != getattr(default, setting) and estimator not in estimators:
             raise UserError(f"setting behaviour_value.{setting} = {value:g}: has no effect on the estimator "
                             f"{estimator!r}, only on {' and '.join(map(repr, estimators))}")  # fmt: skip
-    if run.floor.keeps_learning and estimator != "regression":
-        raise UserError(f"{name}: cannot keep learning online; set floor.keeps_learning = false")
+    if run.floor.keeps_learning and estimator not in ONLINE_ESTIMATORS:
+        raise UserError(f"{name}: cannot keep learning online by regression on returns-to-go; "
+                        f"set floor.keeps_learning = false, or choose from {', '.join(ONLINE_ESTIMATORS)}")  # fmt: skip
     if estimator == "success_only" and run.task.failure_reward is None:
         raise UserError(f"{name}: {run.task.name} has no task.failure_reward, by which failures are recognised")
 

@@ -15,6 +15,7 @@ from harness.data.dataset import Dataset
 from harness.data.trajectories import Trajectory
 from harness.environments.exact_values import exact_values
 from harness.settings import Run
+from harness.training.floor_fits import FitStore
 from harness.training.learned_floors import FloorState, LearnedFloors
 from harness.training.streams import generator, normal_source
 from harness.training.transitions import Transitions
@@ -29,10 +30,11 @@ class FloorColumns:
         dataset: Dataset,
         transitions: Transitions,
         states: Sequence[FloorState | None] = (),
+        store: FitStore | None = None,
     ):
         """Fit the learned floors, then fill both columns of the dataset's transitions.
 
-        With `states`, one per run, learned floors are restored instead of fitted.
+        With `states`, one per run, learned floors are restored instead of fitted. `store` shares fits with other packs.
         """
         self.runs = list(runs)
         self.transitions = transitions
@@ -62,7 +64,7 @@ class FloorColumns:
         if self._learned and known:
             self._learned.restore_fit(known)
         elif self._learned:
-            self._learned.fit()
+            self._learned.fit(store)
         self._statistics: list[DatasetStatistics] = []
         for number, returns in enumerate(dataset_returns):
             transitions.floor[number, : transitions.offline] = self._dataset_column(number, returns)

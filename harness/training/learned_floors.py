@@ -1,6 +1,7 @@
 """The learned floors of a pack: which trajectories their networks may see, the fits, and their estimates."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness.data.dataset import Dataset
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
 from harness.settings import Run
+from harness.training.floor_fits import FitStore, FloorFit, fit_key
 from harness.training.streams import generator, normal_source, uniform_source
 from harness.training.transitions import Transitions, trajectory_numbers
 
@@ -96,8 +98,40 @@ class LearnedFloors:
         )
         self._fitted = self.value.parameters.flat.clone()
 
-    def fit(self) -> None:
-        """Fit all networks, and report how well they predict."""
+    def fit(self, store: FitStore | None = None) -> None:
+        """Fit all networks, and report how well they predict.
+
+        Runs with equal data, settings and seeds share one fit, with `store` also with other packs and workers.
+        """
+        keys = {number: fit_key(run, self._dataset.content_hash) for number, run in self.runs.items()}
+        with store.reserved(keys.values()) if store else nullcontext():
+            fits = store.load(keys.values()) if store else {}
+            missing = {key: number for number, key in keys.items() if key not in fits}
+            fitted = self._fitted_now(list(missing.values()), list(missing))
+            if store:
+                store.save(fitted)
+        for number, key in keys.items():
+            fit = fitted[key] if key in fitted else fits[key]
+            self.value.parameters.flat[self._slice(number)] = fit.parameters
+            self.reports[number] = fit.report
+        self._fitted = self.value.parameters.flat.clone()
+
+    def _fitted_now(self, numbers: Sequence[int], keys: Sequence[str]) -> dict[str, FloorFit]:
+        """Fit the networks of some runs; returns their fits by key."""
+        if not numbers:
+            return {}
+        places = [self._numbers.index(number) for number in numbers]
+        part = self
+        if numbers != self._numbers:
+            runs = {number: self.runs[number] for number in numbers}
+            part = LearnedFloors(runs, self._dataset, self._transitions, self._returns[places])
+        part._fit()
+        return {
+            key: FloorFit(part._fitted[part._slice(number)].clone(), part.reports[number])
+            for key, number in zip(keys, numbers, strict=True)
+        }
+
+    def _fit(self) -> None:
         held_out = np.concatenate([split.held_out for split in self._splits])[:, self._trajectories]
         batches = [uniform_source(rng) for rng in self._generators("floor_batch")]
         states = self._transitions.dataset_states
@@ -132,7 +166,10 @@ class LearnedFloors:
     def values(self, number: int, states: Tensor) -> Tensor:
         """The estimates [T] of a run at states [T, S], combined over its networks."""
         members = range(self._networks)
-        estimates = torch.stack([self._of_network(number, member, states) for member in members])
+        return self._combined(torch.stack([self._of_network(number, member, states) for member in members]))
+
+    def _combined(self, estimates: Tensor) -> Tensor:
+        """The estimate [...] of the networks [M, ...] of a run: their mean, or a lower bound."""
         if len(estimates) == 1:
             return estimates[0]
         mean = estimates.mean(0)
@@ -155,10 +192,16 @@ class LearnedFloors:
         return estimates
 
     def learn(self, batch: Batch) -> Tensor:
-        """One step on a batch of all runs; the new values [R, B] of its states."""
-        assert self._networks == 1, "preflight lets only regression keep learning"
-        self.value.step(batch.states, batch.return_to_go)
-        return self.value.values(batch.states)
+        """One step on a batch of all runs; the new estimates [R, B] for its states.
+
+        The rule of all estimators that keep learning: every network takes one step of the loss of its fit on the
+        returns-to-go of the batch, which consists of completed episodes. Estimators with other targets, or whose
+        networks may not see every trajectory, are refused before training (`ONLINE_ESTIMATORS`).
+        """
+        states = batch.states.repeat_interleave(self._networks, dim=0)
+        self.value.step(states, batch.return_to_go.repeat_interleave(self._networks, dim=0))
+        estimates = self.value.values(states).unflatten(0, (len(self.runs), self._networks))
+        return self._combined(estimates.transpose(0, 1))
 
     def _of_network(self, number: int, member: int, states: Tensor) -> Tensor:
         return self.value.values(states[None], run=self._slice(number).start + member)[0]

@@ -15,6 +15,7 @@ from harness.folders.state import RunState
 from harness.settings import pack_key, trains_alone, updates_due
 from harness.training.evaluation import Evaluator, summarise
 from harness.training.floor_columns import FloorColumns
+from harness.training.floor_fits import FitStore
 from harness.training.kernels import provide_kernels, reserve_gpu
 from harness.training.online import Actors, OnlineSchedule
 from harness.training.pack import Pack, PackState, floor_of
@@ -60,7 +61,7 @@ class PackTraining:
         pack.open_files()
         floor_states = [floor_of(checkpoint) if checkpoint else None for checkpoint in pack.checkpoints]
         self.transitions = transitions = Transitions(dataset, len(runs), self.schedule.online_steps)
-        self.floors = FloorColumns(runs, dataset, transitions, floor_states)
+        self.floors = FloorColumns(runs, dataset, transitions, floor_states, FitStore(pack.folders[0].path.parent))
         self.learner = Learner(
             [run.algorithm for run in runs],
             transitions.observation_dim,

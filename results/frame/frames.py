@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from io import BytesIO
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +134,17 @@ def load(folder: Path, only: Collection[str] | None = None) -> Frames:
     frames = [_loaded(Path(folder) / f"{name}.parquet") for name in NAMES]
     if only is not None:
         frames = [frame[frame["run"].isin(only)].reset_index(drop=True) for frame in frames]
-    _add_data_seeds(*frames)
+    _add_new_columns(*frames)
     if frames[0].empty:
         raise UserError(f"{folder}: contains none of the named runs" if only is not None else f"{folder}: has no runs")
     return Frames(*frames)
 
 
-def _add_data_seeds(runs: pd.DataFrame, evaluations: pd.DataFrame, provenance: pd.DataFrame) -> None:
-    """Add the data seeds to frames that were exported without them."""
+def _add_new_columns(runs: pd.DataFrame, evaluations: pd.DataFrame, provenance: pd.DataFrame) -> None:
+    """Add the columns that earlier versions did not export: errors of learned floors, unknown, and data seeds."""
+    for name in LEARNED_FLOOR:
+        if f"learned_floor.{name}" not in runs:
+            runs[f"learned_floor.{name}"] = nan
     if "data_seed" in runs:
         return
     seeds = runs[DATA_SEED] if DATA_SEED in runs else pd.Series(0, runs.index)

@@ -62,34 +62,46 @@ def _scale_settings(runs: pd.DataFrame) -> str:
     return ", ".join(f"{name} {' or '.join(f'{value:.6g}' for value in column)}" for name, column in values.items())
 
 
-def learned_floor(runs: pd.DataFrame) -> Table | None:
-    """Held-out error of the learned floors by task and arm; None if no run has one.
+# Number of a fit, decimals and heading.
+FIT_COLUMNS = (
+    ("held_out_rmse", 2, "Held-out RMSE"),
+    ("held_out_r2", 3, "Held-out R2"),
+    ("held_out_bias", 2, "Held-out bias"),
+    ("exact_bias", 2, "Bias, V_mu"),
+    ("exact_rmse", 2, "RMSE, V_mu"),
+)
 
-    Numbers, per seed: task, arm, data_seed, seed, held_out_rmse, held_out_r2, steps.
+
+def learned_floor(runs: pd.DataFrame) -> Table | None:
+    """Errors of the learned floors by task and arm; None if no run has one.
+
+    Numbers, per seed: task, arm, data_seed, seed, the columns of `FIT_COLUMNS`, steps.
     """
-    names = ["held_out_rmse", "held_out_r2", "steps"]
+    names = [*(name for name, _, _ in FIT_COLUMNS), "steps"]
     finished = done(runs)
     fitted = finished[finished["learned_floor.held_out_rmse"].notna()]
     if fitted.empty:
         return None
     numbers = fitted[["task", "arm", *PAIRING]].assign(**{name: fitted[f"learned_floor.{name}"] for name in names})
     numbers = numbers.reset_index(drop=True)
+    shown = [column for column in FIT_COLUMNS if numbers[column[0]].notna().any()]
     lines = [
         {
             "Task": task,
             "Arm": label(arm),
-            "Held-out RMSE": interval_text(mean_interval(group["held_out_rmse"]), 2),
-            "Held-out R2": interval_text(mean_interval(group["held_out_r2"]), 3),
+            **{heading: interval_text(mean_interval(group[name]), decimals) for name, decimals, heading in shown},
             "Gradient steps": number(group["steps"].mean(), 0),
             "n": str(len(group)),
         }
         for (task, arm), group in numbers.groupby(["task", "arm"], sort=False)
     ]
     notes = (
-        "Regression of a value network on the return-to-go, evaluated on held-out trajectories; RMSE in mapped return. "
+        "Estimate minus return-to-go on trajectories that were not fitted, and estimate minus V_mu, the value of the "
+        "behaviour policy, over the dataset, where V_mu is known; in mapped return. A return scatters around V_mu, so "
+        "the RMSE against returns cannot be 0; that against V_mu can. "
         f"Mean over n seeds [{CONFIDENCE:.0%} t interval].",
     )
-    return Table("learned_floor", "Held-out error of the learned floor", numbers, pd.DataFrame(lines), notes)
+    return Table("learned_floor", "Errors of the learned floors", numbers, pd.DataFrame(lines), notes)
 
 
 # Column of the evaluations, heading and meaning.

@@ -341,8 +341,10 @@ def test_any_change_of_the_command_line_is_accepted_or_refused_in_one_line(chang
         ({"online.mixing_decay": 0.5}, "online.mixing_decay = 0.5: needs online.mixing_ratio"),
         ({"online.mixing_ratio": 0.0, "schedule.mixing_ratio": None}, "needs a number as schedule.mixing_ratio"),
         ({"online.warmup_horizons": 1000}, "leave none of the"),
+        ({"floor.base": "learned", "floor.keeps_learning": True, "behaviour_value.estimator": "td"},
+         "estimator = 'td': cannot keep learning online by regression on returns-to-go; .*choose from regression, exp"),
     ],
-)
+)  # fmt: skip
 def test_online_settings_without_effect_are_refused(changes, words):
     run = with_settings(runs_of("smoke")[0], changes)
     with pytest.raises(UserError, match=words):

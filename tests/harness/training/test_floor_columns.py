@@ -10,6 +10,7 @@ from ablations.arms import with_arm
 from algorithms.inflation import INFLATIONS
 from harness.data.dataset import ensure_dataset
 from harness.environments.exact_values import exact_values
+from harness.launching.preflight import ONLINE_ESTIMATORS
 from harness.settings import Run, Task, with_settings
 from harness.training.floor_columns import FloorColumns
 from harness.training.transitions import Transitions
@@ -101,18 +102,27 @@ def test_a_learned_floor_reports_its_error_and_reaches_online_states():
     assert torch.isfinite(transitions.floor[1, transitions.offline : transitions.offline + 3]).all()
 
 
-def test_a_learned_floor_that_keeps_learning_fits_online_returns():
-    changes = {"floor.base": "learned", "floor.keeps_learning": True, "behaviour_value.max_steps": 50}
-    run = with_settings(Run(TASK, "arm", 0), changes)
+@pytest.mark.parametrize("estimator", ONLINE_ESTIMATORS)
+def test_a_learned_floor_that_keeps_learning_fits_online_returns(estimator):
+    """Every estimator follows the same rule: steps on the batch's returns-to-go, the same in any pack."""
+    fit = {"behaviour_value.estimator": estimator, "behaviour_value.max_steps": 50}
+    changes = {"floor.base": "learned", "floor.keeps_learning": True, **fit}
+    runs = [with_settings(Run(TASK, "arm", seed), changes) for seed in (1, 0)]
     data = learning_data()
-    transitions = Transitions(data, 1, capacity=10)
-    floors = FloorColumns([run], data, transitions)
-    uniform = np.linspace(0, 0.999, 64)[None]
-    for _ in range(300):
-        batch = transitions.batch(uniform, from_dataset=64)
-        batch.return_to_go.fill_(5.0)
-        batch = floors.learn_online(batch)
-    assert (batch.floor - 5.0).abs().mean() < 0.5
+
+    def floors_after(runs, updates):
+        transitions = Transitions(data, len(runs), capacity=10)
+        floors = FloorColumns(runs, data, transitions)
+        uniform = np.linspace(0, 0.999, 64)[None].repeat(len(runs), 0)
+        for _ in range(updates):
+            batch = transitions.batch(uniform, from_dataset=64)
+            batch.return_to_go.fill_(5.0)
+            batch = floors.learn_online(batch)
+        return batch.floor
+
+    alone = floors_after(runs[1:], 300)
+    assert (alone - 5.0).abs().mean() < 0.5
+    assert torch.equal(floors_after(runs, 300)[1:], alone)
 
 
 def test_an_exact_floor_is_the_behaviour_value_offline_and_online(road_task):

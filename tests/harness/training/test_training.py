@@ -131,6 +131,18 @@ def test_a_learned_floor_can_keep_learning(tmp_path):
     assert alone[-1]["q_data"] != frozen[-1]["q_data"]
 
 
+def test_packs_of_a_root_share_the_fit_of_a_learned_floor(tmp_path):
+    def metrics(name, **changes):
+        (folder,) = folders(tmp_path / name, arms=("learned",), seeds=(0,), **changes)
+        train_pack([folder])
+        return folder.metrics_file.read_bytes()
+
+    alone = metrics("alone", **{"floor.inflation": 0.5})
+    metrics("shared")
+    assert metrics("shared", **{"floor.inflation": 0.5}) == alone
+    assert len(list((tmp_path / "shared" / "learned_floors").iterdir())) == 1
+
+
 def test_a_floor_can_end_with_the_offline_phase(tmp_path, trained):
     made = folders(tmp_path, arms=("monte_carlo",), seeds=(0,), **{"floor.active_online": False})
     train_pack(made)

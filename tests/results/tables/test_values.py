@@ -38,7 +38,17 @@ def test_learned_floor_has_a_row_per_task_and_arm():
     assert (row["Arm"], row["n"]) == ("Cal-QL, learned floor", "2")
     # The t interval of two numbers 1 apart: 12.7 standard errors of 0.5 to each side.
     assert row["Held-out RMSE"] == "2.50 [-3.85, 8.85]"
+    assert "RMSE, V_mu" not in row
     assert row["Held-out R2"].startswith("0.700 [")
+
+
+def test_learned_floor_has_the_error_against_the_truth_where_it_is_known():
+    rows = [("learned", 0, "done", 0.5, 0.0), ("learned_td", 0, "done", 0.5, 0.0)]
+    fits = {"learned_floor.held_out_rmse": 2.0, "learned_floor.exact_bias": [-1.0, math.nan],
+            "learned_floor.exact_rmse": [1.5, math.nan]}  # fmt: skip
+    first, second = learned_floor(frame_of(*rows, **fits)).text.to_dict("records")
+    assert (first["Bias, V_mu"], first["RMSE, V_mu"]) == ("-1.00", "1.50")
+    assert "nan" not in second["RMSE, V_mu"]
 
 
 def row(arm, seed, step, calibration, floor=nan, task="winding-road"):
