@@ -6,21 +6,47 @@ A package adds a command in its pyproject.toml:
     name = "package.module:function"
 """
 
+import io
+import os
 import signal
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import typer
 import typer.core
 import typer.main
 
-from harness.errors import PLACE_ERRORS, UserError, one_line
-from harness.options import INTERRUPTED, INVALID
+PACKAGES = ("algorithms", "harness", "slurm", "ablations", "results")
+
+
+def refuse_shadows() -> None:
+    """Exit with one line if a module or folder of the user is imported in place of one of our packages."""
+    for name in PACKAGES:
+        ours, spec = Path(__file__).resolve().parent / name, find_spec(name)
+        places = list(spec.submodule_search_locations or [spec.origin or ""]) if spec else []
+        if not places or Path(places[0]).resolve() != ours:
+            instead = f"{places[0]} is imported in place of it; rename that, or take its folder off PYTHONPATH"
+            print(
+                f"floorbench: error: package {name} of {ours.parent}: "
+                f"{instead if places else 'is missing; install floorbench again'}",
+                file=sys.stderr,
+            )
+            sys.exit(2)
+
+
+# Before the first import from a package.
+refuse_shadows()
+
+from harness.errors import UserError, is_of_system, one_line  # noqa: E402
+from harness.options import INTERRUPTED, INVALID  # noqa: E402
 
 GROUP = "floorbench.commands"
 
@@ -97,6 +123,7 @@ def floorbench() -> None:
 def main() -> None:
     """Run the command `floorbench`. Exit codes: 0 done, 1 a run failed, 2 invalid usage or input, 130 interrupted."""
     requests: list[int] = []
+    leave_surroundings()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         requests.append(number)
@@ -113,9 +140,29 @@ def main() -> None:
             sys.exit(INTERRUPTED)
         if isinstance(error, UserError):
             fail(str(error))
-        if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+        if is_of_system(error):
             fail(one_line(error))
         raise
+
+
+def leave_surroundings() -> None:
+    """Undo what the user's environment would change: warnings as errors, and output that cannot show every character.
+
+    Child processes inherit it.
+    """
+    sys.warnoptions[:] = [option for option in sys.warnoptions if not option.startswith("e")]
+    kept = [part for part in os.environ.pop("PYTHONWARNINGS", "").split(",") if part and not part.startswith("e")]
+    if kept:
+        os.environ["PYTHONWARNINGS"] = ",".join(kept)
+    filters = [entry for entry in warnings.filters if entry[0] != "error"]
+    if len(filters) < len(warnings.filters):
+        warnings.resetwarnings()
+        for action, _, category, _, line in filters:
+            warnings.simplefilter(cast(Any, action), cast(Any, category), line, append=True)
+    os.environ["PYTHONUTF8"] = "1"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def fail(message: str) -> None:

@@ -2,12 +2,16 @@
 
 import errno
 import json
+import os
 import re
 import traceback
+from pathlib import Path
 
-# Errors of the file system rather than the program: the same work succeeds once they are resolved.
+# Errors of a file system or its server rather than the program: the same work succeeds once they are resolved.
 PLACE_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
+    errno.ENOLCK, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.ENOTCONN, errno.ESHUTDOWN, errno.ENXIO, errno.ENODEV, errno.EBUSY,
 )  # fmt: skip
 
 
@@ -18,13 +22,21 @@ class UserError(Exception):
     """
 
 
+def is_of_system(error: BaseException) -> bool:
+    """Whether the operating system refused something, usually a path that the user named: `one_line` says all."""
+    return isinstance(error, OSError) and error.errno is not None and error.strerror is not None
+
+
 def one_line(error: BaseException) -> str:
     """The first line of an error's message, preceded by its type unless it is a `UserError`.
 
-    Errors of the file system name the file, if it is known.
+    Errors of the operating system name the file, if it is known.
     """
-    if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
-        return f"{error.filename or 'disk'}: {(error.strerror or str(error)).lower()}"
+    if isinstance(error, OSError) and is_of_system(error):
+        names = [
+            os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | Path)
+        ]
+        return f"{' to '.join(names) or 'file system'}: {(error.strerror or '').lower()}"
     message = str(error).strip().partition("\n")[0]
     if isinstance(error, UserError):
         return message

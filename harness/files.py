@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,23 @@ def naming(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(file)) from error
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path without links; unlike `Path.resolve`, a loop of links is left to the first access."""
+    return Path(os.path.realpath(path))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError or OSError unless a path is a folder or does not exist yet.
+
+    `Path.exists` takes some paths for missing that cannot be read, such as one below a file.
+    """
+    try:
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
+            raise UserError(f"{folder}: is not a folder")
+    except FileNotFoundError:
+        return
 
 
 @contextlib.contextmanager

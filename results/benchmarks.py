@@ -38,7 +38,7 @@ def read(file: Path) -> pd.DataFrame:
     share_of_peak and share_of_update. Raises UserError for other files.
     """
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
         rows = [_row(benchmark) for benchmark in content["benchmarks"]]
         about = {"machine": content["machine_info"]["cpu"].get("brand_raw", "unknown"),
                  "commit": content["commit_info"]["id"], "date": content["datetime"]}  # fmt: skip
@@ -113,8 +113,12 @@ def write_speed_report(benchmarks: pd.DataFrame, out: Path) -> list[Path]:
         files = [out / "report.html", *tables.write(table, out / "tables")]
         for drawing in drawings:
             files += write(drawing, out / "figures")
-        images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
-        files[0].write_text(render("speed.html", images, table=table, drawings=drawings, about=benchmarks.attrs))
+        images = {
+            drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text(encoding="utf-8") for drawing in drawings
+        }
+        files[0].write_text(
+            render("speed.html", images, table=table, drawings=drawings, about=benchmarks.attrs), encoding="utf-8"
+        )
     except OSError as error:
         raise UserError(
             f"report directory {out}: cannot be written ({error.strerror}); choose another directory"

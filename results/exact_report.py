@@ -44,7 +44,9 @@ def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.Data
         files = [out / "report.html", *tables.write(verdict_table(verdicts), out / "tables")]
         for drawing in drawings:
             files += write(drawing, out / "figures")
-        images = {drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text() for drawing in drawings}
+        images = {
+            drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text(encoding="utf-8") for drawing in drawings
+        }
         page = render(
             "exact.html",
             images,
@@ -54,7 +56,7 @@ def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.Data
             drawings=drawings,
             provenance=provenance_table(),
         )
-        files[0].write_text(page)
+        files[0].write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"report directory {out}: cannot be written ({error.strerror}); choose another directory"

@@ -191,7 +191,7 @@ def findings(folder: Path = PUBLISHED) -> str:
 
 def write(file: Path = FINDINGS) -> None:
     """Update the file. The same frames give the same text."""
-    file.write_text(findings())
+    file.write_text(findings(), encoding="utf-8")
 
 
 def _tallied(verdicts: list[Verdict], unit: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
-import matplotlib as mpl
 import pandas as pd
 
 from ablations.claims import CLAIMS
@@ -17,7 +16,7 @@ from results.figures.effects import dose_response, effects_figure
 from results.frame import done
 from results.frame.frames import Frames
 from results.published_runs import PROJECT, PUBLISHED, STUDY, has_frames, published_runs
-from results.style import STYLE, in_order, label
+from results.style import drawing_style, in_order, label
 from results.tables.effects import effects, effects_table
 from results.tables.table import NONE, number
 from results.verdicts.decisions import Outcome, Verdict
@@ -93,9 +92,9 @@ def with_section(text: str, folder: Path = PUBLISHED) -> str:
 
 def write(readme: Path = README, folder: Path = PUBLISHED) -> None:
     """Update README and its figures. The same frames give the same text."""
-    readme.write_text(with_section(readme.read_text(), folder))
+    readme.write_text(with_section(readme.read_text(encoding="utf-8"), folder), encoding="utf-8")
     if section(folder) != NOTHING:
-        with mpl.rc_context(STYLE):
+        with drawing_style():
             for drawing in drawings(published_runs(STUDY, folder=folder)):
                 drawing.figure.savefig(folder / f"{drawing.name}.png", format="png")
 

@@ -19,7 +19,7 @@ from results.frame import PAIRING, Frames, settings_columns
 from results.frame.comparison import remarks, seed_name
 from results.page import markdown, render
 from results.processes import processes
-from results.style import label
+from results.style import default_numbers, label
 from results.tables import Table, write
 from results.tables.cost import MILLION, cost
 from results.tables.doses import doses
@@ -117,12 +117,13 @@ def write_report(
 
             page = contents(frames, exact, tuning, drawn)
             files = [*_write_tables(page, out / "tables"), *(path for future in written for path in future.result())]
-        page.runs.to_csv(out / "tables" / "runs.csv", index=False, lineterminator="\n")
-        images = {path.stem: path.read_text() for path in files if path.suffix == ".svg"}
+        with default_numbers():
+            page.runs.to_csv(out / "tables" / "runs.csv", index=False, lineterminator="\n")
+        images = {path.stem: path.read_text(encoding="utf-8") for path in files if path.suffix == ".svg"}
         unfinished = page.run_list.numbers[page.run_list.numbers["State"] != "done"].to_dict("records")
         values = {"page": page, "unfinished": unfinished, "words": words, "lab": LAB, "not_run": NOT_RUN}
-        (out / "report.html").write_text(render("report.html", images, **values))
-        (out / "report.md").write_text(markdown("report.md", **values))
+        (out / "report.html").write_text(render("report.html", images, **values), encoding="utf-8")
+        (out / "report.md").write_text(markdown("report.md", **values), encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"report directory {out}: cannot be written ({error.strerror}); choose another directory"

@@ -1,14 +1,20 @@
 """Labels, order and colours of arms, and the matplotlib style at a journal's column width."""
 
+import contextlib
+import logging
+import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from itertools import cycle
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablations.arms import ARMS
 from ablations.axes import split_variant
+from harness.errors import UserError, one_line
 
 # Widths of one and of two columns, in inches.
 COLUMN = 3.3
@@ -75,6 +81,52 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "floorbench",
 }
+
+
+def import_matplotlib() -> None:
+    """Import matplotlib, which the user's MPLBACKEND or matplotlibrc could prevent. Figures need no backend."""
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    # It reports every line of a matplotlibrc that it cannot use; none of them matters here.
+    logger.setLevel(logging.CRITICAL)
+    try:
+        import matplotlib as mpl
+    except Exception as error:
+        raise UserError(f"matplotlib cannot be imported ({one_line(error)}); check your matplotlibrc") from error
+    finally:
+        logger.setLevel(level)
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend is not None:
+        # For the user's own figures, in a notebook.
+        with contextlib.suppress(ValueError):
+            mpl.rcParams["backend"] = backend
+
+
+# NumPy's defaults, which a start-up file may change; they affect the text of numbers in files.
+PRINT_OPTIONS: dict[str, Any] = {
+    "precision": 8, "threshold": 1000, "edgeitems": 3, "linewidth": 75, "suppress": False, "nanstr": "nan",
+    "infstr": "inf", "formatter": None, "sign": "-", "floatmode": "maxprec", "legacy": False,
+}  # fmt: skip
+
+
+def default_numbers() -> contextlib.AbstractContextManager[Any]:
+    """NumPy's own print options during a block."""
+    return np.printoptions(**PRINT_OPTIONS)
+
+
+@contextlib.contextmanager
+def drawing_style() -> Iterator[None]:
+    """matplotlib's defaults with `STYLE` during a block, whatever the user's matplotlibrc says."""
+    import matplotlib as mpl
+
+    with default_numbers(), mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
 
 
 # Suffix of arms with settings from a study.

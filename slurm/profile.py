@@ -114,7 +114,7 @@ def load(name: str) -> Profile:
                 "of a TOML file"
             )
     try:
-        values = tomllib.loads(file.read_text())
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"--cluster {file}: cannot be read ({(reason or '').lower()})") from None

@@ -8,6 +8,7 @@ from typing import Any
 from submitit import SlurmExecutor
 
 from harness.data.files import minari_folder
+from harness.files import absolute
 from slurm.profile import Profile
 
 # Until Python has installed its handlers, the warning signal must not kill it; it then ends by itself.
@@ -46,7 +47,7 @@ def exports(code: Path) -> list[str]:
     """Lines of the script that set the locations of code and data, whatever environment the site passes on."""
     return [
         f'export PYTHONPATH={shlex.quote(str(code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
-        f"export MINARI_DATASETS_PATH={shlex.quote(str(minari_folder().resolve()))}",
+        f"export MINARI_DATASETS_PATH={shlex.quote(str(absolute(minari_folder())))}",
         # srun of SLURM 22.05 to 23.02 does not inherit this from sbatch.
         "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",
         # The array task does no computation; its workers set their number of threads.

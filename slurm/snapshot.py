@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import json_bytes, naming, synchronise_folder
+from harness.files import absolute, json_bytes, naming, synchronise_folder
 from harness.folders.provenance import CODE_FILE, CODE_PACKAGES, PROJECT, code_version
 from slurm.submissions import CODE, FOLDER
 
@@ -27,7 +27,7 @@ def take(root: Path) -> Path:
     content = {name: (PROJECT / name).read_bytes() for name in _names()}
     content[CODE_FILE] = json_bytes(code_version())
     name = digest(content)
-    place = Path(root).resolve() / FOLDER / CODE
+    place = absolute(root) / FOLDER / CODE
     snapshot = place / name
     if snapshot.exists():
         check(snapshot)

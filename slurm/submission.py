@@ -139,7 +139,7 @@ def array_tasks(packs: Sequence[tuple[str, ...]], most: int) -> tuple[ArrayTask,
 
 def job_script(drafted: Draft, profile: Profile, number: int) -> str:
     """The sbatch script of one array, with placeholders for ids that do not exist yet."""
-    array, root = drafted.arrays[number], drafted.plan.root.resolve()
+    array, root = drafted.arrays[number], files.absolute(drafted.plan.root)
     after = None if array.after is None else f"<{drafted.arrays[array.after].job_name}>"
     wanted = script.parameters(profile, array.job_name, array.limit, after, root, root / FOLDER / "code" / "<snapshot>")
     return script.text(profile, root / FOLDER / "<submission>" / JOBS, wanted, len(array.tasks))
@@ -151,7 +151,7 @@ def check_profile(profile: Profile) -> None:
         folder = Path(name)
         wanted = script.parameters(profile, "floorbench-check", 1, None, folder, folder)
         file = folder / "check.sh"
-        file.write_text(script.text(profile, folder, wanted, 1))
+        file.write_text(script.text(profile, folder, wanted, 1), encoding="utf-8")
         try:
             ask("sbatch", "--test-only", str(file))
         except UserError as error:
@@ -185,7 +185,7 @@ def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:
     answer may be in the queue; its runs belong to it until `reconcile` has asked. The caller holds the lock, and made
     the draft under it.
     """
-    root = drafted.plan.root.resolve()
+    root = files.absolute(drafted.plan.root)
     code = snapshot.take(root)
     commit(drafted.runs, root)
     submission = Submission(

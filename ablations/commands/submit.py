@@ -13,6 +13,7 @@ import typer
 from ablations.commands.run import Launch
 from ablations.commands.selection import Grid, counts_line, grid_runs
 from harness.errors import UserError
+from harness.files import absolute
 from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
@@ -86,7 +87,7 @@ def submit_grid(
     refuse_faults(folders)
     submission = None
     with submitting.locked(root):
-        for remark in submitting.reconcile(root.resolve()):
+        for remark in submitting.reconcile(absolute(root)):
             console.print(remark)
         drafted = submitting.draft(plan(runs, root), profile, limits(profile.account), queue(), retry_failed)
         if drafted.tasks:

@@ -90,7 +90,7 @@ def build_folder() -> Path:
 @cache
 def _key() -> str:
     parts = [torch.__version__, platform.machine(), _instructions(), *FLAGS]
-    parts += [f"{file.name}\0{file.read_text()}" for file in sorted(SOURCES.glob("[!.]*.*"))]
+    parts += [f"{file.name}\0{file.read_text(encoding='utf-8')}" for file in sorted(SOURCES.glob("[!.]*.*"))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -114,9 +114,11 @@ def _build(folder: Path) -> None:
     script, source = Path(__file__).with_name("compilation.py"), SOURCES / "operators.cpp"
     command = [sys.executable, str(script), NAME, str(source), str(folder), *FLAGS]
     environment = {**os.environ, "PATH": _search_path()}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    )
     log = folder / "build.log"
-    log.write_text(done.stdout)
+    log.write_text(done.stdout, encoding="utf-8")
     if done.returncode:
         lines = [line.strip() for line in done.stdout.splitlines()]
         message = next((line for line in lines if "error: " in line), lines[-1] if lines else "no output")

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from harness.files import atomic_write
+from harness.files import absolute, atomic_write
 
 # Seconds after a change during which a file could change again without a new time stamp; such files are not cached.
 SETTLED = 2.0
@@ -54,7 +54,7 @@ class Cache:
     @classmethod
     def of(cls, source: Path, kind: str, modules: Iterable[ModuleType]) -> "Cache":
         """The cache of a folder in the user's cache folder, for values that functions of these modules compute."""
-        source = Path(source).resolve()
+        source = absolute(source)
         name = hashlib.sha256(os.fsencode(source)).hexdigest()[:16]
         code = b"".join(Path(module.__file__ or "").read_bytes() for module in modules)
         return cls(source, cache_folder() / f"{kind}-{name}.json", hashlib.sha256(code).hexdigest())

@@ -21,7 +21,7 @@ from pydantic_core import from_json
 
 from harness.data.files import dataset_exists, dataset_id
 from harness.errors import UserError, one_line
-from harness.files import DamagedFileError, read_json
+from harness.files import DamagedFileError, check_folder, read_json
 from harness.folders import run_folder
 from harness.folders.attempts import Attempt, file_number
 from harness.folders.cache import Cache
@@ -250,6 +250,7 @@ class RunReader:
 
 def summaries(root: Path, runs: Sequence[Run] | None = None) -> list[RunSummary]:
     """The summaries of a root's runs (see `RunReader.summaries`), by means of the user's cache."""
+    check_folder(root)
     reader = RunReader(root, Cache.of(root, "status", [sys.modules[__name__], run_folder]))
     result = reader.summaries(runs)
     reader.cache.save(forget_unused=runs is None)

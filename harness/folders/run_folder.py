@@ -228,7 +228,7 @@ class RunFolder:
     def append_log(self, text: str) -> None:
         """Append to the log."""
         self.check_owner()
-        with naming(self.log), open(self.log, "a") as file:
+        with naming(self.log), open(self.log, "a", encoding="utf-8", errors="replace") as file:
             file.write(text if text.endswith("\n") else text + "\n")
 
     def finish(self, summary: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.files import check_folder
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState, counted
 from harness.settings import Run, pack_key, trains_alone
@@ -46,6 +47,7 @@ def plan(runs: Sequence[Run], root: Path) -> Plan:
     Raises UserError for duplicate runs, and for a folder that is damaged or belongs to another schema version or run.
     """
     refuse_duplicates(runs)
+    check_folder(root)
     return Plan(Path(root), tuple(runs), tuple(state_of(RunFolder.of(root, run)) for run in runs))
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness.errors import UserError, one_line
-from harness.files import DamagedFileError, locked, naming, read_json, write_json
+from harness.files import DamagedFileError, absolute, locked, naming, read_json, write_json
 from harness.folders import attempts
 from harness.folders.attempts import Attempt
 
@@ -40,7 +40,7 @@ LOCK_TIMEOUT = 120.0
 
 def folder_of(root: Path, study: str) -> Path:
     """The folder of a study."""
-    return Path(root).resolve() / STUDIES / study
+    return absolute(root) / STUDIES / study
 
 
 def open_storage(folder: Path, url: str | None = None, create: bool = True) -> BaseStorage:

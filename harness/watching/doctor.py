@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.files import minari_folder
-from harness.errors import UserError
+from harness.errors import UserError, one_line
 from harness.folders.provenance import (
     PACKAGES,
     code_version,
@@ -62,7 +62,11 @@ def examine(root: Path, others: Sequence[Check] = ()) -> list[Finding]:
         ("provenance", code),
         *others,
     ]
-    return [*(_guarded(name, check) for name, check in checks), *run_faults(root)]
+    findings = [_guarded(name, check) for name, check in checks]
+    try:
+        return [*findings, *run_faults(root)]
+    except OSError as error:
+        return [*findings, Finding("run folder", "problem", one_line(error))]
 
 
 def can_run_demo(findings: list[Finding]) -> bool:
@@ -75,7 +79,7 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except Exception as error:
-        return Finding(name, "problem", (str(error).strip() or type(error).__name__).splitlines()[0])
+        return Finding(name, "problem", one_line(error))
 
 
 def python() -> Finding:

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Sequence
 from math import ceil
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +14,7 @@ from results.figures.curves import left_out, traces
 from results.figures.drawing import SEED_TYPES, Drawing
 from results.frame import PAIRING
 from results.statistics.intervals import CONFIDENCE, estimates_by
-from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
+from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, drawing_style, in_order, label
 from results.verdicts.decisions import Verdict
 
 # Characters per line of an axis label.
@@ -53,7 +52,7 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
     else:
         groups, rows = [list(verdicts)], tasks if len(tasks) > 1 else arms
     of_tasks = rows != arms
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, panels = _grid(len(groups), 0.5 + 0.36 * len(rows), sharey=True)
         for panel, group in zip(panels, groups, strict=True):
             _mark(panel, claim.test)
@@ -96,7 +95,7 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
     numbers = numbers.astype(SEED_TYPES)
     arm = verdicts[0].claim.test.arms[-1] if isinstance(verdicts[0].claim.test, DoseResponse) else ""
     colour = colours([arm])[arm]
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, panels = _grid(len(verdicts), 1.9)
         for verdict, panel in zip(verdicts, panels, strict=True):
             verdict_numbers = numbers[numbers["task"] == verdict.task]

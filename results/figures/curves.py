@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from results.figures.drawing import BAND, SEED_TYPES, Drawing, Look, counts, episodes, finished_of, window
 from results.frame import PAIRING
 from results.statistics.intervals import estimates_by
-from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
+from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, drawing_style, in_order, label
 
 # At most this many seeds are drawn as thin lines; more cannot be distinguished.
 MOST = 50
@@ -134,7 +133,7 @@ def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawi
         means = numbers[numbers["seed"].isna()]
         arms = in_order(task_rows["arm"])
         colour = colours(arms)
-        with mpl.rc_context(STYLE):
+        with drawing_style():
             figure, panels = small_multiples(1 + len(arms))
             together = next(panels)
             together.set_title("All arms, means")
@@ -174,7 +173,7 @@ def bound_rate(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
         arms = in_order(numbers["arm"])
         colour = colours(in_order(rows["arm"]))
         finished = finished_of(runs, task)
-        with mpl.rc_context(STYLE):
+        with drawing_style():
             figure, (panel,) = small_multiples(1, legend=True)
             figure.set_size_inches(figure.get_figwidth(), 2.1 + 0.15 * len(arms))
             for arm in arms:
@@ -213,7 +212,7 @@ def values_and_floors(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Dra
         numbers = curves(task_rows, ["q_policy", "q_data", "floor_mean", "return_to_go"])
         arms = in_order(task_rows["arm"])
         colour = colours(arms)
-        with mpl.rc_context(STYLE):
+        with drawing_style():
             figure, panels = small_multiples(len(arms), legend=True)
             for arm, panel in zip(arms, panels, strict=True):
                 arm_rows = numbers[numbers["arm"] == arm]
@@ -264,7 +263,7 @@ def seed_traces(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
         task_runs = runs[runs["task"] == task]
         arms = in_order(task_runs["arm"])
         colour = colours(arms)
-        with mpl.rc_context(STYLE):
+        with drawing_style():
             figure, panels = small_multiples(len(arms))
             for arm, panel in zip(arms, panels, strict=True):
                 arm_rows = numbers[numbers["arm"] == arm]

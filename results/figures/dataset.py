@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from results.figures.drawing import Drawing
-from results.style import COLOURS, FAINT, INK, PAGE, STYLE
+from results.style import COLOURS, FAINT, INK, PAGE, drawing_style
 from results.tables import Table
 
 # Labels and line styles of the rules of `floor.truncation`.
@@ -37,7 +36,7 @@ def dataset_figure(
     The distribution is the share of transitions whose floor lies below a value.
     """
     numbers = []
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(PAGE, 1.9), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         numbers += _histogram(left, "return", returns, terminated)

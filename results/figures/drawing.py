@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from results.frame import done
 from results.statistics.intervals import CONFIDENCE
-from results.style import STYLE, label
+from results.style import STYLE, drawing_style, label
 
 Look = dict[str, Any]
 
@@ -44,12 +43,12 @@ def write(drawing: Drawing, folder: Path) -> list[Path]:
         # A higher compression level takes as long as drawing the figure.
         "png": {"pil_kwargs": {"compress_level": 2}},
     }
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         lay_out(drawing.figure)
         for path, (kind, options) in zip(paths, undated.items(), strict=False):
             drawing.figure.savefig(path, format=kind, **options)
-    paths[3].write_text(drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    paths[4].write_text(drawing.caption + "\n")
+    paths[3].write_text(drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"), encoding="utf-8")
+    paths[4].write_text(drawing.caption + "\n", encoding="utf-8")
     return paths
 
 

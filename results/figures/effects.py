@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,7 +11,7 @@ from matplotlib.lines import Line2D
 from harness.metrics import METRICS
 from results.figures.drawing import Drawing
 from results.statistics.intervals import CONFIDENCE
-from results.style import FAINT, INK, PAGE, SHADE, STYLE, colours, in_order, label
+from results.style import FAINT, INK, PAGE, SHADE, STYLE, colours, drawing_style, in_order, label
 from results.tables.effects import ALPHA, CENTRE, Effect, additive, effects_table
 
 # Metrics of the table of differences, and what a panel says of them.
@@ -33,7 +32,7 @@ def _of_task(task: str, numbers: pd.DataFrame) -> Drawing:
     baseline = numbers["baseline"].iloc[0]
     arms = in_order(numbers["arm"])
     colour = colours(arms)
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(PAGE, 0.8 + 0.24 * len(arms)), layout="constrained")
         panels = figure.subplots(1, len(PAIRED_PANELS), sharey=True)
         for panel, (metric, title) in zip(panels, PAIRED_PANELS.items(), strict=True):
@@ -81,7 +80,7 @@ def effects_figure(effects: Sequence[Effect]) -> Drawing | None:
     numbers = table.numbers[table.numbers["quantity"].isin(EFFECT_PANELS)].reset_index(drop=True)
     arms = in_order(effect.arm for effect in effects if effect.task == "")
     colour = colours(arms)
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(PAGE, 0.9 + 0.2 * len(arms)), layout="constrained")
         panels = figure.subplots(1, len(EFFECT_PANELS), sharey=True)
         for panel, (quantity, title) in zip(panels, EFFECT_PANELS.items(), strict=True):
@@ -155,7 +154,7 @@ def dose_response(effects: Sequence[Effect], frame: pd.DataFrame) -> Drawing | N
     shown = [effect for effect in effects if effect.arm in doses and effect.quantity in DOSE_PANELS]
     numbers = pd.DataFrame([_row(effect, doses[effect.arm]) for effect in shown])
     numbers = numbers.sort_values(["quantity", "task", "dose"], ignore_index=True)
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(PAGE, 1.9), layout="constrained")
         for panel, (quantity, title) in zip(figure.subplots(1, len(DOSE_PANELS)), DOSE_PANELS.items(), strict=True):
             panel.axhline(0, color=INK, linewidth=0.7, zorder=1)

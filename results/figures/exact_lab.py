@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from results.figures.drawing import Drawing, Look
-from results.style import COLOURS, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, in_order, label
+from results.style import COLOURS, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, drawing_style, in_order, label
 
 # The tutorial's example: its floor, and its two Q-values with the fill colour of their dots.
 FLOOR = -10.0
@@ -42,7 +42,7 @@ def max_operation(frame: pd.DataFrame) -> Drawing:
     line_styles = {"none": {"color": ORANGE, **BROAD}, "exact": {"color": INK, **LINE},
              "Monte Carlo": {"color": BLUE, **LINE, "linewidth": 1.1, "zorder": 4}}  # fmt: skip
     names = {"none": "no floor (CQL)", "exact": "exact floor", "Monte Carlo": "Monte Carlo floor"}
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, panels = _panels(len(forms), height=2.1, sharey=True)
         for form, panel in zip(forms, panels, strict=True):
             of_form = frame[frame["form"] == form]
@@ -88,7 +88,7 @@ def floor_dose(frame: pd.DataFrame) -> Drawing:
         "policy_value": (r"$V_\pi$", {"color": ORANGE, **LINE, "zorder": 2}),
         "behaviour_value": (r"$V_\mu$", {"color": FAINT, **BROAD}),
     }
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, (left, right) = _panels(2, height=2.2)
         for column, (name, line_style) in lines.items():
             left.plot(state_rows["dose"], state_rows[column], label=name, **line_style)
@@ -122,7 +122,7 @@ def monte_carlo_bias(frame: pd.DataFrame) -> Drawing:
     Columns: deviation (standard deviation of the return), ratio (pi / beta), loss_bias, value_shift.
     """
     loss = frame.drop_duplicates("deviation").sort_values("deviation")
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, (left, right) = _panels(2, height=2.2)
         left.plot(loss["deviation"], loss["deviation"] / 2, label="bound: deviation / 2", color=INK, **DASHED)
         left.plot(loss["deviation"], loss["loss_bias"], label=f"E max(q, G) {MINUS} max(q, E G)", color=BLUE, **LINE)
@@ -155,7 +155,7 @@ def unlearning(frame: pd.DataFrame) -> Drawing:
     """
     algorithms = list(frame["algorithm"].drop_duplicates())
     line_styles = dict(zip(algorithms, ({"color": ORANGE, **LINE}, {"color": BLUE, **DASHED}), strict=True))
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, panels = _panels(len(algorithms) + 1, height=2.1)
         for algorithm, panel in zip(algorithms, panels, strict=False):
             line = frame[frame["algorithm"] == algorithm].sort_values("time")
@@ -190,7 +190,7 @@ def truncation(frame: pd.DataFrame) -> Drawing:
     """
     line_styles: dict[str, Look] = {"failure rule": {"color": ORANGE, **LINE}, "sum": {"color": INK, **DASHED},
                               "bootstrap": {"color": BLUE, **DOTTED}}  # fmt: skip
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, (panel,) = _panels(1, height=2.3)
         panel.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
         for rule, line_style in line_styles.items():
@@ -220,7 +220,7 @@ def regret_split(frame: pd.DataFrame) -> Drawing:
         "miscalibration": (r"miscalibration, $V^* - \max Q$", {"color": BLUE, **LINE}),
         "overestimation": (r"over-estimation, $\max Q - V_\pi$", {"color": ORANGE, **DASHED}),
     }
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, panels = _panels(len(arms), height=1.9, sharey=True)
         for arm, panel in zip(arms, panels, strict=True):
             line = numbers[numbers["arm"] == arm].sort_values("iteration")

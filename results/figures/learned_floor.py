@@ -4,7 +4,6 @@ from dataclasses import asdict
 from math import ceil
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from results.figures.drawing import SEED_TYPES, Drawing
 from results.frame import PAIRING
 from results.statistics.intervals import CONFIDENCE
 from results.statistics.pairs import paired_difference
-from results.style import COLOURS, INK, PAGE, SHADE, STYLE
+from results.style import COLOURS, INK, PAGE, SHADE, drawing_style
 
 LEARNED, EXACT = "learned", "monte_carlo"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p", "d")
@@ -54,7 +53,7 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
     numbers = numbers[[*order, *(name for name in estimates[0] if name not in order)]]
     numbers = numbers.astype(SEED_TYPES)
     tasks = list(both["task"].drop_duplicates())
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         rows = ceil(len(tasks) / COLUMNS) if len(tasks) > 1 else 0
         figure = Figure(figsize=(PAGE, 2.5 + 0.2 * rows), layout="constrained")
         for panel, (quantity, (title, bounded)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):

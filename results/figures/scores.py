@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from results.frame.comparison import common, listed
 from results.statistics.aggregates import performance_profile as profile_of
 from results.statistics.bootstrap import FEWEST, stratified_band
 from results.statistics.intervals import CONFIDENCE, estimates_by
-from results.style import COLUMN, FAINT, INK, PAGE, STYLE, colours, in_order, label
+from results.style import COLUMN, FAINT, INK, PAGE, STYLE, colours, drawing_style, in_order, label
 
 # More panels in a row cannot be read at the width of a page.
 TASKS_PER_FIGURE = 3
@@ -47,7 +46,7 @@ def _of_tasks(finished: pd.DataFrame, name: str) -> Drawing:
     arms = in_order(finished["arm"])
     colour = colours(arms)
     width = COLUMN if len(tasks) == 1 else PAGE
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(width, 0.75 + (0.45 if len(arms) < 10 else 0.33) * len(arms)), layout="constrained")
         for axes, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
             for (arm, phase), group in numbers[numbers["task"] == task].groupby(["arm", "phase"]):
@@ -104,7 +103,7 @@ def performance_profile(runs: pd.DataFrame) -> Drawing:
         [profile(finished[finished["arm"] == arm], arm, moment) for moment in MOMENTS for arm in arms],
         ignore_index=True,
     )
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = _together(numbers, arms) if len(arms) <= ARMS_TOGETHER else _apart(numbers, arms)
     legend = " Thin: offline end; thick: online end; grey: the other arms, online end."
     lines = "" if len(arms) <= ARMS_TOGETHER else legend

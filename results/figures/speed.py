@@ -1,12 +1,11 @@
 """The time of an update by part, and the throughput of its matrix products as a share of the machine's peak."""
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.figures.drawing import Drawing
-from results.style import COLOURS, FAINT, INK, PAGE, STYLE
+from results.style import COLOURS, FAINT, INK, PAGE, drawing_style
 
 # Parts of an update by their benchmark names, in the order of the bars, with their colours.
 PARTS = {
@@ -28,7 +27,7 @@ def share_of_peak(benchmarks: pd.DataFrame) -> Drawing | None:
         return None
     numbers = numbers[["shape", "kernel", "runs", "gflops", "peak_gflops", "share_of_peak"]].reset_index(drop=True)
     shapes = list(numbers["shape"].drop_duplicates())
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(PAGE, 2.2), layout="constrained")
         panels = figure.subplots(1, len(shapes), sharey=True, squeeze=False)[0]
         for axes, shape in zip(panels, shapes, strict=True):
@@ -71,7 +70,7 @@ def update_parts(benchmarks: pd.DataFrame) -> Drawing | None:
         return None
     numbers = pd.DataFrame(rows)
     shapes = list(numbers["shape"].drop_duplicates())
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
         panels = figure.subplots(1, len(shapes), squeeze=False)[0]
         for axes, shape in zip(panels, shapes, strict=True):

@@ -187,4 +187,4 @@ def _success_rates(generator: np.random.Generator, n: int, arms: int) -> list[np
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(document())
+    DOCUMENT.write_text(document(), encoding="utf-8")

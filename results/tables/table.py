@@ -100,7 +100,7 @@ def write(table: Table, folder: Path) -> list[Path]:
     paths = []
     for suffix, content in files.items():
         paths.append(folder / f"{table.name}.{suffix}")
-        paths[-1].write_text(content)
+        paths[-1].write_text(content, encoding="utf-8")
     return paths
 
 

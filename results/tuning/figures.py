@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from math import ceil
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from harness.metrics import METRICS
 from results.figures.drawing import Drawing
-from results.style import COLUMN, FAINT, INK, PAGE, STYLE, colours, in_order, label
+from results.style import COLUMN, FAINT, INK, PAGE, colours, drawing_style, in_order, label
 from results.tuning.ledger import FEWEST, SETTING, Ledger, importance, plain
 
 
@@ -34,7 +33,7 @@ def history(ledger: Ledger) -> Drawing:
     """Plot the value of every trial and the best value so far. Numbers: arm, number, state, value, best_so_far."""
     numbers = pd.concat([_with_best_so_far(ledger, arm_trials) for _, arm_trials in _by_arm(ledger)], ignore_index=True)
     colour = colours(ledger.arms)
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, panel = _one_panel(ledger)
         for arm in in_order(ledger.arms):
             arm_trials = numbers[numbers["arm"] == arm]
@@ -71,7 +70,7 @@ def importances(ledger: Ledger) -> Drawing | None:
         return None
     arms, settings = in_order(numbers["arm"]), list(ledger.space)
     colour, height = colours(arms), 0.8 / len(arms)
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure, panel = _one_panel(ledger, 0.9 + 0.14 * len(settings) * (1 + len(arms)))
         for place, arm in enumerate(arms):
             arm_trials = numbers[numbers["arm"] == arm].set_index("setting")["importance"].reindex(settings)
@@ -101,7 +100,7 @@ def slices(ledger: Ledger) -> Drawing:
     columns = min(len(paths), 3)
     rows = ceil(len(paths) / columns)
     width = COLUMN if columns == 1 else PAGE
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(width, 0.3 + 1.75 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for panel, path in zip(grid.flatten(), paths, strict=False):
@@ -127,7 +126,7 @@ def parallel_coordinates(ledger: Ledger) -> Drawing:
     numbers, paths = _complete(ledger), list(ledger.space)
     arms, colour = in_order(numbers["arm"]), colours(ledger.arms)
     names = [*map(_short, paths), _objective(ledger)]
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         figure = Figure(figsize=(PAGE, 0.3 + 1.9 * len(arms)), layout="constrained")
         for panel, arm in zip(figure.subplots(len(arms), 1, squeeze=False).flatten(), arms, strict=True):
             arm_trials = numbers[numbers["arm"] == arm]

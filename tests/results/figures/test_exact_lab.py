@@ -1,13 +1,12 @@
 """The figures of the exact lab: derived numbers, plotted lines and layout."""
 
-import matplotlib as mpl
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from results.figures.drawing import write
 from results.figures.exact_lab import floor_dose, max_operation, monte_carlo_bias, regret_split, truncation, unlearning
-from results.style import COLUMN, PAGE, STYLE, label
+from results.style import COLUMN, PAGE, drawing_style, label
 from tests.support import exact_frames
 
 
@@ -115,7 +114,7 @@ def test_every_figure_fits_its_column_and_describes_its_problem(figure, tmp_path
     assert drawing.figure.get_figwidth() in (COLUMN, PAGE)
     paths = write(drawing, tmp_path)
     assert all(path.stat().st_size > 0 for path in paths)
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         everything, (width, height) = drawing.figure.get_tightbbox(), drawing.figure.get_size_inches()
     # Labels, legends and titles lie inside the page.
     assert min(everything.x0, everything.y0) > -0.01
