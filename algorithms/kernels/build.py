@@ -31,6 +31,15 @@ FLAGS = (
     "-fno-tree-slp-vectorize", "-fopenmp-simd", "-Wno-ignored-attributes",
 )  # fmt: skip
 
+# The program that compiles the kernels; its arguments are their name, the source, the build folder and the flags.
+COMPILE = """
+import sys
+from torch.utils import cpp_extension
+
+name, source, folder, *flags = sys.argv[1:]
+cpp_extension.load(name, [source], extra_cflags=flags, build_directory=folder, is_python_module=False)
+"""
+
 
 class KernelUnavailableError(Exception):
     """The C++ kernels cannot be used; the message says why in one line."""
@@ -111,8 +120,8 @@ def _build(folder: Path) -> None:
         raise KernelUnavailableError(reason)
     # torch would wait for the lock of a build that was killed.
     (folder / "lock").unlink(missing_ok=True)
-    script, source = Path(__file__).with_name("compilation.py"), SOURCES / "operators.cpp"
-    command = [sys.executable, str(script), NAME, str(source), str(folder), *FLAGS]
+    # A separate process: torch's builder imports setuptools, which fails if another package imported distutils before.
+    command = [sys.executable, "-P", "-c", COMPILE, NAME, str(SOURCES / "operators.cpp"), str(folder), *FLAGS]
     environment = {**os.environ, "PATH": _search_path()}
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
