@@ -45,8 +45,8 @@ def refuse_shadows() -> None:
 # Before the first import from a package.
 refuse_shadows()
 
+from harness.command_line import INTERRUPTED, INVALID  # noqa: E402
 from harness.errors import UserError, is_of_system, one_line  # noqa: E402
-from harness.options import INTERRUPTED, INVALID  # noqa: E402
 
 GROUP = "floorbench.commands"
 

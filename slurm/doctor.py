@@ -6,9 +6,8 @@ from pathlib import Path
 
 import typer
 
+from harness.command_line import DONE, FAILED, RUNS, Json, Root, print_json, result_console, text_table
 from harness.errors import UserError
-from harness.options import DONE, FAILED, RUNS, Json, Root
-from harness.terminal import print_json, result_console, text_table
 from harness.watching.doctor import Finding, can_run_demo, examine
 from slurm.queue import ask
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.command_line import text_table
 from harness.folders.run_folder import RunFolder
 from harness.launching.cost import costs, makespan
 from harness.launching.progress import duration
 from harness.settings import pack_key, total_updates
-from harness.terminal import text_table
 from slurm.profile import Profile
 
 if TYPE_CHECKING:

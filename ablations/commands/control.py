@@ -12,12 +12,21 @@ import typer
 from ablations.commands.run import run_grid
 from ablations.commands.selection import Names, described, named_runs
 from ablations.commands.status import by_run
+from harness.command_line import (
+    DEFAULT_PACK,
+    DEFAULT_WORKERS,
+    DONE,
+    RUNS,
+    Changes,
+    Root,
+    Scale,
+    remark_console,
+    result_console,
+)
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.options import DEFAULT_PACK, DEFAULT_WORKERS, DONE, RUNS, Changes, Root, Scale
 from harness.settings import Run
-from harness.terminal import remark_console, result_console
 from harness.watching.overview import Row, overview
 from slurm.watching import QueueView
 

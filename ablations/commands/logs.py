@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from ablations.commands.selection import one_run
+from harness.command_line import RUNS, Root, remark_console
 from harness.folders.run_folder import RunFolder, tail
-from harness.options import RUNS, Root
-from harness.terminal import remark_console
 from slurm.watching import QueueView
 
 # Seconds between two reads of a log that is followed.

@@ -7,6 +7,22 @@ from typing import Annotated
 import typer
 
 from ablations.commands.selection import Grid, counts_line, grid_runs
+from harness.command_line import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    RUNS,
+    Changes,
+    Json,
+    Pack,
+    Root,
+    Scale,
+    Workers,
+    print_json,
+    remark_console,
+    result_console,
+    text_table,
+)
 from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
@@ -16,9 +32,7 @@ from harness.launching.planner import Plan, commit, cut_packs
 from harness.launching.pool import run_packs
 from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
 from harness.launching.progress import ProgressDisplay
-from harness.options import DONE, FAILED, INTERRUPTED, RUNS, Changes, Json, Pack, Root, Scale, Workers
 from harness.settings import Run
-from harness.terminal import print_json, remark_console, result_console, text_table
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
 
 # Computes runs in a root and calls the watch meanwhile; returns False if it was interrupted.

@@ -12,12 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.commands.selection import grid_runs
+from harness.command_line import (
+    RUNS,
+    Changes,
+    Json,
+    Root,
+    Scale,
+    print_json,
+    remark_console,
+    result_console,
+    text_table,
+)
 from harness.errors import UserError
 from harness.folders.state import RunState
 from harness.launching.progress import LINE_INTERVAL, REFRESH_INTERVAL, duration
-from harness.options import RUNS, Changes, Json, Root, Scale
 from harness.settings import Run
-from harness.terminal import print_json, remark_console, result_console, text_table
 from harness.watching.overview import Row, by_task_and_arm, clock, overview, total
 from slurm.watching import QueueView
 

@@ -12,6 +12,7 @@ import typer
 
 from ablations.commands.run import Launch
 from ablations.commands.selection import Grid, counts_line, grid_runs
+from harness.command_line import RUNS, Changes, Json, Scale, print_json, remark_console, result_console, text_table
 from harness.errors import UserError
 from harness.files import absolute
 from harness.folders.reader import refuse_faults
@@ -22,9 +23,7 @@ from harness.launching.datasets import make_datasets
 from harness.launching.planner import plan
 from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
 from harness.launching.progress import duration
-from harness.options import RUNS, Changes, Json, Scale
 from harness.settings import Run
-from harness.terminal import print_json, remark_console, result_console, text_table
 from harness.training.kernels import check_kernels, provide_kernels, uses_gpu
 from harness.watching.overview import overview
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from harness.command_line import Json, Scale, print_json, remark_console, result_console, text_table
 from harness.errors import UserError
 from harness.launching.datasets import make_datasets
-from harness.options import Json, Scale
 from harness.settings import HostedData, Task
-from harness.terminal import print_json, remark_console, result_console, text_table
 
 if TYPE_CHECKING:
     from harness.data.card import CardArrays

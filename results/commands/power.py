@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from ablations.commands.selection import grid_runs
+from harness.command_line import RUNS, Changes, Scale, remark_console, result_console
 from harness.errors import UserError
 from harness.folders.provenance import usable_cores
-from harness.options import RUNS, Changes, Scale
-from harness.terminal import remark_console, result_console
 
 
 def power(

@@ -11,11 +11,10 @@ import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ablations.commands.selection import grid_runs
+from harness.command_line import RUNS, Changes, Scale, remark_console, result_console
 from harness.errors import UserError
 from harness.folders.provenance import usable_cores
-from harness.options import RUNS, Changes, Scale
 from harness.settings import Run
-from harness.terminal import remark_console, result_console
 
 if TYPE_CHECKING:
     from ablations.claim import Claim

@@ -12,11 +12,24 @@ import typer
 
 from ablations.commands.run import Launch, conclude, local
 from ablations.commands.selection import parse_changes
+from harness.command_line import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    RUNS,
+    Changes,
+    Json,
+    Root,
+    Scale,
+    Workers,
+    print_json,
+    remark_console,
+    result_console,
+    text_table,
+)
 from harness.errors import UserError
 from harness.launching.planner import plan
-from harness.options import DONE, FAILED, INTERRUPTED, RUNS, Changes, Json, Root, Scale, Workers
 from harness.settings import Run, with_settings
-from harness.terminal import print_json, remark_console, result_console, text_table
 
 if TYPE_CHECKING:
     from harness.tuning.search import Search

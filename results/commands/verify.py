@@ -13,6 +13,19 @@ import typer
 from rich.console import Console
 
 from ablations.commands.selection import Grid, grid_runs
+from harness.command_line import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    RUNS,
+    Changes,
+    OptionalRoot,
+    Scale,
+    Workers,
+    remark_console,
+    result_console,
+    text_table,
+)
 from harness.errors import UserError
 from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
@@ -23,9 +36,7 @@ from harness.launching.planner import commit
 from harness.launching.pool import run_packs
 from harness.launching.preflight import check_environments, check_root, tasks_of
 from harness.launching.progress import ProgressDisplay
-from harness.options import DONE, FAILED, INTERRUPTED, RUNS, Changes, OptionalRoot, Scale, Workers
 from harness.settings import Run
-from harness.terminal import remark_console, result_console, text_table
 from harness.training.kernels import PACK_LIMIT, provide_kernels, workers_for
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from harness.command_line import result_console
 from harness.data.card import card_arrays, dataset_card
 from harness.settings import Task
-from harness.terminal import result_console
 from results.commands.data import print_card, write_card
 from results.figures.dataset import dataset_figure, dataset_table
 from tests.support.trajectories import dataset, trajectory

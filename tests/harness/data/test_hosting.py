@@ -192,7 +192,7 @@ def test_compute_nodes_do_not_download():
     code = (
         "import sys; from harness.launching.datasets import make_datasets\n"
         "from harness.tasks.hosted import HOSTED\n"
-        "from harness.terminal import remark_console; from harness.errors import UserError\n"
+        "from harness.command_line import remark_console; from harness.errors import UserError\n"
         "try: make_datasets([HOSTED['pen-binary'].task], remark_console())\n"
         "except UserError as error: print(error)\n"
         "print('huggingface_hub' in sys.modules)"

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from floorbench import app
+from harness.command_line import INTERRUPTED
 from harness.errors import UserError
 from harness.folders.run_folder import run_folders
-from harness.options import INTERRUPTED
 from results.commands.tune import changed_study, report_best
 from tests.support.waiting import wait_until
 
