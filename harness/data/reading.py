@@ -17,7 +17,8 @@ from harness.data.checks import EpisodeChecks, check_ends, check_environment, ch
 from harness.data.files import FOLDER_FORMATS, HDF5, METADATA, dataset_folders, dataset_id, dataset_ids, recovery_advice
 from harness.data.repairs import RepairRecord
 from harness.data.trajectories import Trajectory, TransitionTable, stack
-from harness.environments.environment import binary_rewards, view_of
+from harness.environments.environment import binary_rewards
+from harness.environments.families import view_of
 from harness.environments.mazes import maze_rows, walls
 from harness.errors import UserError, reason
 from harness.plain_values import shown

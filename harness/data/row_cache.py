@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.data.files import dataset_folder
 from harness.data.trajectories import TransitionTable
-from harness.environments.environment import view_of
+from harness.environments.families import view_of
 from harness.files import DamagedFileError, read_json, write_json
 from harness.settings import HostedData, Task, canonical_json
 

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,25 +12,18 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from harness.environments.families import View, family
-from harness.environments.fetch import FETCH, FETCH_VIEWS, EndsAtGoal
-from harness.environments.kitchen import KITCHEN, SubtaskFraction, kitchen_options
-from harness.environments.mazes import POINTMAZE, FastPointMaze, maze_map
+from harness.environments.families import FETCH, KITCHEN, MAZES, POINTMAZE, family, view_of
+from harness.environments.fetch import EndsAtGoal
+from harness.environments.mazes import FastPointMaze, maze_map
 from harness.environments.ogbench import is_single_task, make_single_task
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
 from harness.settings import Task
 
-# Views of the families that do not use the default one: the observation of an ant lacks its position, and the goals of
-# the kitchen never change.
-VIEWS = {
-    "AntMaze": View(("achieved_goal", "observation", "desired_goal")),
-    KITCHEN: View(("observation",)),
-    **FETCH_VIEWS,
-}
-
-# Families with a configurable maze, set to terminate at the goal.
-MAZES = (POINTMAZE, "AntMaze")
+# Subtasks of the Franka kitchen, a robot arm.
+SUBTASKS = (
+    "bottom burner", "top burner", "light switch", "slide cabinet", "hinge cabinet", "microwave", "kettle",
+)  # fmt: skip
 
 
 class Environment:
@@ -111,6 +104,16 @@ class Environment:
         return self._view.flat(observation), mapped, terminated, truncated
 
 
+class SubtaskFraction(gymnasium.Wrapper):
+    """Reports with every step the fraction of the subtasks completed in the episode so far, which is D4RL's score."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Take a step; `info["fraction_done"]` is the fraction, 0 to 1."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        fraction = len(info["episode_task_completions"]) / len(self.get_wrapper_attr("goal"))
+        return observation, reward, terminated, truncated, {**info, "fraction_done": fraction}
+
+
 def _reported_success(task: Task, info: Mapping[str, Any]) -> bool:
     if "success" not in info:
         raise UserError(f"task.reward = 'binary': {task.environment} does not report successes")
@@ -120,11 +123,6 @@ def _reported_success(task: Task, info: Mapping[str, Any]) -> bool:
 def binary_rewards(success: Any) -> Any:
     """0 for successes and -1 otherwise, for one step or an array."""
     return success * 1.0 - 1.0
-
-
-def view_of(task: Task) -> View:
-    """The view of a task's observations."""
-    return VIEWS.get(family(task), View())
 
 
 def observation_boxes(task: Task, environment: gymnasium.Env) -> dict[str, Box]:
@@ -167,10 +165,27 @@ def _family_options(task: Task) -> dict[str, Any]:
     elif task.maze is not None:
         raise UserError(f"task.maze: {task.environment} has no maze; remove the setting")
     if family(task) == KITCHEN:
-        options |= kitchen_options(task.subtasks)
+        options |= _kitchen_options(task.subtasks)
     elif task.subtasks:
         raise UserError(f"task.subtasks: {task.environment} has no subtasks; remove the setting")
     return options
+
+
+def _kitchen_options(subtasks: Sequence[str]) -> dict[str, Any]:
+    """Options of the kitchen: the reward of a step is the number of completed subtasks, as in the hosted data.
+
+    A subtask counts as long as it stays completed; the episode continues when all are.
+    """
+    for subtask in subtasks:
+        if subtask not in SUBTASKS:
+            raise UserError(f"task.subtasks: unknown subtask {subtask!r}; choose from {', '.join(SUBTASKS)}")
+    if not subtasks:
+        raise UserError(f"task.subtasks: the kitchen needs at least one of {', '.join(SUBTASKS)}")
+    return {
+        "tasks_to_complete": list(subtasks),
+        "remove_task_when_completed": False,
+        "terminate_on_tasks_completed": False,
+    }
 
 
 def _check_spaces(task: Task, environment: gymnasium.Env) -> None:

@@ -1,4 +1,4 @@
-"""Families of environments, and how their observations become the flat vectors that networks see."""
+"""Families of environments, and how the observations of each become the flat vectors that networks see."""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.settings import Task
+
+POINTMAZE, ANTMAZE, KITCHEN = "PointMaze", "AntMaze", "FrankaKitchen"
+
+# Families with a configurable maze.
+MAZES = (POINTMAZE, ANTMAZE)
+
+REACH, PUSH, PICK_AND_PLACE = "FetchReach", "FetchPush", "FetchPickAndPlace"
+FETCH = (REACH, PUSH, PICK_AND_PLACE)
 
 
 def family(task: Task) -> str:
@@ -42,3 +50,32 @@ class View:
         if not self.centre:
             return flat
         return (flat - np.asarray(self.centre, np.float32)) * np.float32(self.factor)
+
+
+# Centre of the gripper's workspace of Fetch, in metres. Raw positions vary by a tenth of their magnitude or less. In
+# decimetres from the centre, behaviour cloning of 50,000 pushing transitions (noise 0.2) gets as far after 3,000
+# updates as after 12,000 without scaling (three seeds).
+MIDDLE = (1.34, 0.75, 0.5)
+PER_DECIMETRE = 10.0
+
+
+def _fetch(positions: int, others: int) -> View:
+    """The view of observations that begin with a number of positions and end with the position of the goal."""
+    return View(centre=(*MIDDLE * positions, *(0.0,) * others, *MIDDLE), factor=PER_DECIMETRE)
+
+
+# Views of the families that do not use the default one: the observation of an ant lacks its position, and the goals of
+# the kitchen never change. An observation of Fetch has the positions of gripper and block, then fingers and velocities,
+# and the relative position and motion of the block.
+VIEWS = {
+    ANTMAZE: View(("achieved_goal", "observation", "desired_goal")),
+    KITCHEN: View(("observation",)),
+    REACH: _fetch(1, 7),
+    PUSH: _fetch(2, 19),
+    PICK_AND_PLACE: _fetch(2, 19),
+}
+
+
+def view_of(task: Task) -> View:
+    """The view of a task's observations."""
+    return VIEWS.get(family(task), View())

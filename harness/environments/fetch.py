@@ -12,26 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from harness.environments.families import View
-
-# Families of environments.
-REACH, PUSH, PICK_AND_PLACE = "FetchReach", "FetchPush", "FetchPickAndPlace"
-FETCH = (REACH, PUSH, PICK_AND_PLACE)
-
-# Centre of the gripper's workspace, in metres. Raw positions vary by a tenth of their magnitude or less. In decimetres
-# from the centre, behaviour cloning of 50,000 pushing transitions (noise 0.2) gets as far after 3,000 updates as
-# after 12,000 without scaling (three seeds).
-MIDDLE = (1.34, 0.75, 0.5)
-PER_DECIMETRE = 10.0
-
-
-def _view(positions: int, others: int) -> View:
-    """The view of observations that begin with a number of positions and end with the position of the goal."""
-    return View(centre=(*MIDDLE * positions, *(0.0,) * others, *MIDDLE), factor=PER_DECIMETRE)
-
-
-# Positions of gripper and block, then fingers and velocities, and the relative position and motion of the block.
-FETCH_VIEWS = {REACH: _view(1, 7), PUSH: _view(2, 19), PICK_AND_PLACE: _view(2, 19)}
+from harness.environments.families import PICK_AND_PLACE, PUSH, REACH
 
 # Action per metre of remaining distance.
 GAIN = 10.0

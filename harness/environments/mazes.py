@@ -101,8 +101,6 @@ def free_cells(maze_map: list[list[int | str]]) -> networkx.Graph:
     return cells
 
 
-POINTMAZE = "PointMaze"
-
 # Maximum speed along each axis in metres per second, and distance in metres within which the goal is reached; both are
 # literals in gymnasium-robotics.
 HIGHEST_SPEED = 5.0

@@ -7,8 +7,8 @@ import pytest
 
 from harness.data.collection import CONTROLLERS
 from harness.data.dataset import ensure_dataset
-from harness.environments.environment import Environment, gymnasium_environment, view_of
-from harness.environments.families import family
+from harness.environments.environment import Environment, gymnasium_environment
+from harness.environments.families import family, view_of
 from harness.environments.fetch import (
     CLOSED,
     OPEN,
