@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
@@ -168,6 +169,10 @@ class OnlineSettings:
     # Whether the critics are shifted at the switch such that their mean value at the first states of the evaluation
     # episodes equals the mean discounted return of these episodes: calibration after training. Per run.
     recalibrate: bool = False
+    # The networks, optimisers and learned scalars with which the online phase starts instead of an offline phase: the
+    # id of a finished run in the same root, or the SHA-256 of a checkpoint in ROOT/starts. Their number of updates must
+    # be schedule.offline_steps. Per run.
+    start: Annotated[str, Field(pattern=r"^([0-9a-f]{12}|[0-9a-f]{64})$")] | None = None
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -215,8 +220,20 @@ PER_RUN = {
         "lagrange_initial_log", "policy_learning_rate", "critic_learning_rate", "entropy_temperature_initial",
         "entropy_learning_rate", "target_entropy", "tau",
     },
-    "online": {"alpha", "alpha_decay", "critic_shift", "recalibrate"},
+    "online": {"alpha", "alpha_decay", "critic_shift", "recalibrate", "start"},
 }  # fmt: skip
+
+# Settings that act only from the switch on: runs that differ in nothing else have the same prefix.
+ONLINE_ONLY = {
+    "floor": ("keeps_learning", "active_online"),
+    "schedule": (
+        "updates_per_step", "update_block", "mixing_ratio", "online_interval", "dense_interval", "dense_steps",
+        "log_spaced_evaluations",
+    ),
+}  # fmt: skip
+
+# The arm of a prefix.
+PREFIX_ARM = "prefix"
 
 _RUN = TypeAdapter(Run)
 
@@ -291,6 +308,26 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
                             f"{_nearest_setting(path, values)}")  # fmt: skip
         inner[name] = value
     return run_from_dict(values, source)
+
+
+def prefix_of(run: Run) -> Run | None:
+    """The offline phase of a run as a run without an online phase; None if the run has only one of the two phases.
+
+    Everything that a run computes up to the switch is byte-identical in its prefix.
+    """
+    if not run.schedule.offline_steps or not run.schedule.online_steps or run.online.start is not None:
+        return None
+    changes = {
+        group: {name: getattr(run, group).__dataclass_fields__[name].default for name in names}
+        for group, names in ONLINE_ONLY.items()
+    }
+    return replace(
+        run,
+        arm=PREFIX_ARM,
+        floor=replace(run.floor, **changes["floor"]),
+        schedule=replace(run.schedule, online_steps=0, **changes["schedule"]),
+        online=OnlineSettings(),
+    )
 
 
 def updates_due(run: Run, online_step: int) -> int:

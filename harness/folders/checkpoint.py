@@ -96,7 +96,7 @@ class Checkpoints:
         Raises ValueError for arrays of objects and for numbers that JSON would change.
         """
         content = _encode(checkpoint)
-        file = self._file(checkpoint.position)
+        file = self.file(checkpoint.position)
         self.folder.mkdir(exist_ok=True)
         for name in self._names():
             # Left by `atomic_write` when its process was killed.
@@ -113,26 +113,11 @@ class Checkpoints:
 
         Raises `DamagedFileError` if it is missing or damaged, and UserError if another version of floorbench wrote it.
         """
-        file = self._file(position)
-        try:
-            with naming(file), open(file, "rb") as stream:
-                header, content = stream.read(HEADER), stream.read()
-        except FileNotFoundError:
-            raise DamagedFileError(f"{file}: is missing") from None
-        if header != hashlib.sha256(content).hexdigest().encode() + b"\n":
-            raise DamagedFileError(f"{file}: is damaged: its checksum does not match")
-        try:
-            arrays = _decode(content)
-            values = json.loads(arrays.pop(NUMBERS).tobytes())
-            format, position_inside, numbers = values["format"], values["position"], values["numbers"]
-        except _FOREIGN as error:
-            reason = str(error).partition("\n")[0]
-            raise DamagedFileError(f"{file}: is not a checkpoint: {reason}") from None
-        if format != FORMAT:
-            raise UserError(f"{file}: has checkpoint format {format}; this version of floorbench reads {FORMAT}")
-        if position_inside != list(astuple(position)):
-            raise DamagedFileError(f"{file}: is the checkpoint of another position, {position_inside}")
-        return Checkpoint(position, arrays, numbers)
+        checkpoint = read_checkpoint(self.file(position))
+        if checkpoint.position != position:
+            inside = list(astuple(checkpoint.position))
+            raise DamagedFileError(f"{self.file(position)}: is the checkpoint of another position, {inside}")
+        return checkpoint
 
     def discard_newer(self, position: Position) -> None:
         """Remove checkpoints newer than the position from which a run is resumed.
@@ -147,7 +132,7 @@ class Checkpoints:
 
     def _discard(self, positions: list[Position]) -> None:
         for position in positions:
-            self._file(position).unlink(missing_ok=True)
+            self.file(position).unlink(missing_ok=True)
 
     def _names(self) -> list[str]:
         try:
@@ -155,8 +140,31 @@ class Checkpoints:
         except FileNotFoundError:
             return []
 
-    def _file(self, position: Position) -> Path:
+    def file(self, position: Position) -> Path:
+        """The file of a checkpoint."""
         return self.folder / f"{position}{SUFFIX}"
+
+
+def read_checkpoint(file: Path) -> Checkpoint:
+    """Read a checkpoint from a file of any name; errors as in `Checkpoints.load`."""
+    try:
+        with naming(file), open(file, "rb") as stream:
+            header, content = stream.read(HEADER), stream.read()
+    except FileNotFoundError:
+        raise DamagedFileError(f"{file}: is missing") from None
+    if header != hashlib.sha256(content).hexdigest().encode() + b"\n":
+        raise DamagedFileError(f"{file}: is damaged: its checksum does not match")
+    try:
+        arrays = _decode(content)
+        values = json.loads(arrays.pop(NUMBERS).tobytes())
+        format, numbers = values["format"], values["numbers"]
+        offline_step, online_step, evaluated = values["position"]
+    except _FOREIGN as error:
+        reason = str(error).partition("\n")[0]
+        raise DamagedFileError(f"{file}: is not a checkpoint: {reason}") from None
+    if format != FORMAT:
+        raise UserError(f"{file}: has checkpoint format {format}; this version of floorbench reads {FORMAT}")
+    return Checkpoint(Position(offline_step, online_step, evaluated), arrays, numbers)
 
 
 def grouped(positions: Mapping[str, set[Any]]) -> list[tuple[list[str], Any]]:

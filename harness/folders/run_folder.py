@@ -2,7 +2,8 @@
 
 `config.json` holds the settings, `provenance.json` code, packages, machine and data, `attempts/` the owners,
 `status.json` state and progress, `metrics.jsonl` one row per evaluation, `log.txt` the log, `checkpoint/` and `replay/`
-what is needed to resume, and `done.json` the summary, written last. `cancel.json` exists while the run is cancelled.
+what is needed to resume, and `done.json` the summary, written last. `cancel.json` exists while the run is cancelled,
+`prefix.json` if the run starts from the last checkpoint of a prefix, which is another run of the root.
 """
 
 import hashlib
@@ -32,6 +33,9 @@ METRICS, REPLAY = "metrics", "replay"
 
 # Exists while a run is cancelled.
 CANCEL = "cancel.json"
+
+# Names the prefix of a run.
+PREFIX = "prefix.json"
 
 # Bytes at the end of a log that are read for its last line.
 TAIL = 8192
@@ -133,6 +137,19 @@ class RunFolder:
         return (self.path / CANCEL).exists()
 
     @property
+    def prefix(self) -> "RunFolder | None":
+        """The folder of the run's prefix; None if the run trains its offline phase itself."""
+        values = self.prefix_record()
+        return None if values is None else RunFolder(self.path.parent / values["prefix"])
+
+    def prefix_record(self) -> dict[str, Any] | None:
+        """The contents of `prefix.json`, or None: the `prefix`, and after the start where it was computed."""
+        values = self._read(PREFIX)
+        if values is not None and not (isinstance(values.get("prefix"), str) and is_id(values["prefix"])):
+            raise DamagedFileError(f"{self.path / PREFIX}: is damaged: names no prefix")
+        return values
+
+    @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -196,6 +213,14 @@ class RunFolder:
     def uncancel(self) -> None:
         """Allow a cancelled run to be computed again."""
         (self.path / CANCEL).unlink(missing_ok=True)
+
+    def write_prefix(self, values: dict[str, Any] | None) -> None:
+        """Replace `prefix.json` (see `prefix_record`), or remove it."""
+        self.check_owner()
+        if values is None:
+            (self.path / PREFIX).unlink(missing_ok=True)
+        else:
+            write_json(self.path / PREFIX, values)
 
     def begin_attempt(self, details: dict[str, Any]) -> bool:
         """Make this process the owner; False if another process is. `details` are kept with the attempt."""

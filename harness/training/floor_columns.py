@@ -34,7 +34,8 @@ class FloorColumns:
     ):
         """Fit the learned floors, then fill both columns of the dataset's transitions.
 
-        With `states`, one per run, learned floors are restored instead of fitted. `store` shares fits with other packs.
+        With the `states` of all learned floors, they are restored instead of fitted; before the online phase both give
+        the same floors. `store` shares fits with other packs.
         """
         self.runs = list(runs)
         self.transitions = transitions
@@ -61,6 +62,8 @@ class FloorColumns:
             LearnedFloors(learned, dataset, transitions, dataset_returns[list(learned)]) if learned else None
         )
         known = [state for state in states if state is not None]
+        # A run that begins at the switch has no state, but may share a pack with runs that have one.
+        known = known if len(known) == len(learned) else []
         if self._learned and known:
             self._learned.restore_fit(known)
         elif self._learned:

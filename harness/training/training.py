@@ -20,13 +20,14 @@ from harness.training.kernels import provide_kernels, reserve_gpu
 from harness.training.online import Actors, OnlineSchedule
 from harness.training.pack import Pack, PackState, floor_of
 from harness.training.recording import StartingPoint, starting_points
+from harness.training.starts import provide_start
 from harness.training.streams import UpdateStreams, generator, normal_source
 from harness.training.timing import CheckpointTimer, Stop, Stopped, offline_marks, online_marks
 from harness.training.transitions import Transitions
 
 
 def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
-    """Train runs together, from their last checkpoints to `done.json`.
+    """Train runs together, from their last checkpoints or starts to `done.json`.
 
     A run whose parameters diverge or whose environment raises is marked failed, a cancelled run is saved and left; the
     others continue, in a smaller pack once half of the runs are gone. When `stop` is requested every run is saved and
@@ -41,6 +42,8 @@ def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
     provide_kernels(runs[:1])
     reserve_gpu(runs[:1])
     dataset = load_dataset(runs[0].task)
+    for folder in folders:
+        provide_start(folder)
     waiting = starting_points(folders)
     while waiting:
         remaining = PackTraining(waiting.pop(0), dataset, stop or Stop()).train()

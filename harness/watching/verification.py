@@ -31,7 +31,7 @@ class Original:
     # The rows of `metrics.jsonl`, and its bytes, None if only the numbers are known.
     rows: Rows
     metrics: bytes | None
-    # The provenance and the attempts that record a machine and package versions.
+    # The provenance, and the attempts that record a machine and package versions, with those of its prefix.
     records: Sequence[Mapping[str, Any]]
     # Hashes of the dataset and of the final parameters; None if not recorded.
     dataset: str | None
@@ -43,11 +43,16 @@ class Original:
 def original_in(folder: RunFolder) -> Original:
     """The original in the folder of a finished run."""
     provenance = folder.provenance()
+    prefix = folder.prefix_record() or {}
     return Original(
         run=folder.run(),
         rows=folder.metrics(),
         metrics=folder.metrics_file.read_bytes(),
-        records=[provenance, *(attempt for attempt in provenance.get("attempts", []) if "machine" in attempt)],
+        records=[
+            provenance,
+            *(attempt for attempt in provenance.get("attempts", []) if "machine" in attempt),
+            *prefix.get("records", []),
+        ],
         dataset=provenance.get("dataset"),
         parameters_hash=(folder.summary() or {}).get("parameters_hash"),
         source=folder.path,

@@ -90,6 +90,7 @@ def test_every_setting_changes_the_id(run):
         "algorithm.policy_objective": "cloning", "floor.inflation_kind": "capped", "floor.error_correlation": 0.5,
         "floor.inflation_share": 0.5, "behaviour_value.estimator": "td", "behaviour_value.trajectories": 0.5,
         "behaviour_value.td_lambda": 0.5, "behaviour_value.level": 0.9,
+        "online.start": "0123456789ab",
     }  # fmt: skip
     ids = {run.id}
     paths = [path for path in setting_paths(run) if path != "schema_version"]
