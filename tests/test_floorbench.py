@@ -110,7 +110,7 @@ def test_runs_are_named_by_prefixes_of_ids(smoke):
     run = runs_of("smoke")[0]
     done = call("cancel", run.id[:8], "--root", smoke[0], "--yes")
     assert (done.stdout, "nothing to cancel" in done.stderr) == ("", True)
-    assert "not the prefix of a run id" in only_line(call("logs", "zz", "--root", smoke[0], code=2))
+    assert "not the beginning of a run id" in only_line(call("logs", "zz", "--root", smoke[0], code=2))
 
 
 def test_report_inside_the_root(smoke, tmp_path):

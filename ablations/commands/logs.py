@@ -19,7 +19,7 @@ FOLLOW_INTERVAL = 0.5
 
 
 def logs(
-    run: Annotated[str, typer.Argument(help="Run id, or a unique prefix of one.", metavar="RUN")],
+    run: Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.", metavar="RUN")],
     root: Root = RUNS,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the run ends.")] = False,
 ) -> None:

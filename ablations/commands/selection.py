@@ -1,4 +1,4 @@
-"""Runs as the command line names them: by grid, by id, or by a unique prefix of an id."""
+"""Runs as the command line names them: by grid, by id, or by the beginning of an id."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,9 @@ from harness.plain_values import quoted_if_odd
 from harness.settings import Run, with_settings
 
 Grid = Annotated[str, typer.Argument(help="Name of a grid, e.g. floors or smoke.", metavar="GRID")]
-Names = Annotated[list[str], typer.Argument(help="Run ids, unique prefixes of ids, or grids.", metavar="RUN|GRID...")]
+Names = Annotated[
+    list[str], typer.Argument(help="Run ids or unique beginnings of them, or grids.", metavar="RUN|GRID...")
+]
 
 # Number of candidates that an error lists.
 LISTED = 5
@@ -60,14 +62,14 @@ def named_runs(names: Sequence[str], root: Path, scale: str, changes: Sequence[s
             runs |= {run.id: run for run in grid_runs(name, scale, changes)}
         else:
             present = summaries(root) if present is None else present
-            run = RunFolder(root / _id(name, present, f"neither a grid nor the prefix of a run id in {root}")).run()
+            run = RunFolder(root / _id(name, present, f"neither a grid nor the beginning of a run id in {root}")).run()
             runs[run.id] = run
     return list(runs.values())
 
 
 def one_run(name: str, root: Path) -> RunFolder:
-    """The folder of the run with an id or a unique prefix of one; the UserError otherwise lists candidates."""
-    return RunFolder(root / _id(name, summaries(root), f"not the prefix of a run id in {root}"))
+    """The folder of the run with an id or a unique beginning of one; the UserError otherwise lists candidates."""
+    return RunFolder(root / _id(name, summaries(root), f"not the beginning of a run id in {root}"))
 
 
 def _id(name: str, present: Sequence[RunSummary], unknown: str) -> str:

@@ -33,10 +33,10 @@ def test_grids(root):
 
 
 def test_errors_list_candidates(root):
-    with pytest.raises(UserError, match=re.escape(f"zz: not the prefix of a run id in {root}; runs: ")) as error:
+    with pytest.raises(UserError, match=re.escape(f"zz: not the beginning of a run id in {root}; runs: ")) as error:
         one_run("zz", root)
     assert all(run.id in str(error.value) for run in RUNS)
-    with pytest.raises(UserError, match="smoky: neither a grid nor the prefix of a run id"):
+    with pytest.raises(UserError, match="smoky: neither a grid nor the beginning of a run id"):
         named_runs(["smoky"], root, "demo", [])
     twin = root / (RUNS[0].id[:11] + ("0" if RUNS[0].id[11] != "0" else "1"))
     twin.mkdir()
@@ -48,7 +48,7 @@ def test_errors_list_candidates(root):
 
 
 def test_empty_names_and_roots(root, tmp_path):
-    with pytest.raises(UserError, match="not the prefix of a run id"):
+    with pytest.raises(UserError, match="not the beginning of a run id"):
         one_run("", root)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="it has no runs"):
