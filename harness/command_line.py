@@ -25,6 +25,10 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a setting of every run, e.g. algorithm.alpha=1.", metavar="KEY=VALUE"),
 ]
+SharedPrefix = Annotated[
+    bool,
+    typer.Option("--shared-prefix/--no-shared-prefix", help="Train an offline phase that several runs have once."),
+]
 Root = Annotated[Path, typer.Option(help="Directory of the run folders.")]
 OptionalRoot = Annotated[Path | None, typer.Option(help="Directory of the run folders.", show_default=str(RUNS))]
 Json = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]

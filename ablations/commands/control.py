@@ -26,6 +26,7 @@ from harness.command_line import (
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
+from harness.launching.prefixes import with_unneeded_prefixes
 from harness.settings import Run
 from harness.watching.overview import Row, overview
 from slurm.watching import QueueView
@@ -38,8 +39,8 @@ def cancel(
     scale: Scale = "demo",
     changes: Changes = None,
 ) -> None:
-    """Stop runs, or remove them from the queue; asks first. Finished work is kept."""
-    cancel_runs(named_runs(names, root, scale, changes), root, yes)
+    """Stop runs and prefixes that only they need, or remove them from the queue; asks first. Finished work is kept."""
+    cancel_runs(with_unneeded_prefixes(named_runs(names, root, scale, changes), root), root, yes)
 
 
 def retry(

@@ -17,6 +17,7 @@ from harness.command_line import (
     Pack,
     Root,
     Scale,
+    SharedPrefix,
     Workers,
     print_json,
     remark_console,
@@ -28,20 +29,29 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
 from harness.launching.datasets import make_datasets
-from harness.launching.planner import Plan, commit, cut_packs
+from harness.launching.planner import Plan, commit
 from harness.launching.pool import run_packs
+from harness.launching.prefixes import commit_prefixes, packs_in_order, shared_prefixes
 from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
 from harness.launching.progress import ProgressDisplay
 from harness.settings import Run
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
+from harness.training.starts import check_starts
 
 # Computes runs in a root and calls the watch meanwhile; returns False if it was interrupted.
 Launch = Callable[[Sequence[Run], Path, Callable[[], None]], bool]
 
 
-def plan(grid: Grid, scale: Scale = "demo", changes: Changes = None, root: Root = RUNS, json: Json = False) -> None:
+def plan(
+    grid: Grid,
+    scale: Scale = "demo",
+    changes: Changes = None,
+    root: Root = RUNS,
+    shared_prefix: SharedPrefix = True,
+    json: Json = False,
+) -> None:
     """Show which runs of a grid are new, running, done or failed. Writes nothing."""
-    show_plan(grid_runs(grid, scale, changes), root, json)
+    show_plan(grid_runs(grid, scale, changes), root, json, shared_prefix)
 
 
 def run(
@@ -52,34 +62,57 @@ def run(
     changes: Changes = None,
     scale: Scale = "demo",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+    shared_prefix: SharedPrefix = True,
 ) -> None:
     """Run a grid on this machine. Finished runs are skipped."""
-    raise typer.Exit(run_grid(grid_runs(grid, scale, changes), root, workers, pack, retry_failed))
+    runs = grid_runs(grid, scale, changes)
+    raise typer.Exit(run_grid(runs, root, workers, pack, retry_failed, shared_prefix))
 
 
-def show_plan(runs: Sequence[Run], root: Path, as_json: bool) -> None:
-    """Print the states of runs."""
+def show_plan(runs: Sequence[Run], root: Path, as_json: bool, shared_prefix: bool = True) -> None:
+    """Print the states of runs, and the prefixes from which they will start."""
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = planner.plan(runs, root)
     check_settings(runs)
     check_kernels(runs)
-    columns = ("run", "task", "arm", "data_seed", "seed", "state")
-    rows = [
+    shared = shared_prefixes(planned.to_start(), root, shared_prefix)
+    columns = ["run", "task", "arm", "data_seed", "seed", "state"]
+    rows: list[tuple[object, ...]] = [
         (run.id, run.task.name, run.arm, run.task.data_seed, run.seed, state)
         for run, state in zip(planned.runs, planned.states, strict=True)
     ]
     if as_json:
-        named = [dict(zip(columns, row, strict=True)) for row in rows]
-        print_json({"root": str(root), "counts": planned.counts(), "runs": named})
+        named = [
+            {**dict(zip(columns, row, strict=True)), "prefix": shared.of_run.get(run.id)}
+            for run, row in zip(runs, rows, strict=True)
+        ]
+        prefixes = [
+            {"run": run.id, "state": state, "runs": shared.runs_of(run.id), "saved": shared.updates_saved(run, state)}
+            for run, state in zip(shared.plan.runs, shared.plan.states, strict=True)
+        ]
+        counts = {"counts": planned.counts(), "updates_saved": shared.all_updates_saved}
+        print_json({"root": str(root), **counts, "runs": named, "prefixes": prefixes})
         return
     console = result_console()
+    if shared.of_run:
+        columns = [*columns, "prefix"]
+        rows = [(*row, shared.of_run.get(run.id, "")) for run, row in zip(runs, rows, strict=True)]
     console.print(text_table(columns, rows))
     console.print(counts_line(planned))
+    if shared.of_run:
+        console.print(shared.line())
 
 
-def run_grid(runs: Sequence[Run], root: Path, workers: int | None, pack_limit: int | None, retry_failed: bool) -> int:
+def run_grid(
+    runs: Sequence[Run],
+    root: Path,
+    workers: int | None,
+    pack_limit: int | None,
+    retry_failed: bool,
+    shared_prefix: bool = True,
+) -> int:
     """Train unfinished runs and print how they ended; returns the exit code. See `train_runs`."""
-    finished = train_runs(runs, root, workers, pack_limit, retry_failed)
+    finished = train_runs(runs, root, workers, pack_limit, retry_failed, shared_prefix)
     return conclude(planner.plan(runs, root)) if finished else INTERRUPTED
 
 
@@ -89,12 +122,13 @@ def train_runs(
     workers: int | None,
     pack_limit: int | None,
     retry_failed: bool = False,
+    shared_prefix: bool = True,
     watch: Callable[[], None] = lambda: None,
 ) -> bool:
     """Train unfinished runs and call `watch` several times a second; returns False if interrupted.
 
     All checks come before the first update. `workers` and `pack_limit` default to values that suit the kernel and the
-    machine.
+    machine. With `shared_prefix`, offline phases that several runs have in common are trained once.
     """
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = planner.plan(runs, root)
@@ -103,21 +137,26 @@ def train_runs(
         check_settings(chosen)
         check_kernels(chosen)
         check_environments(tasks_of(chosen))
+        check_starts(chosen, root)
         check_root(root, chosen)
+    shared = shared_prefixes(chosen, root, shared_prefix)
     console = remark_console()
     console.print(counts_line(planned))
     if planned.in_state(RunState.FAILED) and not retry_failed:
         console.print("skipping failed runs; run them again with --retry-failed")
     if planned.in_state(RunState.RUNNING):
         console.print("skipping runs owned by another process")
+    if shared.of_run:
+        console.print(shared.line())
     if chosen:
         provide_kernels(chosen, console.print)
         make_datasets(tasks_of(chosen), console)
         # A dataset collected again may differ from the one on which a run began.
-        refuse_faults(RunFolder.of(root, run) for run in chosen)
-        commit(chosen, root)
+        refuse_faults(RunFolder.of(root, run) for run in (*shared.plan.runs, *chosen))
+        commit([*shared.to_start(retry_failed), *chosen], root)
+        commit_prefixes(chosen, shared)
         workers = workers or workers_for(chosen)
-        packs = cut_packs(chosen, root, pack_limit or pack_limit_for(chosen), workers)
+        packs = packs_in_order(chosen, shared, pack_limit or pack_limit_for(chosen), workers, retry_failed)
         try:
             with ProgressDisplay(packs, console) as display:
 
@@ -148,5 +187,5 @@ def conclude(finished: Plan) -> int:
 
 
 def local(workers: int | None, pack_limit: int | None) -> Launch:
-    """Launch runs on this machine."""
-    return lambda runs, root, watch: train_runs(runs, root, workers, pack_limit, watch=watch)
+    """Launch runs on this machine, each with its offline phase."""
+    return lambda runs, root, watch: train_runs(runs, root, workers, pack_limit, shared_prefix=False, watch=watch)

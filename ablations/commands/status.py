@@ -25,6 +25,7 @@ from harness.command_line import (
 )
 from harness.errors import UserError
 from harness.folders.state import RunState
+from harness.launching.prefixes import with_prefixes
 from harness.launching.progress import LINE_INTERVAL, REFRESH_INTERVAL, duration
 from harness.settings import Run
 from harness.watching.overview import Row, by_task_and_arm, clock, overview, total
@@ -49,7 +50,7 @@ def status(
     """Show the state of the runs in a directory."""
     if json and watch:
         raise UserError("status: --json and --watch exclude each other; leave out one")
-    runs = None if grid is None else grid_runs(grid, scale, changes)
+    runs = None if grid is None else with_prefixes(grid_runs(grid, scale, changes), root)
     show_status(runs, root, json, watch, every_run)
 
 

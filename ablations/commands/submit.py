@@ -12,7 +12,17 @@ import typer
 
 from ablations.commands.run import Launch
 from ablations.commands.selection import Grid, counts_line, grid_runs
-from harness.command_line import RUNS, Changes, Json, Scale, print_json, remark_console, result_console, text_table
+from harness.command_line import (
+    RUNS,
+    Changes,
+    Json,
+    Scale,
+    SharedPrefix,
+    print_json,
+    remark_console,
+    result_console,
+    text_table,
+)
 from harness.errors import UserError
 from harness.files import absolute
 from harness.folders.reader import refuse_faults
@@ -25,6 +35,7 @@ from harness.launching.preflight import check_environments, check_root, check_se
 from harness.launching.progress import duration
 from harness.settings import Run
 from harness.training.kernels import check_kernels, provide_kernels, uses_gpu
+from harness.training.starts import check_starts
 from harness.watching.overview import overview
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
 from slurm.profile import Profile, load
@@ -54,20 +65,27 @@ def submit(
     changes: Changes = None,
     scale: Scale = "demo",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Submit failed runs again.")] = False,
+    shared_prefix: SharedPrefix = True,
     json: Json = False,
 ) -> None:
     """Submit a grid to SLURM. Runs that are done, running or queued are skipped."""
     profile = load(cluster)
     runs, place = grid_runs(grid, scale, changes), root or Path(profile.root or RUNS)
     if dry_run:
-        show_draft(runs, place, profile, retry_failed, json)
+        show_draft(runs, place, profile, retry_failed, json, shared_prefix)
     else:
         words = " ".join([grid, "--scale", scale, *(f"--set {change}" for change in changes or [])])
-        submit_grid(runs, place, profile, words, retry_failed, json)
+        submit_grid(runs, place, profile, words, retry_failed, json, shared_prefix)
 
 
 def submit_grid(
-    runs: Sequence[Run], root: Path, profile: Profile, grid: str, retry_failed: bool, as_json: bool
+    runs: Sequence[Run],
+    root: Path,
+    profile: Profile,
+    grid: str,
+    retry_failed: bool,
+    as_json: bool,
+    shared_prefix: bool = True,
 ) -> None:
     """Submit the runs that are not done, running or queued; does not wait for the jobs."""
     from slurm import submission as submitting
@@ -78,6 +96,7 @@ def submit_grid(
     chosen = plan(runs, root).to_start(retry_failed)
     check_settings(chosen)
     check_environments(tasks_of(chosen))
+    check_starts(chosen, root)
     provide_kernels(chosen, console.print, elsewhere=True)
     submitting.check_profile(profile)
     check_root(root, chosen)
@@ -88,7 +107,10 @@ def submit_grid(
     with submitting.locked(root):
         for remark in submitting.reconcile(absolute(root)):
             console.print(remark)
-        drafted = submitting.draft(plan(runs, root), profile, limits(profile.account), queue(), retry_failed)
+        drafted = submitting.draft(
+            plan(runs, root), profile, limits(profile.account), queue(), retry_failed, shared_prefix
+        )
+        refuse_faults(RunFolder.of(root, run) for run in drafted.shared.plan.runs)
         if drafted.tasks:
             submission = submitting.submit(drafted, profile, grid)
     if as_json:
@@ -104,7 +126,14 @@ def submit_grid(
         console.print(remark)
 
 
-def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: bool, as_json: bool) -> None:
+def show_draft(
+    runs: Sequence[Run],
+    root: Path,
+    profile: Profile,
+    retry_failed: bool,
+    as_json: bool,
+    shared_prefix: bool = True,
+) -> None:
     """Print what `submit_grid` would submit, the expected cost, and the job script. Writes nothing."""
     from slurm.submission import draft, job_script
 
@@ -118,7 +147,7 @@ def show_draft(runs: Sequence[Run], root: Path, profile: Profile, retry_failed: 
     except UserError as error:
         user_limits, tasks = Limits(), list[QueuedTask]()
         console.print(f"{error}; assuming an empty queue and SLURM's default limits")
-    drafted = draft(planned, profile, user_limits, tasks, retry_failed)
+    drafted = draft(planned, profile, user_limits, tasks, retry_failed, shared_prefix)
     expected = None
     try:
         expected = expectation(drafted, profile) if drafted.tasks else None
@@ -150,6 +179,8 @@ def remarks(drafted: Draft, profile: Profile) -> list[str]:
     failed = drafted.plan.in_state(RunState.FAILED)
     if failed and not set(failed) & set(drafted.runs):
         notes.append("skipping failed runs; submit them again with --retry-failed")
+    if drafted.shared.of_run:
+        notes.append(drafted.shared.line())
     if drafted.left:
         notes.append(f"queue limit reached; {drafted.left} runs not submitted; submit again later")
     if uses_gpu(drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
@@ -177,7 +208,7 @@ def arrays_table(drafted: Draft, submission: Submission | None) -> Any:
     arrays = submission.arrays if submission else drafted.arrays
     rows = [
         (array.job_name, f"0-{len(array.tasks) - 1}%{array.limit}" if len(array.tasks) > 1 else "0", array.limit,
-         "" if array.after is None else arrays[array.after].job_name, array.job_id or "")
+         " ".join([*(arrays[other].job_name for other in array.waits_for), *array.prefix_jobs]), array.job_id or "")
         for array in arrays
     ]  # fmt: skip
     return text_table(ARRAY_COLUMNS, rows)
@@ -190,6 +221,8 @@ def description(drafted: Draft, submission: Submission | None) -> dict[str, Any]
         "root": str(drafted.plan.root),
         "counts": drafted.plan.counts(),
         "queued": sorted(drafted.queued),
+        "prefixes": [run.id for run in drafted.shared.plan.runs],
+        "updates_saved": drafted.shared.all_updates_saved,
         "submission": submission.name if submission else None,
         "arrays": [asdict(array) for array in arrays],
         "left": drafted.left,
@@ -209,7 +242,7 @@ def on_cluster(profile_name: str, words: str) -> Launch:
             before = len(runs) + 1
             while (waiting := plan(runs, root).where(lambda state: not state.is_terminal)) and len(waiting) < before:
                 before = len(waiting)
-                submit_grid(waiting, root, profile, words, retry_failed=False, as_json=False)
+                submit_grid(waiting, root, profile, words, retry_failed=False, as_json=False, shared_prefix=False)
                 wait_for(waiting, root, watch)
         except KeyboardInterrupt:
             remark_console().print("interrupted; the jobs keep running, and the same command resumes waiting for them")

@@ -18,6 +18,7 @@ from harness.folders.provenance import LAUNCHER_VARIABLE, PROJECT
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import WORKERS_VARIABLE
+from harness.launching.prefixes import startable
 from harness.launching.worker import FAILED_CODE, PARENT_VARIABLE, STOPPED_CODE, ending, mark
 from harness.training.kernels import PLACE_VARIABLE
 
@@ -58,8 +59,9 @@ class Worker:
 def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = lambda: None) -> None:
     """Train every pack, at most `workers` at a time, and return when all have ended.
 
-    The results are in the run folders, and a pack that crashes affects no other. `watch` is called several times a
-    second. After any exception, including Ctrl-C, the workers are stopped and their runs left interrupted.
+    The results are in the run folders, and a pack that crashes affects no other, except that runs wait for their
+    prefixes. `watch` is called several times a second. After any exception, including Ctrl-C, the workers are stopped
+    and their runs left interrupted.
     """
     waiting = list(packs)
     active: list[Worker] = []
@@ -70,9 +72,9 @@ def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = l
 def _run(waiting: list[Pack], active: list[Worker], workers: int, watch: Callable[[], object]) -> None:
     try:
         while waiting or active:
-            while waiting and len(active) < workers:
+            while len(active) < workers and (pack := next_pack(waiting, active)):
                 place = min(set(range(workers)) - {worker.place for worker in active})
-                active.append(start(waiting.pop(0), workers, place))
+                active.append(start(pack, workers, place))
             time.sleep(POLL_INTERVAL)
             for worker in [worker for worker in active if worker.process.poll() is not None]:
                 active.remove(worker)
@@ -82,6 +84,21 @@ def _run(waiting: list[Pack], active: list[Worker], workers: int, watch: Callabl
         with undisturbed():
             stop(active)
         raise
+
+
+def next_pack(waiting: list[Pack], active: Sequence[Worker]) -> Pack | None:
+    """Take the first pack that need not wait for a prefix, without the runs whose prefix has failed; None without any.
+
+    Packs without any run left are dropped.
+    """
+    pending = {folder.path for pack in (*waiting, *(worker.pack for worker in active)) for folder in pack}
+    for pack in list(waiting):
+        runs = startable(pack, pending)
+        if runs is not None:
+            waiting.remove(pack)
+            if runs:
+                return runs
+    return None
 
 
 @contextlib.contextmanager

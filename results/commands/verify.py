@@ -38,6 +38,7 @@ from harness.launching.preflight import check_environments, check_root, tasks_of
 from harness.launching.progress import ProgressDisplay
 from harness.settings import Run
 from harness.training.kernels import PACK_LIMIT, provide_kernels, workers_for
+from harness.training.starts import copy_starts
 
 if TYPE_CHECKING:
     from harness.watching.verification import Original, Verification
@@ -116,6 +117,7 @@ def verify_grid(finished: Finished, count: int, seed: int, workers: int | None) 
     code = INTERRUPTED
     try:
         check_root(place, chosen)
+        copy_starts(chosen, finished.place, place)
         repeat(chosen, place, workers or workers_for(chosen), console)
         results = [compare(original, RunFolder.of(place, original.run)) for original in originals]
         code = FAILED if any(result.difference for result in results) else DONE
