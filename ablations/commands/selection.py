@@ -15,9 +15,7 @@ from harness.plain_values import quoted_if_odd
 from harness.settings import Run, with_settings
 
 Grid = Annotated[str, typer.Argument(help="Name of a grid, e.g. floors or smoke.", metavar="GRID")]
-Names = Annotated[
-    list[str], typer.Argument(help="Run ids or unique beginnings of them, or grids.", metavar="RUN|GRID...")
-]
+Names = Annotated[list[str], typer.Argument(help="Run ids, their unique beginnings, or grids.", metavar="RUN|GRID...")]
 
 # Number of candidates that an error lists.
 LISTED = 5

@@ -43,9 +43,12 @@ def common(finished: pd.DataFrame, baseline: str | None = None, fewest: int = 1)
 
 
 def refuse_mixed_settings(runs: pd.DataFrame) -> None:
-    """Raise a UserError if runs of one task and arm differ in a setting other than the seeds."""
+    """Raise a UserError if runs of one task and arm differ in a setting other than the seeds.
+
+    Every seed may start from another run, but not some of them.
+    """
     for column in settings_columns(runs):
-        values = runs[column].map(repr)
+        values = runs[column].notna() if column == "online.start" else runs[column].map(repr)
         if values.nunique() == 1:
             continue
         for (task, arm), group in values.groupby([runs["task"], runs["arm"]], sort=False):

@@ -4,6 +4,7 @@ Finished runs come from a cache while no file of their folder has changed; the o
 folder is an error: no run is dropped silently.
 """
 
+import contextlib
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,14 +19,15 @@ from harness.errors import UserError, one_line
 from harness.folders import attempts, usage
 from harness.folders.cache import Cache, Stamp, folder_stamp, is_settled
 from harness.folders.reader import RunReader, refuse
-from harness.folders.run_folder import RunFolder, run_folders
+from harness.folders.run_folder import PREFIX, RunFolder, run_folders
 from harness.folders.state import RunState
 from harness.folders.usage import known_usage
+from harness.settings import PREFIX_ARM
 from results.frame import frames as frames_module
 from results.frame import record as record_module
 from results.frame.comparison import refuse_mixed_data, refuse_mixed_settings
 from results.frame.frames import LEARNED_FLOOR, PAIRING, SUMMARY, Frames, joined, numeric, ordered, write_parquet
-from results.frame.record import Record, cost_columns, evaluation_rows, run_record
+from results.frame.record import Record, cost_columns, evaluation_rows, run_record, with_prefix
 from results.processes import mapped
 
 # Folders in a batch. The rows of its evaluations wait as dictionaries, which take ten times the memory of a frame.
@@ -68,11 +70,12 @@ def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) 
 def runs(roots: Roots, only: Collection[str] | None = None) -> pd.DataFrame:
     """One row per run in the folders `roots`, in any state; with `only` just the runs with these ids.
 
-    Columns: run (id), task, arm, data_seed (0 for hosted data), seed, state, reason (of a failure, else empty), every
-    setting by its dotted path ("algorithm.alpha"), the numbers of `SUMMARY` and "learned_floor.*" (NaN for unfinished
-    runs and where they do not apply), and the cost: attempts, wall_hours, core_hours, gpu_hours, peak_memory (bytes,
-    NaN if not measured) and cost_source ("runs", "accounting" or "both"). Sorted by task, arm, data seed and seed.
-    Raises UserError as `gather` does.
+    Columns: run (id), task, arm, data_seed (0 for hosted data), seed, state, reason (of a failure, else empty), prefix
+    (its id, else empty), every setting by its dotted path ("algorithm.alpha"), the numbers of `SUMMARY` and
+    "learned_floor.*" (NaN for unfinished runs and where they do not apply), and the cost: attempts, wall_hours,
+    core_hours, gpu_hours, peak_memory (bytes, NaN if not measured) and cost_source ("runs", "accounting" or "both").
+    Prefixes have no rows: their cost is divided equally among the runs of the root that start from them. Sorted by
+    task, arm, data seed and seed. Raises UserError as `gather` does.
     """
     return gather(roots, only).runs
 
@@ -106,10 +109,12 @@ class Batch:
 def read_root(path: Path, only: Collection[str] | None = None, workers: int = 1) -> Batch:
     """Read all run folders of a root (with `only` those ids), finished and unchanged ones from the cache."""
     cache = FrameCache(path)
+    users = prefix_users(path)
+    wanted = None if only is None else {*only, *(id for id, runs in users.items() if not runs.isdisjoint(only))}
     known: list[tuple[Record, Stamp]] = []
     others: list[Stamped] = []
     for folder in run_folders(path):
-        if only is None or folder.id in only:
+        if wanted is None or folder.id in wanted:
             stamp = stamp_of(folder)
             cached = cache.get(folder, stamp)
             if cached is None:
@@ -124,7 +129,9 @@ def read_root(path: Path, only: Collection[str] | None = None, workers: int = 1)
     cache.add(unchanged, fresh, forget_unused=only is None)
     records = [*(record for record, _ in known), *(record for batch in batches for record in batch.records)]
     faults = [fault for batch in batches for fault in batch.faults]
-    return Batch(with_accounting(records, path, time.time()), [*known, *unchanged], rows, faults)
+    records = without_prefixes(with_accounting(records, path, time.time()), users)
+    return Batch([record for record in records if only is None or record.folder.id in only],
+                 [*known, *unchanged], rows, faults)  # fmt: skip
 
 
 def read_batch(folders: Sequence[Stamped]) -> Batch:
@@ -161,6 +168,29 @@ def with_accounting(records: Sequence[Record], root: Path, now: float) -> list[R
         if record.folder.id in known
         else record
         for record in records
+    ]
+
+
+def prefix_users(root: Path) -> dict[str, set[str]]:
+    """Ids of the runs of a root that start from a prefix, by the id of the prefix."""
+    users: dict[str, set[str]] = {}
+    for file in Path(root).glob(f"*/{PREFIX}"):
+        # A damaged record is a fault of its run.
+        with contextlib.suppress(UserError):
+            if prefix := RunFolder(file.parent).prefix:
+                users.setdefault(prefix.id, set()).add(file.parent.name)
+    return users
+
+
+def without_prefixes(records: Sequence[Record], users: Mapping[str, Collection[str]]) -> list[Record]:
+    """The records without those of prefixes, whose cost is divided among their users."""
+    prefixes = {record.folder.id: record for record in records if record.run["arm"] == PREFIX_ARM}
+    return [
+        with_prefix(record, prefixes[prefix], len(users[prefix]))
+        if (prefix := record.run["prefix"]) in prefixes and prefix in users
+        else record
+        for record in records
+        if record.folder.id not in prefixes
     ]
 
 

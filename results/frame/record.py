@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.files import DamagedFileError
@@ -10,7 +10,7 @@ from harness.folders.reader import RunContents
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import Known, usage
-from harness.settings import Run, run_to_dict
+from harness.settings import PREFIX_ARM, Run, run_to_dict
 from results.frame.frames import LEARNED_FLOOR, SUMMARY
 
 
@@ -45,6 +45,7 @@ def run_record(folder: RunFolder, contents: RunContents) -> Record:
         "seed": run.seed,
         "state": state.value,
         "reason": "" if finished else status.get("reason") or "",
+        "prefix": (folder.prefix_record() or {}).get("prefix", ""),
         **{name: summary.get(name) for name in SUMMARY},
         **{f"learned_floor.{name}": learned.get(name) for name in LEARNED_FLOOR},
         **cost_columns(contents.provenance.get("attempts", []), time.time()),
@@ -70,14 +71,24 @@ def cost_columns(accounts: Sequence[dict[str, Any]], now: float, known: Known | 
     }
 
 
+def with_prefix(record: Record, prefix: Record, users: int) -> Record:
+    """A record with its share of the cost of its prefix, from which `users` runs start."""
+    row, cost = record.run, prefix.run
+    shared = {name: row[name] + cost[name] / users for name in ("wall_hours", "core_hours", "gpu_hours")}
+    sources = {row["cost_source"], cost["cost_source"]} - {""}
+    peak = max((value for value in (row["peak_memory"], cost["peak_memory"]) if value is not None), default=None)
+    source = "both" if len(sources) > 1 else "".join(sources)
+    return replace(record, run={**row, **shared, "peak_memory": peak, "cost_source": source})
+
+
 def evaluation_rows(folder: RunFolder, contents: RunContents) -> list[dict[str, Any]]:
     """The evaluations of a finished run: the rows of `metrics.jsonl` with the run's names and the step.
 
-    Unfinished runs have none, so that no mean includes half a run. Raises `DamagedFileError` for rows without phase or
-    step, and for values that are not numbers.
+    Unfinished runs have none, so that no mean includes half a run, and prefixes have none, whose rows their runs have.
+    Raises `DamagedFileError` for rows without phase or step, and for values that are not numbers.
     """
     run = contents.run
-    if run is None or contents.status["state"] != RunState.DONE:
+    if run is None or run.arm == PREFIX_ARM or contents.status["state"] != RunState.DONE:
         return []
     kinds = {type(value) for row in contents.rows for name, value in row.items() if name != "phase"}
     if wrong := kinds - {int, float, type(None)}:

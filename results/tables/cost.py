@@ -45,8 +45,9 @@ def cost(runs: pd.DataFrame) -> Table | None:
     sources = "; ".join(f"{source}: {SOURCES[source]}" for source in occurring)
     notes = (
         "Updates: gradient steps of the finished runs. All other columns include unfinished runs and every attempt. "
-        "The cores and GPUs of a pack are divided among its runs. Wall time is summed over runs, so an hour of a pack "
-        f"counts once for each of its runs. Peak memory is that of the largest process. Source: {sources}.",
+        "The cores and GPUs of a pack are divided among its runs, the cost of a prefix among the runs that start from "
+        "it; its updates count for each of them. Wall time is summed over runs, so an hour of a pack counts once for "
+        f"each of its runs. Peak memory is that of the largest process. Source: {sources}.",
     )
     return Table("cost", "Cost of the runs", numbers, text, notes)
 

@@ -7,7 +7,8 @@ import pytest
 from ablations.grids import runs_of
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import ACCOUNTING
-from results.frame import runs
+from harness.settings import prefix_of, with_settings
+from results.frame import evaluations, runs
 from results.frame.record import cost_columns
 from tests.support.run_folder_factory import write_done
 
@@ -52,3 +53,28 @@ def test_accounting_counts_also_where_a_finished_run_is_remembered(tmp_path):
     assert (after["attempts"], after["cost_source"], after["gpu_hours"]) == (2, "both", 2.5)
     assert after["core_hours"] == pytest.approx(5.0, abs=0.01)
     assert after["wall_hours"] == pytest.approx(before["wall_hours"], abs=0.01)
+
+
+def test_the_cost_of_a_prefix_is_divided_among_the_runs_that_start_from_it(tmp_path):
+    first = runs_of("smoke")[0]
+    prefix, arms = prefix_of(first), [first, with_settings(first, {"arm": "sac", "online.alpha": 0.0})]
+    place = RunFolder.of(tmp_path, prefix)
+    place.create(prefix)
+    place.begin_attempt({**account(0.0), "started": NOON})
+    place.attempt.end("interrupted", peak_memory=7)
+    (place.path / "attempts" / "000001.json").write_text(json.dumps(account(3.0, peak_memory=7, gpus=1)))
+    write_done(tmp_path, [prefix, *arms])
+    alone = runs(tmp_path)
+    for folder in (RunFolder.of(tmp_path, run) for run in arms):
+        folder.write_prefix({"prefix": prefix.id})
+    shared = runs(tmp_path)
+    for frame, hours, id in [(alone, 0.0, ""), (shared, 1.5, prefix.id)]:
+        assert list(frame["arm"]) == ["cql", "sac"]
+        assert list(frame["core_hours"]) == pytest.approx([hours] * 2, abs=0.01)
+        assert list(frame["gpu_hours"]) == pytest.approx([hours] * 2, abs=0.01)
+        assert list(frame["prefix"]) == [id] * 2
+    assert list(shared["peak_memory"]) == [max(7, peak) for peak in alone["peak_memory"]]
+    # Alone in a frame, a run still has half of the cost.
+    (named,) = runs(tmp_path, [first.id])["core_hours"]
+    assert named == pytest.approx(1.5, abs=0.01)
+    assert set(evaluations(tmp_path)["arm"]) == {"cql", "sac"}
