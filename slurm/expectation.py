@@ -10,7 +10,7 @@ from harness.command_line import text_table
 from harness.folders.run_folder import RunFolder
 from harness.launching.cost import costs, makespan
 from harness.launching.progress import duration
-from harness.settings import pack_key, total_updates
+from harness.settings import Run, pack_key, total_updates
 from slurm.profile import Profile
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
     by_id = {run.id: run for run in drafted.runs}
 
     def updates_of(pack: Sequence[str]) -> float:
-        pack_runs = [by_id[id] for id in pack]
-        left = max(1.0 - RunFolder.of(drafted.plan.root, run).status().get("progress", 0.0) for run in pack_runs)
-        return left * total_updates(pack_runs[0])
+        return max(_remaining(by_id[id], drafted) for id in pack)
 
     def seconds_of(pack: Sequence[str]) -> float:
         return updates_of(pack) * pack_costs[pack_key(by_id[pack[0]])].of_pack(len(pack))
@@ -91,6 +89,13 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
             for name in dict.fromkeys(pack.task for pack in packs)
         ),
     )
+
+
+def _remaining(run: Run, drafted: Draft) -> float:
+    """The remaining updates of a run, without those of its prefix."""
+    if run.id in drafted.shared.of_run:
+        return total_updates(run) - run.schedule.offline_steps
+    return (1.0 - RunFolder.of(drafted.plan.root, run).status().get("progress", 0.0)) * total_updates(run)
 
 
 def _of_task(packs: Sequence[_Pack], profile: Profile) -> TaskExpectation:

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ IGNORE_SIGNALS = """trap "" USR1 USR2; exec "$0" "$@\""""
 
 
 def parameters(
-    profile: Profile, job_name: str, at_once: int, after: str | None, root: Path, code: Path
+    profile: Profile, job_name: str, at_once: int, after: Sequence[str], root: Path, code: Path
 ) -> dict[str, Any]:
-    """The parameters of submitit's executor for an array; `after`: id of the job that must end before it starts."""
+    """The parameters of submitit's executor for an array; `after`: ids of the jobs that must end before it starts.
+
+    They may end in any way (afterany): a run whose prefix has failed is to fail with the reason, which afterok would
+    leave in the queue for ever.
+    """
     values = {
         "job_name": job_name,
         "time": profile.time_minutes,
@@ -33,7 +38,7 @@ def parameters(
         "ntasks_per_node": 1,
         "signal_delay_s": profile.signal_seconds,
         "array_parallelism": at_once,
-        "dependency": None if after is None else f"afterany:{after}",
+        "dependency": ":".join(["afterany", *after]) if after else None,
         "setup": [*profile.setup, *exports(code)],
         "stderr_to_stdout": True,
     }

@@ -12,7 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
@@ -22,7 +22,9 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmiss
 from harness import files
 from harness.errors import UserError
 from harness.files import naming
+from harness.folders.state import RunState
 from harness.launching.planner import Plan, commit, cut_packs
+from harness.launching.prefixes import SharedPrefixes, commit_prefixes, shared_prefixes
 from harness.settings import Run
 from slurm import script, snapshot, submissions
 from slurm.job import run_task
@@ -35,6 +37,7 @@ from slurm.submissions import (
     ArrayTask,
     Submission,
     folder_of,
+    places,
     runs_in_queue,
     undecided,
     with_array,
@@ -57,13 +60,15 @@ class Draft:
     Attributes:
         plan: the grid and the states of its runs.
         queued: ids of unfinished runs of the grid that a queued array task will compute.
-        runs: the runs to submit.
+        shared: the prefixes from which its runs will start.
+        runs: the runs to submit, including prefixes.
         tasks: their array tasks.
         arrays: their arrays, without job ids.
         left: number of runs that exceed the queue limit.
     """
 
     plan: Plan
+    shared: SharedPrefixes
     queued: frozenset[str]
     runs: tuple[Run, ...]
     tasks: tuple[ArrayTask, ...]
@@ -106,28 +111,66 @@ def chunks(tasks: int, largest: int, at_once: int) -> list[Chunk]:
     ]
 
 
-def draft(planned: Plan, profile: Profile, limits: Limits, queue: Sequence[QueuedTask], retry_failed: bool) -> Draft:
-    """Divide the runs to start into packs, array tasks and arrays. Writes nothing."""
-    ended = {run.id for run in planned.where(lambda state: state.is_terminal)}
-    queued = runs_in_queue(planned.root, [(task.id, task.job_name) for task in queue]) - ended
+def draft(
+    planned: Plan,
+    profile: Profile,
+    limits: Limits,
+    queue: Sequence[QueuedTask],
+    retry_failed: bool,
+    shared_prefix: bool = True,
+) -> Draft:
+    """Divide the runs to start into packs, array tasks and arrays. Writes nothing.
+
+    Runs whose prefix is not done are in arrays of their own, which wait for all others.
+    """
+    root = planned.root
+    in_queue = runs_in_queue(root, [(task.id, task.job_name) for task in queue])
+    queued = in_queue - {run.id for run in planned.where(lambda state: state.is_terminal)}
     runs = [run for run in planned.to_start(retry_failed) if run.id not in queued]
-    packs = cut_packs(runs, planned.root, profile.runs_per_pack, profile.workers)
-    tasks = array_tasks([tuple(folder.id for folder in pack) for pack in packs], profile.packs_per_task)
-    kept = tasks[: limits.room(len(queue))]
-    chosen = {run for task in kept for pack in task for run in pack}
+    shared = shared_prefixes(runs, root, shared_prefix)
+    prefixes = [run for run in shared.to_start(retry_failed) if run.id not in in_queue]
+    waiting = {run for run, prefix in shared.of_run.items() if shared.state(prefix) is not RunState.DONE}
+    first = _tasks(prefixes, root, profile) + _tasks([run for run in runs if run.id not in waiting], root, profile)
+    then = _tasks([run for run in runs if run.id in waiting], root, profile)
+    room = limits.room(len(queue))
+    first, then = first[:room], then[: max(0, room - len(first))]
+    chosen = {run for task in (*first, *then) for pack in task for run in pack}
     token = secrets.token_hex(4)
-    arrays = [
-        Array(f"floorbench-{token}-{number}", kept[chunk.start : chunk.start + chunk.count], chunk.limit, chunk.after)
-        for number, chunk in enumerate(chunks(len(kept), limits.largest_array, profile.array_limit))
+    arrays = _arrays(first, token, limits, profile)
+    needed = {shared.of_run[run] for task in then for pack in task for run in pack}
+    newest = places(root) if needed & in_queue else {}
+    jobs = dict.fromkeys(newest[prefix].task_id for prefix in sorted(needed & in_queue))
+    dependent = [
+        replace(array, ahead=tuple(range(len(arrays))), prefix_jobs=tuple(job for job in jobs if job))
+        for array in _arrays(then, token, limits, profile, len(arrays))
     ]
     return Draft(
         plan=planned,
+        shared=shared,
         queued=frozenset(queued & {run.id for run in planned.runs}),
-        runs=tuple(run for run in runs if run.id in chosen),
-        tasks=kept,
-        arrays=tuple(arrays),
-        left=len(runs) - len(chosen),
+        runs=tuple(run for run in (*prefixes, *runs) if run.id in chosen),
+        tasks=(*first, *then),
+        arrays=(*arrays, *dependent),
+        left=len(prefixes) + len(runs) - len(chosen),
     )
+
+
+def _tasks(runs: Sequence[Run], root: Path, profile: Profile) -> tuple[ArrayTask, ...]:
+    packs = cut_packs(runs, root, profile.runs_per_pack, profile.workers)
+    return array_tasks([tuple(folder.id for folder in pack) for pack in packs], profile.packs_per_task)
+
+
+def _arrays(tasks: tuple[ArrayTask, ...], token: str, limits: Limits, profile: Profile, start: int = 0) -> list[Array]:
+    """The arrays of some array tasks, of which the first has the number `start` in the submission."""
+    return [
+        Array(
+            f"floorbench-{token}-{start + number}",
+            tasks[chunk.start : chunk.start + chunk.count],
+            chunk.limit,
+            None if chunk.after is None else start + chunk.after,
+        )
+        for number, chunk in enumerate(chunks(len(tasks), limits.largest_array, profile.array_limit))
+    ]
 
 
 def array_tasks(packs: Sequence[tuple[str, ...]], most: int) -> tuple[ArrayTask, ...]:
@@ -140,7 +183,7 @@ def array_tasks(packs: Sequence[tuple[str, ...]], most: int) -> tuple[ArrayTask,
 def job_script(drafted: Draft, profile: Profile, number: int) -> str:
     """The sbatch script of one array, with placeholders for ids that do not exist yet."""
     array, root = drafted.arrays[number], files.absolute(drafted.plan.root)
-    after = None if array.after is None else f"<{drafted.arrays[array.after].job_name}>"
+    after = [*(f"<{drafted.arrays[other].job_name}>" for other in array.waits_for), *array.prefix_jobs]
     wanted = script.parameters(profile, array.job_name, array.limit, after, root, root / FOLDER / "code" / "<snapshot>")
     return script.text(profile, root / FOLDER / "<submission>" / JOBS, wanted, len(array.tasks))
 
@@ -149,7 +192,7 @@ def check_profile(profile: Profile) -> None:
     """Ask SLURM whether it accepts a profile's options; UserError with its reason if not. Nothing is submitted."""
     with tempfile.TemporaryDirectory() as name, outside_of_a_job():
         folder = Path(name)
-        wanted = script.parameters(profile, "floorbench-check", 1, None, folder, folder)
+        wanted = script.parameters(profile, "floorbench-check", 1, (), folder, folder)
         file = folder / "check.sh"
         file.write_text(script.text(profile, folder, wanted, 1), encoding="utf-8")
         try:
@@ -188,6 +231,8 @@ def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:
     root = files.absolute(drafted.plan.root)
     code = snapshot.take(root)
     commit(drafted.runs, root)
+    prefixes = {run.id for run in drafted.shared.plan.runs}
+    commit_prefixes([run for run in drafted.runs if run.id not in prefixes], drafted.shared)
     submission = Submission(
         name=make_folder(root, grid),
         grid=grid,
@@ -226,7 +271,7 @@ def give_up(root: Path, submission: Submission, number: int, reason: str, refuse
 def submit_array(root: Path, submission: Submission, number: int, profile: Profile, code: Path) -> str:
     """Submit one array; returns its job id."""
     array = submission.arrays[number]
-    after = None if array.after is None else submission.arrays[array.after].job_id
+    after = [*filter(None, (submission.arrays[other].job_id for other in array.waits_for)), *array.prefix_jobs]
     wanted = script.parameters(profile, array.job_name, array.limit, after, root, code)
     executor = script.executor(profile, folder_of(root, submission.name) / JOBS, wanted)
     count = len(array.tasks)

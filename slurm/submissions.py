@@ -34,7 +34,11 @@ class Array:
         job_name: its unique name in SLURM.
         tasks: its array tasks.
         limit: how many of them may run at once.
-        after: number of the array of this submission that must end before this one starts.
+        after: number of the array of this submission that must end before this one starts, so that not too many tasks
+            run at once.
+        ahead: for runs that start from a prefix: numbers of the arrays of this submission that compute prefixes or
+            other runs, and must end before.
+        prefix_jobs: likewise the ids of array tasks of earlier submissions that compute prefixes.
         job_id: its id, once SLURM has assigned one.
         dropped: why it never became a job, or why its job no longer counts.
     """
@@ -45,6 +49,13 @@ class Array:
     after: int | None = None
     job_id: str | None = None
     dropped: str | None = None
+    ahead: tuple[int, ...] = ()
+    prefix_jobs: tuple[str, ...] = ()
+
+    @property
+    def waits_for(self) -> tuple[int, ...]:
+        """Numbers of the arrays of this submission that must end before this one starts."""
+        return tuple(dict.fromkeys((*self.ahead, *(() if self.after is None else (self.after,)))))
 
     def task_id(self, index: int) -> str | None:
         """SLURM's id of an array task, as in `squeue`, `scancel` and the names of its files."""
@@ -128,7 +139,9 @@ def folder_of(root: Path, name: str) -> Path:
 
 def write(root: Path, submission: Submission) -> None:
     """Write or replace the record of a submission, whose folder must exist."""
-    write_json(folder_of(root, submission.name) / RECORD, _SUBMISSION.dump_python(submission, mode="json"))
+    # Array tasks run the code as submitted, which may be older: it knows no fields that were added since.
+    values = _SUBMISSION.dump_python(submission, mode="json", exclude_defaults=True)
+    write_json(folder_of(root, submission.name) / RECORD, values)
 
 
 def with_array(submission: Submission, number: int, **changes: Any) -> Submission:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ablations.grids import runs_of
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
-from harness.launching.planner import plan
+from harness.launching.planner import commit, plan
+from harness.settings import prefix_of, with_settings
 from slurm import submissions
 from slurm.expectation import expectation
 from slurm.profile import Profile
@@ -104,6 +105,58 @@ def test_range_limit_and_dependency_of_arrays(tmp_path):
     assert "#SBATCH --array=0-1%1" in scripts[0]
     assert "--dependency" not in scripts[0]
     assert f"#SBATCH --dependency='afterany:<{found.arrays[0].job_name}>'" in scripts[1]
+
+
+def arms_of_the_switch(count=2):
+    """Arms that differ only online, with two seeds each, and a run that shares nothing."""
+    arms = [with_settings(RUNS[seed], {"arm": f"arm{number}", "online.critic_shift": 0.1 * number})
+            for number in range(count) for seed in (0, 1)]  # fmt: skip
+    return [RUNS[2], *arms]
+
+
+def test_runs_that_start_from_a_prefix_wait_for_the_other_arrays(tmp_path):
+    runs = arms_of_the_switch()
+    prefixes = [prefix_of(run).id for run in runs[1:3]]
+    found = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False)
+    first, then = found.arrays
+    assert first.tasks == tuple(((id,),) for id in (*prefixes, runs[0].id))
+    assert then.tasks == tuple(((run.id,),) for run in runs[1:])
+    assert (first.waits_for, then.waits_for) == ((), (0,))
+    assert [run.id for run in found.runs] == [*prefixes, *(run.id for run in runs)]
+    assert f"#SBATCH --dependency='afterany:<{first.job_name}>'" in job_script(found, PLAIN, 1)
+    alone = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False, shared_prefix=False)
+    assert ([run.id for run in alone.runs], len(alone.arrays)) == ([run.id for run in runs], 1)
+    # Prefixes have priority where the queue is limited.
+    limited = draft(plan(runs, tmp_path), PLAIN, Limits(max_submitted=2), (), retry_failed=False)
+    assert ([run.id for run in limited.runs], limited.left) == (prefixes, 5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_wait_for_prefixes_of_earlier_submissions(tmp_path):
+    runs = arms_of_the_switch()[1:]
+    prefixes = [prefix_of(run).id for run in runs[:2]]
+    commit([prefix_of(run) for run in runs[:2]], tmp_path)
+    arrays = (submissions.Array("name", tuple(((id,),) for id in prefixes), 2, job_id="7"),)
+    write(tmp_path, submissions.Submission("s", "smoke", "me", "login", 1.0, {}, "0" * 16, arrays))
+    waiting = [QueuedTask(f"7_{index}", "7", "PENDING", "Resources", "", "name") for index in range(2)]
+    found = draft(plan(runs, tmp_path), PLAIN, Limits(), waiting, retry_failed=False)
+    (array,) = found.arrays
+    assert (array.waits_for, array.prefix_jobs) == ((), ("7_0", "7_1"))
+    assert "#SBATCH --dependency=afterany:7_0:7_1" in job_script(found, PLAIN, 0)
+    # Once they are done, there is nothing to wait for.
+    write_done(tmp_path, [prefix_of(run) for run in runs[:2]])
+    (array,) = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False).arrays
+    assert (array.waits_for, array.prefix_jobs) == ((), ())
+
+
+def test_the_expected_cost_has_an_offline_phase_once(tmp_path):
+    runs = arms_of_the_switch()[1:]
+    write_done(tmp_path, [runs[0], prefix_of(runs[0])])
+    for run in (runs[0], prefix_of(runs[0])):
+        RunFolder.of(tmp_path, run).write_status("done", updates_per_second=2.0, updates=1000, pack=1)
+    found = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False)
+    # One prefix of 400 updates, and three online phases of 600.
+    assert expectation(found, PLAIN).by_task[0].updates == 400 + 3 * 600
 
 
 def test_submissions_are_locked(tmp_path, monkeypatch):
