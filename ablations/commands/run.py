@@ -28,12 +28,11 @@ from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
-from harness.launching.datasets import make_datasets
 from harness.launching.planner import Plan, commit
 from harness.launching.pool import run_packs
 from harness.launching.prefixes import commit_prefixes, packs_in_order, shared_prefixes
 from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
-from harness.launching.progress import ProgressDisplay
+from harness.launching.progress import ProgressDisplay, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
 from harness.training.starts import check_starts

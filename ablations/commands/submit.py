@@ -29,10 +29,9 @@ from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching.cost import UnknownCostError
-from harness.launching.datasets import make_datasets
 from harness.launching.planner import plan
 from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
-from harness.launching.progress import duration
+from harness.launching.progress import duration, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, provide_kernels, uses_gpu
 from harness.training.starts import check_starts

@@ -1,17 +1,32 @@
-"""The progress of packs and the remaining time, read from the run folders."""
+"""The progress of what takes long: of packs with the remaining time, read from the run folders, and of datasets."""
+
+from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from harness.folders.reader import RunReader, RunSummary
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching.planner import describe
+from harness.settings import HostedData, Task
+
+if TYPE_CHECKING:
+    from harness.data.dataset import Dataset
 
 # Seconds between two refreshes on a terminal, and between two plain lines elsewhere.
 REFRESH_INTERVAL = 1.0
@@ -86,7 +101,7 @@ class ProgressDisplay:
         self.bar_of: dict[int, TaskID] = {}
         self.next_refresh = 0.0
 
-    def __enter__(self) -> "ProgressDisplay":
+    def __enter__(self) -> ProgressDisplay:
         self.bars.start()
         return self
 
@@ -141,3 +156,41 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def make_datasets(tasks: Iterable[Task], console: Console, download: bool = False) -> list[Dataset]:
+    """Read and check the datasets of tasks; collect missing ones, with progress on `console`.
+
+    Missing hosted datasets are downloaded only if `download` is set, as compute nodes may have no network.
+    """
+    return [_make_dataset(task, console, download) for task in tasks]
+
+
+def _make_dataset(task: Task, console: Console, download: bool) -> Dataset:
+    from harness.data.dataset import dataset_exists, ensure_dataset
+
+    if isinstance(task.data, HostedData) and download and not dataset_exists(task):
+        from harness.data.hosting import download_sets
+
+        download_sets(task)
+    if isinstance(task.data, HostedData) or dataset_exists(task):
+        return ensure_dataset(task)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        return ensure_dataset(task, _progress_callback(task, progress, console))
+
+
+def _progress_callback(task: Task, progress: Progress, console: Console) -> Callable[[int, int], None]:
+    """Update a progress bar on a terminal; elsewhere print a line at intervals."""
+    name = f"{task.name}, data seed {task.data_seed}" if task.data_seed else task.name
+    bar = progress.add_task(f"collecting {name}", total=task.collected.transitions)
+    next_line = time.monotonic()
+
+    def report(transitions: int, wanted: int) -> None:
+        nonlocal next_line
+        progress.update(bar, completed=min(transitions, wanted))
+        if not console.is_terminal and time.monotonic() >= next_line:
+            next_line = time.monotonic() + LINE_INTERVAL
+            console.print(f"collecting {name}: {transitions:,} of {wanted:,} transitions")
+
+    return report

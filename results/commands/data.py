@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.command_line import Json, Scale, print_json, remark_console, result_console, text_table
 from harness.errors import UserError
-from harness.launching.datasets import make_datasets
+from harness.launching.progress import make_datasets
 from harness.settings import HostedData, Task
 
 if TYPE_CHECKING:

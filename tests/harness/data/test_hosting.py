@@ -190,7 +190,7 @@ def test_without_a_network_the_error_suggests_a_local_copy(monkeypatch, here):
 def test_compute_nodes_do_not_download():
     """`run` says what is missing; the client of the server is not even imported."""
     code = (
-        "import sys; from harness.launching.datasets import make_datasets\n"
+        "import sys; from harness.launching.progress import make_datasets\n"
         "from harness.tasks.hosted import HOSTED\n"
         "from harness.command_line import remark_console; from harness.errors import UserError\n"
         "try: make_datasets([HOSTED['pen-binary'].task], remark_console())\n"
