@@ -12,8 +12,8 @@ from results.figures.curves import small_multiples
 from results.figures.drawing import BAND, SEED_TYPES, Drawing, counts, episodes
 from results.frame import PAIRING, done
 from results.frame.comparison import common, listed
+from results.statistics.aggregates import FEWEST, stratified_band
 from results.statistics.aggregates import performance_profile as profile_of
-from results.statistics.bootstrap import FEWEST, stratified_band
 from results.statistics.intervals import CONFIDENCE, estimates_by
 from results.style import COLUMN, FAINT, INK, PAGE, STYLE, colours, drawing_style, in_order, label
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from results.statistics import aggregates
-from results.statistics.bootstrap import Statistic, stratified_band, stratified_interval
+from results.statistics.aggregates import Statistic, stratified_band, stratified_interval
 from results.statistics.equivalence import equivalent, equivalent_samples, no_worse
 from results.statistics.intervals import Estimate, mean_interval
 from results.statistics.pairs import paired_difference, sign_flip_p_value

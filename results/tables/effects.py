@@ -11,8 +11,7 @@ import pandas as pd
 from ablations.arms import IMPLEMENTATIONS, OPTIONS
 from harness.metrics import METRICS, Metric
 from results.frame import PAIRING
-from results.statistics.aggregates import mean_of_tasks
-from results.statistics.bootstrap import FEWEST, stratified_interval
+from results.statistics.aggregates import FEWEST, mean_of_tasks, stratified_interval
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.statistics.pairs import holm, sign_flip_p_value
 from results.style import in_order, label

@@ -10,8 +10,7 @@ import pandas as pd
 
 from results.frame import PAIRING, done
 from results.frame.comparison import common, listed
-from results.statistics.aggregates import iqm, optimality_gap, probability_of_improvement
-from results.statistics.bootstrap import FEWEST, stratified_interval
+from results.statistics.aggregates import FEWEST, iqm, optimality_gap, probability_of_improvement, stratified_interval
 from results.statistics.intervals import CONFIDENCE, Estimate
 from results.style import in_order, label
 from results.tables.scores import BASELINE
