@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -24,7 +23,7 @@ from results.statistics.power import (
     pilot_deviation,
     seeds_needed,
 )
-from results.style import COLUMN, INK, PAGE, STYLE, label
+from results.style import COLUMN, INK, PAGE, drawing_style, label
 from results.tables import Table
 from results.tables.table import number
 from results.verdicts.runs import replicates
@@ -148,7 +147,7 @@ def power_figure(pilots: Sequence[Pilot], comparison: Comparison) -> Drawing:
                 for n in seeds
             ]  # fmt: skip
     numbers = pd.DataFrame(rows)
-    with mpl.rc_context(STYLE):
+    with drawing_style():
         columns = min(COLUMNS, len(pilots))
         lines = -(-len(pilots) // COLUMNS)
         figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 2.3 * lines + 0.3), layout="constrained")

@@ -8,6 +8,7 @@ compilation, so machines that share a home folder each have their own.
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -79,15 +80,30 @@ def obstacle() -> str | None:
     if is_built():
         return None
     if not compiler():
-        return "no C++ compiler found; install g++"
+        named = os.environ.get("CXX")
+        return (
+            f"CXX = {named!r}: no such program; unset it or name a C++ compiler"
+            if named
+            else ("no C++ compiler found; install g++")
+        )
     if not shutil.which("ninja", path=_search_path()):
         return "ninja not found, which builds torch extensions; pip install ninja"
     return None
 
 
 def compiler() -> str | None:
-    """The C++ compiler that torch uses: $CXX or c++."""
-    return shutil.which(os.environ.get("CXX", "c++"))
+    """The program that torch compiles with: of the command $CXX, or c++; None if it does not exist."""
+    return shutil.which(_compiler_command()[0])
+
+
+def _compiler_command() -> list[str]:
+    """The words of $CXX, as a shell splits it: a program, perhaps behind a launcher such as ccache, and its options."""
+    command = os.environ.get("CXX", "")
+    try:
+        words = [command] if shutil.which(command) else shlex.split(command)
+    except ValueError:
+        words = [command]
+    return words or ["c++"]
 
 
 def build_folder() -> Path:
@@ -123,13 +139,19 @@ def _build(folder: Path) -> None:
     # A separate process: torch's builder imports setuptools, which fails if another package imported distutils before.
     command = [sys.executable, "-P", "-c", COMPILE, NAME, str(SOURCES / "operators.cpp"), str(folder), *FLAGS]
     environment = {**os.environ, "PATH": _search_path()}
+    if len(words := _compiler_command()) > 1:
+        # torch takes the variable for the name of one program.
+        wrapper = folder / "cxx"
+        wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
+        wrapper.chmod(0o755)
+        environment["CXX"] = str(wrapper)
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
     )
     log = folder / "build.log"
     log.write_text(done.stdout, encoding="utf-8")
     if done.returncode:
-        lines = [line.strip() for line in done.stdout.splitlines()]
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         message = next((line for line in lines if "error: " in line), lines[-1] if lines else "no output")
         raise KernelUnavailableError(f"the C++ kernels could not be built: {message[:200]}; see {log}")
     (folder / "complete").touch()

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import one_line
 from harness.files import read_json
+from harness.folders.limits import usable_cores
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -188,11 +189,6 @@ def described_processor(lines: Sequence[str]) -> str:
         known.append(f"family {first['cpu family']} model {first.get('model', 'unknown')}")
     known += [name for flag, name in VECTORS.items() if flag in flags][:1]
     return ", ".join(filter(None, known))
-
-
-def usable_cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def torch_threads() -> int:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from harness.errors import UserError
-from harness.folders.provenance import usable_cores
+from harness.folders.limits import WORKER_MEMORY, usable_cores, usable_memory
 from harness.settings import Run
 
 # Largest pack on the CPU: larger packs share a worker's start-up time among more runs, smaller ones finish earlier.
@@ -57,18 +57,27 @@ def reserve_gpu(runs: Sequence[Run]) -> None:
 
 
 def workers_for(runs: Sequence[Run]) -> int:
-    """Number of workers that fill this machine: one per core, or per GPU if any run uses one."""
+    """Number of workers that fill this machine: one per core, or per GPU if any run uses one.
+
+    Fewer if the memory limit of a container or batch job does not suffice for them.
+    """
     import torch
 
-    return max(1, torch.cuda.device_count()) if uses_gpu(runs) else usable_cores()
+    if uses_gpu(runs):
+        return max(1, torch.cuda.device_count())
+    memory = usable_memory()
+    return usable_cores() if memory is None else max(1, min(usable_cores(), memory // WORKER_MEMORY))
 
 
 def pack_limit_for(runs: Sequence[Run]) -> int:
-    """Largest pack: by the caches of a core, or the memory of a GPU."""
+    """Largest pack: by the caches of a core and a memory limit below that of a worker, or the memory of a GPU."""
     from algorithms.kernels import gpu
 
     gpu_settings = {run.algorithm for run in runs if run.algorithm.on_gpu}
-    return min((gpu.runs_that_fit(settings) for settings in gpu_settings), default=PACK_LIMIT)
+    if gpu_settings:
+        return min(gpu.runs_that_fit(settings) for settings in gpu_settings)
+    memory = usable_memory()
+    return PACK_LIMIT if memory is None else max(1, min(PACK_LIMIT, PACK_LIMIT * memory // WORKER_MEMORY))
 
 
 def uses_gpu(runs: Sequence[Run]) -> bool:

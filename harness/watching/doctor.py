@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.data.files import minari_folder
 from harness.errors import UserError, one_line
+from harness.folders.limits import WORKER_MEMORY, read_limits, usable_cores, usable_memory
 from harness.folders.provenance import (
     PACKAGES,
     code_version,
@@ -20,16 +21,12 @@ from harness.folders.provenance import (
     gpus,
     package_versions,
     processor,
-    usable_cores,
 )
 from harness.folders.reader import faults
 from harness.folders.run_folder import run_folders
 from harness.launching.preflight import RESERVE_BYTES, check_root
 
 OLDEST_PYTHON = (3, 11)
-
-# Upper bound of the memory of one worker with a demo pack, in bytes.
-WORKER_MEMORY = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,9 @@ def python() -> Finding:
 
 def cores() -> Finding:
     """Cores this process may use."""
-    return Finding("processor", "ok", f"{usable_cores()} usable of {os.cpu_count()} cores, {processor()}")
+    quota = read_limits().cores
+    limit = "" if quota is None else f", limited to {quota:.3g} cores' time by a container or batch job"
+    return Finding("processor", "ok", f"{usable_cores()} usable of {os.cpu_count()} cores{limit}, {processor()}")
 
 
 def memory() -> Finding:
@@ -101,8 +100,12 @@ def memory() -> Finding:
     except OSError:
         return Finding("memory", "note", "unknown on this system")
     values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    total, limit, free = values["MemTotal"], read_limits().memory, usable_memory()
     available, needed = values["MemAvailable"], usable_cores() * WORKER_MEMORY
-    text = f"{available / 1e9:.1f} GB available of {values['MemTotal'] / 1e9:.1f} GB"
+    text = ""
+    if limit is not None and free is not None and limit < total:
+        total, available, text = limit, min(free, available), " allowed by a container or batch job"
+    text = f"{available / 1e9:.1f} GB available of {total / 1e9:.1f} GB{text}"
     if available < needed:
         return Finding("memory", "note", f"{text}; use fewer --workers, about {available // WORKER_MEMORY or 1}")
     return Finding("memory", "ok", text)

@@ -10,7 +10,7 @@ import typer
 from ablations.commands.selection import grid_runs
 from harness.command_line import RUNS, Changes, Scale, remark_console, result_console
 from harness.errors import UserError
-from harness.folders.provenance import usable_cores
+from harness.folders.limits import usable_cores
 
 
 def power(

@@ -13,7 +13,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from ablations.commands.selection import grid_runs
 from harness.command_line import RUNS, Changes, Scale, remark_console, result_console
 from harness.errors import UserError
-from harness.folders.provenance import usable_cores
+from harness.folders.limits import usable_cores
 from harness.settings import Run
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Building the kernels: no compiler, a failing compiler, a damaged library, concurrent builds."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,35 @@ def empty_cache(tmp_path, monkeypatch):
 def test_no_compiler_is_an_error_of_one_line(empty_cache, monkeypatch, capsys):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert build.main() == 1
+    line = "no C++ kernels: CXX = 'no-such-compiler': no such program; unset it or name a C++ compiler\n"
+    assert capsys.readouterr().err == line
+    monkeypatch.delenv("CXX")
+    monkeypatch.setattr(build.shutil, "which", lambda *arguments, **options: None)
+    assert build.main() == 1
     assert capsys.readouterr().err == "no C++ kernels: no C++ compiler found; install g++\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [("c++ -pipe", "c++"), ("env -u X c++", "env"), ("c++ 'unbalanced", None), ("no-such c++", None), ("", "c++")],
+)
+def test_the_compiler_is_a_command(empty_cache, monkeypatch, command, program):
+    """With options, or behind a launcher such as ccache."""
+    monkeypatch.setenv("CXX", command)
+    assert build.compiler() == (shutil.which(program) if program else None)
+    reason = build.obstacle()
+    assert reason is None if program else reason.startswith(f"CXX = {command!r}: no such program")
+
+
+def test_a_compiler_behind_a_launcher_is_called(empty_cache, monkeypatch, tmp_path):
+    """The launcher notes its arguments, then fails, so that nothing is compiled."""
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\nexit 1\n')
+    launcher.chmod(0o755)
+    monkeypatch.setenv("CXX", f"{launcher} c++ -pipe")
+    with pytest.raises(build.KernelUnavailableError):
+        build.load_library()
+    assert (tmp_path / "called").read_text().startswith("c++ -pipe ")
 
 
 def test_plan_without_a_compiler_suggests_the_torch_kernel(tmp_path):
@@ -52,8 +81,8 @@ def test_plan_without_a_compiler_suggests_the_torch_kernel(tmp_path):
     code, output = outcome(start(tmp_path, *command, CXX="no-such-compiler"))
     assert code == 2
     assert output == (
-        "floorbench: error: setting algorithm.kernel = 'fused': no C++ compiler found; install g++; "
-        "or --set algorithm.kernel=torch, which is slower\n"
+        "floorbench: error: setting algorithm.kernel = 'fused': CXX = 'no-such-compiler': no such program; unset it or "
+        "name a C++ compiler; or --set algorithm.kernel=torch, which is slower\n"
     )
     code, output = outcome(start(tmp_path, *command, "--set", "algorithm.kernel=torch", CXX="no-such-compiler"))
     assert (code, "4 new" in output) == (0, True)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from harness.folders import provenance as module
+from harness.folders.limits import usable_cores
 from harness.folders.provenance import (
     PROJECT,
     attempt_details,
@@ -20,7 +21,6 @@ from harness.folders.provenance import (
     machine,
     package_versions,
     provenance,
-    usable_cores,
 )
 
 

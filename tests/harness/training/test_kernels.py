@@ -7,7 +7,7 @@ from ablations.grids import runs_of
 from algorithms.kernels.gpu import RUNS_LIMIT, bytes_of_run, obstacle, runs_that_fit
 from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
-from harness.folders.provenance import usable_cores
+from harness.folders.limits import usable_cores
 from harness.launching.cost import UnknownCostError, measured_cost
 from harness.settings import with_settings
 from harness.training.kernels import PACK_LIMIT, check_kernels, pack_limit_for, provide_kernels, workers_for
