@@ -1,4 +1,4 @@
-"""Axes: settings that a grid varies, and the names of the arms that result.
+"""Products of tasks, arms and seeds, and axes: settings that a grid varies, with names for the arms that result.
 
 An arm with varied settings is called `cql[alpha=5,mixing_ratio=0.25]`: the arm, and in brackets the last parts of the
 settings' names with their values, in the order of the axes.
@@ -7,16 +7,36 @@ settings' names with their values, in the order of the axes.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
+from ablations.arms import with_arm
 from harness.errors import UserError
 from harness.settings import Run, with_settings
+from harness.tasks.registry import base_run, with_data_seed
 
 # Values by dotted setting.
 Axes = Mapping[str, Sequence[Any]]
 
 _VARIANT = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
+
+
+def grid(
+    tasks: Iterable[str], arms: Iterable[str], seeds: Iterable[int], scale: str, data_seeds: Iterable[int] = (0,)
+) -> list[Run]:
+    """Return the product of tasks, arms, data seeds and seeds: 5 data seeds and 4 seeds give 20 runs per task and arm.
+
+    Data seeds other than 0 need tasks whose data are collected here.
+    """
+    return [
+        with_arm(_on_data(base_run(task, scale, seed), data_seed), arm)
+        for task, arm, data_seed, seed in product(tasks, arms, data_seeds, seeds)
+    ]
+
+
+def _on_data(run: Run, data_seed: int) -> Run:
+    return replace(run, task=with_data_seed(run.task, data_seed))
 
 
 def varied(runs: Iterable[Run], axes: Axes, joint: bool = False) -> list[Run]:
@@ -40,9 +60,10 @@ def split_variant(arm: str) -> tuple[str, str]:
 
 
 def variant_name(arm: str, changes: Mapping[str, Any]) -> str:
-    """The name of an arm with changed settings (dotted name to value)."""
-    values = ",".join(f"{_last_part(setting)}={_text(value)}" for setting, value in changes.items())
-    return f"{arm}[{values}]"
+    """The name of an arm with changed settings (dotted name to value); a variant of a variant has both changes."""
+    arm, before = split_variant(arm)
+    values = [f"{_last_part(setting)}={_text(value)}" for setting, value in changes.items()]
+    return f"{arm}[{','.join(filter(None, [before, *values]))}]"
 
 
 def _variant(run: Run, changes: Mapping[str, Any]) -> Run:

@@ -2,37 +2,21 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import product
 
-from ablations.arms import ESTIMATOR_ARMS, IMPLEMENTATIONS, INFLATION_ARMS, OPTIONS, with_arm
+from ablations import fine_tuning
+from ablations.arms import ESTIMATOR_ARMS, IMPLEMENTATIONS, INFLATION_ARMS, OPTIONS
+from ablations.axes import grid
 from algorithms.settings import AlgorithmSettings
 from harness.environments.exact_values import exact_values
 from harness.errors import UserError
 from harness.settings import Run, with_settings
 from harness.tasks.hosted import COMPARED
 from harness.tasks.ogbench import DEFAULTS
-from harness.tasks.registry import base_run, with_data_seed
+from harness.tasks.registry import base_run
 
 # Tasks on which implementations are compared at paper scale: with and without the Lagrange form, importance sampling
 # and a failure rule.
 IMPLEMENTATION_TASKS = ("antmaze-umaze-diverse", "antmaze-medium-play", "pen-binary", "kitchen-mixed")
-
-
-def grid(
-    tasks: Iterable[str], arms: Iterable[str], seeds: Iterable[int], scale: str, data_seeds: Iterable[int] = (0,)
-) -> list[Run]:
-    """Return the product of tasks, arms, data seeds and seeds: 5 data seeds and 4 seeds give 20 runs per task and arm.
-
-    Data seeds other than 0 need tasks whose data are collected here.
-    """
-    return [
-        with_arm(_on_data(base_run(task, scale, seed), data_seed), arm)
-        for task, arm, data_seed, seed in product(tasks, arms, data_seeds, seeds)
-    ]
-
-
-def _on_data(run: Run, data_seed: int) -> Run:
-    return replace(run, task=with_data_seed(run.task, data_seed))
 
 
 def floors(scale: str) -> list[Run]:
@@ -203,6 +187,10 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "ogbench": ogbench,
     "estimators": estimators,
     "inflation_kinds": inflation_kinds,
+    "dip": fine_tuning.dip,
+    "cause": fine_tuning.cause,
+    "alphas": fine_tuning.alphas,
+    "floor_error": fine_tuning.floor_error,
     "smoke": smoke,
 }
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ablations.claims import MARGIN
+from ablations.measures import MARGIN
 from harness.metrics import METRICS
 from results.figures.drawing import SEED_TYPES, Drawing
 from results.frame import PAIRING

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablations.axes import split_variant, variant_name, varied
-from ablations.grids import grid
+from ablations.axes import grid, split_variant, variant_name, varied
 from harness.errors import UserError
 
 ALPHA, MIXING = "algorithm.alpha", "schedule.mixing_ratio"
@@ -36,6 +35,15 @@ def test_a_combination_that_changes_nothing_is_the_arm_itself():
     found = varied(base, {ALPHA: [5, 20.0]})
     assert [run.arm for run in found] == ["cql[alpha=5]", "cql"]
     assert found[1].id == base[0].id
+
+
+def test_a_variant_can_be_varied_further():
+    found = varied(
+        varied(runs(), {MIXING: [0.0, 0.5]}), {"online.alpha": [None, 0], "online.alpha_decay": [0, 1]}, True
+    )
+    assert [run.arm for run in found] == [
+        "cql[mixing_ratio=0]", "cql[mixing_ratio=0,alpha=0,alpha_decay=1]", "cql", "cql[alpha=0,alpha_decay=1]",
+    ]  # fmt: skip
 
 
 def test_every_arm_and_seed_is_varied_and_ids_differ():

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from ablations.arms import ARMS
-from ablations.grids import grid
+from ablations.axes import grid
 from harness.settings import with_settings
 from results import gather
 from tests.support.run_folder_factory import steps_of, write_done

@@ -1,0 +1,164 @@
+"""The study of fine-tuning: when the score falls after the switch, what causes it, and what prevents it.
+
+Every grid replicates data and training: runs differ in the data seed and in the run seed. The seeds 0 to 11 and 200 to
+215 of fetch-pick-and-place with data seed 0, and the data seeds 21 and 22, served as pilots and are not used.
+"""
+
+from collections.abc import Iterable
+
+from ablations.arms import SWITCH_ARMS
+from ablations.axes import grid, varied
+from ablations.claim import Claim, Difference, Equivalence, Level, NonInferiority
+from ablations.measures import MARGIN, ONLINE_CHANGE
+from harness.settings import Run, with_settings
+
+DATA_SEEDS = range(1, 11)
+FIRST_SEED = 300
+
+# The task on which pilots saw CQL's score fall, and one on which they did not.
+PHENOMENON, CONTROL = "fetch-pick-and-place", "pointmaze-umaze-narrow"
+
+# Evaluated with 100 episodes: four times offline, then nine times at log-spaced steps.
+SCHEDULE = {
+    "schedule.offline_steps": 24_000,
+    "schedule.offline_interval": 6_000,
+    "schedule.online_steps": 20_000,
+    "schedule.dense_interval": 125,
+    "schedule.dense_steps": 20_000,
+    "schedule.log_spaced_evaluations": 9,
+    "schedule.evaluation_episodes": 100,
+}
+
+# For grids with many cells.
+SHORT = {**SCHEDULE, "schedule.online_steps": 6_000, "schedule.log_spaced_evaluations": 6}
+
+# The arms of the primary claims, and those that complete the picture.
+CONFIRMATORY = ("cql", "monte_carlo", "learned", "deflated_0.25")
+FURTHER = (
+    "no_push_down", "behaviour_cloning", "learned_online", "inflated_0.1", "inflated_0.25", "inflated_0.5",
+    "inflated_1", "noisy_0.25", "constant_mean", "naive_truncation", "calibrated_offline", *SWITCH_ARMS,
+)  # fmt: skip
+
+
+def replicated(tasks: Iterable[str], arms: Iterable[str], seeds: int, schedule: dict[str, int]) -> list[Run]:
+    """Runs at the demo scale with `seeds` run seeds for every data seed."""
+    runs = grid(tasks, arms, range(FIRST_SEED, FIRST_SEED + seeds), "demo", DATA_SEEDS)
+    return [with_settings(run, schedule, source="study of fine-tuning") for run in runs]
+
+
+def dip(scale: str) -> list[Run]:
+    """Whether CQL's score falls after the switch and Cal-QL's does not: 50 runs of four arms, 20 of all others."""
+    return [
+        *replicated((PHENOMENON,), CONFIRMATORY, 5, SCHEDULE),
+        *replicated((PHENOMENON,), FURTHER, 2, SCHEDULE),
+    ]
+
+
+# Factors of the cause. Push-down online: as offline, decaying over the phase, off. Critics at the switch: unchanged,
+# shifted to the policy's returns, shifted below them.
+MIXING = {"schedule.mixing_ratio": [0.0, 0.25, 0.5]}
+PUSH_DOWN = {"online.alpha": [None, 0.0, 0.0], "online.alpha_decay": [0.0, 1.0, 0.0]}
+SHIFT = {"online.critic_shift": [0.0, 0.0, -0.25], "online.recalibrate": [False, True, False]}
+
+
+def cause(scale: str) -> list[Run]:
+    """Which of the scale at the switch and the push-down online causes the fall: a factorial, branched at the switch.
+
+    10 runs of every cell, 20 of those that decide: mixing 0.5, push-down on or off, critics unchanged or recalibrated.
+    Without push-down online, a floor that is removed at the switch is the same as one that stays.
+    """
+    arms = ("cql", "monte_carlo", "calibrated_offline")
+    runs = varied(replicated((PHENOMENON, CONTROL), arms, 2, SHORT), MIXING)
+    cells = varied(varied(runs, PUSH_DOWN, joint=True), SHIFT, joint=True)
+    return [run for run in cells if _has_a_floor_to_remove(run) and (run.seed == FIRST_SEED or _decides(run))]
+
+
+def _has_a_floor_to_remove(run: Run) -> bool:
+    return run.floor.active_online or run.online.alpha is None or run.online.alpha_decay > 0
+
+
+def _decides(run: Run) -> bool:
+    """Whether a run belongs to the cells that decide between scale and push-down."""
+    online = run.online
+    return (
+        run.floor.active_online
+        and run.schedule.mixing_ratio == 0.5
+        and online.alpha_decay == 0
+        and online.critic_shift == 0
+    )
+
+
+def alphas(scale: str) -> list[Run]:
+    """The weight of the regulariser, fixed and by the Lagrange form, for CQL and Cal-QL on three tasks."""
+    tasks = (PHENOMENON, "fetch-push", "pointmaze-medium-narrow")
+    runs = replicated(tasks, ("cql", "monte_carlo"), 1, SHORT)
+    return [*varied(runs, {"algorithm.alpha": [1.0, 5.0, 20.0, 50.0]}), *varied(runs, {"algorithm.lagrange": [True]})]
+
+
+def floor_error(scale: str) -> list[Run]:
+    """Estimators of the floor that may see 1, 10 or 100 % of the trajectories: how good must a floor be?"""
+    arms = ("learned", "learned_out_of_fold", "learned_td_0.9", "learned_expectile_0.9", "learned_lower_bound")
+    runs = replicated((PHENOMENON,), arms, 1, SHORT)
+    references = replicated((PHENOMENON,), ("cql", "monte_carlo"), 1, SHORT)
+    return [*references, *varied(runs, {"behaviour_value.trajectories": [0.01, 0.1, 1.0]})]
+
+
+# Claims ---------------------------------------------------------------------------------------------------------------
+
+ONLINE = "Change online"
+CAUSE = "Cause of the fall"
+
+# Cells of the factorial.
+OFF, RECALIBRATED = "alpha=0,alpha_decay=0", "critic_shift=0,recalibrate=true"
+
+FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "cql-falls-online", ONLINE,
+        "CQL's score falls when fine-tuning begins.", "tutorial, Cal-QL: the problem",
+        *ONLINE_CHANGE, Level(("cql",), "below"), primary=True,
+    ),
+    Claim(
+        "cal-ql-falls-less", ONLINE,
+        "Cal-QL's score falls less than CQL's.", "Cal-QL, abstract",
+        *ONLINE_CHANGE, Difference(("monte_carlo",), "cql", "above"), primary=True,
+    ),
+    Claim(
+        "learned-floor-online", ONLINE,
+        "A learned floor prevents the fall as well as the Monte Carlo floor.",
+        "tutorial, Q&A 3 (Cal-QL, 7.3 and figure 9)",
+        *ONLINE_CHANGE, Equivalence("learned", "monte_carlo", MARGIN, control="cal-ql-falls-less"), primary=True,
+    ),
+    Claim(
+        "deflated-floor-online", ONLINE,
+        "A floor that is too low by a quarter of the return range prevents the fall as well.", "derived",
+        *ONLINE_CHANGE, NonInferiority("deflated_0.25", "monte_carlo", MARGIN, "above", control="cal-ql-falls-less"),
+        primary=True,
+    ),
+    Claim(
+        "falls-without-push-down", CAUSE,
+        "CQL's score falls as well when the push-down ends at the switch: the scale of its values suffices.",
+        "tutorial, Cal-QL: unlearning",
+        *ONLINE_CHANGE, Level((f"cql[{OFF}]",), "below"), primary=True,
+    ),
+    Claim(
+        "recalibration-prevents-fall", CAUSE,
+        "When the push-down ends at the switch, critics shifted to the returns of the policy prevent CQL's fall.",
+        "derived",
+        *ONLINE_CHANGE, Difference((f"cql[{OFF},{RECALIBRATED}]",), f"cql[{OFF}]", "above"), primary=True,
+    ),
+    Claim(
+        "recalibration-with-push-down", CAUSE,
+        "While the push-down goes on, critics shifted to the returns of the policy prevent CQL's fall.", "derived",
+        *ONLINE_CHANGE, Difference((f"cql[{RECALIBRATED}]",), "cql", "above"), primary=True,
+    ),
+    Claim(
+        "push-down-online-costs", CAUSE,
+        "CQL's fall is due to the push-down online: it falls less without.", "WSRL, section 4",
+        *ONLINE_CHANGE, Difference((f"cql[{OFF}]",), "cql", "above"), primary=True,
+    ),
+    Claim(
+        "floor-helps-without-push-down", CAUSE,
+        "Even when the push-down ends at the switch, Cal-QL falls less than CQL.", "Cal-QL, section 4",
+        *ONLINE_CHANGE, Difference((f"monte_carlo[{OFF}]",), f"cql[{OFF}]", "above"), primary=True,
+    ),
+)  # fmt: skip

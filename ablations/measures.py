@@ -1,0 +1,56 @@
+"""The numbers that claims are about: descriptions and functions of the frame of `results.verdicts.runs.per_run`.
+
+That frame has a row per finished run with its settings, its summary, the change of its score online, and all metrics of
+its evaluations at the switch ("switch.q_policy") and at the end ("end.q_policy").
+"""
+
+import pandas as pd
+
+# Of a success rate: two of the twenty episodes of an evaluation.
+MARGIN = 0.1
+
+
+def behaviour_value(runs: pd.DataFrame) -> pd.Series:
+    """Mean V_mu over the probe transitions: exact where it is known, otherwise the data's return-to-go."""
+    exact = runs["switch.q_policy"] - runs["switch.calibration_exact"]
+    return exact.fillna(runs["switch.return_to_go"])
+
+
+def calibration(runs: pd.DataFrame) -> pd.Series:
+    """Q(s, pi(s)) - V_mu at the switch, mean over the probe transitions."""
+    return runs["switch.q_policy"] - behaviour_value(runs)
+
+
+def uniform_excess(runs: pd.DataFrame) -> pd.Series:
+    """Q(s, a) - V_mu at the switch for uniformly random actions, which lie outside the data."""
+    return runs["switch.q_uniform"] - behaviour_value(runs)
+
+
+_V_MU = "mean V_mu over the probe transitions at the switch (scaled return; exact V_mu, otherwise return-to-go)"
+
+CALIBRATION = (f"mean Q(s, pi(s)) - {_V_MU}", calibration)
+UNIFORM_EXCESS = (f"mean Q(s, a) of uniformly random actions - {_V_MU}", uniform_excess)
+BOUND_RATE = (
+    "bound rate: share of sampled policy actions below the floor, mean over the last updates before the switch",
+    lambda runs: runs["switch.bound_rate_current"],
+)
+# NaN where the task's values are not known.
+OVERESTIMATION = (
+    "mean Q(s, pi(s)) - V_pi(s) of the run's policy at the switch, where V_pi is known (scaled return)",
+    lambda runs: runs["switch.overestimation_exact"],
+)
+FLOOR_ERROR = (
+    "mean floor - V_mu over the probe transitions, where V_mu is known (scaled return)",
+    lambda runs: runs["switch.floor_error"],
+)
+OFFLINE_SCORE = ("score at the switch (success rate)", lambda runs: runs["offline_score"])
+DIP = (
+    "dip: score at the switch - lowest score in the dense evaluations after it (success rate)",
+    lambda runs: runs["dip"],
+)
+ONLINE_CHANGE = (
+    "change online: mean score over the online evaluations - mean of the last two offline ones (success rate)",
+    lambda runs: runs["online_change"],
+)
+REGRET = ("regret_eval: 1 - mean score over the online phase (success rate)", lambda runs: runs["regret_eval"])
+FINAL_SCORE = ("score at the last evaluation (success rate)", lambda runs: runs["final_score"])

@@ -1,0 +1,47 @@
+"""The grids of the study of fine-tuning: cells, seeds and what they leave out."""
+
+from collections import Counter
+
+import pytest
+
+from ablations.axes import split_variant
+from ablations.claim import arms_of
+from ablations.fine_tuning import CONFIRMATORY, CONTROL, FINE_TUNING_CLAIMS, FURTHER, PHENOMENON
+from ablations.grids import runs_of
+
+
+@pytest.fixture(scope="module")
+def cause():
+    return runs_of("cause")
+
+
+def test_the_dip_has_50_runs_of_the_primary_arms_and_20_of_the_others():
+    counts = Counter(run.arm for run in runs_of("dip"))
+    assert counts == {**dict.fromkeys(CONFIRMATORY, 50), **dict.fromkeys(FURTHER, 20)}
+
+
+@pytest.mark.parametrize("grid", ["dip", "cause", "alphas", "floor_error"])
+def test_data_and_seeds_are_replicated_and_pilots_are_not_used(grid):
+    runs = runs_of(grid)
+    assert {run.task.data_seed for run in runs} == set(range(1, 11))
+    assert min(run.seed for run in runs) >= 300
+    assert len({run.id for run in runs}) == len(runs)
+    per_data = Counter((run.task.name, run.arm, run.task.data_seed) for run in runs)
+    balance = Counter((task, arm) for task, arm, _ in per_data)
+    assert set(balance.values()) == {10}, "every arm on all data"
+
+
+def test_the_factorial_has_every_cell_that_differs(cause):
+    """3 mixing ratios x 3 shifts x (3 push-downs of CQL and Cal-QL, 2 of the floor that is removed at the switch)."""
+    for task in (PHENOMENON, CONTROL):
+        cells = {(run.arm, run.schedule.mixing_ratio, run.online) for run in cause if run.task.name == task}
+        assert len(cells) == 3 * 3 * (3 + 3 + 2)
+
+
+def test_the_deciding_cells_have_20_runs(cause):
+    counts = Counter(run.arm for run in cause if run.task.name == PHENOMENON)
+    assert sorted(Counter(counts.values()).items()) == [(10, 64), (20, 8)]
+    for claim in FINE_TUNING_CLAIMS:
+        for arm in arms_of(claim.test):
+            if split_variant(arm)[0] in ("cql", "monte_carlo"):
+                assert counts[arm] == 20, arm
