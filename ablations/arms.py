@@ -2,9 +2,9 @@
 
 The arms of implementation options were read in the sources of the official code (github.com/nakamotoo/Cal-QL), CORL
 (github.com/corl-team/CORL), d3rlpy 2.8 (github.com/takuseno/d3rlpy), WSRL (github.com/zhouzypaul/wsrl), tianshou
-(github.com/thu-ml/tianshou) and CQL's author (github.com/aviralkumar2907/CQL). All arms are settings of one code path,
-so nothing else differs between them: networks, their inputs, the optimiser, and the sizes, learning rates and alpha of
-a task's settings are floorbench's throughout.
+(github.com/thu-ml/tianshou) and CQL's author (github.com/aviralkumar2907/CQL); README.md has them in a table. All arms
+are settings of one code path, so nothing else differs between them: networks, their inputs, the optimiser, and the
+sizes, learning rates and alpha of a task's settings are floorbench's throughout.
 
 The reference, of which each option changes one row, has the official settings, except that it updates after every step,
 as CORL and WSRL do. No implementation matches it in every row, so `official` also differs from it in one option, the
@@ -174,10 +174,37 @@ SWITCH_ARMS: dict[str, Arm] = {
     "cal_ql_less_offline": Arm(
         {**CAL_QL, "online.mixing_ratio": 0.0, "online.mixing_decay": 1.0}, "Cal-QL, offline share falls to 0"
     ),
+    # The rules of implementations for offline data online; merged data (CORL's CQL) are `cql_merged_buffer` below.
+    # official, for a negative mixing_ratio.
+    "cql_offline_by_size": Arm({**CQL, "online.mixing_by_size": True}, "CQL, offline share by size of the data"),
+    "cal_ql_offline_by_size": Arm(
+        {**CAL_QL, "online.mixing_by_size": True}, "Cal-QL, offline share by size of the data"
+    ),
+    # WSRL.
+    "cql_no_offline_data": Arm({**CQL, "online.mixing_ratio": 0.0}, "CQL, no offline data online"),
+    "cal_ql_no_offline_data": Arm({**CAL_QL, "online.mixing_ratio": 0.0}, "Cal-QL, no offline data online"),
     "cql_recalibrated": Arm({**CQL, "online.recalibrate": True}, "CQL, recalibrated at the switch"),
     "cal_ql_recalibrated": Arm({**CAL_QL, "online.recalibrate": True}, "Cal-QL, recalibrated at the switch"),
     "cql_raised_0.25": Arm({**CQL, "online.critic_shift": 0.25}, "CQL, critics raised by 0.25"),
     "cal_ql_lowered_0.25": Arm({**CAL_QL, "online.critic_shift": -0.25}, "Cal-QL, critics lowered by 0.25"),
+}
+
+# Floors between the value of the behaviour policy and that of the best one, or above, where both are known; and stale
+# floors, of a policy that is worse or better than the one that collected the dataset.
+KNOWN_VALUE: Settings = {"floor.base": "exact", "floor.inflation_kind": "value_gap"}
+VALUE_ARMS: dict[str, Arm] = {
+    **{
+        f"value_gap_{share:g}": Arm({**KNOWN_VALUE, "floor.inflation": share}, f"Cal-QL, V_mu + {share:g} (V* - V_mu)")
+        for share in (0.25, 0.5, 2.0)
+    },
+    "stale_worse": Arm({"floor.base": "exact", "floor.action_noise": 0.6}, "Cal-QL, value of a worse policy"),
+    "stale_better": Arm({"floor.base": "exact", "floor.action_noise": 0.2}, "Cal-QL, value of a better policy"),
+    "stale_learned_worse": Arm(
+        {"floor.base": "learned", "floor.action_noise": 0.6}, "Cal-QL, learned value of a worse policy"
+    ),
+    "stale_learned_better": Arm(
+        {"floor.base": "learned", "floor.action_noise": 0.2}, "Cal-QL, learned value of a better policy"
+    ),
 }
 
 # The reference's options, whatever a task's settings are.
@@ -302,6 +329,7 @@ ARMS: dict[str, Arm] = {
     **INFLATION_ARMS,
     **PUSH_DOWNS,
     **SWITCH_ARMS,
+    **VALUE_ARMS,
     **REFERENCE_ARMS,
     **IMPLEMENTATIONS,
     **OPTIONS,

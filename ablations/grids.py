@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ablations import fine_tuning
-from ablations.arms import ESTIMATOR_ARMS, IMPLEMENTATIONS, INFLATION_ARMS, OPTIONS
+from ablations.arms import ESTIMATOR_ARMS, IMPLEMENTATIONS, INFLATION_ARMS, OPTIONS, SWITCH_ARMS, VALUE_ARMS
 from ablations.axes import grid
 from algorithms.settings import AlgorithmSettings
 from harness.environments.exact_values import exact_values
@@ -62,9 +62,15 @@ def estimators(scale: str) -> list[Run]:
 
 
 def inflation_kinds(scale: str) -> list[Run]:
-    """Kinds of inflation at one dose, with the Monte Carlo floor and no floor, on a task whose values are known."""
-    arms = ("cql", "monte_carlo", "inflated_0.25", *INFLATION_ARMS)
+    """Kinds of inflation, values of other policies, and no floor, on a task whose values are known."""
+    arms = ("cql", "monte_carlo", "exact", "optimal", "inflated_0.25", *INFLATION_ARMS, *VALUE_ARMS)
     return grid(("winding-road",), arms, range(6 if scale == "demo" else 10), scale)
+
+
+def switch(scale: str) -> list[Run]:
+    """CQL and Cal-QL with what can change at the switch: regulariser, offline data, scale of the critics."""
+    arms = ("cql", "monte_carlo", *SWITCH_ARMS)
+    return grid(("fetch-pick-and-place",), arms, range(6 if scale == "demo" else 10), scale)
 
 
 def truncation(scale: str) -> list[Run]:
@@ -191,6 +197,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "cause": fine_tuning.cause,
     "alphas": fine_tuning.alphas,
     "floor_error": fine_tuning.floor_error,
+    "switch": switch,
     "smoke": smoke,
 }
 

@@ -24,9 +24,9 @@ class FloorInputs:
     mean_return: float  # mean return-to-go of the dataset
     # Learned value [T] of the behaviour policy at states [T, S]; only for the base "learned".
     behaviour_value: Callable[[Tensor], Tensor] | None = None
-    # Its true value; only for the base "exact".
+    # Its true value; only for the base "exact" and inflation by "value_gap".
     exact_value: Callable[[Tensor], Tensor] | None = None
-    # True value of the best policy; only for the base "optimal".
+    # True value of the best policy; only for the base "optimal" and inflation by "value_gap".
     optimal_value: Callable[[Tensor], Tensor] | None = None
 
 
@@ -97,7 +97,12 @@ def floor_column(
     """
     settings = inputs.settings
     base = floor_base(inputs)
-    inflated = InflationInputs(settings, base, inputs.return_to_go, statistics, neighbour_distance, error)
+    gap = None
+    if settings.inflation_kind == "value_gap":
+        assert inputs.optimal_value is not None
+        assert inputs.exact_value is not None
+        gap = inputs.optimal_value(inputs.states) - inputs.exact_value(inputs.states)
+    inflated = InflationInputs(settings, base, inputs.return_to_go, statistics, neighbour_distance, error, gap)
     column = INFLATIONS[settings.inflation_kind](inflated)
     if settings.noise:
         column = column + settings.noise * statistics.return_range * normal(len(column))

@@ -1,7 +1,7 @@
 """Kinds of inflation: how an error of a chosen size is added to a floor.
 
-The dose of every kind has the same unit, the dataset's return range (largest minus smallest return-to-go). To add a
-kind, write a function from `InflationInputs` to a column [T] and add it to `INFLATIONS`.
+The dose of every kind but "value_gap" has the same unit, the dataset's return range (largest minus smallest
+return-to-go). To add a kind, write a function from `InflationInputs` to a column [T] and add it to `INFLATIONS`.
 """
 
 from collections.abc import Callable
@@ -96,6 +96,8 @@ class InflationInputs:
     neighbour_distance: Tensor | None = None
     # Standard normal numbers [T]; only for the kind "correlated_error".
     error: Tensor | None = None
+    # Value [T] of the best policy minus that of the behaviour policy; only for the kind "value_gap".
+    value_gap: Tensor | None = None
 
     @property
     def dose(self) -> float:
@@ -111,6 +113,12 @@ def additive(inputs: InflationInputs) -> Tensor:
 def capped(inputs: InflationInputs) -> Tensor:
     """Add the dose, but cap the floor at the largest return-to-go of the dataset, the largest return known to occur."""
     return additive(inputs).clamp(max=inputs.statistics.largest_return)
+
+
+def value_gap(inputs: InflationInputs) -> Tensor:
+    """Add the inflation times V* - V_mu, capped like `capped`: with the base V_mu, an inflation of 1 gives V*."""
+    assert inputs.value_gap is not None
+    return (inputs.base + inputs.settings.inflation * inputs.value_gap).clamp(max=inputs.statistics.largest_return)
 
 
 def multiplicative(inputs: InflationInputs) -> Tensor:
@@ -144,6 +152,7 @@ def correlated_error(inputs: InflationInputs) -> Tensor:
 INFLATIONS: dict[str, Callable[[InflationInputs], Tensor]] = {
     "additive": additive,
     "capped": capped,
+    "value_gap": value_gap,
     "multiplicative": multiplicative,
     "rare_states": rare_states,
     "near_goal": near_goal,

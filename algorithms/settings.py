@@ -22,12 +22,14 @@ MaxBackup = Literal["off", "mean_action", "min_then_max", "max_then_min"]
 LagrangeAlpha = Literal["difference_and_gap", "difference", "nothing"]
 Estimator = Literal["regression", "out_of_fold", "td", "expectile", "quantile", "ensemble", "success_only"]
 LagrangeMultiplier = Literal["exponential", "softplus"]
-InflationKind = Literal["additive", "capped", "multiplicative", "rare_states", "near_goal", "correlated_error"]
+InflationKind = Literal[
+    "additive", "capped", "value_gap", "multiplicative", "rare_states", "near_goal", "correlated_error",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, config=CONFIG)
 class FloorSettings:
-    """The floor: a base plus inflation plus noise. All settings but `keeps_learning` are per run."""
+    """The floor: a base plus inflation plus noise. All settings but `keeps_learning` and `action_noise` are per run."""
 
     # Base: "none" is CQL (minus infinity), "monte_carlo" the return-to-go of the transition (Cal-QL), "learned" a value
     # network of the behaviour policy, "exact" its true value where known, "optimal" that of the best policy, "constant"
@@ -38,6 +40,7 @@ class FloorSettings:
     # Added to the base, in units of the dataset's return range (largest minus smallest return-to-go).
     inflation: float = 0.0
     # How it is added: "additive" to every state; "capped" likewise, but not above the dataset's largest return-to-go;
+    # "value_gap" in units of V* - V_mu at the state instead, where both are known, with the same cap;
     # "multiplicative" in proportion to the base minus the smallest return-to-go; "rare_states" only where the dataset
     # is sparse; "near_goal" only where the return-to-go is large; "correlated_error" as a seeded error per transition
     # of mean 0 with the inflation as its standard deviation.
@@ -55,6 +58,10 @@ class FloorSettings:
     truncation: Truncation = "failure_rule"
     # Value of the last state, for truncation "bootstrap".
     bootstrap_value: float = 0.0
+    # Action noise of the policy of a stale floor: that of an older, worse (more noise) or better (less) policy than the
+    # one that collected the dataset. The base "exact" is its true value, "learned" is fitted to data that it collects;
+    # the other bases have none. None: the policy that collected the dataset. The same for all runs of a pack.
+    action_noise: NonNegative | None = None
     # Whether the learned base keeps learning online, by a step of regression on the returns-to-go of every batch;
     # otherwise it is frozen after the fit to the dataset.
     keeps_learning: bool = False

@@ -161,6 +161,9 @@ class OnlineSettings:
     mixing_ratio: Share | None = None
     # Fraction of the online phase over which that schedule runs; 0: the final value from the start.
     mixing_decay: Share = 0.0
+    # Whether the fraction is instead that of the dataset among all transitions so far, N / (N + environment steps), as
+    # a number of transitions rounded down (official: mixing_ratio < 0). schedule.mixing_ratio is then unused.
+    mixing_by_size: bool = False
     # Environment steps without updates after the switch, in units of the task's horizon: a number of full episodes of
     # the offline policy (WSRL on AntMaze: 5,000 steps, 5 horizons).
     warmup_horizons: Steps = 0
@@ -192,6 +195,13 @@ class Run:
     schema_version: int = SCHEMA_VERSION
 
     @property
+    def floor_task(self) -> Task:
+        """The task with the data of the policy whose value the floor is: another one's, if the floor is stale."""
+        if self.floor.action_noise is None:
+            return self.task
+        return replace(self.task, data=replace(self.task.collected, action_noise=self.floor.action_noise))
+
+    @property
     def id(self) -> str:
         """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON of its configuration."""
         return hashlib.sha256(canonical_json(configuration(self)).encode()).hexdigest()[:ID_LENGTH]
@@ -203,7 +213,7 @@ ADDED_SETTINGS = {
     "algorithm": ("policy_objective",),
     "schedule": ("log_spaced_evaluations",),
     "online": tuple(OnlineSettings.__dataclass_fields__),
-    "floor": ("inflation_kind", "inflation_share", "error_correlation"),
+    "floor": ("inflation_kind", "inflation_share", "error_correlation", "action_noise"),
     "behaviour_value": ("estimator", "trajectories", "folds", "td_lambda", "level", "members", "deviations"),
 }
 

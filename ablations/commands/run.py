@@ -31,7 +31,7 @@ from harness.launching import planner
 from harness.launching.planner import Plan, commit
 from harness.launching.pool import run_packs
 from harness.launching.prefixes import commit_prefixes, packs_in_order, shared_prefixes
-from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
+from harness.launching.preflight import check_environments, check_root, check_settings, data_of, tasks_of
 from harness.launching.progress import ProgressDisplay, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
@@ -149,7 +149,7 @@ def train_runs(
         console.print(shared.line())
     if chosen:
         provide_kernels(chosen, console.print)
-        make_datasets(tasks_of(chosen), console)
+        make_datasets(data_of(chosen), console)
         # A dataset collected again may differ from the one on which a run began.
         refuse_faults(RunFolder.of(root, run) for run in (*shared.plan.runs, *chosen))
         commit([*shared.to_start(retry_failed), *chosen], root)

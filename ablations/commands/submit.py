@@ -30,7 +30,7 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching.cost import UnknownCostError
 from harness.launching.planner import plan
-from harness.launching.preflight import check_environments, check_root, check_settings, tasks_of
+from harness.launching.preflight import check_environments, check_root, check_settings, data_of, tasks_of
 from harness.launching.progress import duration, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, provide_kernels, uses_gpu
@@ -100,7 +100,7 @@ def submit_grid(
     submitting.check_profile(profile)
     check_root(root, chosen)
     # Compute nodes neither collect nor download datasets.
-    make_datasets(tasks_of(chosen), console, download=True)
+    make_datasets(data_of(chosen), console, download=True)
     refuse_faults(folders)
     submission = None
     with submitting.locked(root):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from algorithms.settings import BehaviourValueSettings, FloorSettings
 from harness.errors import UserError
-from harness.settings import OnlineSettings, Run, Task
+from harness.settings import HostedData, OnlineSettings, Run, Task
 
 # Bytes of a run folder besides metrics: settings, provenance, status, summary and log.
 FOLDER_BYTES = 100_000
@@ -20,6 +20,12 @@ RESERVE_BYTES = 100_000_000
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
     """The distinct tasks of some runs, in order."""
     return list(dict.fromkeys(run.task for run in runs))
+
+
+def data_of(runs: Sequence[Run]) -> list[Task]:
+    """The distinct tasks whose data some runs need: their own, and those to which stale floors are fitted."""
+    others = [run.floor_task for run in runs if run.floor.base == "learned"]
+    return list(dict.fromkeys([*tasks_of(runs), *others]))
 
 
 def check_settings(runs: Sequence[Run]) -> None:
@@ -38,14 +44,36 @@ def check_floors(runs: Sequence[Run]) -> None:
             raise UserError(
                 f"setting floor.base = {run.floor.base!r}: unknown floor; must be one of {', '.join(FLOORS)}"
             )
-        if exact_values(run.task) is None and run.floor.base in ("exact", "optimal"):
-            raise UserError(f"setting floor.base = {run.floor.base!r}: the exact values of {run.task.environment} are "
-                            f"unknown; choose another floor, or a task in {', '.join(EXACT_VALUES)}")  # fmt: skip
+        needed = {"floor.base": ("exact", "optimal"), "floor.inflation_kind": ("value_gap",)}
+        for setting, kinds in needed.items():
+            value = getattr(run.floor, setting.partition(".")[2])
+            if value in kinds and exact_values(run.task) is None:
+                raise UserError(f"setting {setting} = {value!r}: the exact values of {run.task.environment} are "
+                                f"unknown; choose another, or a task in {', '.join(EXACT_VALUES)}")  # fmt: skip
+        check_stale_floor(run)
         if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
             raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
                             f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip
         check_inflation(run.floor)
         check_estimator(run)
+
+
+def check_stale_floor(run: Run) -> None:
+    """Check that the value of the policy of a stale floor can be known or estimated."""
+    floor, name = run.floor, f"setting floor.action_noise = {run.floor.action_noise}"
+    if floor.action_noise is None:
+        return
+    if floor.base not in ("exact", "learned"):
+        raise UserError(f"{name}: the returns of another policy from the dataset's states are unknown, only its value; "
+                        f"needs a floor.base of 'learned' or 'exact', not {floor.base!r}")  # fmt: skip
+    if isinstance(run.task.data, HostedData):
+        raise UserError(f"{name}: the data of {run.task.name} are hosted, so no other policy can collect data; "
+                        "choose a task whose data are collected here")  # fmt: skip
+    if floor.keeps_learning:
+        raise UserError(f"{name}: a floor that keeps learning online does not stay that of another policy; "
+                        "set floor.keeps_learning = false")  # fmt: skip
+    if floor.action_noise == run.task.data.action_noise:
+        raise UserError(f"{name}: is that of the task's data, so the floor is not stale; choose another value")
 
 
 # Estimators that can keep learning online, where every network takes a step on the returns-to-go of each batch: not
@@ -116,6 +144,9 @@ def check_online(runs: Sequence[Run]) -> None:
         if online.mixing_ratio is not None and schedule.mixing_ratio is None:
             raise UserError(f"setting online.mixing_ratio = {online.mixing_ratio:g}: needs a number as "
                             "schedule.mixing_ratio, from which the schedule starts")  # fmt: skip
+        if online.mixing_by_size and (online.mixing_ratio is not None or schedule.mixing_ratio is None):
+            raise UserError("setting online.mixing_by_size = true: the ratio follows from the number of transitions; "
+                            "set neither online.mixing_ratio nor schedule.mixing_ratio = none")  # fmt: skip
         if warmup and warmup >= schedule.online_steps:
             raise UserError(f"setting online.warmup_horizons = {online.warmup_horizons}: {warmup:,} steps without "
                             f"updates leave none of the {schedule.online_steps:,} online steps")  # fmt: skip

@@ -1,6 +1,7 @@
 """The return-to-go and floor columns of a pack, for the dataset and for every finished online episode."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from algorithms.behaviour_value import FitReport
 from algorithms.floors import FloorInputs, floor_base, floor_column
 from algorithms.inflation import DatasetStatistics, NeighbourDistances, uncorrelated
 from algorithms.returns import return_to_go
-from harness.data.dataset import Dataset
+from harness.data.dataset import Dataset, load_dataset
 from harness.data.trajectories import Trajectory
 from harness.environments.exact_values import exact_values
 from harness.settings import Run
@@ -44,13 +45,8 @@ class FloorColumns:
         self._distances: NeighbourDistances | None = None
         if any(run.floor.inflation_kind == "rare_states" for run in runs):
             self._distances = NeighbourDistances(transitions.dataset_states)
-        rows = dataset.rows
-        rewards, terminated = torch.from_numpy(rows.rewards), torch.from_numpy(rows.terminated)
-        lengths = rows.lengths.tolist()
         for number, run in enumerate(runs):
-            parts = zip(*(column.split(lengths) for column in (rewards, terminated)), strict=True)
-            returns = torch.cat([self._return_to_go(run, *part) for part in parts])
-            transitions.return_to_go[number, : transitions.offline] = returns
+            transitions.return_to_go[number, : transitions.offline] = self._dataset_returns(run, dataset)
         dataset_returns = transitions.return_to_go[:, : transitions.offline]
         self.return_range = [float(returns.max() - returns.min()) for returns in dataset_returns]
         self._mean = [float(returns.double().mean()) for returns in dataset_returns]
@@ -58,9 +54,13 @@ class FloorColumns:
         self._shift = (inflation * torch.tensor(self.return_range))[:, None]
         self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
         learned = {number: run for number, run in enumerate(runs) if run.floor.base == "learned"}
-        self._learned = (
-            LearnedFloors(learned, dataset, transitions, dataset_returns[list(learned)]) if learned else None
-        )
+        self._learned: LearnedFloors | None = None
+        # Stale floors are fitted to the data of another policy.
+        self._stale = runs[0].floor_task != runs[0].task
+        if learned and self._stale:
+            self._learned = self._of_other_policy(learned)
+        elif learned:
+            self._learned = LearnedFloors(learned, dataset, transitions, dataset_returns[list(learned)])
         known = [state for state in states if state is not None]
         # A run that begins at the switch has no state, but may share a pack with runs that have one.
         known = known if len(known) == len(learned) else []
@@ -117,6 +117,20 @@ class FloorColumns:
         batch.floor.copy_(torch.where(self._active, floor, batch.floor))
         return batch
 
+    def _of_other_policy(self, learned: Mapping[int, Run]) -> LearnedFloors:
+        """The learned floors of these runs, for the policy that collected the data of their `floor_task`."""
+        others = {number: replace(run, task=run.floor_task) for number, run in learned.items()}
+        dataset = load_dataset(self.runs[0].floor_task)
+        transitions = Transitions(dataset, len(others), capacity=0)
+        returns = torch.stack([self._dataset_returns(run, dataset) for run in others.values()])
+        return LearnedFloors(others, dataset, transitions, returns)
+
+    def _dataset_returns(self, run: Run, dataset: Dataset) -> Tensor:
+        """The return-to-go [N] of every transition of a dataset."""
+        columns = torch.from_numpy(dataset.rows.rewards), torch.from_numpy(dataset.rows.terminated)
+        parts = zip(*(column.split(dataset.rows.lengths.tolist()) for column in columns), strict=True)
+        return torch.cat([self._return_to_go(run, *part) for part in parts])
+
     def _return_to_go(self, run: Run, rewards: Tensor, terminated: Tensor) -> Tensor:
         return return_to_go(
             rewards,
@@ -129,8 +143,8 @@ class FloorColumns:
 
     def _dataset_column(self, number: int, returns: Tensor) -> Tensor:
         """The floor of the dataset; stores the statistics of the dataset, which online columns use."""
-        learned = self._learned
-        values = None if learned is None else lambda _: learned.dataset_values(number)
+        learned, stale = self._learned, self._stale
+        values = None if learned is None else lambda states: learned.dataset_values(number, states if stale else None)
         inputs = self._inputs(number, self.transitions.dataset_states, returns, values)
         settings = self.runs[number].floor
         distances = base = error = None
@@ -166,6 +180,6 @@ class FloorColumns:
         )
 
     def _exact(self, policy: Literal["behaviour", "optimal"], states: Tensor) -> Tensor:
-        exact = exact_values(self.runs[0].task)
+        exact = exact_values(self.runs[0].floor_task)
         assert exact is not None, "preflight rejects exact floors for tasks without exact values"
         return torch.from_numpy(getattr(exact, policy)(states.double().numpy())).to(states.dtype)

@@ -176,8 +176,13 @@ class LearnedFloors:
         lowered = self._settings.estimator == "ensemble" and self._settings.deviations
         return mean - self._settings.deviations * estimates.std(0, correction=0) if lowered else mean
 
-    def dataset_values(self, number: int) -> Tensor:
-        """The estimates [N] for the dataset; out of fold, each by the network that has not seen its trajectory."""
+    def dataset_values(self, number: int, others: Tensor | None = None) -> Tensor:
+        """The estimates [N] for the dataset; out of fold, each by the network that has not seen its trajectory.
+
+        With `others`, for the states of a dataset to which no network was fitted.
+        """
+        if others is not None:
+            return self.values(number, others)
         states = self._transitions.dataset_states
         if self._settings.estimator != "out_of_fold":
             return self.values(number, states)

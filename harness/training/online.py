@@ -103,8 +103,9 @@ class Actors:
 class OnlineSchedule:
     """The settings of a pack that change at the switch or during the online phase (`OnlineSettings`)."""
 
-    def __init__(self, runs: Sequence[Run]):
-        self.runs = list(runs)
+    def __init__(self, runs: Sequence[Run], offline: int = 0):
+        """`offline` is the number of transitions in the dataset."""
+        self.runs, self._offline = list(runs), offline
         self._changes_alpha = any(run.online.alpha is not None for run in runs)
 
     def alpha(self, step: int) -> torch.Tensor | None:
@@ -124,6 +125,14 @@ class OnlineSchedule:
         if start is None or end is None:
             return start
         return start + self._progress(self.runs[0], self.runs[0].online.mixing_decay, step) * (end - start)
+
+    def from_dataset(self, step: int) -> int | None:
+        """The number of transitions of a batch drawn from the dataset; None: from all transitions together."""
+        batch_size = self.runs[0].algorithm.batch_size
+        if self.runs[0].online.mixing_by_size:
+            return batch_size * self._offline // (self._offline + step)
+        ratio = self.mixing_ratio(step)
+        return None if ratio is None else round(ratio * batch_size)
 
     def critic_shifts(self, return_ranges: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> torch.Tensor | None:
         """What is added to the critics of every run at the switch, [R]; None if there is nothing to add.

@@ -82,7 +82,7 @@ class PackTraining:
         )
         self.evaluator = Evaluator(runs, transitions)
         self.state = PackState(self.learner, self.floors, transitions)
-        self.online = OnlineSchedule(runs)
+        self.online = OnlineSchedule(runs, transitions.offline)
         if pack.position.online_step:
             self.begin_online()
         for number, checkpoint in enumerate(pack.checkpoints):
@@ -161,8 +161,7 @@ class PackTraining:
             alpha = self.online.alpha(step)
             if alpha is not None:
                 self.learner.set_alpha(alpha)
-            ratio = self.online.mixing_ratio(step)
-            from_dataset = None if ratio is None else round(ratio * self.algorithm.batch_size)
+            from_dataset = self.online.from_dataset(step)
             while pack.updates < updates_due(self.runs[0], step):
                 self.update(from_dataset, online=True)
 

@@ -33,7 +33,7 @@ from harness.folders.state import RunState
 from harness.launching import planner
 from harness.launching.planner import commit
 from harness.launching.pool import run_packs
-from harness.launching.preflight import check_environments, check_root, tasks_of
+from harness.launching.preflight import check_environments, check_root, data_of, tasks_of
 from harness.launching.progress import ProgressDisplay, make_datasets
 from harness.settings import Run
 from harness.training.kernels import PACK_LIMIT, provide_kernels, workers_for
@@ -107,7 +107,7 @@ def verify_grid(finished: Finished, count: int, seed: int, workers: int | None) 
     console = remark_console()
     check_environments(tasks_of(chosen))
     provide_kernels(chosen, console.print)
-    make_datasets(tasks_of(chosen), console)
+    make_datasets(data_of(chosen), console)
     originals = [finished.read(run) for run in chosen]
     for original in originals:
         check_data(original)

@@ -98,10 +98,15 @@ def dose_series(finished: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         arms = of_task.drop_duplicates("arm").set_index("arm")
         settings = arms[columns].map(repr).agg("|".join, axis=1)
         families = [of_task[of_task["arm"].isin(settings.index[settings == value])] for value in settings.unique()]
-        largest = max(families, key=lambda rows: rows[DOSE].nunique())
-        floored = largest["floor.base"].iloc[0] != "none"
+        largest = max(families, key=lambda rows: (_is_additive(rows), rows[DOSE].nunique()))
+        floored = largest["floor.base"].iloc[0] != "none" and _is_additive(largest)
         if floored and 3 <= largest[DOSE].nunique() <= MOST_DOSES:
             yield str(task), largest
+
+
+def _is_additive(rows: pd.DataFrame) -> bool:
+    """Whether the dose of a family of arms is in units of the return range, as that of other kinds may not be."""
+    return "floor.inflation_kind" not in rows or rows["floor.inflation_kind"].iloc[0] == "additive"
 
 
 def _trend(series: pd.DataFrame, response: Response) -> tuple[Estimate, dict[str, float]]:

@@ -1,12 +1,16 @@
 """Arms are valid runs with the documented differences, and those of implementation options train."""
 
 import dataclasses
+import re
 from math import sqrt
+from pathlib import Path
 
 import pytest
 import torch
 
+from ablations import arms
 from ablations.arms import (
+    ARMS,
     BASELINES,
     ESTIMATOR_ARMS,
     FLOOR_ARMS,
@@ -15,10 +19,12 @@ from ablations.arms import (
     OPTIONS,
     PUSH_DOWNS,
     REFERENCE,
+    REFERENCE_ARMS,
     SWITCH_ARMS,
+    VALUE_ARMS,
     with_arm,
 )
-from ablations.grids import runs_of
+from ablations.grids import GRIDS, runs_of
 from algorithms.floors import FLOORS
 from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
@@ -55,8 +61,13 @@ def test_an_inflation_arm_is_valid(base, arm):
     check_inflation(with_arm(base, arm).floor)
 
 
+@pytest.mark.parametrize("arm", VALUE_ARMS)
+def test_an_arm_of_known_values_is_valid_where_they_are_known(arm):
+    check_settings([with_arm(base_run("winding-road", "demo", 0), arm)])
+
+
 def test_no_two_arms_are_the_same(base):
-    arms = (*FLOOR_ARMS, *ESTIMATOR_ARMS, *INFLATION_ARMS, *PUSH_DOWNS, *SWITCH_ARMS, *BASELINES)
+    arms = (*FLOOR_ARMS, *ESTIMATOR_ARMS, *INFLATION_ARMS, *PUSH_DOWNS, *SWITCH_ARMS, *VALUE_ARMS, *BASELINES)
     runs = {with_arm(base, arm) for arm in arms}
     assert len({dataclasses.replace(run, arm=base.arm) for run in runs}) == len(runs)
 
@@ -188,3 +199,25 @@ def test_arms_of_implementation_options_train_to_distinct_parameters(tmp_path):
     # No difference falls to -200 within a few updates.
     assert hashes.pop("difference_above_-200") == hashes["reference"]
     assert len(set(hashes.values())) == len(hashes), "two arms train to the same parameters"
+
+
+def disagreements():
+    """Settings and arms of every row of the table in ablations/README.md."""
+    text = Path(arms.__file__).with_name("README.md").read_text().partition("## Disagreements")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {tuple(re.findall("`([^`]+)`", row[0])): re.findall("`([^`]+)`", row[-1]) for row in rows}
+
+
+def test_the_table_of_disagreements_has_every_option_and_every_change_at_the_switch():
+    table = disagreements()
+    settings = {setting for row in table for setting in row}
+    changed = {name for arm in (*OPTIONS.values(), *SWITCH_ARMS.values()) for name in arm.settings}
+    assert settings >= changed - {"floor.base"}
+    named = {arm for row in table.values() for arm in row}
+    assert {*OPTIONS, *SWITCH_ARMS} - {*REFERENCE_ARMS} <= named <= {*ARMS, *GRIDS}
+
+
+def test_the_arms_of_a_disagreement_change_its_setting():
+    for settings, names in disagreements().items():
+        for arm in set(names) & set(ARMS):
+            assert set(settings) & set(ARMS[arm].settings), (settings, arm)

@@ -9,12 +9,14 @@ from algorithms.settings import FloorSettings
 # A return range of 8; the dose 0.25 is 2.
 RETURNS = torch.tensor([-8.0, -4.0, -1.0, 0.0])
 DISTANCES = torch.tensor([0.5, 0.1, 0.2, 0.3])
+# V* - V_mu.
+GAP = torch.tensor([4.0, 2.0, 0.5, 1.0])
 
 
 def inflated(kind, base=RETURNS, error=None, **settings):
     settings = FloorSettings(inflation_kind=kind, **{"inflation": 0.25, **settings})
     statistics = DatasetStatistics.of(settings, RETURNS, base, DISTANCES)
-    return INFLATIONS[kind](InflationInputs(settings, base, RETURNS, statistics, DISTANCES, error))
+    return INFLATIONS[kind](InflationInputs(settings, base, RETURNS, statistics, DISTANCES, error, GAP))
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,8 @@ def inflated(kind, base=RETURNS, error=None, **settings):
     [
         ("additive", {}, [-6.0, -2.0, 1.0, 2.0]),
         ("capped", {}, [-6.0, -2.0, 0.0, 0.0]),
+        ("value_gap", {"inflation": 0.5}, [-6.0, -3.0, -0.75, 0.0]),
+        ("value_gap", {"inflation": -0.5}, [-10.0, -5.0, -1.25, -0.5]),
         # A quarter of the distance to the smallest return: 0, 1, 1.75 and 2.
         ("multiplicative", {}, [-8.0, -3.0, 0.75, 2.0]),
         ("multiplicative", {"inflation": -0.25}, [-8.0, -5.0, -2.75, -2.0]),

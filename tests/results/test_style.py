@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 
-from ablations.arms import ARMS, IMPLEMENTATIONS, OPTIONS, SWITCH_ARMS
+from ablations.arms import ARMS, IMPLEMENTATIONS, OPTIONS, SWITCH_ARMS, VALUE_ARMS
 from results.style import COLOURS, ON_DARK, STYLE, colours, in_order, label
 
 
@@ -28,7 +28,7 @@ def test_the_label_of_a_shared_search_names_every_arm():
 
 def test_labels_are_distinct_and_so_are_colours_in_light_and_dark_mode():
     assert len({arm.label for arm in ARMS.values()}) == len(ARMS)
-    assert set(ARMS) - {*IMPLEMENTATIONS, *OPTIONS, *SWITCH_ARMS} <= set(COLOURS)
+    assert set(ARMS) - {*IMPLEMENTATIONS, *OPTIONS, *SWITCH_ARMS, *VALUE_ARMS} <= set(COLOURS)
     assert len(set(COLOURS.values())) == len(COLOURS)
     dark = {ON_DARK.get(colour, colour) for colour in COLOURS.values()}
     assert len(dark) == len(COLOURS)

@@ -1,5 +1,6 @@
 """Floor columns of a pack, for the dataset and for online episodes."""
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_noise_is_shared_by_arms_of_a_seed():
     assert not torch.equal(first.floor[0, :5], other.floor[0, :5])
 
 
-@pytest.mark.parametrize("kind", [*INFLATIONS])
+# On the road, whose values are known, "value_gap" has a test of its own.
+@pytest.mark.parametrize("kind", [kind for kind in INFLATIONS if kind != "value_gap"])
 def test_every_kind_of_inflation_is_the_same_alone_and_in_a_pack(kind):
     settings = {"inflation_kind": kind, "inflation": 0.5}
     alone, floors_alone = columns(settings)
@@ -143,3 +145,44 @@ def test_an_exact_floor_is_the_behaviour_value_offline_and_online(road_task):
     floors.append(0, episode)
     online = transitions.floor[0, transitions.offline : transitions.offline + len(episode)].numpy()
     np.testing.assert_allclose(online, behaviour(episode.observations[:-1].astype(np.float64)), rtol=1e-6)
+
+
+def road_columns(road_task, *floors):
+    """The road's states [N] and floors [R, N], and the reports of the fits."""
+    data = ensure_dataset(road_task)
+    runs = [with_settings(Run(road_task, "arm", 0), floor) for floor in floors]
+    transitions = Transitions(data, len(runs), capacity=10)
+    reports = FloorColumns(runs, data, transitions).fit_reports
+    states = transitions.dataset_states.double().numpy()
+    return states, transitions.floor[:, : transitions.offline].double().numpy(), reports
+
+
+def test_inflation_by_the_value_gap_leads_from_the_behaviour_to_the_optimal_value(road_task):
+    settings = [
+        {"floor.base": "exact", "floor.inflation_kind": "value_gap", "floor.inflation": dose} for dose in (0.5, 1)
+    ]
+    states, (half, whole), _ = road_columns(road_task, *settings)
+    values = exact_values(road_task)
+    behaviour, optimal = values.behaviour(states), values.optimal(states)
+    np.testing.assert_allclose(whole, optimal, rtol=1e-5)
+    np.testing.assert_allclose(half, 0.5 * (behaviour + optimal), rtol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.5])
+def test_a_stale_exact_floor_is_the_value_of_another_policy(road_task, noise):
+    states, (column,), _ = road_columns(road_task, {"floor.base": "exact", "floor.action_noise": noise})
+    other = exact_values(replace(road_task, data=replace(road_task.data, action_noise=noise)))
+    np.testing.assert_allclose(column, other.behaviour(states), rtol=1e-6)
+    worse = exact_values(road_task).behaviour(states) - column
+    assert (worse > 0.0).all() if noise else (worse < 0.0).all()
+
+
+def test_a_stale_learned_floor_is_fitted_to_the_data_of_another_policy(road_task):
+    fit = {"floor.base": "learned", "behaviour_value.max_steps": 500}
+    run = with_settings(Run(road_task, "arm", 0), {**fit, "floor.action_noise": 0.0})
+    ensure_dataset(run.floor_task)
+    states, (stale,), reports = road_columns(road_task, {**fit, "floor.action_noise": 0.0})
+    _, (column,), _ = road_columns(road_task, fit)
+    truth = exact_values(run.floor_task).behaviour(states)
+    assert np.abs(stale - truth).mean() < 0.5 * np.abs(column - truth).mean()
+    assert reports[0] == road_columns(run.floor_task, fit)[2][0], "the report is about the data of the fit"

@@ -96,6 +96,16 @@ def test_alpha_moves_linearly_to_its_online_value(tiny_task):
     assert OnlineSchedule([unchanged]).alpha(1) is None
 
 
+def test_the_offline_share_of_a_batch_can_follow_the_number_of_transitions(tiny_task):
+    """Of 256: the share of 300 dataset transitions among all, rounded down: 300 / 301, 300 / 400, 300 / 700."""
+    schedule = OnlineSchedule([online_run(tiny_task, OnlineSettings(mixing_by_size=True))], offline=300)
+    assert [schedule.from_dataset(step) for step in (1, 100, 400)] == [255, 192, 109]
+    constant = OnlineSchedule([online_run(tiny_task, OnlineSettings())], offline=300)
+    assert constant.from_dataset(1) == 128
+    merged = OnlineSchedule([online_run(tiny_task, OnlineSettings(), mixing_ratio=None)], offline=300)
+    assert merged.from_dataset(1) is None
+
+
 def test_mixing_ratio_moves_linearly_to_its_online_value(tiny_task):
     constant = OnlineSchedule([online_run(tiny_task, OnlineSettings())])
     assert [constant.mixing_ratio(step) for step in (1, 100)] == [0.5, 0.5]

@@ -68,3 +68,17 @@ def test_a_metric_without_values_has_no_column():
     assert "Over-estimation" not in table.text
     assert any(response.heading == "Over-estimation" for response in RESPONSES)
     assert not any("Over-estimation:" in note for note in table.notes)
+
+
+def test_doses_in_other_units_are_no_series():
+    """Four doses of another kind of inflation do not replace the three additive ones."""
+    runs, _ = frames(arms={name: values for name, values in ARMS.items() if name != "cql"})
+    others = pd.concat([
+        runs[runs["arm"] == "monte_carlo"].assign(arm=f"gap_{dose}", **{"floor.inflation": dose})
+        for dose in (0.25, 0.5, 1.0, 2.0)
+    ])  # fmt: skip
+    kinds = {"floor.inflation_kind": "additive"}, {"floor.inflation_kind": "value_gap"}
+    both = pd.concat([runs.assign(**kinds[0]), others.assign(**kinds[1])])
+    ((_, series),) = dose_series(both)
+    assert sorted(series["floor.inflation"].unique()) == [0.0, 0.5, 1.0]
+    assert list(dose_series(others.assign(**kinds[1]))) == []
