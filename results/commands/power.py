@@ -35,12 +35,13 @@ def power(
     scale: Scale = "demo",
     changes: Changes = None,
 ) -> None:
-    """Estimate from a pilot how many seeds a comparison of two arms needs."""
+    """Estimate from a pilot how many seeds a comparison needs, and whether its tasks can tell the arms apart."""
     from results import tables
     from results.figures.drawing import write
     from results.frame import gather
     from results.frame.frames import load
     from results.power_report import Comparison, pilots, power_figure, power_table
+    from results.tables.gate import gate_table, gates
     from results.verdicts.runs import per_run
 
     for name, size in (("effect", effect), ("margin", margin)):
@@ -53,15 +54,19 @@ def power(
     only = {run.id for name in grids for run in grid_runs(name, scale, changes)} if grids else None
     frames = load(source, only) if source else gather(root or [RUNS], only, usable_cores())
     comparison = Comparison(metric, arm, baseline, effect, margin)
-    found = pilots(per_run(frames.runs, frames.evaluations), comparison)
-    table = power_table(found, comparison)
-    result_console().print(table.text.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
-    for note in table.notes:
-        remark_console().print(note)
+    measured = per_run(frames.runs, frames.evaluations)
+    found = pilots(measured, comparison)
+    written = [power_table(found, comparison), gate_table(gates(measured))]
+    for table in written:
+        result_console().print(f"{table.title}\n")
+        result_console().print(table.text.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+        for note in table.notes:
+            remark_console().print(f"\n{note}\n")
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            files = [*tables.write(table, out), *write(power_figure(found, comparison), out)]
+            files = [path for table in written for path in tables.write(table, out)]
+            files += write(power_figure(found, comparison), out)
         except OSError as error:
             raise UserError(f"--out {out}: cannot be written ({error.strerror}); choose another directory") from None
         remark_console().print(f"written: {', '.join(str(file) for file in files)}")
