@@ -19,7 +19,7 @@ from slurm.queue import PATIENCE, ask
 from slurm.submissions import Submission, folder_of, submissions
 
 # Format of sacct. The name comes last, as it may contain the separator.
-FORMAT = "JobID,State,ElapsedRaw,AllocTRES,MaxRSS,Start,NodeList,JobName"
+FORMAT = "JobID,State,ElapsedRaw,AllocTRES,MaxRSS,Start,NodeList,ExitCode,JobName"
 
 # Seconds between two requests about a submission that may have changed.
 INTERVAL = 60.0
@@ -42,6 +42,7 @@ class Start:
         started: when, in SLURM's format.
         node: where.
         job_name: the name of its job.
+        exit_code: its exit code and the signal that ended it, as "1:0".
     """
 
     task: str
@@ -53,13 +54,19 @@ class Start:
     started: str
     node: str
     job_name: str
+    exit_code: str = "0:0"
+
+    @property
+    def outcome(self) -> str:
+        """State and exit code in words."""
+        return self.state if self.exit_code in ("", "0:0") else f"{self.state}, exit code {self.exit_code}"
 
 
 def parse_accounting(text: str) -> list[Start]:
     """Parse sacct's output in `FORMAT`; tasks that never started are left out."""
     starts: list[Start] = []
     for line in text.splitlines():
-        job, state, seconds, tres, memory, started, node, name = line.split("|", 7)
+        job, state, seconds, tres, memory, started, node, code, name = line.split("|", 8)
         if "." in job:
             # A step, listed after its task. Memory is measured for steps only.
             if starts and starts[-1].task == job.split(".")[0]:
@@ -77,6 +84,7 @@ def parse_accounting(text: str) -> list[Start]:
                     started=started,
                     node=node,
                     job_name=name,
+                    exit_code=code,
                 )
             )
     return starts
@@ -105,7 +113,9 @@ def ask_accounting(job_ids: Sequence[str], patience: float = PATIENCE) -> list[S
     return parse_accounting(ask(*command, patience=patience))
 
 
-def update_accounting(root: Path, queued: Collection[str], patience: float = PATIENCE) -> None:
+def update_accounting(
+    root: Path, queued: Collection[str], patience: float = PATIENCE, interval: float = INTERVAL
+) -> None:
     """Update the cached accounting of the submissions of a root that may have changed.
 
     `queued`: ids of the queued array tasks. A submission without queued tasks and unfinished starts is complete and
@@ -114,7 +124,7 @@ def update_accounting(root: Path, queued: Collection[str], patience: float = PAT
     due = {}
     for submission in submissions(root):
         cached = read_json(folder_of(root, submission.name) / ACCOUNTING) or {}
-        if not cached.get("complete") and time.time() - cached.get("asked", 0.0) > INTERVAL:
+        if not cached.get("complete") and time.time() - cached.get("asked", 0.0) > interval:
             due[submission.name] = submission
     ids = [array.job_id for submission in due.values() for array in submission.arrays if array.job_id]
     if not ids:
@@ -155,8 +165,8 @@ def account(root: Path, submission: Submission, starts: Sequence[Start], complet
     return {
         "asked": time.time(),
         "complete": complete,
-        # The state of the last start of each.
-        "tasks": {task: task_starts[-1].state for task, task_starts in by_task.items()},
+        # How the last start of each ended.
+        "tasks": {task: task_starts[-1].outcome for task, task_starts in by_task.items()},
         "runs": {run: asdict(usage) for run, usage in runs.items()},
         "starts": [asdict(start) for start in starts],
     }

@@ -1,6 +1,7 @@
 """`floorbench doctor`: what this machine can do and what is missing, SLURM included."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import typer
 
 from harness.command_line import DONE, FAILED, RUNS, Json, Root, print_json, result_console, text_table
 from harness.errors import UserError
+from harness.folders.state import RunState
 from harness.watching.doctor import Finding, can_run_demo, examine
+from harness.watching.overview import Ended, overview
 from slurm.queue import ask
+from slurm.watching import QueueView
 
 # Seconds to wait for an answer.
 PATIENCE = 10.0
@@ -22,7 +26,7 @@ def doctor(root: Root = RUNS, json: Json = False) -> None:
 
 def findings_at(root: Path) -> list[Finding]:
     """The findings of all checks."""
-    return examine(root, [("slurm", slurm)])
+    return examine(root, [("slurm", slurm), ("jobs", lambda: jobs(root))])
 
 
 def show_findings(root: Path, as_json: bool) -> int:
@@ -57,3 +61,23 @@ def slurm() -> Finding:
             "slurm", "note", f"{version}, no accounting ({error}): costs are estimated from the runs' own records"
         )
     return Finding("slurm", "ok", f"{version}, with accounting")
+
+
+def jobs(root: Path) -> Finding:
+    """Whether array tasks of this root ended before they began their runs."""
+    view = QueueView(root)
+    queued = view.now()
+    if view.remarks or not root.is_dir():
+        return Finding("jobs", "ok", view.remarks[0] if view.remarks else "none submitted")
+    rows = overview(root, None, queued, ended=view.ended)
+    not_begun = [row for row in rows if row.state is RunState.LOST and row.job == _job(view.ended, row.run)]
+    if not not_begun:
+        return Finding("jobs", "ok", f"{len(queued)} runs in the queue; no array task ended before its runs began")
+    first = not_begun[0]
+    reason = "; ".join(filter(None, (first.reason, first.log_tail)))
+    text = f"{len(not_begun)} runs did not begin, first {first.run}: {reason}; start them again with floorbench retry"
+    return Finding("jobs", "note", text)
+
+
+def _job(ended: Mapping[str, Ended], run: str) -> str | None:
+    return ended[run].job if run in ended else None

@@ -48,7 +48,7 @@ LAUNCHER = "slurm"
 
 
 def run_task(root: str, name: str, array: int, task: int) -> NoReturn:
-    """Train the runs of an array task, then exit: 0 if all are done, 1 otherwise.
+    """Train the runs of an array task, then exit: 0 if all are done or cancelled by somebody, 1 otherwise.
 
     After a warning signal the runs are saved, and the task is requeued if the profile allows it.
     """
@@ -68,7 +68,7 @@ def run_task(root: str, name: str, array: int, task: int) -> NoReturn:
         sys.exit(UNFINISHED)
     states = [folder.state for folder in folders_of(place)]
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)), flush=True)
-    sys.exit(DONE if set(states) <= {RunState.DONE} else UNFINISHED)
+    sys.exit(DONE if set(states) <= {RunState.DONE, RunState.CANCELLED} else UNFINISHED)
 
 
 class Signals:

@@ -9,7 +9,9 @@ from typing import Any
 from submitit import SlurmExecutor
 
 from harness.data.files import minari_folder
+from harness.errors import UserError
 from harness.files import absolute
+from harness.plain_values import quoted_if_odd
 from slurm.profile import Profile
 
 # Until Python has installed its handlers, the warning signal must not kill it; it then ends by itself.
@@ -63,6 +65,21 @@ def exports(code: Path) -> list[str]:
 def interpreter(profile: Profile) -> str:
     """The shell command for Python, which imports nothing from the working directory (-P)."""
     return shlex.join(["bash", "-c", IGNORE_SIGNALS, profile.python or sys.executable, "-P"])
+
+
+# Characters that a path in a job script cannot have: SLURM expands or drops the first two in the names of logs, the
+# third separates the folders of PYTHONPATH.
+REFUSED = {"%": "is a pattern in the names of SLURM's logs", "\\": "is dropped from the names of SLURM's logs",
+           ":": "separates the folders of PYTHONPATH"}  # fmt: skip
+
+
+def check_root(root: Path) -> None:
+    """Raise UserError if a root cannot stand in a job script; tried for every printable character with SLURM 22.05."""
+    path = str(absolute(root))
+    for letter in path:
+        if letter in REFUSED or not letter.isprintable():
+            why = REFUSED.get(letter, "ends a line of the job script or cannot be seen")
+            raise UserError(f"--root {quoted_if_odd(path)}: the character {letter!r} {why}; choose another folder")
 
 
 def executor(profile: Profile, folder: Path, values: dict[str, Any]) -> SlurmExecutor:

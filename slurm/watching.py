@@ -1,12 +1,12 @@
 """The runs of a root in SLURM's queue: their states, and how to remove them."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import UserError, one_line
 from harness.folders.usage import Known, known_usage
-from harness.watching.overview import Queued
+from harness.watching.overview import Ended, Queued
 from slurm.queue import PATIENCE, ask, queue
 from slurm.submissions import FOLDER, places
 
@@ -18,6 +18,9 @@ INTERVAL = 10.0
 
 # Seconds to wait for the queue before the status is shown without it.
 VIEW_PATIENCE = 5.0
+
+# Seconds after a submission during which the queue may not show all of its tasks.
+SETTLED = 15.0
 
 
 def queued_runs(root: Path, patience: float = PATIENCE) -> dict[str, Queued]:
@@ -44,6 +47,23 @@ def queued_runs(root: Path, patience: float = PATIENCE) -> dict[str, Queued]:
     return queued
 
 
+def ended_tasks(root: Path, queued: Collection[str], costs: Mapping[str, Known]) -> dict[str, Ended]:
+    """The newest array task of every run that is not `queued`, by run id; tasks submitted just now are left out.
+
+    `costs`: what accounting knows, by run id.
+    """
+    ended = {}
+    for run, place in places(root).items():
+        if run in queued or place.task_id is None or place.log is None:
+            continue
+        if time.time() - place.submission.submitted < SETTLED:
+            continue
+        known = costs.get(run, Known())
+        submitted = place.submission.submitted
+        ended[run] = Ended(place.task_id, known.tasks.get(place.task_id), place.log, submitted)
+    return ended
+
+
 def tasks_without(root: Path, runs: Collection[str], kept: Collection[str]) -> list[str]:
     """SLURM's ids of the array tasks of `runs` that contain none of the `kept` runs."""
     newest = places(root)
@@ -68,6 +88,8 @@ class QueueView:
         self.root = root
         self.remarks: list[str] = []
         self.costs: dict[str, Known] = {}
+        # The newest array task of every run that is not in the queue.
+        self.ended: dict[str, Ended] = {}
         self._asked: float | None = None
         self._runs: dict[str, Queued] = {}
 
@@ -80,21 +102,28 @@ class QueueView:
         return self._runs
 
     def _ask(self) -> None:
-        from slurm.accounting import update_accounting
+        from slurm.accounting import UNFINISHED, update_accounting
 
         self.remarks = []
         try:
             self._runs = queued_runs(self.root, VIEW_PATIENCE)
         except UserError as error:
-            self._runs = {}
+            self._runs, self.ended = {}, {}
             self.remarks.append(f"{error}; SLURM's queue is unknown")
         else:
+            self.ended = ended_tasks(self.root, self._runs, self.costs)
+            # A task that has ended since accounting was asked is worth another request.
+            unknown = any(task.outcome is None or task.outcome in UNFINISHED for task in self.ended.values())
+            interval = {"interval": INTERVAL} if unknown else {}
             try:
-                update_accounting(self.root, {queued.job for queued in self._runs.values()}, VIEW_PATIENCE)
+                queued = {queued.job for queued in self._runs.values()}
+                update_accounting(self.root, queued, VIEW_PATIENCE, **interval)
             except (UserError, OSError) as error:
                 self.remarks.append(f"{one_line(error)}; costs are estimated from the runs' own records")
         try:
             self.costs = known_usage(self.root)
         except UserError as error:
             self.remarks.append(str(error))
+        if self.ended:
+            self.ended = ended_tasks(self.root, self._runs, self.costs)
         self._asked = time.monotonic()

@@ -127,7 +127,8 @@ def retry_runs(
     `words` describe a submission to a reader.
     """
     queue = QueueView(root)
-    states = {row.run: row.state for row in overview(root, runs, queue.now())}
+    in_queue = queue.now()
+    states = {row.run: row.state for row in overview(root, runs, in_queue, ended=queue.ended)}
     chosen = [run for run in runs if states[run.id].may_be_retried]
     console = remark_console()
     for remark in queue.remarks:

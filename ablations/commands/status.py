@@ -65,7 +65,7 @@ def show_status(
 
     def current() -> list[Row]:
         in_queue = queue.now()
-        return overview(root, runs, in_queue, known=queue.costs)
+        return overview(root, runs, in_queue, known=queue.costs, ended=queue.ended)
 
     if as_json:
         rows, now = current(), time.time()

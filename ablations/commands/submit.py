@@ -87,9 +87,11 @@ def submit_grid(
     shared_prefix: bool = True,
 ) -> None:
     """Submit the runs that are not done, running or queued; does not wait for the jobs."""
+    from slurm import script
     from slurm import submission as submitting
 
     console = remark_console()
+    script.check_root(root)
     folders = [RunFolder.of(root, run) for run in runs]
     refuse_faults(folders)
     chosen = plan(runs, root).to_start(retry_failed)
@@ -134,8 +136,10 @@ def show_draft(
     shared_prefix: bool = True,
 ) -> None:
     """Print what `submit_grid` would submit, the expected cost, and the job script. Writes nothing."""
+    from slurm.script import check_root as check_script_root
     from slurm.submission import draft, job_script
 
+    check_script_root(root)
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = plan(runs, root)
     check_settings(runs)

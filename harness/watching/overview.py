@@ -1,13 +1,15 @@
 """The status of the runs in a root, from run folders and the cluster's queue: one row per run, and totals."""
 
+import functools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from harness.folders.reader import RunSummary, summaries
+from harness.folders.run_folder import last_line, tail
 from harness.folders.state import RunState, counted
 from harness.folders.usage import Known, Usage, usage
 from harness.launching.planner import refuse_duplicates
@@ -25,6 +27,20 @@ class Queued:
     # Why it is pending, as the cluster reports it.
     reason: str
     node: str | None
+    # Time of submission in seconds since 1970.
+    submitted: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The array task of a run that has left a cluster's queue."""
+
+    # The id of the array task.
+    job: str
+    # How it ended according to accounting; None if unknown.
+    outcome: str | None
+    # Its log, which may not exist.
+    log: Path
     # Time of submission in seconds since 1970.
     submitted: float
 
@@ -69,17 +85,21 @@ def overview(
     queue: Mapping[str, Queued],
     now: float | None = None,
     known: Mapping[str, Known] | None = None,
+    ended: Mapping[str, Ended] | None = None,
 ) -> list[Row]:
     """One row per run in the order of `runs`, or per run folder in `root` by task, arm and seeds; writes nothing.
 
-    `queue` holds the queued array tasks and `known` the costs from accounting, both by run id. Raises UserError if the
-    root does not exist, and for duplicate runs.
+    `queue` holds the queued array tasks, `ended` those that have left the queue, and `known` the costs from accounting,
+    all by run id. Raises UserError if the root does not exist, and for duplicate runs.
     """
     if runs is not None:
         refuse_duplicates(runs)
     now = time.time() if now is None else now
     known = known or {}
     rows = [_row(summary, queue.get(summary.id), known.get(summary.id), now) for summary in summaries(root, runs)]
+    if ended:
+        last_lines = functools.cache(lambda log: last_line(tail(log).encode()))
+        rows = [_not_started(row, ended[row.run], last_lines) if row.run in ended else row for row in rows]
     if runs is None:
         rows.sort(key=lambda row: (row.task or "", row.arm or "", row.data_seed or 0, row.seed or 0))
     return rows
@@ -135,6 +155,18 @@ def _in_queue(row: Row, queued: Queued) -> Row:
         return row
     reason = queued.reason if queued.waits else "its job is running and will compute it"
     return replace(row, state=RunState.QUEUED, job=queued.job, node=queued.node, reason=reason, log_tail=None)
+
+
+def _not_started(row: Row, ended: Ended, last_lines: Callable[[Path], str]) -> Row:
+    """The row of a run whose array task ended before it began another attempt: such a run is lost."""
+    if row.state not in (RunState.PLANNED, RunState.INTERRUPTED, RunState.LOST):
+        return row
+    if row.job == ended.job or (row.heartbeat or 0.0) > ended.submitted:
+        return row
+    outcome = f"ended as {ended.outcome}" if ended.outcome else "left the queue"
+    where = f"log: {ended.log}" if ended.log.exists() else f"without a log ({ended.log})"
+    reason = f"its array task {ended.job} {outcome} before the run began; {where}"
+    return replace(row, state=RunState.LOST, job=ended.job, reason=reason, log_tail=last_lines(ended.log) or None)
 
 
 def _remaining(row: Row) -> float:

@@ -23,17 +23,17 @@ from tests.support.waiting import wait_until
 # Output of sacct of SLURM 22.05.8: a requeued job (its starts are not adjacent), two array tasks of which the second
 # still runs, and tasks that never started.
 PRINTED = """\
-32875001|REQUEUED|11|billing=1,cpu=1,node=1||2026-11-23T13:47:54|localhost|single
-32875001.batch|COMPLETED|9|cpu=1,mem=0,node=1|10860K|2026-11-23T13:47:54|localhost|batch
-32875001.0|COMPLETED|9|cpu=1,mem=0,node=1|215612K|2026-11-23T13:47:54|localhost|python3
-32875000_0|COMPLETED|8|billing=1,cpu=1,gres/gpu=1,node=1||2026-11-23T13:47:54|localhost|arr
-32875000_0.batch|COMPLETED|8|cpu=1,gres/gpu=1,mem=0,node=1|10848K|2026-11-23T13:47:54|localhost|batch
-32875000_0.0|COMPLETED|8|cpu=1,gres/gpu=1,mem=0,node=1|1640K|2026-11-23T13:47:54|localhost|sleep
-32875000_2|RUNNING|5|billing=1,cpu=1,gres/gpu=1,node=1||2026-11-23T13:48:02|localhost|arr
-32875000_2.batch|RUNNING|5|cpu=1,gres/gpu=1,mem=0,node=1||2026-11-23T13:48:02|localhost|batch
-32875002_[3-4,6%2]|PENDING|0|||Unknown|None assigned|held
-32875001|CANCELLED by 0|10|billing=4,cpu=4,gres/gpu:a100=2,gres/gpu=2,mem=8G,node=1||2026-11-23T13:48:16|n[1-2]|single
-32875001.0|CANCELLED|10|cpu=4,mem=0,node=1|1.50G|2026-11-23T13:48:16|n[1-2]|python3
+32875001|REQUEUED|11|billing=1,cpu=1,node=1||2026-11-23T13:47:54|localhost|0:0|single
+32875001.batch|COMPLETED|9|cpu=1,mem=0,node=1|10860K|2026-11-23T13:47:54|localhost|0:0|batch
+32875001.0|COMPLETED|9|cpu=1,mem=0,node=1|215612K|2026-11-23T13:47:54|localhost|0:0|python3
+32875000_0|COMPLETED|8|billing=1,cpu=1,gres/gpu=1,node=1||2026-11-23T13:47:54|localhost|0:0|arr
+32875000_0.batch|COMPLETED|8|cpu=1,gres/gpu=1,mem=0,node=1|10848K|2026-11-23T13:47:54|localhost|0:0|batch
+32875000_0.0|COMPLETED|8|cpu=1,gres/gpu=1,mem=0,node=1|1640K|2026-11-23T13:47:54|localhost|0:0|sleep
+32875000_2|RUNNING|5|billing=1,cpu=1,gres/gpu=1,node=1||2026-11-23T13:48:02|localhost|0:0|arr
+32875000_2.batch|RUNNING|5|cpu=1,gres/gpu=1,mem=0,node=1||2026-11-23T13:48:02|localhost|0:0|batch
+32875002_[3-4,6%2]|PENDING|0|||Unknown|None assigned|0:0|held
+32875001|CANCELLED by 0|10|billing=4,cpu=4,gres/gpu:a100=2,gres/gpu=2,node=1||2026-11-23T13:48:16|n[1-2]|0:15|single
+32875001.0|CANCELLED|10|cpu=4,mem=0,node=1|1.50G|2026-11-23T13:48:16|n[1-2]|0:0|python3
 """
 
 
@@ -52,6 +52,7 @@ def test_parse_all_starts():
     ]
     assert [item.peak_memory for item in starts] == [215612 * 1024, 10848 * 1024, None, round(1.5 * 2**30)]
     assert {item.job_name for item in starts} == {"single", "arr"}
+    assert [item.outcome for item in starts[2:]] == ["RUNNING", "CANCELLED, exit code 0:15"]
     assert parse_accounting("") == []
 
 

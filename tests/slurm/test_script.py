@@ -5,8 +5,11 @@ import sys
 
 import pytest
 
+from harness.errors import UserError
 from slurm import script
 from slurm.profile import Profile
+from slurm.script import check_root
+from tests.support.slurm import grids
 
 FULL = Profile(
     time_minutes=90, partition="gpu", account="me", qos="high", gres="gpu:2", constraint="a100|h100", cpus_per_task=3,
@@ -48,3 +51,23 @@ def test_python_ignores_signals_until_it_handles_them():
     code = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print('alive')"
     done = subprocess.run(["bash", "-c", f'{command} -c "{code}"'], capture_output=True, text=True)
     assert done.stdout == "alive\n"
+
+
+@pytest.mark.parametrize("name", ["a%b", "a%ub", "a\\b", "a:b", "a\nb", "a\tb"])
+def test_a_root_that_a_job_script_cannot_name_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match=r"^--root .*: the character .*; choose another folder$") as error:
+        check_root(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a b", "a'b", 'a"b', "a$HOME", "ü", "a#b", "a,b", "a;b", "a&b", "a`b", "~a", "-a"])
+def test_other_roots_are_quoted(tmp_path, name):
+    check_root(tmp_path / name)
+
+
+@pytest.mark.slurm
+def test_a_job_runs_in_a_root_with_every_other_character(at_cluster, cluster, tmp_path):
+    root = tmp_path / "a b'c\"d$HOMEü#,=*;&()`~!["
+    grids.submit(root, grids.SMOKE.runs[:1], array_limit=1)
+    grids.wait_for_end(root)
+    assert grids.metrics(grids.SMOKE.runs[:1], root)

@@ -5,15 +5,18 @@ import time
 
 import pytest
 
-from ablations.commands.control import cancel_runs
+from ablations.commands.control import cancel_runs, retry_runs
+from ablations.commands.logs import show_logs
 from ablations.grids import runs_of
 from harness.folders.run_folder import RunFolder
+from harness.folders.usage import Known
 from harness.launching.planner import commit
 from harness.watching.overview import overview
 from slurm import doctor
 from slurm.submissions import Array, Submission
-from slurm.watching import QueueView, queued_runs
+from slurm.watching import QueueView, ended_tasks, queued_runs
 from tests.slurm.test_submissions import write
+from tests.support.slurm import grids
 from tests.support.slurm.jobs import job, submit, wait_for_state
 from tests.support.waiting import wait_until
 
@@ -92,3 +95,57 @@ def test_a_cluster_without_accounting_is_noted(cluster_without_accounting, root,
     finding = doctor.slurm()
     assert finding.verdict == "note"
     assert "no accounting" in finding.text
+
+
+def test_a_task_that_ended_before_its_runs_began(root, monkeypatch):
+    """Status names the job, how it ended and its log; a run of a task that began it says so itself."""
+    submitted(root, "7")
+    ids = [run.id for run in RUNS]
+    folder = RunFolder(root / ids[0])
+    folder.begin_attempt({"slurm": {"job": "7_0", "node": "n1"}})
+    folder.end_attempt("interrupted")
+    folder.write_status("interrupted", reason="stopped by SIGTERM")
+    log = root / "submissions/s/jobs/7_1_0_log.out"
+    log.parent.mkdir()
+    log.write_text("slurm_script: line 9: module: command not found\n")
+    monkeypatch.setattr("slurm.watching.SETTLED", -1.0)
+    costs = {ids[2]: Known(tasks={"7_1": "FAILED, exit code 7:0"})}
+    ended = ended_tasks(root, {}, costs)
+    assert sorted(ended) == sorted(ids)
+    rows = {row.run: row for row in overview(root, RUNS, {}, ended=ended)}
+    assert (rows[ids[0]].state, rows[ids[0]].reason) == ("interrupted", "stopped by SIGTERM")
+    assert (rows[ids[2]].state, rows[ids[2]].job) == ("lost", "7_1")
+    assert rows[ids[2]].reason == f"its array task 7_1 ended as FAILED, exit code 7:0 before the run began; log: {log}"
+    assert rows[ids[2]].log_tail == "slurm_script: line 9: module: command not found"
+    assert rows[ids[3]].reason.startswith("its array task 7_2 left the queue before the run began; without a log (")
+    assert ended_tasks(root, ids, costs) == {}
+    monkeypatch.undo()
+    assert ended_tasks(root, {}, costs) == {}
+
+
+@pytest.mark.slurm
+def test_a_job_that_dies_before_python_starts(at_cluster, tmp_path, capfd, monkeypatch):
+    """A line of `setup` fails: status and doctor say so, logs shows the output, and retry starts the runs again."""
+    monkeypatch.setattr("slurm.watching.SETTLED", 0.0)
+    submission = grids.submit(tmp_path, RUNS, setup=("module load nothing", "exit 7"))
+    job_id = submission.arrays[0].job_id
+    wait_until(lambda: not QueueView(tmp_path).now(), 60)
+    wait_until(lambda: "7:0" in (_rows(tmp_path)[0].reason or ""), 90)
+    rows = _rows(tmp_path)
+    assert {(row.state, row.job) for row in rows} == {("lost", job_id)}
+    assert rows[0].reason.startswith(
+        f"its array task {job_id} ended as FAILED, exit code 7:0 before the run began; log:"
+    )
+    assert "module: command not found" in rows[0].log_tail
+    assert "did not begin" in doctor.jobs(tmp_path).text
+    capfd.readouterr()
+    show_logs(RUNS[0].id, tmp_path, follow=False)
+    assert "module: command not found" in capfd.readouterr().out
+    retry_runs(RUNS, tmp_path, 1, 4, None, "retry")
+    assert {row.state for row in _rows(tmp_path)} == {"done"}
+
+
+def _rows(root):
+    view = QueueView(root)
+    queued = view.now()
+    return overview(root, RUNS, queued, ended=view.ended)
