@@ -114,14 +114,15 @@ def ask_accounting(job_ids: Sequence[str], patience: float = PATIENCE) -> list[S
 
 
 def update_accounting(
-    root: Path, queued: Collection[str], patience: float = PATIENCE, interval: float = INTERVAL
+    root: Path, queued: Collection[str], patience: float = PATIENCE, interval: float | None = None
 ) -> None:
     """Update the cached accounting of the submissions of a root that may have changed.
 
-    `queued`: ids of the queued array tasks. A submission without queued tasks and unfinished starts is complete and
-    not requested again. UserError if accounting does not answer.
+    `queued`: ids of the queued array tasks; `interval`: seconds between two requests, by default `INTERVAL`. A
+    submission without queued tasks and unfinished starts is complete and not requested again. UserError if accounting
+    does not answer.
     """
-    due = {}
+    due, interval = {}, INTERVAL if interval is None else interval
     for submission in submissions(root):
         cached = read_json(folder_of(root, submission.name) / ACCOUNTING) or {}
         if not cached.get("complete") and time.time() - cached.get("asked", 0.0) > interval:
