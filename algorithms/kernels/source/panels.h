@@ -42,18 +42,32 @@ void pack(const Real* matrix, long rows, long columns, Panels<Real> into) {
     }
 }
 
-// Copy the transpose of a row-major matrix [rows, columns] into panels.
+// Copy a row-major matrix into panels, leaving the padding undefined: for the first factor of a product.
+template <typename Real>
+void pack_inputs(const Real* matrix, long rows, long columns, Panels<Real> into) {
+    for (long row = 0; row < rows; ++row, matrix += columns)
+        for (long column = 0; column < columns; ++column) into.at(row, column) = matrix[column];
+}
+
+// Copy the transpose of a row-major matrix [rows, columns] into panels, in squares where these fit.
 template <typename Real>
 void pack_transposed(const Real* matrix, long rows, long columns, Panels<Real> into) {
-    for (long number = 0; number < into.count(); ++number) {
-        const long first = number * PANEL<Real>, width = rows - first < PANEL<Real> ? rows - first : PANEL<Real>;
-        Real* panel = into.panel(number);
-        if (width < PANEL<Real>) std::memset(panel, 0, columns * PANEL<Real> * sizeof(Real));
-        for (long row = 0; row < width; ++row) {
-            const Real* from = matrix + (first + row) * columns;
-            for (long column = 0; column < columns; ++column) panel[column * PANEL<Real> + row] = from[column];
+    constexpr long SIDE = LANES<Real>;
+    const long square_rows = rows / SIDE * SIDE, square_columns = columns / SIDE * SIDE;
+    if (rows % PANEL<Real>) std::memset(into.panel(into.count() - 1), 0, columns * PANEL<Real> * sizeof(Real));
+    for (long row = 0; row < square_rows; row += SIDE) {
+        Real* to = &into.at(0, row);
+        for (long column = 0; column < square_columns; column += SIDE) {
+            Vector<Real> square[SIDE];
+            for (long line = 0; line < SIDE; ++line)
+                square[line] = load_unaligned(matrix + (row + line) * columns + column);
+            transpose<Real>(square);
+            for (long line = 0; line < SIDE; ++line) store(to + (column + line) * PANEL<Real>, square[line]);
         }
     }
+    for (long row = 0; row < rows; ++row)
+        for (long column = row < square_rows ? square_columns : 0; column < columns; ++column)
+            into.at(column, row) = matrix[row * columns + column];
 }
 
 // Copy the first `rows` rows back into a row-major matrix.
@@ -75,49 +89,53 @@ enum class Epilogue {
     relu_backward,  // of the ReLU whose output the product overwrites
 };
 
+// sums[row] += numbers[row * STEP] * right for ROWS rows.
+template <typename Real, int ROWS, int STEP>
+inline __attribute__((always_inline)) void add_row(Vector<Real> (&sums)[ROWS][PAIR], const Real* numbers,
+                                                   const Real* right) {
+    const Vector<Real> low = load(right), high = load(right + LANES<Real>);
+    unrolled<ROWS>([&](auto row) __attribute__((always_inline)) {
+        const Real number = numbers[row * STEP];
+        sums[row][0] += number * low;
+        sums[row][1] += number * high;
+    });
+}
+
 template <typename Real, Epilogue epilogue, int ROWS>
 void product_block(const Real* in, long panel_step, long inputs, const Real* weight, const Real* start, Real* out) {
     Vector<Real> sums[ROWS][PAIR];
-    for (int row = 0; row < ROWS; ++row)
-        for (int half = 0; half < PAIR; ++half)
-            sums[row][half] = start ? load(start + half * LANES<Real>) : Vector<Real>{};
+    const Vector<Real> first_low = start ? load(start) : Vector<Real>{};
+    const Vector<Real> first_high = start ? load(start + LANES<Real>) : Vector<Real>{};
+    unrolled<ROWS>([&](auto row) { sums[row][0] = first_low, sums[row][1] = first_high; });
     for (long first = 0; first < inputs; first += PANEL<Real>, in += panel_step) {
         const long count = inputs - first < PANEL<Real> ? inputs - first : PANEL<Real>;
-        for (long input = 0; input < count; ++input, weight += PANEL<Real>) {
-            const Vector<Real> low = load(weight), high = load(weight + LANES<Real>);
-            for (int row = 0; row < ROWS; ++row) {
-                const Real number = in[row * PANEL<Real> + input];
-                sums[row][0] += number * low;
-                sums[row][1] += number * high;
-            }
-        }
+        for (long input = 0; input < count; ++input, weight += PANEL<Real>)
+            add_row<Real, ROWS, PANEL<Real>>(sums, in + input, weight);
     }
-    for (int row = 0; row < ROWS; ++row)
-        for (int half = 0; half < PAIR; ++half) {
+    unrolled<ROWS>([&](auto row) {
+        unrolled<PAIR>([&](auto half) {
             Real* to = out + row * PANEL<Real> + half * LANES<Real>;
             Vector<Real> value = sums[row][half];
             if (epilogue == Epilogue::relu) value = relu<Real>(value);
             if (epilogue == Epilogue::relu_backward) value = relu_backward<Real>(value, load(to));
             store(to, value);
-        }
+        });
+    });
 }
 
 // into[row, :] += sum over t of left[t, row] * right[t, :] for ROWS consecutive rows and one panel of columns.
 template <typename Real, int ROWS>
 void outer_block(const Real* left, const Real* right, long terms, Real* into) {
     Vector<Real> sums[ROWS][PAIR];
-    for (int row = 0; row < ROWS; ++row)
-        for (int half = 0; half < PAIR; ++half) sums[row][half] = load(into + row * PANEL<Real> + half * LANES<Real>);
-    for (long term = 0; term < terms; ++term, left += PANEL<Real>, right += PANEL<Real>) {
-        const Vector<Real> low = load(right), high = load(right + LANES<Real>);
-        for (int row = 0; row < ROWS; ++row) {
-            const Real number = left[row];
-            sums[row][0] += number * low;
-            sums[row][1] += number * high;
-        }
-    }
-    for (int row = 0; row < ROWS; ++row)
-        for (int half = 0; half < PAIR; ++half) store(into + row * PANEL<Real> + half * LANES<Real>, sums[row][half]);
+    const auto at = [&](auto row, auto half) { return into + row * PANEL<Real> + half * LANES<Real>; };
+    unrolled<ROWS>([&](auto row) {
+        unrolled<PAIR>([&](auto half) { sums[row][half] = load(at(row, half)); });
+    });
+    for (long term = 0; term < terms; ++term, left += PANEL<Real>, right += PANEL<Real>)
+        add_row<Real, ROWS, 1>(sums, left, right);
+    unrolled<ROWS>([&](auto row) {
+        unrolled<PAIR>([&](auto half) { store(at(row, half), sums[row][half]); });
+    });
 }
 
 // The functions above, instantiated for 1 ... ROW_BLOCK rows.
@@ -158,6 +176,50 @@ void product(Panels<Real> in, Panels<Real> weight, const Real* start, long start
         });
 }
 
+// out[row] = ReLU(start of the row's group + in[row] * weight) for one panel and groups of `count` rows. Few inputs:
+// their weights stay in registers. The starts are consecutive rows.
+template <typename Real, int INPUTS>
+void grouped_block(const Real* in, const Real* weight, const Real* start, long groups, long count, Real* out) {
+    Vector<Real> weights[INPUTS][PAIR];
+    unrolled<INPUTS>([&](auto input) {
+        weights[input][0] = load(weight + input * PANEL<Real>);
+        weights[input][1] = load(weight + input * PANEL<Real> + LANES<Real>);
+    });
+    for (long group = 0; group < groups; ++group, start += PANEL<Real>) {
+        const Vector<Real> low = load(start), high = load(start + LANES<Real>);
+        for (long row = 0; row < count; ++row, in += PANEL<Real>, out += PANEL<Real>) {
+            Vector<Real> sums[PAIR] = {low, high};
+            unrolled<INPUTS>([&](auto input) {
+                const Real number = in[input];
+                sums[0] += number * weights[input][0];
+                sums[1] += number * weights[input][1];
+            });
+            store(out, relu<Real>(sums[0]));
+            store(out + LANES<Real>, relu<Real>(sums[1]));
+        }
+    }
+}
+
+template <typename Real, int... INPUTS>
+constexpr auto grouped_blocks(std::integer_sequence<int, INPUTS...>) {
+    return std::array{&grouped_block<Real, INPUTS + 1>...};
+}
+
+// out = ReLU(start of the row's group + in * weight) for `groups` of `count` rows each; `start` has a row per group.
+template <typename Real>
+void grouped_product(Panels<Real> in, Panels<Real> weight, Panels<Real> start, Panels<Real> out, long groups,
+                     long count) {
+    static constexpr auto blocks = grouped_blocks<Real>(std::make_integer_sequence<int, FEW_INPUTS>{});
+    if (in.columns <= FEW_INPUTS) {
+        for (long panel = 0; panel < out.count(); ++panel)
+            blocks[in.columns - 1](in.data, weight.panel(panel), start.panel(panel), groups, count, out.panel(panel));
+        return;
+    }
+    for (long group = 0; group < groups; ++group)
+        product<Real, Epilogue::relu>(in, weight, start.row(group), start.rows * PANEL<Real>, out, group * count,
+                                      count);
+}
+
 // into += left^T * right over the first `terms` rows of both.
 template <typename Real>
 void add_outer(Panels<Real> left, Panels<Real> right, long terms, Panels<Real> into) {
@@ -172,18 +234,27 @@ void add_outer(Panels<Real> left, Panels<Real> right, long terms, Panels<Real> i
         }
 }
 
-// Dot product of a row of a matrix with a matrix of one row.
+// into[row] = dot product of the row with a matrix of one row, plus `offset`.
 template <typename Real>
-Real row_sum(Panels<Real> matrix, long row, Panels<Real> weight) {
+void row_sums(Panels<Real> matrix, long rows, Panels<Real> weight, Real offset, Real* into) {
     constexpr int PANELS = PARTIAL_SUMS / PAIR;
-    Vector<Real> partial[PARTIAL_SUMS] = {};
-    for (long first = 0; first < matrix.count(); first += PANELS)
-        for (int index = 0; index < PANELS && first + index < matrix.count(); ++index)
-            for (int half = 0; half < PAIR; ++half)
-                partial[index * PAIR + half] +=
-                    load(matrix.panel(first + index) + row * PANEL<Real> + half * LANES<Real>) *
-                    load(weight.panel(first + index) + half * LANES<Real>);
-    return sum<Real>(partial);
+    for (long from = 0; from < rows; from += LANES<Real>, into += LANES<Real>) {
+        const long count = rows - from < LANES<Real> ? rows - from : LANES<Real>;
+        Vector<Real> sums[LANES<Real>] = {};
+        for (long index = 0; index < count; ++index) {
+            Vector<Real> partial[PARTIAL_SUMS] = {};
+            for (long first = 0; first < matrix.count(); first += PANELS)
+                for (int panel = 0; panel < PANELS && first + panel < matrix.count(); ++panel)
+                    for (int half = 0; half < PAIR; ++half)
+                        partial[panel * PAIR + half] +=
+                            load(matrix.panel(first + panel) + (from + index) * PANEL<Real> + half * LANES<Real>) *
+                            load(weight.panel(first + panel) + half * LANES<Real>);
+            sums[index] = sum_by_halves<Real>(partial);
+        }
+        transpose<Real>(sums);
+        const Vector<Real> totals = sum_by_halves<Real>(sums) + offset;
+        std::memcpy(into, &totals, count * sizeof(Real));
+    }
 }
 
 // into += sum of the first `terms` rows.

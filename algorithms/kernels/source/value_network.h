@@ -146,18 +146,15 @@ struct Tile {
     // Compute the values of `used` states [used, S] with actions [used, count, A].
     void forward(const PanelNetwork<Real>& network, const Real* from_states, const Real* from_actions, long used) {
         const long rows = used * count;
-        pack(from_states, used, states.columns, states);
-        pack(from_actions, rows, actions.columns, actions);
+        pack_inputs(from_states, used, states.columns, states);
+        pack_inputs(from_actions, rows, actions.columns, actions);
         product<Real, Epilogue::none>(states, network.state_weight, network.biases[0].data, PANEL<Real>, of_states, 0,
                                       used);
-        for (long state = 0; state < used; ++state)
-            product<Real, Epilogue::relu>(actions, network.action_weight, of_states.row(state),
-                                          of_states.rows * PANEL<Real>, hidden[0], state * count, count);
+        grouped_product(actions, network.action_weight, of_states, hidden[0], used, count);
         for (size_t layer = 1; layer < hidden.size(); ++layer)
             product<Real, Epilogue::relu>(hidden[layer - 1], network.weights[layer - 1], network.biases[layer].data,
                                           PANEL<Real>, hidden[layer], 0, rows);
-        for (long row = 0; row < rows; ++row)
-            values[row] = row_sum(hidden.back(), row, network.output_weight) + network.output_bias;
+        row_sums(hidden.back(), rows, network.output_weight, network.output_bias, values);
     }
 
     // Backpropagate through the output layer; with `gradient`, add the gradient of the output and of the last bias.

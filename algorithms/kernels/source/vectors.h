@@ -8,7 +8,14 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
+#include <initializer_list>
 #include <new>
+#include <utility>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace floorbench {
 
@@ -28,6 +35,9 @@ constexpr int VECTOR_BYTES = 16, REGISTERS = 16;
 // registers hold a row of the second factor and one element of the first.
 constexpr int PAIR = 2;
 constexpr int ROW_BLOCK = (REGISTERS - PAIR - 2) / PAIR;
+
+// As many rows of the second factor fit into the registers beside two rows and an element.
+constexpr int FEW_INPUTS = (REGISTERS - 2 * PAIR - 2) / PAIR;
 
 template <typename Real>
 struct VectorOf {
@@ -59,25 +69,68 @@ inline void store(Real* to, Vector<Real> value) {
     *reinterpret_cast<Vector<Real>*>(to) = value;
 }
 
+template <typename Real>
+inline Vector<Real> load_unaligned(const Real* from) {
+    Vector<Real> value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+// Call `function` with each of 0 ... COUNT - 1 as a constant, so that arrays indexed by them stay in registers.
+template <int COUNT, typename Function>
+inline __attribute__((always_inline)) void unrolled(const Function& function) {
+    [&]<int... NUMBERS>(std::integer_sequence<int, NUMBERS...>) __attribute__((always_inline)) {
+        (function(std::integral_constant<int, NUMBERS>{}), ...);
+    }(std::make_integer_sequence<int, COUNT>{});
+}
+
+// The elements of half 0 or 1 of both vectors in turn.
+template <typename Real, int HALF>
+inline Vector<Real> interleave(Vector<Real> left, Vector<Real> right) {
+    return [&]<int... LANE>(std::integer_sequence<int, LANE...>) {
+#if defined(__clang__)
+        return __builtin_shufflevector(left, right, (LANE % 2 * LANES<Real> + (LANE + HALF * LANES<Real>) / 2)...);
+#else
+        typedef decltype(left < right) Indices;
+        return __builtin_shuffle(left, right, Indices{(LANE % 2 * LANES<Real> + (LANE + HALF * LANES<Real>) / 2)...});
+#endif
+    }(std::make_integer_sequence<int, LANES<Real>>{});
+}
+
+// Transpose a square of vectors. An interleaving of its halves rotates the bits of (row, lane) by one; after as many as
+// a row has bits, row and lane have changed places.
+template <typename Real>
+inline void transpose(Vector<Real> (&square)[LANES<Real>]) {
+    constexpr int HALF = LANES<Real> / 2;
+    for (int step = 1; step < LANES<Real>; step *= 2) {
+        Vector<Real> next[LANES<Real>];
+        unrolled<HALF>([&](auto row) {
+            next[2 * row] = interleave<Real, 0>(square[row], square[row + HALF]);
+            next[2 * row + 1] = interleave<Real, 1>(square[row], square[row + HALF]);
+        });
+        unrolled<LANES<Real>>([&](auto row) { square[row] = next[row]; });
+    }
+}
+
 // A sum over columns has 128 bytes of partial sums (one of every 32nd float), which are PARTIAL_SUMS vectors.
 constexpr int PARTIAL_BYTES = 128, PARTIAL_SUMS = PARTIAL_BYTES / VECTOR_BYTES;
 
-// Sum of all partial sums, by pairwise halving.
-template <typename Real>
-inline Real sum(Vector<Real> (&partial)[PARTIAL_SUMS]) {
-    for (int half = PARTIAL_SUMS / 2; half > 0; half /= 2)
-        for (int index = 0; index < half; ++index) partial[index] += partial[index + half];
-    Real total[LANES<Real>];
-    for (int lane = 0; lane < LANES<Real>; ++lane) total[lane] = partial[0][lane];
-    for (int half = LANES<Real> / 2; half > 0; half /= 2)
-        for (int lane = 0; lane < half; ++lane) total[lane] += total[lane + half];
-    return total[0];
+// Add neighbours at distance count / 2, count / 4, ..., 1; the total is in the first element.
+template <typename Real, int COUNT>
+inline Vector<Real> sum_by_halves(Vector<Real> (&terms)[COUNT]) {
+    for (int half = COUNT / 2; half > 0; half /= 2)
+        for (int index = 0; index < half; ++index) terms[index] += terms[index + half];
+    return terms[0];
 }
 
 // ReLU; as in torch, NaN stays NaN.
 template <typename Real>
 inline Vector<Real> relu(Vector<Real> value) {
     const Vector<Real> zero = {};
+#if defined(__AVX512F__)  // one instruction instead of two, with the same result for NaN and negative zero
+    if constexpr (VECTOR_BYTES == 64 && sizeof(Real) == 4)
+        return Vector<Real>(_mm512_max_ps(__m512(zero), __m512(value)));
+#endif
     return value < zero ? zero : value;
 }
 
