@@ -21,6 +21,14 @@ DEFAULT_WORKERS = "usable cores, or GPUs"
 DEFAULT_PACK = f"{PACK_LIMIT}, or what fits on a GPU"
 
 Scale = Annotated[str, typer.Option(help="demo: minutes on two cores; paper: the published settings.")]
+GridScale = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        help="demo: minutes on two cores; paper: the published settings.",
+        show_default="demo, or the grid file's",
+    ),
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a setting of every run, e.g. algorithm.alpha=1.", metavar="KEY=VALUE"),

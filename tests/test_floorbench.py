@@ -236,12 +236,12 @@ def test_verify_finds_a_changed_number(smoke, tmp_path):
     place = Path(re.search(r"the repetition is kept in (\S+)", done.stderr)[1])
     assert states(place) == ["done"] * 4
     shutil.rmtree(place)
-    assert "1 of 1 agree" in call("verify", "smoke", "--root", smoke[0], "--sample", 1, "--seed", 2).stdout
+    assert "1 of 1 agree" in call("verify", "smoke", "--root", smoke[0], "--sample", 1, "--sample-seed", 2).stdout
 
 
 def test_exported_numbers_are_verified_without_the_run_folders(smoke, tmp_path):
     call("report", "smoke", "--root", smoke[0], "--export", tmp_path)
-    done = call("verify", "smoke", "--from", tmp_path, "--sample", 1, "--seed", 1)
+    done = call("verify", "smoke", "--from", tmp_path, "--sample", 1, "--sample-seed", 1)
     assert "1 of 1 agree" in done.stdout
     assert "compared bit by bit, all numbers of all evaluations: the same type of machine" in done.stdout
     assert f"repeating 1 of 4 finished runs in {tmp_path}" in done.stderr

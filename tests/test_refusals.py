@@ -19,6 +19,9 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
     ("arguments", "message"),
     [
         ("run nope", "grid 'nope': unknown grid; choose one of floors, paper, truth"),
+        ("run", "no runs are named: name a grid, or select tasks, arms and seeds with --task, --arm and --seed"),
+        ("plan smoke --arm learned", "--arm learned: selects nothing; grid smoke has cql, monte_carlo"),
+        ("plan --arm cql --seed 0", "--arm cql --seed 0: without a grid, --task is needed as well"),
         ("run smoke --scale huge", "scale 'huge': unknown scale; choose one of demo, paper"),
         ("plan smoke --set alpha", "--set alpha: must be key=value, for example --set algorithm.alpha=1"),
         ("run smoke --set algorithm.alhpa=1", "did you mean algorithm.alpha?"),
@@ -134,7 +137,7 @@ def test_a_full_disk_is_a_one_line_error(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    ["run", "run smoke --workers 0", "run smoke --pack x", "verify smoke --sample 0", "fly", "run smoke --moon"],
+    ["logs", "run smoke --workers 0", "run smoke --pack x", "verify smoke --sample 0", "fly", "run smoke --moon"],
 )
 def test_invalid_usage_gives_exit_code_2(arguments, capsys):
     done = call_here(capsys, *arguments.split(), code=2)

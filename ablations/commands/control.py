@@ -10,16 +10,17 @@ from typing import Annotated
 import typer
 
 from ablations.commands.run import run_grid
-from ablations.commands.selection import Names, described, named_runs
+from ablations.commands.selection import Arms, Names, Seeds, Tasks, described, named_runs
 from ablations.commands.status import by_run
+from ablations.selection import Selection
 from harness.command_line import (
     DEFAULT_PACK,
     DEFAULT_WORKERS,
     DONE,
     RUNS,
     Changes,
+    GridScale,
     Root,
-    Scale,
     remark_console,
     result_console,
 )
@@ -33,18 +34,22 @@ from slurm.watching import QueueView
 
 
 def cancel(
-    names: Names,
+    names: Names = None,
     root: Root = RUNS,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-    scale: Scale = "demo",
+    tasks: Tasks = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
+    scale: GridScale = None,
     changes: Changes = None,
 ) -> None:
     """Stop runs and prefixes that only they need, or remove them from the queue; asks first. Finished work is kept."""
-    cancel_runs(with_unneeded_prefixes(named_runs(names, root, scale, changes), root), root, yes)
+    runs = named_runs(names or [], root, scale, changes, Selection.of(tasks, arms, seeds))
+    cancel_runs(with_unneeded_prefixes(runs, root), root, yes)
 
 
 def retry(
-    names: Names,
+    names: Names = None,
     cluster: Annotated[
         str | None, typer.Option(help="Submit the runs to a cluster, by its profile.", show_default="this machine")
     ] = None,
@@ -59,12 +64,17 @@ def retry(
         ),
     ] = None,
     root: Root = RUNS,
-    scale: Scale = "demo",
+    tasks: Tasks = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
+    scale: GridScale = None,
     changes: Changes = None,
 ) -> None:
     """Restart runs that failed, were interrupted, cancelled or lost."""
-    runs = named_runs(names, root, scale, changes)
-    raise typer.Exit(retry_runs(runs, root, workers, pack, cluster, f"retry {' '.join(names)}"))
+    selection = Selection.of(tasks, arms, seeds)
+    runs = named_runs(names or [], root, scale, changes, selection)
+    words = " ".join(["retry", *(names or []), *([str(selection)] if selection else [])])
+    raise typer.Exit(retry_runs(runs, root, workers, pack, cluster, words))
 
 
 def cancel_runs(runs: Sequence[Run], root: Path, yes: bool) -> None:

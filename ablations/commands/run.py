@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
-from ablations.commands.selection import Grid, counts_line, grid_runs
+from ablations.commands.selection import Arms, Grid, Seeds, Tasks, counts_line, grid_runs
+from ablations.selection import Selection
 from harness.command_line import (
     DONE,
     FAILED,
     INTERRUPTED,
     RUNS,
     Changes,
+    GridScale,
     Json,
     Pack,
     Root,
-    Scale,
     SharedPrefix,
     Workers,
     print_json,
@@ -42,29 +43,36 @@ Launch = Callable[[Sequence[Run], Path, Callable[[], None]], bool]
 
 
 def plan(
-    grid: Grid,
-    scale: Scale = "demo",
+    grid: Grid = None,
+    tasks: Tasks = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
+    scale: GridScale = None,
     changes: Changes = None,
     root: Root = RUNS,
     shared_prefix: SharedPrefix = True,
     json: Json = False,
 ) -> None:
     """Show which runs of a grid are new, running, done or failed. Writes nothing."""
-    show_plan(grid_runs(grid, scale, changes), root, json, shared_prefix)
+    runs = grid_runs(grid, scale, changes, Selection.of(tasks, arms, seeds))
+    show_plan(runs, root, json, shared_prefix)
 
 
 def run(
-    grid: Grid,
+    grid: Grid = None,
+    tasks: Tasks = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
     workers: Workers = None,
     pack: Pack = None,
     root: Root = RUNS,
     changes: Changes = None,
-    scale: Scale = "demo",
+    scale: GridScale = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
     shared_prefix: SharedPrefix = True,
 ) -> None:
     """Run a grid on this machine. Finished runs are skipped."""
-    runs = grid_runs(grid, scale, changes)
+    runs = grid_runs(grid, scale, changes, Selection.of(tasks, arms, seeds))
     raise typer.Exit(run_grid(runs, root, workers, pack, retry_failed, shared_prefix))
 
 

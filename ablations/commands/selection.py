@@ -1,4 +1,4 @@
-"""Runs as the command line names them: by grid, by id, or by the beginning of an id."""
+"""Runs as the command line names them: by grid, by task, arm and seed, by id, or by the beginning of an id."""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ablations.selection import Selection
 from harness.errors import UserError
 from harness.folders.reader import RunSummary, summaries
 from harness.folders.run_folder import RunFolder
@@ -14,19 +15,43 @@ from harness.launching.planner import Plan, describe
 from harness.plain_values import quoted_if_odd
 from harness.settings import Run, with_settings
 
-Grid = Annotated[str, typer.Argument(help="Name of a grid, e.g. floors or smoke.", metavar="GRID")]
-Names = Annotated[list[str], typer.Argument(help="Run ids, their unique beginnings, or grids.", metavar="RUN|GRID...")]
+Grid = Annotated[
+    str | None,
+    typer.Argument(help="Name of a grid, e.g. floors or smoke; without: --task, --arm and --seed.", metavar="[GRID]"),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Run ids, their unique beginnings, or grids; without: --task, --arm or --seed.", metavar="[RUN|GRID]..."
+    ),
+]
+Tasks = Annotated[
+    list[str] | None, typer.Option("--task", help="Select runs by task: a name, or a pattern such as pointmaze-*.")
+]
+Arms = Annotated[list[str] | None, typer.Option("--arm", help="Select runs by arm: a name or a pattern.")]
+Seeds = Annotated[list[str] | None, typer.Option("--seed", help="Select runs by seed: 3, or a range such as 0-4.")]
+
+# The scale of grids where none is given.
+DEMO = "demo"
 
 # Number of candidates that an error lists.
 LISTED = 5
 
 
-def grid_runs(name: str, scale: str, changes: Sequence[str] | None) -> list[Run]:
-    """The runs of a grid with `key=value` changes applied to each."""
+def grid_runs(
+    name: str | None, scale: str | None, changes: Sequence[str] | None, selection: Selection | None = None
+) -> list[Run]:
+    """The selected runs of a grid with `key=value` changes applied to each; without a name, the selection's grid."""
     from ablations.grids import runs_of
 
     parsed = parse_changes(changes or [])
-    runs = runs_of(name, scale)
+    if name is not None:
+        runs = runs_of(name, scale or DEMO)
+        runs = selection.runs(runs, f"grid {name}") if selection else runs
+    elif selection is not None:
+        runs = selection.grid(scale or DEMO)
+    else:
+        raise UserError("no runs are named: name a grid, or select tasks, arms and seeds with --task, --arm and --seed")
     return [with_settings(run, parsed, source="--set") for run in runs] if parsed else runs
 
 
@@ -44,15 +69,26 @@ def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
     return parsed
 
 
-def named_runs(names: Sequence[str], root: Path, scale: str, changes: Sequence[str] | None) -> list[Run]:
-    """The runs of grids and ids without duplicates, in the order of the names.
+def named_runs(
+    names: Sequence[str],
+    root: Path,
+    scale: str | None,
+    changes: Sequence[str] | None,
+    selection: Selection | None = None,
+) -> list[Run]:
+    """The runs of grids and ids without duplicates, in the order of the names; without names all runs in the root.
 
-    Raises UserError for an unknown name, for run folders with unreadable settings, and for changes without a grid.
+    Raises UserError for an unknown name, for run folders with unreadable settings, for changes without a grid, and if
+    the selection is empty.
     """
     from ablations.grids import GRIDS
 
     if changes and not any(name in GRIDS for name in names):
         raise UserError("--set: only changes the runs of a grid; name a grid, or leave out --set")
+    if not names:
+        if selection is None:
+            raise UserError("no runs are named: give run ids or grids, or select runs with --task, --arm or --seed")
+        return [RunFolder(root / summary.id).run() for summary in selected_summaries(root, selection)]
     present = None
     runs: dict[str, Run] = {}
     for name in names:
@@ -62,7 +98,17 @@ def named_runs(names: Sequence[str], root: Path, scale: str, changes: Sequence[s
             present = summaries(root) if present is None else present
             run = RunFolder(root / _id(name, present, f"neither a grid nor the beginning of a run id in {root}")).run()
             runs[run.id] = run
-    return list(runs.values())
+    return selection.runs(list(runs.values()), " ".join(names)) if selection else list(runs.values())
+
+
+def selected_summaries(root: Path, selection: Selection) -> list[RunSummary]:
+    """The summaries of the selected runs in a root; raises UserError if there are none."""
+    return selection.chosen(summaries(root), _names, str(root))
+
+
+def _names(summary: RunSummary) -> tuple[str | None, str | None, int | None]:
+    names = summary.names
+    return (names.task, names.arm, names.seed) if names else (None, None, None)
 
 
 def one_run(name: str, root: Path) -> RunFolder:

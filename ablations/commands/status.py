@@ -11,13 +11,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ablations.commands.selection import grid_runs
+from ablations.commands.selection import Arms, Seeds, Tasks, grid_runs, named_runs
+from ablations.selection import Selection
 from harness.command_line import (
     RUNS,
     Changes,
+    GridScale,
     Json,
     Root,
-    Scale,
     print_json,
     remark_console,
     result_console,
@@ -41,7 +42,10 @@ NAMED = 5
 def status(
     grid: Annotated[str | None, typer.Argument(help="Show only the runs of this grid.", metavar="[GRID]")] = None,
     root: Root = RUNS,
-    scale: Scale = "demo",
+    tasks: Tasks = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
+    scale: GridScale = None,
     changes: Changes = None,
     json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until no run is running or queued.")] = False,
@@ -50,7 +54,11 @@ def status(
     """Show the state of the runs in a directory."""
     if json and watch:
         raise UserError("status: --json and --watch exclude each other; leave out one")
-    runs = None if grid is None else with_prefixes(grid_runs(grid, scale, changes), root)
+    selection = Selection.of(tasks, arms, seeds)
+    if grid is not None:
+        runs = with_prefixes(grid_runs(grid, scale, changes, selection), root)
+    else:
+        runs = named_runs([], root, scale, changes, selection) if selection or changes else None
     show_status(runs, root, json, watch, every_run)
 
 

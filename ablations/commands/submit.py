@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablations.commands.run import Launch
-from ablations.commands.selection import Grid, counts_line, grid_runs
+from ablations.commands.selection import Arms, Grid, Seeds, Tasks, counts_line, grid_runs
+from ablations.selection import Selection
 from harness.command_line import (
     RUNS,
     Changes,
+    GridScale,
     Json,
-    Scale,
     SharedPrefix,
     print_json,
     remark_console,
@@ -52,28 +53,37 @@ INTERVAL = 5.0
 
 
 def submit(
-    grid: Grid,
     cluster: Annotated[
         str, typer.Option(help="Profile: gpu-preemptable, cpu, whole-node, or the path of a TOML file.")
     ],
+    grid: Grid = None,
+    tasks: Tasks = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be submitted; write nothing.")] = False,
     root: Annotated[
         Path | None,
         typer.Option(help="Directory of the run folders, shared by all nodes.", show_default="the profile's, or runs"),
     ] = None,
     changes: Changes = None,
-    scale: Scale = "demo",
+    scale: GridScale = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Submit failed runs again.")] = False,
     shared_prefix: SharedPrefix = True,
     json: Json = False,
 ) -> None:
     """Submit a grid to SLURM. Runs that are done, running or queued are skipped."""
     profile = load(cluster)
-    runs, place = grid_runs(grid, scale, changes), root or Path(profile.root or RUNS)
+    selection = Selection.of(tasks, arms, seeds)
+    runs, place = grid_runs(grid, scale, changes, selection), root or Path(profile.root or RUNS)
     if dry_run:
         show_draft(runs, place, profile, retry_failed, json, shared_prefix)
     else:
-        words = " ".join([grid, "--scale", scale, *(f"--set {change}" for change in changes or [])])
+        options = [
+            str(selection or ""),
+            f"--scale {scale}" if scale else "",
+            *(f"--set {one}" for one in changes or []),
+        ]
+        words = " ".join(filter(None, [grid, *options]))
         submit_grid(runs, place, profile, words, retry_failed, json, shared_prefix)
 
 

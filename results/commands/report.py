@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from ablations.commands.selection import grid_runs
-from harness.command_line import RUNS, Changes, Scale, remark_console, result_console
+from ablations.commands.selection import Arms, Seeds, Tasks, grid_runs
+from ablations.selection import Selection
+from harness.command_line import RUNS, Changes, GridScale, remark_console, result_console
 from harness.errors import UserError
 from harness.folders.limits import usable_cores
+from harness.folders.reader import summaries
 from harness.settings import Run
 
 if TYPE_CHECKING:
@@ -39,8 +41,18 @@ class Request:
     export: Path | None
     # Whether settings of the grids are changed.
     changed: bool
+    # Only these runs of the grids, or of the roots or frames.
+    selection: Selection | None
     # The default root, also for reports about no runs.
     default: Path
+
+
+@dataclass(frozen=True)
+class Named:
+    """The ids and tasks of the runs that a report is about."""
+
+    ids: frozenset[str]
+    tasks: frozenset[str]
 
 
 def report(
@@ -65,11 +77,16 @@ def report(
     source: Annotated[
         Path | None, typer.Option("--from", help="Read numbers written by --export instead of run folders.")
     ] = None,
-    scale: Scale = "demo",
+    tasks: Tasks = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
+    scale: GridScale = None,
     changes: Changes = None,
 ) -> None:
     """Write tables, figures, verdicts and an HTML page about runs, the exact lab, or measured speed."""
-    request = Request(tuple(grids or []), tuple(root or []), source, out, export, changed=bool(changes), default=RUNS)
+    selection = Selection.of(tasks, arms, seeds)
+    names, roots = tuple(grids or []), tuple(root or [])
+    request = Request(names, roots, source, out, export, changed=bool(changes), selection=selection, default=RUNS)
     answer(request, lambda grid: grid_runs(grid, scale, changes))
 
 
@@ -77,7 +94,7 @@ def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
     """Write the requested report or export; `runs_of` returns the runs of a grid."""
     roots, source, out, export = request.roots, request.source, request.out, request.export
     if BENCH in request.names:
-        if len(request.names) > 1 or roots or export or request.changed:
+        if len(request.names) > 1 or roots or export or request.changed or request.selection:
             raise UserError(f"report {BENCH}: reports no runs; it takes only --from FILE and --out")
         show_speed_report(source, out or request.default / BENCH)
         return
@@ -87,22 +104,28 @@ def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
     if exact and not grids and not roots and not source:
         show_exact_report(out or request.default / EXACT)
         return
-    named = [run for grid in grids for run in runs_of(grid)] if grids else None
     roots = roots or (request.default,)
+    only = None
+    if grids:
+        named = [run for grid in grids for run in runs_of(grid)]
+        named = request.selection.runs(named, " ".join(grids)) if request.selection else named
+        only = Named(frozenset(run.id for run in named), frozenset(run.task.name for run in named))
+    elif request.selection:
+        only = _selected(request.selection, source or roots)
     if export is not None:
         if out or source or exact:
             raise UserError("report: --export writes numbers instead of a report; leave out --out, --from and exact")
-        export_runs(named, roots, export)
+        export_runs(only, roots, export)
         return
     if request.roots and source:
         raise UserError("report: --root and --from exclude each other; leave out one")
-    make_report(named, source or roots, out or (source or roots[0]) / "report", exact)
+    make_report(only, source or roots, out or (source or roots[0]) / "report", exact)
 
 
-def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out: Path, exact: bool) -> None:
+def make_report(only: Named | None, source: Path | Sequence[Path], out: Path, exact: bool) -> None:
     """Write a report about runs to `out` and print its main table.
 
-    `source`: roots of run folders, or a directory of exported frames. `named`: report only these runs. `exact`: include
+    `source`: roots of run folders, or a directory of exported frames. `only`: report only these runs. `exact`: include
     the claims of the exact lab, whose report goes to `out`/exact.
     """
     from results.frame.comparison import remarks
@@ -110,12 +133,12 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     from results.tables.scores import scores
     from results.tuning.ledger import ledgers_in
 
-    frames = _frames(named, source)
+    frames = _frames(only, source)
     # Raises if there is nothing to report, before the lab spends half a minute.
     table = scores(frames.runs).text
     verdicts = make_exact_report(out / EXACT)[0] if exact else []
     studies = [
-        ledger for ledger in ledgers_in([source] if isinstance(source, Path) else source) if _is_about(ledger, named)
+        ledger for ledger in ledgers_in([source] if isinstance(source, Path) else source) if _is_about(ledger, only)
     ]
     page, *_ = write_report(frames, out, verdicts, usable_cores(), studies)
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
@@ -124,31 +147,48 @@ def make_report(named: Sequence[Run] | None, source: Path | Sequence[Path], out:
     remark_console().print(f"report: {page}")
 
 
-def export_runs(named: Sequence[Run] | None, roots: Sequence[Path], folder: Path) -> None:
+def export_runs(only: Named | None, roots: Sequence[Path], folder: Path) -> None:
     """Write the frames of runs and the ledgers of their studies to `folder`; prints the files."""
     from results.frame.frames import export
     from results.tuning.ledger import export_ledgers
 
-    for file in [*export(_frames(named, roots), folder), *export_ledgers(roots, folder)]:
+    for file in [*export(_frames(only, roots), folder), *export_ledgers(roots, folder)]:
         result_console().print(file)
 
 
-def _frames(named: Sequence[Run] | None, source: Path | Sequence[Path]) -> Frames:
+def _frames(only: Named | None, source: Path | Sequence[Path]) -> Frames:
     """The frames of all runs, or of the named ones."""
     from results.frame import gather
     from results.frame.frames import load
 
-    only = None if named is None else {run.id for run in named}
-    return load(source, only) if isinstance(source, Path) else gather(source, only, usable_cores())
+    ids = None if only is None else only.ids
+    return load(source, ids) if isinstance(source, Path) else gather(source, ids, usable_cores())
 
 
-def _is_about(ledger: Ledger, named: Sequence[Run] | None) -> bool:
+def _selected(selection: Selection, source: Path | Sequence[Path]) -> Named:
+    """The selected runs in roots, or in a directory of exported frames; raises UserError if there are none."""
+    from results.frame.frames import load
+
+    if isinstance(source, Path):
+        rows = load(source).runs[["run", "task", "arm", "seed"]].to_numpy().tolist()
+    else:
+        named = [(summary.id, summary.names) for root in source for summary in summaries(root)]
+        rows = [(id, names.task, names.arm, names.seed) for id, names in named if names]
+    chosen = selection.chosen(rows, lambda row: (row[1], row[2], row[3]), _place(source))
+    return Named(frozenset(row[0] for row in chosen), frozenset(row[1] for row in chosen))
+
+
+def _place(source: Path | Sequence[Path]) -> str:
+    return str(source) if isinstance(source, Path) else " and ".join(map(str, source))
+
+
+def _is_about(ledger: Ledger, only: Named | None) -> bool:
     """Whether a study has a task of the named runs; true if none are named."""
     from ablations.studies import STUDIES, study_of
 
-    if named is None or ledger.study not in STUDIES:
+    if only is None or ledger.study not in STUDIES:
         return True
-    return not {run.task.name for run in study_of(ledger.study).runs}.isdisjoint(run.task.name for run in named)
+    return not only.tasks.isdisjoint(run.task.name for run in study_of(ledger.study).runs)
 
 
 def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ablations.commands.selection import Grid, grid_runs
+from ablations.commands.selection import Arms, Grid, Seeds, Tasks, grid_runs
+from ablations.selection import Selection
 from harness.command_line import (
     DONE,
     FAILED,
     INTERRUPTED,
     RUNS,
     Changes,
+    GridScale,
     OptionalRoot,
-    Scale,
     Workers,
     remark_console,
     result_console,
@@ -55,23 +56,26 @@ class Finished:
 
 
 def verify(
-    grid: Grid,
+    grid: Grid = None,
+    tasks: Tasks = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
     sample: Annotated[int, typer.Option(min=1, help="Maximum number of runs to repeat.")] = 3,
-    seed: Annotated[int, typer.Option(help="Seed of the random sample.")] = 0,
+    sample_seed: Annotated[int, typer.Option(help="Seed of the random sample.")] = 0,
     root: OptionalRoot = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Compare with numbers written by report --export.")
     ] = None,
     workers: Workers = None,
-    scale: Scale = "demo",
+    scale: GridScale = None,
     changes: Changes = None,
 ) -> None:
     """Repeat a sample of finished runs to check reproducibility; exit code 1 if one differs."""
     if root and source:
         raise UserError("verify: --root and --from exclude each other; leave out one")
-    runs = grid_runs(grid, scale, changes)
+    runs = grid_runs(grid, scale, changes, Selection.of(tasks, arms, seeds))
     finished = in_numbers(runs, source) if source else in_folders(runs, root or RUNS)
-    raise typer.Exit(verify_grid(finished, sample, seed, workers))
+    raise typer.Exit(verify_grid(finished, sample, sample_seed, workers))
 
 
 def in_folders(runs: Sequence[Run], root: Path) -> Finished:

@@ -1,11 +1,12 @@
-"""Runs by id, by prefix and by grid; one-line errors for everything else."""
+"""Runs by id, by its beginning, by grid and by selection; one-line errors for everything else."""
 
 import re
 
 import pytest
 
-from ablations.commands.selection import described, named_runs, one_run
+from ablations.commands.selection import described, grid_runs, named_runs, one_run
 from ablations.grids import runs_of
+from ablations.selection import Selection
 from harness.errors import UserError
 from harness.launching.planner import commit
 
@@ -60,6 +61,28 @@ def test_empty_names_and_roots(root, tmp_path):
 def test_changes_need_a_grid(root):
     with pytest.raises(UserError, match="--set: only changes the runs of a grid"):
         named_runs([RUNS[0].id], root, "demo", ["algorithm.alpha=2"])
+
+
+def test_a_selection_of_a_grid(root):
+    chosen = grid_runs("smoke", None, [], Selection(arms=("c*",)))
+    assert chosen == [run for run in RUNS if run.arm == "cql"]
+    assert named_runs(["smoke"], root, None, [], Selection(seeds=("1",))) == [run for run in RUNS if run.seed == 1]
+    changed = grid_runs("smoke", "demo", ["algorithm.alpha=2"], Selection(seeds=("0",)))
+    assert [(run.seed, run.algorithm.alpha) for run in changed] == [(0, 2.0), (0, 2.0)]
+
+
+def test_a_selection_of_a_root(root):
+    chosen = named_runs([], root, None, [], Selection(arms=("monte_carlo",), seeds=("0-9",)))
+    assert sorted(chosen, key=lambda run: run.seed) == [run for run in RUNS if run.arm == "monte_carlo"]
+    with pytest.raises(UserError, match=re.escape(f"--arm learned: selects nothing; {root} has ")):
+        named_runs([], root, None, [], Selection(arms=("learned",)))
+
+
+def test_nothing_named(root):
+    with pytest.raises(UserError, match="no runs are named: name a grid, or select"):
+        grid_runs(None, None, [])
+    with pytest.raises(UserError, match="no runs are named: give run ids or grids, or select"):
+        named_runs([], root, None, [])
 
 
 def test_described():
