@@ -5,6 +5,7 @@ Every grid replicates data and training: runs differ in the data seed and in the
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from ablations.arms import SWITCH_ARMS
 from ablations.axes import grid, varied
@@ -19,7 +20,7 @@ FIRST_SEED = 300
 PHENOMENON, CONTROL = "fetch-pick-and-place", "pointmaze-umaze-narrow"
 
 # Evaluated with 100 episodes: four times offline, then nine times at log-spaced steps.
-SCHEDULE = {
+SCHEDULE: dict[str, Any] = {
     "schedule.offline_steps": 24_000,
     "schedule.offline_interval": 6_000,
     "schedule.online_steps": 20_000,
@@ -27,6 +28,7 @@ SCHEDULE = {
     "schedule.dense_steps": 20_000,
     "schedule.log_spaced_evaluations": 9,
     "schedule.evaluation_episodes": 100,
+    "schedule.calibration_value": "td",
 }
 
 # For grids with many cells.
@@ -40,7 +42,7 @@ FURTHER = (
 )  # fmt: skip
 
 
-def replicated(tasks: Iterable[str], arms: Iterable[str], seeds: int, schedule: dict[str, int]) -> list[Run]:
+def replicated(tasks: Iterable[str], arms: Iterable[str], seeds: int, schedule: dict[str, Any]) -> list[Run]:
     """Runs at the demo scale with `seeds` run seeds for every data seed."""
     runs = grid(tasks, arms, range(FIRST_SEED, FIRST_SEED + seeds), "demo", DATA_SEEDS)
     return [with_settings(run, schedule, source="study of fine-tuning") for run in runs]

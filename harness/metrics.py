@@ -84,6 +84,16 @@ EVALUATION = (
     Metric("train_successes", "Training successes", "successful online training episodes", "episodes", "count", low=0),
 )  # fmt: skip
 
+# Columns of metrics.jsonl with schedule.calibration_value.
+_STARTS = "share of the first states of the deterministic evaluation episodes"
+CALIBRATION = (
+    _share("calibrated_share", "Calibrated", "V_mu(s) <= Q(s, pi(s)) <= discounted return of the episode from s",
+           _STARTS, "higher is better"),
+    _share("below_behaviour_share", "Below the behaviour", "Q(s, pi(s)) < V_mu(s)", _STARTS, "lower is better"),
+    _share("above_policy_share", "Above the policy", "Q(s, pi(s)) > discounted return of the episode from s", _STARTS,
+           "lower is better"),
+)  # fmt: skip
+
 # Numbers of done.json.
 SUMMARY = (
     _share("offline_score", "Score, offline end",
@@ -138,7 +148,7 @@ DERIVED = (
            "of the online phase", direction="lower is better"),
 )  # fmt: skip
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*EVALUATION, *SUMMARY, *DERIVED)}
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*EVALUATION, *CALIBRATION, *SUMMARY, *DERIVED)}
 
 
 def names(metrics: tuple[Metric, ...], unit: Unit | None = None) -> tuple[str, ...]:

@@ -143,6 +143,10 @@ class Schedule:
     # Evaluations of the online phase at steps evenly spaced on a logarithmic axis, from dense_interval to online_steps;
     # 0: at every dense_interval in the dense window and every online_interval after it.
     log_spaced_evaluations: Steps = 0
+    # Estimator of the behaviour policy's value V_mu. With it, every evaluation counts the first states of its episodes
+    # where V_mu <= Q <= V_pi. "td" bootstraps where trajectories are cut, "success_only" sees only successful ones. All
+    # runs on the same data use the same estimate, or the exact value where it is known. "none": no counts.
+    calibration_value: Literal["none", "td", "success_only"] = "none"
     # Dataset transitions on which every evaluation compares values with floors and returns.
     probe_states: Count = 1024
 
@@ -211,7 +215,7 @@ class Run:
 # files, so that earlier runs keep theirs.
 ADDED_SETTINGS = {
     "algorithm": ("policy_objective",),
-    "schedule": ("log_spaced_evaluations",),
+    "schedule": ("log_spaced_evaluations", "calibration_value"),
     "online": tuple(OnlineSettings.__dataclass_fields__),
     "floor": ("inflation_kind", "inflation_share", "error_correlation", "action_noise"),
     "behaviour_value": ("estimator", "trajectories", "folds", "td_lambda", "level", "members", "deviations"),

@@ -12,6 +12,7 @@ from algorithms.returns import return_to_go
 from harness.environments.environment import Environment
 from harness.environments.exact_values import exact_values
 from harness.settings import Run, Schedule
+from harness.training.calibration import Values, calibration_shares
 from harness.training.streams import generator, reset_seed
 from harness.training.transitions import Transitions
 
@@ -25,8 +26,10 @@ TRUTH = ("calibration_exact", "overestimation_exact", "policy_gap_exact", "floor
 class Evaluator:
     """Evaluates the runs of a pack, at every call on the same episodes (by seed) and probe transitions."""
 
-    def __init__(self, runs: Sequence[Run], transitions: Transitions):
+    def __init__(self, runs: Sequence[Run], transitions: Transitions, behaviour_value: Values | None = None):
+        """`behaviour_value`: V_mu, with which the calibrated first states are counted."""
         self.runs = list(runs)
+        self._behaviour_value = behaviour_value
         self.task, schedule = runs[0].task, runs[0].schedule
         episodes = range(schedule.evaluation_episodes)
         self._environments = [Environment(self.task) for _ in episodes]
@@ -146,12 +149,16 @@ class Evaluator:
                     unfinished.append(episode)
             running = unfinished
         returns = [self._discounted(*episode) for episode in zip(rewards, terminated, strict=True)]
-        q_start = learner.values(start, learner.act(start, run=number).unsqueeze(2), run=number).mean(1).squeeze()
+        q_start = learner.values(start, learner.act(start, run=number).unsqueeze(2), run=number).mean(1).flatten()
+        shares = {}
+        if self._behaviour_value is not None:
+            shares = calibration_shares(q_start, self._behaviour_value(start[0]), torch.tensor(returns))
         return {
             "score": float(np.mean([environment.score for environment in environments])),
             "episode_return": float(np.mean([np.sum(episode) for episode in rewards])),
             "episode_length": float(np.mean([len(episode) for episode in rewards])),
             "calibration_policy": _number(q_start.double().mean() - float(np.mean(returns))),
+            **shares,
         }
 
     def _discounted(self, rewards: list[float], terminated: bool) -> float:

@@ -46,10 +46,10 @@ class FloorColumns:
         if any(run.floor.inflation_kind == "rare_states" for run in runs):
             self._distances = NeighbourDistances(transitions.dataset_states)
         for number, run in enumerate(runs):
-            transitions.return_to_go[number, : transitions.offline] = self._dataset_returns(run, dataset)
-        dataset_returns = transitions.return_to_go[:, : transitions.offline]
-        self.return_range = [float(returns.max() - returns.min()) for returns in dataset_returns]
-        self._mean = [float(returns.double().mean()) for returns in dataset_returns]
+            transitions.return_to_go[number, : transitions.offline] = dataset_returns(run, dataset)
+        returns_to_go = transitions.return_to_go[:, : transitions.offline]
+        self.return_range = [float(returns.max() - returns.min()) for returns in returns_to_go]
+        self._mean = [float(returns.double().mean()) for returns in returns_to_go]
         inflation = torch.tensor([run.floor.inflation for run in runs])
         self._shift = (inflation * torch.tensor(self.return_range))[:, None]
         self._active = torch.tensor([run.floor.active_online for run in runs])[:, None]
@@ -60,7 +60,7 @@ class FloorColumns:
         if learned and self._stale:
             self._learned = self._of_other_policy(learned)
         elif learned:
-            self._learned = LearnedFloors(learned, dataset, transitions, dataset_returns[list(learned)])
+            self._learned = LearnedFloors(learned, dataset, transitions, returns_to_go[list(learned)])
         known = [state for state in states if state is not None]
         # A run that begins at the switch has no state, but may share a pack with runs that have one.
         known = known if len(known) == len(learned) else []
@@ -69,7 +69,7 @@ class FloorColumns:
         elif self._learned:
             self._learned.fit(store)
         self._statistics: list[DatasetStatistics] = []
-        for number, returns in enumerate(dataset_returns):
+        for number, returns in enumerate(returns_to_go):
             transitions.floor[number, : transitions.offline] = self._dataset_column(number, returns)
         if self._learned and known:
             # The dataset's column stays that of the fit; learning continues from the restored state.
@@ -102,7 +102,7 @@ class FloorColumns:
     def append(self, number: int, episode: Trajectory) -> None:
         """Append a finished online episode of run `number` to its transitions, with both columns."""
         run = self.runs[number]
-        returns = self._return_to_go(run, torch.from_numpy(episode.rewards), torch.from_numpy(episode.terminated))
+        returns = _return_to_go(run, torch.from_numpy(episode.rewards), torch.from_numpy(episode.terminated))
         column = self._column(number, torch.from_numpy(episode.observations[:-1]), returns)
         if not run.floor.active_online:
             column = torch.full_like(column, -torch.inf)
@@ -122,24 +122,8 @@ class FloorColumns:
         others = {number: replace(run, task=run.floor_task) for number, run in learned.items()}
         dataset = load_dataset(self.runs[0].floor_task)
         transitions = Transitions(dataset, len(others), capacity=0)
-        returns = torch.stack([self._dataset_returns(run, dataset) for run in others.values()])
+        returns = torch.stack([dataset_returns(run, dataset) for run in others.values()])
         return LearnedFloors(others, dataset, transitions, returns)
-
-    def _dataset_returns(self, run: Run, dataset: Dataset) -> Tensor:
-        """The return-to-go [N] of every transition of a dataset."""
-        columns = torch.from_numpy(dataset.rows.rewards), torch.from_numpy(dataset.rows.terminated)
-        parts = zip(*(column.split(dataset.rows.lengths.tolist()) for column in columns), strict=True)
-        return torch.cat([self._return_to_go(run, *part) for part in parts])
-
-    def _return_to_go(self, run: Run, rewards: Tensor, terminated: Tensor) -> Tensor:
-        return return_to_go(
-            rewards,
-            terminated,
-            run.task.discount,
-            run.floor.truncation,
-            run.task.failure_reward,
-            run.floor.bootstrap_value,
-        )
 
     def _dataset_column(self, number: int, returns: Tensor) -> Tensor:
         """The floor of the dataset; stores the statistics of the dataset, which online columns use."""
@@ -183,3 +167,21 @@ class FloorColumns:
         exact = exact_values(self.runs[0].floor_task)
         assert exact is not None, "preflight rejects exact floors for tasks without exact values"
         return torch.from_numpy(getattr(exact, policy)(states.double().numpy())).to(states.dtype)
+
+
+def dataset_returns(run: Run, dataset: Dataset) -> Tensor:
+    """The return-to-go [N] of every transition of a dataset, by the rules of a run."""
+    columns = torch.from_numpy(dataset.rows.rewards), torch.from_numpy(dataset.rows.terminated)
+    parts = zip(*(column.split(dataset.rows.lengths.tolist()) for column in columns), strict=True)
+    return torch.cat([_return_to_go(run, *part) for part in parts])
+
+
+def _return_to_go(run: Run, rewards: Tensor, terminated: Tensor) -> Tensor:
+    return return_to_go(
+        rewards,
+        terminated,
+        run.task.discount,
+        run.floor.truncation,
+        run.task.failure_reward,
+        run.floor.bootstrap_value,
+    )

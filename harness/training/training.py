@@ -13,6 +13,7 @@ from harness.folders.provenance import provenance
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.settings import pack_key, trains_alone, updates_due
+from harness.training.calibration import behaviour_value
 from harness.training.evaluation import Evaluator, summarise
 from harness.training.floor_columns import FloorColumns
 from harness.training.floor_fits import FitStore
@@ -64,7 +65,8 @@ class PackTraining:
         pack.open_files()
         floor_states = [floor_of(checkpoint) if checkpoint else None for checkpoint in pack.checkpoints]
         self.transitions = transitions = Transitions(dataset, len(runs), self.schedule.online_steps)
-        self.floors = FloorColumns(runs, dataset, transitions, floor_states, FitStore(pack.folders[0].path.parent))
+        store = FitStore(pack.folders[0].path.parent)
+        self.floors = FloorColumns(runs, dataset, transitions, floor_states, store)
         self.learner = Learner(
             [run.algorithm for run in runs],
             transitions.observation_dim,
@@ -80,7 +82,7 @@ class PackTraining:
             transitions.action_dim,
             self.learner.device,
         )
-        self.evaluator = Evaluator(runs, transitions)
+        self.evaluator = Evaluator(runs, transitions, behaviour_value(runs[0], dataset, store))
         self.state = PackState(self.learner, self.floors, transitions)
         self.online = OnlineSchedule(runs, transitions.offline)
         if pack.position.online_step:

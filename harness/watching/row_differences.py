@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.metrics import EVALUATION, names
+from harness.metrics import CALIBRATION, EVALUATION, names
 from harness.training.evaluation import TRUTH
 
 Rows = Sequence[dict[str, Any]]
@@ -33,7 +33,7 @@ START_TOLERANCE = 1e-3
 DATA = ("return_to_go",)
 DATA_TOLERANCE = 1e-5
 
-SHARES = names(EVALUATION, "share")
+SHARES = (*names(EVALUATION, "share"), *names(CALIBRATION))
 SHARE_TOLERANCE = 0.25
 
 COUNTS = names(EVALUATION, "episodes")

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from harness.metrics import EVALUATION, LEARNED_FLOOR, METRICS, SUMMARY, names
+from harness.metrics import CALIBRATION, EVALUATION, LEARNED_FLOOR, METRICS, SUMMARY, names
 from harness.settings import Schedule
+from harness.training.calibration import calibration_shares
 from harness.training.evaluation import TRUTH, summarise
 
 GOLDEN = Path(__file__).parent / "training" / "golden_runs"
@@ -22,6 +24,12 @@ def golden_rows(name):
 @pytest.mark.parametrize("name", sorted(file.name for file in GOLDEN.glob("*.jsonl")))
 def test_evaluation_metrics_are_the_columns_of_metrics_jsonl(name):
     assert set(golden_rows(name)[-1]) - POSITION == set(names(EVALUATION))
+
+
+def test_calibration_metrics_are_the_shares_that_are_counted():
+    shares = calibration_shares(*torch.zeros(3, 4))
+    assert set(shares) == set(names(CALIBRATION))
+    assert not set(names(CALIBRATION)) & set(names(EVALUATION))
 
 
 def test_summary_metrics_are_the_numbers_of_a_summary():

@@ -43,6 +43,17 @@ def pack(tiny_task):
     return Evaluator(runs, transitions), learner
 
 
+def test_calibrated_first_states_are_counted_on_request(pack):
+    """Q is 4 everywhere, and all returns are negative."""
+    evaluator, learner = pack
+    assert "calibrated_share" not in evaluator.evaluate(learner, [0])[0]
+    counting = Evaluator(evaluator.runs, evaluator._transitions, lambda states: torch.full((len(states),), 5.0))
+    row = counting.evaluate(learner, [0])[0]
+    assert (row["calibrated_share"], row["below_behaviour_share"], row["above_policy_share"]) == (0.0, 1.0, 1.0)
+    without = evaluator.evaluate(learner, [0])[0]
+    assert {name: value for name, value in row.items() if name in without} == without
+
+
 def test_values_are_means_of_the_critics_compared_with_floor_and_return(pack):
     evaluator, learner = pack
     cql, calibrated = evaluator.evaluate(learner, [0, 1])
