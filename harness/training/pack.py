@@ -49,6 +49,8 @@ class Pack:
         self._started_at = 0
         self._started = time.monotonic()
         self._reported = ("", 0.0)
+        # Updates and time when the first update of this attempt had been made.
+        self._first: tuple[int, float] | None = None
 
     def open_files(self) -> None:
         """Open the files of every run, cut back to its checkpoint."""
@@ -117,13 +119,23 @@ class Pack:
     def report(self, phase: str) -> bool:
         """Write the status of the live runs if a phase begins or `STATUS_INTERVAL` is over; returns whether it was."""
         now = time.monotonic()
+        if self._first is None and self.updates > self._started_at:
+            self._first = self.updates, now
         if phase == self._reported[0] and now - self._reported[1] < STATUS_INTERVAL:
             return False
         self._reported = (phase, now)
         for number in list(self.live):
             place = {**self.place, "phase": phase}
-            self.guard(number, self.folders[number].write_status, RunState.RUNNING, **place, **self.speed())
+            self.guard(number, self.folders[number].write_status, RunState.RUNNING, **place, **self.current_speed())
         return True
+
+    def current_speed(self) -> dict[str, float]:
+        """As `speed`, but without the start of the attempt; no speed until it has been measured for a while."""
+        speed, now = self.speed(), time.monotonic()
+        del speed["updates_per_second"]
+        if self._first is None or now - self._first[1] < STATUS_INTERVAL:
+            return speed
+        return {**speed, "updates_per_second": (self.updates - self._first[0]) / (now - self._first[1])}
 
     def speed(self) -> dict[str, float]:
         """Updates of this attempt, updates per second of wall-clock time, and the size of the pack."""
