@@ -35,7 +35,7 @@ def markdown(template: str, **values: Any) -> str:
 
 def inline_svg(svg: str, name: str) -> str:
     """The `<svg>` element for inlining: ids prefixed with `name`, colours replaced by CSS variables."""
-    svg = svg[svg.index("<svg") :]
+    svg, name = svg[svg.index("<svg") :], re.sub(r"[^\w.-]", "-", name)
     for before in ('id="', 'href="#', "url(#"):
         svg = svg.replace(before, f"{before}{name}-")
     for colour in ON_DARK:

@@ -17,6 +17,9 @@ from harness.settings import first_problem
 
 EXAMPLES = Path(__file__).parent / "profiles"
 
+# Largest size of a profile in bytes.
+LARGEST_FILE = 100_000
+
 Text = Annotated[str, Field(min_length=1)]
 # Options of sbatch that floorbench sets, and those that are set by a field of the profile.
 RESERVED_OPTIONS = (
@@ -114,12 +117,18 @@ def load(name: str) -> Profile:
                 "of a TOML file"
             )
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        with open(file, "rb") as stream:
+            text = stream.read(LARGEST_FILE + 1)
+        if len(text) > LARGEST_FILE:
+            raise UserError(f"--cluster {file}: is larger than {LARGEST_FILE:,} bytes; name a profile")
+        values = tomllib.loads(text.decode())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"--cluster {file}: cannot be read ({(reason or '').lower()})") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{file}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{file}: is nested too deeply") from None
     return profile_from_dict(values, str(file))
 
 

@@ -131,16 +131,20 @@ def _episode_count(data: Path) -> int:
 def _refuse_links(file: Path) -> None:
     """Raise ValueError if an HDF5 file takes data from other files."""
 
-    def look(name: str) -> None:
+    def fault(name: str) -> str | None:
         link = content.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            raise ValueError(f"{name} is a link to the file {shown(link.filename)}")
+            return f"{name} is a link to the file {shown(link.filename)}"
         item = content.get(name) if isinstance(link, h5py.HardLink) else None
         if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
-            raise ValueError(f"{name} takes its data from other files")
+            return f"{name} takes its data from other files"
+        return None
 
     with h5py.File(file, "r") as content:
-        content.visit_links(look)
+        # Returns the first result that is not None.
+        found = content.visit_links(fault)
+    if found is not None:
+        raise ValueError(found)
 
 
 def _stored_episodes(set_id: str, source: MinariDataset) -> Iterator[tuple[EpisodeData, Mapping[str, Any]]]:

@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.files import atomic_write
 from harness.folders.state import RunState
 from harness.metrics import names
+from harness.plain_values import shown
 from harness.settings import Run
 from harness.watching.verification import Original
 from results.style import in_order
@@ -37,6 +38,9 @@ PAIRING = ["data_seed", "seed"]
 
 # The setting that `data_seed` repeats.
 DATA_SEED = "task.data.seed"
+
+# Characters that names of runs, tasks and arms do not have: they mean something in paths, in HTML or in formulas.
+ODD = frozenset("/\\<>&\"'$`")
 
 # The columns without which the frame of a file is not one of ours.
 NEEDED = {
@@ -100,6 +104,17 @@ def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([frame for frame in frames if len(frame)] or [numeric([])], ignore_index=True)
 
 
+def checked(frames: Frames, place: object) -> Frames:
+    """The frames; UserError if a name in them could not be part of a file name, a figure or a page."""
+    for column in ("run", "task", "arm"):
+        for name in frames.runs[column].dropna().unique() if column in frames.runs else ():
+            odd = next((letter for letter in str(name) if letter in ODD or not letter.isprintable()), None)
+            if odd or str(name).startswith("."):
+                why = f"contains {odd!r}" if odd else "begins with a dot"
+                raise UserError(f"{place}: {column} {shown(name)}: {why}, which no name of ours does")
+    return frames
+
+
 def export(frames: Frames, folder: Path) -> list[Path]:
     """Write `runs.parquet`, `evaluations.parquet` and `provenance.parquet` and return their paths.
 
@@ -137,7 +152,7 @@ def load(folder: Path, only: Collection[str] | None = None) -> Frames:
     _add_new_columns(*frames)
     if frames[0].empty:
         raise UserError(f"{folder}: contains none of the named runs" if only is not None else f"{folder}: has no runs")
-    return Frames(*frames)
+    return checked(Frames(*frames), folder)
 
 
 def _add_new_columns(runs: pd.DataFrame, evaluations: pd.DataFrame, provenance: pd.DataFrame) -> None:

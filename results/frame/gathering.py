@@ -26,7 +26,17 @@ from harness.settings import PREFIX_ARM
 from results.frame import frames as frames_module
 from results.frame import record as record_module
 from results.frame.comparison import refuse_mixed_data, refuse_mixed_settings
-from results.frame.frames import LEARNED_FLOOR, PAIRING, SUMMARY, Frames, joined, numeric, ordered, write_parquet
+from results.frame.frames import (
+    LEARNED_FLOOR,
+    PAIRING,
+    SUMMARY,
+    Frames,
+    checked,
+    joined,
+    numeric,
+    ordered,
+    write_parquet,
+)
 from results.frame.record import Record, cost_columns, evaluation_rows, run_record, with_prefix
 from results.processes import mapped
 
@@ -64,7 +74,7 @@ def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) 
     frames = Frames(runs_frame(records), ordered(rows, [*PAIRING, "step"]), provenance_frame(records))
     refuse_mixed_settings(frames.runs)
     refuse_mixed_data(frames)
-    return frames
+    return checked(frames, ", ".join(map(str, paths)))
 
 
 def runs(roots: Roots, only: Collection[str] | None = None) -> pd.DataFrame:
