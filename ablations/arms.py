@@ -38,8 +38,7 @@ class Arm:
     # Changed settings by name, "floor.base" for example.
     settings: Settings
     label: str
-    # Hexadecimal; arms without one share a few remaining colours. Colours are legible in greyscale and for readers with
-    # a colour vision deficiency (after Okabe and Ito, and Tol); doses share a hue.
+    # Hexadecimal, for the arms that readers look for in every figure (after Okabe and Ito); the others are grey.
     colour: str | None = None
 
 
@@ -49,11 +48,10 @@ CQL: Settings = {"floor.base": "none"}
 # What the algorithms are compared with: no push-down or push-up (SAC on both kinds of data), and a policy that imitates
 # the data's actions throughout, with the critic of its value.
 BASELINES: dict[str, Arm] = {
-    "no_push_down": Arm({**CQL, "algorithm.alpha": 0.0}, "No push-down", "#8a8a8a"),
+    "no_push_down": Arm({**CQL, "algorithm.alpha": 0.0}, "No push-down"),
     "behaviour_cloning": Arm(
         {**CQL, "algorithm.alpha": 0.0, "algorithm.policy_objective": "cloning", "schedule.mixing_ratio": 1.0},
         "Behaviour cloning",
-        "#4d4d4d",
     ),
 }
 
@@ -63,102 +61,83 @@ FLOOR_ARMS: dict[str, Arm] = {
     "monte_carlo": Arm(CAL_QL, "Cal-QL, Monte Carlo floor", "#0072b2"),
     "learned": Arm({"floor.base": "learned"}, "Cal-QL, learned floor", "#009e73"),
     "learned_online": Arm(
-        {"floor.base": "learned", "floor.keeps_learning": True}, "Cal-QL, floor keeps learning online", "#66c2a5"
+        {"floor.base": "learned", "floor.keeps_learning": True}, "Cal-QL, floor keeps learning online"
     ),
-    "exact": Arm({"floor.base": "exact"}, "Cal-QL, exact floor", "#e69f00"),
-    "deflated_0.25": Arm({**CAL_QL, "floor.inflation": -0.25}, "Cal-QL, deflated by 0.25", "#8c564b"),
-    "inflated_0.1": Arm({**CAL_QL, "floor.inflation": 0.1}, "Cal-QL, inflated by 0.1", "#e8b4d0"),
-    "inflated_0.25": Arm({**CAL_QL, "floor.inflation": 0.25}, "Cal-QL, inflated by 0.25", "#cc79a7"),
-    "inflated_0.5": Arm({**CAL_QL, "floor.inflation": 0.5}, "Cal-QL, inflated by 0.5", "#a8558b"),
-    "inflated_1": Arm({**CAL_QL, "floor.inflation": 1.0}, "Cal-QL, inflated by 1", "#7b2d6b"),
-    "noisy_0.1": Arm({**CAL_QL, "floor.noise": 0.1}, "Cal-QL, floor noise 0.1", "#9bd3f5"),
-    "noisy_0.25": Arm({**CAL_QL, "floor.noise": 0.25}, "Cal-QL, floor noise 0.25", "#56b4e9"),
-    "noisy_0.5": Arm({**CAL_QL, "floor.noise": 0.5}, "Cal-QL, floor noise 0.5", "#2f7fb8"),
-    "constant_mean": Arm({"floor.base": "mean_return"}, "Cal-QL, mean return as floor", "#a3845b"),
+    "exact": Arm({"floor.base": "exact"}, "Cal-QL, exact floor"),
+    "deflated_0.25": Arm({**CAL_QL, "floor.inflation": -0.25}, "Cal-QL, deflated by 0.25"),
+    "inflated_0.1": Arm({**CAL_QL, "floor.inflation": 0.1}, "Cal-QL, inflated by 0.1"),
+    "inflated_0.25": Arm({**CAL_QL, "floor.inflation": 0.25}, "Cal-QL, inflated by 0.25"),
+    "inflated_0.5": Arm({**CAL_QL, "floor.inflation": 0.5}, "Cal-QL, inflated by 0.5"),
+    "inflated_1": Arm({**CAL_QL, "floor.inflation": 1.0}, "Cal-QL, inflated by 1"),
+    "noisy_0.1": Arm({**CAL_QL, "floor.noise": 0.1}, "Cal-QL, floor noise 0.1"),
+    "noisy_0.25": Arm({**CAL_QL, "floor.noise": 0.25}, "Cal-QL, floor noise 0.25"),
+    "noisy_0.5": Arm({**CAL_QL, "floor.noise": 0.5}, "Cal-QL, floor noise 0.5"),
+    "constant_mean": Arm({"floor.base": "mean_return"}, "Cal-QL, mean return as floor"),
     # The largest return where every step costs: a floor that does not depend on the state.
-    "constant_0": Arm({"floor.base": "constant", "floor.constant": 0.0}, "Cal-QL, constant floor 0", "#5d6d7e"),
-    "naive_truncation": Arm({**CAL_QL, "floor.truncation": "sum"}, "Cal-QL, naive truncation", "#6a7f10"),
-    "calibrated_offline": Arm({**CAL_QL, "floor.active_online": False}, "Cal-QL, floor offline only", "#3e5c9a"),
+    "constant_0": Arm({"floor.base": "constant", "floor.constant": 0.0}, "Cal-QL, constant floor 0"),
+    "naive_truncation": Arm({**CAL_QL, "floor.truncation": "sum"}, "Cal-QL, naive truncation"),
+    "calibrated_offline": Arm({**CAL_QL, "floor.active_online": False}, "Cal-QL, floor offline only"),
 }
 
 # Estimators of the learned floor.
 LEARNED: Settings = {"floor.base": "learned"}
 ESTIMATOR_ARMS: dict[str, Arm] = {
     "learned_out_of_fold": Arm(
-        {**LEARNED, "behaviour_value.estimator": "out_of_fold"}, "Cal-QL, floor learned out of fold", "#007a59"
+        {**LEARNED, "behaviour_value.estimator": "out_of_fold"}, "Cal-QL, floor learned out of fold"
     ),
-    "learned_td": Arm({**LEARNED, "behaviour_value.estimator": "td"}, "Cal-QL, floor learned by TD(0)", "#1a9b6c"),
+    "learned_td": Arm({**LEARNED, "behaviour_value.estimator": "td"}, "Cal-QL, floor learned by TD(0)"),
     "learned_td_0.9": Arm(
         {**LEARNED, "behaviour_value.estimator": "td", "behaviour_value.td_lambda": 0.9},
         "Cal-QL, floor learned by TD(0.9)",
-        "#2fae80",
     ),
     "learned_expectile_0.7": Arm(
         {**LEARNED, "behaviour_value.estimator": "expectile", "behaviour_value.level": 0.7},
         "Cal-QL, expectile 0.7 as floor",
-        "#88b04b",
     ),
     "learned_expectile_0.9": Arm(
         {**LEARNED, "behaviour_value.estimator": "expectile", "behaviour_value.level": 0.9},
         "Cal-QL, expectile 0.9 as floor",
-        "#6d9632",
     ),
-    "learned_median": Arm(
-        {**LEARNED, "behaviour_value.estimator": "quantile"}, "Cal-QL, median return as floor", "#a3c266"
-    ),
+    "learned_median": Arm({**LEARNED, "behaviour_value.estimator": "quantile"}, "Cal-QL, median return as floor"),
     "learned_quantile_0.9": Arm(
         {**LEARNED, "behaviour_value.estimator": "quantile", "behaviour_value.level": 0.9},
         "Cal-QL, quantile 0.9 as floor",
-        "#557a1f",
     ),
-    "learned_ensemble": Arm(
-        {**LEARNED, "behaviour_value.estimator": "ensemble"}, "Cal-QL, mean of 5 learned floors", "#33b5a5"
-    ),
+    "learned_ensemble": Arm({**LEARNED, "behaviour_value.estimator": "ensemble"}, "Cal-QL, mean of 5 learned floors"),
     "learned_lower_bound": Arm(
         {**LEARNED, "behaviour_value.estimator": "ensemble", "behaviour_value.deviations": 2.0},
         "Cal-QL, lower bound of 5 learned floors",
-        "#1d8f82",
     ),
     "learned_success_only": Arm(
-        {**LEARNED, "behaviour_value.estimator": "success_only"}, "Cal-QL, floor learned from successes", "#c7a23a"
+        {**LEARNED, "behaviour_value.estimator": "success_only"}, "Cal-QL, floor learned from successes"
     ),
     "learned_tenth": Arm(
-        {**LEARNED, "behaviour_value.trajectories": 0.1}, "Cal-QL, floor learned from a tenth of the data", "#5fcfa8"
+        {**LEARNED, "behaviour_value.trajectories": 0.1}, "Cal-QL, floor learned from a tenth of the data"
     ),
-    "optimal": Arm({"floor.base": "optimal"}, "Cal-QL, optimal value as floor", "#b87d00"),
+    "optimal": Arm({"floor.base": "optimal"}, "Cal-QL, optimal value as floor"),
 }
 
 # Kinds of inflation at the same dose, a quarter of the return range, and errors that are right on average.
 INFLATED: Settings = {**CAL_QL, "floor.inflation": 0.25}
 ERROR: Settings = {**INFLATED, "floor.inflation_kind": "correlated_error"}
 INFLATION_ARMS: dict[str, Arm] = {
-    "inflated_capped": Arm(
-        {**INFLATED, "floor.inflation_kind": "capped"}, "Cal-QL, inflated up to the largest return", "#b56a9f"
-    ),
-    "inflated_stretched": Arm(
-        {**INFLATED, "floor.inflation_kind": "multiplicative"}, "Cal-QL, stretched floor", "#9c4f86"
-    ),
-    "inflated_rare": Arm(
-        {**INFLATED, "floor.inflation_kind": "rare_states"}, "Cal-QL, inflated in rare states", "#d98fb9"
-    ),
-    "inflated_near_goal": Arm(
-        {**INFLATED, "floor.inflation_kind": "near_goal"}, "Cal-QL, inflated near the goal", "#8f3f7a"
-    ),
-    "error_uncorrelated": Arm(ERROR, "Cal-QL, floor error of mean 0", "#4a9fd0"),
+    "inflated_capped": Arm({**INFLATED, "floor.inflation_kind": "capped"}, "Cal-QL, inflated up to the largest return"),
+    "inflated_stretched": Arm({**INFLATED, "floor.inflation_kind": "multiplicative"}, "Cal-QL, stretched floor"),
+    "inflated_rare": Arm({**INFLATED, "floor.inflation_kind": "rare_states"}, "Cal-QL, inflated in rare states"),
+    "inflated_near_goal": Arm({**INFLATED, "floor.inflation_kind": "near_goal"}, "Cal-QL, inflated near the goal"),
+    "error_uncorrelated": Arm(ERROR, "Cal-QL, floor error of mean 0"),
     "error_high_at_high": Arm(
-        {**ERROR, "floor.error_correlation": 0.8}, "Cal-QL, floor error of mean 0, high at high returns", "#3b8fc4"
+        {**ERROR, "floor.error_correlation": 0.8}, "Cal-QL, floor error of mean 0, high at high returns"
     ),
     "error_high_at_low": Arm(
-        {**ERROR, "floor.error_correlation": -0.8}, "Cal-QL, floor error of mean 0, high at low returns", "#7cc4ea"
+        {**ERROR, "floor.error_correlation": -0.8}, "Cal-QL, floor error of mean 0, high at low returns"
     ),
 }
 
 # Variants of the push-down with a Monte Carlo floor.
 PUSH_DOWNS: dict[str, Arm] = {
-    "uniform_floor": Arm(
-        {**CAL_QL, "algorithm.floor_uniform": True}, "Cal-QL, floor on uniform actions too", "#c9a227"
-    ),
-    "expectation": Arm({**CAL_QL, "algorithm.form": "expectation"}, "Cal-QL, expectation form", "#b5523b"),
+    "uniform_floor": Arm({**CAL_QL, "algorithm.floor_uniform": True}, "Cal-QL, floor on uniform actions too"),
+    "expectation": Arm({**CAL_QL, "algorithm.form": "expectation"}, "Cal-QL, expectation form"),
 }
 
 # Arms that differ only from the switch on: they share the offline phase of CQL or of Cal-QL.
@@ -249,8 +228,8 @@ WSRL: Settings = {
 }
 
 REFERENCE_ARMS: dict[str, Arm] = {
-    "reference": Arm({**REFERENCE, **CAL_QL}, "Cal-QL, reference"),
-    "reference_cql": Arm({**REFERENCE, **CQL}, "CQL, reference"),
+    "reference": Arm({**REFERENCE, **CAL_QL}, "Cal-QL, reference", "#0072b2"),
+    "reference_cql": Arm({**REFERENCE, **CQL}, "CQL, reference", "#d55e00"),
 }
 
 # Implementations with all their options, as Cal-QL and as the CQL that each compares it with.
@@ -333,6 +312,22 @@ ARMS: dict[str, Arm] = {
     **REFERENCE_ARMS,
     **IMPLEMENTATIONS,
     **OPTIONS,
+}
+
+# Groups of arms that figures show together, in the order of the arms.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Baselines": (*BASELINES, "cql", "monte_carlo"),
+    "Learned floors": ("learned", "learned_online", "exact"),
+    "Size of the floor": ("deflated_0.25", "inflated_0.1", "inflated_0.25", "inflated_0.5", "inflated_1"),
+    "Noise in the floor": ("noisy_0.1", "noisy_0.25", "noisy_0.5"),
+    "Constant and truncated floors": ("constant_mean", "constant_0", "naive_truncation"),
+    "Estimators of the floor": tuple(ESTIMATOR_ARMS),
+    "Kinds of inflation": tuple(INFLATION_ARMS),
+    "Form of the push-down": ("calibrated_offline", *PUSH_DOWNS),
+    "Changes at the switch": tuple(SWITCH_ARMS),
+    "Floors between known values": tuple(VALUE_ARMS),
+    "Implementations": (*REFERENCE_ARMS, *IMPLEMENTATIONS),
+    "Implementation options": tuple(name for name in OPTIONS if name not in REFERENCE_ARMS),
 }
 
 

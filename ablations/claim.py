@@ -180,6 +180,16 @@ def arms_of(decision: Decision) -> tuple[str, ...]:
             return (decision.arm, decision.baseline)
 
 
+def can_reject(test: Decision, seeds: int, family: int) -> bool:
+    """Whether a test could be significant with so many seeds, in a family of so many tests (Holm).
+
+    The two-sided sign-flip test of n seeds has no smaller p-value than 2^(1 - n).
+    """
+    if seeds < FEWEST_SEEDS:
+        return False
+    return not isinstance(test, Level | Difference) or family * 2.0 ** (1 - seeds) <= test.alpha
+
+
 def _check_arms(arms: tuple[str, ...]) -> None:
     if not arms or len(set(arms)) < len(arms):
         raise ValueError(f"arms {arms}: must be distinct and at least one")

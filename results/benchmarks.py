@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.errors import UserError
 from results import tables
-from results.figures.drawing import write
+from results.figures.drawing import picture
 from results.figures.speed import share_of_peak, update_parts
 from results.page import render
 from results.tables.table import NONE, Table, number
@@ -38,7 +38,7 @@ def read(file: Path) -> pd.DataFrame:
     share_of_peak and share_of_update. Raises UserError for other files.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text())
         rows = [_row(benchmark) for benchmark in content["benchmarks"]]
         about = {"machine": content["machine_info"]["cpu"].get("brand_raw", "unknown"),
                  "commit": content["commit_info"]["id"], "date": content["datetime"]}  # fmt: skip
@@ -102,7 +102,7 @@ def speed(benchmarks: pd.DataFrame) -> Table:
 def write_speed_report(benchmarks: pd.DataFrame, out: Path) -> list[Path]:
     """Write the report on a frame of `results.benchmarks.read` into the folder `out`; return the files, the page first.
 
-    `report.html`; `tables/` with csv, md and tex; `figures/` with pdf, svg, png, csv and caption of every figure.
+    `report.html`; `tables/` with csv, md and tex; `figures/` with svg, numbers and caption of every figure.
     Raises UserError if `out` cannot be written.
     """
     table = speed(benchmarks)
@@ -111,13 +111,10 @@ def write_speed_report(benchmarks: pd.DataFrame, out: Path) -> list[Path]:
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
         files = [out / "report.html", *tables.write(table, out / "tables")]
-        for drawing in drawings:
-            files += write(drawing, out / "figures")
-        images = {
-            drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text(encoding="utf-8") for drawing in drawings
-        }
+        pictures = [picture(drawing, out / "figures") for drawing in drawings]
+        files += [path for one in pictures for path in one.files]
         files[0].write_text(
-            render("speed.html", images, table=table, drawings=drawings, about=benchmarks.attrs), encoding="utf-8"
+            render("speed.html", table=table, pictures=pictures, about=benchmarks.attrs), encoding="utf-8"
         )
     except OSError as error:
         raise UserError(

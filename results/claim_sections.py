@@ -1,23 +1,28 @@
-"""The claims in a report: an overview of all claims and a section per claim about runs."""
+"""The claims in a report: a matrix of claims and tasks, and a section per claim about runs."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
 from ablations.claim import Claim
-from results.figures.claims import claim_figure
-from results.figures.drawing import Drawing
 from results.style import label
-from results.verdicts.decisions import Verdict
-from results.verdicts.runs import judge_runs, measured, per_run
+from results.verdicts.decisions import DECIDED, Outcome, Verdict
 from results.verdicts.table import by_claim, by_topic, correlation, effect, p_value
 
-# The overview's column for claims judged without runs, and the entry for claims that were not tested.
+# The matrix's column for claims judged without runs.
 LAB = "exact lab"
-NOT_RUN = "\N{EN DASH}"
+
+# How outcomes are shown where there is little room.
+SYMBOLS: dict[Outcome, str] = {
+    "supported": "\N{CHECK MARK}",
+    "contradicted": "\N{BALLOT X}",
+    "inconclusive": "?",
+    "too few seeds": "n",
+    "not tested": "\N{EN DASH}",
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,16 @@ class ClaimSection:
     verdicts: list[Verdict]
     # Verdicts without runs; their remarks give the reason.
     untested: list[Verdict]
-    # None if there are no runs.
-    drawing: Drawing | None
+
+    @property
+    def name(self) -> str:
+        """The name of the claim's figure, if it was drawn."""
+        return f"claim_{self.claim.id}"
+
+    @property
+    def counts(self) -> dict[Outcome, int]:
+        """The number of verdicts of each outcome."""
+        return dict(Counter(verdict.outcome for verdict in self.verdicts or self.untested[:1]))
 
     @property
     def runs(self) -> list[str]:
@@ -44,9 +57,9 @@ class ClaimSection:
         parts = sorted(methods) if len(methods) == 1 else []
         reasons = remarks - {""}
         if len(reasons) == 1 and all(
-            bool(verdict.remark) == (verdict.outcome == "inconclusive") for verdict in self.verdicts
+            bool(verdict.remark) == (verdict.outcome not in DECIDED) for verdict in self.verdicts
         ):
-            parts.append(f"inconclusive: {reasons.pop()}")
+            parts.append(f"{next(verdict.outcome for verdict in self.verdicts if verdict.remark)}: {reasons.pop()}")
         return "; ".join(parts)
 
     @property
@@ -79,41 +92,61 @@ class ClaimSection:
         return frame.drop(columns=[name for name, omit in redundant.items() if omit])
 
 
-def claim_sections(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> Iterator[ClaimSection]:
-    """Judge the claims on the two frames of runs and yield a section with a figure for each."""
-    frame = per_run(runs, evaluations)
-    for verdicts in by_claim(judge_runs(claims, runs, evaluations)).values():
-        claim = verdicts[0].claim
-        tested = [verdict for verdict in verdicts if verdict.n]
-        others = [verdict for verdict in verdicts if not verdict.n]
-        yield ClaimSection(claim, tested, others, claim_figure(verdicts, measured(claim, frame)))
+def claim_sections(verdicts: Sequence[Verdict]) -> Iterator[ClaimSection]:
+    """A section per claim, from the verdicts on all of them."""
+    for of_claim in by_claim(verdicts).values():
+        tested = [verdict for verdict in of_claim if verdict.n]
+        yield ClaimSection(of_claim[0].claim, tested, [verdict for verdict in of_claim if not verdict.n])
 
 
-def all_verdicts(sections: Iterable[ClaimSection]) -> list[Verdict]:
-    """Every verdict of the sections."""
-    return [verdict for section in sections for verdict in (*section.verdicts, *section.untested)]
+@dataclass(frozen=True)
+class Cell:
+    """The outcomes of a claim in one place: the symbol, counted if there are several arms."""
+
+    # The common outcome, or "inconclusive" if they differ.
+    outcome: str
+    text: str
+    # All outcomes in words.
+    title: str
 
 
-def overview(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """A row per tested claim: Topic, Id, Claim, then the outcome on each task and in the exact lab.
+@dataclass(frozen=True)
+class MatrixRow:
+    """A tested claim and its outcome in every place of `places`."""
 
-    Outcomes of several arms are counted ("2 supported, 1 inconclusive"); an en dash: not tested.
-    """
+    topic: str
+    id: str
+    statement: str
+    # The page and place where its numbers are.
+    link: str
+    cells: list[Cell]
+
+
+def places(verdicts: Sequence[Verdict]) -> list[str]:
+    """The tasks of verdicts, and the exact lab if it has some."""
+    return list(dict.fromkeys(verdict.task or LAB for verdict in verdicts))
+
+
+def matrix(verdicts: Sequence[Verdict]) -> list[MatrixRow]:
+    """A row per tested claim, a cell per task."""
     judged = {verdict.claim.id for verdict in verdicts if verdict.n}
-    places = list(dict.fromkeys(verdict.task or LAB for verdict in verdicts))
+    shown = places(verdicts)
     rows = []
     for topic, group in by_topic([verdict for verdict in verdicts if verdict.claim.id in judged]).items():
-        for name, claim_verdicts in by_claim(group).items():
-            outcomes = {
-                place: _outcomes([verdict for verdict in claim_verdicts if (verdict.task or LAB) == place])
-                for place in places
-            }
-            rows.append({"Topic": topic, "Id": name, "Claim": claim_verdicts[0].claim.statement, **outcomes})
-    return pd.DataFrame(rows, columns=["Topic", "Id", "Claim", *places])
+        for name, of_claim in by_claim(group).items():
+            cells = [_cell([verdict for verdict in of_claim if (verdict.task or LAB) == place]) for place in shown]
+            page = "claims.html" if of_claim[0].task else "exact/report.html"
+            rows.append(MatrixRow(topic, name, of_claim[0].claim.statement, f"{page}#claim-{name}", cells))
+    return rows
 
 
-def _outcomes(verdicts: Sequence[Verdict]) -> str:
+def _cell(verdicts: Sequence[Verdict]) -> Cell:
     counts = Counter(verdict.outcome for verdict in verdicts if verdict.n)
-    if len(counts) == 1:
-        return next(iter(counts))
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or NOT_RUN
+    if not counts:
+        return Cell("not tested", SYMBOLS["not tested"], "not tested")
+    ordered = {outcome: counts[outcome] for outcome in SYMBOLS if counts[outcome]}
+    title = ", ".join(f"{count} {outcome}" for outcome, count in ordered.items())
+    if len(ordered) == 1:
+        (outcome, count), *_ = ordered.items()
+        return Cell(outcome, SYMBOLS[outcome] if count == 1 else f"{count} {SYMBOLS[outcome]}", title)
+    return Cell("inconclusive", " ".join(f"{count} {SYMBOLS[outcome]}" for outcome, count in ordered.items()), title)

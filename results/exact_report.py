@@ -10,8 +10,9 @@ import pandas as pd
 from harness.errors import UserError
 from harness.folders.provenance import code_version, machine, package_versions, torch_threads
 from results import tables
+from results.claim_sections import SYMBOLS
 from results.figures import exact_lab
-from results.figures.drawing import write
+from results.figures.drawing import SCREEN, picture
 from results.page import render
 from results.tables import Table
 from results.verdicts import table as words
@@ -25,14 +26,15 @@ FIGURES = (
 )  # fmt: skip
 
 
-def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:
+def write_exact_report(
+    verdicts: Sequence[Verdict], frames: Mapping[str, pd.DataFrame], out: Path, formats: Sequence[str] = SCREEN
+) -> list[Path]:
     """Write the report of the exact lab to the directory `out`; return the files written, the page first.
 
     `frames` maps the name of every function of `FIGURES` to its frame.
 
-    Writes `report.html`; `tables/` with csv, md, tex
-    of the verdicts; `figures/` with pdf, svg, png, csv and caption of every figure. The same numbers give
-    byte-identical files.
+    Writes `report.html`; `tables/` with csv, md and tex of the verdicts; `figures/` with numbers, caption and the
+    `formats` (svg, pdf, png) of every figure. The same numbers give byte-identical files.
 
     Raises UserError if `out` cannot be written.
     """
@@ -42,18 +44,15 @@ def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.Data
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
         files = [out / "report.html", *tables.write(verdict_table(verdicts), out / "tables")]
-        for drawing in drawings:
-            files += write(drawing, out / "figures")
-        images = {
-            drawing.name: (out / "figures" / f"{drawing.name}.svg").read_text(encoding="utf-8") for drawing in drawings
-        }
+        pictures = [picture(drawing, out / "figures", formats) for drawing in drawings]
+        files += [path for one in pictures for path in one.files]
         page = render(
             "exact.html",
-            images,
+            symbols=SYMBOLS,
             summary=summary(verdicts),
             topics=by_topic(verdicts),
             words=words,
-            drawings=drawings,
+            pictures=pictures,
             provenance=provenance_table(),
         )
         files[0].write_text(page, encoding="utf-8")
@@ -67,7 +66,7 @@ def write_exact_report(verdicts: Sequence[Verdict], frames: Mapping[str, pd.Data
 def summary(verdicts: Sequence[Verdict]) -> str:
     """The number of claims by outcome: "12 claims: 9 supported, 2 contradicted, 1 inconclusive"."""
     counts = Counter(verdict.outcome for verdict in verdicts)
-    outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome))
+    outcomes = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
     return f"{len(verdicts)} claim{'s' if len(verdicts) != 1 else ''}: {outcomes}"
 
 

@@ -3,10 +3,15 @@
 The text is a template that looks up every number in the frames, so that no number can be out of date.
 """
 
+import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
+
+import pandas as pd
 
 from ablations.arms import OPTIONS
 from ablations.claim import Level
@@ -21,7 +26,7 @@ from results.statistics.intervals import Estimate
 from results.statistics.pairs import holm
 from results.style import in_order, label
 from results.tables.cost import cost
-from results.tables.effects import Effect, effects
+from results.tables.effects import Effect, effects, effects_table
 from results.tables.table import number
 from results.verdicts.decisions import Outcome, Verdict
 from results.verdicts.runs import judge_runs, per_run
@@ -96,6 +101,15 @@ class Evidence:
                 return _shown(effect.estimate, decimals)
         raise UserError(f"findings: no {quantity} of arm {arm} on {task or 'several tasks'}")
 
+    def within(self, arm: str, quantity: str, margin: float) -> bool:
+        """Whether the interval of the change by an arm, averaged over tasks, lies within +- `margin`."""
+        (found,) = [
+            effect.estimate
+            for effect in self.effects
+            if (effect.arm, effect.quantity, effect.task) == (arm, quantity, "")
+        ]
+        return max(abs(found.low), abs(found.high)) <= margin
+
     def moved(self, arm: str, quantity: str) -> str:
         """Where the change is significant: "higher on 4 of 9 tasks, lower on 1 (fetch-push)"."""
         effects = [
@@ -161,6 +175,17 @@ class Evidence:
         adjusted = holm([verdict.p_value for verdict in verdicts])
         return number(float(adjusted[[verdict.task for verdict in verdicts].index(task)]), 2)
 
+    @property
+    def changes(self) -> str:
+        """The table of differences from the Monte Carlo floor in Markdown, a row per arm; empty for a single task."""
+        table = effects_table([effect for effect in self.effects if effect.arm not in OPTIONS])
+        return "" if table is None else compact(table.text[CHANGES])
+
+    @property
+    def tally(self) -> str:
+        """The number of verdicts of each outcome by claim, in Markdown."""
+        return compact(tally(self.verdicts))
+
     def total(self, column: str) -> float:
         """The total over all runs of "runs", "updates" or "core_hours"."""
         table = cost(self.frames.runs)
@@ -178,6 +203,28 @@ class Evidence:
         if not verdicts:
             raise UserError(f"findings: no verdict on claim {claim}" + (f" and arm {arm}" if arm else ""))
         return verdicts
+
+
+# Columns of the table of differences.
+CHANGES = ["Arm", "Q of the policy", "Bound rate", "Score, offline end", "Score, online end", "regret_eval"]
+
+
+def tally(verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """A row per claim with the number of verdicts of each outcome that occurs."""
+    rows: dict[str, Counter[str]] = {}
+    for verdict in verdicts:
+        if verdict.n:
+            rows.setdefault(verdict.claim.statement, Counter())[verdict.outcome] += 1
+    shown = [outcome for outcome in get_args(Outcome) if any(counts[outcome] for counts in rows.values())]
+    return pd.DataFrame(
+        [{"Claim": claim, **{outcome.capitalize(): str(counts[outcome]) for outcome in shown}}
+         for claim, counts in rows.items()]
+    )  # fmt: skip
+
+
+def compact(table: pd.DataFrame) -> str:
+    """A Markdown table without padding, so that a longer cell changes one line only."""
+    return re.sub(r" {2,}", " ", re.sub(r"-{4,}", "---", table.to_markdown(index=False, disable_numparse=True)))
 
 
 DIRECTIONS = {"higher": 1, "lower": -1}

@@ -1,17 +1,34 @@
-"""Rendering of self-contained HTML pages, with inline figures that follow the light or dark colour scheme."""
+"""Rendering of HTML pages and Markdown: numbers that sort, minus signs, mathematics."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from results.style import ON_DARK
+# Cells without a value.
+MISSING = ("", "-", "\N{EN DASH}", "n/a")
+
+# A number at the beginning of a cell, possibly below a bound ("<0.001").
+NUMBER = re.compile(r"(<?)([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?=[\s*%]|$)")
+
+# Mathematics as the texts write it, after escaping -> as a page shows it.
+MATHEMATICS = {
+    r"\bQ\(s, pi\(s\)\)": "<i>Q</i>(<i>s</i>, \N{GREEK SMALL LETTER PI}(<i>s</i>))",
+    r"\bQ\(s, a\)": "<i>Q</i>(<i>s</i>, <i>a</i>)",
+    r"\bpi\(\.\|s&#39;\)": "\N{GREEK SMALL LETTER PI}(\N{MIDDLE DOT}|<i>s</i>\N{PRIME})",
+    r"\bpi\(\.\|s\)": "\N{GREEK SMALL LETTER PI}(\N{MIDDLE DOT}|<i>s</i>)",
+    r"\b([VE])_mu(?:\(s\))?": "<i>\\1</i><sub>\N{GREEK SMALL LETTER MU}</sub>",
+    r"\b([VE])_pi(?:\(s\))?": "<i>\\1</i><sub>\N{GREEK SMALL LETTER PI}</sub>",
+    r"\bV\*(?:\(s\))?": "<i>V</i>*",
+    r"\btau\b": "\N{GREEK SMALL LETTER TAU}",
+    r"\+-(?=\d)": "\N{PLUS-MINUS SIGN}",
+    r"&lt;= ?(?=\d)": "\N{LESS-THAN OR EQUAL TO} ",
+}  # fmt: skip
 
 
-def render(template: str, images: Mapping[str, str], **values: Any) -> str:
-    """Render a template as HTML; `images`: the SVG text of every figure by name, `values`: the template's variables."""
+def render(template: str, **values: Any) -> str:
+    """Render a template as HTML with the template's variables `values`."""
     environment = Environment(
         loader=PackageLoader("results"),
         autoescape=True,
@@ -19,9 +36,8 @@ def render(template: str, images: Mapping[str, str], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["minus"] = minus
-    inline = {name: Markup(inline_svg(svg, name)) for name, svg in images.items()}
-    return environment.get_template(template).render(images=inline, colours=ON_DARK, variable=_variable, **values)
+    environment.filters |= {"minus": minus, "maths": maths, "sorting": sorting}
+    return environment.get_template(template).render(**values)
 
 
 def markdown(template: str, **values: Any) -> str:
@@ -33,21 +49,26 @@ def markdown(template: str, **values: Any) -> str:
     return re.sub(r"\n{3,}", "\n\n", environment.get_template(template).render(**values)).strip() + "\n"
 
 
-def inline_svg(svg: str, name: str) -> str:
-    """The `<svg>` element for inlining: ids prefixed with `name`, colours replaced by CSS variables."""
-    svg, name = svg[svg.index("<svg") :], re.sub(r"[^\w.-]", "-", name)
-    for before in ('id="', 'href="#', "url(#"):
-        svg = svg.replace(before, f"{before}{name}-")
-    for colour in ON_DARK:
-        svg = svg.replace(colour, f"var({_variable(colour)})")
-    return svg
-
-
 def minus(text: str) -> str:
     """Replace the hyphens of negative numbers by minus signs, which do not break lines."""
     return re.sub(r"(?<![\w.)])-(?=\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
 
 
-def _variable(colour: str) -> str:
-    """The name of the CSS variable for a colour of the light scheme."""
-    return f"--c{colour.removeprefix('#')}"
+def maths(text: str) -> Markup:
+    """Text as HTML with mathematics in italics and Greek letters, and minus signs."""
+    html = str(escape(minus(str(text))))
+    for pattern, shown in MATHEMATICS.items():
+        html = re.sub(pattern, shown, html)
+    return Markup(html)
+
+
+def sorting(cell: str) -> Markup:
+    """The attribute by which a table sorts a cell: its number, nothing for text, and empty for a missing value."""
+    if cell in MISSING:
+        return Markup(' data-sort=""')
+    found = NUMBER.match(cell)
+    if found is None:
+        return Markup("")
+    value = float(found[2].replace(",", ""))
+    # A number below a bound comes before the bound itself.
+    return Markup(f' data-sort="{value - abs(value) * 1e-6 if found[1] else value:.9g}"')

@@ -6,13 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ablations.arms import ARMS
+from ablations.arms import ARMS, GROUPS
 from ablations.axes import split_variant
 from harness.errors import UserError, one_line
 
@@ -20,14 +19,16 @@ from harness.errors import UserError, one_line
 COLUMN = 3.3
 PAGE = 6.8
 
-# Colours of the arms that have one, by name.
-COLOURS = {name: arm.colour for name, arm in ARMS.items() if arm.colour}
-# Colours for arms without one.
-OTHER_COLOURS = ("#b3a100", "#3b4cc0", "#999999", "#d62728")
-
 INK = "#222222"
 FAINT = "#c8c8c8"
 SHADE = "#eeeeee"
+
+# Arms without a colour of their own, and the one of them that a panel points out.
+GREY = "#7f868e"
+ACCENT = "#a8458b"
+
+# Colours for what is not an arm (after Okabe and Ito).
+BLUE, ORANGE, GREEN, AMBER = "#0072b2", "#d55e00", "#009e73", "#e69f00"
 
 # Replacements on a dark page.
 ON_DARK = {
@@ -35,22 +36,12 @@ ON_DARK = {
     INK: "#e4e4e4",
     FAINT: "#6b6f76",
     SHADE: "#2c3037",
-    "#d55e00": "#f0803c",
-    "#0072b2": "#4ea8e0",
-    "#009e73": "#35c79c",
-    "#e69f00": "#ffc04d",
-    "#cc79a7": "#e0a3c5",
-    "#a8558b": "#d487bb",
-    "#7b2d6b": "#c26bb0",
-    "#8c564b": "#b98072",
-    "#5d6d7e": "#8d9db0",
-    "#6a7f10": "#a3bb3d",
-    "#3b4cc0": "#8492ff",
-    "#4d4d4d": "#b8b8b8",
-    "#2f7fb8": "#5f9fd0",
-    "#a3845b": "#c8a97f",
-    "#3e5c9a": "#7d9bdc",
-    "#b5523b": "#dd7d64",
+    ORANGE: "#f0803c",
+    BLUE: "#4ea8e0",
+    GREEN: "#35c79c",
+    AMBER: "#ffc04d",
+    GREY: "#99a1aa",
+    ACCENT: "#e08bc6",
 }
 
 # matplotlib settings: no top and right spines, 7 to 8 pt text at the printed width, byte-identical files.
@@ -79,6 +70,7 @@ STYLE: dict[Any, Any] = {
     "lines.solid_capstyle": "round",
     "savefig.dpi": 300,
     "pdf.fonttype": 42,
+    "mathtext.fontset": "dejavusans",
     "svg.hashsalt": "floorbench",
 }
 
@@ -161,7 +153,28 @@ def _natural(name: str) -> list[tuple[float, str]]:
     return [(float(part), "") if place % 2 else (0.0, part) for place, part in enumerate(parts)]
 
 
-def colours(arms: Iterable[str]) -> dict[str, str]:
-    """A colour for every arm; arms without a registered colour take the spare colours in turn."""
-    spare = cycle(OTHER_COLOURS)
-    return {arm: (ARMS[arm].colour if arm in ARMS else None) or next(spare) for arm in in_order(arms)}
+def grouped(arms: Iterable[str]) -> dict[str, list[str]]:
+    """The groups of `arms`, without empty groups: variants with their arm, unregistered arms as "Other arms"."""
+    group_of = {name: title for title, names in GROUPS.items() for name in names}
+    groups: dict[str, list[str]] = {title: [] for title in [*GROUPS, "Other arms"]}
+    for name in dict.fromkeys(arms):
+        groups[group_of.get(split_variant(name)[0], "Other arms")].append(name)
+    return {title: names for title, names in groups.items() if names}
+
+
+def short(arm: Any) -> str:
+    """The label of an arm without the algorithm, for figures that say it once: "Inflated by 0.25"."""
+    text = label(arm)
+    rest = text.partition(", ")[2] if text.startswith("Cal-QL, ") else ""
+    return rest[0].upper() + rest[1:] if rest else text
+
+
+def colour(arm: str, accent: str = "") -> str:
+    """The colour of an arm: its own, `ACCENT` if it is the arm `accent`, otherwise grey."""
+    own = ARMS[arm].colour if arm in ARMS else None
+    return own or (ACCENT if arm == accent else GREY)
+
+
+def colours(arms: Iterable[str], accent: str = "") -> dict[str, str]:
+    """The colour of every arm, as `colour`."""
+    return {arm: colour(arm, accent) for arm in in_order(arms)}

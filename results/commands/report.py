@@ -45,6 +45,13 @@ class Request:
     selection: Selection | None
     # The default root, also for reports about no runs.
     default: Path
+    # Whether figures are written in the formats of papers, too.
+    pdf: bool = False
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats of figures."""
+        return ("svg", "pdf", "png") if self.pdf else ("svg",)
 
 
 @dataclass(frozen=True)
@@ -80,13 +87,14 @@ def report(
     tasks: Tasks = None,
     arms: Arms = None,
     seeds: Seeds = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write every figure as PDF and PNG too.")] = False,
     scale: GridScale = None,
     changes: Changes = None,
 ) -> None:
-    """Write tables, figures, verdicts and an HTML page about runs, the exact lab, or measured speed."""
+    """Write tables, figures, verdicts and HTML pages about runs, the exact lab, or measured speed."""
     selection = Selection.of(tasks, arms, seeds)
     names, roots = tuple(grids or []), tuple(root or [])
-    request = Request(names, roots, source, out, export, changed=bool(changes), selection=selection, default=RUNS)
+    request = Request(names, roots, source, out, export, bool(changes), selection, default=RUNS, pdf=pdf)
     answer(request, lambda grid: grid_runs(grid, scale, changes))
 
 
@@ -102,7 +110,7 @@ def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
     if exact and not grids and request.changed:
         raise UserError(f"report {EXACT}: --set changes runs, and the exact lab has none; name a grid as well")
     if exact and not grids and not roots and not source:
-        show_exact_report(out or request.default / EXACT)
+        show_exact_report(out or request.default / EXACT, request.formats)
         return
     roots = roots or (request.default,)
     only = None
@@ -119,29 +127,36 @@ def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
         return
     if request.roots and source:
         raise UserError("report: --root and --from exclude each other; leave out one")
-    make_report(only, source or roots, out or (source or roots[0]) / "report", exact)
+    make_report(only, source or roots, out or (source or roots[0]) / "report", exact, grids, request.formats)
 
 
-def make_report(only: Named | None, source: Path | Sequence[Path], out: Path, exact: bool) -> None:
-    """Write a report about runs to `out` and print its main table.
+def make_report(
+    only: Named | None,
+    source: Path | Sequence[Path],
+    out: Path,
+    exact: bool = False,
+    grids: Sequence[str] = (),
+    formats: Sequence[str] = ("svg",),
+) -> None:
+    """Write a report about runs to `out` and print what it says.
 
-    `source`: roots of run folders, or a directory of exported frames. `only`: report only these runs. `exact`: include
-    the claims of the exact lab, whose report goes to `out`/exact.
+    `source`: roots of run folders, or a directory of exported frames. `only`: report only these runs, of `grids`.
+    `exact`: include the claims of the exact lab, whose report goes to `out`/exact. `formats`: those of figures.
     """
     from results.frame.comparison import remarks
     from results.report import write_report
-    from results.tables.scores import scores
+    from results.summary import result_lines
     from results.tuning.ledger import ledgers_in
 
     frames = _frames(only, source)
     # Raises if there is nothing to report, before the lab spends half a minute.
-    table = scores(frames.runs).text
-    verdicts = make_exact_report(out / EXACT)[0] if exact else []
+    lines = result_lines(frames.runs)
+    verdicts = make_exact_report(out / EXACT, formats)[0] if exact else []
     studies = [
         ledger for ledger in ledgers_in([source] if isinstance(source, Path) else source) if _is_about(ledger, only)
     ]
-    page, *_ = write_report(frames, out, verdicts, usable_cores(), studies)
-    result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+    page, *_ = write_report(frames, out, verdicts, usable_cores(), studies, grids, formats)
+    result_console().print(lines)
     for remark in remarks(frames):
         remark_console().print(f"note: {remark}")
     remark_console().print(f"report: {page}")
@@ -191,7 +206,7 @@ def _is_about(ledger: Ledger, only: Named | None) -> bool:
     return not only.tasks.isdisjoint(run.task.name for run in study_of(ledger.study).runs)
 
 
-def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:
+def make_exact_report(out: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Verdict], Path]:
     """Judge all claims of the exact lab and write the report to `out`; returns the verdicts and the page."""
     import torch
 
@@ -203,16 +218,16 @@ def make_exact_report(out: Path) -> tuple[list[Verdict], Path]:
     with _display() as display:
         verdicts = judge(_announced(CLAIMS, display))
         display.add_task("figures")
-        page, *_ = write_exact_report(verdicts, curves(), out)
+        page, *_ = write_exact_report(verdicts, curves(), out, formats)
     return verdicts, page
 
 
-def show_exact_report(out: Path) -> None:
+def show_exact_report(out: Path, formats: Sequence[str]) -> None:
     """Write the report about the exact lab and print the verdicts."""
     from results.exact_report import summary
     from results.verdicts.table import verdict_table
 
-    verdicts, page = make_exact_report(out)
+    verdicts, page = make_exact_report(out, formats)
     table = verdict_table(verdicts).text[["Id", "Verdict", "Effect"]]
     result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
     remark_console().print(f"{summary(verdicts)}\nreport: {page}")

@@ -1,5 +1,6 @@
 """The figure of a claim about runs: the tested numbers per seed, with the estimate of verdict verdict."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from math import ceil
@@ -12,9 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from ablations.claim import Claim, Difference, DoseResponse, Equivalence, Level, NonInferiority, Test
 from results.figures.curves import left_out, traces
 from results.figures.drawing import SEED_TYPES, Drawing
+from results.figures.forest import estimate
 from results.frame import PAIRING
 from results.statistics.intervals import CONFIDENCE, estimates_by
-from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, drawing_style, in_order, label
+from results.style import ACCENT, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, drawing_style, in_order, label
 from results.verdicts.decisions import Verdict
 
 # Characters per line of an axis label.
@@ -60,8 +62,7 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
                 verdict_numbers = numbers[(numbers["task"] == verdict.task) & (numbers["arm"] == verdict.arm)]
                 place, arm_colour = rows.index(verdict.task if of_tasks else verdict.arm), colour[verdict.arm]
                 _seeds(panel, verdict_numbers.loc[verdict_numbers["seed"].notna(), "value"], place - 0.05, arm_colour)
-                panel.plot([verdict.low, verdict.high], [place + 0.15] * 2, color=arm_colour, linewidth=1.5, zorder=4)
-                panel.plot(verdict.effect, place + 0.15, "o", color=arm_colour, markersize=4.5, zorder=5)
+                estimate(panel, place + 0.2, verdict.effect, verdict.low, verdict.high, arm_colour, height=0.3)
             panel.set_yticks(range(len(rows)), rows if of_tasks else list(map(label, rows)))
             panel.set(ylim=(len(rows) - 0.5, -0.5), title=group[0].task if len(groups) > 1 else "")
             panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -93,16 +94,14 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
     numbers = pd.concat([part.rename(columns={"value": "mean"}) for part in parts], ignore_index=True)
     numbers = numbers[["task", "dose", *PAIRING, "mean", "low", "high", "n", "method"]]
     numbers = numbers.astype(SEED_TYPES)
-    arm = verdicts[0].claim.test.arms[-1] if isinstance(verdicts[0].claim.test, DoseResponse) else ""
-    colour = colours([arm])[arm]
     with drawing_style():
         figure, panels = _grid(len(verdicts), 1.9)
         for verdict, panel in zip(verdicts, panels, strict=True):
             verdict_numbers = numbers[numbers["task"] == verdict.task]
             traces(panel, verdict_numbers.dropna(subset="seed"), "dose", "mean", color=FAINT, linewidth=0.7, zorder=2)
             means = verdict_numbers[verdict_numbers["seed"].isna()]
-            panel.vlines(means["dose"], means["low"], means["high"], color=colour, linewidth=1.3, zorder=3)
-            panel.plot(means["dose"], means["mean"], "o-", color=colour, linewidth=1.3, markersize=4, zorder=4)
+            panel.vlines(means["dose"], means["low"], means["high"], color=ACCENT, linewidth=1.3, zorder=3)
+            panel.plot(means["dose"], means["mean"], "o-", color=ACCENT, linewidth=1.3, markersize=4, zorder=4)
             panel.axvline(0, color=INK, linestyle=(0, (4, 2)), linewidth=0.6, zorder=1)
             panel.set(title=verdict.task)
         figure.supxlabel("Inflation of the floor (share of return range)", fontsize=STYLE["axes.labelsize"])
@@ -178,8 +177,10 @@ def _legend(test: Test) -> str:
 
 
 def _axis(claim: Claim) -> str:
-    """The axis label: the metric without its unit, as a difference if the test compares two arms."""
+    """The axis label: the metric with its unit, as a difference if the test compares two arms."""
     quantity = claim.metric.partition(" (")[0].partition("; ")[0]
+    if unit := re.search(r"\(([^();]+return|success rate)[;)]", claim.metric):
+        quantity += f" ({unit[1]})"
     match claim.test:
         case Difference(baseline=baseline) | Equivalence(baseline=baseline) | NonInferiority(baseline=baseline):
             return f"Difference to {label(baseline)}: {quantity}"

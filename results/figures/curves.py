@@ -1,6 +1,6 @@
-"""Curves over training: scores, bound rates, values with floors and returns-to-go, and individual seeds."""
+"""Curves over training: scores and bound rates by groups of arms, and values with floors and returns-to-go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Any
 
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ablations.arms import ARMS
 from results.figures.drawing import BAND, SEED_TYPES, Drawing, Look, counts, episodes, finished_of, window
-from results.frame import PAIRING
+from results.frame import PAIRING, done
 from results.statistics.intervals import estimates_by
-from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, drawing_style, in_order, label
+from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colour, drawing_style, grouped, in_order, label, short
 
 # At most this many seeds are drawn as thin lines; more cannot be distinguished.
 MOST = 50
@@ -59,103 +60,198 @@ def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     return numbers.astype(SEED_TYPES)
 
 
-def small_multiples(count: int, legend: bool = False) -> tuple[Figure, Iterator[Axes]]:
-    """Create a page-wide figure of `count` panels with shared axes, at most three per row."""
-    columns = 2 if count == 4 else min(count, 3)
+# Panels of a figure, and arms of a panel.
+MOST_PANELS, MOST_ARMS = 6, 6
+
+# The arms that stand for the question of the benchmark, beside those with a colour: the first of these that was run.
+FURTHER = ("inflated_1", "inflated_0.5", "inflated_0.25", "exact", "official")
+
+# Line styles of the grey arms of a panel.
+GREY_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (2, 2)), (0, (8, 2)))
+
+
+def compared(arms: Iterable[str]) -> list[str]:
+    """At most four arms that a figure with few lines compares: those with a colour and one of `FURTHER`."""
+    present = in_order(arms)
+    coloured = [arm for arm in present if arm in ARMS and ARMS[arm].colour]
+    further = [arm for arm in FURTHER if arm in present][:1]
+    chosen = in_order([*coloured[:3], *further])
+    return chosen if len(chosen) > 1 else present[:4]
+
+
+def accent_of(arms: Sequence[str]) -> str:
+    """The grey arm that a figure of these arms points out: one of `FURTHER`, or the last; "" if all have a colour."""
+    grey = [arm for arm in arms if arm not in ARMS or not ARMS[arm].colour]
+    return next((arm for arm in FURTHER if arm in grey), grey[-1] if grey else "")
+
+
+def small_multiples(count: int, columns: int = 3, height: float = 1.55) -> tuple[Figure, list[Axes]]:
+    """Create a page-wide figure of `count` panels with shared axes, `columns` per row at most."""
+    columns = min(count, columns)
     rows = ceil(count / columns)
     width = COLUMN if columns == 1 else PAGE
-    figure = Figure(figsize=(width, 0.3 + 0.2 * legend + 1.55 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
-    for place, panel in enumerate(grid):
-        panel.tick_params(labelbottom=place + columns >= count)
+    figure = Figure(figsize=(width, 0.35 + height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
     for spare in grid[count:]:
         spare.remove()
-    return figure, iter(grid[:count])
+    return figure, list(grid[:count])
 
 
-def finish_curves(figure: Figure, finished: pd.DataFrame, quantity: str) -> None:
-    """Mark the switch and the window of the dip, and label the axes."""
-    for panel in figure.axes:
-        panel.axvspan(0, window(finished), color=SHADE, linewidth=0, zorder=0)
-        panel.axvline(0, color=INK, linestyle=(0, (4, 2)), linewidth=0.7, zorder=2)
-        panel.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 3, 5, 10]))
-        panel.xaxis.set_major_formatter(FuncFormatter(_steps))
-        panel.margins(x=0.02)
-    figure.supxlabel(
-        "\N{LEFTWARDS ARROW} offline, gradient steps  |  online, environment steps \N{RIGHTWARDS ARROW}",
-        fontsize=STYLE["axes.labelsize"],
-    )
+def finish_curves(panel: Axes, finished: pd.DataFrame) -> None:
+    """Mark the switch and the window of the dip, and count the steps of both phases on one axis."""
+    switch = switch_of(finished)
+    panel.axvspan(switch, switch + window(finished), color=SHADE, linewidth=0, zorder=0)
+    panel.axvline(switch, color=INK, linestyle=(0, (4, 2)), linewidth=0.7, zorder=2)
+    panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 3, 5, 10]))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}"))
+    panel.margins(x=0.02)
+
+
+def switch_of(finished: pd.DataFrame) -> float:
+    """The gradient steps of the offline phase: where the switch lies on the axis of steps."""
+    return float(finished["schedule.offline_steps"].max())
+
+
+STEPS = "Steps (thousand): gradient steps, from the dashed line on environment steps"
+
+
+def label_axes(figure: Figure, quantity: str) -> None:
+    """Label the axes of all panels."""
+    figure.supxlabel(STEPS, fontsize=STYLE["axes.labelsize"])
     figure.supylabel(quantity, fontsize=STYLE["axes.labelsize"])
 
 
-def _steps(value: float, position: int | None = None) -> str:
-    """Format a step as 0, 500, 2k or 1.5M; offline steps are negative and drawn_rows without a sign."""
-    size = abs(value)
-    for unit, letter in ((1e6, "M"), (1e3, "k")):
-        if size >= unit:
-            return f"{size / unit:g}{letter}"
-    return f"{size:g}"
+def mean_with_band(panel: Axes, means: pd.DataFrame, switch: float, line_colour: str, **line_style: Any) -> None:
+    """Plot the mean as a thick line over a band for its interval."""
+    steps = means["step"] + switch
+    panel.fill_between(steps, means["low"], means["high"], color=line_colour, alpha=0.16, linewidth=0, zorder=3)
+    panel.plot(steps, means["mean"], **{"color": line_colour, "linewidth": 1.5, "zorder": 5, **line_style})
 
 
-def seeds(panel: Axes, numbers: pd.DataFrame, colour: str) -> None:
+def seeds(panel: Axes, numbers: pd.DataFrame, switch: float, line_colour: str) -> None:
     """Plot a thin line per seed."""
     seed_rows = numbers.dropna(subset="seed")
-    traces(panel, seed_rows, "step", "mean", color=colour, alpha=0.45, linewidth=0.5, zorder=2)
+    seed_rows = seed_rows.assign(step=seed_rows["step"] + switch)
+    traces(panel, seed_rows, "step", "mean", color=line_colour, alpha=0.35, linewidth=0.45, zorder=2)
 
 
-def mean(panel: Axes, means: pd.DataFrame, **line_style: Any) -> None:
-    """Plot the mean."""
-    panel.plot(means["step"], means["mean"], **line_style)
+def panels_of(arms: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Titles and arms of the panels of a figure: the groups of the arms, long groups in pieces."""
+    pieces = []
+    for title, names in grouped(arms).items():
+        count = ceil(len(names) / MOST_ARMS)
+        size = ceil(len(names) / count)
+        pieces += [(title, names[start : start + size]) for start in range(0, len(names), size)]
+    return pieces
 
 
-def means_of_others(panel: Axes, means: pd.DataFrame) -> None:
-    """Plot the means of several arms as faint lines (one matplotlib line with gaps, as in `traces`)."""
-    gaps = means.drop_duplicates("arm", keep="last").assign(mean=float("nan"))
-    lines = pd.concat([means, gaps]).sort_values("arm", kind="stable")
-    mean(panel, lines, color=FAINT, linewidth=0.6, zorder=1)
+def by_group(
+    finished: pd.DataFrame, numbers: pd.DataFrame, reference: Sequence[str], limits: tuple[float, float] | None
+) -> Figure:
+    """Plot means and bands, a panel per group of arms, each with the `reference` arms as thin lines.
+
+    The last arm of a group is in the accent colour, the others of it are grey and differ in the dashes.
+    """
+    means = numbers[numbers["seed"].isna()]
+    pieces = panels_of(in_order(numbers["arm"]))
+    switch = switch_of(finished)
+    with drawing_style():
+        longest = max(len(names) for _, names in pieces)
+        figure, panels = small_multiples(len(pieces), height=1.5 + 0.14 * longest)
+        for panel, (title, names) in zip(panels, pieces, strict=True):
+            for arm in reference:
+                if arm not in names:
+                    of_arm = means[means["arm"] == arm]
+                    panel.plot(of_arm["step"] + switch, of_arm["mean"], color=colour(arm), linewidth=0.8, alpha=0.8,
+                               zorder=4)  # fmt: skip
+            accent, dashes = accent_of(names), iter(GREY_LINES)
+            for arm in names:
+                own = colour(arm, accent)
+                style = {} if arm == accent or (arm in ARMS and ARMS[arm].colour) else {"linestyle": next(dashes),
+                         "linewidth": 1.1}  # fmt: skip
+                of_arm = means[means["arm"] == arm]
+                if style:
+                    panel.plot(of_arm["step"] + switch, of_arm["mean"], color=own, zorder=4, **style)
+                else:
+                    mean_with_band(panel, of_arm, switch, own)
+                panel.plot([], [], color=own, label=short(arm), **({"linewidth": 1.5} | style))
+            panel.set_title(title, loc="left")
+            finish_curves(panel, finished)
+            # Below the ticks, so that no curve is hidden.
+            panel.legend(loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=6.5, handlelength=2.2, borderpad=0,
+                         labelspacing=0.25)  # fmt: skip
+        if limits:
+            panels[0].set_ylim(*limits)
+    return figure
 
 
-def mean_with_band(panel: Axes, means: pd.DataFrame, colour: str) -> None:
-    """Plot the mean as a thick line over a band for its interval."""
-    panel.fill_between(means["step"], means["low"], means["high"], color=colour, alpha=0.18, linewidth=0, zorder=3)
-    mean(panel, means, color=colour, linewidth=1.5, zorder=5)
+def references(arms: Sequence[str]) -> list[str]:
+    """The arms that every panel shows for comparison."""
+    return [arm for arm in ("cql", "monte_carlo", "reference_cql", "reference") if arm in arms]
+
+
+REFERENCE_LINES = "thin orange and blue lines: CQL and Cal-QL with the Monte Carlo floor, for comparison"
 
 
 def learning_curves(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
-    """Plot the success rate over training, one figure per task: a panel with all means, then a panel per arm.
+    """Plot the success rate over training: a figure per task, a panel per group of arms.
 
     Takes the two frames of `results.frame`. Numbers: as returned by `curves`.
     """
     drawings = []
-    for task, task_rows in evaluations.groupby("task", sort=False):
+    for task, rows in evaluations.groupby("task", sort=False):
         finished = finished_of(runs, task)
-        numbers = curves(task_rows, ["score"])
-        means = numbers[numbers["seed"].isna()]
-        arms = in_order(task_rows["arm"])
-        colour = colours(arms)
+        numbers = curves(rows, ["score"])
+        arms = in_order(rows["arm"])
+        figure = by_group(finished, numbers, references(arms), (-0.03, 1.03))
         with drawing_style():
-            figure, panels = small_multiples(1 + len(arms))
-            together = next(panels)
-            together.set_title("All arms, means")
-            for arm in arms:
-                mean(together, means[means["arm"] == arm], color=colour[arm], linewidth=1.3)
-            for arm, panel in zip(arms, panels, strict=True):
-                means_of_others(panel, means[means["arm"] != arm])
-                arm_rows = numbers[numbers["arm"] == arm]
-                seeds(panel, arm_rows, colour[arm])
-                mean_with_band(panel, arm_rows[arm_rows["seed"].isna()], colour[arm])
-                panel.set_title(label(arm))
-            finish_curves(figure, finished, "Success rate")
-            figure.axes[0].set_ylim(-0.03, 1.03)
+            label_axes(figure, "Success rate")
         caption = (
-            f"Success rate on {task} over training: gradient steps of the offline phase left of the dashed line, "
-            f"environment steps of the online phase right of it. Thick: mean; band: {BAND}; thin: individual "
-            f"seeds; grey: means of the other arms; shaded: the {window(finished):,.0f} environment steps over which "
-            "the dip is measured. "
-            f"{counts(finished)} {episodes(finished)}{left_out(task_rows)}"
+            f"Success rate on {task} over training. Lines: means over seeds; bands, for the arms in colour: {BAND}; "
+            f"{REFERENCE_LINES}. Dashed: the switch to the online phase; shaded: the {window(finished):,.0f} "
+            "environment steps over which the dip is measured. Arms are Cal-QL unless they say otherwise. "
+            f"{counts(finished)} {episodes(finished)}"
         )
-        drawings.append(Drawing(f"learning_curves_{task}", f"Learning curves, {task}", figure, numbers, caption))
+        drawings.append(Drawing(f"learning_curves_{task}", "Learning curves", figure, numbers, caption, task=str(task)))
     return drawings
+
+
+def tasks_and_arms(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Drawing | None:
+    """Plot the success rate of the `compared` arms on all tasks, a panel per task; None for a single task.
+
+    Numbers: task, and the columns of `curves`.
+    """
+    tasks = list(evaluations["task"].unique())
+    if len(tasks) < 2:
+        return None
+    arms = compared(evaluations["arm"].unique())
+    shown = evaluations[evaluations["arm"].isin(arms)]
+    numbers = pd.concat(
+        [curves(rows, ["score"]).assign(task=task) for task, rows in shown.groupby("task", sort=False)],
+        ignore_index=True,
+    )
+    numbers = numbers[["task", *numbers.columns.drop("task")]]
+    accent = accent_of(arms)
+    with drawing_style():
+        figure, panels = small_multiples(len(tasks), height=1.25)
+        for panel, task in zip(panels, tasks, strict=True):
+            finished = finished_of(runs, task)
+            for arm in arms:
+                of_arm = numbers[(numbers["task"] == task) & (numbers["arm"] == arm) & numbers["seed"].isna()]
+                mean_with_band(panel, of_arm, switch_of(finished), colour(arm, accent), linewidth=1.3)
+            panel.set_title(task)
+            finish_curves(panel, finished)
+        panels[0].set_ylim(-0.03, 1.03)
+        label_axes(figure, "Success rate")
+        entries = [Line2D([], [], color=colour(arm, accent), linewidth=1.5, label=label(arm)) for arm in arms]
+        figure.legend(handles=entries, loc="outside upper center", ncols=min(len(arms), 4))
+    finished = done(runs)
+    caption = (
+        f"Success rate over training on every task. Lines: means over seeds; bands: {BAND}. Dashed: the switch to the "
+        "online phase; shaded: the environment steps over which the dip is measured. "
+        f"{counts(finished[finished['arm'].isin(arms)])} {episodes(finished)}"
+    )
+    return Drawing("tasks", "Learning curves on every task", figure, numbers, caption)
 
 
 # Share of the sampled actions of pi(.|s) below the floor, mean over the updates since the last evaluation.
@@ -163,7 +259,10 @@ RATE = "bound_rate_current"
 
 
 def bound_rate(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
-    """Plot the bound rate of every arm with a floor, one figure per task. Numbers: as returned by `curves`."""
+    """Plot the bound rate of the arms with a floor: a figure per task, a panel per group of arms.
+
+    Numbers: as returned by `curves`.
+    """
     drawings = []
     for task, rows in evaluations.groupby("task", sort=False):
         # Arms without a floor have no bound rate, and it is undefined before the first update.
@@ -171,27 +270,19 @@ def bound_rate(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
         if numbers.empty:
             continue
         arms = in_order(numbers["arm"])
-        colour = colours(in_order(rows["arm"]))
         finished = finished_of(runs, task)
+        figure = by_group(finished, numbers, references(arms), None)
         with drawing_style():
-            figure, (panel,) = small_multiples(1, legend=True)
-            figure.set_size_inches(figure.get_figwidth(), 2.1 + 0.15 * len(arms))
-            for arm in arms:
-                arm_rows = numbers[numbers["arm"] == arm]
-                seeds(panel, arm_rows, colour[arm])
-                mean_with_band(panel, arm_rows[arm_rows["seed"].isna()], colour[arm])
-            finish_curves(figure, finished, "Bound rate")
-            panel.set_ylim(-0.03, 1.03)
-            entries = [Line2D([], [], color=colour[arm], linewidth=1.5, label=label(arm)) for arm in arms]
-            figure.legend(handles=entries, loc="outside upper left")
+            figure.axes[0].set_ylim(bottom=0)
+            label_axes(figure, "Bound rate (share of actions)")
         caption = (
             f"Bound rate on {task}: share of the sampled policy actions whose Q-value lies below the floor, so that "
-            "the push-down does not act on them. Mean over the updates since the previous evaluation. Thick line: mean "
-            f"over seeds; band: {BAND}; thin lines: individual seeds. CQL has no floor. "
+            "the push-down does not act on them; mean over the updates since the previous evaluation. Lines: means "
+            f"over seeds; bands, for the arms in colour: {BAND}; thin blue line: Cal-QL with the Monte Carlo floor, "
+            "for comparison. Arms without a floor are left out. "
             f"{counts(finished[finished['arm'].isin(arms)])}"
-            f"{left_out(rows)}"
         )
-        drawings.append(Drawing(f"bound_rate_{task}", f"Bound rate, {task}", figure, numbers, caption))
+        drawings.append(Drawing(f"bound_rate_{task}", "Bound rate", figure, numbers, caption, task=str(task)))
     return drawings
 
 
@@ -205,86 +296,48 @@ REFERENCES: dict[str, Look] = {
 
 
 def values_and_floors(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
-    """Plot the critics' values, the floor and the return-to-go over training: a figure per task, a panel per arm."""
+    """Plot the critics' values, the floor and the return-to-go over training: a figure per task, a panel per arm.
+
+    The arms are those of `compared`.
+    """
     drawings = []
-    for task, task_rows in evaluations.groupby("task", sort=False):
+    for task, rows in evaluations.groupby("task", sort=False):
         finished = finished_of(runs, task)
-        numbers = curves(task_rows, ["q_policy", "q_data", "floor_mean", "return_to_go"])
-        arms = in_order(task_rows["arm"])
-        colour = colours(arms)
+        arms = compared(rows["arm"].unique())
+        numbers = curves(rows[rows["arm"].isin(arms)], ["q_policy", "q_data", "floor_mean", "return_to_go"])
+        accent, switch = accent_of(arms), switch_of(finished)
         with drawing_style():
-            figure, panels = small_multiples(len(arms), legend=True)
+            figure, panels = small_multiples(len(arms), columns=4 if len(arms) > 3 else 3, height=1.75)
             for arm, panel in zip(arms, panels, strict=True):
+                own = colour(arm, accent)
                 arm_rows = numbers[numbers["arm"] == arm]
                 policy, means = arm_rows[arm_rows["quantity"] == "q_policy"], arm_rows[arm_rows["seed"].isna()]
-                seeds(panel, policy, colour[arm])
-                for quantity, line_style in {"q_data": {**Q_DATA, "color": colour[arm]}, **REFERENCES}.items():
-                    mean(panel, means[means["quantity"] == quantity], **line_style)
-                mean_with_band(panel, policy[policy["seed"].isna()], colour[arm])
-                panel.set_title(label(arm))
-            finish_curves(figure, finished, "Value (mapped return)")
+                seeds(panel, policy, switch, own)
+                for quantity, line_style in {"q_data": {**Q_DATA, "color": own}, **REFERENCES}.items():
+                    of_quantity = means[means["quantity"] == quantity]
+                    panel.plot(of_quantity["step"] + switch, of_quantity["mean"], **line_style)
+                mean_with_band(panel, policy[policy["seed"].isna()], switch, own)
+                panel.set_title(short(arm))
+                finish_curves(panel, finished)
+            label_axes(figure, "Value (mapped return)")
             _value_legend(figure)
         caption = (
             f"Values of the two critics on {task}, mean over probe transitions of the dataset, against the floor and "
             f"the return-to-go of the same transitions. Solid: Q(s, pi(s)) with {BAND}; thin: individual seeds; "
-            "dotted: Q(s, a) of the dataset's actions; black dashed: mean floor (absent for arms without one); broad "
-            "grey: mean return-to-go. Vertical dashed line: the switch to the online phase; shaded: the "
-            f"{window(finished):,.0f} environment steps over which the dip is measured. {counts(finished)}"
-            f"{left_out(task_rows)}"
+            "dotted: Q(s, a) of the dataset's actions; dashed: mean floor (absent for arms without one); broad "
+            "grey: mean return-to-go. Vertical line: the switch to the online phase; shaded: the "
+            f"{window(finished):,.0f} environment steps over which the dip is measured. "
+            f"{counts(finished[finished['arm'].isin(arms)])}{left_out(rows)}"
         )
-        drawings.append(Drawing(f"values_and_floors_{task}", f"Q and the floor, {task}", figure, numbers, caption))
+        drawings.append(Drawing(f"values_and_floors_{task}", "Q and the floor", figure, numbers, caption, str(task)))
     return drawings
 
 
 def _value_legend(figure: Figure) -> None:
     entries = {
-        "Q(s, pi(s))": Line2D([], [], color=INK, linewidth=1.5),
-        "Q(s, a), dataset": Line2D([], [], color=INK, **Q_DATA),
+        r"$Q(s, \pi(s))$": Line2D([], [], color=INK, linewidth=1.5),
+        "$Q(s, a)$, dataset": Line2D([], [], color=INK, **Q_DATA),
         "mean floor": Line2D([], [], **REFERENCES["floor_mean"]),
         "mean return-to-go": Line2D([], [], **REFERENCES["return_to_go"]),
     }
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=4)
-
-
-# A seed counts as failed if its last score is below this value.
-FAILED = 0.1
-
-
-def seed_traces(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
-    """Plot the score of every seed, failed ones in colour: a figure per task, a panel per arm.
-
-    Numbers: arm, data_seed, seed, run, step, score, failed.
-    """
-    drawings = []
-    for task, rows in evaluations.groupby("task", sort=False):
-        last = rows.groupby("run")["score"].transform("last")
-        numbers = rows.assign(failed=last < FAILED)[["arm", *PAIRING, "run", "step", "score", "failed"]]
-        numbers = numbers.reset_index(drop=True)
-        task_runs = runs[runs["task"] == task]
-        arms = in_order(task_runs["arm"])
-        colour = colours(arms)
-        with drawing_style():
-            figure, panels = small_multiples(len(arms))
-            for arm, panel in zip(arms, panels, strict=True):
-                arm_rows = numbers[numbers["arm"] == arm]
-                drawn_rows = drawn(arm_rows)
-                failed = drawn_rows["failed"]
-                traces(panel, drawn_rows[~failed], "step", "score", color=FAINT, linewidth=0.9, zorder=2)
-                traces(panel, drawn_rows[failed], "step", "score", color=colour[arm], linewidth=1.1, zorder=3)
-                panel.set_title(f"{label(arm)}\n{_count(arm_rows, task_runs[task_runs['arm'] == arm])}")
-            finish_curves(figure, finished_of(runs, task), "Success rate")
-            figure.axes[0].set_ylim(-0.03, 1.03)
-        caption = (
-            f"Success rate of every seed on {task}, one line per seed. Seeds whose last evaluation is below "
-            f"{FAILED:g} are drawn in colour and counted as failed in the titles; unfinished runs are counted as not "
-            f"done and have no line. {episodes(finished_of(runs, task))}{left_out(rows)}"
-        )
-        drawings.append(Drawing(f"seed_traces_{task}", f"Every seed, {task}", figure, numbers, caption))
-    return drawings
-
-
-def _count(arm_rows: pd.DataFrame, runs: pd.DataFrame) -> str:
-    """How many runs of an arm failed or are not done: "2 of 6 failed", "1 of 6 failed, 1 not done"."""
-    failed = arm_rows.loc[arm_rows["failed"], "run"].nunique()
-    missing = int((runs["state"] != "done").sum())
-    return f"{failed} of {len(runs)} failed" + (f", {missing} not done" if missing else "")

@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from results.figures.drawing import Drawing
-from results.style import COLOURS, FAINT, INK, PAGE, drawing_style
+from results.style import ACCENT, BLUE, FAINT, GREEN, INK, PAGE, drawing_style
 from results.tables import Table
 
 # Labels and line styles of the rules of `floor.truncation`.
 RULES = {
-    "failure_rule": ("failure rule", {"color": COLOURS["monte_carlo"], "linestyle": "-", "linewidth": 1.4}),
-    "sum": ("plain sum", {"color": COLOURS["inflated_1"], "linestyle": "--", "linewidth": 1.2}),
-    "bootstrap": ("fails after the cut", {"color": COLOURS["learned"], "linestyle": ":", "linewidth": 1.6}),
+    "failure_rule": ("failure rule", {"color": BLUE, "linestyle": "-", "linewidth": 1.4}),
+    "sum": ("plain sum", {"color": ACCENT, "linestyle": "--", "linewidth": 1.2}),
+    "bootstrap": ("fails after the cut", {"color": GREEN, "linestyle": ":", "linewidth": 1.6}),
 }
 
 # Number of bins of the histograms.
@@ -67,7 +67,7 @@ def _histogram(panel: Axes, quantity: str, values: np.ndarray, terminated: np.nd
     """Plot stacked bars: terminated episodes below, truncated ones on top."""
     edges = np.histogram_bin_edges(values, bins=BARS)
     groups = {"terminated": values[terminated], "truncated": values[~terminated]}
-    colours = (COLOURS["monte_carlo"], FAINT)
+    colours = (BLUE, FAINT)
     panel.hist(
         list(groups.values()), bins=list(edges), stacked=True, color=colours, edgecolor=INK, linewidth=0.3,
         label=list(groups),

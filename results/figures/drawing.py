@@ -1,5 +1,6 @@
 """A figure with its numbers and caption, and their files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from results.frame import done
 from results.statistics.intervals import CONFIDENCE
-from results.style import STYLE, drawing_style, label
+from results.style import ON_DARK, STYLE, drawing_style, label
 
 Look = dict[str, Any]
 
@@ -29,27 +30,77 @@ class Drawing:
     numbers: pd.DataFrame
     # Names the statistic, the interval and n.
     caption: str
+    # Empty if the figure is about several tasks.
+    task: str = ""
 
 
-def write(drawing: Drawing, folder: Path) -> list[Path]:
-    """Write `<name>.pdf`, `.svg`, `.png`, the numbers as `.csv` and the caption as `.txt`; no file contains a date.
+@dataclass(frozen=True)
+class Picture:
+    """A written figure, as pages show it."""
 
-    The layout is computed once, at the resolution of the PNG, and used for all three formats.
+    name: str
+    title: str
+    caption: str
+    task: str
+    # Width and height in inches.
+    size: tuple[float, float]
+    files: tuple[Path, ...]
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The suffixes of its files without the caption, to be linked."""
+        return tuple(path.suffix[1:] for path in self.files if path.suffix != ".txt")
+
+
+# The format that pages show, and those for papers.
+SCREEN, PRINT = ("svg",), ("svg", "pdf", "png")
+
+
+def write(drawing: Drawing, folder: Path, formats: Sequence[str] = PRINT) -> list[Path]:
+    """Write `<name>` in the formats ("svg", "pdf", "png"), the numbers as `.csv` and the caption as `.txt`.
+
+    No file contains a date. The layout is computed once, at the resolution of the PNG.
     """
-    paths = [folder / f"{drawing.name}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "txt")]
-    undated: dict[str, dict[str, Any]] = {
+    options: dict[str, dict[str, Any]] = {
         "pdf": {"metadata": {"CreationDate": None}},
         "svg": {"metadata": {"Date": None}},
         # A higher compression level takes as long as drawing the figure.
         "png": {"pil_kwargs": {"compress_level": 2}},
     }
+    paths = [folder / f"{drawing.name}.{suffix}" for suffix in (*formats, "csv", "txt")]
     with drawing_style():
         lay_out(drawing.figure)
-        for path, (kind, options) in zip(paths, undated.items(), strict=False):
-            drawing.figure.savefig(path, format=kind, **options)
-    paths[3].write_text(drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"), encoding="utf-8")
-    paths[4].write_text(drawing.caption + "\n", encoding="utf-8")
+        for path, kind in zip(paths, formats, strict=False):
+            drawing.figure.savefig(path, format=kind, **options[kind])
+    for path in paths:
+        if path.suffix == ".svg":
+            path.write_text(with_dark_colours(path.read_text(encoding="utf-8")), encoding="utf-8")
+    paths[-2].write_text(
+        drawing.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"), encoding="utf-8"
+    )
+    paths[-1].write_text(drawing.caption + "\n", encoding="utf-8")
     return paths
+
+
+def picture(drawing: Drawing, folder: Path, formats: Sequence[str] = SCREEN) -> Picture:
+    """Write a figure and return what pages need of it."""
+    files = tuple(write(drawing, folder, formats))
+    width, height = map(float, drawing.figure.get_size_inches())
+    return Picture(drawing.name, drawing.title, drawing.caption, drawing.task, (width, height), files)
+
+
+def with_dark_colours(svg: str) -> str:
+    """The SVG with a style sheet that replaces its colours where the reader prefers a dark scheme."""
+    present = {light: dark for light, dark in ON_DARK.items() if light in svg}
+    rules = "".join(
+        f'[style*="{kind}: {light}"]{{{kind}:{dark} !important}}'
+        for light, dark in present.items()
+        for kind in ("fill", "stroke")
+        if f"{kind}: {light}" in svg
+    )
+    # The first element after the opening tag.
+    opening = svg.index(">", svg.index("<svg")) + 1
+    return f"{svg[:opening]}<style>@media (prefers-color-scheme: dark){{{rules}}}</style>{svg[opening:]}"
 
 
 def lay_out(figure: Figure) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from results.figures.drawing import Drawing, Look
-from results.style import COLOURS, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, drawing_style, in_order, label
+from results.style import BLUE, COLUMN, FAINT, GREEN, INK, ORANGE, PAGE, SHADE, STYLE, drawing_style, in_order, label
 
 # The tutorial's example: its floor, and its two Q-values with the fill colour of their dots.
 FLOOR = -10.0
@@ -23,7 +23,6 @@ TOLERANCE = 1e-6
 
 MINUS = "\N{MINUS SIGN}"
 
-ORANGE, BLUE, GREEN = COLOURS["cql"], COLOURS["monte_carlo"], COLOURS["learned"]
 
 # Drawn below the other lines, so that a line equal to it stays visible.
 BROAD: Look = {"linewidth": 2.8, "zorder": 1}
@@ -55,8 +54,8 @@ def max_operation(frame: pd.DataFrame) -> Drawing:
                 at = exact.loc[(exact["value"] - example).abs().idxmin()]
                 panel.plot(at["value"], at["slope"], "o", label=f"Q = {example}".replace("-", MINUS), color=INK,
                            markerfacecolor=face, markersize=4.5, zorder=5)  # fmt: skip
-            panel.set(title=form.capitalize(), xlabel="Q(s, a) (return)")
-        panels[0].set_ylabel("Push-down, d regulariser / dQ")
+            panel.set(title=form.capitalize(), xlabel="$Q(s, a)$ (return)")
+        panels[0].set_ylabel("d push-down / d$Q$ (no unit)")
         _legend(figure, panels[0])
     caption = (
         "Gradient of the regulariser's push-down term with respect to one action's value; above 0 it pushes the value "
@@ -137,7 +136,7 @@ def monte_carlo_bias(frame: pd.DataFrame) -> Drawing:
         right.legend(title=r"$\pi(a|s)$ / $\beta(a|s)$", title_fontsize=STYLE["legend.fontsize"], reverse=True)
         left.legend()
         for panel in (left, right):
-            panel.set_xlabel("Standard deviation of the return G")
+            panel.set_xlabel("Standard deviation of $G$ (return)")
             panel.margins(x=0)
     caption = (
         "A Monte Carlo floor is a random return G instead of its mean. Left: the resulting bias of the floored value "

@@ -1,39 +1,32 @@
-"""The learned floor compared with the Monte Carlo floor: the floors themselves and the resulting scores."""
+"""The learned floor compared with the Monte Carlo floor: differences of score and regret within seed."""
 
 from dataclasses import asdict
-from math import ceil
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ablations.measures import MARGIN
 from harness.metrics import METRICS
 from results.figures.drawing import SEED_TYPES, Drawing
+from results.figures.forest import estimate
 from results.frame import PAIRING
 from results.statistics.intervals import CONFIDENCE
 from results.statistics.pairs import paired_difference
-from results.style import COLOURS, INK, PAGE, SHADE, drawing_style
+from results.style import FAINT, GREEN, GREY, INK, SHADE, drawing_style
 
 LEARNED, EXACT = "learned", "monte_carlo"
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "p", "d")
-# Columns of the legend.
-COLUMNS = 4
 
-# Column of `per_run`, title, and whether the claims' margin applies.
-PANELS = {
-    "switch.floor_mean": ("Mean floor (mapped return)", False),
-    "final_score": (METRICS["final_score"].label, True),
-    "regret_eval": (METRICS["regret_eval"].label, True),
-}
+# Columns of `per_run` in the numbers; the last two are drawn, in these colours.
+QUANTITIES = ("switch.floor_mean", "final_score", "regret_eval")
+DRAWN = {"final_score": GREY, "regret_eval": GREEN}
 
 
 def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
-    """Plot a dot per seed, learned against Monte Carlo; None if no seed has both.
+    """Plot the differences by task, learned minus Monte Carlo; None if no seed has both.
 
-    `per_run` is the frame of `results.verdicts.per_run`. Numbers: task, quantity, data_seed, seed (empty: the mean
+    `per_run` is the frame of `results.verdicts.per_run`. Numbers: task, quantity, data_seed and seed (empty: the mean
     difference), monte_carlo, learned, held_out_rmse, mean, low, high, n, method, correlation, p_value.
     """
     exact, learned = (per_run[per_run["arm"] == arm] for arm in (EXACT, LEARNED))
@@ -41,7 +34,7 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
     if both.empty:
         return None
     seeds, estimates = [], []
-    for quantity in PANELS:
+    for quantity in QUANTITIES:
         columns = {"monte_carlo": both[f"{quantity}_x"], "learned": both[f"{quantity}_y"]}
         error = {"held_out_rmse": both["learned_floor.held_out_rmse_y"]}
         seeds.append(both[["task", *PAIRING]].assign(quantity=quantity, **columns, **error))
@@ -54,52 +47,40 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
     numbers = numbers.astype(SEED_TYPES)
     tasks = list(both["task"].drop_duplicates())
     with drawing_style():
-        rows = ceil(len(tasks) / COLUMNS) if len(tasks) > 1 else 0
-        figure = Figure(figsize=(PAGE, 2.5 + 0.2 * rows), layout="constrained")
-        for panel, (quantity, (title, bounded)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-            seed_rows = numbers[(numbers["quantity"] == quantity) & numbers["seed"].notna()]
-            _scatter(panel, seed_rows, tasks, bounded)
-            panel.set(title=title, xlabel="with the Monte Carlo floor")
-        figure.axes[0].set_ylabel("with the learned floor")
-        if rows:
-            figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=COLUMNS)
+        figure = Figure(figsize=(5.0, 0.95 + 0.36 * len(tasks)), layout="constrained")
+        panel = figure.subplots()
+        panel.axvspan(-MARGIN, MARGIN, color=SHADE, linewidth=0, zorder=0)
+        panel.axvline(0, color=INK, linewidth=0.7, zorder=1)
+        for row, task in enumerate(tasks):
+            for place, (quantity, own) in enumerate(DRAWN.items()):
+                height = row + (place - 0.5) * 0.42
+                of_quantity = numbers[(numbers["task"] == task) & (numbers["quantity"] == quantity)]
+                of_seeds = of_quantity[of_quantity["seed"].notna()]
+                panel.plot(of_seeds["learned"] - of_seeds["monte_carlo"], [height] * len(of_seeds), "o", color=own,
+                           markersize=2.2, markeredgewidth=0, alpha=0.6, zorder=5)  # fmt: skip
+                mean = of_quantity[of_quantity["seed"].isna()].iloc[0]
+                estimate(panel, height, mean["mean"], mean["low"], mean["high"], own, height=0.34)
+        panel.set_yticks(range(len(tasks)), tasks)
+        panel.set(ylim=(len(tasks) - 0.4, -0.6), xlabel="Learned minus Monte Carlo floor, within seed (success rate)")
+        panel.tick_params(axis="y", length=0)
+        for edge in range(1, len(tasks)):
+            panel.axhline(edge - 0.5, color=FAINT, linewidth=0.3, zorder=0)
+        entries = [Line2D([], [], color=own, linewidth=4, alpha=0.7, label=METRICS[quantity].label)
+                   for quantity, own in DRAWN.items()]  # fmt: skip
+        figure.legend(handles=entries, loc="outside upper right", ncols=2)
     caption = (
-        "Cal-QL with a learned floor against Cal-QL with the Monte Carlo floor, a dot per seed, larger if "
-        "seeds coincide; line: equality. Left: "
-        "mean of the two floors over the same probe transitions; bars: root mean square error of the learned floor on "
-        f"held-out trajectories. Middle and right: resulting score and regret; shaded: the claims' margin of "
-        f"{MARGIN:g}. {_differences(estimates, len(tasks) > 1)}"
+        "Cal-QL with a learned floor minus Cal-QL with the Monte Carlo floor: a dot per seed, mean and "
+        f"{CONFIDENCE:.0%} paired t interval; shaded: the claims' margin of {MARGIN:g}. "
+        f"{_floors([row for row in estimates if row['quantity'] == QUANTITIES[0]])}"
     )
     return Drawing("learned_floor", "Learned against Monte Carlo floor", figure, numbers, caption)
 
 
-def _scatter(panel: Axes, seed_rows: pd.DataFrame, tasks: list[str], bounded: bool) -> None:
-    """Plot the dots of one quantity, the line of equality and, if `bounded`, the margin around it."""
-    for task, marker in zip(tasks, MARKERS * len(tasks), strict=False):
-        dots = seed_rows[seed_rows["task"] == task]
-        if not bounded:
-            panel.errorbar(dots["monte_carlo"], dots["learned"], dots["held_out_rmse"], fmt="none", ecolor=INK,
-                           elinewidth=0.6, alpha=0.6, zorder=2)  # fmt: skip
-        places = dots.groupby(["monte_carlo", "learned"]).size().rename("seeds").reset_index()
-        panel.scatter(places["monte_carlo"], places["learned"], s=9 * places["seeds"], color=COLOURS[LEARNED],
-                      marker=marker, alpha=0.85, linewidth=0, label=task, zorder=3)  # fmt: skip
-    low, high = np.nanmin(seed_rows[["monte_carlo", "learned"]]), np.nanmax(seed_rows[["monte_carlo", "learned"]])
-    room = max(0.08 * (high - low), 0.12 if bounded else 1.0)
-    ends = np.array([low - room, high + room])
-    if bounded:
-        panel.fill_between(ends, ends - MARGIN, ends + MARGIN, color=SHADE, linewidth=0, zorder=0)
-    panel.plot(ends, ends, color=INK, linewidth=0.7, zorder=1)
-    panel.set(xlim=ends)
-    if bounded:
-        panel.set(ylim=ends)
-
-
-def _differences(estimates: list[dict[str, Any]], several: bool) -> str:
-    """A sentence with every mean difference."""
-    names = {"switch.floor_mean": "floor", "final_score": "score", "regret_eval": "regret_eval"}
-    parts = [
-        f"{row['task'] + ', ' if several else ''}{names[row['quantity']]} {row['mean']:+.3g} [{row['low']:.3g}, "
-        f"{row['high']:.3g}], r = {row['correlation']:.2f}, n = {row['n']}"
-        for row in estimates
-    ]
-    return f"Mean difference within seed [{CONFIDENCE:.0%} paired t interval]: {'; '.join(parts)}."
+def _floors(estimates: list[dict[str, Any]]) -> str:
+    """A sentence about the difference of the floors themselves."""
+    parts = [f"{row['task']} {row['mean']:+.3g} [{row['low']:.3g}, {row['high']:.3g}]" for row in estimates]
+    counts = sorted({row["n"] for row in estimates})
+    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    return (
+        f"Mean difference of the floors themselves, in mapped return: {'; '.join(parts)}. {n} pairs of runs per task."
+    )

@@ -5,16 +5,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.figures.drawing import Drawing
-from results.style import COLOURS, FAINT, INK, PAGE, drawing_style
+from results.style import ACCENT, AMBER, BLUE, FAINT, GREEN, INK, ORANGE, PAGE, drawing_style
 
 # Parts of an update by their benchmark names, in the order of the bars, with their colours.
 PARTS = {
-    "critic loss": COLOURS["monte_carlo"],
-    "policy gradient": COLOURS["exact"],
-    "policy samples": COLOURS["learned"],
-    "optimizer and target": COLOURS["inflated_0.25"],
+    "critic loss": BLUE,
+    "policy gradient": AMBER,
+    "policy samples": GREEN,
+    "optimizer and target": ACCENT,
 }
-KERNELS = {"fused": COLOURS["monte_carlo"], "torch": COLOURS["cql"]}
+KERNELS = {"fused": BLUE, "torch": ORANGE}
 
 
 def share_of_peak(benchmarks: pd.DataFrame) -> Drawing | None:

@@ -81,7 +81,7 @@ def remarks(frames: Frames) -> list[str]:
     Missing arms and seeds, arms with one seed, missing numbers, unequal evaluation steps, several versions of the code.
     """
     return [
-        *_missing_arms(frames.runs),
+        *_missing_arms(frames),
         *_missing_seeds(frames.runs),
         *_single_seeds(frames.runs),
         *_missing_numbers(frames),
@@ -90,15 +90,25 @@ def remarks(frames: Frames) -> list[str]:
     ]
 
 
-def _missing_arms(runs: pd.DataFrame) -> Iterator[str]:
+# Floors that exist only where the values of the task are known.
+OF_KNOWN_VALUES = ("exact", "optimal")
+
+
+def _missing_arms(frames: Frames) -> Iterator[str]:
     """Arms that a task lacks though other tasks have them in addition to all of its arms.
 
-    Two tasks that each have an arm the other lacks belong to different grids, and lack nothing.
+    Two tasks that each have an arm the other lacks belong to different grids, and lack nothing. An exact floor is not
+    missing where no values are known.
     """
+    runs = frames.runs
+    exact = set(runs["arm"][runs["floor.base"].isin(OF_KNOWN_VALUES)]) if "floor.base" in runs else set()
+    known = frames.evaluations.get("calibration_exact", pd.Series(dtype=float)).notna()
+    with_values = set(frames.evaluations["task"][known]) if known.any() else set()
     present = {str(task): set(arms) for task, arms in runs.groupby("task", sort=False)["arm"]}
     lacking: dict[tuple[str, ...], list[str]] = {}
     for task, arms in present.items():
         others = set().union(*(more for more in present.values() if arms < more)) - arms
+        others -= set() if task in with_values else exact
         if others:
             lacking.setdefault(tuple(label(arm) for arm in in_order(others)), []).append(task)
     for absent, tasks in lacking.items():

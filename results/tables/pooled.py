@@ -72,14 +72,21 @@ def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dic
         "optimality_gap": interval([runs["final_score"] for runs in of_arm], optimality_gap),
     }
     if arm != BASELINE:
-        baseline = finished[finished["arm"] == BASELINE]
-        pairs = [
-            pd.concat(
-                [runs["final_score"], baseline[baseline["task"] == task].set_index(PAIRING)["final_score"]],
-                axis=1,
-                join="inner",
-            )
-            for task, runs in zip(tasks, of_arm, strict=True)
-        ]
-        estimates["improvement"] = interval([pair.to_numpy() for pair in pairs], probability_of_improvement)
+        estimates["improvement"] = improvement(finished, tasks, arm, BASELINE, interval.keywords["generator"])
     return estimates
+
+
+def improvement(
+    finished: pd.DataFrame,
+    tasks: Sequence[str],
+    arm: str,
+    opponent: str,
+    generator: np.random.Generator | None = None,
+) -> Estimate:
+    """The probability that a run of an arm has a higher final score than one of the opponent on a random task."""
+    of_arms = [
+        finished[finished["arm"] == name].set_index(["task", *PAIRING])["final_score"] for name in (arm, opponent)
+    ]
+    pairs = pd.concat(of_arms, axis=1, join="inner")
+    by_task = [pairs.loc[[task]].to_numpy() for task in tasks if task in pairs.index.get_level_values("task")]
+    return stratified_interval(by_task, probability_of_improvement, generator or np.random.default_rng(SEED))

@@ -1,7 +1,8 @@
-"""Figures of a study: history, importance of settings, slices and parallel coordinates."""
+"""Figures of a study: history, importance of settings, slices and parallel coordinates; one figure of many studies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from harness.metrics import METRICS
 from results.figures.drawing import Drawing
-from results.style import COLUMN, FAINT, INK, PAGE, colours, drawing_style, in_order, label
+from results.style import ACCENT, COLUMN, FAINT, GREY, INK, PAGE, colours, drawing_style, in_order, label
 from results.tuning.ledger import FEWEST, SETTING, Ledger, importance, plain
 
 
@@ -27,6 +28,54 @@ def tuning_figures(ledger: Ledger) -> list[Drawing]:
         slices(ledger),
         parallel_coordinates(ledger),
     ]
+
+
+def searches(ledgers: Sequence[Ledger]) -> Drawing | None:
+    """Plot the values of all complete trials of several studies, a row per study; None without any.
+
+    Numbers: study, arm, number, value, chosen (whether the trial is the best of its arm).
+    """
+    tables = []
+    for ledger in ledgers:
+        complete = ledger.complete()[["arm", "number", "value"]]
+        best = {number for arm in ledger.arms for number in ledger.best_first(ledger.complete(arm)).head(1)["number"]}
+        tables.append(complete.assign(study=ledger.study, chosen=complete["number"].isin(best)))
+    numbers = pd.concat(tables, ignore_index=True)[["study", "arm", "number", "value", "chosen"]]
+    if numbers.empty:
+        return None
+    studies = list(numbers["study"].unique())
+    # Studies of one grid share the beginning of their names.
+    names = [name.partition("-")[2] if len({name.partition("-")[0] for name in studies}) == 1 else name
+             for name in studies]  # fmt: skip
+    with drawing_style():
+        figure = Figure(figsize=(4.8, 0.8 + 0.2 * len(studies)), layout="constrained")
+        panel = figure.subplots()
+        rows = numbers["study"].map(studies.index)
+        first = numbers["number"] == 0
+        looks: dict[str, tuple[pd.Series, dict[str, Any]]] = {
+            "a trial": (~numbers["chosen"] & ~first, {"color": GREY, "s": 12}),
+            "default settings": (first, {"facecolor": "none", "edgecolor": INK, "s": 26, "linewidths": 0.8}),
+            "chosen": (numbers["chosen"], {"color": ACCENT, "s": 16, "zorder": 4}),
+        }
+        for chosen, (mask, look) in looks.items():
+            panel.scatter(numbers["value"][mask], rows[mask], label=chosen, **{"linewidths": 0} | look)
+        panel.set_yticks(range(len(studies)), names)
+        panel.set(ylim=(len(studies) - 0.5, -0.5), xlabel=_objective_of(ledgers))
+        panel.tick_params(axis="y", length=0)
+        figure.legend(loc="outside upper right", ncols=3)
+    better = "higher" if ledgers[0].direction == "maximize" else "lower"
+    arms = in_order({arm for ledger in ledgers for arm in ledger.arms})
+    caption = (
+        f"Value of every complete trial of {len(studies)} searches ({'; '.join(map(label, arms))}), each a mean over "
+        f"the tuning seeds {', '.join(map(str, ledgers[0].seeds))}, which the reported runs do not use; {better} is "
+        "better."
+    )
+    return Drawing("searches", "Trials of the searches for settings", figure, numbers, caption)
+
+
+def _objective_of(ledgers: Sequence[Ledger]) -> str:
+    """The objectives of some studies as an axis label."""
+    return " or ".join(dict.fromkeys(map(_objective, ledgers)))
 
 
 def history(ledger: Ledger) -> Drawing:
@@ -190,7 +239,8 @@ def _legend(figure: Figure, ledger: Ledger, extra: Line2D | None = None, shown: 
 
 
 def _objective(ledger: Ledger) -> str:
-    return METRICS[ledger.objective].label if ledger.objective in METRICS else ledger.objective
+    metric = METRICS.get(ledger.objective)
+    return f"{metric.label} ({metric.unit})" if metric else ledger.objective
 
 
 def _counts(ledger: Ledger) -> str:

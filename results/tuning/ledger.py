@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -170,6 +170,27 @@ def effort(ledger: Ledger) -> Table:
         "Cost: includes pruned and failed trials, with the gradient steps that their runs made.",
     )
     return Table(f"tuning_{ledger.study}", f"Tuning: {ledger.study}", numbers, text, notes, group="Arm")
+
+
+def searches_table(ledgers: Sequence[Ledger]) -> Table:
+    """Trials, values, chosen settings and cost of several studies, a row per study and arm.
+
+    Numbers: study, and the columns of `effort`.
+    """
+    tables = [effort(ledger) for ledger in ledgers]
+    numbers = pd.concat(
+        [table.numbers.assign(study=ledger.study) for ledger, table in zip(ledgers, tables, strict=True)],
+        ignore_index=True,
+    )
+    text = pd.concat(
+        [table.text.assign(Study=ledger.study) for ledger, table in zip(ledgers, tables, strict=True)],
+        ignore_index=True,
+    ).fillna(NONE)
+    # Columns without a number say nothing.
+    empty = [name for name in text if set(text[name]) <= {"0", "0.00", NONE}]
+    text = text[["Study", *text.columns.drop(["Study", *empty])]]
+    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    return Table("searches", "Searches for settings", numbers, text, notes, group="Study")
 
 
 def plain(value: object) -> str:

@@ -17,13 +17,16 @@ from ablations.claim import (
     Equivalence,
     Level,
     NonInferiority,
+    can_reject,
 )
 from results.statistics.equivalence import equivalent, no_worse, p_value_above
 from results.statistics.intervals import mean_interval
 from results.statistics.pairs import holm, paired_difference, sign_flip_p_values
 from results.statistics.trend import dose_response
 
-Outcome = Literal["supported", "contradicted", "inconclusive"]
+# "too few seeds": the test could not have rejected, whatever the numbers. "not tested": runs or numbers are missing.
+Outcome = Literal["supported", "contradicted", "inconclusive", "too few seeds", "not tested"]
+DECIDED: tuple[Outcome, ...] = ("supported", "contradicted")
 
 
 @dataclass(frozen=True)
@@ -152,14 +155,14 @@ def outcomes(findings: Sequence[Finding], tests: Sequence[Decision]) -> list[tup
 
 def _outcome(finding: Finding, p_value: float, test: Decision, family: int) -> tuple[Outcome, float, str]:
     if finding.n < FEWEST_SEEDS:
-        return "inconclusive", p_value, f"{finding.n} seeds; at least {FEWEST_SEEDS} are needed"
+        return "too few seeds", p_value, f"{finding.n} seeds; at least {FEWEST_SEEDS} are needed"
     if isnan(p_value):
         return "inconclusive", p_value, "the test is undefined for these numbers"
     if p_value <= test.alpha:
         return ("supported" if finding.p_for <= finding.p_against else "contradicted"), p_value, ""
-    if isinstance(test, Level | Difference) and family * 2.0 ** (1 - finding.n) > test.alpha:
+    if not can_reject(test, finding.n, family):
         reason = f"{finding.n} seeds cannot reach p <= {test.alpha:g} in a family of {family} tests"
-        return "inconclusive", p_value, reason
+        return "too few seeds", p_value, reason
     return "inconclusive", p_value, f"neither the claim nor its opposite is significant at {test.alpha:g}"
 
 

@@ -65,7 +65,8 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
     """Test every claim with the finished runs of every task.
 
     `runs` and `evaluations` are the frames of these names. Verdicts are ordered by claim, task and arm. A claim without
-    the runs or numbers it needs is inconclusive, and so is an equivalence on a task that does not support its control.
+    the runs or numbers it needs is not tested; an equivalence on a task that does not support its control is
+    inconclusive.
     Only seeds with all arms of a comparison enter it; the remark names the others. Where runs have several data seeds,
     the numbers are means over the seeds of each, so that the data are replicated as well.
 
@@ -132,7 +133,7 @@ def _verdicts(comparisons: Sequence[Comparison]) -> list[Verdict]:
     for number, comparison in enumerate(comparisons):
         claim, finding = comparison.claim, comparison.finding
         if finding is None:
-            verdicts.append(Verdict(claim, "inconclusive", nan, nan, nan, 0, "", comparison.task, comparison.arm,
+            verdicts.append(Verdict(claim, "not tested", nan, nan, nan, 0, "", comparison.task, comparison.arm,
                                     remark=comparison.remark))  # fmt: skip
             continue
         outcome, p_value, reason = outcomes[number]

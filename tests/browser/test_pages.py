@@ -1,13 +1,20 @@
-"""The report pages in a headless browser: offline, on a phone, in dark mode, with sortable tables."""
+"""The report pages in a headless browser: offline, on a phone, in dark mode, with filters and sortable tables."""
 
+from io import BytesIO
+
+import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 from ablations.grids import runs_of
 from harness.settings import with_settings
 from results.exact_report import write_exact_report
 from results.frame import gather
+from results.page import render
+from results.report import PAGES as REPORT
 from results.report import write_report
 from results.style import ON_DARK
+from results.tables import Table
 from results.verdicts.exact import judge
 from tests.browser.chromium import chromium
 from tests.results.figures.conftest import TINY
@@ -18,7 +25,7 @@ from tests.support.run_folder_factory import fail, write_done
 pytestmark = pytest.mark.browser
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PAGES = ("report.html", "exact/report.html")
+PAGES = (*REPORT, "task-winding-road.html", "exact/report.html")
 
 
 @pytest.fixture(scope="module")
@@ -71,75 +78,141 @@ def show(browser, folder):
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_page_requests_nothing_else_and_logs_no_console_message(show, folder, name, viewport):
+def test_a_page_reads_only_its_folder_and_logs_no_console_message(show, folder, name, viewport):
     page = show(name, viewport)
-    assert page.requests == [(folder / name).as_uri()]
+    assert page.requests[0] == (folder / name).as_uri()
+    figures = (folder / name).parent / "figures"
+    assert all(request.startswith(figures.as_uri()) for request in page.requests[1:])
     assert page.messages == []
-    assert page.locator("figure svg").count() >= 6
+    assert page.evaluate("[...document.images].every(image => !image.complete || image.naturalWidth > 0)")
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_does_not_scroll_sideways_on_a_phone(show, name):
     page = show(name, PHONE)
-    for fold in page.locator("details").all():
-        fold.locator("summary").click()
+    for fold in page.locator("main > details, section > details, p + details").all():
+        fold.locator("summary").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     page.evaluate("window.scrollBy(500, 0)")
     assert page.evaluate("window.scrollX") == 0
+
+
+@pytest.mark.parametrize("name", REPORT)
+def test_the_contents_and_the_heads_of_tables_stay_in_view(show, name):
+    page = show(name)
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    assert page.locator(".site").bounding_box()["y"] == 0
+    assert 0 <= page.locator(".contents").bounding_box()["y"] < 100
+    page.locator("a.top").click()
+    page.wait_for_function("window.scrollY === 0")
 
 
 def column(page, table: str, number: int) -> list[str]:
     return page.locator(f"table.{table} tbody tr td:nth-child({number})").all_inner_texts()
 
 
-def test_clicking_a_heading_sorts_by_number_and_a_second_click_reverses(show):
-    page = show("report.html")
-    before = column(page, "scores", 3)
-    heading = page.locator("table.scores th").nth(2)
+def numbers(texts: list[str]) -> list[float]:
+    """The numbers at the beginning of cells, as a reader understands them."""
+    plain = [text.split()[0].replace("\N{MINUS SIGN}", "-").replace("<0.001", "0.0009").rstrip("*") for text in texts]
+    return [float(text.replace(",", "")) for text in plain if text != "-"]
+
+
+@pytest.mark.parametrize(("table", "place"), [("scores", 2), ("differences", 6), ("verdicts", 6), ("verdicts", 4)])
+def test_columns_with_negative_numbers_intervals_and_bounds_sort_both_ways(show, table, place):
+    page = show("task-winding-road.html")
+    before = column(page, table, place)
+    heading = page.locator(f"table.{table} th").nth(place - 1)
     heading.locator("button").click()
-    means = [float(text.split()[0]) for text in column(page, "scores", 3)]
-    assert means == sorted(means)
+    ascending = column(page, table, place)
+    assert numbers(ascending) == sorted(numbers(before))
     assert heading.get_attribute("aria-sort") == "ascending"
     heading.locator("button").click()
-    assert [float(text.split()[0]) for text in column(page, "scores", 3)] == sorted(means, reverse=True)
-    assert sorted(column(page, "scores", 3)) == sorted(before)
+    assert numbers(column(page, table, place)) == sorted(numbers(before), reverse=True)
+    assert sorted(ascending) == sorted(before)
+
+
+def test_minus_signs_bounds_and_missing_values_are_in_order(browser):
+    cells = ["-13.8 [-14.0, -13.5]", "0.02", "-27.1", "<0.001", "-", "-16.1 [-17, -15]", "1,720", "3 of 10"]
+    table = Table("hand", "By hand", pd.DataFrame(), pd.DataFrame({"Value": cells}))
+    page = browser.new_page()
+    page.set_content(render("speed.html", table=table, pictures=[], about={"machine": "", "commit": "", "date": ""}))
+    minus = "\N{MINUS SIGN}"
+    ascending = ["27.1", "16.1 [17, 15]", "13.8 [14.0, 13.5]", "<0.001", "0.02", "3 of 10", "1,720"]
+    shown = []
+    for _ in range(2):
+        page.locator("th button").click()
+        shown.append([" ".join(text.replace(minus, "").split()) for text in column(page, "hand", 1)])
+    assert shown == [[*ascending, "-"], [*reversed(ascending), "-"]]
+    page.close()
 
 
 def test_the_keyboard_sorts_text_columns_alphabetically(show):
     page = show("report.html")
-    page.locator("table.overview th button").first.focus()
+    page.locator("table.matrix th button").first.focus()
     page.keyboard.press("Enter")
-    topics = column(page, "overview", 1)
+    topics = column(page, "matrix", 1)
     assert topics == sorted(topics, key=str.lower)
     assert len(topics) > 20
 
 
-@pytest.mark.parametrize("name", PAGES)
+def test_claims_are_filtered_by_arm_and_verdict(show):
+    page = show("claims.html")
+    everything = page.locator("details.claim:visible").count()
+    page.locator("select[name=verdict]").select_option("supported")
+    shown = page.locator("details.claim:visible")
+    assert 0 < shown.count() < everything
+    for claim in shown.all():
+        claim.locator("summary").first.click()
+        assert {text.split()[1] for text in claim.locator("td.verdict:visible").all_inner_texts()} == {"supported"}
+    page.locator("select[name=verdict]").select_option("")
+    assert page.locator("details.claim:visible").count() == everything
+
+
+def test_runs_are_filtered_by_state(show):
+    page = show("runs.html")
+    page.locator("select[name=state]").select_option("failed")
+    assert page.locator("table.run_list tbody tr:visible").count() == 1
+
+
+@pytest.mark.parametrize("name", ["report.html", "exact/report.html"])
 def test_the_page_and_its_figures_follow_the_colour_scheme(show, name):
-    styles = """() => [
-      getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
-      getComputedStyle([...document.querySelectorAll("figure svg path")].find(
-        path => (path.getAttribute("style") || "").includes("var(--c222222)") &&
-                (path.getAttribute("style") || "").includes("stroke"))).stroke,
-    ]"""
-    light, dark = (show(name, colours=colours).evaluate(styles) for colours in ("light", "dark"))
-    assert light == ["rgb(255, 255, 255)", rgb("#222222"), rgb("#222222")]
-    assert dark == [rgb(ON_DARK["#ffffff"]), rgb(ON_DARK["#222222"]), rgb(ON_DARK["#222222"])]
+    styles = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    pages = {colours: show(name, colours=colours) for colours in ("light", "dark")}
+    light, dark = (page.evaluate(styles) for page in pages.values())
+    assert light == ["rgb(255, 255, 255)", rgb("#222222")]
+    assert dark == [rgb(ON_DARK["#ffffff"]), rgb(ON_DARK["#222222"])]
+    for colours, page in pages.items():
+        picture = page.locator("figure img").first
+        picture.scroll_into_view_if_needed()
+        page.wait_for_function("document.querySelector('figure img').complete")
+        red, green, blue = imread(BytesIO(picture.screenshot()))[2, 2, :3]
+        expected = "#ffffff" if colours == "light" else ON_DARK["#ffffff"]
+        assert [round(255 * float(value)) for value in (red, green, blue)] == list(bytes.fromhex(expected[1:]))
 
 
 def rgb(colour: str) -> str:
     return f"rgb({', '.join(str(int(colour[place : place + 2], 16)) for place in (1, 3, 5))})"
 
 
-def test_links_of_claims_lead_to_their_sections(show):
+def test_links_of_claims_open_their_sections(show):
     page = show("report.html")
     page.get_by_role("link", name="Cal-QL's score dips less than CQL's after the switch.").click()
+    page.wait_for_url("**/claims.html#claim-cal-ql-smaller-dip")
     section = page.locator("#claim-cal-ql-smaller-dip")
     assert section.bounding_box()["y"] < DESKTOP["height"]
+    assert section.locator("table").is_visible()
     assert section.locator("code").last.is_hidden()
-    section.locator("summary").click()
+    section.locator("details summary").click()
     assert section.locator("details code").last.is_visible()
-    page.get_by_role("link", name="Q at -35 is not pushed down.").click()
+    page.go_back()
+    page.get_by_role("link", name="Q at \N{MINUS SIGN}35 is not pushed down.").click()
     page.wait_for_url("**/exact/report.html#claim-zero-gradient")
     assert page.locator("#claim-zero-gradient").is_visible()
     assert page.messages == []
+
+
+def test_the_menu_leads_to_the_page_of_a_task(show):
+    page = show("report.html")
+    page.locator(".site select").select_option("task-winding-road.html")
+    page.wait_for_url("**/task-winding-road.html")
+    assert page.locator("h1").inner_text() == "winding-road"

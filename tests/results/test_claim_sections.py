@@ -1,10 +1,10 @@
-"""The overview and the sections of claims."""
+"""The matrix and the sections of claims."""
 
 from dataclasses import replace
 from math import nan
 
 from ablations.claim import Claim, Difference, EveryCase
-from results.claim_sections import LAB, NOT_RUN, ClaimSection, overview
+from results.claim_sections import LAB, ClaimSection, claim_sections, matrix, places
 from results.verdicts.decisions import Verdict
 from results.verdicts.exact import judge
 
@@ -18,29 +18,41 @@ def verdict(claim, outcome, task, arm, n=6) -> Verdict:
     return Verdict(claim, outcome, 0.0, -1.0, 1.0, n, "t", task, arm, nan)
 
 
-def test_the_overview_has_a_row_per_claim_and_columns_for_tasks_and_the_exact_lab():
-    table = overview(
-        [
-            verdict(RUNS, "supported", "maze", "a"),
-            verdict(RUNS, "inconclusive", "maze", "b"),
-            verdict(RUNS, "supported", "road", "a"),
-            verdict(RUNS, "supported", "road", "b"),
-            verdict(LEVEL, "contradicted", "maze", "a"),
-            verdict(LEVEL, "inconclusive", "road", "a", n=0),
-            verdict(UNSEEN, "inconclusive", "road", "a", n=0),
-            *judge([EXACT]),
-        ]
-    )
-    assert list(table.columns) == ["Topic", "Id", "Claim", "maze", "road", LAB]
-    assert table.to_numpy().tolist() == [
-        ["floor", "dose", "Doses cost.", "1 supported, 1 inconclusive", "supported", NOT_RUN],
-        ["floor", "jensen", "E max is max E.", NOT_RUN, NOT_RUN, "contradicted"],
-        ["scale", "low", "It is low.", "contradicted", NOT_RUN, NOT_RUN],
+VERDICTS = [
+    verdict(RUNS, "supported", "maze", "a"),
+    verdict(RUNS, "inconclusive", "maze", "b"),
+    verdict(RUNS, "supported", "road", "a"),
+    verdict(RUNS, "supported", "road", "b"),
+    verdict(LEVEL, "contradicted", "maze", "a"),
+    verdict(LEVEL, "not tested", "road", "a", n=0),
+    verdict(UNSEEN, "not tested", "road", "a", n=0),
+]
+
+
+def test_the_matrix_has_a_row_per_tested_claim_and_a_cell_per_task_and_for_the_exact_lab():
+    verdicts = [*VERDICTS, *judge([EXACT])]
+    assert places(verdicts) == ["maze", "road", LAB]
+    rows = [(row.topic, row.id, row.link, [cell.text for cell in row.cells]) for row in matrix(verdicts)]
+    nothing = "\N{EN DASH}"
+    assert rows == [
+        ("floor", "dose", "claims.html#claim-dose", ["1 \N{CHECK MARK} 1 ?", "2 \N{CHECK MARK}", nothing]),
+        ("floor", "jensen", "exact/report.html#claim-jensen", [nothing, nothing, "\N{BALLOT X}"]),
+        ("scale", "low", "claims.html#claim-low", ["\N{BALLOT X}", nothing, nothing]),
     ]
+    first = matrix(verdicts)[0].cells
+    assert [(cell.outcome, cell.title) for cell in first] == [
+        ("inconclusive", "1 supported, 1 inconclusive"), ("supported", "2 supported"), ("not tested", "not tested"),
+    ]  # fmt: skip
+
+
+def test_a_section_counts_its_outcomes():
+    counts = {one.claim.id: one.counts for one in claim_sections(VERDICTS)}
+    assert counts["dose"] == {"supported": 3, "inconclusive": 1}
+    assert counts["far"] == {"not tested": 1}
 
 
 def section(*verdicts):
-    return ClaimSection(verdicts[0].claim, list(verdicts), [], None)
+    return ClaimSection(verdicts[0].claim, list(verdicts), [])
 
 
 def test_what_all_verdicts_share_is_stated_once():

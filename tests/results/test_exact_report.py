@@ -37,12 +37,10 @@ def test_all_files_are_written(report):
     assert written == set(files)
     assert {out / "tables" / f"verdicts.{suffix}" for suffix in ("csv", "md", "tex")} <= written
     for figure in FIGURES:
-        assert {
-            out / "figures" / f"{figure.__name__}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "txt")
-        } <= written
+        assert {out / "figures" / f"{figure.__name__}.{suffix}" for suffix in ("svg", "csv", "txt")} <= written
 
 
-def test_the_page_is_self_contained(report):
+def test_the_page_links_only_its_own_files(report):
     out, files = report
     text = files[0].read_text()
     page = Tags(text)
@@ -50,15 +48,15 @@ def test_the_page_is_self_contained(report):
     assert len(page.ids) == len(set(page.ids))
     for link in page.links:
         assert link[1:] in page.ids if link.startswith("#") else (out / link).is_file()
-    assert text.count("<svg") == len(FIGURES) == 6
+    assert text.count('<img src="figures/') == len(FIGURES) == 6
     assert "@import" not in text
-    assert text.count("prefers-color-scheme: dark") == 2
+    assert "prefers-color-scheme: dark" in text
 
 
 def test_every_claim_is_shown_with_verdict_and_numbers(report):
     text = report[1][0].read_text()
-    assert '<span class="verdict">contradicted</span>: Q at -35 is not pushed down.' in text
-    assert '<span class="verdict">inconclusive</span>: The gap is undefined.' in text
+    assert '<span class="verdict">\N{BALLOT X} contradicted</span>: Q at \N{MINUS SIGN}35 is not pushed down.' in text
+    assert '<span class="verdict">? inconclusive</span>: The gap is undefined.' in text
     assert "E max(q, G) &lt;is&gt; at least" in text
     minus = "\N{MINUS SIGN}"
     assert f'<strong>{minus}3.25</strong> <span class="interval">[{minus}3.25, 0]</span>, n = 2' in text
@@ -96,7 +94,7 @@ def test_csv_files_of_figures_contain_the_numbers_of_the_frames(report):
 
 
 def test_the_summary_counts_every_outcome():
-    assert summary(judge(CLAIMS[1:2])) == "1 claim: 1 supported, 0 contradicted, 0 inconclusive"
+    assert summary(judge(CLAIMS[1:2])) == "1 claim: 1 supported"
 
 
 def test_an_unwritable_directory_gives_a_one_line_error(tmp_path):

@@ -28,8 +28,9 @@ def test_findings_are_up_to_date():
 
 
 def test_findings_fit_on_two_screens():
-    """Fifty lines of 160 characters each."""
-    lines = [part for line in FINDINGS.read_text().splitlines() for part in textwrap.wrap(line, 160) or [""]]
+    """Fifty lines of 160 characters each, before figures and tables."""
+    text = FINDINGS.read_text().partition("## Figures and tables")[0]
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, 160) or [""]]
     assert len(lines) <= 100
 
 
@@ -123,3 +124,27 @@ def test_implementation_options_are_compared_with_the_reference(tmp_path):
 def test_missing_numbers_are_reported_in_one_line(evidence, ask):
     with pytest.raises(UserError, match=r"^findings: "):
         ask(evidence)
+
+
+def test_the_tables_have_a_row_per_arm_and_per_tested_claim(evidence):
+    changes = evidence.changes.splitlines()
+    assert [line.split(" | ")[0] for line in changes[2:]] == [
+        "| CQL", "| Cal-QL, learned floor", *(f"| Cal-QL, inflated by {dose}" for dose in ("0.25", "0.5", "1")),
+    ]  # fmt: skip
+    counted = evidence.tally.splitlines()
+    assert len(counted) - 2 == len({verdict.claim.id for verdict in evidence.verdicts})
+    cells = [
+        int(cell) for line in counted[2:] for cell in line.split(" | ")[1:] for cell in cell.split() if cell != "|"
+    ]
+    assert sum(cells) == len(evidence.verdicts)
+
+
+def test_an_effect_is_small_if_its_interval_is(evidence):
+    estimate = next(
+        effect.estimate
+        for effect in evidence.effects
+        if (effect.arm, effect.quantity, effect.task) == ("learned", "regret_eval", "")
+    )
+    largest = max(abs(estimate.low), abs(estimate.high))
+    assert evidence.within("learned", "regret_eval", largest)
+    assert not evidence.within("learned", "regret_eval", 0.99 * largest)

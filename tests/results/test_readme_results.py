@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from ablations.claims import CLAIMS
 from ablations.grids import runs_of
 from harness.errors import UserError
+from results.findings import Evidence
 from results.frame import gather
 from results.frame.frames import export, load
 from results.published_runs import PUBLISHED
-from results.readme import BEGIN, END, NOTHING, README, section, tally, with_section, write
-from results.verdicts.runs import judge_runs
+from results.readme import BEGIN, END, NOTHING, README, drawings, section, with_section, write
+from tests.support.figure_layout import faults
 from tests.support.run_folder_factory import write_done
 
 # The files of the figures in a text.
@@ -43,14 +43,15 @@ def test_scores_and_verdicts_are_written_between_the_markers(exported, tmp_path)
     readme.write_text(FRAME)
     write(readme, exported)
     text = readme.read_text()
-    assert text.startswith(f"# Title\n\n{BEGIN}\n\n57 runs (57 done) on {TASK}")
+    assert text.startswith(f"# Title\n\n{BEGIN}\n\nSuccess rate at the end of offline training")
+    assert "57 runs, 3 seeds per arm" in text
     assert text.endswith(f"{END}\n\nThe rest.\n")
     assert "old" not in text
     ends = load(exported).runs.query("arm == 'cql'")[["offline_score", "final_score"]].mean()
     first = f"{ends['offline_score']:.2f} \N{RIGHTWARDS ARROW} {ends['final_score']:.2f}"
-    (line,) = [line for line in text.splitlines() if line.startswith(f"| {TASK} | {first} | ")]
-    assert line.endswith(" | 3 |")
-    assert "| Claim | Supported | Contradicted | Inconclusive |" in text
+    assert [line for line in text.splitlines() if line.startswith(f"| {TASK} | {first} | ")]
+    assert "| Task | CQL | Cal-QL | learned floor | inflated by 0.25 | inflated by 1 |" in text
+    assert "1. **" not in text, "findings over tasks need more than one task"
     assert not PICTURE.findall(text), "figures over tasks need more than one task"
     write(readme, exported)
     assert readme.read_text() == text
@@ -70,22 +71,18 @@ def test_changes_and_figures_of_several_tasks(tmp_path):
     readme.write_text(FRAME)
     write(readme, tmp_path)
     text = readme.read_text()
-    assert "24 runs (24 done)" in text
-    rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith(("| CQL |", "| Cal-QL, "))]
-    assert rows == ["| CQL", "| Cal-QL, inflated by 0.25", "| Cal-QL, inflated by 1"]
-    assert PICTURE.findall(text) == ["results/published/effects.png", "results/published/dose_response.png"]
-    for name in ("effects.png", "dose_response.png"):
+    assert "24 runs, 3 seeds per arm" in text
+    assert PICTURE.findall(text) == ["results/published/teaser.png"]
+    for name in ("teaser.png", "effects.png", "dose_response.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    (teaser, *_) = drawings(Evidence(load(tmp_path, {run.id for run in runs_of("study")})))
+    assert faults(teaser.figure) == []
 
 
-def test_verdicts_are_counted_by_outcome(exported):
-    frames = load(exported)
-    verdicts = judge_runs(CLAIMS, frames.runs, frames.evaluations)
-    table = tally(verdicts)
-    assert set(table["Claim"]) == {verdict.claim.statement for verdict in verdicts if verdict.n}
-    # Three seeds are too few for any decision.
-    assert set(table["Supported"]) == set(table["Contradicted"]) == {"0"}
-    assert table["Inconclusive"].astype(int).sum() == sum(verdict.n > 0 for verdict in verdicts)
+def test_three_findings_in_numbers_of_the_study():
+    text = section()
+    assert [line[:3] for line in text.splitlines() if line[:3] in ("1. ", "2. ", "3. ")] == ["1. ", "2. ", "3. "]
+    assert max(len(line) for line in text.splitlines() if line.startswith("|")) < 130, "wider than a page"
 
 
 def test_without_runs_the_section_is_a_single_sentence(tmp_path):

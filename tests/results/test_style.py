@@ -2,8 +2,8 @@
 
 import matplotlib as mpl
 
-from ablations.arms import ARMS, IMPLEMENTATIONS, OPTIONS, SWITCH_ARMS, VALUE_ARMS
-from results.style import COLOURS, ON_DARK, STYLE, colours, in_order, label
+from ablations.arms import ARMS
+from results.style import ACCENT, GREY, ON_DARK, STYLE, colour, colours, grouped, in_order, label, short
 
 
 def test_text_is_legible_at_the_printed_width():
@@ -12,13 +12,18 @@ def test_text_is_legible_at_the_printed_width():
     assert min(sizes) >= 7
 
 
-def test_registered_arms_come_first_and_every_arm_has_a_distinct_colour():
-    arms = ["zeta", "learned", "cql", "alpha"]
-    assert in_order(arms) == ["cql", "learned", "alpha", "zeta"]
-    assert len(set(colours(arms).values())) == 4
-    assert colours(["learned"])["learned"] == colours(arms)["learned"]
-    assert all(mpl.colors.is_color_like(colour) for colour in colours(arms).values())
+def test_registered_arms_come_first():
+    assert in_order(["zeta", "learned", "cql", "alpha"]) == ["cql", "learned", "alpha", "zeta"]
     assert label("zeta") == "zeta"
+
+
+def test_the_arms_that_readers_look_for_keep_their_colour_and_one_other_is_pointed_out():
+    shown = colours(["cql", "monte_carlo", "learned", "inflated_1", "noisy_0.5", "zeta"], accent="inflated_1")
+    assert len({shown[arm] for arm in ("cql", "monte_carlo", "learned", "inflated_1")}) == 4
+    assert shown["noisy_0.5"] == shown["zeta"] == GREY
+    assert shown["inflated_1"] == ACCENT
+    assert colours(["learned"], accent="learned")["learned"] == shown["learned"]
+    assert all(mpl.colors.is_color_like(colour) for colour in shown.values())
 
 
 def test_the_label_of_a_shared_search_names_every_arm():
@@ -26,12 +31,25 @@ def test_the_label_of_a_shared_search_names_every_arm():
     assert label("cql_tuned") == "CQL, tuned"
 
 
-def test_labels_are_distinct_and_so_are_colours_in_light_and_dark_mode():
+def test_labels_are_distinct_also_in_short():
     assert len({arm.label for arm in ARMS.values()}) == len(ARMS)
-    assert set(ARMS) - {*IMPLEMENTATIONS, *OPTIONS, *SWITCH_ARMS, *VALUE_ARMS} <= set(COLOURS)
-    assert len(set(COLOURS.values())) == len(COLOURS)
-    dark = {ON_DARK.get(colour, colour) for colour in COLOURS.values()}
-    assert len(dark) == len(COLOURS)
+    assert short("inflated_0.25") == "Inflated by 0.25"
+    assert short("cql") == "CQL"
+    assert short("reference_cql") == "CQL, reference"
+
+
+def test_every_colour_has_a_distinct_replacement_on_dark_pages():
+    assert len(set(ON_DARK.values())) == len(ON_DARK)
+    assert {colour(arm) for arm in ARMS} <= set(ON_DARK)
+
+
+def test_every_arm_is_in_one_group():
+    groups = grouped(ARMS)
+    names = [name for members in groups.values() for name in members]
+    assert sorted(names) == sorted(ARMS)
+    assert "Other arms" not in groups
+    assert grouped(["cql", "zeta"]) == {"Baselines": ["cql"], "Other arms": ["zeta"]}
+    assert grouped(["cql", "cql[alpha=5]"]) == {"Baselines": ["cql", "cql[alpha=5]"]}
 
 
 def test_variants_of_an_arm_follow_it_by_value():

@@ -57,7 +57,7 @@ def test_a_dose_response_has_a_mean_at_every_dose_and_a_line_per_seed(drawings):
 
 def test_the_equivalence_margin_is_shaded(drawings):
     (panel,) = drawings["learned-floor-score"][0].figure.axes
-    (shade,) = panel.patches
+    shade = panel.patches[0]
     assert (shade.get_x(), shade.get_width()) == pytest.approx((-0.1, 0.2))
 
 

@@ -8,11 +8,22 @@ from matplotlib.image import imread
 
 from ablations.grids import runs_of
 from harness.settings import with_settings
-from results.figures.curves import MOST, curves, learning_curves, left_out, traces, values_and_floors
-from results.figures.drawing import write
+from results.figures.curves import (
+    MOST,
+    MOST_ARMS,
+    compared,
+    curves,
+    learning_curves,
+    left_out,
+    panels_of,
+    tasks_and_arms,
+    traces,
+    values_and_floors,
+)
+from results.figures.drawing import SCREEN, write
 from results.figures.scores import score_by_floor
 from results.frame import evaluations, runs
-from results.style import PAGE, colours, in_order, label
+from results.style import ACCENT, GREY, INK, ON_DARK, PAGE, colour, short
 from tests.support.run_folder_factory import write_done
 
 
@@ -36,23 +47,45 @@ def test_curves_are_means_over_seeds_and_every_seed(frames):
     assert sorted(seeds["mean"]) == sorted(cql_rows["score"])
 
 
-def test_every_arm_has_a_panel_with_its_seeds_and_the_switch(frames):
+def test_a_panel_per_group_shows_the_means_the_switch_and_one_axis_of_steps(frames):
     (drawing,) = learning_curves(*frames)
-    arms = in_order(frames[0]["arm"])
-    panels = drawing.figure.axes
-    assert [panel.get_title() for panel in panels] == ["All arms, means", *map(label, arms)]
-    cql = panels[1]
-    cql_lines = [line for line in cql.lines if line.get_color() == colours(arms)["cql"]]
-    # Three thin seed lines of six evaluations, separated by gaps, and a thick mean line.
-    thin, thick = sorted(cql_lines, key=lambda line: line.get_linewidth())
-    assert [(line.get_linewidth(), len(line.get_xdata())) for line in (thin, thick)] == [(0.5, 3 * 7), (1.5, 6)]
-    assert np.isnan(thin.get_ydata()).nonzero()[0].tolist() == [6, 13, 20]
-    seed = frames[1][(frames[1]["arm"] == "cql") & (frames[1]["seed"] == 1)]
-    assert thin.get_ydata()[7:13].tolist() == seed["score"].tolist()
-    assert any(list(line.get_xdata()) == [0, 0] and line.is_dashed() for line in cql.lines)
+    panels = {panel.get_title(loc="left"): panel for panel in drawing.figure.axes}
+    assert list(panels) == ["Baselines", "Learned floors", "Size of the floor"]
+    size = panels["Size of the floor"]
+    legend = [text.get_text() for text in size.get_legend().get_texts()]
+    assert legend == [short("inflated_0.25"), short("inflated_1")]
+    # The accent is the largest dose; the other dose is grey, and CQL and Cal-QL are there for comparison.
+    drawn = {line.get_color(): line for line in size.lines if len(line.get_xdata()) > 2}
+    assert set(drawn) == {ACCENT, GREY, colour("cql"), colour("monte_carlo")}
+    means = drawing.numbers[(drawing.numbers["arm"] == "inflated_1") & drawing.numbers["seed"].isna()]
+    assert list(drawn[ACCENT].get_ydata()) == list(means["mean"])
+    # 400 gradient steps, then 600 environment steps.
+    assert [min(drawn[ACCENT].get_xdata()), max(drawn[ACCENT].get_xdata())] == [0, 1000]
+    assert any(list(line.get_xdata()) == [400, 400] and line.is_dashed() for line in size.lines)
     assert "n = 3 seeds per arm" in drawing.caption
     assert "95% t interval" in drawing.caption
     assert drawing.figure.get_figwidth() == PAGE
+
+
+def test_long_groups_are_cut_into_panels():
+    arms = [f"other_{place}" for place in range(MOST_ARMS + 2)]
+    assert panels_of(["cql", *arms]) == [("Baselines", ["cql"]), ("Other arms", arms[:4]), ("Other arms", arms[4:])]
+
+
+def test_few_arms_are_compared():
+    assert compared(["inflated_0.25", "learned", "cql", "inflated_1", "monte_carlo"]) == [
+        "cql", "monte_carlo", "learned", "inflated_1",
+    ]  # fmt: skip
+    assert compared(["reference", "official", "reference_cql"]) == ["reference", "reference_cql", "official"]
+    assert compared(["noisy_0.1", "noisy_0.5"]) == ["noisy_0.1", "noisy_0.5"]
+
+
+def test_several_tasks_are_compared_in_a_panel_each(frames):
+    runs, rows = (pd.concat([table, table.assign(task="other")]) for table in frames)
+    assert tasks_and_arms(*frames) is None
+    drawing = tasks_and_arms(runs, rows)
+    assert [panel.get_title() for panel in drawing.figure.axes] == ["pointmaze-medium", "other"]
+    assert set(drawing.numbers["arm"]) == {"cql", "monte_carlo", "learned", "inflated_1"}
 
 
 def test_every_arm_but_cql_has_a_floor_line(frames):
@@ -73,20 +106,20 @@ def test_scores_are_shown_for_both_phases(frames):
     assert len(drawing.numbers) == 5 * 2 * (3 + 1)
 
 
-def test_many_tasks_are_split_over_several_figures(frames):
-    table = pd.concat([frames[0].assign(task=f"task-{place}") for place in range(4)])
-    first, second = score_by_floor(table)
-    assert (first.name, second.name) == ("score_by_floor", "score_by_floor_2")
-    assert [panel.get_title() for panel in first.figure.axes] == ["task-0", "task-1", "task-2"]
-    assert set(second.numbers["task"]) == {"task-3"}
+def test_a_rate_has_no_interval_outside_0_and_1(frames):
+    table = frames[0].assign(final_score=[1.0, 1.0, 0.9] * 5)
+    (drawing,) = score_by_floor(table)
+    assert drawing.numbers["high"].max() > 1.0
+    ends = [value for line in drawing.figure.axes[0].lines if len(line.get_xdata()) == 2 for value in line.get_xdata()]
+    assert max(ends) == 1.0
 
 
-def test_a_figure_is_written_as_five_files(frames, tmp_path):
+def test_a_figure_is_written_in_the_formats_of_papers_with_numbers_and_caption(frames, tmp_path):
     (drawing,) = score_by_floor(frames[0])
     paths = write(drawing, tmp_path)
-    assert [path.suffix for path in paths] == [".pdf", ".svg", ".png", ".csv", ".txt"]
-    assert paths[0].read_bytes().startswith(b"%PDF")
-    assert b"CreationDate" not in paths[0].read_bytes()
+    assert [path.suffix for path in paths] == [".svg", ".pdf", ".png", ".csv", ".txt"]
+    assert paths[1].read_bytes().startswith(b"%PDF")
+    assert b"CreationDate" not in paths[1].read_bytes()
     assert imread(paths[2]).shape[1] == pytest.approx(drawing.figure.get_figwidth() * 300, abs=1)
     pixels = imread(paths[2])[:, :, :3]
     assert np.ptp(pixels) > 0.5
@@ -98,8 +131,17 @@ def test_the_same_runs_give_the_same_svg(frames, tmp_path):
     texts = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        texts.append(write(values_and_floors(*frames)[0], tmp_path / name)[1].read_bytes())
+        texts.append(write(values_and_floors(*frames)[0], tmp_path / name, SCREEN)[0].read_bytes())
     assert texts[0] == texts[1]
+
+
+def test_an_svg_replaces_its_colours_on_a_dark_page(frames, tmp_path):
+    text = write(values_and_floors(*frames)[0], tmp_path, SCREEN)[0].read_text()
+    rules = text[text.index("<style>") : text.index("</style>")]
+    assert "prefers-color-scheme: dark" in rules
+    for light in ("#ffffff", INK, colour("cql")):
+        assert ON_DARK[light] in rules
+        assert f": {light}" in text.partition("</style>")[2]
 
 
 def rows(seeds):

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from results.figures.curves import FAILED, bound_rate, seed_traces
+from results.figures.aggregates import aggregates, performance_profile, probability_of_improvement
+from results.figures.curves import bound_rate
 from results.figures.effects import PAIRED_PANELS, paired_differences
 from results.figures.learned_floor import learned_floor
-from results.figures.scores import ARMS_TOGETHER, performance_profile
-from results.style import colours, in_order, label
+from results.frame import done
+from results.style import in_order, label
+from results.tables.pooled import pooled
 from results.tables.scores import differences
 
 
@@ -27,21 +29,6 @@ def test_arms_without_a_floor_give_no_bound_rate_figure(frames):
     assert bound_rate(runs[runs["arm"] == "cql"], evaluations[evaluations["arm"] == "cql"]) == []
 
 
-def test_failed_seeds_are_counted_and_drawn_in_colour(frames):
-    runs, evaluations, _ = frames
-    last = evaluations["step"] == evaluations.groupby("run")["step"].transform("max")
-    low = (evaluations["arm"] == "exact") & (evaluations["seed"] < 2) & last
-    worse = evaluations.assign(score=evaluations["score"].mask(low, FAILED / 2))
-    drawing = seed_traces(runs, worse)[0]
-    titles = {panel.get_title(): panel for panel in drawing.figure.axes}
-    exact = titles[f"{label('exact')}\n2 of 6 failed"]
-    colour = colours(in_order(runs.loc[runs["task"] == "winding-road", "arm"]))["exact"]
-    (failed,) = [line for line in exact.lines if line.get_color() == colour]
-    assert np.isnan(failed.get_ydata()).sum() == 2
-    assert f"{label('noisy_0.25')}\n0 of 6 failed, 1 not done" in titles
-    assert drawing.numbers.groupby("run")["failed"].first().sum() == 2
-
-
 def test_performance_profiles_decrease_and_lie_within_their_bands(frames):
     runs, *_ = frames
     drawing = performance_profile(runs)
@@ -55,20 +42,34 @@ def test_performance_profiles_decrease_and_lie_within_their_bands(frames):
     assert "stratified bootstrap" in drawing.caption
 
 
-def test_performance_profiles_of_many_arms_have_a_panel_per_arm_over_shared_tasks(frames):
+def test_a_performance_profile_needs_several_tasks(frames):
     runs, *_ = frames
+    assert performance_profile(runs[runs["task"] == "winding-road"]) is None
     drawing = performance_profile(runs)
-    arms = in_order(drawing.numbers["arm"])
-    assert len(arms) > ARMS_TOGETHER
-    assert [panel.get_title() for panel in drawing.figure.axes] == [label(arm) for arm in arms]
-    finished = runs[runs["state"] == "done"]
-    tasks = finished.groupby("arm")["task"].agg(set)
-    shared = set.intersection(*tasks[arms])
-    assert f"share of the runs of {len(shared)} task" in drawing.caption
-    few = performance_profile(runs[runs["arm"].isin(arms[:3])])
-    assert [panel.get_title() for panel in few.figure.axes] == ["Offline end", "Online end"]
-    absent = set(finished["arm"]) - set(arms)
-    assert all(label(arm) in drawing.caption for arm in absent)
+    assert [panel.get_title() for panel in drawing.figure.axes] == ["Offline end", "Online end"]
+    legend = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert legend == [label(arm) for arm in in_order(drawing.numbers["arm"])]
+    assert set(drawing.numbers["arm"]) == {"cql", "monte_carlo", "exact"}, "the arms of both tasks"
+
+
+def test_interquartile_means_are_those_of_the_table(frames):
+    finished = done(frames[0])
+    table = pooled(finished)
+    drawing = aggregates(table, finished)
+    middle = {round(float(line.vertices[0][0]), 9) for line in drawing.figure.axes[1].collections[0].get_paths()}
+    means = table.numbers[table.numbers["metric"] == "final_iqm"].set_index("arm")["mean"]
+    assert middle == {round(means[in_order(means.index)[0]], 9)}
+    assert "which covers the choice of seeds, not of tasks" in drawing.caption
+    assert aggregates(None, finished) is None
+
+
+def test_the_probability_of_improvement_is_against_both_opponents(frames):
+    runs, *_ = frames
+    drawing = probability_of_improvement(runs)
+    numbers = drawing.numbers.set_index(["arm", "opponent"])["mean"]
+    assert numbers["cql", "monte_carlo"] == pytest.approx(1 - numbers["monte_carlo", "cql"])
+    assert ("cql", "cql") not in numbers.index
+    assert probability_of_improvement(runs[runs["task"] == "winding-road"]) is None
 
 
 def test_the_forest_plot_of_a_task_shows_the_numbers_of_the_table(frames):
@@ -79,7 +80,8 @@ def test_the_forest_plot_of_a_task_shows_the_numbers_of_the_table(frames):
         assert [panel.get_title() for panel in drawing.figure.axes] == list(PAIRED_PANELS.values())
         rows = drawing.figure.axes[0].get_yticklabels()
         assert len(rows) == len(drawing.numbers) / len(PAIRED_PANELS)
-        middle = [line.get_xdata()[0] for line in drawing.figure.axes[1].lines if line.get_marker() == "o"]
+        ticks = drawing.figure.axes[1].collections
+        middle = [path.vertices[0][0] for tick in ticks for path in tick.get_paths()]
         assert sorted(middle) == sorted(drawing.numbers.loc[drawing.numbers["metric"] == "regret_eval", "mean"])
     rows = drawings["paired_differences_winding-road-short"].figure.axes[0].get_yticklabels()
     assert label("naive_truncation") in [tick.get_text() for tick in rows]

@@ -1,6 +1,7 @@
 """Table and figures of a study from a hand-made ledger, alone and in the report."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,8 +10,8 @@ from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
 from results.report import write_report
-from results.tuning.figures import history, parallel_coordinates, slices, tuning_figures
-from results.tuning.ledger import effort, export_ledgers, importance, ledgers_in, read_ledger
+from results.tuning.figures import history, parallel_coordinates, searches, slices, tuning_figures
+from results.tuning.ledger import effort, export_ledgers, importance, ledgers_in, read_ledger, searches_table
 from tests.support.run_folder_factory import write_done
 
 SPACE = {
@@ -124,12 +125,29 @@ def test_the_report_shows_the_studies_of_its_root(tmp_path):
     write_done(tmp_path, [run for run in runs_of("floors") if run.seed < 2 and run.arm in ("cql", "monte_carlo")])
     out = tmp_path / "report"
     write_report(gather(tmp_path), out, tuning=ledgers_in([tmp_path]))
-    for page in ("report.html", "report.md"):
-        text = (out / page).read_text()
-        assert "Tuning: hand" in text
-        assert "tuning_history_hand" in text
+    text = (out / "runs.html").read_text()
+    assert "Tuning: hand" in text
+    assert "figures/tuning_history_hand.svg" in text
     assert (out / "tables" / "tuning_hand.tex").is_file()
-    assert (out / "figures" / "tuning_parallel_hand.pdf").is_file()
+    assert (out / "figures" / "tuning_parallel_hand.svg").is_file()
+
+
+def test_many_studies_share_one_table_and_one_figure(tmp_path):
+    ledger = read_ledger(write_ledger(tmp_path))
+    ledgers = [replace(ledger, study=f"study-{name}") for name in ("a", "b", "c")]
+    table = searches_table(ledgers)
+    assert list(table.text["Study"]) == ["study-a"] * 2 + ["study-b"] * 2 + ["study-c"] * 2
+    assert "GPU-hours" not in table.text, "a column of zeros says nothing"
+    assert list(table.numbers["best"]) == [0.2, 0.3] * 3
+    drawing = searches(ledgers)
+    assert [tick.get_text() for tick in drawing.figure.axes[0].get_yticklabels()] == ["a", "b", "c"]
+    assert drawing.numbers["chosen"].sum() == 2 * 3
+    assert len(drawing.numbers) == 4 * 3
+    write_done(tmp_path, [run for run in runs_of("floors") if run.seed < 2 and run.arm in ("cql", "monte_carlo")])
+    write_report(gather(tmp_path), tmp_path / "report", tuning=ledgers)
+    written = {path.name for path in (tmp_path / "report" / "figures").glob("*.svg")}
+    assert "searches.svg" in written
+    assert not any(name.startswith("tuning") for name in written)
 
 
 def test_exported_ledgers_are_read_from_their_new_folder(tmp_path):

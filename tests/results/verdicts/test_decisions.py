@@ -41,10 +41,10 @@ def test_a_level_is_tested_against_its_bound():
     assert one(decisions.level(SIX, beyond), beyond)[0] == "supported"
 
 
-def test_five_seeds_are_inconclusive():
+def test_five_seeds_are_too_few():
     test = Level(("a",), "above", alpha=0.1)
     outcome, p_value, reason = one(decisions.level([100.0, 101, 102, 103, 104, nan], test), test)
-    assert outcome == "inconclusive"
+    assert outcome == "too few seeds"
     assert isnan(p_value)
     assert reason == "5 seeds; at least 6 are needed"
 
@@ -64,7 +64,7 @@ def test_the_arms_of_a_claim_are_one_family():
     test = Difference(("a", "c"), "b", "above")
     six = [decisions.difference(SIX, np.zeros(6), test)] * 2
     assert decisions.outcomes(six, [test] * 2) == [
-        ("inconclusive", 1 / 16, "6 seeds cannot reach p <= 0.05 in a family of 2 tests"),
+        ("too few seeds", 1 / 16, "6 seeds cannot reach p <= 0.05 in a family of 2 tests"),
     ] * 2  # fmt: skip
     eight = [decisions.difference(np.arange(1.0, 9), np.zeros(8), test)] * 2
     assert [outcome for outcome, *_ in decisions.outcomes(eight, [test] * 2)] == ["supported"] * 2

@@ -69,7 +69,7 @@ def test_seeds_that_lack_an_arm_are_named():
 def test_too_few_seeds_are_remarked():
     values = {key: dips[:5] for key, dips in TWO_ARMS.items()}
     (verdict,) = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values))
-    assert (verdict.outcome, verdict.n) == ("inconclusive", 5)
+    assert (verdict.outcome, verdict.n) == ("too few seeds", 5)
     assert verdict.remark == "5 seeds; at least 6 are needed"
     assert verdict.effect == pytest.approx(-3.0), "the effect is shown all the same"
 
@@ -83,9 +83,9 @@ def test_too_few_seeds_are_remarked():
         NonInferiority("learned", "cql", 0.1, "above", control="c"),
     ],
 )
-def test_an_arm_without_runs_has_an_inconclusive_verdict_with_a_reason(test):
+def test_an_arm_without_runs_is_not_tested_for_a_reason(test):
     verdict = judge(test, *frames(TWO_ARMS))[-1]
-    assert (verdict.arm, verdict.outcome, verdict.n, verdict.runs) == ("learned", "inconclusive", 0, ())
+    assert (verdict.arm, verdict.outcome, verdict.n, verdict.runs) == ("learned", "not tested", 0, ())
     assert verdict.remark == "no finished run of learned"
     assert isnan(verdict.effect)
 
@@ -123,7 +123,7 @@ def test_every_task_has_a_verdict():
 def test_a_missing_metric_is_remarked(measure):
     (verdict,) = judge(Level(("cql",), "above"), *frames(TWO_ARMS), measure=measure)
     assert verdict.remark == "the metric is not available for cql"
-    assert verdict.outcome == "inconclusive"
+    assert verdict.outcome == "not tested"
 
 
 def test_a_failed_run_has_no_number():
@@ -177,7 +177,7 @@ def test_primary_claims_are_one_family_over_tasks():
     exploratory = judge_runs([CONTROL], *frames(values))
     primary = judge_runs([replace(CONTROL, primary=True)], *frames(values))
     assert [(verdict.outcome, verdict.p_value) for verdict in exploratory] == [("supported", 2 / 64)] * 2
-    assert [(verdict.outcome, verdict.p_value) for verdict in primary] == [("inconclusive", 4 / 64)] * 2
+    assert [(verdict.outcome, verdict.p_value) for verdict in primary] == [("too few seeds", 4 / 64)] * 2
     assert primary[0].remark == "6 seeds cannot reach p <= 0.05 in a family of 2 tests"
 
 
@@ -193,7 +193,7 @@ def test_with_several_data_seeds_each_counts_once():
     runs["data_seed"] = runs["seed"] // 2
     runs["seed"] = runs["seed"] % 2
     (verdict,) = judge_runs([CONTROL], runs, rows)
-    assert (verdict.n, verdict.outcome) == (3, "inconclusive")
+    assert (verdict.n, verdict.outcome) == (3, "too few seeds")
     # Differences 1 to 6 within seed: means 1.5, 3.5, 5.5 per data seed.
     assert verdict.effect == pytest.approx(3.5)
     half = 4.302653 * 2.0 / 3**0.5

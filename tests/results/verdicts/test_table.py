@@ -64,7 +64,7 @@ def test_verdicts_on_runs_have_their_place_test_and_remark():
     instead = Claim("lower", "scale", "It is lower.", "derived", "Q", lambda: (), Level(("cql",), "below"), "low")
     found = [
         Verdict(level, "supported", -3.0, -4.0, -2.0, 6, "t", "maze", "cql", 0.03125, nan, "", ("a1", "b2")),
-        Verdict(level, "inconclusive", nan, nan, nan, 0, "", "road", "cql", remark="no finished run of cql"),
+        Verdict(level, "not tested", nan, nan, nan, 0, "", "road", "cql", remark="no finished run of cql"),
         Verdict(instead, "contradicted", 2.0, 1.0, 3.0, 6, "t", "maze", "cql", 1e-5, -0.6),
     ]
     table = verdict_table(found)

@@ -1,0 +1,65 @@
+"""The figure that opens README: curves through the switch, and what an inflated floor costs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from results.figures.curves import STEPS, accent_of, curves, finish_curves, mean_with_band, switch_of
+from results.figures.drawing import BAND, Drawing, counts, finished_of
+from results.figures.effects import cliffs, dose_legend, dose_numbers, dose_panel
+from results.frame import Frames, done
+from results.style import PAGE, colour, drawing_style, label
+from results.tables.effects import Effect
+
+# Where a legend hides no curve.
+BELOW: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "labelspacing": 0.3}
+
+# The arms of the curves.
+SHOWN = ("cql", "monte_carlo", "inflated_0.25")
+
+
+def teaser(frames: Frames, effects: Sequence[Effect], measures: pd.DataFrame) -> Drawing | None:
+    """Plot the success rate of `SHOWN` on the task where CQL and Cal-QL differ most in regret, and regret against dose.
+
+    `effects` and `measures` are those of `results.tables.effects` and `results.verdicts.runs.per_run`. None without
+    several tasks and doses, or without one of the arms. Numbers: of the curves, then of the doses.
+    """
+    doses = dose_numbers(effects, measures)
+    finished = done(frames.runs)
+    if doses is None or not set(SHOWN) <= set(finished["arm"]):
+        return None
+    task = task_that_differs(finished)
+    rows = frames.evaluations[(frames.evaluations["task"] == task) & frames.evaluations["arm"].isin(SHOWN)]
+    numbers, named, of_task = curves(rows, ["score"]), cliffs(doses), finished_of(frames.runs, task)
+    regret = doses[(doses["quantity"] == "regret_eval") & (doses["task"] != "")]
+    with drawing_style():
+        figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for arm in SHOWN:
+            means = numbers[(numbers["arm"] == arm) & numbers["seed"].isna()]
+            own = colour(arm, accent_of(SHOWN))
+            mean_with_band(left, means, switch_of(of_task), own)
+            left.plot([], [], color=own, linewidth=1.5, label=label(arm))
+        finish_curves(left, of_task)
+        # The caption explains the steps in full.
+        left.set(title=task, ylabel="Success rate", ylim=(-0.03, 1.03), xlabel=f"{STEPS.partition(':')[0]}")
+        left.legend(**BELOW)
+        dose_panel(right, regret, named, labels=(-0.25, 0, 0.25, 0.5, 1))
+        right.set(title="Regret of an inflated floor", xlabel="Inflation (share of the range of returns)",
+                  ylabel="Difference to dose 0 (success rate)")  # fmt: skip
+        right.legend(handles=dose_legend(named), ncols=2, **BELOW)
+    caption = (
+        f"Left: success rate on {task}, mean and {BAND}; gradient steps, then, from the dashed line on, environment "
+        f"steps. {counts(of_task[of_task['arm'].isin(SHOWN)])} Right: regret during fine-tuning against the inflation "
+        f"of the floor, a line per task; named: the tasks that fall off."
+    )
+    both = pd.concat([numbers.assign(task=task), regret], ignore_index=True)
+    return Drawing("teaser", "What the floor does", figure, both, caption)
+
+
+def task_that_differs(finished: pd.DataFrame) -> str:
+    """The task on which CQL and Cal-QL differ most in regret."""
+    means = finished.groupby(["task", "arm"])["regret_eval"].mean().unstack("arm")
+    return str((means["cql"] - means["monte_carlo"]).abs().idxmax())

@@ -1,0 +1,80 @@
+"""No figure has clipped or overlapping text, a legend that leaves it, or an axis without a unit."""
+
+import matplotlib as mpl
+import pytest
+from matplotlib.figure import Figure
+
+from ablations.claims import CLAIMS
+from results.contents import aggregate_figures, task_figures
+from results.figures import exact_lab
+from results.figures.claims import claim_figure
+from results.figures.curves import tasks_and_arms
+from results.figures.effects import dose_response, effects_figure
+from results.figures.learned_floor import learned_floor
+from results.frame import done
+from results.style import STYLE
+from results.tables.effects import effects
+from results.tables.scores import differences
+from results.tuning.figures import searches, tuning_figures
+from results.tuning.ledger import read_ledger
+from results.verdicts.runs import judge_runs, measured
+from results.verdicts.table import by_claim
+from tests.results.tables.test_effects import ARMS, frame
+from tests.results.tuning.test_report import write_ledger
+from tests.support import exact_frames
+from tests.support.figure_layout import faults
+
+
+def test_the_figures_of_a_task(frames):
+    runs, evaluations, _ = frames
+    of_task = runs[runs["task"] == "winding-road"]
+    numbers = differences(of_task).numbers
+    drawings = task_figures(of_task, evaluations[evaluations["task"] == "winding-road"], numbers)
+    assert len(drawings) == 5
+    assert {drawing.name: faults(drawing.figure) for drawing in drawings if faults(drawing.figure)} == {}
+
+
+def test_the_figures_over_tasks(frames):
+    runs, evaluations, per_run = frames
+    drawings = [tasks_and_arms(runs, evaluations), learned_floor(per_run), *aggregate_figures(done(runs))]
+    several = frame(arms={**ARMS, "inflated_1": (1.0, 40.0, 10.0, 0.1)})
+    drawings += [effects_figure(effects(several)), dose_response(effects(several), several)]
+    assert {drawing.name: found for drawing in drawings if (found := faults(drawing.figure))} == {}
+
+
+def test_the_figures_of_claims(frames):
+    runs, evaluations, per_run = frames
+    verdicts = by_claim(judge_runs(CLAIMS, runs, evaluations))
+    # One claim per kind of figure: levels, differences with margins, several arms, doses, and the longest axis label.
+    names = ("cql-scale-mismatch", "learned-floor-score", "floor-lifts-scale", "inflation-binds",
+             "inflation-lifts-unseen-actions", "every-dose-lifts-unseen-actions")  # fmt: skip
+    claims = {claim.id: claim for claim in CLAIMS}
+    drawings = [claim_figure(verdicts[name], measured(claims[name], per_run)) for name in names]
+    assert {drawing.name: found for drawing in drawings if (found := faults(drawing.figure))} == {}
+
+
+def test_the_figures_of_searches(tmp_path):
+    ledger = read_ledger(write_ledger(tmp_path))
+    drawings = [*tuning_figures(ledger), searches([ledger] * 3)]
+    assert {drawing.name: found for drawing in drawings if (found := faults(drawing.figure))} == {}
+
+
+@pytest.mark.parametrize("name", list(exact_frames.frames()))
+def test_the_figures_of_the_exact_lab(name):
+    assert faults(getattr(exact_lab, name)(exact_frames.frames()[name]).figure) == []
+
+
+def test_faults_are_found():
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2, 1.5))
+        panel = figure.add_axes((0.3, 0.3, 0.6, 0.6))
+        panel.plot([0, 1], [0, 1], label="a label that is much too long for the panel")
+        panel.set(xlabel="Return (mapped)", ylabel="Score")
+        panel.text(0.5, 0.5, "one text")
+        panel.text(0.52, 0.5, "another text")
+        panel.legend(loc="upper left", bbox_to_anchor=(0.2, 1.0))
+    found = faults(figure)
+    assert "overlapping: 'one text' and 'another text'" in found
+    assert "legend outside" in found
+    assert any(fault.startswith("clipped: 'a label") for fault in found)
+    assert any(fault.startswith("no unit: ['Score'") for fault in found)
