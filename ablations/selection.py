@@ -54,11 +54,12 @@ class Selection:
         Raises UserError for an option that matches no item, and if no item matches all.
         """
         all_names = [names(item) for item in items]
-        tasks, arms = ([name[at] for name in all_names if name[at]] for at in (0, 1))
+        tasks = {task: None for task, *_ in all_names if task}
+        arms = {arm: None for _, arm, _ in all_names if arm}
         seeds = sorted({name[2] for name in all_names if name[2] is not None})
         wanted = (
-            _matching("--task", self.tasks, list(dict.fromkeys(tasks)), of),
-            _matching("--arm", self.arms, list(dict.fromkeys(arms)), of),
+            _matching("--task", self.tasks, list(tasks), of),
+            _matching("--arm", self.arms, list(arms), of),
             _matching_seeds(self.seeds, seeds, of),
         )
         result = [

@@ -55,10 +55,11 @@ def status(
     if json and watch:
         raise UserError("status: --json and --watch exclude each other; leave out one")
     selection = Selection.of(tasks, arms, seeds)
+    runs = None
     if grid is not None:
         runs = with_prefixes(grid_runs(grid, scale, changes, selection), root)
-    else:
-        runs = named_runs([], root, scale, changes, selection) if selection or changes else None
+    elif selection or changes:
+        runs = named_runs([], root, scale, changes, selection)
     show_status(runs, root, json, watch, every_run)
 
 

@@ -61,6 +61,10 @@ class Named:
     ids: frozenset[str]
     tasks: frozenset[str]
 
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> Named:
+        return cls(frozenset(run.id for run in runs), frozenset(run.task.name for run in runs))
+
 
 def report(
     grids: Annotated[
@@ -117,7 +121,7 @@ def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
     if grids:
         named = [run for grid in grids for run in runs_of(grid)]
         named = request.selection.runs(named, " ".join(grids)) if request.selection else named
-        only = Named(frozenset(run.id for run in named), frozenset(run.task.name for run in named))
+        only = Named.of(named)
     elif request.selection:
         only = _selected(request.selection, source or roots)
     if export is not None:
@@ -185,7 +189,7 @@ def _selected(selection: Selection, source: Path | Sequence[Path]) -> Named:
     from results.frame.frames import load
 
     if isinstance(source, Path):
-        rows = load(source).runs[["run", "task", "arm", "seed"]].to_numpy().tolist()
+        rows = [tuple(row) for row in load(source).runs[["run", "task", "arm", "seed"]].to_numpy()]
     else:
         named = [(summary.id, summary.names) for root in source for summary in summaries(root)]
         rows = [(id, names.task, names.arm, names.seed) for id, names in named if names]

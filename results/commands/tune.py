@@ -210,7 +210,7 @@ def report_best(study: Study, root: Path, launch: Launch, storage: str | None) -
     code = conclude(plan(runs, root))
     if code == DONE:
         from harness.tuning.storage import REPORT
-        from results.commands.report import make_report
+        from results.commands.report import Named, make_report
 
-        make_report(runs, [root], folder / REPORT, exact=False)
+        make_report(Named.of(runs), [root], folder / REPORT, exact=False)
     return code
