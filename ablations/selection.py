@@ -75,6 +75,14 @@ class Selection:
         """The selected ones of some runs; raises UserError as `chosen` does."""
         return self.chosen(runs, lambda run: (run.task.name, run.arm, run.seed), of)
 
+    def selects_task(self, task: str) -> bool:
+        """Whether runs of a task can be selected."""
+        return not self.tasks or any(_matches(task, pattern) for pattern in self.tasks)
+
+    def selects_seed(self, seed: int) -> bool:
+        """Whether runs with a seed can be selected."""
+        return not self.seeds or seed in numbers(self.seeds, "--seed")
+
     def grid(self, scale: str) -> list[Run]:
         """The product of the selected tasks, arms and seeds: a grid without a name.
 
@@ -111,12 +119,16 @@ def _matching(option: str, patterns: Sequence[str], values: Sequence[str], of: s
         return None
     result: dict[str, None] = {}
     for pattern in patterns:
-        # Names of arms may contain brackets, which are special in patterns.
-        matches = [value for value in values if value == pattern or fnmatchcase(value, pattern)]
+        matches = [value for value in values if _matches(value, pattern)]
         if not matches:
             raise UserError(f"{option} {quoted_if_odd(pattern)}: selects nothing; {of} has {listed(values)}")
         result |= dict.fromkeys(matches)
     return list(result)
+
+
+def _matches(value: str, pattern: str) -> bool:
+    # Names of arms may contain brackets, which are special in patterns.
+    return value == pattern or fnmatchcase(value, pattern)
 
 
 def _matching_seeds(seeds: Sequence[str], values: Sequence[int], of: str) -> set[int] | None:

@@ -1,12 +1,13 @@
 """`floorbench plan` and `floorbench run`: show the states of a grid's runs, and run them on this machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ablations.commands.selection import Arms, Grid, Seeds, Tasks, counts_line, grid_runs
+from ablations.commands.selection import Arms, Grid, Large, Seeds, Tasks, counts_line, grid_runs, is_file
+from ablations.grid_files import LARGE, GridFile, read
 from ablations.selection import Selection
 from harness.command_line import (
     DONE,
@@ -54,8 +55,16 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show which runs of a grid are new, running, done or failed. Writes nothing."""
-    runs = grid_runs(grid, scale, changes, Selection.of(tasks, arms, seeds))
-    show_plan(runs, root, json, shared_prefix)
+    selection = Selection.of(tasks, arms, seeds)
+    meaning = None
+    if grid is not None and is_file(grid):
+        content = read(Path(grid), scale)
+        meaning = content.meaning()
+        if content.narrowed(selection).count > LARGE:
+            show_size(content.narrowed(selection), root, json)
+            return
+    runs = grid_runs(grid, scale, changes, selection)
+    show_plan(runs, root, json, shared_prefix, meaning)
 
 
 def run(
@@ -70,14 +79,30 @@ def run(
     scale: GridScale = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
     shared_prefix: SharedPrefix = True,
+    yes: Large = False,
 ) -> None:
     """Run a grid on this machine. Finished runs are skipped."""
-    runs = grid_runs(grid, scale, changes, Selection.of(tasks, arms, seeds))
+    runs = grid_runs(grid, scale, changes, Selection.of(tasks, arms, seeds), yes)
     raise typer.Exit(run_grid(runs, root, workers, pack, retry_failed, shared_prefix))
 
 
-def show_plan(runs: Sequence[Run], root: Path, as_json: bool, shared_prefix: bool = True) -> None:
-    """Print the states of runs, and the prefixes from which they will start."""
+def show_size(content: GridFile, root: Path, as_json: bool) -> None:
+    """Print what a grid file with very many runs means, without the runs."""
+    if as_json:
+        print_json({"root": str(root), "grid": content.meaning()})
+        return
+    result_console().print(f"{content.path}: {content.size}")
+    remark_console().print(f"states are shown for at most {LARGE:,} runs; select some with --task, --arm or --seed")
+
+
+def show_plan(
+    runs: Sequence[Run],
+    root: Path,
+    as_json: bool,
+    shared_prefix: bool = True,
+    meaning: Mapping[str, object] | None = None,
+) -> None:
+    """Print the states of runs, and the prefixes from which they will start; `meaning` of a grid file, for JSON."""
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = planner.plan(runs, root)
     check_settings(runs)
@@ -98,7 +123,8 @@ def show_plan(runs: Sequence[Run], root: Path, as_json: bool, shared_prefix: boo
             for run, state in zip(shared.plan.runs, shared.plan.states, strict=True)
         ]
         counts = {"counts": planned.counts(), "updates_saved": shared.all_updates_saved}
-        print_json({"root": str(root), **counts, "runs": named, "prefixes": prefixes})
+        grid = {"grid": meaning} if meaning else {}
+        print_json({"root": str(root), **grid, **counts, "runs": named, "prefixes": prefixes})
         return
     console = result_console()
     if shared.of_run:

@@ -17,7 +17,9 @@ from harness.settings import Run, with_settings
 
 Grid = Annotated[
     str | None,
-    typer.Argument(help="Name of a grid, e.g. floors or smoke; without: --task, --arm and --seed.", metavar="[GRID]"),
+    typer.Argument(
+        help="Name of a grid, e.g. floors, or a grid file (.toml); without: --task, --arm and --seed.", metavar="[GRID]"
+    ),
 ]
 Names = Annotated[
     list[str] | None,
@@ -30,6 +32,7 @@ Tasks = Annotated[
 ]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="Select runs by arm: a name or a pattern.")]
 Seeds = Annotated[list[str] | None, typer.Option("--seed", help="Select runs by seed: 3, or a range such as 0-4.")]
+Large = Annotated[bool, typer.Option("--yes", help="Also start a grid file of more than 10,000 runs.")]
 
 # The scale of grids where none is given.
 DEMO = "demo"
@@ -39,13 +42,22 @@ LISTED = 5
 
 
 def grid_runs(
-    name: str | None, scale: str | None, changes: Sequence[str] | None, selection: Selection | None = None
+    name: str | None,
+    scale: str | None,
+    changes: Sequence[str] | None,
+    selection: Selection | None = None,
+    large: bool = False,
 ) -> list[Run]:
-    """The selected runs of a grid with `key=value` changes applied to each; without a name, the selection's grid."""
+    """The selected runs of a grid with `key=value` changes applied to each; without a name, the selection's grid.
+
+    `name` may be the path of a grid file; the UserError about one with very many runs says how to go on.
+    """
     from ablations.grids import runs_of
 
     parsed = parse_changes(changes or [])
-    if name is not None:
+    if name is not None and is_file(name):
+        runs = file_runs(name, scale, selection, large)
+    elif name is not None:
         runs = runs_of(name, scale or DEMO)
         runs = selection.runs(runs, f"grid {name}") if selection else runs
     elif selection is not None:
@@ -53,6 +65,24 @@ def grid_runs(
     else:
         raise UserError("no runs are named: name a grid, or select tasks, arms and seeds with --task, --arm and --seed")
     return [with_settings(run, parsed, source="--set") for run in runs] if parsed else runs
+
+
+def is_file(name: str) -> bool:
+    """Whether the name of a grid is the path of a grid file."""
+    from ablations.grid_files import SUFFIX
+
+    return name.endswith(SUFFIX)
+
+
+def file_runs(name: str, scale: str | None, selection: Selection | None, large: bool) -> list[Run]:
+    """The selected runs of a grid file; raises UserError if there are very many, unless `large`."""
+    from ablations.grid_files import LARGE, read
+
+    content = read(Path(name), scale).narrowed(selection)
+    if content.count > LARGE and not large:
+        raise UserError(f"{name}: {content.size}; more than {LARGE:,} need --yes; or select some with --task or --seed")
+    runs = content.runs()
+    return selection.runs(runs, name) if selection else runs
 
 
 def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
@@ -83,7 +113,7 @@ def named_runs(
     """
     from ablations.grids import GRIDS
 
-    if changes and not any(name in GRIDS for name in names):
+    if changes and not any(name in GRIDS or is_file(name) for name in names):
         raise UserError("--set: only changes the runs of a grid; name a grid, or leave out --set")
     if not names:
         if selection is None:
@@ -92,8 +122,8 @@ def named_runs(
     present = None
     runs: dict[str, Run] = {}
     for name in names:
-        if name in GRIDS:
-            runs |= {run.id: run for run in grid_runs(name, scale, changes)}
+        if name in GRIDS or is_file(name):
+            runs |= {run.id: run for run in grid_runs(name, scale, changes, large=True)}
         else:
             present = summaries(root) if present is None else present
             run = RunFolder(root / _id(name, present, f"neither a grid nor the beginning of a run id in {root}")).run()

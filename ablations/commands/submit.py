@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablations.commands.run import Launch
-from ablations.commands.selection import Arms, Grid, Seeds, Tasks, counts_line, grid_runs
+from ablations.commands.selection import Arms, Grid, Large, Seeds, Tasks, counts_line, grid_runs
 from ablations.selection import Selection
 from harness.command_line import (
     RUNS,
@@ -69,12 +69,13 @@ def submit(
     scale: GridScale = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Submit failed runs again.")] = False,
     shared_prefix: SharedPrefix = True,
+    yes: Large = False,
     json: Json = False,
 ) -> None:
     """Submit a grid to SLURM. Runs that are done, running or queued are skipped."""
     profile = load(cluster)
     selection = Selection.of(tasks, arms, seeds)
-    runs, place = grid_runs(grid, scale, changes, selection), root or Path(profile.root or RUNS)
+    runs, place = grid_runs(grid, scale, changes, selection, yes), root or Path(profile.root or RUNS)
     if dry_run:
         show_draft(runs, place, profile, retry_failed, json, shared_prefix)
     else:
