@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ablations.arms import SWITCH_ARMS
-from ablations.axes import grid, varied
+from ablations.axes import Axes, grid, varied
 from ablations.claim import Claim, Difference, Equivalence, Level, NonInferiority
 from ablations.measures import MARGIN, ONLINE_CHANGE
 from harness.settings import Run, with_settings
@@ -58,9 +58,9 @@ def dip(scale: str) -> list[Run]:
 
 # Factors of the cause. Push-down online: as offline, decaying over the phase, off. Critics at the switch: unchanged,
 # shifted to the policy's returns, shifted below them.
-MIXING = {"schedule.mixing_ratio": [0.0, 0.25, 0.5]}
-PUSH_DOWN = {"online.alpha": [None, 0.0, 0.0], "online.alpha_decay": [0.0, 1.0, 0.0]}
-SHIFT = {"online.critic_shift": [0.0, 0.0, -0.25], "online.recalibrate": [False, True, False]}
+MIXING: Axes = {"schedule.mixing_ratio": [0.0, 0.25, 0.5]}
+PUSH_DOWN: Axes = {"online.alpha": [None, 0.0, 0.0], "online.alpha_decay": [0.0, 1.0, 0.0]}
+SHIFT: Axes = {"online.critic_shift": [0.0, 0.0, -0.25], "online.recalibrate": [False, True, False]}
 
 
 def cause(scale: str) -> list[Run]:
