@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import sys
 import traceback
 from pathlib import Path
 
@@ -20,6 +21,18 @@ class UserError(Exception):
 
     The command line prints the message without a traceback and exits with code 2.
     """
+
+
+def is_of_place(error: BaseException) -> bool:
+    """Whether an error is one of the file system or the GPU rather than of the work, which can be resumed later."""
+    if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+        return True
+    # Without torch there was no GPU.
+    if "torch" not in sys.modules:
+        return False
+    from algorithms.kernels.gpu import is_of_device
+
+    return is_of_device(error)
 
 
 def is_of_system(error: BaseException) -> bool:

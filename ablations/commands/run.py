@@ -106,7 +106,8 @@ def show_plan(
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = planner.plan(runs, root)
     check_settings(runs)
-    check_kernels(runs)
+    # A plan may be made on a machine without GPUs.
+    check_kernels(runs, elsewhere=True)
     shared = shared_prefixes(planned.to_start(), root, shared_prefix)
     columns = ["run", "task", "arm", "data_seed", "seed", "state"]
     rows: list[tuple[object, ...]] = [
@@ -189,7 +190,7 @@ def train_runs(
         commit([*shared.to_start(retry_failed), *chosen], root)
         commit_prefixes(chosen, shared)
         workers = workers or workers_for(chosen)
-        packs = packs_in_order(chosen, shared, pack_limit or pack_limit_for(chosen), workers, retry_failed)
+        packs = packs_in_order(chosen, shared, pack_limit or pack_limit_for(chosen, workers), workers, retry_failed)
         try:
             with ProgressDisplay(packs, console) as display:
 

@@ -1,10 +1,18 @@
 """GPUs: whether torch can use one, and how many runs of a pack fit into its memory."""
 
+import functools
+import json
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 
 from algorithms.settings import AlgorithmSettings
+
+# The folder from which the package can be imported.
+_ROOT = Path(__file__).parents[2]
 
 # Largest number of runs in a pack on a GPU.
 RUNS_LIMIT = 64
@@ -19,19 +27,56 @@ BLOCK, ACTIONS = 32, 32
 MEMORY_SHARE = 0.7
 
 
+# Seconds that the process that asks for the free memory may take.
+PATIENCE = 120
+
+
 def obstacle() -> str | None:
     """Why no GPU can be used, or None if one can."""
     if torch.version.cuda is None:
-        return "this torch is built without CUDA"
-    if not torch.cuda.is_available():
-        return "torch finds no CUDA device"
-    return None
+        return f"this torch ({torch.__version__}) is built without CUDA; install a build of the same version with CUDA"
+    if torch.cuda.is_available():
+        return None
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+        return f"torch finds no CUDA device ({reason})"
+    return "torch finds no CUDA device"
 
 
-def runs_that_fit(settings: AlgorithmSettings, free: int | None = None) -> int:
-    """How many runs of a pack fit into `free` bytes; None: the free memory of the first GPU."""
-    bytes_free = torch.cuda.mem_get_info(0)[0] if free is None else free
-    return max(1, min(RUNS_LIMIT, int(MEMORY_SHARE * bytes_free / bytes_of_run(settings))))
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU is exhausted: with fewer runs the work may succeed."""
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def is_of_device(error: BaseException) -> bool:
+    """Whether an error is one of the GPU rather than of the work: memory, hardware, driver, or another user's job."""
+    if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and str(error).startswith(
+        ("CUDA error", "CUDA driver error", "cuBLAS", "NCCL")
+    )
+
+
+@functools.cache
+def free_memory() -> tuple[int, ...]:
+    """Free bytes of every visible GPU, empty if they cannot be asked.
+
+    Asked in another process: the question creates a CUDA context, which holds hundreds of megabytes of each GPU until
+    the process ends.
+    """
+    command = [sys.executable, "-m", "algorithms.kernels.gpu"]
+    try:
+        answer = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True, cwd=_ROOT).stdout
+        return tuple(json.loads(answer))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ()
+
+
+def runs_that_fit(settings: AlgorithmSettings, free: int) -> int:
+    """How many runs of a pack fit into `free` bytes of GPU memory, at least one."""
+    return max(1, min(RUNS_LIMIT, int(MEMORY_SHARE * free / bytes_of_run(settings))))
 
 
 def bytes_of_run(settings: AlgorithmSettings) -> int:
@@ -50,3 +95,7 @@ def bytes_of_run(settings: AlgorithmSettings) -> int:
 def _parameters(hidden: tuple[int, ...]) -> int:
     widths = (INPUTS, *hidden, INPUTS)
     return sum(inputs * outputs + outputs for inputs, outputs in pairwise(widths))
+
+
+if __name__ == "__main__":
+    print(json.dumps([torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]))

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.errors import PLACE_ERRORS, UserError, one_line
+from harness.errors import UserError, is_of_place, one_line
 from harness.folders.attempts import Heartbeat, TakenOver
 from harness.folders.provenance import attempt_details
 from harness.folders.run_folder import RunFolder
@@ -42,9 +42,9 @@ def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
     """Train the runs of one pack that are not done, cancelled or owned by another process.
 
     An error marks its unfinished runs failed, with the traceback in their logs. A request to stop leaves them
-    interrupted and is raised as `Stopped`. Errors of the file system leave them interrupted too, because they can be
-    resumed from their checkpoints, and are printed on stderr, as are damaged folders, which stay unchanged. Returns
-    whether every run of the pack is done, cancelled or owned by another process.
+    interrupted and is raised as `Stopped`. Errors of the file system or the GPU leave them interrupted too, because
+    they can be resumed from their checkpoints, and are printed on stderr, as are damaged folders, which stay unchanged.
+    Returns whether every run of the pack is done, cancelled or owned by another process.
     """
     owned: list[RunFolder] = []
     refused: list[UserError] = []
@@ -62,7 +62,7 @@ def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
         report(leave(owned, RunState.INTERRUPTED, f"stopped by {stop.reason}"))
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+        if is_of_place(error):
             leave(owned, RunState.INTERRUPTED, one_line(error))
             print_error(error)
         else:

@@ -11,6 +11,7 @@ from algorithms.learner import Learner
 from algorithms.returns import return_to_go
 from harness.environments.environment import Environment
 from harness.environments.exact_values import exact_values
+from harness.errors import is_of_place
 from harness.settings import Run, Schedule
 from harness.training.calibration import Values, calibration_shares
 from harness.training.streams import generator, reset_seed
@@ -125,6 +126,8 @@ class Evaluator:
         try:
             return self._rollout(learner, number, check)
         except Exception as error:
+            if is_of_place(error):
+                raise
             return error
 
     def _rollout(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any]:

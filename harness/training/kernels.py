@@ -69,13 +69,21 @@ def workers_for(runs: Sequence[Run]) -> int:
     return usable_cores() if memory is None else max(1, min(usable_cores(), memory // WORKER_MEMORY))
 
 
-def pack_limit_for(runs: Sequence[Run]) -> int:
-    """Largest pack: by the caches of a core and a memory limit below that of a worker, or the memory of a GPU."""
+def pack_limit_for(runs: Sequence[Run], workers: int = 1) -> int:
+    """Largest pack: by the caches of a core and a memory limit below that of a worker, or the memory of a GPU.
+
+    On GPUs, `workers` processes share the visible ones; the smallest share of the free memory decides. Where it is not
+    known, as on a machine without a GPU, the pack has as many runs as are ever useful.
+    """
     from algorithms.kernels import gpu
 
     gpu_settings = {run.algorithm for run in runs if run.algorithm.on_gpu}
     if gpu_settings:
-        return min(gpu.runs_that_fit(settings) for settings in gpu_settings)
+        free = gpu.free_memory()
+        if not free:
+            return gpu.RUNS_LIMIT
+        per_gpu = -(-workers // len(free))
+        return min(gpu.runs_that_fit(settings, min(free) // per_gpu) for settings in gpu_settings)
     memory = usable_memory()
     return PACK_LIMIT if memory is None else max(1, min(PACK_LIMIT, PACK_LIMIT * memory // WORKER_MEMORY))
 

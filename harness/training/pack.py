@@ -11,7 +11,7 @@ import torch
 
 from algorithms.behaviour_value import FitReport
 from algorithms.learner import Learner
-from harness.errors import PLACE_ERRORS, UserError, one_line
+from harness.errors import UserError, is_of_place, one_line
 from harness.folders.attempts import TakenOver
 from harness.folders.checkpoint import Checkpoint
 from harness.folders.run_folder import RunFolder
@@ -83,11 +83,9 @@ class Pack:
             action(*arguments, **named)
         except TakenOver:
             self.live.remove(number)
-        except OSError as error:
-            if error.errno in PLACE_ERRORS:
-                raise
-            self.fail(number, error)
         except Exception as error:
+            if is_of_place(error):
+                raise
             self.fail(number, error)
 
     def fail(self, number: int, error: Exception) -> None:

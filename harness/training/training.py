@@ -1,10 +1,14 @@
 """Train a pack: offline phase, switch, online phase, with evaluations at marks and checkpoints in between."""
 
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+import torch
+
 from algorithms.batch import backup_actions
+from algorithms.kernels.gpu import is_out_of_memory
 from algorithms.learner import Learner
 from harness.data.dataset import Dataset, load_dataset
 from harness.errors import UserError
@@ -31,8 +35,8 @@ def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
     """Train runs together, from their last checkpoints or starts to `done.json`.
 
     A run whose parameters diverge or whose environment raises is marked failed, a cancelled run is saved and left; the
-    others continue, in a smaller pack once half of the runs are gone. When `stop` is requested every run is saved and
-    `Stopped` is raised.
+    others continue, in a smaller pack once half of the runs are gone. A pack that exhausts the memory of a GPU goes on
+    from its checkpoints in two halves. When `stop` is requested every run is saved and `Stopped` is raised.
     """
     ids = " ".join(folder.id for folder in folders)
     runs = [folder.run() for folder in folders]
@@ -47,8 +51,23 @@ def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
         provide_start(folder)
     waiting = starting_points(folders)
     while waiting:
-        remaining = PackTraining(waiting.pop(0), dataset, stop or Stop()).train()
-        waiting = [*starting_points(remaining), *waiting]
+        waiting = [*train_once(waiting.pop(0), dataset, stop or Stop()), *waiting]
+
+
+def train_once(point: StartingPoint, dataset: Dataset, stop: Stop) -> list[StartingPoint]:
+    """Train a pack until its runs end, most of them have dropped out, or it is too large; returns what is left."""
+    try:
+        return starting_points(PackTraining(point, dataset, stop).train())
+    except Exception as error:
+        if not is_out_of_memory(error) or len(point.folders) == 1:
+            raise
+    # Only here, when the error and its frames are gone, can the memory of the pack be released.
+    gc.collect()
+    torch.cuda.empty_cache()
+    half = (len(point.folders) + 1) // 2
+    for folder in point.folders:
+        folder.append_log(f"the memory of the GPU is exhausted with {len(point.folders)} runs; going on with {half}")
+    return [*starting_points(point.folders[:half]), *starting_points(point.folders[half:])]
 
 
 class PackTraining:

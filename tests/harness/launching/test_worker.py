@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
@@ -174,6 +175,21 @@ def test_heartbeats_are_written_during_training(folders, monkeypatch):
     assert work(folders, train, Stop())
 
 
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("CUDA error: uncorrectable ECC error encountered\nCUDA kernel errors might be reported later"),
+])  # fmt: skip
+def test_an_error_of_the_gpu_leaves_the_runs_interrupted(folders, capfd, error):
+    def train(pack, stop):
+        raise error
+
+    assert not work(folders, train, Stop())
+    assert states(folders) == ["interrupted"] * 4
+    line = capfd.readouterr().err.splitlines()
+    assert len(line) == 1
+    assert str(error).partition("\n")[0] in line[0]
+
+
 def test_a_disk_error_leaves_the_runs_interrupted(folders, capfd):
     def train(pack, stop):
         pack[0].finish({})
@@ -193,7 +209,7 @@ def test_other_system_errors_are_failures(folders):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "floor.bin")
 
     assert not work(folders[:1], train, Stop())
-    assert folders[0].status()["reason"] == "FileNotFoundError: [Errno 2] No such file or directory: 'floor.bin'"
+    assert folders[0].status()["reason"] == "floor.bin: no such file or directory"
     assert states(folders[:1]) == ["failed"]
 
 

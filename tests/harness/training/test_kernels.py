@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ablations.grids import runs_of
+from algorithms.kernels import gpu
 from algorithms.kernels.gpu import RUNS_LIMIT, bytes_of_run, obstacle, runs_that_fit
 from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
@@ -46,6 +47,32 @@ def test_the_kernel_is_part_of_the_run_id():
 def test_cpu_runs_use_all_cores_in_small_packs():
     assert (workers_for(RUNS), pack_limit_for(RUNS)) == (usable_cores(), PACK_LIMIT)
     assert workers_for(ON_GPU) == max(1, torch.cuda.device_count())
+
+
+def test_workers_share_the_memory_of_the_smallest_gpu(monkeypatch):
+    each = bytes_of_run(ON_GPU[0].algorithm)
+    monkeypatch.setattr(gpu, "free_memory", lambda: (100 * each, 41 * each // 2))
+    assert pack_limit_for(ON_GPU) == pack_limit_for(ON_GPU, workers=2) == 14
+    assert pack_limit_for(ON_GPU, workers=3) == 7, "two workers on one of the GPUs"
+    monkeypatch.setattr(gpu, "free_memory", lambda: ())
+    assert pack_limit_for(ON_GPU) == RUNS_LIMIT
+
+
+@without_gpu
+def test_the_memory_of_no_gpu_is_not_known():
+    assert gpu.free_memory() == ()
+
+
+def test_errors_of_the_gpu_are_told_from_those_of_the_work():
+    assert gpu.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: uncorrectable ECC error encountered"),
+        RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable"),
+    ):
+        assert gpu.is_of_device(error)
+    for error in (RuntimeError("The size of tensor a (3) must match"), ValueError("CUDA error"), MemoryError()):
+        assert not gpu.is_of_device(error)
 
 
 def test_memory_of_a_run():

@@ -3,14 +3,16 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from ablations.grids import runs_of
+from algorithms.learner import Learner
 from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.settings import Schedule, with_settings
-from harness.training.timing import offline_marks, online_marks
+from harness.training.timing import CHECKPOINT_VARIABLE, offline_marks, online_marks
 from harness.training.training import train_pack
 
 SHORT = {
@@ -190,6 +192,37 @@ def test_a_diverged_run_fails_alone(tmp_path):
     assert "not finite" in doomed[0].status()["reason"]
     assert doomed[0].summary() is None
     assert (mixed[0].path / "metrics.jsonl").read_bytes() == (healthy[0].path / "metrics.jsonl").read_bytes()
+
+
+def test_a_pack_that_exhausts_the_gpu_goes_on_in_halves(tmp_path, trained, monkeypatch):
+    """Memory for two runs, which gives out in the online phase: 3 runs become 2 and 1, from their checkpoints."""
+    sizes = []
+    update = Learner.update
+
+    def scarce(learner, batch, noise):
+        runs = len(batch.states)
+        sizes.append(runs)
+        if runs > 2 and learner.counters["updates"] > 80:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return update(learner, batch, noise)
+
+    monkeypatch.setattr(Learner, "update", scarce)
+    monkeypatch.setenv(CHECKPOINT_VARIABLE, "0")
+    made = folders(tmp_path, seeds=(0,))
+    train_pack(made)
+    assert (sizes.count(3), sizes.count(2), sizes.count(1)) == (82, 140 - 81, 140 - 81)
+    for folder, alone in zip(made, trained, strict=True):
+        assert folder.metrics_file.read_bytes() == alone.metrics_file.read_bytes()
+        assert "the memory of the GPU is exhausted with 3 runs; going on with 2" in folder.log.read_text()
+
+
+def test_a_single_run_that_exhausts_the_gpu_is_left(tmp_path, monkeypatch):
+    def scarce(learner, batch, noise):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Learner, "update", scarce)
+    with pytest.raises(torch.OutOfMemoryError):
+        train_pack(folders(tmp_path, arms=("none",), seeds=(0,)))
 
 
 def test_runs_of_other_shapes_are_refused(tmp_path):
