@@ -5,6 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMP := .venv/.installed
 PEERS := .venv-peers
+JAX := .venv-jax
 KERNELS := $(BIN)/python -m algorithms.kernels.build
 
 .PHONY: help setup demo report format lint test slurm-test browser-test bench bench-peers
@@ -74,11 +75,17 @@ lint: setup  ## check style and types
 bench: setup  ## speed of an update and its parts
 	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --benchmark-only --benchmark-autosave -q $(BENCH)
 
-# The last line is JSON: updates per second and core of floorbench, a plain PyTorch baseline and d3rlpy.
-bench-peers: setup $(PEERS)/.installed  ## speed compared with other implementations
-	@$(BIN)/python -m tests.benchmarks.peers.compare --d3rlpy $(PEERS)/bin/python
+# The last line is JSON: updates per second and core of floorbench, a plain PyTorch baseline, JAX and d3rlpy, and shares
+# of the core's multiply-add peak.
+bench-peers: setup $(PEERS)/.installed $(JAX)/.installed  ## speed compared with other implementations
+	@$(BIN)/python -m tests.benchmarks.peers.compare --d3rlpy $(PEERS)/bin/python --jax $(JAX)/bin/python
 
 $(PEERS)/.installed: tests/benchmarks/peers/requirements.txt
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install -r $<
+	@touch $@
+
+$(JAX)/.installed: tests/benchmarks/peers/requirements-jax.txt
+	@$(PYTHON) -m venv $(JAX)
+	@$(JAX)/bin/python -m pip --disable-pip-version-check -qq install -r $<
 	@touch $@

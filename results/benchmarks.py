@@ -19,7 +19,7 @@ FOLDER = Path(".benchmarks")
 # Parameters with a separate column; `name` is that of the shape.
 OF_PACK = ("name", "runs", "kernel")
 
-FACTS = ("gflops", "peak_gflops", "share_of_peak", "share_of_update")
+FACTS = ("gflops", "peak_gflops", "share_of_peak", "share_of_update", "gigabytes_per_second")
 
 
 def newest(folder: Path = FOLDER) -> Path:
@@ -34,8 +34,8 @@ def read(file: Path) -> pd.DataFrame:
     """Read a file of pytest-benchmark: a row per benchmark, with machine, commit and date in `attrs`.
 
     Columns: part (the timed function), shape, runs and kernel of the pack (NaN if not applicable), case (other
-    parameters), seconds (median per call), rounds, and, if applicable, gflops, peak_gflops (of torch's matrix product),
-    share_of_peak and share_of_update. Raises UserError for other files.
+    parameters), seconds (median per call), rounds, and, if applicable, gflops, peak_gflops (of fused multiply-adds in
+    registers), share_of_peak, share_of_update and gigabytes_per_second. Raises UserError for other files.
     """
     try:
         content = json.loads(file.read_text())
@@ -86,15 +86,17 @@ def speed(benchmarks: pd.DataFrame) -> Table:
             "Per run [us]": per_run.map(lambda value: number(value, 1)),
             "GFLOP/s": benchmarks["gflops"].map(lambda value: number(value, 1)),
             "Of the peak [%]": benchmarks["share_of_peak"].map(lambda value: number(100 * value, 0)),
+            "GB/s": benchmarks["gigabytes_per_second"].map(lambda value: number(value, 1)),
             "Of an update [%]": benchmarks["share_of_update"].map(lambda value: number(100 * value, 0)),
         }
     )
     notes = (
-        "Median time on one thread, divided by the number of runs in the pack. GFLOP/s count matrix products only; the "
-        "peak is that of torch's product of a 1024 x 256 and a 256 x 256 matrix, measured after each benchmark. Shares "
-        "of an update refer to the same shape, runs and kernel. Shapes are width x depth: 64x2 has the state, action "
-        "and batch sizes of the demo (6, 2, 64 with 4 actions of each kind), the others those of AntMaze (29, 8, 256 "
-        "with 10). In brackets: other parameters (online: transitions of the online phase in the replay buffer).",
+        "Median time on one thread, divided by the number of runs in the pack. GFLOP/s count matrix products, in an "
+        "update also Adam and the Polyak update; the peak is that of fused multiply-adds in the widest registers of a "
+        "core, measured before and after each benchmark. Shares of an update refer to the same shape, runs and kernel. "
+        "Shapes are width x depth: 64x2 has the state, action and batch sizes of the demo (6, 2, 64 with 4 actions of "
+        "each kind), the others those of AntMaze (29, 8, 256 with 10). In brackets: other parameters (online: "
+        "transitions of the online phase in the replay buffer; level: what is read).",
     )
     return Table("speed", "Speed of components", benchmarks, text, notes, group="Part")
 

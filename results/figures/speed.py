@@ -1,4 +1,4 @@
-"""The time of an update by part, and the throughput of its matrix products as a share of the machine's peak."""
+"""The time of an update by part, and the throughput of its matrix products as a share of the core's peak."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -40,14 +40,15 @@ def share_of_peak(benchmarks: pd.DataFrame) -> Drawing | None:
             axes.axhline(1.0, color=FAINT, linewidth=0.8, zorder=0)
             axes.set(title=shape, xticks=range(len(packs)), xticklabels=[str(runs) for runs in packs])
             axes.set_xlabel("Runs in the pack")
-        panels[0].set_ylabel("Share of the matrix-product peak")
+        panels[0].set_ylabel("Share of the core's peak")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     caption = (
         "Floating-point operations per second of the critics' loss (forward and backward, two critics), as a share of "
-        "those of torch's matrix product measured in the same benchmark, by width x depth of the networks and by the "
-        "number of runs in the pack. One thread; median over repetitions. Missing bars were not measured."
+        "those of fused multiply-adds in the core's widest registers, measured before and after, by width x depth of "
+        "the networks and by the number of runs in the pack. One thread; median over repetitions. Missing bars were "
+        "not measured."
     )
-    return Drawing("share_of_peak", "Critic loss against the matrix-product peak", figure, numbers, caption)
+    return Drawing("share_of_peak", "Critic loss against the peak of the core", figure, numbers, caption)
 
 
 def update_parts(benchmarks: pd.DataFrame) -> Drawing | None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.benchmarks.arithmetic import matrix_product_peak
+from tests.benchmarks.machine import fma_peak
 from tests.benchmarks.shapes import update_seconds
 
 
@@ -17,10 +17,13 @@ class Meter:
     def measure(
         self, work: Callable[[], Any], operations: int | None = None, case: tuple[str, int, str] | None = None
     ) -> Any:
-        """Time `work` and return its result; `operations` is the number in its matrix products.
+        """Time `work` and return its result; `operations` is the number of those that it needs.
+
+        The peak is measured before and after, because machines change their speed.
 
         With `case` (shape, runs of the pack, kernel), also report the share of that pack's update.
         """
+        before = fma_peak()
         start = time.process_time()
         result = work()
         rounds = max(3, int(self.seconds / max(time.process_time() - start, 1e-6)))
@@ -29,7 +32,7 @@ class Meter:
         parts = [f"{1e6 * median:,.1f} us"]
         info = self.benchmark.extra_info
         if operations is not None:
-            speed, peak = operations / median, matrix_product_peak()
+            speed, peak = operations / median, max(before, fma_peak())
             info |= {"gflops": speed / 1e9, "peak_gflops": peak / 1e9, "share_of_peak": speed / peak}
             parts.append(f"{speed / 1e9:.1f} GFLOP/s, {speed / peak:.0%} of {peak / 1e9:.1f}")
         if case is not None:

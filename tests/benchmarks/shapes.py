@@ -11,7 +11,7 @@ from algorithms.batch import Batch, Noise, backup_actions
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.training.streams import UpdateStreams, generator, normal_source
-from tests.benchmarks.arithmetic import critic_products, policy_products
+from tests.benchmarks.arithmetic import critic_products, policy_products, update_operations
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Shape:
     def policy_products(self, runs: int) -> int:
         """Operations in a forward pass of the policies."""
         return policy_products(self.state_dim, self.action_dim, self.hidden, runs, self.batch)
+
+    def update_operations(self, runs: int) -> int:
+        """Operations of an update with one candidate of the target."""
+        sizes = self.state_dim, self.action_dim, self.hidden, self.batch, self.n, 1
+        return runs * sum(update_operations(*sizes).values())
 
     def settings(self, kernel: str) -> AlgorithmSettings:
         """Settings of a run; defaults otherwise."""

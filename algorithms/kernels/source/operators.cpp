@@ -31,6 +31,8 @@ TORCH_LIBRARY(floorbench, library) {
         &floorbench::adam_step_of);
     library.def("polyak_update(Tensor(a!) targets, Tensor parameters, Tensor tau) -> ()",
                 &floorbench::polyak_update_of);
+    library.def("multiply_add(int rounds) -> int", &floorbench::multiply_add);
+    library.def("read_memory(Tensor memory, int rounds) -> int", &floorbench::read_memory_of);
     library.class_<floorbench::Update>("Update")
         .def(torch::init<const floorbench::NamedTensors&, const std::vector<std::vector<int64_t>>&,
                          const std::vector<int64_t>&, const c10::List<bool>&, const c10::List<bool>&, double, double,

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "peak.h"
 #include "update.h"
 
 namespace floorbench {
@@ -306,6 +307,13 @@ inline void polyak_update_of(Tensor targets, const Tensor& parameters, const Ten
                                     taus.const_data_ptr<scalar_t>()[row]);
         });
     });
+}
+
+// See `read_memory`; `memory` are contiguous floats.
+inline int64_t read_memory_of(const Tensor& memory, int64_t rounds) {
+    TORCH_CHECK(memory.device().is_cpu() && memory.scalar_type() == at::kFloat && memory.is_contiguous(),
+                "memory must be contiguous floats on the CPU");
+    return read_memory(memory.const_data_ptr<float>(), memory.numel(), rounds);
 }
 
 }  // namespace floorbench

@@ -1,7 +1,8 @@
 """Measure all sides in turn and print the medians as a JSON line on stdout; progress goes to stderr.
 
-The unit is updates per second and core, except for `critic_gemm_share`: operations per second of the critic kernel
-relative to torch's matrix product.
+The unit is updates per second and core, except for `fma_peak_gflops`, the core's fused multiply-adds in registers
+(10^9 operations per second), and the shares of it that the critic kernel and whole updates reach. `raw` holds the
+numbers of all rounds.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import random
 import sys
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from harness.training.kernels import PACK_LIMIT
 from tests.benchmarks.peers.sizes import SIZES
@@ -19,22 +21,30 @@ from tests.benchmarks.peers.stopwatch import Side
 PEERS = "tests.benchmarks.peers"
 
 
-def sides(size: str, peer_python: Path | None, cores: list[int]) -> dict[str, Side]:
-    """Start all sides: this project in packs as in `floorbench run`, with one run, the baseline, the kernel, d3rlpy."""
+def sides(size: str, d3rlpy: Path | None, jax: Path | None, cores: list[int]) -> dict[str, Side]:
+    """Start all sides: this project in packs as in `floorbench run` and alone, its shares of the peak, others."""
+
+    def side(module: str, *arguments: str, python: Path | str = sys.executable) -> Side:
+        return Side(str(python), f"{PEERS}.{module}", list(arguments), cores)
+
     started = {
-        "ours": Side(sys.executable, f"{PEERS}.ours", [size, str(PACK_LIMIT)], cores),
-        "ours_alone": Side(sys.executable, f"{PEERS}.ours", [size, "1"], cores),
-        "plain": Side(sys.executable, f"{PEERS}.plain", [size], cores),
-        "critic_gemm_share": Side(sys.executable, f"{PEERS}.critic", [size], cores),
+        "ours": side("ours", size, str(PACK_LIMIT)),
+        "ours_alone": side("ours", size, "1"),
+        "plain": side("plain", size),
+        "fma_peak_gflops": side("peak", "fma", size),
+        "critic_fma_share": side("peak", "critic", size),
+        "update_fma_share": side("peak", "update", size),
     }
-    if peer_python is not None:
-        started["d3rlpy"] = Side(str(peer_python), f"{PEERS}.d3rlpy_side", [size], cores)
+    if jax is not None:
+        started["jax"] = side("jax_side", size, str(PACK_LIMIT), python=jax)
+        started["jax_alone"] = side("jax_side", size, "1", python=jax)
+    if d3rlpy is not None:
+        started["d3rlpy"] = side("d3rlpy_side", size, python=d3rlpy)
     return started
 
 
-def compare(size: str, peer_python: Path | None, cores: list[int], seconds: float, rounds: int) -> dict[str, float]:
-    """Median of every side over rounds; a round measures each side once, in random order."""
-    started = sides(size, peer_python, cores)
+def compare(started: dict[str, Side], size: str, seconds: float, rounds: int) -> dict[str, Any]:
+    """Median of every side over rounds, and the raw numbers; a round measures each side once, in random order."""
     measured: dict[str, list[float]] = {name: [] for name in started}
     order = list(started)
     shuffle = random.Random(0).shuffle
@@ -48,27 +58,31 @@ def compare(size: str, peer_python: Path | None, cores: list[int], seconds: floa
     finally:
         for side in started.values():
             side.end()
-    return {name: float(f"{median(values):.4g}") for name, values in measured.items()}
+    medians = {name: float(f"{median(values):.4g}") for name, values in measured.items()}
+    return {**medians, "raw": {name: [float(f"{value:.6g}") for value in values] for name, values in measured.items()}}
 
 
 def main() -> None:
-    """`python -m tests.benchmarks.peers.compare [--d3rlpy PYTHON]`."""
+    """`python -m tests.benchmarks.peers.compare [--d3rlpy PYTHON] [--jax PYTHON]`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--d3rlpy", type=Path, metavar="PYTHON", help="interpreter of an environment with d3rlpy")
+    for peer in ("d3rlpy", "jax"):
+        parser.add_argument(f"--{peer}", type=Path, metavar="PYTHON", help=f"interpreter of an environment with {peer}")
     parser.add_argument("--seconds", type=float, default=2.0, help="duration of a measurement")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument(
         "--cores", type=int, default=len(os.sched_getaffinity(0)), help="processes per side, each on one core"
     )
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     arguments = parser.parse_args()
-    if arguments.d3rlpy is None:
-        print("d3rlpy is not measured; pass the interpreter of an environment with d3rlpy as --d3rlpy", file=sys.stderr)
+    for peer in ("d3rlpy", "jax"):
+        if getattr(arguments, peer) is None:
+            print(f"{peer} is not measured; pass the interpreter of its environment as --{peer}", file=sys.stderr)
     cores = sorted(os.sched_getaffinity(0))[: arguments.cores]
-    print(
-        json.dumps(
-            {size: compare(size, arguments.d3rlpy, cores, arguments.seconds, arguments.rounds) for size in SIZES}
-        )
-    )
+    measured = {}
+    for size in arguments.sizes:
+        started = sides(size, arguments.d3rlpy, arguments.jax, cores)
+        measured[size] = compare(started, size, arguments.seconds, arguments.rounds)
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tests.benchmarks.arithmetic import update_operations
+
 
 @dataclass(frozen=True)
 class Size:
@@ -18,6 +20,12 @@ class Size:
     max_backup: bool
     # Tuned weight of the regulariser (Lagrange form).
     lagrange: bool
+
+    def update_operations(self) -> int:
+        """Floating-point operations that an update needs."""
+        backup = self.n_actions if self.max_backup else 1
+        sizes = self.state_dim, self.action_dim, self.hidden, self.batch_size, self.n_actions, backup
+        return sum(update_operations(*sizes).values())
 
 
 SIZES = {
