@@ -28,7 +28,7 @@ from harness.training.timing import Stop, Stopped
 from slurm import submissions
 from slurm.profile import Profile, profile_from_dict
 from slurm.queue import ask
-from slurm.submissions import Place
+from slurm.submissions import Place, Submission
 
 DONE, UNFINISHED = 0, 1
 
@@ -115,7 +115,7 @@ def compute(place: Place, profile: Profile, stop: Stop) -> None:
     tried: set[str] = set()
     while True:
         stop.check()
-        waiting = [folder for folder in folders_of(place) if folder.state.is_cancellable]
+        waiting = [folder for folder in folders_of(place) if is_to_compute(folder, place.submission)]
         owned = [folder for folder in waiting if folder.is_owned()]
         free = [folder for folder in waiting if folder not in owned and folder.id not in tried]
         startable = [folder for folder in free if not makes_no_progress(folder)]
@@ -126,6 +126,12 @@ def compute(place: Place, profile: Profile, stop: Stop) -> None:
             time.sleep(POLL_INTERVAL)
         else:
             return
+
+
+def is_to_compute(folder: RunFolder, submission: Submission) -> bool:
+    """Whether a run is unfinished; a failed run counts if it was submitted again since."""
+    failed_before = folder.status().get("heartbeat", 0.0) < submission.submitted
+    return folder.state.is_cancellable or (folder.state is RunState.FAILED and failed_before)
 
 
 def train(folders: list[RunFolder], profile: Profile, stop: Stop) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from harness.launching.planner import commit
 from harness.settings import with_settings
 from harness.training.timing import Stop, Stopped
 from slurm import job
-from slurm.job import compute, folders_of, makes_no_progress
+from slurm.job import compute, folders_of, is_to_compute, makes_no_progress
 from slurm.profile import Profile, profile_to_dict
 from slurm.submissions import Array, Place, Submission
 from tests.slurm.test_submissions import write
@@ -107,6 +108,15 @@ def test_progress_and_other_launchers_reset_the_count(tmp_path):
     folder.checkpoints.mkdir()
     (folder.checkpoints / "000000001-000000000-1.ckpt").touch()
     assert not makes_no_progress(folder)
+
+
+def test_a_failed_run_is_computed_if_it_was_submitted_again_since(tmp_path):
+    (place,) = submitted(tmp_path, "first")
+    folder = attempt(tmp_path, "failed: it broke")
+    assert not is_to_compute(folder, place.submission), "it failed after its submission"
+    assert is_to_compute(folder, replace(place.submission, submitted=time.time() + 1.0))
+    folder.finish({})
+    assert not is_to_compute(folder, replace(place.submission, submitted=time.time() + 1.0))
 
 
 def test_waits_for_runs_of_other_processes(tmp_path, monkeypatch):
