@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@echo "installing pinned packages into .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install torch==2.13.0
-	@$(PIP) install -c requirements.lock -e '.[dev,ogbench]'
+	@$(PIP) install -c requirements.lock -e '.[dev,ogbench,video]'
 	@$(KERNELS) || echo "runs need --set algorithm.kernel=torch" >&2
 	@touch $@
 

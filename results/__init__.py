@@ -1,17 +1,22 @@
 """What came out: run folders to frames, estimates, tables, figures, verdicts and a page.
 
-In a notebook: `from results import evaluations, runs`, then `runs("runs")` and `evaluations("runs")` are pandas frames.
+In a notebook: `from results import evaluations, load_policy, runs`, then `runs("runs")` and `evaluations("runs")` are
+pandas frames, and `load_policy("runs/<id>")` maps states to actions.
 """
 
 from typing import Any
 
-__all__ = ["evaluations", "gather", "runs"]
+__all__ = ["evaluate_policy", "evaluations", "gather", "load_policy", "runs"]
 
 
 def __getattr__(name: str) -> Any:
     """The functions named above, imported when they are first asked for: the statistics alone need no run folders."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("evaluate_policy", "load_policy"):
+        import harness.training.policies
+
+        return getattr(harness.training.policies, name)
     import results.frame
 
     return getattr(results.frame, name)

@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from ablations.grids import GRIDS, runs_of
 from ablations.studies import STUDIES, study_of
 from algorithms.floors import FLOORS
 from harness.data.dataset import ensure_dataset
+from harness.environments.environment import gymnasium_environment
 from harness.folders.run_folder import RunFolder
 from harness.settings import with_settings
 from harness.tasks.registry import DEMO, base_run
@@ -77,6 +79,14 @@ def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, t
     whole, half = (folder.metrics()[-1] for folder in folders)
     assert folders[1].status()["state"] == "done"
     assert half["floor_mean"] == pytest.approx(0.5 * whole["floor_mean"], rel=1e-5)
+    (block,) = re.findall(
+        r"```python\n(  from results import evaluate_policy, load_policy\n.*?)  ```", README, re.DOTALL
+    )
+    observation, _ = gymnasium_environment(run.task).reset(seed=0)
+    names = {"observation": observation}
+    exec(textwrap.dedent(block).replace("runs/<id>", str(folders[0].path)), names)
+    assert names["actions"].shape == (2,)
+    assert len(names["scores"]) == 100
 
 
 def test_a_claim_of_readme_is_judged(extended, tmp_path):

@@ -17,7 +17,7 @@ from harness.environments.fetch import EndsAtGoal
 from harness.environments.mazes import FastPointMaze, maze_map
 from harness.environments.ogbench import is_single_task, make_single_task
 from harness.environments.winding_road import WINDING_ROAD
-from harness.errors import UserError
+from harness.errors import UserError, one_line
 from harness.settings import Task
 
 # Subtasks of the Franka kitchen, a robot arm.
@@ -40,11 +40,14 @@ class Environment:
             fraction of subtasks completed, else its success.
     """
 
-    def __init__(self, task: Task):
-        """Make the environment; an unknown id or unsupported spaces raise a UserError."""
+    def __init__(self, task: Task, rendered: bool = False):
+        """Make the environment, with `rendered` so that `frame` works.
+
+        An unknown id or unsupported spaces raise a UserError.
+        """
         if task.reference_returns is not None and task.reference_returns[0] >= task.reference_returns[1]:
             raise UserError(f"task.reference_returns = {list(task.reference_returns)}: the second must be the larger")
-        environment = gymnasium_environment(task, time_limit=False)
+        environment = gymnasium_environment(task, time_limit=False, rendered=rendered)
         if isinstance(environment, gymnasium.wrappers.OrderEnforcing):
             environment = environment.env
         if family(task) == POINTMAZE:
@@ -103,6 +106,24 @@ class Environment:
         mapped = reward * task.reward_scale + task.reward_bias
         return self._view.flat(observation), mapped, terminated, truncated
 
+    def frame(self) -> np.ndarray:
+        """A picture of the present state, uint8 [H, W, 3]; a UserError if it cannot be rendered here."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                picture = self._environment.render()
+        except Exception as error:
+            name = self._task.environment
+            raise UserError(f"{name}: cannot be rendered here ({one_line(error)}); MuJoCo needs EGL or OSMesa "
+                            "(packages libegl1 or libosmesa6) and MUJOCO_GL=egl or osmesa") from None  # fmt: skip
+        assert isinstance(picture, np.ndarray)
+        return picture
+
+    @property
+    def frames_per_second(self) -> int:
+        """The speed at which frames of consecutive steps are meant to be shown."""
+        return int(self._environment.metadata.get("render_fps", 30))
+
 
 class SubtaskFraction(gymnasium.Wrapper):
     """Reports with every step the fraction of the subtasks completed in the episode so far, which is D4RL's score."""
@@ -133,16 +154,23 @@ def observation_boxes(task: Task, environment: gymnasium.Env) -> dict[str, Box]:
     return {"": cast(Box, space)}
 
 
-def gymnasium_environment(task: Task, time_limit: bool = True) -> gymnasium.Env:
+def gymnasium_environment(task: Task, time_limit: bool = True, rendered: bool = False) -> gymnasium.Env:
     """The Gymnasium environment of a task; mazes and Fetch terminate at the goal, which is fixed during an episode."""
     _register_environments()
     make = make_single_task if is_single_task(task.environment) else gymnasium.make
     options: dict[str, Any] = {"max_episode_steps": task.horizon if time_limit else -1, "disable_env_checker": True}
+    if rendered:
+        options["render_mode"] = "rgb_array"
     try:
         with warnings.catch_warnings():
             # A task uses the version of the environment with which its data were recorded.
             warnings.filterwarnings("ignore", message=".*is out of date")
+            warnings.filterwarnings("ignore", message=".*not in the possible render_modes")
             environment = make(task.environment, **options, **_family_options(task))
+    except TypeError:
+        if not rendered:
+            raise
+        raise UserError(f"{task.environment}: draws no pictures") from None
     except (gymnasium.error.Error, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"task.environment = {task.environment!r}: Gymnasium cannot make it: {reason}") from None

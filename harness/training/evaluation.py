@@ -1,6 +1,7 @@
 """Evaluation of a pack: deterministic episodes, values against floors, returns and exact values; run summaries."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,46 @@ UNIFORM_ACTIONS = 4
 
 # Metrics against exact values.
 TRUTH = ("calibration_exact", "overestimation_exact", "policy_gap_exact", "floor_error", "floor_rmse")
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """E finished episodes: their first states [E, S], mapped rewards, whether each terminated, and scores."""
+
+    starts: np.ndarray
+    rewards: list[list[float]]
+    terminated: list[bool]
+    scores: list[float]
+
+    @property
+    def returns(self) -> list[float]:
+        """Undiscounted sums of the mapped rewards."""
+        return [float(np.sum(rewards)) for rewards in self.rewards]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Numbers of steps."""
+        return [len(rewards) for rewards in self.rewards]
+
+
+def roll_out(environments: Sequence[Environment], seeds: Sequence[int], act: Callable[[Tensor], Tensor]) -> Episodes:
+    """One episode in each environment, stepped together; `act` maps the states [B, S] of those that run to actions."""
+    observations = np.stack([environment.reset(seed) for environment, seed in zip(environments, seeds, strict=True)])
+    starts = observations.copy()
+    rewards: list[list[float]] = [[] for _ in environments]
+    terminated = [False] * len(environments)
+    running = list(range(len(environments)))
+    while running:
+        actions = act(torch.from_numpy(observations[running])).nan_to_num().numpy()
+        unfinished = []
+        for action, episode in zip(actions, running, strict=True):
+            environment = environments[episode]
+            observations[episode], reward, terminated[episode], truncated = environment.step(action)
+            rewards[episode].append(reward)
+            if not (terminated[episode] or truncated):
+                unfinished.append(episode)
+        running = unfinished
+    return Episodes(starts, rewards, terminated, [environment.score for environment in environments])
 
 
 class Evaluator:
@@ -132,34 +173,22 @@ class Evaluator:
 
     def _rollout(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any]:
         """Episodes of the deterministic policy of one run, stepped together."""
-        environments = self._environments
-        observations = np.stack(
-            [environment.reset(seed) for environment, seed in zip(environments, self._seeds[number], strict=True)]
-        )
-        start = torch.from_numpy(observations.copy())[None]
-        rewards: list[list[float]] = [[] for _ in environments]
-        terminated = [False] * len(environments)
-        running = list(range(len(environments)))
-        while running:
+
+        def act(states: Tensor) -> Tensor:
             check()
-            actions = learner.act(torch.from_numpy(observations[running])[None], run=number)[0].nan_to_num().numpy()
-            unfinished = []
-            for action, episode in zip(actions, running, strict=True):
-                environment = environments[episode]
-                observations[episode], reward, terminated[episode], truncated = environment.step(action)
-                rewards[episode].append(reward)
-                if not (terminated[episode] or truncated):
-                    unfinished.append(episode)
-            running = unfinished
-        returns = [self._discounted(*episode) for episode in zip(rewards, terminated, strict=True)]
+            return learner.act(states[None], run=number)[0]
+
+        episodes = roll_out(self._environments, self._seeds[number], act)
+        start = torch.from_numpy(episodes.starts)[None]
+        returns = [self._discounted(*episode) for episode in zip(episodes.rewards, episodes.terminated, strict=True)]
         q_start = learner.values(start, learner.act(start, run=number).unsqueeze(2), run=number).mean(1).flatten()
         shares = {}
         if self._behaviour_value is not None:
             shares = calibration_shares(q_start, self._behaviour_value(start[0]), torch.tensor(returns))
         return {
-            "score": float(np.mean([environment.score for environment in environments])),
-            "episode_return": float(np.mean([np.sum(episode) for episode in rewards])),
-            "episode_length": float(np.mean([len(episode) for episode in rewards])),
+            "score": float(np.mean(episodes.scores)),
+            "episode_return": float(np.mean(episodes.returns)),
+            "episode_length": float(np.mean(episodes.lengths)),
             "calibration_policy": _number(q_start.double().mean() - float(np.mean(returns))),
             **shares,
         }
