@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ablations.arms import ARMS
+from harness.metrics import METRICS
 from results.figures.drawing import BAND, SEED_TYPES, Drawing, Look, counts, episodes, finished_of, window
 from results.frame import PAIRING, done
 from results.statistics.intervals import estimates_by
@@ -54,7 +55,8 @@ def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     high, n, method.
     """
     long = evaluations.melt(["arm", *PAIRING, "step"], quantities, var_name="quantity", value_name="value").dropna()
-    means = estimates_by(long, ["arm", "quantity", "step"], "value")
+    ranges = {name: (METRICS[name].low, METRICS[name].high) for name in quantities if name in METRICS}
+    means = estimates_by(long, ["arm", "quantity", "step"], "value", ranges)
     numbers = pd.concat([means, drawn(long).rename(columns={"value": "mean"})], ignore_index=True)
     numbers = numbers[["arm", "quantity", "step", *PAIRING, "mean", "low", "high", "n", "method"]]
     return numbers.astype(SEED_TYPES)

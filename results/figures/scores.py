@@ -25,7 +25,8 @@ def _of_task(task: str, finished: pd.DataFrame) -> Drawing:
     long = finished.melt(["arm", *PAIRING], ["offline_score", "final_score"], var_name="phase", value_name="score")
     long = long.replace({"phase": {"offline_score": "offline", "final_score": "online"}})
     keys = ["arm", "phase"]
-    numbers = pd.concat([estimates_by(long, keys, "score"), long.rename(columns={"score": "mean"})], ignore_index=True)
+    means = estimates_by(long, keys, "score", (0.0, 1.0))
+    numbers = pd.concat([means, long.rename(columns={"score": "mean"})], ignore_index=True)
     numbers = numbers[[*keys, *PAIRING, "mean", "low", "high", "n", "method"]].astype(SEED_TYPES)
     places = places_of(finished["arm"])
     with drawing_style():

@@ -1,8 +1,8 @@
 """Estimates with intervals: the mean of the runs of one task with its t interval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 import pandas as pd
@@ -38,10 +38,16 @@ class PairedEstimate(Estimate):
 NO_INTERVAL = "no interval"
 
 
-def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
-    """Mean of `values` [n], one per run, with its t interval; NaNs are left out.
+# The range of a quantity without bounds.
+Range = tuple[float, float]
+UNBOUNDED: Range = (-inf, inf)
 
-    All NaN without values; one value has no interval; equal values have an interval of width zero.
+
+def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE, bounds: Range = UNBOUNDED) -> Estimate:
+    """Mean of `values` [n], one per run, with its t interval within the quantity's `bounds`; NaNs are left out.
+
+    All NaN without values; one value has no interval; equal values have an interval of width zero. What lies outside
+    the bounds cannot be the mean, so leaving it out changes no coverage. Bounds are ignored if a value lies outside.
     """
     numbers = present(values)
     n = len(numbers)
@@ -49,7 +55,8 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate
     if n < 2:
         return Estimate(mean, np.nan, np.nan, n, NO_INTERVAL)
     half = half_width(float(numbers.std(ddof=1)), n, confidence)
-    return Estimate(mean, mean - half, mean + half, n, t_method(confidence))
+    low, high = bounds if (bounds[0] <= numbers).all() and (numbers <= bounds[1]).all() else UNBOUNDED
+    return Estimate(mean, max(mean - half, low), min(mean + half, high), n, t_method(confidence))
 
 
 def half_width(deviation: float, n: int, confidence: float) -> float:
@@ -68,17 +75,29 @@ def present(values: ArrayLike) -> np.ndarray:
     return numbers[~np.isnan(numbers)]
 
 
-def estimates_by(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
+def estimates_by(
+    frame: pd.DataFrame, keys: Sequence[str], column: str, bounds: Mapping[str, Range] | Range = UNBOUNDED
+) -> pd.DataFrame:
     """`mean_interval` of `column` for every group of equal `keys`; columns: the keys, then the fields of `Estimate`.
+
+    `bounds`: those of the quantity, or of each by the values of a column "quantity", which is one of the keys.
 
     Groups are in the order of their first rows; groups without a number are left out.
     """
     groups = frame.groupby(list(keys), sort=False)[column]
-    table = groups.agg(mean="mean", deviation="std", n="count").reset_index()
+    table = groups.agg(mean="mean", deviation="std", n="count", least="min", largest="max").reset_index()
     table = table[table["n"] > 0].reset_index(drop=True)
     # The standard deviation of a single number is NaN, and so is its interval.
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, (table["n"] - 1).clip(lower=1))
     half = quantile * table["deviation"] / np.sqrt(table["n"])
     method = np.where(table["n"] > 1, t_method(CONFIDENCE), NO_INTERVAL)
     table = table.assign(low=table["mean"] - half, high=table["mean"] + half, method=method)
+    if isinstance(bounds, Mapping):
+        ranges = [bounds.get(quantity, UNBOUNDED) for quantity in table["quantity"]]
+    else:
+        ranges = [bounds] * len(table)
+    least, largest = np.array(ranges, dtype=float).reshape(-1, 2).T
+    within = (least <= table["least"]) & (table["largest"] <= largest)
+    table["low"] = np.where(within, np.maximum(table["low"], least), table["low"])
+    table["high"] = np.where(within, np.minimum(table["high"], largest), table["high"])
     return table[[*keys, "mean", "low", "high", "n", "method"]]

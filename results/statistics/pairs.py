@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from results.statistics.intervals import CONFIDENCE, PairedEstimate, mean_interval, present
+from results.statistics.intervals import CONFIDENCE, UNBOUNDED, PairedEstimate, Range, mean_interval, present
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
@@ -31,13 +31,15 @@ SIGNS_SEED = 0
 Alternative = Literal["two-sided", "greater", "less"]
 
 
-def paired_difference(values: ArrayLike, baseline: ArrayLike, confidence: float = CONFIDENCE) -> PairedEstimate:
-    """Mean of `values` [n] - `baseline` [n], paired by seed, with its t interval.
+def paired_difference(
+    values: ArrayLike, baseline: ArrayLike, confidence: float = CONFIDENCE, bounds: Range = UNBOUNDED
+) -> PairedEstimate:
+    """Mean of `values` [n] - `baseline` [n], paired by seed, with its t interval within the `bounds` of a difference.
 
     Pairs with a NaN are left out. Raises ValueError if the lengths differ.
     """
     first, second = pairs(values, baseline)
-    estimate = mean_interval(first - second, confidence)
+    estimate = mean_interval(first - second, confidence, bounds)
     return PairedEstimate(
         estimate.mean,
         estimate.low,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from harness.errors import UserError
 from harness.metrics import METRICS, Metric
 from results.frame import PAIRING, done
-from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
+from results.statistics.intervals import CONFIDENCE, UNBOUNDED, Estimate, Range, mean_interval
 from results.statistics.pairs import holm, paired_difference
 from results.style import label
 from results.tables.table import Table, interval_text, number, spread
@@ -32,6 +32,15 @@ class Column:
     @property
     def heading(self) -> str:
         return self.metric.label
+
+    def bounds(self, runs: pd.DataFrame) -> Range:
+        """The range of the metric; shares of returns, which some tasks have as score, are not bounded."""
+        returns = "task.reference_returns" in runs and runs["task.reference_returns"].notna().any()
+        return UNBOUNDED if returns and self.metric.unit == "share" else (self.metric.low, self.metric.high)
+
+    def bounds_of_differences(self, runs: pd.DataFrame) -> Range:
+        low, high = self.bounds(runs)
+        return (low - high, high - low) if high < inf else UNBOUNDED
 
 
 def _recorded(name: str, decimals: int = 2) -> Column:
@@ -55,8 +64,8 @@ def definitions(finished: pd.DataFrame) -> tuple[str, ...]:
     spacing = spread(finished["schedule.dense_interval"])
     lines = [f"{column.heading}: {column.metric.meaning.format(window=window, spacing=spacing)}." for column in COLUMNS]
     intervals = (
-        f"Cells give the mean over seeds [{CONFIDENCE:.0%} t interval]; n is the number of finished runs. Intervals "
-        "are not clipped to 0 and 1; an interval of width zero means that every seed gave the same number."
+        f"Cells give the mean over seeds [{CONFIDENCE:.0%} t interval, within the possible values]; n is the number of "
+        "finished runs. An interval of width zero means that every seed gave the same number."
     )
     return (intervals, *lines, RECOVERY)
 
@@ -74,7 +83,7 @@ def scores(runs: pd.DataFrame) -> Table:
     numbers, lines = [], []
     for (task, arm), group in runs.groupby(["task", "arm"], sort=False):
         of_arm = finished[(finished["task"] == task) & (finished["arm"] == arm)]
-        estimates = {column: mean_interval(column.of(of_arm)) for column in COLUMNS}
+        estimates = {column: mean_interval(column.of(of_arm), bounds=column.bounds(of_arm)) for column in COLUMNS}
         dipped, recovery = _recovery(of_arm)
         rows = {column.name: estimate for column, estimate in estimates.items()} | {"recovery_steps": recovery}
         numbers += [{"task": task, "arm": arm, "metric": name, **asdict(estimate)} for name, estimate in rows.items()]
@@ -138,7 +147,8 @@ def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dic
     lines = {arm: {"Task": task, "Arm": label(arm)} for arm in pairs}
     for column in COLUMNS:
         estimates = {
-            arm: paired_difference(column.of(first), column.of(second)) for arm, (first, second) in pairs.items()
+            arm: paired_difference(column.of(first), column.of(second), bounds=column.bounds_of_differences(first))
+            for arm, (first, second) in pairs.items()
         }
         adjusted = holm([estimate.p_value for estimate in estimates.values()])
         for (arm, estimate), p_holm in zip(estimates.items(), adjusted, strict=True):

@@ -5,7 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from results.statistics.intervals import estimates_by, mean_interval
+from results.statistics.intervals import UNBOUNDED, estimates_by, mean_interval
+from results.statistics.pairs import paired_difference
 
 
 def test_t_interval_of_three_values_by_hand():
@@ -63,3 +64,23 @@ def test_groups_are_the_means_and_intervals_of_their_numbers():
     assert by_hand["low"] == pytest.approx(2.0 - 4.302653 / math.sqrt(3), abs=1e-6)
     assert (by_hand["method"], alone["method"]) == ("t, 95%", "no interval")
     assert math.isnan(alone["low"])
+
+
+def test_bounded_quantities_have_bounded_intervals():
+    """Two seeds with 0.5 and 1: the t interval is 0.75 +- 12.706 * 0.3536 / sqrt(2) = [-2.43, 3.93]."""
+    wide, bounded = mean_interval([0.5, 1.0]), mean_interval([0.5, 1.0], bounds=(0.0, 1.0))
+    assert (wide.low, wide.high) == (pytest.approx(-2.4266, abs=1e-4), pytest.approx(3.9266, abs=1e-4))
+    assert (bounded.mean, bounded.low, bounded.high) == (0.75, 0.0, 1.0)
+    assert mean_interval([0.5, 1.2], bounds=(0.0, 1.0)) == mean_interval([0.5, 1.2])
+    assert mean_interval([0.4, 0.5, 0.6], bounds=(0.0, 1.0)) == mean_interval([0.4, 0.5, 0.6])
+    difference = paired_difference([1.0, 0.0], [0.0, 0.5], bounds=(-1.0, 1.0))
+    assert (difference.mean, difference.low, difference.high) == (0.25, -1.0, 1.0)
+
+
+def test_bounds_differ_between_quantities():
+    values = {"a": [0.5, 1.0], "b": [0.5, 1.0], "c": [0.5, 1.2]}
+    frame = pd.DataFrame([{"quantity": name, "value": value} for name, pair in values.items() for value in pair])
+    table = estimates_by(frame, ["quantity"], "value", {"a": (0.0, 1.0), "c": (0.0, 1.0)}).set_index("quantity")
+    for name, bounds in (("a", (0.0, 1.0)), ("b", UNBOUNDED), ("c", (0.0, 1.0))):
+        expected = mean_interval(values[name], bounds=bounds)
+        assert (table.loc[name, "low"], table.loc[name, "high"]) == pytest.approx((expected.low, expected.high))

@@ -17,7 +17,7 @@ def test_scores_by_hand():
     assert row["high"] == pytest.approx(0.4 + 4.302653 * 0.2 / math.sqrt(3), abs=1e-6)
     assert (row["n"], row["method"]) == (3, "t, 95%")
     text = table.text.iloc[0]
-    assert text["Score, offline end"] == "0.40 [-0.10, 0.90]"
+    assert text["Score, offline end"] == "0.40 [0.00, 0.90]"
     # Q(s, pi(s)) -70 against a mean return-to-go of -50.
     assert text["Calibration, offline end"] == "-20.0 [-20.0, -20.0]"
     assert text["Arm"] == "CQL"
