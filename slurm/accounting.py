@@ -15,6 +15,7 @@ from harness.errors import UserError
 from harness.files import read_json, write_json
 from harness.folders import attempts
 from harness.folders.usage import ACCOUNTING, HOUR, Usage, cost
+from slurm.profile import gpu_share
 from slurm.queue import PATIENCE, ask
 from slurm.submissions import Submission, folder_of, submissions
 
@@ -37,7 +38,7 @@ class Start:
     Attributes:
         task: its id as in `squeue`: "7" or "7_3".
         state: SLURM's state, e.g. COMPLETED, REQUEUED, NODE_FAIL.
-        seconds: reserved time; likewise `cores` and `gpus`.
+        seconds: reserved time; likewise `cores` and `gpus`, of which a MIG slice is a part.
         peak_memory: the largest memory of a step in bytes, if SLURM measures it.
         started: when, in SLURM's format.
         node: where.
@@ -49,7 +50,7 @@ class Start:
     state: str
     seconds: int
     cores: int
-    gpus: int
+    gpus: float
     peak_memory: int | None
     started: str
     node: str
@@ -79,7 +80,7 @@ def parse_accounting(text: str) -> list[Start]:
                     state=state.split(" ")[0],
                     seconds=int(seconds or 0),
                     cores=int(resources.get("cpu", 0)),
-                    gpus=int(resources.get("gres/gpu", 0)),
+                    gpus=_gpus(resources),
                     peak_memory=None,
                     started=started,
                     node=node,
@@ -88,6 +89,13 @@ def parse_accounting(text: str) -> list[Start]:
                 )
             )
     return starts
+
+
+def _gpus(resources: dict[str, str]) -> float:
+    """The GPUs among TRES: "gres/gpu" counts all, "gres/gpu:1g.10gb" those of a kind; a MIG slice is a part of one."""
+    kinds = {name.partition(":")[2]: int(count) for name, count in resources.items() if name.startswith("gres/gpu:")}
+    missing = sum(count * (1.0 - gpu_share(kind)) for kind, count in kinds.items())
+    return int(resources.get("gres/gpu", sum(kinds.values()))) - missing
 
 
 def _with_memory(start: Start, memory: int | None) -> Start:

@@ -59,7 +59,7 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
 
     The packs of an array task share its reserved time in proportion to their expected times.
     """
-    pack_costs = costs(drafted.runs, drafted.plan.root, profile.runs_per_pack)
+    pack_costs = costs(drafted.runs, drafted.plan.root, profile.pack_limit(drafted.runs))
     by_id = {run.id: run for run in drafted.runs}
 
     def updates_of(pack: Sequence[str]) -> float:

@@ -24,6 +24,7 @@ from harness.launching.planner import cut_packs
 from harness.launching.pool import run_packs
 from harness.launching.progress import ProgressDisplay
 from harness.launching.worker import mark
+from harness.training.kernels import pack_limit_for, uses_gpu
 from harness.training.timing import Stop, Stopped
 from slurm import submissions
 from slurm.profile import Profile, profile_from_dict
@@ -137,7 +138,10 @@ def is_to_compute(folder: RunFolder, submission: Submission) -> bool:
 def train(folders: list[RunFolder], profile: Profile, stop: Stop) -> None:
     """Train runs in the local pool, as `floorbench run` does."""
     runs = [folder.run() for folder in folders]
-    packs = cut_packs(runs, folders[0].path.parent, profile.runs_per_pack, profile.workers)
+    limit = profile.pack_limit(runs)
+    if uses_gpu(runs):
+        limit = min(limit, pack_limit_for(runs, profile.workers))
+    packs = cut_packs(runs, folders[0].path.parent, limit, profile.workers)
 
     def watch() -> None:
         stop.check()

@@ -3,7 +3,9 @@
 import dataclasses
 import difflib
 import json
+import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,17 @@ from pydantic.dataclasses import dataclass
 from algorithms.settings import CONFIG, Count, Positive
 from harness.errors import UserError
 from harness.plain_values import quoted_if_odd, shown
-from harness.settings import first_problem
+from harness.settings import Run, first_problem
+from harness.training.kernels import uses_gpu
+
+# Runs of a pack by default: small networks do not fill a core when they train alone, and far less a GPU.
+CORE_PACK, GPU_PACK = 4, 64
+
+# Options of sbatch that request GPUs; an array task has one node and one task.
+GPU_OPTIONS = ("gpus", "gpus-per-node", "gpus-per-task")
+
+# Compute slices of a GPU that is divided by MIG (NVIDIA's A100 and H100).
+MIG_PARTS = 7
 
 EXAMPLES = Path(__file__).parent / "profiles"
 
@@ -47,7 +59,7 @@ class Profile:
         signal_seconds: seconds before the time limit at which SLURM signals the array task.
         setup: lines of the job script that precede Python.
         sbatch: other options of sbatch by long name; true for an option without a value, false for none.
-        runs_per_pack: maximum number of runs that train together in a process.
+        runs_per_pack: maximum number of runs that train together in a process; None: 4 on a core, 64 on a GPU.
         workers: number of processes at once in an array task.
         packs_per_task: maximum number of packs of an array task.
         root: directory of the run folders, on a file system that all nodes share.
@@ -67,7 +79,7 @@ class Profile:
     signal_seconds: Annotated[int, Field(ge=1, le=65535)] = 120
     setup: tuple[Text, ...] = ()
     sbatch: dict[Text, Any] = dataclasses.field(default_factory=dict)
-    runs_per_pack: Count = 4
+    runs_per_pack: Count | None = None
     workers: Count = 1
     packs_per_task: Count = 1
     root: Text | None = None
@@ -91,11 +103,31 @@ class Profile:
         return self
 
     @property
-    def gpus(self) -> int:
-        """Number of GPUs of an array task according to `gres`."""
-        parts = (self.gres or "").split(",")
-        counts = [part.split("(")[0].split(":") for part in parts if part.split(":")[0] == "gpu"]
-        return sum(int(words[-1]) if words[-1].isdigit() else 1 for words in counts)
+    def gpus(self) -> float:
+        """GPUs of an array task, by `gres` and options of sbatch that request some; a MIG slice is a part of one."""
+        requests = [request for request in (self.gres or "").split(",") if request.split(":")[0] == "gpu"]
+        options = [self.sbatch[name] for name in GPU_OPTIONS if name in self.sbatch]
+        requests += [f"gpu:{request}" for option in options for request in str(option).split(",")]
+        return sum(_gpus_of(request) for request in requests)
+
+    def pack_limit(self, runs: Sequence[Run]) -> int:
+        """Maximum number of these runs in a pack."""
+        if self.runs_per_pack is not None:
+            return self.runs_per_pack
+        return GPU_PACK if uses_gpu(runs) else CORE_PACK
+
+
+def _gpus_of(request: str) -> float:
+    """The GPUs of a request such as "gpu", "gpu:a100:2(S:0-1)" or "gpu:1g.10gb:1", a slice of one of seven parts."""
+    _, *words = request.split("(")[0].split(":")
+    count = int(words[-1]) if words and words[-1].isdigit() else 1
+    return count * gpu_share(":".join(words))
+
+
+def gpu_share(kind: str) -> float:
+    """The part of a GPU that one of this kind is: 1, or for a MIG slice ("a100_1g.5gb") its sevenths."""
+    slice_of = re.search(r"(\d+)g\.\d+gb", kind)
+    return int(slice_of[1]) / MIG_PARTS if slice_of else 1.0
 
 
 _PROFILE = TypeAdapter(Profile)

@@ -156,7 +156,7 @@ def draft(
 
 
 def _tasks(runs: Sequence[Run], root: Path, profile: Profile) -> tuple[ArrayTask, ...]:
-    packs = cut_packs(runs, root, profile.runs_per_pack, profile.workers)
+    packs = cut_packs(runs, root, profile.pack_limit(runs), profile.workers)
     return array_tasks([tuple(folder.id for folder in pack) for pack in packs], profile.packs_per_task)
 
 

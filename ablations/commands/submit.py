@@ -197,8 +197,11 @@ def remarks(drafted: Draft, profile: Profile) -> list[str]:
         notes.append(drafted.shared.line())
     if drafted.left:
         notes.append(f"queue limit reached; {drafted.left} runs not submitted; submit again later")
-    if uses_gpu(drafted.runs) and not (profile.gpus or any(name.startswith("gpus") for name in profile.sbatch)):
+    if uses_gpu(drafted.runs) and not profile.gpus:
         notes.append('warning: algorithm.kernel needs a GPU, but the profile requests none; add gres = "gpu:1"')
+    elif uses_gpu(drafted.runs) and profile.gpus > profile.workers:
+        idle = f"{profile.gpus - profile.workers:g} of {profile.gpus:g} GPUs"
+        notes.append(f"warning: {idle} of an array task stay idle: a worker uses one; raise workers or request fewer")
     return notes
 
 

@@ -56,6 +56,19 @@ def test_parse_all_starts():
     assert parse_accounting("") == []
 
 
+@pytest.mark.parametrize(
+    ("tres", "gpus"),
+    [
+        ("cpu=1,gres/gpu=2", 2), ("cpu=1,gres/gpu:a100=1,gres/gpu=1", 1), ("gres/gpu:h100=2", 2), ("cpu=3", 0),
+        ("cpu=1,gres/gpu:1g.10gb=1,gres/gpu=1", 1 / 7),
+        ("gres/gpu=3,gres/gpu:a100_3g.20gb=2,gres/gpu:a100=1", 1 + 6 / 7),
+    ],
+)  # fmt: skip
+def test_a_mig_slice_is_a_part_of_a_gpu(tres, gpus):
+    (single,) = parse_accounting(f"7|COMPLETED|60|{tres}||2026-01-01T00:00:00|n1|0:0|n-0")
+    assert single.gpus == pytest.approx(gpus)
+
+
 def test_cost_is_shared_by_weight_or_equally():
     starts = [start("7", 3600, cores=4, gpus=1), start("7", 1800, cores=4, gpus=1, peak_memory=5)]
     assert shared(starts, {"a": 3.0, "b": 1.0}) == {

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from ablations.grids import runs_of
 from harness.errors import UserError
+from harness.settings import with_settings
 from slurm.profile import Profile, examples, load, profile_from_dict, profile_to_dict
 
 
@@ -27,10 +29,25 @@ def test_a_profile_file_is_loaded_by_its_path(tmp_path):
 
 @pytest.mark.parametrize(
     ("gres", "count"),
-    [(None, 0), ("gpu", 1), ("gpu:3", 3), ("gpu:a100:2", 2), ("gpu:a100", 1), ("tpu:4", 0), ("gpu:2(S:0-1),nvme:1", 2)],
-)
+    [(None, 0), ("gpu", 1), ("gpu:3", 3), ("gpu:a100:2", 2), ("gpu:a100", 1), ("tpu:4", 0), ("gpu:2(S:0-1),nvme:1", 2),
+     ("gpu:1g.10gb:2", 2 / 7), ("gpu:a100_3g.20gb", 3 / 7)],
+)  # fmt: skip
 def test_gpus_of_a_task(gres, count):
-    assert Profile(time_minutes=5, gres=gres).gpus == count
+    assert Profile(time_minutes=5, gres=gres).gpus == pytest.approx(count)
+
+
+@pytest.mark.parametrize(
+    ("sbatch", "count"), [({"gpus": 2}, 2), ({"gpus-per-task": "a100:2"}, 2), ({"gpus-per-node": "h100"}, 1), ({}, 0)]
+)
+def test_gpus_may_be_requested_by_options_of_sbatch(sbatch, count):
+    assert Profile(time_minutes=5, sbatch=sbatch).gpus == count
+
+
+def test_packs_are_larger_on_gpus_unless_the_profile_says_otherwise():
+    on_gpu = [with_settings(run, {"algorithm.kernel": "cuda"}) for run in runs_of("smoke")]
+    default = Profile(time_minutes=5)
+    assert (default.pack_limit(runs_of("smoke")), default.pack_limit(on_gpu)) == (4, 64)
+    assert Profile(time_minutes=5, runs_per_pack=3).pack_limit(on_gpu) == 3
 
 
 @pytest.mark.parametrize(
