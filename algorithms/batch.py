@@ -27,6 +27,7 @@ class Noise:
     uniform: Tensor  # [R, B, n, A] uniform on [-1, 1]: the uniform actions
     state: Tensor  # [R, B, 1 + n, A] standard normal, for pi(.|s): policy loss first, then push-down
     following: Tensor  # [R, B, n + m, A] for pi(.|s'): push-down first, then target; m = n with a max backup, else 1
+    target_critics: Tensor  # [R, k] int64: the critics of a run that give the target; all of them without a subset
 
 
 def backup_actions(settings: AlgorithmSettings) -> int:

@@ -94,7 +94,7 @@ class CriticLoss:
 
     loss: Tensor  # [R] summed over critics, averaged over the batch
     gradient: Tensor  # [R, C, B, 1 + 3n] of the loss with respect to every value
-    lagrange_loss: Tensor  # [R]
+    lagrange_loss: Tensor  # [R] minus the regulariser, averaged over critics
     lagrange_gradient: Tensor  # [R] of the Lagrange loss with respect to the raw multiplier
     td_error: Tensor  # [R] mean squared, averaged over critics
     difference: Tensor  # [R] push-down minus push-up after clipping, averaged over critics
@@ -151,7 +151,7 @@ def critic_loss(
     return CriticLoss(
         loss=squared.sum(-1) + regulariser,
         gradient=torch.cat((data_gradient.unsqueeze(-1), sampled_gradient), dim=-1),
-        lagrange_loss=-0.5 * regulariser if form.lagrange else torch.zeros_like(weight),
+        lagrange_loss=-regulariser / values.shape[1] if form.lagrange else torch.zeros_like(weight),
         lagrange_gradient=lagrange_gradient,
         td_error=squared.mean(-1),
         difference=difference.mean(-1),
@@ -199,7 +199,8 @@ def _weighted(difference: Tensor, form: CriticLossForm, scalars: CriticLossScala
     # Not torch's sigmoid, for the reason given in `lagrange_multiplier`.
     derivative = 1.0 / (1.0 + (-raw).exp()) if form.lagrange_multiplier == "softplus" else multiplier
     below_limit = multiplier < MULTIPLIER_MAX
-    return multiplier * alpha, multiplier * excess, -0.5 * excess * derivative * below_limit
+    lagrange_gradient = -(1.0 / difference.shape[1]) * excess * derivative * below_limit
+    return multiplier * alpha, multiplier * excess, lagrange_gradient
 
 
 def _push_down(

@@ -1,6 +1,7 @@
 """One update of CQL / Cal-QL for a pack of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import inf
 
 import torch
@@ -27,9 +28,6 @@ from algorithms.policy_network import PolicyNetwork, Sample
 from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
 
-CRITICS = 2
-
-
 # Quantities averaged over the updates between two evaluations, in the order of the columns of `Learner.sums`.
 LOGGED = (
     "critic_loss", "td_error", "difference", "bound_rate_current", "bound_rate_next",
@@ -37,8 +35,12 @@ LOGGED = (
 )  # fmt: skip
 
 
+# Those of them that only updates with a step of the policies add to.
+POLICY_LOGGED = ("policy_loss", "policy_log_prob")
+
+
 class Learner:
-    """Policies, twin critics, target critics and learned scalars of R runs, and their update.
+    """Policies, critics, target critics and learned scalars of R runs, and their update.
 
     `settings` has one entry per run, equal in all settings that are not "per run"; `normals` one source of standard
     normal numbers per run (its "init" stream); `discounts` one discount per run. State is kept on `device` (None: the
@@ -57,7 +59,7 @@ class Learner:
     ):
         self.shape = shape = settings[0]
         runs = len(settings)
-        self.runs, self.action_dim = runs, action_dim
+        self.runs, self.critics, self.action_dim = runs, shape.critics, action_dim
         self.form = CriticLossForm.of(shape)
         if shape.kernel == "fused":
             load_library()
@@ -71,23 +73,23 @@ class Learner:
 
         self.discount = torch.tensor(discounts, dtype=dtype, device=device)
         self.device = self.discount.device
-        self.count = StepCount(self.discount)
+        self.count, self.policy_count = StepCount(self.discount), StepCount(self.discount)
         self.target_entropy = per_run("target_entropy", -float(action_dim))
-        self.tau = per_run("tau").repeat_interleave(CRITICS)[:, None]
+        self.tau = self._per_critic(per_run("tau"))
         self.policy_learning_rate = per_run("policy_learning_rate")[:, None]
-        self.critic_learning_rate = per_run("critic_learning_rate").repeat_interleave(CRITICS)[:, None]
+        self.critic_learning_rate = self._per_critic(per_run("critic_learning_rate"))
 
         self.policy = PolicyNetwork(state_dim, action_dim, shape.policy_hidden)
         self.critic = ValueNetwork(state_dim, action_dim, shape.critic_hidden)
         self.policy_parameters = Parameters.zeros(self.policy.shapes(), runs, dtype, device)
-        self.critic_parameters = Parameters.zeros(self.critic.shapes(), CRITICS * runs, dtype, device)
+        self.critic_parameters = Parameters.zeros(self.critic.shapes(), self.critics * runs, dtype, device)
         for run, (run_settings, normal) in enumerate(zip(settings, normals, strict=True)):
             self.policy.initialise(self.policy_parameters, run, normal, run_settings.output_gain)
-            for critic in range(CRITICS):
-                self.critic.initialise(self.critic_parameters, CRITICS * run + critic, normal, run_settings.output_gain)
+            for critic in range(self.critics * run, self.critics * (run + 1)):
+                self.critic.initialise(self.critic_parameters, critic, normal, run_settings.output_gain)
         self.target_parameters = self.critic_parameters.clone()
         self._policies = [self.policy_parameters.part(run, run + 1) for run in range(runs)]
-        self.scalars = LearnedScalars(settings, dtype, device, self.count)
+        self.scalars = LearnedScalars(settings, dtype, device, self.count, self.policy_count)
         self.critic_scalars = CriticLossScalars(
             alpha=per_run("alpha"),
             temperature=per_run("temperature"),
@@ -98,27 +100,43 @@ class Learner:
         )
         self.policy_gradient = self.policy_parameters.like()
         self.critic_gradient = self.critic_parameters.like()
-        self.policy_adam = Adam.of(self.policy_parameters.flat, self.count)
+        self.policy_adam = Adam.of(self.policy_parameters.flat, self.policy_count)
         self.critic_adam = Adam.of(self.critic_parameters.flat, self.count)
         per_action = runs, shape.batch_size, shape.n_actions
         self._uniform_density = self.discount.new_full(per_action, uniform_log_density(action_dim))
         self.sums = torch.zeros(runs, len(LOGGED), dtype=dtype, device=device)
         self.sum_of = dict(zip(LOGGED, self.sums.unbind(1), strict=True))
-        self._summed = 0
+        self._summed = self._policy_summed = 0
+        self._first_critics = torch.arange(0, self.critics * runs, self.critics, device=device)[:, None]
         self._perform: Callable[[Batch, Noise], None] = self._compute
+        self._perform_without_policy: Callable[[Batch, Noise], None] = partial(self._compute, with_policy=False)
         if shape.kernel == "fused" and shape.policy_objective == "value":
-            self._perform = FusedUpdate(self, shape.n_actions + backup_actions(shape))
+            fused = FusedUpdate(self, shape.n_actions + backup_actions(shape))
+            self._perform, self._perform_without_policy = fused, partial(fused, with_policy=False)
         elif shape.on_gpu:
-            compute = torch.compile(self._compute) if shape.kernel == "cuda_compiled" else self._compute
-            self._perform = CapturedUpdate(compute, [buffer for buffer, _ in self._buffers().values()])
+            self._perform = self._captured(self._perform)
+            self._perform_without_policy = self._captured(self._perform_without_policy)
 
-    def update(self, batch: Batch, noise: Noise) -> None:
-        """Make one gradient step; all gradients are taken at the parameters before the step."""
+    def update(self, batch: Batch, noise: Noise, with_policy: bool = True) -> None:
+        """Make one gradient step; all gradients are taken at the parameters before the step.
+
+        Without `with_policy`, the policies and entropy temperatures keep their values.
+        """
         self.count.advance()
         self._summed += 1
-        self._perform(batch, noise)
+        if with_policy:
+            self.policy_count.advance()
+            self._policy_summed += 1
+            self._perform(batch, noise)
+        else:
+            self._perform_without_policy(batch, noise)
 
-    def _compute(self, batch: Batch, noise: Noise) -> None:
+    def _captured(self, compute: Callable[[Batch, Noise], None]) -> CapturedUpdate:
+        if self.shape.kernel == "cuda_compiled":
+            compute = torch.compile(compute)
+        return CapturedUpdate(compute, [buffer for buffer, _ in self._buffers().values()])
+
+    def _compute(self, batch: Batch, noise: Noise, with_policy: bool = True) -> None:
         """The tensor operations of an update. No Python state changes, so they can be recorded and replayed."""
         kernel, policy, parameters = self.kernel, self.policy, self.policy_parameters
         current = kernel.samples(policy, parameters, batch.states, noise.state[:, :, 1:])
@@ -127,25 +145,28 @@ class Learner:
         scalars = self.scalars
         entropy_temperature = scalars.log_temperature.exp()
 
-        target = self._target(batch, candidates, entropy_temperature)
+        target = self._target(batch, noise, candidates, entropy_temperature)
         critic_loss = self._critic_gradient(batch, target, noise.uniform, current, following)
-        policy_loss, log_prob = self._policy_gradient(batch, noise, current, entropy_temperature)
-        scalars.temperature_gradient.copy_(temperature_gradient(entropy_temperature, log_prob, self.target_entropy))
         scalars.multiplier_gradient.copy_(critic_loss.lagrange_gradient)
-
-        self._log(critic_loss, policy_loss, log_prob, entropy_temperature)
-        kernel.adam_step(self.policy_adam, parameters.flat, self.policy_gradient.flat, self.policy_learning_rate)
+        self._log(critic_loss, entropy_temperature)
+        if with_policy:
+            policy_loss, log_prob = self._policy_gradient(batch, noise, current, entropy_temperature)
+            scalars.temperature_gradient.copy_(temperature_gradient(entropy_temperature, log_prob, self.target_entropy))
+            self.sum_of["policy_loss"].add_(policy_loss)
+            self.sum_of["policy_log_prob"].add_(log_prob)
+            kernel.adam_step(self.policy_adam, parameters.flat, self.policy_gradient.flat, self.policy_learning_rate)
+            kernel.adam_step(*scalars.temperature_step)
         kernel.adam_step(
             self.critic_adam, self.critic_parameters.flat, self.critic_gradient.flat, self.critic_learning_rate
         )
-        kernel.adam_step(scalars.adam, scalars.flat, scalars.gradient, scalars.learning_rate)
+        kernel.adam_step(*scalars.multiplier_step)
         kernel.polyak_update(self.target_parameters.flat, self.critic_parameters.flat, self.tau)
 
     def values(self, states: Tensor, actions: Tensor, run: int | None = None) -> Tensor:
         """Critic values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S]; with `run`, of that run (R = 1)."""
         parameters = self.critic_parameters
         if run is not None:
-            parameters = parameters.part(CRITICS * run, CRITICS * (run + 1))
+            parameters = parameters.part(self.critics * run, self.critics * (run + 1))
         return self.kernel.values(self.critic, parameters, states.to(self.device), actions.to(self.device)).cpu()
 
     def act(self, states: Tensor, noise: Tensor | None = None, run: int | None = None) -> Tensor:
@@ -165,9 +186,9 @@ class Learner:
 
     def shift_critics(self, shift: Tensor) -> None:
         """Add a constant per run, [R], to the values of its critics and target critics."""
-        per_critic = shift.to(self.critic_parameters.flat).repeat_interleave(CRITICS)[:, None, None]
+        per_critic = self._per_critic(shift.to(self.critic_parameters.flat))
         for parameters in (self.critic_parameters, self.target_parameters):
-            parameters["output_bias"].add_(per_critic)
+            parameters["output_bias"].add_(per_critic[:, :, None])
 
     def synchronize(self) -> None:
         """Block until queued GPU work has finished (no-op on the CPU)."""
@@ -177,10 +198,13 @@ class Learner:
     def take_logged(self) -> dict[str, Tensor]:
         """Means [R] of the logged quantities since the last call; NaN without updates."""
         means = (self.sums / (self._summed or torch.nan)).cpu()
+        if self._policy_summed != self._summed:
+            for name in POLICY_LOGGED:
+                means[:, LOGGED.index(name)] = self.sum_of[name].cpu() / (self._policy_summed or torch.nan)
         if not self.form.lagrange:
             means[:, LOGGED.index("lagrange_multiplier")] = torch.nan
         self.sums.zero_()
-        self._summed = 0
+        self._summed = self._policy_summed = 0
         return dict(zip(LOGGED, means.unbind(1), strict=True))
 
     def state(self, run: int) -> dict[str, Tensor]:
@@ -194,13 +218,20 @@ class Learner:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Number of updates, and of updates since the last `take_logged`; the same for all runs."""
-        return {"updates": self.count.steps, "summed": self._summed}
+        """Numbers of updates, and of updates since the last `take_logged`; the same for all runs."""
+        return {
+            "updates": self.count.steps,
+            "summed": self._summed,
+            "policy_updates": self.policy_count.steps,
+            "policy_summed": self._policy_summed,
+        }
 
     @counters.setter
     def counters(self, values: Mapping[str, int]) -> None:
-        self.count.steps = values["updates"]
-        self._summed = values["summed"]
+        self.count.steps, self._summed = values["updates"], values["summed"]
+        # Checkpoints of earlier versions lack the numbers of the policies, which had a step in every update.
+        self.policy_count.steps = values.get("policy_updates", values["updates"])
+        self._policy_summed = values.get("policy_summed", values["summed"])
 
     def _parts(self, run: int) -> dict[str, Tensor]:
         """One run's rows of the `_buffers`."""
@@ -210,10 +241,10 @@ class Learner:
         """Every buffer that updates change, [R * rows, ...], with the number of rows per run."""
         learned = {
             "policy": (self.policy_parameters.flat, self.policy_adam, 1),
-            "critic": (self.critic_parameters.flat, self.critic_adam, CRITICS),
+            "critic": (self.critic_parameters.flat, self.critic_adam, self.critics),
             "scalars": (self.scalars.flat, self.scalars.adam, LearnedScalars.ROWS),
         }
-        buffers = {"target": (self.target_parameters.flat, CRITICS), "sums": (self.sums, 1)}
+        buffers = {"target": (self.target_parameters.flat, self.critics), "sums": (self.sums, 1)}
         for name, (flat, adam, rows) in learned.items():
             buffers[name] = (flat, rows)
             buffers[f"{name}_first"] = (adam.first, rows)
@@ -222,8 +253,12 @@ class Learner:
 
     def finite(self) -> Tensor:
         """Whether all parameters of each run are finite, [R]."""
-        critics = self.critic_parameters.flat.isfinite().all(-1).view(-1, CRITICS).all(-1)
+        critics = self.critic_parameters.flat.isfinite().all(-1).view(-1, self.critics).all(-1)
         return (self.policy_parameters.flat.isfinite().all(-1) & critics).cpu()
+
+    def _per_critic(self, values: Tensor) -> Tensor:
+        """A number of every run [R] for each of its critics, [R * C, 1]."""
+        return values.repeat_interleave(self.critics)[:, None]
 
     def _noise_at_next(self, noise: Noise) -> Tensor:
         """The noise for pi(.|s'); with backup "mean_action", zero for the last action, which makes it the mode."""
@@ -233,12 +268,16 @@ class Learner:
         following[:, :, -1].zero_()
         return following
 
-    def _target(self, batch: Batch, candidates: Sample, entropy_temperature: Tensor) -> Tensor:
+    def _target(self, batch: Batch, noise: Noise, candidates: Sample, entropy_temperature: Tensor) -> Tensor:
+        targets = self.target_parameters
+        if self.shape.target_critics is not None:
+            chosen = (self._first_critics + noise.target_critics).flatten()
+            targets = Parameters(targets.shapes, targets.flat.index_select(0, chosen))
         inputs = TargetInputs(
             batch.rewards,
             batch.terminals,
             self.discount,
-            self.kernel.values(self.critic, self.target_parameters, batch.next_states, candidates.action),
+            self.kernel.values(self.critic, targets, batch.next_states, candidates.action),
             candidates.log_prob,
             self.shape.max_backup,
             entropy_temperature if self.shape.backup_entropy else None,
@@ -256,8 +295,9 @@ class Learner:
             policy.backward(parameters, self.policy_gradient, distribution, loss.mean_gradient, loss.log_std_gradient)
             return loss.loss, current.log_prob.mean((1, 2))
         inputs = PolicyInputs(
-            batch.states, noise.state[:, :, 0], entropy_temperature, self.critic, self.critic_parameters
-        )
+            batch.states, noise.state[:, :, 0], entropy_temperature, self.critic, self.critic_parameters,
+            self.shape.policy_value,
+        )  # fmt: skip
         return self.kernel.policy_gradient(policy, parameters, inputs, self.policy_gradient)
 
     def _critic_gradient(
@@ -268,15 +308,13 @@ class Learner:
         inputs = CriticInputs(batch.states, actions, target, log_density, batch.floor, self.form, self.critic_scalars)
         return self.kernel.critic_gradient(self.critic, self.critic_parameters, inputs, self.critic_gradient)
 
-    def _log(self, critic: CriticLoss, policy: Tensor, log_prob: Tensor, entropy_temperature: Tensor) -> None:
+    def _log(self, critic: CriticLoss, entropy_temperature: Tensor) -> None:
         logged = {
             "critic_loss": critic.loss,
             "td_error": critic.td_error,
             "difference": critic.difference,
             "bound_rate_current": critic.bound_rate_current,
             "bound_rate_next": critic.bound_rate_following,
-            "policy_loss": policy,
-            "policy_log_prob": log_prob,
             "entropy_temperature": entropy_temperature,
         }
         if self.form.lagrange:

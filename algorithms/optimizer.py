@@ -69,13 +69,21 @@ class LearnedScalars:
     """The learned scalars of R runs: the log entropy temperature and the raw Lagrange multiplier.
 
     Each scalar is the first element of a row of `flat` [R * ROWS, P], so that it has its own learning rate. The views
-    `log_temperature`, `raw_multiplier`, `temperature_gradient` and `multiplier_gradient` are [R].
+    `log_temperature`, `raw_multiplier`, `temperature_gradient` and `multiplier_gradient` are [R]. The temperature steps
+    with the policies, the multiplier with the critics; `adam` has the moments of both.
     """
 
     ROWS = 2
 
-    def __init__(self, settings: Sequence[AlgorithmSettings], dtype: torch.dtype, device: str, count: StepCount):
-        """Initial values from the settings, one entry per run."""
+    def __init__(
+        self,
+        settings: Sequence[AlgorithmSettings],
+        dtype: torch.dtype,
+        device: str,
+        count: StepCount,
+        policy_count: StepCount,
+    ):
+        """Initial values from the settings, one entry per run; step counts of the critics and of the policies."""
         numbers = torch.tensor(
             [
                 [
@@ -93,6 +101,14 @@ class LearnedScalars:
         self.log_temperature, self.raw_multiplier = self._columns(self.flat)
         self.temperature_gradient, self.multiplier_gradient = self._columns(self.gradient)
         self.flat[:, 0] = numbers[..., 0].flatten()
+        self.temperature_step = self._step_arguments(0, policy_count)
+        self.multiplier_step = self._step_arguments(1, count)
+
+    def _step_arguments(self, row: int, count: StepCount) -> tuple[Adam, Tensor, Tensor, Tensor]:
+        """Adam for one of the scalars of all runs, and the arguments of its `step`."""
+        rows = slice(row, None, self.ROWS)
+        adam = Adam(self.adam.first[rows], self.adam.second[rows], count)
+        return adam, self.flat[rows], self.gradient[rows], self.learning_rate[rows]
 
     def _columns(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         rows = flat.view(-1, self.ROWS, ALIGNMENT)

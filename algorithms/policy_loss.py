@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from algorithms.policy_network import Distribution, Sample
+from algorithms.settings import PolicyValue
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,10 @@ class PolicyLoss:
     log_std_gradient: Tensor
 
 
-def minimum_over_critics(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The minimum [R, B, K] of `values` [R, C, B, K] over critics, and its gradient [R, C, B, K]."""
+def over_critics(values: Tensor, kind: PolicyValue) -> tuple[Tensor, Tensor]:
+    """The minimum or mean [R, B, K] of `values` [R, C, B, K] over critics, and its gradient [R, C, B, K]."""
+    if kind == "mean":
+        return values.mean(1), torch.full_like(values, 1.0 / values.shape[1])
     minimum, chosen = values.min(1)
     gradient = torch.zeros_like(values).scatter_(1, chosen.unsqueeze(1), 1.0)
     return minimum, gradient
@@ -32,10 +35,10 @@ def policy_loss(
     action_gradient: Tensor,
     entropy_temperature: Tensor,
 ) -> PolicyLoss:
-    """`mean(entropy_temperature * log pi(a|s) - min over critics Q(s, a))`, reparametrised (SAC; official code).
+    """`mean(entropy_temperature * log pi(a|s) - Q(s, a))`, reparametrised (SAC; official code).
 
-    `sampled` holds one action per state (n = 1), drawn with `noise` [R, B, A]. `value` [R, B] is the minimum over
-    critics at that action, `action_gradient` [R, B, A] its gradient; `entropy_temperature` is [R].
+    `sampled` holds one action per state (n = 1), drawn with `noise` [R, B, A]. `value` [R, B] is the minimum or mean
+    over critics at that action, `action_gradient` [R, B, A] its gradient; `entropy_temperature` is [R].
     """
     action, log_prob = sampled.action.squeeze(2), sampled.log_prob.squeeze(2)
     batch = value.shape[-1]

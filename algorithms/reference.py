@@ -64,12 +64,14 @@ class Critic(nn.Module):
 
 
 class ReferenceLearner:
-    """Policy, twin critics, targets and learned scalars of one run."""
+    """Policy, critics, targets and learned scalars of one run."""
 
     def __init__(self, settings: AlgorithmSettings, state_dim: int, action_dim: int, discount: float):
         self.settings, self.discount, self.action_dim = settings, discount, action_dim
         self.policy = Policy(state_dim, action_dim, settings.policy_hidden)
-        self.critics = nn.ModuleList(Critic(state_dim, action_dim, settings.critic_hidden) for _ in range(2))
+        self.critics = nn.ModuleList(
+            Critic(state_dim, action_dim, settings.critic_hidden) for _ in range(settings.critics)
+        )
         self.targets = copy.deepcopy(self.critics)
         multiplier = raw_multiplier(settings.lagrange_initial_log, settings.lagrange_multiplier)
         temperature = log(settings.entropy_temperature_initial)
@@ -91,7 +93,7 @@ class ReferenceLearner:
             self.policy.log_std_multiplier.copy_(policy["log_std_multiplier"][run].squeeze())
             self.policy.log_std_offset.copy_(policy["log_std_offset"][run].squeeze())
             for number, module in enumerate(self.critics):
-                row = 2 * run + number
+                row = len(self.critics) * run + number
                 first, *others = _linears(module)
                 action_weight = critic["action_weight"][row, : self.action_dim]
                 _copy(first, torch.cat((critic["state_weight"][row], action_weight)), critic["bias_0"][row])
@@ -101,10 +103,11 @@ class ReferenceLearner:
         self.targets.load_state_dict(self.critics.state_dict())
         self._make_optimizers()
 
-    def update(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+    def update(self, batch: Batch, noise: Noise, with_policy: bool = True) -> dict[str, Tensor]:
         """One gradient step on a batch of one run (R = 1); returns logged quantities.
 
-        All gradients are taken at the parameters before the step.
+        All gradients are taken at the parameters before the step. Without `with_policy`, only critics and multiplier
+        change.
         """
         settings, n = self.settings, self.settings.n_actions
         states, next_states = batch.states[0], batch.next_states[0]
@@ -116,7 +119,9 @@ class ReferenceLearner:
             if settings.max_backup == "mean_action":
                 next_noise[:, -1] = 0
             following, following_log_prob = self.policy(next_states, next_noise)
-            next_value = self._next_value(next_states, following[:, n:], following_log_prob[:, n:], temperature)
+            next_value = self._next_value(
+                self._chosen_targets(noise), next_states, following[:, n:], following_log_prob[:, n:], temperature
+            )
             target = batch.rewards[0] + (1 - batch.terminals[0]) * self.discount * next_value
             uniform_density = torch.full_like(current_log_prob, uniform_log_density(self.action_dim))
             log_density = torch.cat([uniform_density, current_log_prob, following_log_prob[:, :n]], dim=1)
@@ -132,15 +137,14 @@ class ReferenceLearner:
             policy_loss, log_prob = (self.policy.mode(states) - batch.actions[0]).square().mean(), current_log_prob
         else:
             action, log_prob = self.policy(states, noise.state[0, :, :1])
-            value = torch.stack([critic(states, action) for critic in self.critics]).amin(0)
+            value = torch.stack([critic(states, action) for critic in self.critics])
+            value = value.mean(0) if settings.policy_value == "mean" else value.amin(0)
             policy_loss = (temperature.detach() * log_prob - value).mean()
         temperature_loss = -temperature * (log_prob.detach().mean() + self.target_entropy)
 
-        losses = {
-            self.critic_optimizer: critic_loss,
-            self.policy_optimizer: policy_loss,
-            self.temperature_optimizer: temperature_loss,
-        }
+        losses = {self.critic_optimizer: critic_loss}
+        if with_policy:
+            losses |= {self.policy_optimizer: policy_loss, self.temperature_optimizer: temperature_loss}
         if settings.lagrange:
             losses[self.multiplier_optimizer] = multiplier_loss
         for optimizer, loss in losses.items():
@@ -155,7 +159,7 @@ class ReferenceLearner:
                 target_weight.lerp_(weight, settings.tau)
         return {
             "critic_loss": critic_loss.detach(),
-            "td_error": td_error.detach() / 2,
+            "td_error": td_error.detach() / len(self.critics),
             "difference": differences.detach().mean(),
             "policy_loss": policy_loss.detach(),
             "policy_log_prob": log_prob.detach().mean(),
@@ -194,8 +198,16 @@ class ReferenceLearner:
         high = inf if settings.difference_max is None else settings.difference_max
         return (push_down - data).clamp(low, high).mean()
 
-    def _next_value(self, states: Tensor, actions: Tensor, log_prob: Tensor, temperature: Tensor) -> Tensor:
-        values = torch.stack([target(states, actions) for target in self.targets])
+    def _chosen_targets(self, noise: Noise) -> list[nn.Module]:
+        """The target critics of which the Bellman target takes the minimum."""
+        if self.settings.target_critics is None:
+            return list(self.targets)
+        return [self.targets[number] for number in noise.target_critics[0].tolist()]
+
+    def _next_value(
+        self, targets: list[nn.Module], states: Tensor, actions: Tensor, log_prob: Tensor, temperature: Tensor
+    ) -> Tensor:
+        values = torch.stack([target(states, actions) for target in targets])
         if self.settings.max_backup == "max_then_min":
             best, chosen = values.max(-1)
             value, critic = best.min(0)
@@ -217,7 +229,7 @@ class ReferenceLearner:
         exponential = settings.lagrange_multiplier == "exponential"
         multiplier = self.raw_multiplier.exp() if exponential else functional.softplus(self.raw_multiplier)
         multiplier = multiplier.clamp(max=MULTIPLIER_MAX)
-        return multiplier.detach() * excess, -0.5 * multiplier * excess.detach()
+        return multiplier.detach() * excess, -multiplier * excess.detach() / len(differences)
 
     def _make_optimizers(self) -> None:
         settings, adam = self.settings, torch.optim.Adam

@@ -22,6 +22,8 @@ MaxBackup = Literal["off", "mean_action", "min_then_max", "max_then_min"]
 LagrangeAlpha = Literal["difference_and_gap", "difference", "nothing"]
 Estimator = Literal["regression", "out_of_fold", "td", "expectile", "quantile", "ensemble", "success_only"]
 LagrangeMultiplier = Literal["exponential", "softplus"]
+PolicyValue = Literal["minimum", "mean"]
+LayerNorm = Literal["none", "critics", "all"]
 InflationKind = Literal[
     "additive", "capped", "value_gap", "multiplicative", "rare_states", "near_goal", "correlated_error",
 ]  # fmt: skip
@@ -118,6 +120,18 @@ class AlgorithmSettings:
     policy_hidden: Layers = (256, 256)
     # Widths of each critic's hidden layers.
     critic_hidden: Layers = (256, 256, 256, 256)
+    # Critics per run (REDQ, RLPD, WSRL: 10).
+    critics: Count = 2
+    # Random critics, drawn for every update, of whose target values the Bellman target takes the minimum; none: all
+    # critics (REDQ, RLPD, WSRL: 2).
+    target_critics: Count | None = None
+    # Whether they are drawn with replacement (WSRL) or are distinct (REDQ, RLPD).
+    target_replacement: bool = False
+    # The value that the policy maximises: the minimum over critics (SAC, official, WSRL) or their mean (REDQ, RLPD).
+    policy_value: PolicyValue = "minimum"
+    # Networks with layer normalisation between the linear map and the ReLU of every hidden layer (RLPD: critics; WSRL:
+    # all).
+    layer_norm: LayerNorm = "none"
     # Gain of the orthogonal initialisation of the output layers (official: 1e-2; CORL: sqrt 2). Per run.
     output_gain: Positive = 1e-2
     # Transitions per update.

@@ -211,10 +211,13 @@ class Run:
         return hashlib.sha256(canonical_json(configuration(self)).encode()).hexdigest()[:ID_LENGTH]
 
 
+# Settings of the critics as an ensemble.
+ENSEMBLE_SETTINGS = ("critics", "target_critics", "target_replacement", "policy_value", "layer_norm")
+
 # Settings added after the first runs of this schema version. With their default values they are omitted from ids and
 # files, so that earlier runs keep theirs.
 ADDED_SETTINGS = {
-    "algorithm": ("policy_objective",),
+    "algorithm": ("policy_objective", *ENSEMBLE_SETTINGS),
     "schedule": ("log_spaced_evaluations", "calibration_value"),
     "online": tuple(OnlineSettings.__dataclass_fields__),
     "floor": ("inflation_kind", "inflation_share", "error_correlation", "action_noise"),

@@ -109,6 +109,7 @@ def policy_gradient(
         inputs.critic.widths,
         inputs.critic_parameters.offsets,
         inputs.entropy_temperature,
+        inputs.value == "mean",
         gradient.flat,
     )
 
@@ -139,13 +140,14 @@ class LearnerTensors(Protocol):
     policy_adam: Adam
     critic_adam: Adam
     policy_learning_rate: Tensor  # [R, 1]
-    critic_learning_rate: Tensor  # [2 R, 1]
-    tau: Tensor  # [2 R, 1]
+    critic_learning_rate: Tensor  # [R * C, 1]
+    tau: Tensor  # [R * C, 1]
     discount: Tensor  # [R]
     target_entropy: Tensor  # [R]
     scalars: LearnedScalars
     critic_scalars: CriticLossScalars
     count: StepCount
+    policy_count: StepCount
     sums: Tensor  # [R, logged]
     sum_of: dict[str, Tensor]  # [R] each, columns of `sums`
 
@@ -156,7 +158,8 @@ class FusedUpdate:
     def __init__(self, learner: LearnerTensors, next_actions: int):
         """`next_actions` are sampled at s': for the push-down first, then for the target."""
         shape, scalars = learner.shape, learner.scalars
-        self._log_temperature, self._corrections = scalars.log_temperature, learner.count.corrections
+        self._log_temperature = scalars.log_temperature
+        self._corrections = learner.count.corrections, learner.policy_count.corrections
         self._lagrange, self._kind = learner.form.lagrange, shape.lagrange_multiplier
         self._raw_multiplier, self._multiplier_sum = scalars.raw_multiplier, learner.sum_of["lagrange_multiplier"]
         loss_scalars = vars(learner.critic_scalars)
@@ -187,17 +190,29 @@ class FusedUpdate:
         update = torch.classes.floorbench.Update(
             tensors,
             [policy.widths, learner.policy_parameters.offsets, critic.widths, learner.critic_parameters.offsets],
-            [policy.state_dim, policy.action_dim, shape.batch_size, shape.n_actions, next_actions],
+            [
+                policy.state_dim,
+                policy.action_dim,
+                shape.batch_size,
+                shape.n_actions,
+                next_actions,
+                shape.target_critics or shape.critics,
+            ],
             form_flags(learner.form),
-            [shape.max_backup == "max_then_min", shape.backup_entropy, shape.max_backup == "mean_action"],
+            [
+                shape.max_backup == "max_then_min",
+                shape.backup_entropy,
+                shape.max_backup == "mean_action",
+                shape.policy_value == "mean",
+            ],
             uniform_log_density(policy.action_dim),
             BETA_1,
             BETA_2,
         )
         self._step = update.step
 
-    def __call__(self, batch: Batch, noise: Noise) -> None:
-        """Make one update; the step count has been advanced."""
+    def __call__(self, batch: Batch, noise: Noise, with_policy: bool = True) -> None:
+        """Make one update; the step counts have been advanced."""
         if self._lagrange:
             self._multiplier_sum.add_(lagrange_multiplier(self._raw_multiplier, self._kind))
         self._step(
@@ -210,6 +225,8 @@ class FusedUpdate:
             noise.uniform,
             noise.state,
             noise.following,
+            noise.target_critics,
             self._log_temperature.exp(),
-            self._corrections,
+            *self._corrections,
+            with_policy,
         )

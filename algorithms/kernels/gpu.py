@@ -81,13 +81,14 @@ def runs_that_fit(settings: AlgorithmSettings, free: int) -> int:
 
 def bytes_of_run(settings: AlgorithmSettings) -> int:
     """Estimated GPU memory of one run in bytes: parameters, activations and noise in float32."""
-    critics = 2
-    widths = settings.critic_hidden
+    critics, widths = settings.critics, settings.critic_hidden
     # Parameters, gradients, two moments and targets. The policy has no target, which is negligible.
     parameters = 5 * (critics * _parameters(widths) + _parameters(settings.policy_hidden))
     rows = critics * settings.batch_size * (1 + 3 * settings.n_actions)
     # The activations of every layer are kept for the backward pass, whose gradients take two more layers; plus inputs.
-    activations = rows * (sum(widths) + 2 * max(widths) + INPUTS)
+    # Layer normalisation keeps its normalised inputs too.
+    kept = sum(widths) * (1 if settings.layer_norm == "none" else 2)
+    activations = rows * (kept + 2 * max(widths) + INPUTS)
     noise = BLOCK * ACTIONS * settings.batch_size * (1 + 4 * settings.n_actions)
     return 4 * (parameters + activations + noise)
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from algorithms.critic_loss import CriticLossForm, CriticLossScalars
 from algorithms.parameters import Parameters
+from algorithms.settings import PolicyValue
 from algorithms.value_network import ValueNetwork
 
 
@@ -31,3 +32,4 @@ class PolicyInputs:
     entropy_temperature: Tensor  # [R]
     critic: ValueNetwork
     critic_parameters: Parameters  # of R * C critics
+    value: PolicyValue = "minimum"  # over critics

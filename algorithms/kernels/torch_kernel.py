@@ -6,7 +6,7 @@ from algorithms.critic_loss import CriticLoss, bellman_target, critic_loss
 from algorithms.kernels.inputs import CriticInputs, PolicyInputs
 from algorithms.optimizer import Adam
 from algorithms.parameters import Parameters
-from algorithms.policy_loss import minimum_over_critics, policy_loss
+from algorithms.policy_loss import over_critics, policy_loss
 from algorithms.policy_network import PolicyNetwork, Sample, sample
 from algorithms.value_network import ValueNetwork
 
@@ -49,7 +49,7 @@ def policy_gradient(
     result, hidden = critic.forward(
         critic_parameters, _per_critic(inputs.states, critics), _per_critic(sampled.action, critics)
     )
-    value, value_gradient = minimum_over_critics(result.view(-1, critics, *result.shape[1:]))
+    value, value_gradient = over_critics(result.view(-1, critics, *result.shape[1:]), inputs.value)
     action_gradient = critic.action_gradient(critic_parameters, hidden, value_gradient.view(result.shape))
     action_gradient = action_gradient.view(-1, critics, *action_gradient.shape[1:]).sum(1).squeeze(2)
     loss = policy_loss(

@@ -120,7 +120,7 @@ def update_seconds(
     """Seconds of one gradient step of a pack on one thread, measured once per shape."""
     import torch
 
-    from algorithms.batch import Batch, backup_actions
+    from algorithms.batch import Batch
     from algorithms.learner import Learner
     from harness.training.streams import UpdateStreams, generator, normal_source
 
@@ -128,8 +128,7 @@ def update_seconds(
     torch.set_num_threads(1)
     sources = [normal_source(generator(seed, "init")) for seed in range(pack)]
     learner = Learner([settings] * pack, observation_dim, action_dim, [0.99] * pack, sources)
-    sizes = settings.batch_size, settings.n_actions, backup_actions(settings), action_dim
-    streams = UpdateStreams(range(pack), *sizes, learner.device)
+    streams = UpdateStreams(range(pack), settings, action_dim, learner.device)
     column = torch.zeros(pack, settings.batch_size)
     states = torch.randn(*column.shape, observation_dim)
     batch = Batch(states, torch.rand(*column.shape, action_dim), column, states, column, column, column)

@@ -11,7 +11,8 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from algorithms.batch import Noise
+from algorithms.batch import Noise, backup_actions
+from algorithms.settings import AlgorithmSettings
 
 # Updates whose noise is drawn at once.
 BLOCK = 32
@@ -58,37 +59,44 @@ def gpu_noise(seed: int, block: int, device: torch.device) -> tuple[Fill, Fill]:
     )
 
 
+def target_critics(seed: int, block: int, settings: AlgorithmSettings) -> np.ndarray:
+    """The critics that give the Bellman targets of a block of updates, [BLOCK, k] (see `AlgorithmSettings`)."""
+    critics, count = settings.critics, settings.target_critics
+    if count is None:
+        return np.tile(np.arange(critics), (BLOCK, 1))
+    rng = generator(seed, "target_critics", block)
+    if settings.target_replacement:
+        return (rng.random((BLOCK, count)) * critics).astype(np.int64)
+    return rng.random((BLOCK, critics)).argsort(1)[:, :count]
+
+
 def reset_seed(seed: int, stream: str, episode: int) -> int:
     """The reset seed of the environment for an episode of a stream."""
     return int(generator(seed, stream, episode).integers(2**31))
 
 
 class UpdateStreams:
-    """Random numbers of consecutive updates of a pack: the choice of transitions and the noise of the policies.
+    """Random numbers of consecutive updates of a pack: the choice of transitions, noise and subsets of critics.
 
-    The noise is drawn on the device that uses it, because a core cannot keep up with a GPU.
+    The noise of the policies is drawn on the device that uses it, because a core cannot keep up with a GPU.
     """
 
-    def __init__(
-        self,
-        seeds: Sequence[int],
-        batch_size: int,
-        n_actions: int,
-        backup_actions: int,
-        action_dim: int,
-        device: torch.device = CPU,
-    ):
-        self.seeds, self.device = list(seeds), device
-        block = len(self.seeds), BLOCK, batch_size
+    def __init__(self, seeds: Sequence[int], settings: AlgorithmSettings, action_dim: int, device: torch.device = CPU):
+        self.seeds, self.settings, self.device = list(seeds), settings, device
+        n_actions = settings.n_actions
+        block = len(self.seeds), BLOCK, settings.batch_size
         shapes = {
             "state": (*block, 1 + n_actions, action_dim),
-            "following": (*block, n_actions + backup_actions, action_dim),
+            "following": (*block, n_actions + backup_actions(settings), action_dim),
             "uniform": (*block, n_actions, action_dim),
         }
         self._rows = np.empty(block)
         self._noise = {name: torch.empty(shape, device=device) for name, shape in shapes.items()}
-        by_update = zip(*(values.unbind(1) for values in self._noise.values()), strict=True)
-        self._by_update = [Noise(**dict(zip(shapes, values, strict=True))) for values in by_update]
+        subset = len(self.seeds), BLOCK, settings.target_critics or settings.critics
+        self._target_critics = torch.empty(subset, dtype=torch.int64, device=device)
+        by_name = {**self._noise, "target_critics": self._target_critics}
+        by_update = zip(*(values.unbind(1) for values in by_name.values()), strict=True)
+        self._by_update = [Noise(**dict(zip(by_name, values, strict=True))) for values in by_update]
         self._block = -1
 
     def at(self, update: int) -> tuple[np.ndarray, Noise]:
@@ -108,6 +116,7 @@ class UpdateStreams:
             normal, uniform = cpu_noise(seed, block) if on_cpu else gpu_noise(seed, block, self.device)
             for name, values in self._noise.items():
                 (uniform if name == "uniform" else normal)(values[run])
+            self._target_critics[run] = torch.from_numpy(target_critics(seed, block, self.settings))
         self._block = block
 
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 
 import torch
 
-from algorithms.batch import backup_actions
 from algorithms.kernels.gpu import is_out_of_memory
 from algorithms.learner import Learner
 from harness.data.dataset import Dataset, load_dataset
@@ -94,12 +93,7 @@ class PackTraining:
             [normal_source(generator(run.seed, "init")) for run in runs],
         )
         self.streams = UpdateStreams(
-            [run.seed for run in runs],
-            self.algorithm.batch_size,
-            self.algorithm.n_actions,
-            backup_actions(self.algorithm),
-            transitions.action_dim,
-            self.learner.device,
+            [run.seed for run in runs], self.algorithm, transitions.action_dim, self.learner.device
         )
         self.evaluator = Evaluator(runs, transitions, behaviour_value(runs[0], dataset, store))
         self.state = PackState(self.learner, self.floors, transitions)

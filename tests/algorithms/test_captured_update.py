@@ -13,6 +13,7 @@ VARIANTS = {
     "mean action, lagrange": {"max_backup": "mean_action", "lagrange": True},
     "one action, entropy": {"max_backup": "off", "backup_entropy": True},
     "expectation": {"form": "expectation"},
+    "ensemble with a random subset": {"critics": 4, "target_critics": 2, "policy_value": "mean"},
 }
 SEEDS = [3, 8]
 
@@ -39,6 +40,18 @@ def test_captured_and_plain_updates_give_the_same_bytes(variant):
     plain = replace(TINY, **VARIANTS[variant], kernel="torch")
     captured = train([replace(plain, kernel="cuda")] * 2, SEEDS, updates=6, device="cpu")
     assert_equal(captured, train([plain] * 2, SEEDS, updates=6))
+
+
+def test_updates_with_and_without_policies_are_captured():
+    plain = [replace(TINY, kernel="torch")] * 2
+    learners = [make_learner([replace(run, kernel="cuda") for run in plain], SEEDS, device="cpu"),
+                make_learner(plain, SEEDS)]  # fmt: skip
+    for update, with_policy in enumerate((True, False, False, True, False)):
+        batch, noise = make_batch(SEEDS, update, TINY.batch_size), make_noise(TINY, SEEDS, update)
+        for learner in learners:
+            learner.update(batch, noise, with_policy)
+    assert_equal(*learners)
+    assert learners[0].counters == {"updates": 5, "summed": 5, "policy_updates": 2, "policy_summed": 2}
 
 
 @pytest.mark.slow

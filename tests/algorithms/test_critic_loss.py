@@ -121,6 +121,29 @@ def test_the_soft_maximum_by_hand():
     assert result.gradient.flatten().tolist() == pytest.approx(expected)
 
 
+def test_the_lagrange_loss_of_three_critics_by_hand():
+    """Data values 1, 2, 4 with target 1, one action of pi(.|s) with values 3, 3, 9: differences 2, 1, 5, gap 0.5.
+
+    The loss sums over critics: TD errors 0 + 1 + 9, excess 1.5 + 0.5 + 4.5 = 6.5 times multiplier 1. The multiplier's
+    gradient is minus the mean excess.
+    """
+    values = torch.tensor([[[[1.0, 0.0, 3.0, 0.0]], [[2.0, 0.0, 3.0, 0.0]], [[4.0, 0.0, 9.0, 0.0]]]])
+    result = critic_loss(
+        values.double(),
+        torch.ones(1, 1, dtype=torch.float64),
+        torch.zeros(1, 1, 3, dtype=torch.float64),
+        torch.full((1, 1), -inf, dtype=torch.float64),
+        CriticLossForm("expectation", True, True, lagrange_alpha="nothing"),
+        scalars(1, target_action_gap=0.5, raw_multiplier=0.0),
+    )
+    assert result.loss.item() == pytest.approx(10 + 6.5)
+    assert result.td_error.item() == pytest.approx(10 / 3)
+    assert result.difference.item() == pytest.approx(8 / 3)
+    assert result.lagrange_loss.item() == pytest.approx(-6.5 / 3)
+    assert result.lagrange_gradient.item() == pytest.approx(-6.5 / 3)
+    assert result.gradient[0, :, 0, 0].tolist() == pytest.approx([2 * 0 - 1, 2 * 1 - 1, 2 * 3 - 1])
+
+
 def random_inputs(seed):
     """Values, target, log-densities and floor."""
     rng = torch.Generator().manual_seed(seed)
@@ -323,7 +346,7 @@ def test_the_floor_bounds_values_minus_densities_with_floor_after_density():
     [("exponential", log(2.0), 2.0, 2.0), ("softplus", log(exp(2.0) - 1.0), 2.0, 1.0 - exp(-2.0))],
 )
 def test_lagrange_forms_by_hand(alpha_of, weight, excess, kind, raw, multiplier, derivative):
-    """Difference 3, target action gap 0.8, alpha 5, multiplier 2."""
+    """One critic: difference 3, target action gap 0.8, alpha 5, multiplier 2."""
     result = critic_loss(
         torch.tensor([[[[0.0, 0.0, 3.0, 0.0]]]], dtype=torch.float64),
         torch.zeros(1, 1, dtype=torch.float64),
@@ -333,8 +356,8 @@ def test_lagrange_forms_by_hand(alpha_of, weight, excess, kind, raw, multiplier,
         scalars(1, raw_multiplier=raw),
     )
     assert result.loss.item() == pytest.approx(multiplier * excess)
-    assert result.lagrange_loss.item() == pytest.approx(-0.5 * multiplier * excess)
-    assert result.lagrange_gradient.item() == pytest.approx(-0.5 * derivative * excess)
+    assert result.lagrange_loss.item() == pytest.approx(-multiplier * excess)
+    assert result.lagrange_gradient.item() == pytest.approx(-derivative * excess)
     assert current_gradient(result) == pytest.approx(multiplier * weight)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.batch import Batch, Noise
-from algorithms.learner import CRITICS, Learner
+from algorithms.learner import POLICY_LOGGED, Learner
 from algorithms.reference import ReferenceLearner
 from tests.support.packs import (
     ACTION_DIM,
@@ -39,18 +39,28 @@ VARIANTS = {
     "odd widths": {"policy_hidden": (17, 5), "critic_hidden": (9, 33, 7), "batch_size": 5, "n_actions": 1},
     "cloning": {"policy_objective": "cloning", "alpha": 0.0},
     "clipped": {"difference_min": -0.5, "difference_max": 1.5},
+    "one critic": {"critics": 1},
+    "five critics, lagrange": {"critics": 5, "lagrange": True},
+    "distinct subset": {"critics": 4, "target_critics": 2},
+    "subset with replacement, mean value": {
+        "critics": 3,
+        "target_critics": 2,
+        "target_replacement": True,
+        "policy_value": "mean",
+        "max_backup": "max_then_min",
+    },
 }
 
 
 def state(learner, run):
     """Parameters and optimizer state of one run as one vector."""
-    pair = slice(CRITICS * run, CRITICS * (run + 1))
+    critics = slice(learner.critics * run, learner.critics * (run + 1))
     return torch.cat([
         learner.policy_parameters.flat[run].flatten(),
-        learner.critic_parameters.flat[pair].flatten(),
-        learner.target_parameters.flat[pair].flatten(),
+        learner.critic_parameters.flat[critics].flatten(),
+        learner.target_parameters.flat[critics].flatten(),
         learner.policy_adam.second[run].flatten(),
-        learner.critic_adam.first[pair].flatten(),
+        learner.critic_adam.first[critics].flatten(),
         learner.scalars.flat[2 * run : 2 * run + 2].flatten(),
         learner.sums[run],
     ])  # fmt: skip
@@ -92,7 +102,7 @@ def test_a_diverged_run_changes_no_bit_of_another(kernel):
     learner = make_learner([settings_of_run, replace(settings_of_run, alpha=3e38)], [1, 2])
     for update in range(5):
         learner.update(make_batch([1, 2], update, TINY.batch_size), make_noise(TINY, [1, 2], update))
-    learner.critic_parameters.flat[CRITICS:] = torch.nan
+    learner.critic_parameters.flat[learner.critics :] = torch.nan
     learner.update(make_batch([1, 2], 5, TINY.batch_size), make_noise(TINY, [1, 2], 5))
     healthy.update(make_batch([1, 2], 5, TINY.batch_size), make_noise(TINY, [1, 2], 5))
     assert learner.finite().tolist() == [True, False]
@@ -120,7 +130,7 @@ def test_the_order_within_a_batch_does_not_matter(seed):
     learner.update(batch, noise)
     twin.update(
         Batch(**{name: value[:, order] for name, value in vars(batch).items()}),
-        Noise(**{name: value[:, order] for name, value in vars(noise).items()}),
+        Noise(**{name: value[:, order] if value.dim() > 2 else value for name, value in vars(noise).items()}),
     )
     for gradient, expected in (
         (learner.policy_gradient, twin.policy_gradient),
@@ -153,18 +163,66 @@ def assert_equal_weights(learner: Learner, reference: ReferenceLearner) -> None:
 def test_updates_equal_those_of_the_reference(variant, kernel):
     """Three updates in float64 against plain PyTorch with autograd and torch.optim."""
     settings = replace(TINY, **VARIANTS[variant], output_gain=1.0, kernel=kernel)
+    assert_equal_updates(settings, (True, True, True))
+
+
+@KERNELS
+@pytest.mark.parametrize("variant", ["lagrange", "cloning", "distinct subset"])
+def test_a_policy_that_is_not_updated_keeps_its_values(variant, kernel):
+    """As in the reference: neither the policy, the temperature nor their moments and step counts change."""
+    settings = replace(TINY, **VARIANTS[variant], output_gain=1.0, kernel=kernel)
+    assert_equal_updates(settings, (False, True, False, False, True))
+
+
+def assert_equal_updates(settings, with_policy):
+    """Compare updates, some without the policy, with the reference."""
     learner = make_learner([settings], [3], torch.float64)
     reference = ReferenceLearner(settings, STATE_DIM, ACTION_DIM, discount=0.9)
     reference.load(learner.policy_parameters, learner.critic_parameters)
-    for update in range(3):
+    for update, policy_is_updated in enumerate(with_policy):
         batch = make_batch([3], update, settings.batch_size, dtype=torch.float64)
         noise = make_noise(settings, [3], update, torch.float64)
-        learner.update(batch, noise)
-        expected = reference.update(batch, noise)
+        learner.update(batch, noise, policy_is_updated)
+        expected = reference.update(batch, noise, policy_is_updated)
         assert_equal_weights(learner, reference)
         logged = learner.take_logged()
         for name, value in expected.items():
-            assert logged[name].item() == pytest.approx(value.item(), rel=1e-8, abs=1e-10), name
+            if name in POLICY_LOGGED and not policy_is_updated:
+                assert logged[name].isnan().all()
+            else:
+                assert logged[name].item() == pytest.approx(value.item(), rel=1e-8, abs=1e-10), name
+
+
+@KERNELS
+def test_only_the_drawn_critics_give_the_target(kernel):
+    """Critics that are constants 5, 3 and 4 and rewards of 0: a target of 0.9 * 4 if critics 0 and 2 are drawn."""
+    settings = replace(
+        TINY, critics=3, target_critics=2, max_backup="off", alpha=0.0, critic_learning_rate=1e-30, kernel=kernel
+    )
+    learner = make_learner([settings], [0], torch.float64)
+    for parameters in (learner.critic_parameters, learner.target_parameters):
+        parameters["output_weight"].zero_()
+        parameters["output_bias"].copy_(torch.tensor([5.0, 3.0, 4.0]).view(3, 1, 1))
+    batch, noise = make_batch([0], 0, 8, dtype=torch.float64), make_noise(settings, [0], 0, torch.float64)
+    batch.rewards.zero_()
+    batch.terminals.zero_()
+    for chosen, value in (([0, 2], 4.0), ([2, 0], 4.0), ([0, 1], 3.0), ([0, 0], 5.0)):
+        learner.update(batch, replace(noise, target_critics=torch.tensor([chosen])))
+        errors = [(critic - 0.9 * value) ** 2 for critic in (5.0, 3.0, 4.0)]
+        assert learner.take_logged()["td_error"].item() == pytest.approx(sum(errors) / 3)
+
+
+@KERNELS
+@pytest.mark.parametrize(("kind", "value"), [("minimum", 3.0), ("mean", 4.0)])
+def test_the_value_that_the_policy_maximises(kind, value, kernel):
+    """Critics that are constants 5, 3 and 4: the loss is temperature * log pi minus their minimum or mean."""
+    settings = replace(TINY, critics=3, policy_value=kind, kernel=kernel)
+    learner = make_learner([settings], [0], torch.float64)
+    learner.critic_parameters["output_weight"].zero_()
+    learner.critic_parameters["output_bias"].copy_(torch.tensor([5.0, 3.0, 4.0]).view(3, 1, 1))
+    learner.update(make_batch([0], 0, 8, dtype=torch.float64), make_noise(settings, [0], 0, torch.float64))
+    logged = learner.take_logged()
+    assert logged["policy_loss"].item() == pytest.approx(logged["policy_log_prob"].item() - value)
 
 
 def test_polyak_update_of_the_targets():

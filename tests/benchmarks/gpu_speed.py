@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from algorithms.batch import backup_actions
 from algorithms.learner import Learner
 from harness.training.streams import UpdateStreams, generator, normal_source
 from tests.benchmarks.peers.plain import DISCOUNT, PlainCalQL, random_batch, repeated, settings_of
@@ -50,8 +49,7 @@ def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
     settings = replace(settings_of(size), kernel=KERNEL[how])
     sources = [normal_source(generator(seed, "init")) for seed in range(runs)]
     learner = Learner([settings] * runs, size.state_dim, size.action_dim, [DISCOUNT] * runs, sources, device=device)
-    sizes = size.batch_size, size.n_actions, backup_actions(settings), size.action_dim
-    streams = UpdateStreams(range(runs), *sizes, learner.device)
+    streams = UpdateStreams(range(runs), settings, size.action_dim, learner.device)
     batch, noise = repeated(random_batch(size), runs), streams.at(0)[1]
     if how == "eager":
         batch, noise = (

@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 
-from algorithms.batch import Batch, Noise, backup_actions
+from algorithms.batch import Batch, Noise
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.training.streams import UpdateStreams, generator, normal_source
@@ -88,7 +88,7 @@ def prepare(shape: Shape, runs: int, kernel: str) -> Prepared:
     settings = shape.settings(kernel)
     sources = [normal_source(generator(seed, "init")) for seed in range(runs)]
     learner = Learner([settings] * runs, shape.state_dim, shape.action_dim, [0.99] * runs, sources)
-    streams = UpdateStreams(range(runs), shape.batch, shape.n, backup_actions(settings), shape.action_dim)
+    streams = UpdateStreams(range(runs), settings, shape.action_dim)
 
     def normal(*sizes: int) -> torch.Tensor:
         return torch.randn(runs, shape.batch, *sizes)

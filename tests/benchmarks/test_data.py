@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.batch import backup_actions
 from algorithms.returns import return_to_go
 from harness.data.dataset import ensure_dataset, load_dataset
 from harness.settings import with_settings
@@ -42,7 +41,7 @@ def test_replay_sampling(meter, dataset, runs, online):
 def test_noise(meter, runs):
     """The random numbers of an update, which are drawn in blocks."""
     settings = RUN.algorithm
-    streams = UpdateStreams(range(runs), settings.batch_size, settings.n_actions, backup_actions(settings), 2)
+    streams = UpdateStreams(range(runs), settings, 2)
     update = iter(range(10**9))
     meter.measure(lambda: streams.at(next(update)), case=("64x2", runs, "fused"))
 

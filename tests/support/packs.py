@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from algorithms.batch import Batch, Noise, backup_actions
+from algorithms.batch import Batch, Noise
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.training.streams import UpdateStreams, generator, normal_source
@@ -49,9 +49,10 @@ def make_batch(seeds: Sequence[int], update: int, size: int, floor: float | None
 
 def make_noise(settings: AlgorithmSettings, seeds: Sequence[int], update: int, dtype=torch.float32) -> Noise:
     """The noise of an update from the runs' random streams."""
-    streams = UpdateStreams(seeds, settings.batch_size, settings.n_actions, backup_actions(settings), ACTION_DIM)
-    noise = streams.at(update)[1]
-    return Noise(**{name: value.to(dtype) for name, value in vars(noise).items()})
+    noise = UpdateStreams(seeds, settings, ACTION_DIM).at(update)[1]
+    return Noise(**{
+        name: value.to(dtype) if value.is_floating_point() else value for name, value in vars(noise).items()
+    })  # fmt: skip
 
 
 def train(

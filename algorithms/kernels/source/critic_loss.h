@@ -192,10 +192,10 @@ RunLoss<Real> run_loss(const CriticLossSums* of_critics, long critics, long batc
     }
     const double compared = critics * batch * n;
     const double excess = scalars.alpha_of_difference(form) * difference - critics * scalars.gap(form);
-    const double regulariser = scalars.multiplier(form) * excess;
+    const double regulariser = scalars.multiplier(form) * excess, share = 1.0 / critics;
     return {Real(td_error + regulariser),
-            Real(form.lagrange ? -0.5 * regulariser : 0),
-            Real(-0.5 * excess * scalars.multiplier_derivative(form)),
+            Real(form.lagrange ? -share * regulariser : 0),
+            Real(-share * excess * scalars.multiplier_derivative(form)),
             Real(td_error / critics),
             Real(difference / critics),
             Real(below_current / compared),

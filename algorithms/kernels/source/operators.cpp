@@ -22,7 +22,8 @@ TORCH_LIBRARY(floorbench, library) {
         &floorbench::policy_samples_of);
     library.def(
         "policy_gradient(Tensor parameters, Tensor critic_parameters, Tensor states, Tensor noise, int[] widths, "
-        "int[] offsets, int[] critic_widths, int[] critic_offsets, Tensor temperature, Tensor(a!) gradient) "
+        "int[] offsets, int[] critic_widths, int[] critic_offsets, Tensor temperature, bool mean_value, Tensor(a!) "
+        "gradient) "
         "-> (Tensor, Tensor)",
         &floorbench::policy_gradient_of);
     library.def(

@@ -232,7 +232,7 @@ inline std::tuple<Tensor, Tensor> policy_gradient_of(const Tensor& parameters_, 
                                                      const Tensor& states_, const Tensor& noise_, IntArrayRef widths,
                                                      IntArrayRef offsets, IntArrayRef critic_widths,
                                                      IntArrayRef critic_offsets, const Tensor& temperature_,
-                                                     Tensor into) {
+                                                     bool mean_value, Tensor into) {
     const Tensor parameters = checked(parameters_, parameters_);
     const Tensor critic_parameters = checked(critic_parameters_, parameters), states = checked(states_, parameters);
     const Tensor noise = checked(noise_, parameters), temperature = checked(temperature_, parameters);
@@ -258,7 +258,7 @@ inline std::tuple<Tensor, Tensor> policy_gradient_of(const Tensor& parameters_, 
                 shape, policy, critic_shape,
                 critic_parameters.const_data_ptr<scalar_t>() + run * critics * critic_width, critics, critic_width,
                 states_of_run, noise.const_data_ptr<scalar_t>() + run * batch * shape.actions, batch,
-                temperature.const_data_ptr<scalar_t>()[run], memory.arena, memory.inner,
+                temperature.const_data_ptr<scalar_t>()[run], mean_value, memory.arena, memory.inner,
                 into.mutable_data_ptr<scalar_t>() + run * width);
             loss.mutable_data_ptr<scalar_t>()[run] = result.loss;
             log_prob.mutable_data_ptr<scalar_t>()[run] = result.log_prob;
@@ -268,23 +268,23 @@ inline std::tuple<Tensor, Tensor> policy_gradient_of(const Tensor& parameters_, 
 }
 
 // A step of Adam on parameters [N, P] with learning rates [N, 1]; `corrections` [2] are a factor of the rates, and
-// epsilon.
+// epsilon. Rows may lie apart.
 inline void adam_step_of(Tensor parameters, Tensor first, Tensor second, const Tensor& gradient, const Tensor& rate,
                          const Tensor& corrections, double beta_1, double beta_2) {
-    for (const Tensor& tensor : {first, second, gradient})
-        TORCH_CHECK(
-            tensor.is_contiguous() && tensor.sizes() == parameters.sizes() && tensor.dtype() == parameters.dtype(),
-            "moments and gradient must have the shape and dtype of the parameters");
-    TORCH_CHECK(parameters.is_contiguous() && parameters.dim() == 2 && rate.numel() == parameters.size(0) &&
+    TORCH_CHECK(parameters.dim() == 2 && parameters.stride(1) == 1 && rate.numel() == parameters.size(0) &&
                     corrections.numel() == 2,
-                "parameters must be [N, P], contiguous, with a rate for each row and two corrections");
+                "parameters must be [N, P], with contiguous rows, a rate for each row and two corrections");
+    for (const Tensor& tensor : {first, second, gradient})
+        TORCH_CHECK(tensor.sizes() == parameters.sizes() && tensor.strides() == parameters.strides() &&
+                        tensor.dtype() == parameters.dtype(),
+                    "moments and gradient must have the shape, strides and dtype of the parameters");
     const Tensor rates = checked(rate, parameters), correction_values = checked(corrections, parameters);
     const long width = parameters.size(1);
     AT_DISPATCH_FLOATING_TYPES(parameters.scalar_type(), "adam_step", [&] {
         const scalar_t factor = correction_values.const_data_ptr<scalar_t>()[0],
                        epsilon = correction_values.const_data_ptr<scalar_t>()[1];
         parallel_for(parameters.size(0), [&](long row, Memory&) {
-            const long at = row * width;
+            const long at = row * parameters.stride(0);
             adam_step<scalar_t>(parameters.mutable_data_ptr<scalar_t>() + at, first.mutable_data_ptr<scalar_t>() + at,
                                 second.mutable_data_ptr<scalar_t>() + at, gradient.const_data_ptr<scalar_t>() + at,
                                 width, beta_1, beta_2, epsilon, rates.const_data_ptr<scalar_t>()[row] * factor);

@@ -17,15 +17,25 @@ size_t policy_gradient_bytes(const PolicyShape& shape, long batch, long critics)
            (3 + critics) * Arena::bytes<Real>(batch * shape.actions) + (1 + critics) * Arena::bytes<Real>(batch);
 }
 
+// Replace the first row by the average of all rows.
+template <typename Real>
+void average(const std::vector<Real*>& rows, long count) {
+    for (long at = 0; at < count; ++at) {
+        Real total = 0;
+        for (const Real* row : rows) total += row[at];
+        rows[0][at] = total / rows.size();
+    }
+}
+
 // Compute the loss of one sampled action per state, from `noise` [B, A], and write its gradient to a row of parameters.
 //
-// `critic_rows` are the parameters of the run's critics, `critic_stride` elements apart. Overwrites the policy's
-// activations.
+// The policy maximises the minimum over critics or, with `mean_value`, their mean. `critic_rows` are the parameters of
+// the run's critics, `critic_stride` elements apart. Overwrites the policy's activations.
 template <typename Real>
 PolicyLoss policy_gradient(const PolicyShape& shape, Policy<Real>& policy, const NetworkShape& critic_shape,
                            const Real* critic_rows, long critics, long critic_stride, const Real* states,
-                           const Real* noise, long batch, Real temperature, Arena& arena, Arena& of_critics,
-                           Real* gradient) {
+                           const Real* noise, long batch, Real temperature, bool mean_value, Arena& arena,
+                           Arena& of_critics, Real* gradient) {
     const long width = shape.actions;
     Real* work = arena.take<Real>(Policy<Real>::sampling_size(shape, batch, 1));
     Real *actions = arena.take<Real>(batch * width), *log_prob = arena.take<Real>(batch);
@@ -38,6 +48,11 @@ PolicyLoss policy_gradient(const PolicyShape& shape, Policy<Real>& policy, const
                                       of_critics, values[critic], action_gradients[critic]);
     }
     Real *of_mean = arena.take<Real>(batch * width), *of_log_std = arena.take<Real>(batch * width);
+    if (mean_value) {
+        average(values, batch);
+        average(action_gradients, batch * width);
+        critics = 1;
+    }
     PolicyLoss sums{0, 0};
     for (long state = 0; state < batch; ++state) {
         long minimum = 0;

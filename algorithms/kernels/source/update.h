@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "critic_loss.h"
 #include "policy_loss.h"
@@ -37,11 +38,13 @@ struct UpdateShape {
     NetworkShape critic;
     CriticLossForm form;
     long critics, batch;
+    long target_critics;  // critics of which the target takes the minimum
     long n;               // actions of each kind in the push-down
     long following;       // actions at s': n for the push-down, then those of the target
     bool max_then_min;    // see `next_value`
     bool backup_entropy;  // the target includes the entropy
     bool mean_action;     // the target uses the mode of pi(.|s')
+    bool mean_value;      // the policy maximises the mean over critics, otherwise their minimum
     double uniform_density;
 
     long count() const { return 1 + 3 * n; }
@@ -61,6 +64,7 @@ template <typename Real>
 struct RunInputs {
     const Real *states, *actions, *rewards, *next_states, *terminals, *floor;
     const Real *uniform, *state_noise, *following_noise;
+    const int64_t* target_critics;
 };
 
 template <typename Real>
@@ -101,8 +105,10 @@ public:
         });
     }
 
-    // Compute and write the gradients of critics and policy, both at the parameters before the step.
-    RunLosses<Real> gradients(const CriticLossScalars<Real>& scalars, Real discount, Real entropy_temperature) {
+    // Compute and write the gradients of critics and, `with_policy`, of the policy, both at the parameters before the
+    // step.
+    RunLosses<Real> gradients(const CriticLossScalars<Real>& scalars, Real discount, Real entropy_temperature,
+                              bool with_policy) {
         sample_following();
         compute_target(discount, entropy_temperature);
         const long n = shape_.n;
@@ -113,11 +119,13 @@ public:
         copy_actions<Real>(noise, 1, current_noise_, 0, n, shape_.batch);
         policy.sample(current_noise_.data, n, sampling_.data, current_.data, current_density_.data);
         const RunLoss<Real> critic = critic_gradients(scalars);
+        if (!with_policy) return {critic, {0, 0}};
         copy_actions<Real>(noise, 0, policy_noise_, 0, 1, shape_.batch);
         return {critic,
                 policy_gradient<Real>(shape_.policy, policy, shape_.critic, parameters_.critics, shape_.critics,
                                       parameters_.stride, inputs_.states, policy_noise_.data, shape_.batch,
-                                      entropy_temperature, memory_.arena, memory_.inner, parameters_.policy_gradient)};
+                                      entropy_temperature, shape_.mean_value, memory_.arena, memory_.inner,
+                                      parameters_.policy_gradient)};
     }
 
 private:
@@ -135,7 +143,7 @@ private:
         function(sampling_,
                  (Policy<Real>::sampling_size(shape_.policy, shape_.batch, following) - 1) / shape_.batch + 1, 1);
         function(candidates_, shape_.target_actions(), width);
-        function(values_, shape_.critics * shape_.target_actions(), 1);
+        function(values_, shape_.target_critics * shape_.target_actions(), 1);
         function(target_, 1, 1);
         function(actions_, shape_.count(), width);
         function(density_, 3 * n, 1);
@@ -164,12 +172,13 @@ private:
     void compute_target(Real discount, Real entropy_temperature) {
         const long batch = shape_.batch, n = shape_.n, count = shape_.target_actions();
         copy_actions<Real>(fixed(following_), n, candidates_, 0, count, batch);
-        for (long critic = 0; critic < shape_.critics; ++critic)
-            critic_values<Real>(shape_.critic, parameters_.targets + critic * parameters_.stride,
+        for (long critic = 0; critic < shape_.target_critics; ++critic)
+            critic_values<Real>(shape_.critic,
+                                parameters_.targets + inputs_.target_critics[critic] * parameters_.stride,
                                 {inputs_.next_states, candidates_.data, batch, count}, memory_.inner,
                                 values_.data + critic * batch * count);
         for (long state = 0; state < batch; ++state) {
-            const auto next = next_value<Real>(values_.data + state * count, shape_.critics, batch * count, count,
+            const auto next = next_value<Real>(values_.data + state * count, shape_.target_critics, batch * count, count,
                                                shape_.max_then_min);
             Real value = next.value;
             if (shape_.backup_entropy)

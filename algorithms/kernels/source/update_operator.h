@@ -63,15 +63,18 @@ struct Learned {
           gradient(tensors, name + "_gradient", runs),
           rate(tensors, name + "_rate", runs) {}
 
-    // A step of Adam on the networks of one run; `factor` and `epsilon` are the bias corrections.
+    long networks() const { return rate.width; }
+
+    // A step of Adam on the networks `first_network` to `after` of one run; `corrections` are a factor of the rates, and
+    // epsilon.
     template <typename Real>
-    void step(long run, Real beta_1, Real beta_2, Real factor, Real epsilon) const {
-        const long networks = rate.width, width = parameters.width / networks;
-        for (long network = 0; network < networks; ++network) {
+    void step(long run, long first_network, long after, Real beta_1, Real beta_2, const Real* corrections) const {
+        const long width = parameters.width / networks();
+        for (long network = first_network; network < after; ++network) {
             const long at = network * width;
             adam_step<Real>(parameters.of<Real>(run) + at, first.of<Real>(run) + at, second.of<Real>(run) + at,
-                            gradient.of<Real>(run) + at, width, beta_1, beta_2, epsilon,
-                            rate.of<Real>(run)[network] * factor);
+                            gradient.of<Real>(run) + at, width, beta_1, beta_2, corrections[1],
+                            rate.of<Real>(run)[network] * corrections[0]);
         }
     }
 };
@@ -81,7 +84,7 @@ public:
     // The `tensors` must stay at their addresses. Their names and the order of all lists are those of `FusedUpdate` in
     // fused_kernel.py: widths and offsets of the policy, then of the critics.
     Update(const NamedTensors& tensors, const std::vector<std::vector<int64_t>>& networks,
-           const std::vector<int64_t>& sizes, const c10::List<bool>& form, const c10::List<bool>& target,
+           const std::vector<int64_t>& sizes, const c10::List<bool>& form, const c10::List<bool>& flags,
            double uniform_density, double beta_1, double beta_2)
         : runs_(tensors.at("discount").numel()),
           policy_(tensors, "policy", runs_),
@@ -96,29 +99,33 @@ public:
           beta_2_(beta_2) {
         for (const char* name : {"alpha", "temperature", "target_action_gap", "difference_min", "difference_max"})
             of_loss_.emplace_back(tensors, name, runs_);
-        TORCH_CHECK(networks.size() == 4 && sizes.size() == 5 && target.size() == 3,
-                    "there must be 4 lists for the networks, 5 sizes and 3 flags of the target");
+        TORCH_CHECK(networks.size() == 4 && sizes.size() == 6 && flags.size() == 4,
+                    "there must be 4 lists for the networks, 6 sizes and 4 flags");
         const auto list = [&](long number) {
             return std::vector<long>(networks[number].begin(), networks[number].end());
         };
         shape_ = {.policy = {sizes[0], sizes[1], list(0), list(1)},
                   .critic = {sizes[0], sizes[1], list(2), list(3)},
                   .form = form_of(form),
-                  .critics = critic_.rate.width,
+                  .critics = critic_.networks(),
                   .batch = sizes[2],
+                  .target_critics = sizes[5],
                   .n = sizes[3],
                   .following = sizes[4],
-                  .max_then_min = target[0],
-                  .backup_entropy = target[1],
-                  .mean_action = target[2],
+                  .max_then_min = flags[0],
+                  .backup_entropy = flags[1],
+                  .mean_action = flags[2],
+                  .mean_value = flags[3],
                   .uniform_density = uniform_density};
     }
 
     // Make one update of every run; see algorithms/batch.py for batch and noise. `temperature` [R] is the entropy
-    // temperature, `corrections` [2] are Adam's at this step.
+    // temperature; the `corrections` [2] are Adam's at this step, for critics and multiplier and for policy and
+    // temperature. The latter two change only `with_policy`.
     void step(const Tensor& states, const Tensor& actions, const Tensor& rewards, const Tensor& next_states,
               const Tensor& terminals, const Tensor& floor, const Tensor& uniform, const Tensor& state_noise,
-              const Tensor& following_noise, const Tensor& temperature, const Tensor& corrections) {
+              const Tensor& following_noise, const Tensor& target_critics, const Tensor& temperature,
+              const Tensor& corrections, const Tensor& policy_corrections, bool with_policy) {
         const long rows = runs_ * shape_.batch, width = shape_.policy.actions;
         const auto input = [&](const Tensor& tensor, long numbers) {
             TORCH_CHECK(tensor.numel() == rows * numbers && tensor.size(0) == runs_,
@@ -136,25 +143,42 @@ public:
             input(state_noise, (1 + shape_.n) * width),
             input(following_noise, shape_.following * width),
         };
-        const Tensor temperatures = checked(temperature, discount_.tensor),
-                     correction_values = checked(corrections, discount_.tensor);
-        TORCH_CHECK(temperatures.numel() == runs_ && correction_values.numel() == 2,
+        const Tensor temperatures = checked(temperature, discount_.tensor);
+        const Tensor of_critics = checked(corrections, discount_.tensor),
+                     of_policies = checked(policy_corrections, discount_.tensor);
+        TORCH_CHECK(temperatures.numel() == runs_ && of_critics.numel() == 2 && of_policies.numel() == 2,
                     "temperatures must be [R], corrections [2]");
+        const Tensor chosen = checked_choice(target_critics);
         AT_DISPATCH_FLOATING_TYPES(discount_.tensor.scalar_type(), "update", [&] {
             parallel_for(runs_, [&](long run, Memory& memory) {
                 const auto of_run = [&](long number) { return inputs[number].of<scalar_t>(run); };
                 const RunInputs<scalar_t> run_inputs{of_run(0), of_run(1), of_run(2), of_run(3), of_run(4),
-                                                     of_run(5), of_run(6), of_run(7), of_run(8)};
+                                                     of_run(5), of_run(6), of_run(7), of_run(8),
+                                                     chosen.const_data_ptr<int64_t>() + run * shape_.target_critics};
                 update_run<scalar_t>(run, run_inputs, temperatures.const_data_ptr<scalar_t>()[run],
-                                     correction_values.const_data_ptr<scalar_t>(), memory);
+                                     of_critics.const_data_ptr<scalar_t>(), of_policies.const_data_ptr<scalar_t>(),
+                                     with_policy, memory);
             });
         });
     }
 
 private:
+    // The numbers of the critics that give the target [R, k], contiguous and in range.
+    Tensor checked_choice(const Tensor& target_critics) const {
+        TORCH_CHECK(target_critics.device().is_cpu() && target_critics.scalar_type() == at::kLong &&
+                        target_critics.numel() == runs_ * shape_.target_critics,
+                    "the critics of the target must be int64 [R, k]");
+        const Tensor chosen = target_critics.contiguous();
+        const int64_t* numbers = chosen.const_data_ptr<int64_t>();
+        TORCH_CHECK(std::all_of(numbers, numbers + chosen.numel(),
+                                [&](int64_t number) { return number >= 0 && number < shape_.critics; }),
+                    "the critics of the target must be numbers of critics");
+        return chosen;
+    }
+
     template <typename Real>
     void update_run(long run, const RunInputs<Real>& inputs, Real temperature, const Real* corrections,
-                    Memory& memory) const {
+                    const Real* policy_corrections, bool with_policy, Memory& memory) const {
         const RunParameters<Real> parameters{policy_.parameters.of<Real>(run),
                                              critic_.parameters.of<Real>(run),
                                              target_.of<Real>(run),
@@ -167,9 +191,9 @@ private:
         const CriticLossScalars<Real> scalars{of_loss(0), of_loss(1), of_loss(2),
                                               of_loss(3), of_loss(4), scalars_.parameters.of<Real>(run)[second]};
         const RunLosses<Real> losses = RunUpdate<Real>(shape_, parameters, inputs, memory)
-                                           .gradients(scalars, *discount_.of<Real>(run), temperature);
+                                           .gradients(scalars, *discount_.of<Real>(run), temperature, with_policy);
         const Real log_prob = losses.policy.log_prob;
-        scalars_.gradient.of<Real>(run)[0] = -temperature * (log_prob + *target_entropy_.of<Real>(run));
+        if (with_policy) scalars_.gradient.of<Real>(run)[0] = -temperature * (log_prob + *target_entropy_.of<Real>(run));
         scalars_.gradient.of<Real>(run)[second] = losses.critic.lagrange_gradient;
 
         const Real logged[] = {losses.critic.loss,
@@ -183,8 +207,12 @@ private:
         Real* sum = sums_.of<Real>(run);
         for (const Real value : logged) *sum++ += value;
 
-        for (const Learned* learned : {&policy_, &critic_, &scalars_})
-            learned->step<Real>(run, beta_1_, beta_2_, corrections[0], corrections[1]);
+        if (with_policy) {
+            policy_.step<Real>(run, 0, 1, beta_1_, beta_2_, policy_corrections);
+            scalars_.step<Real>(run, 0, 1, beta_1_, beta_2_, policy_corrections);
+        }
+        critic_.step<Real>(run, 0, critic_.networks(), beta_1_, beta_2_, corrections);
+        scalars_.step<Real>(run, 1, scalars_.networks(), beta_1_, beta_2_, corrections);
         for (long critic = 0; critic < shape_.critics; ++critic) {
             const long at = critic * parameters.stride;
             polyak_update<Real>(target_.of<Real>(run) + at, critic_.parameters.of<Real>(run) + at, parameters.stride,

@@ -94,7 +94,7 @@ void run(long batch, long n, long states, long actions, std::vector<long> widths
     Policy<Real> policy(policy_shape, parameters.data(), policy_states.data(), batch, policy_arena);
     const PolicyLoss loss =
         policy_gradient<Real>(policy_shape, policy, shape, critic.data(), 2, total, policy_states.data(), noise.data(),
-                              batch, Real(0.3), policy_arena, of_critics, of_parameters.data());
+                              batch, Real(0.3), false, policy_arena, of_critics, of_parameters.data());
     const double of_policy_loss[] = {loss.loss, loss.log_prob};
     print("policy loss", of_policy_loss, 2);
     print("policy gradient", of_parameters.data(), size);

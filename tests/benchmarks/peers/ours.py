@@ -6,7 +6,6 @@ from itertools import count
 
 import torch
 
-from algorithms.batch import backup_actions
 from algorithms.learner import Learner
 from harness.launching.worker import keep_freed_memory
 from harness.training.streams import UpdateStreams, generator, normal_source
@@ -21,7 +20,7 @@ def pack_update(size: Size, runs: int) -> Callable[[], int]:
     seeds = range(runs)
     sources = [normal_source(generator(seed, "init")) for seed in seeds]
     learner = Learner([settings] * runs, size.state_dim, size.action_dim, [DISCOUNT] * runs, sources)
-    streams = UpdateStreams(seeds, size.batch_size, size.n_actions, backup_actions(settings), size.action_dim)
+    streams = UpdateStreams(seeds, settings, size.action_dim)
     batch, numbers = repeated(random_batch(size), runs), count()
 
     def update() -> int:

@@ -50,7 +50,8 @@ class PlainCalQL:
             return torch.randn(1, size.batch_size, count, size.action_dim, device=self.device)
 
         uniform = torch.rand(1, size.batch_size, n, size.action_dim, device=self.device) * 2 - 1
-        return Noise(uniform, normal(1 + n), normal(n + backup_actions(self.settings)))
+        all_critics = torch.arange(self.settings.critics).unsqueeze(0)
+        return Noise(uniform, normal(1 + n), normal(n + backup_actions(self.settings)), all_critics)
 
 
 def random_batch(size: Size) -> Batch:

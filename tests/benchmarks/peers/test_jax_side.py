@@ -6,7 +6,6 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from algorithms.batch import backup_actions
 from algorithms.kernels.build import load_library
 from algorithms.learner import Learner
 from harness.training.streams import UpdateStreams, generator, normal_source
@@ -71,7 +70,7 @@ def test_an_update_in_jax_equals_ours(name, tmp_path):
     source = normal_source(generator(1, "init"))
     learner = Learner([settings], size.state_dim, size.action_dim, [DISCOUNT], [source])
     batch = random_batch(size)
-    streams = UpdateStreams(range(1), size.batch_size, size.n_actions, backup_actions(settings), size.action_dim)
+    streams = UpdateStreams(range(1), settings, size.action_dim)
     noise = streams.at(0)[1]
 
     def of_run(inputs):

@@ -1,13 +1,18 @@
 """Random streams depend on seed, name and step only."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from algorithms.settings import AlgorithmSettings
 from harness.training.streams import BLOCK, StepStreams, UpdateStreams, generator, gpu_noise, reset_seed
+
+SETTINGS = AlgorithmSettings(batch_size=4, n_actions=3, max_backup="off")
 
 
 def streams(seeds):
-    return UpdateStreams(seeds, batch_size=4, n_actions=3, backup_actions=1, action_dim=2)
+    return UpdateStreams(seeds, SETTINGS, action_dim=2)
 
 
 def test_streams_differ_by_seed_name_and_block():
@@ -22,6 +27,42 @@ def test_a_run_draws_the_same_numbers_in_any_pack():
     np.testing.assert_array_equal(packed_rows[1], rows[0])
     for name, values in vars(noise).items():
         assert torch.equal(getattr(packed_noise, name)[1], values[0])
+
+
+def chosen_critics(settings, updates=100 * BLOCK, seeds=(3,)):
+    """Critics that give the targets of many updates, [updates, runs, k]."""
+    drawn = UpdateStreams(seeds, settings, action_dim=2)
+    return torch.stack([drawn.at(update)[1].target_critics.clone() for update in range(updates)])
+
+
+def test_all_critics_give_the_target_without_a_subset():
+    assert (chosen_critics(replace(SETTINGS, critics=3), 2 * BLOCK) == torch.arange(3)).all()
+
+
+def test_distinct_critics_are_equally_likely_pairs():
+    """Of 4 critics there are 12 ordered pairs, each in a twelfth of 3,200 updates: within 5 standard deviations."""
+    chosen = chosen_critics(replace(SETTINGS, critics=4, target_critics=2))[:, 0]
+    pairs, counts = torch.unique(chosen, dim=0, return_counts=True)
+    assert len(pairs) == 12
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    assert ((counts - 3200 / 12).abs() < 5 * (3200 / 12) ** 0.5).all()
+
+
+def test_with_replacement_a_critic_can_be_drawn_twice():
+    """Of 4 critics the 16 ordered pairs are equally likely, 4 of them with one critic twice."""
+    chosen = chosen_critics(replace(SETTINGS, critics=4, target_critics=2, target_replacement=True))[:, 0]
+    pairs, counts = torch.unique(chosen, dim=0, return_counts=True)
+    assert len(pairs) == 16
+    assert ((counts - 200).abs() < 5 * 200**0.5).all()
+
+
+def test_subsets_depend_on_the_seed_only_and_leave_the_noise_alone():
+    subset = replace(SETTINGS, critics=6, target_critics=2)
+    alone, packed = chosen_critics(subset, 50, [7]), chosen_critics(subset, 50, [1, 7])
+    assert torch.equal(packed[:, 1], alone[:, 0])
+    assert not torch.equal(packed[:, 0], alone[:, 0])
+    noise, other = UpdateStreams([7], subset, 2).at(40)[1], streams([7]).at(40)[1]
+    assert all(torch.equal(getattr(noise, name), getattr(other, name)) for name in ("state", "following", "uniform"))
 
 
 def test_an_update_can_be_drawn_out_of_order():
@@ -47,7 +88,9 @@ def test_noise_on_a_gpu_is_independent_of_the_pack(monkeypatch):
     on_cpu = streams([7]).at(BLOCK + 3)[1]
     monkeypatch.setattr("harness.training.streams.CPU", None)
     alone, packed = streams([7]).at(BLOCK + 3)[1], streams([1, 7]).at(BLOCK + 3)[1]
-    for name, values in vars(alone).items():
+    assert torch.equal(alone.target_critics, on_cpu.target_critics)
+    for name in ("state", "following", "uniform"):
+        values = getattr(alone, name)
         assert torch.equal(getattr(packed, name)[1], values[0])
         assert not torch.equal(getattr(packed, name)[0], values[0])
         assert values.shape == getattr(on_cpu, name).shape
