@@ -11,7 +11,7 @@ from torch import Tensor
 from algorithms.optimizer import Adam
 from algorithms.parameters import Parameters
 from algorithms.settings import BehaviourValueSettings
-from algorithms.value_network import ValueNetwork
+from algorithms.value_network import HiddenLayer, ValueNetwork
 
 # States per forward pass: the hidden layers of a whole dataset would take gigabytes.
 FORWARD_ROWS = 16_384
@@ -210,14 +210,14 @@ class BehaviourValue:
         error = self.values(states[held_out][None], run)[0] - returns[held_out]
         return float(self.loss(error.double()).mean())
 
-    def _forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Outputs and activations of all runs at `inputs` [R, B, S], the same bytes for any number of runs."""
+    def _forward(self, inputs: Tensor) -> tuple[Tensor, list[HiddenLayer]]:
+        """Outputs and hidden layers of all runs at `inputs` [R, B, S], the same bytes for any number of runs."""
         if inputs.shape[0] > 1 or inputs.shape[2] > 1:
             return self.network.forward(self.parameters, inputs, None)
         # BLAS rounds products with an inner width of 1 in a batch of one otherwise than in larger batches.
         pair = Parameters(self.parameters.shapes, self.parameters.flat.repeat(2, 1))
         outputs, hidden = self.network.forward(pair, inputs.repeat(2, 1, 1), None)
-        return outputs[:1], [layer[:1] for layer in hidden]
+        return outputs[:1], [HiddenLayer(layer.activation[:1]) for layer in hidden]
 
     def _standardise(self, states: Tensor) -> Tensor:
         return (states - self.state_mean) / self.state_scale

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algorithms.parameters import Parameters, fill, padded_width
-from algorithms.value_network import relu_backward_
+from algorithms.value_network import HiddenLayer, hidden_layer, hidden_layer_backward_, initialise_norms, norm_shapes
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
@@ -22,7 +22,8 @@ class Distribution:
     mean: Tensor
     log_std: Tensor
     raw_log_std: Tensor  # network output before multiplier, offset and clipping
-    hidden: list[Tensor]
+    states: Tensor  # [N, B, S]
+    hidden: list[HiddenLayer]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class PolicyNetwork:
     state_dim: int
     action_dim: int
     hidden: tuple[int, ...]
+    layer_norm: bool = False  # between the linear map and the ReLU of every hidden layer
 
     @cached_property
     def widths(self) -> list[int]:
@@ -60,7 +62,8 @@ class PolicyNetwork:
         for layer, (inputs, outputs) in enumerate(pairwise((self.state_dim, *self.widths))):
             shapes[f"weight_{layer}"] = (inputs, outputs)
             shapes[f"bias_{layer}"] = (1, outputs)
-        return {**shapes, "log_std_multiplier": (1, 1), "log_std_offset": (1, 1)}
+        norms = norm_shapes(self.widths[:-1]) if self.layer_norm else {}
+        return {**shapes, "log_std_multiplier": (1, 1), "log_std_offset": (1, 1), **norms}
 
     def initialise(self, parameters: Parameters, index: int, normal: Callable[..., Tensor], output_gain: float) -> None:
         """Initialise policy `index`: orthogonal weights (gain sqrt 2, output layer `output_gain`), zero biases."""
@@ -70,18 +73,24 @@ class PolicyNetwork:
             fill(parameters[f"weight_{layer}"][index], normal, inputs, outputs, gain)
         parameters["log_std_multiplier"][index] = 1.0
         parameters["log_std_offset"][index] = -1.0
+        if self.layer_norm:
+            initialise_norms(parameters, index, self.hidden)
 
     def distribution(self, parameters: Parameters, states: Tensor) -> Distribution:
         """The Gaussians at states [N, B, S]."""
-        hidden = [states]
+        hidden: list[HiddenLayer] = []
+        signal = states
+        for layer, width in enumerate(self.hidden):
+            linear = torch.baddbmm(parameters[f"bias_{layer}"], signal, parameters[f"weight_{layer}"])
+            hidden.append(hidden_layer(parameters, layer, linear, width if self.layer_norm else None))
+            signal = hidden[-1].activation
         last = len(self.hidden)
-        for layer in range(last):
-            weight, bias = parameters[f"weight_{layer}"], parameters[f"bias_{layer}"]
-            hidden.append(torch.baddbmm(bias, hidden[-1], weight).relu_())
-        output = torch.baddbmm(parameters[f"bias_{last}"], hidden[-1], parameters[f"weight_{last}"])
+        output = torch.baddbmm(parameters[f"bias_{last}"], signal, parameters[f"weight_{last}"])
         mean, raw, _ = output.split((self.action_dim, self.action_dim, output.shape[-1] - 2 * self.action_dim), dim=-1)
         log_std = parameters["log_std_multiplier"] * raw + parameters["log_std_offset"]
-        return Distribution(mean.contiguous(), log_std.clamp(LOG_STD_MIN, LOG_STD_MAX), raw.contiguous(), hidden)
+        return Distribution(
+            mean.contiguous(), log_std.clamp(LOG_STD_MIN, LOG_STD_MAX), raw.contiguous(), states, hidden
+        )
 
     def backward(
         self,
@@ -100,12 +109,14 @@ class PolicyNetwork:
         delta[..., : self.action_dim] = mean_gradient
         delta[..., self.action_dim : 2 * self.action_dim] = log_std_gradient * parameters["log_std_multiplier"]
         hidden = distribution.hidden
+        inputs = [distribution.states, *(layer.activation for layer in hidden)]
         for layer in range(len(self.hidden), -1, -1):
-            torch.bmm(hidden[layer].transpose(1, 2), delta, out=gradient[f"weight_{layer}"])
+            torch.bmm(inputs[layer].transpose(1, 2), delta, out=gradient[f"weight_{layer}"])
             torch.sum(delta, 1, keepdim=True, out=gradient[f"bias_{layer}"])
             if layer:
                 delta = torch.bmm(delta, parameters[f"weight_{layer}"].transpose(1, 2))
-                delta = relu_backward_(delta, hidden[layer])
+                before = layer - 1
+                delta = hidden_layer_backward_(parameters, before, hidden[before], delta, self.hidden[before], gradient)
 
 
 def sample(distribution: Distribution, noise: Tensor) -> Sample:

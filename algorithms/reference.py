@@ -16,13 +16,15 @@ from algorithms.critic_loss import MULTIPLIER_MAX, raw_multiplier, uniform_log_d
 from algorithms.parameters import Parameters
 from algorithms.policy_network import LOG_STD_MAX, LOG_STD_MIN
 from algorithms.settings import AlgorithmSettings
+from algorithms.value_network import NORM_EPSILON
 
 
-def perceptron(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
-    """A multilayer perceptron with ReLU between its layers."""
+def perceptron(inputs: int, hidden: tuple[int, ...], outputs: int, layer_norm: bool) -> nn.Sequential:
+    """A multilayer perceptron with ReLU between its layers, and layer normalisation before the ReLU on demand."""
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.ReLU()]
+        norms = [nn.LayerNorm(width, NORM_EPSILON)] if layer_norm else []
+        layers += [nn.Linear(inputs, width), *norms, nn.ReLU()]
         inputs = width
     return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
@@ -30,9 +32,9 @@ def perceptron(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequent
 class Policy(nn.Module):
     """A tanh-Gaussian policy."""
 
-    def __init__(self, state_dim: int, action_dim: int, hidden: tuple[int, ...]):
+    def __init__(self, state_dim: int, action_dim: int, hidden: tuple[int, ...], layer_norm: bool):
         super().__init__()
-        self.body = perceptron(state_dim, hidden, 2 * action_dim)
+        self.body = perceptron(state_dim, hidden, 2 * action_dim, layer_norm)
         self.log_std_multiplier = nn.Parameter(torch.tensor(1.0))
         self.log_std_offset = nn.Parameter(torch.tensor(-1.0))
 
@@ -53,9 +55,9 @@ class Policy(nn.Module):
 class Critic(nn.Module):
     """A critic of several actions per state."""
 
-    def __init__(self, state_dim: int, action_dim: int, hidden: tuple[int, ...]):
+    def __init__(self, state_dim: int, action_dim: int, hidden: tuple[int, ...], layer_norm: bool):
         super().__init__()
-        self.body = perceptron(state_dim + action_dim, hidden, 1)
+        self.body = perceptron(state_dim + action_dim, hidden, 1, layer_norm)
 
     def forward(self, states: Tensor, actions: Tensor) -> Tensor:
         """Values [B, K] of actions [B, K, A] at states [B, S]."""
@@ -68,9 +70,10 @@ class ReferenceLearner:
 
     def __init__(self, settings: AlgorithmSettings, state_dim: int, action_dim: int, discount: float):
         self.settings, self.discount, self.action_dim = settings, discount, action_dim
-        self.policy = Policy(state_dim, action_dim, settings.policy_hidden)
+        self.policy = Policy(state_dim, action_dim, settings.policy_hidden, settings.layer_norm == "all")
         self.critics = nn.ModuleList(
-            Critic(state_dim, action_dim, settings.critic_hidden) for _ in range(settings.critics)
+            Critic(state_dim, action_dim, settings.critic_hidden, settings.layer_norm != "none")
+            for _ in range(settings.critics)
         )
         self.targets = copy.deepcopy(self.critics)
         multiplier = raw_multiplier(settings.lagrange_initial_log, settings.lagrange_multiplier)
@@ -90,6 +93,7 @@ class ReferenceLearner:
         with torch.no_grad():
             for layer, linear in enumerate(_linears(self.policy.body)):
                 _copy(linear, policy[f"weight_{layer}"][run], policy[f"bias_{layer}"][run])
+            _copy_norms(self.policy, policy, run)
             self.policy.log_std_multiplier.copy_(policy["log_std_multiplier"][run].squeeze())
             self.policy.log_std_offset.copy_(policy["log_std_offset"][run].squeeze())
             for number, module in enumerate(self.critics):
@@ -100,6 +104,7 @@ class ReferenceLearner:
                 for layer, linear in enumerate(others[:-1], start=1):
                     _copy(linear, critic[f"weight_{layer}"][row], critic[f"bias_{layer}"][row])
                 _copy(others[-1], critic["output_weight"][row].T, critic["output_bias"][row])
+                _copy_norms(module, critic, row)
         self.targets.load_state_dict(self.critics.state_dict())
         self._make_optimizers()
 
@@ -241,6 +246,14 @@ class ReferenceLearner:
 
 def _linears(body: nn.Module) -> list[nn.Linear]:
     return [module for module in body.modules() if isinstance(module, nn.Linear)]
+
+
+def _copy_norms(module: nn.Module, parameters: Parameters, row: int) -> None:
+    """Copy the scales and shifts of the layer normalisation of network `row`, if there are any."""
+    norms = [part for part in module.modules() if isinstance(part, nn.LayerNorm)]
+    for layer, norm in enumerate(norms):
+        norm.weight.copy_(parameters[f"norm_scale_{layer}"][row, 0, : norm.weight.numel()])
+        norm.bias.copy_(parameters[f"norm_shift_{layer}"][row, 0, : norm.bias.numel()])
 
 
 def _copy(linear: nn.Linear, weight: Tensor, bias: Tensor) -> None:

@@ -28,7 +28,7 @@ from algorithms.value_network import ValueNetwork
 
 def values(network: ValueNetwork, parameters: Parameters, states: Tensor, actions: Tensor) -> Tensor:
     """See `Kernel`."""
-    return torch.ops.floorbench.critic_values(parameters.flat, states, actions, network.widths, parameters.offsets)
+    return torch.ops.floorbench.critic_values(parameters.flat, states, actions, *layout(network, parameters))
 
 
 def bellman_target(inputs: TargetInputs) -> Tensor:
@@ -53,8 +53,7 @@ def critic_gradient(
         parameters.flat,
         inputs.states,
         inputs.actions,
-        network.widths,
-        parameters.offsets,
+        *layout(network, parameters),
         inputs.target,
         inputs.log_density,
         inputs.floor,
@@ -71,6 +70,11 @@ def critic_gradient(
     )
     loss, *others = per_run.unbind()
     return CriticLoss(loss, value_gradient, *others)
+
+
+def layout(network: ValueNetwork | PolicyNetwork, parameters: Parameters) -> tuple[list[int], list[int], list[int]]:
+    """Widths of the layers, offsets of the tensors, and normalised columns of the hidden layers (none: empty)."""
+    return network.widths, parameters.offsets, list(network.hidden) if network.layer_norm else []
 
 
 def form_flags(form: CriticLossForm) -> list[bool]:
@@ -91,7 +95,7 @@ def form_flags(form: CriticLossForm) -> list[bool]:
 def samples(network: PolicyNetwork, parameters: Parameters, states: Tensor, noise: Tensor) -> Sample:
     """See `Kernel`."""
     operator = torch.ops.floorbench.policy_samples
-    actions, log_prob = operator(parameters.flat, states, noise, network.widths, parameters.offsets)
+    actions, log_prob = operator(parameters.flat, states, noise, *layout(network, parameters))
     return Sample(actions, log_prob)
 
 
@@ -104,10 +108,8 @@ def policy_gradient(
         inputs.critic_parameters.flat,
         inputs.states,
         inputs.noise,
-        network.widths,
-        parameters.offsets,
-        inputs.critic.widths,
-        inputs.critic_parameters.offsets,
+        *layout(network, parameters),
+        *layout(inputs.critic, inputs.critic_parameters),
         inputs.entropy_temperature,
         inputs.value == "mean",
         gradient.flat,
@@ -189,7 +191,7 @@ class FusedUpdate:
         policy, critic = learner.policy, learner.critic
         update = torch.classes.floorbench.Update(
             tensors,
-            [policy.widths, learner.policy_parameters.offsets, critic.widths, learner.critic_parameters.offsets],
+            [*layout(policy, learner.policy_parameters), *layout(critic, learner.critic_parameters)],
             [
                 policy.state_dim,
                 policy.action_dim,

@@ -40,6 +40,14 @@ VARIANTS = {
     "cloning": {"policy_objective": "cloning", "alpha": 0.0},
     "clipped": {"difference_min": -0.5, "difference_max": 1.5},
     "one critic": {"critics": 1},
+    "layer norm": {"layer_norm": "all", "critics": 3, "target_critics": 1},
+    "layer norm in odd widths": {
+        "layer_norm": "all",
+        "policy_hidden": (17, 5),
+        "critic_hidden": (9, 33, 7),
+        "lagrange": True,
+    },
+    "layer norm in critics of one layer": {"layer_norm": "critics", "critic_hidden": (10,), "policy_hidden": (7,)},
     "five critics, lagrange": {"critics": 5, "lagrange": True},
     "distinct subset": {"critics": 4, "target_critics": 2},
     "subset with replacement, mean value": {

@@ -1,5 +1,6 @@
 """Random critics and random inputs of their loss, for tests of the kernels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -62,7 +63,12 @@ class Inputs:
 
 
 def random_inputs(
-    seed: int, runs: int, sizes: tuple[int, ...], hidden: tuple[int, ...], dtype: torch.dtype = torch.float32
+    seed: int,
+    runs: int,
+    sizes: tuple[int, ...],
+    hidden: tuple[int, ...],
+    dtype: torch.dtype = torch.float32,
+    layer_norm: bool = False,
 ) -> Inputs:
     """Inputs with `sizes` (S, A, B, n) that differ between runs; every second run has a clip, some states no floor."""
     state_dim, action_dim, batch, n = sizes
@@ -71,13 +77,15 @@ def random_inputs(
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=rng, dtype=dtype)
 
-    network = ValueNetwork(state_dim, action_dim, hidden)
+    network = ValueNetwork(state_dim, action_dim, hidden, layer_norm)
     parameters = Parameters.zeros(network.shapes(), CRITICS * runs, dtype, "cpu")
     for index in range(CRITICS * runs):
         network.initialise(parameters, index, normal, output_gain=1.0)
         for layer, width in enumerate(hidden):
             parameters[f"bias_{layer}"][index, 0, :width] = 0.3 * normal(width)
     parameters["output_bias"].copy_(normal(CRITICS * runs, 1, 1))
+    if layer_norm:
+        randomise_norms(parameters, hidden, normal)
 
     def per_run(low: float, high: float) -> Tensor:
         return torch.rand(runs, generator=rng, dtype=dtype) * (high - low) + low
@@ -100,6 +108,14 @@ def random_inputs(
             per_run(-1.0, 1.0),
         ),
     )
+
+
+def randomise_norms(parameters: Parameters, hidden: tuple[int, ...], normal: Callable[..., Tensor]) -> None:
+    """Random scales around 1 and shifts around 0 of the layer normalisation."""
+    for layer, width in enumerate(hidden):
+        scale, shift = parameters[f"norm_scale_{layer}"], parameters[f"norm_shift_{layer}"]
+        scale[..., :width] += 0.3 * normal(len(scale), 1, width)
+        shift[..., :width] = 0.3 * normal(len(shift), 1, width)
 
 
 def assert_close(ours: Tensor, expected: Tensor, tolerance: float, size: float = 0.0) -> None:

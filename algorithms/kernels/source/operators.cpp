@@ -5,25 +5,26 @@
 
 TORCH_LIBRARY(floorbench, library) {
     library.def(
-        "critic_values(Tensor parameters, Tensor states, Tensor actions, int[] widths, int[] offsets) -> Tensor",
+        "critic_values(Tensor parameters, Tensor states, Tensor actions, int[] widths, int[] offsets, int[] normalised) "
+        "-> Tensor",
         &floorbench::critic_values_of);
     library.def(
         "bellman_target(Tensor reward, Tensor terminal, Tensor discount, Tensor next_values, Tensor next_log_prob, "
         "bool max_then_min, Tensor? temperature) -> Tensor",
         &floorbench::bellman_target_of);
     library.def(
-        "critic_gradient(Tensor parameters, Tensor states, Tensor actions, int[] widths, int[] offsets, Tensor target, "
-        "Tensor log_density, Tensor floor, Tensor[] scalars, bool[] form, Tensor(a!) gradient) "
+        "critic_gradient(Tensor parameters, Tensor states, Tensor actions, int[] widths, int[] offsets, "
+        "int[] normalised, Tensor target, Tensor log_density, Tensor floor, Tensor[] scalars, bool[] form, Tensor(a!) gradient) "
         "-> (Tensor, Tensor)",
         &floorbench::critic_gradient_of);
     library.def(
-        "policy_samples(Tensor parameters, Tensor states, Tensor noise, int[] widths, int[] offsets) "
+        "policy_samples(Tensor parameters, Tensor states, Tensor noise, int[] widths, int[] offsets, int[] normalised) "
         "-> (Tensor, Tensor)",
         &floorbench::policy_samples_of);
     library.def(
         "policy_gradient(Tensor parameters, Tensor critic_parameters, Tensor states, Tensor noise, int[] widths, "
-        "int[] offsets, int[] critic_widths, int[] critic_offsets, Tensor temperature, bool mean_value, Tensor(a!) "
-        "gradient) "
+        "int[] offsets, int[] normalised, int[] critic_widths, int[] critic_offsets, int[] critic_normalised, "
+        "Tensor temperature, bool mean_value, Tensor(a!) gradient) "
         "-> (Tensor, Tensor)",
         &floorbench::policy_gradient_of);
     library.def(

@@ -43,12 +43,24 @@ void parallel_for(long count, const Work& work) {
     for (auto& other : others) other.join();
 }
 
-inline NetworkShape shape_of(const Tensor& states, const Tensor& actions, IntArrayRef widths, IntArrayRef offsets) {
+// Sizes of a network: `widths` of its hidden layers and `offsets` of its tensors; `normalised` columns of each layer, or
+// none without layer normalisation.
+struct Layout {
+    IntArrayRef widths, offsets, normalised;
+};
+
+inline NetworkShape shape_of(const Tensor& states, const Tensor& actions, const Layout& layout) {
+    const auto& [widths, offsets, normalised] = layout;
     TORCH_CHECK(states.dim() == 3 && actions.dim() == 4, "states must be [R, B, S] and actions [R, B, K, A]");
     TORCH_CHECK(states.size(0) == actions.size(0) && states.size(1) == actions.size(1), "states and actions differ");
-    TORCH_CHECK(!widths.empty() && offsets.size() == 2 * widths.size() + 3,
+    TORCH_CHECK(!widths.empty() && offsets.size() == 2 * (widths.size() + normalised.size()) + 3 &&
+                    (normalised.empty() || normalised.size() == widths.size()),
                 "offsets must have one element per tensor of the network");
-    return {states.size(2), actions.size(3), {widths.begin(), widths.end()}, {offsets.begin(), offsets.end()}};
+    return {states.size(2),
+            actions.size(3),
+            {widths.begin(), widths.end()},
+            {offsets.begin(), offsets.end()},
+            {normalised.begin(), normalised.end()}};
 }
 
 inline CriticLossForm form_of(const c10::List<bool>& flags) {
@@ -62,12 +74,11 @@ struct CriticInputs {
     NetworkShape shape;
     long runs, critics, batch, count;
 
-    CriticInputs(const Tensor& parameters_, const Tensor& states_, const Tensor& actions_, IntArrayRef widths,
-                 IntArrayRef offsets)
+    CriticInputs(const Tensor& parameters_, const Tensor& states_, const Tensor& actions_, const Layout& layout)
         : parameters(checked(parameters_, parameters_)),
           states(checked(states_, parameters)),
           actions(checked(actions_, parameters)),
-          shape(shape_of(states, actions, widths, offsets)),
+          shape(shape_of(states, actions, layout)),
           runs(states.size(0)),
           critics(parameters.size(0) / std::max<long>(runs, 1)),
           batch(states.size(1)),
@@ -91,8 +102,8 @@ struct CriticInputs {
 
 // Values [R, C, B, K] of actions [R, B, K, A] at states [R, B, S].
 inline Tensor critic_values_of(const Tensor& parameters, const Tensor& states, const Tensor& actions,
-                               IntArrayRef widths, IntArrayRef offsets) {
-    const CriticInputs inputs(parameters, states, actions, widths, offsets);
+                               IntArrayRef widths, IntArrayRef offsets, IntArrayRef normalised) {
+    const CriticInputs inputs(parameters, states, actions, {widths, offsets, normalised});
     const Tensor result = at::empty(inputs.value_shape(), parameters.options());
     AT_DISPATCH_FLOATING_TYPES(parameters.scalar_type(), "critic_values", [&] {
         scalar_t* out = result.mutable_data_ptr<scalar_t>();
@@ -143,10 +154,10 @@ inline Tensor bellman_target_of(const Tensor& reward_, const Tensor& terminal_, 
 // gradient [R, C, B, K] with respect to every value. Writes the gradient with respect to the parameters into `into`.
 inline std::tuple<Tensor, Tensor> critic_gradient_of(const Tensor& parameters, const Tensor& states,
                                                      const Tensor& actions, IntArrayRef widths, IntArrayRef offsets,
-                                                     const Tensor& target_, const Tensor& log_density_,
+                                                     IntArrayRef normalised, const Tensor& target_, const Tensor& log_density_,
                                                      const Tensor& floor_, at::TensorList scalars_,
                                                      const c10::List<bool>& form_, Tensor into) {
-    const CriticInputs inputs(parameters, states, actions, widths, offsets);
+    const CriticInputs inputs(parameters, states, actions, {widths, offsets, normalised});
     const long runs = inputs.runs, critics = inputs.critics, batch = inputs.batch, count = inputs.count, n = count / 3;
     TORCH_CHECK(count % 3 == 1 && scalars_.size() == 6, "there must be 1 + 3n actions and 6 scalars");
     TORCH_CHECK(into.is_contiguous() && into.sizes() == parameters.sizes() && into.dtype() == parameters.dtype(),
@@ -193,21 +204,28 @@ inline std::tuple<Tensor, Tensor> critic_gradient_of(const Tensor& parameters, c
     return {per_run, value_gradient};
 }
 
-inline PolicyShape policy_shape(const Tensor& states, long actions, IntArrayRef widths, IntArrayRef offsets) {
-    TORCH_CHECK(offsets.size() == 2 * widths.size() + 2 && widths.back() >= 2 * actions,
+inline PolicyShape policy_shape(const Tensor& states, long actions, const Layout& layout) {
+    const auto& [widths, offsets, normalised] = layout;
+    TORCH_CHECK(offsets.size() == 2 * (widths.size() + normalised.size()) + 2 && widths.back() >= 2 * actions &&
+                    (normalised.empty() || normalised.size() + 1 == widths.size()),
                 "offsets must have one element per tensor of the policy");
-    return {states.size(2), actions, {widths.begin(), widths.end()}, {offsets.begin(), offsets.end()}};
+    return {states.size(2),
+            actions,
+            {widths.begin(), widths.end()},
+            {offsets.begin(), offsets.end()},
+            {normalised.begin(), normalised.end()}};
 }
 
 // Actions [R, B, n, A] and log-probabilities [R, B, n] from standard normal noise [R, B, n, A].
 inline std::tuple<Tensor, Tensor> policy_samples_of(const Tensor& parameters_, const Tensor& states_,
-                                                    const Tensor& noise_, IntArrayRef widths, IntArrayRef offsets) {
+                                                    const Tensor& noise_, IntArrayRef widths, IntArrayRef offsets,
+                                                    IntArrayRef normalised) {
     const Tensor parameters = checked(parameters_, parameters_);
     const Tensor states = checked(states_, parameters), noise = checked(noise_, parameters);
     TORCH_CHECK(states.dim() == 3 && noise.dim() == 4 && parameters.dim() == 2 && states.size(0) == noise.size(0) &&
                     states.size(1) == noise.size(1) && states.size(0) == parameters.size(0),
                 "states must be [R, B, S], noise [R, B, n, A] and parameters [R, P]");
-    const PolicyShape shape = policy_shape(states, noise.size(3), widths, offsets);
+    const PolicyShape shape = policy_shape(states, noise.size(3), {widths, offsets, normalised});
     const long runs = states.size(0), batch = states.size(1), n = noise.size(2);
     const Tensor actions = at::empty(noise.sizes(), parameters.options());
     const Tensor log_prob = at::empty({runs, batch, n}, parameters.options());
@@ -230,8 +248,9 @@ inline std::tuple<Tensor, Tensor> policy_samples_of(const Tensor& parameters_, c
 // `into`.
 inline std::tuple<Tensor, Tensor> policy_gradient_of(const Tensor& parameters_, const Tensor& critic_parameters_,
                                                      const Tensor& states_, const Tensor& noise_, IntArrayRef widths,
-                                                     IntArrayRef offsets, IntArrayRef critic_widths,
-                                                     IntArrayRef critic_offsets, const Tensor& temperature_,
+                                                     IntArrayRef offsets, IntArrayRef normalised,
+                                                     IntArrayRef critic_widths, IntArrayRef critic_offsets,
+                                                     IntArrayRef critic_normalised, const Tensor& temperature_,
                                                      bool mean_value, Tensor into) {
     const Tensor parameters = checked(parameters_, parameters_);
     const Tensor critic_parameters = checked(critic_parameters_, parameters), states = checked(states_, parameters);
@@ -242,8 +261,9 @@ inline std::tuple<Tensor, Tensor> policy_gradient_of(const Tensor& parameters_, 
                 "states must be [R, B, S], noise [R, B, A], parameters [R, P] and [R * C, P], temperatures [R]");
     TORCH_CHECK(into.is_contiguous() && into.sizes() == parameters.sizes() && into.dtype() == parameters.dtype(),
                 "the gradient must have the shape and dtype of the parameters");
-    const PolicyShape shape = policy_shape(states, noise.size(2), widths, offsets);
-    const NetworkShape critic_shape = shape_of(states, noise.unsqueeze(2), critic_widths, critic_offsets);
+    const PolicyShape shape = policy_shape(states, noise.size(2), {widths, offsets, normalised});
+    const NetworkShape critic_shape =
+        shape_of(states, noise.unsqueeze(2), {critic_widths, critic_offsets, critic_normalised});
     const long runs = states.size(0), batch = states.size(1), critics = critic_parameters.size(0) / runs;
     const long width = parameters.size(1), critic_width = critic_parameters.size(1);
     const Tensor loss = at::empty({runs}, parameters.options()), log_prob = at::empty({runs}, parameters.options());

@@ -234,8 +234,9 @@ void add_outer(Panels<Real> left, Panels<Real> right, long terms, Panels<Real> i
         }
 }
 
-// into[row] = dot product of the row with a matrix of one row, plus `offset`.
-template <typename Real>
+// into[row] = dot product of the row with a matrix of one row, plus `offset`; with a WEIGHT_STEP of PANEL, with the same
+// row of a matrix.
+template <typename Real, int WEIGHT_STEP = 0>
 void row_sums(Panels<Real> matrix, long rows, Panels<Real> weight, Real offset, Real* into) {
     constexpr int PANELS = PARTIAL_SUMS / PAIR;
     for (long from = 0; from < rows; from += LANES<Real>, into += LANES<Real>) {
@@ -248,7 +249,7 @@ void row_sums(Panels<Real> matrix, long rows, Panels<Real> weight, Real offset, 
                     for (int half = 0; half < PAIR; ++half)
                         partial[panel * PAIR + half] +=
                             load(matrix.panel(first + panel) + (from + index) * PANEL<Real> + half * LANES<Real>) *
-                            load(weight.panel(first + panel) + half * LANES<Real>);
+                            load(weight.panel(first + panel) + (from + index) * WEIGHT_STEP + half * LANES<Real>);
             sums[index] = sum_by_halves<Real>(partial);
         }
         transpose<Real>(sums);

@@ -3,16 +3,17 @@
 
 #include <vector>
 
-#include "panels.h"
+#include "layer_norm.h"
 
 namespace floorbench {
 
 // Sizes of a policy and the offsets of its tensors in a row of parameters: weight and bias of each layer, including the
-// output layer, then multiplier and offset of the log-std.
+// output layer, then multiplier and offset of the log-std; with layer normalisation, scale and shift of each hidden layer.
 struct PolicyShape {
     long states, actions;
     std::vector<long> widths;
     std::vector<long> offsets;
+    std::vector<long> normalised;  // columns of each hidden layer that are normalised; empty without layer normalisation
 
     long layers() const { return static_cast<long>(widths.size()); }
     long inputs(long layer) const { return layer ? widths[layer - 1] : states; }
@@ -20,6 +21,8 @@ struct PolicyShape {
     long bias(long layer) const { return offsets[2 * layer + 1]; }
     long multiplier() const { return offsets[2 * layers()]; }
     long offset() const { return offsets[2 * layers() + 1]; }
+    long scale(long layer) const { return offsets[2 * layers() + 2 + 2 * layer]; }
+    long shift(long layer) const { return offsets[2 * layers() + 3 + 2 * layer]; }
 };
 
 template <typename Real>
@@ -41,9 +44,16 @@ public:
             pack(parameters + shape.weight(layer), weight.rows, weight.columns, weight);
             pack(parameters + shape.bias(layer), 1, bias.columns, bias);
             signals_.push_back(matrix(batch | 1, shape.widths[layer]));
+            const bool is_hidden = layer + 1 < shape.layers(), is_normalised = is_hidden && !shape.normalised.empty();
             const auto connect =
-                layer + 1 < shape.layers() ? product<Real, Epilogue::relu> : product<Real, Epilogue::none>;
+                is_hidden && !is_normalised ? product<Real, Epilogue::relu> : product<Real, Epilogue::none>;
             connect(signals_[layer], weight, bias.data, PANEL<Real>, signals_[layer + 1], 0, batch);
+            if (!is_normalised) continue;
+            norms_.emplace_back(shape.normalised[layer], shape.widths[layer], batch, arena);
+            norm_parameters_.emplace_back(shape.widths[layer], arena);
+            pack(parameters + shape.scale(layer), 1, shape.widths[layer], norm_parameters_[layer].scale);
+            pack(parameters + shape.shift(layer), 1, shape.widths[layer], norm_parameters_[layer].shift);
+            norms_[layer].forward(norm_parameters_[layer], signals_[layer + 1], batch);
         }
     }
 
@@ -53,6 +63,9 @@ public:
             total += Arena::bytes<Real>(Panels<Real>::size(shape.inputs(layer), shape.widths[layer])) +
                      Arena::bytes<Real>(Panels<Real>::size(1, shape.widths[layer])) +
                      Arena::bytes<Real>(Panels<Real>::size(batch | 1, shape.widths[layer]));
+        for (size_t layer = 0; layer < shape.normalised.size(); ++layer)
+            total += LayerNorm<Real>::bytes(shape.widths[layer], batch) +
+                     NormParameters<Real>::bytes(shape.widths[layer]);
         return total;
     }
 
@@ -135,6 +148,13 @@ public:
             pack_transposed(parameters_ + shape_.weight(layer), inputs, outputs, transposed);
             product<Real, Epilogue::relu_backward>(signals_[layer + 1], transposed, nullptr, 0, signals_[layer], 0,
                                                    batch_);
+            if (norms_.empty()) continue;
+            const NormParameters<Real> of_norm(inputs, arena);
+            of_norm.scale.clear();
+            of_norm.shift.clear();
+            norms_[layer - 1].backward(norm_parameters_[layer - 1], signals_[layer], batch_, &of_norm);
+            unpack(of_norm.scale, 1, gradient + shape_.scale(layer - 1));
+            unpack(of_norm.shift, 1, gradient + shape_.shift(layer - 1));
         }
     }
 
@@ -146,6 +166,8 @@ public:
                      Arena::bytes<Real>(Panels<Real>::size(1, outputs)) +
                      Arena::bytes<Real>(Panels<Real>::size(outputs, inputs));
         }
+        for (size_t layer = 0; layer < shape.normalised.size(); ++layer)
+            total += NormParameters<Real>::bytes(shape.widths[layer]);
         return total;
     }
 
@@ -156,6 +178,8 @@ private:
     const Real* parameters_;
     long batch_;
     std::vector<Panels<Real>> signals_;  // states, then the output of each layer
+    std::vector<LayerNorm<Real>> norms_;  // of the hidden layers, if they are normalised
+    std::vector<NormParameters<Real>> norm_parameters_;
 };
 
 }  // namespace floorbench

@@ -82,7 +82,7 @@ struct Learned {
 class Update : public torch::CustomClassHolder {
 public:
     // The `tensors` must stay at their addresses. Their names and the order of all lists are those of `FusedUpdate` in
-    // fused_kernel.py: widths and offsets of the policy, then of the critics.
+    // fused_kernel.py: widths, offsets and normalised columns of the policy, then of the critics.
     Update(const NamedTensors& tensors, const std::vector<std::vector<int64_t>>& networks,
            const std::vector<int64_t>& sizes, const c10::List<bool>& form, const c10::List<bool>& flags,
            double uniform_density, double beta_1, double beta_2)
@@ -99,13 +99,13 @@ public:
           beta_2_(beta_2) {
         for (const char* name : {"alpha", "temperature", "target_action_gap", "difference_min", "difference_max"})
             of_loss_.emplace_back(tensors, name, runs_);
-        TORCH_CHECK(networks.size() == 4 && sizes.size() == 6 && flags.size() == 4,
-                    "there must be 4 lists for the networks, 6 sizes and 4 flags");
+        TORCH_CHECK(networks.size() == 6 && sizes.size() == 6 && flags.size() == 4,
+                    "there must be 6 lists for the networks, 6 sizes and 4 flags");
         const auto list = [&](long number) {
             return std::vector<long>(networks[number].begin(), networks[number].end());
         };
-        shape_ = {.policy = {sizes[0], sizes[1], list(0), list(1)},
-                  .critic = {sizes[0], sizes[1], list(2), list(3)},
+        shape_ = {.policy = {sizes[0], sizes[1], list(0), list(1), list(2)},
+                  .critic = {sizes[0], sizes[1], list(3), list(4), list(5)},
                   .form = form_of(form),
                   .critics = critic_.networks(),
                   .batch = sizes[2],

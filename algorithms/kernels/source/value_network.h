@@ -5,24 +5,28 @@
 
 #include <vector>
 
-#include "panels.h"
+#include "layer_norm.h"
 
 namespace floorbench {
 
 // Sizes of a network and the offsets of its tensors in a row of parameters: state_weight, action_weight, bias_0, then
-// weight and bias of each further layer, output_weight, output_bias.
+// weight and bias of each further layer, output_weight, output_bias; with layer normalisation, scale and shift of each
+// layer.
 struct NetworkShape {
     long states, actions;
     std::vector<long> widths;
     std::vector<long> offsets;
+    std::vector<long> normalised;  // columns of each layer that are normalised; empty without layer normalisation
 
     long layers() const { return static_cast<long>(widths.size()); }
     long state_weight() const { return offsets[0]; }
     long action_weight() const { return offsets[1]; }
     long weight(long layer) const { return offsets[1 + 2 * layer]; }
     long bias(long layer) const { return offsets[2 + 2 * layer]; }
-    long output_weight() const { return offsets[offsets.size() - 2]; }
-    long output_bias() const { return offsets[offsets.size() - 1]; }
+    long output_weight() const { return offsets[2 * layers() + 1]; }
+    long output_bias() const { return offsets[2 * layers() + 2]; }
+    long scale(long layer) const { return offsets[2 * layers() + 3 + 2 * layer]; }
+    long shift(long layer) const { return offsets[2 * layers() + 4 + 2 * layer]; }
 };
 
 // The parameters of a network, or their gradient, in panels.
@@ -33,6 +37,7 @@ struct PanelNetwork {
     std::vector<Panels<Real>> biases;   // of all layers, one row each
     Panels<Real> output_weight;
     Real output_bias;
+    std::vector<NormParameters<Real>> norms;  // of all layers, if they are normalised
 
     PanelNetwork(const NetworkShape& shape, Arena& arena) {
         const auto matrix = [&](long rows, long columns) {
@@ -45,6 +50,8 @@ struct PanelNetwork {
             biases.push_back(matrix(1, shape.widths[layer]));
         }
         output_weight = matrix(1, shape.widths.back());
+        for (size_t layer = 0; layer < shape.normalised.size(); ++layer)
+            norms.emplace_back(shape.widths[layer], arena);
     }
 
     static size_t bytes(const NetworkShape& shape) {
@@ -55,6 +62,8 @@ struct PanelNetwork {
         for (long layer = 0; layer < shape.layers(); ++layer)
             total +=
                 matrix(1, shape.widths[layer]) + (layer ? matrix(shape.widths[layer - 1], shape.widths[layer]) : 0);
+        for (size_t layer = 0; layer < shape.normalised.size(); ++layer)
+            total += NormParameters<Real>::bytes(shape.widths[layer]);
         return total + matrix(1, shape.widths.back());
     }
 
@@ -68,6 +77,10 @@ struct PanelNetwork {
             if (layer) function(weights[layer - 1], shape.widths[layer - 1], shape.weight(layer));
         }
         function(output_weight, 1, shape.output_weight());
+        for (size_t layer = 0; layer < norms.size(); ++layer) {
+            function(norms[layer].scale, 1, shape.scale(layer));
+            function(norms[layer].shift, 1, shape.shift(layer));
+        }
     }
 
     void read(const NetworkShape& shape, const Real* parameters) {
@@ -115,7 +128,8 @@ struct Tile {
     long count;                        // actions per state
     Panels<Real> states, actions;      // inputs
     Panels<Real> of_states;            // the states' part of the first layer, then its gradient
-    std::vector<Panels<Real>> hidden;  // activations of each layer, then the gradient before the ReLU
+    std::vector<Panels<Real>> hidden;  // activations of each layer, then the gradient of the linear map's output
+    std::vector<LayerNorm<Real>> norms;  // of each layer, if they are normalised
     Real* values;
 
     // Odd numbers of rows keep panels from mapping to the same cache lines.
@@ -130,6 +144,8 @@ struct Tile {
         of_states = matrix(states_per_tile, shape.widths[0]);
         for (const long width : shape.widths) hidden.push_back(matrix(rows, width));
         values = arena.take<Real>(rows);
+        for (size_t layer = 0; layer < shape.normalised.size(); ++layer)
+            norms.emplace_back(shape.normalised[layer], shape.widths[layer], rows | 1, arena);
     }
 
     static size_t bytes(const NetworkShape& shape, long states_per_tile, long count) {
@@ -140,6 +156,8 @@ struct Tile {
         size_t total = matrix(states_per_tile, shape.states) + matrix(states_per_tile, shape.widths[0]);
         total += matrix(rows, shape.actions) + Arena::bytes<Real>(rows);
         for (const long width : shape.widths) total += matrix(rows, width);
+        for (size_t layer = 0; layer < shape.normalised.size(); ++layer)
+            total += LayerNorm<Real>::bytes(shape.widths[layer], rows | 1);
         return total;
     }
 
@@ -150,14 +168,24 @@ struct Tile {
         pack_inputs(from_actions, rows, actions.columns, actions);
         product<Real, Epilogue::none>(states, network.state_weight, network.biases[0].data, PANEL<Real>, of_states, 0,
                                       used);
-        grouped_product(actions, network.action_weight, of_states, hidden[0], used, count);
-        for (size_t layer = 1; layer < hidden.size(); ++layer)
-            product<Real, Epilogue::relu>(hidden[layer - 1], network.weights[layer - 1], network.biases[layer].data,
-                                          PANEL<Real>, hidden[layer], 0, rows);
+        if (norms.empty())
+            grouped_product(actions, network.action_weight, of_states, hidden[0], used, count);
+        else
+            for (long state = 0; state < used; ++state)
+                product<Real, Epilogue::none>(actions, network.action_weight, of_states.row(state),
+                                              of_states.rows * PANEL<Real>, hidden[0], state * count, count);
+        const auto connect = norms.empty() ? product<Real, Epilogue::relu> : product<Real, Epilogue::none>;
+        for (size_t layer = 0; layer < hidden.size(); ++layer) {
+            if (layer)
+                connect(hidden[layer - 1], network.weights[layer - 1], network.biases[layer].data, PANEL<Real>,
+                        hidden[layer], 0, rows);
+            if (!norms.empty()) norms[layer].forward(network.norms[layer], hidden[layer], rows);
+        }
         row_sums(hidden.back(), rows, network.output_weight, network.output_bias, values);
     }
 
-    // Backpropagate through the output layer; with `gradient`, add the gradient of the output and of the last bias.
+    // Backpropagate through the output layer and the last ReLU; with `gradient`, add the gradient of the output and,
+    // without layer normalisation, of the last bias.
     void last_layer_gradient(const PanelNetwork<Real>& network, const Real* value_gradient, long used,
                              PanelNetwork<Real>* gradient) {
         const long rows = used * count;
@@ -180,22 +208,32 @@ struct Tile {
                 Real* to_weight = gradient->output_weight.panel(panel) + half * LANES<Real>;
                 Real* to_bias = gradient->biases.back().panel(panel) + half * LANES<Real>;
                 store(to_weight, load(to_weight) + of_weight[half]);
-                if (hidden.size() > 1) store(to_bias, load(to_bias) + of_bias[half]);
+                if (hidden.size() > 1 && norms.empty()) store(to_bias, load(to_bias) + of_bias[half]);
             }
         }
         if (gradient)
             for (long row = 0; row < rows; ++row) gradient->output_bias += value_gradient[row];
     }
 
+    // Backpropagate through the layer normalisation of a layer, if there is one.
+    void norm_gradient(const PanelNetwork<Real>& network, size_t layer, long rows, PanelNetwork<Real>* gradient) {
+        if (norms.empty()) return;
+        norms[layer].backward(network.norms[layer], hidden[layer], rows, gradient ? &gradient->norms[layer] : nullptr);
+    }
+
     // Backpropagate `value_gradient` [used, count] and add the gradient of the parameters to `gradient`.
     void backward(const PanelNetwork<Real>& network, const std::vector<Panels<Real>>& transposed,
                   const Real* value_gradient, long used, PanelNetwork<Real>& gradient) {
         const long rows = used * count;
+        const size_t last = hidden.size() - 1;
         last_layer_gradient(network, value_gradient, used, &gradient);
-        for (size_t layer = hidden.size() - 1; layer > 0; --layer) {
+        norm_gradient(network, last, rows, &gradient);
+        if (last && !norms.empty()) add_rows(hidden[last], rows, gradient.biases[last].data);
+        for (size_t layer = last; layer > 0; --layer) {
             add_outer(hidden[layer - 1], hidden[layer], rows, gradient.weights[layer - 1]);
             product<Real, Epilogue::relu_backward>(hidden[layer], transposed[layer - 1], nullptr, 0, hidden[layer - 1],
                                                    0, rows);
+            norm_gradient(network, layer - 1, rows, &gradient);
             if (layer > 1) add_rows(hidden[layer - 1], rows, gradient.biases[layer - 1].data);
         }
         add_outer(actions, hidden[0], rows, gradient.action_weight);
@@ -215,9 +253,12 @@ struct Tile {
                          Panels<Real> action_weight_transposed, const Real* ones, long used, Real* into) {
         const long rows = used * count;
         last_layer_gradient(network, ones, used, nullptr);
-        for (size_t layer = hidden.size() - 1; layer > 0; --layer)
+        norm_gradient(network, hidden.size() - 1, rows, nullptr);
+        for (size_t layer = hidden.size() - 1; layer > 0; --layer) {
             product<Real, Epilogue::relu_backward>(hidden[layer], transposed[layer - 1], nullptr, 0, hidden[layer - 1],
                                                    0, rows);
+            norm_gradient(network, layer - 1, rows, nullptr);
+        }
         product<Real, Epilogue::none>(hidden[0], action_weight_transposed, nullptr, 0, actions, 0, rows);
         unpack(actions, rows, into);
     }

@@ -36,7 +36,7 @@ std::vector<long> offsets_of(const std::vector<long>& sizes) {
 }
 
 template <typename Real>
-void run(long batch, long n, long states, long actions, std::vector<long> widths) {
+void run(long batch, long n, long states, long actions, std::vector<long> widths, std::vector<long> normalised = {}) {
     Source source;
     const long count = 1 + 3 * n;
     std::vector<long> sizes{states * widths[0], actions * widths[0], widths[0]};
@@ -46,10 +46,11 @@ void run(long batch, long n, long states, long actions, std::vector<long> widths
     }
     sizes.push_back(widths.back());
     sizes.push_back(1);
+    for (size_t layer = 0; layer < normalised.size(); ++layer) sizes.insert(sizes.end(), 2, widths[layer]);
     std::vector<long> offsets = offsets_of(sizes);
     const long total = offsets.back();
     offsets.pop_back();
-    const NetworkShape shape{states, actions, widths, offsets};
+    const NetworkShape shape{states, actions, widths, offsets, normalised};
     auto critic = source.take<Real>(2 * total);
     const auto policy_states = source.take<Real>(batch * states), sampled = source.take<Real>(batch * count * actions);
     const auto target = source.take<Real>(batch), density = source.take<Real>(batch * 3 * n);
@@ -83,10 +84,12 @@ void run(long batch, long n, long states, long actions, std::vector<long> widths
     }
     policy_sizes.push_back(1);
     policy_sizes.push_back(1);
+    for (size_t layer = 0; layer < normalised.size(); ++layer)
+        policy_sizes.insert(policy_sizes.end(), 2, policy_widths[layer]);
     std::vector<long> policy_offsets = offsets_of(policy_sizes);
     const long size = policy_offsets.back();
     policy_offsets.pop_back();
-    const PolicyShape policy_shape{states, actions, policy_widths, policy_offsets};
+    const PolicyShape policy_shape{states, actions, policy_widths, policy_offsets, normalised};
     const auto parameters = source.take<Real>(size), noise = source.take<Real>(batch * actions);
     std::vector<Real> of_parameters(size, 0);
     Arena policy_arena;
@@ -104,4 +107,6 @@ int main() {
     run<float>(37, 4, 7, 2, {64, 64});
     run<float>(20, 10, 29, 8, {40, 100, 36});
     run<double>(9, 3, 5, 3, {44, 52});
+    run<float>(20, 10, 29, 8, {40, 100, 36}, {38, 100, 33});
+    run<double>(9, 3, 5, 3, {44, 52}, {44, 50});
 }
