@@ -2,9 +2,10 @@
 
 The arms of implementation options were read in the sources of the official code (github.com/nakamotoo/Cal-QL), CORL
 (github.com/corl-team/CORL), d3rlpy 2.8 (github.com/takuseno/d3rlpy), WSRL (github.com/zhouzypaul/wsrl), tianshou
-(github.com/thu-ml/tianshou) and CQL's author (github.com/aviralkumar2907/CQL); README.md has them in a table. All arms
-are settings of one code path, so nothing else differs between them: networks, their inputs, the optimiser, and the
-sizes, learning rates and alpha of a task's settings are floorbench's throughout.
+(github.com/thu-ml/tianshou) and CQL's author (github.com/aviralkumar2907/CQL); those of ensembles also in REDQ
+(github.com/watchernyu/REDQ) and RLPD (github.com/ikostrikov/rlpd). README.md has them in a table. All arms are settings
+of one code path, so nothing else differs between them: networks, their inputs, the optimiser, and the sizes, learning
+rates and alpha of a task's settings are floorbench's throughout.
 
 The reference, of which each option changes one row, has the official settings, except that it updates after every step,
 as CORL and WSRL do. No implementation matches it in every row, so `official` also differs from it in one option, the
@@ -19,6 +20,15 @@ Differences without an arm:
 - tianshou's online use of floors computed offline: its learner of this algorithm covers the offline phase only.
 - d3rlpy leaves updates undone when a phase ends within a block; here they are made up, so that all arms make equally
   many updates.
+- WSRL applies the regulariser to two random critics, drawn apart from those of the target; here it is that of all.
+- The critics' loss is their mean (WSRL, RLPD) or sum (official; REDQ: mean times number); Adam does not see the factor,
+  except for its epsilon. The multiplier's loss is averaged over critics (official: half of the sum of two).
+- With several updates per step, WSRL's policy has its step after the critics', on all their batches together; REDQ's
+  and RLPD's have it on the last batch, as here, but RLPD's after the critics' step. WSRL's multiplier changes with the
+  policy, here with the critics.
+- WSRL's temperature follows the entropy at next states; its AntMaze policy has one standard deviation for all states.
+- REDQ explores with uniform actions at first, as RLPD does; here the initial policy acts during the warm-up. RLPD's
+  target entropy is half of ours.
 """
 
 from dataclasses import dataclass
@@ -168,6 +178,32 @@ SWITCH_ARMS: dict[str, Arm] = {
     "cal_ql_lowered_0.25": Arm({**CAL_QL, "online.critic_shift": -0.25}, "Cal-QL, critics lowered by 0.25"),
 }
 
+# Protocols of fine-tuning with ensembles of critics, and SAC without offline data. WSRL and RLPD make four updates of
+# the critics and one of the policy per environment step, as in WSRL's comparison (RLPD's own scripts: 20 and one).
+ENSEMBLE: Settings = {"algorithm.critics": 10, "algorithm.target_critics": 2}
+WSRL_NETWORKS: Settings = {**ENSEMBLE, "algorithm.target_replacement": True, "algorithm.layer_norm": "all"}
+FOUR_UPDATES: Settings = {"schedule.updates_per_step": 4, "online.policy_interval": 4}
+SAC_ONLINE: Settings = {**CQL, "algorithm.alpha": 0.0, "schedule.offline_steps": 0, "online.warmup_horizons": 5}
+PROTOCOL_ARMS: dict[str, Arm] = {
+    # WSRL's initialisation, with Cal-QL online too.
+    "cal_ql_ensemble": Arm({**CAL_QL, **WSRL_NETWORKS}, "Cal-QL, 10 normalised critics"),
+    "wsrl": Arm(
+        {
+            **CAL_QL, **WSRL_NETWORKS, **FOUR_UPDATES, "online.alpha": 0.0, "online.warmup_horizons": 5,
+            "schedule.mixing_ratio": 0.0,
+        },
+        "WSRL",
+    ),
+    "rlpd_like": Arm(
+        {
+            **SAC_ONLINE, **ENSEMBLE, **FOUR_UPDATES, "algorithm.layer_norm": "critics",
+            "algorithm.policy_value": "mean", "schedule.mixing_ratio": 0.5,
+        },
+        "Like RLPD",
+    ),
+    "sac_online": Arm({**SAC_ONLINE, "schedule.mixing_ratio": 0.0}, "SAC from scratch, no offline data"),
+}  # fmt: skip
+
 # Floors between the value of the behaviour policy and that of the best one, or above, where both are known; and stale
 # floors, of a policy that is worse or better than the one that collected the dataset.
 KNOWN_VALUE: Settings = {"floor.base": "exact", "floor.inflation_kind": "value_gap"}
@@ -308,6 +344,7 @@ ARMS: dict[str, Arm] = {
     **INFLATION_ARMS,
     **PUSH_DOWNS,
     **SWITCH_ARMS,
+    **PROTOCOL_ARMS,
     **VALUE_ARMS,
     **REFERENCE_ARMS,
     **IMPLEMENTATIONS,

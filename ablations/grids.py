@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ablations import fine_tuning
-from ablations.arms import ESTIMATOR_ARMS, IMPLEMENTATIONS, INFLATION_ARMS, OPTIONS, SWITCH_ARMS, VALUE_ARMS
+from ablations.arms import (
+    ESTIMATOR_ARMS,
+    IMPLEMENTATIONS,
+    INFLATION_ARMS,
+    OPTIONS,
+    PROTOCOL_ARMS,
+    SWITCH_ARMS,
+    VALUE_ARMS,
+)
 from ablations.axes import grid
 from algorithms.settings import AlgorithmSettings
 from harness.environments.exact_values import exact_values
@@ -70,6 +78,12 @@ def inflation_kinds(scale: str) -> list[Run]:
 def switch(scale: str) -> list[Run]:
     """CQL and Cal-QL with what can change at the switch: regulariser, offline data, scale of the critics."""
     arms = ("cql", "monte_carlo", *SWITCH_ARMS)
+    return grid(("fetch-pick-and-place",), arms, range(6 if scale == "demo" else 10), scale)
+
+
+def protocols(scale: str) -> list[Run]:
+    """Protocols of fine-tuning: CQL, Cal-QL, SAC after them, WSRL, RLPD's, and SAC without offline data."""
+    arms = ("cql", "monte_carlo", "cql_then_sac", "cal_ql_then_sac", *PROTOCOL_ARMS)
     return grid(("fetch-pick-and-place",), arms, range(6 if scale == "demo" else 10), scale)
 
 
@@ -198,6 +212,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "alphas": fine_tuning.alphas,
     "floor_error": fine_tuning.floor_error,
     "switch": switch,
+    "protocols": protocols,
     "smoke": smoke,
 }
 

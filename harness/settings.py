@@ -171,6 +171,9 @@ class OnlineSettings:
     # Environment steps without updates after the switch, in units of the task's horizon: a number of full episodes of
     # the offline policy (WSRL on AntMaze: 5,000 steps, 5 horizons).
     warmup_horizons: Steps = 0
+    # Updates of the critics per update of the policy and the entropy temperature, which comes with the last of them, on
+    # the same batch (REDQ and RLPD: 20, WSRL: 4, each equal to its schedule.updates_per_step).
+    policy_interval: Count = 1
     # Added to the values of critics and target critics at the switch, in units of the dataset's return range. Per run.
     critic_shift: float = 0.0
     # Whether the critics are shifted at the switch such that their mean value at the first states of the evaluation

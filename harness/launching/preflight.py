@@ -7,7 +7,7 @@ from pathlib import Path
 
 from algorithms.settings import BehaviourValueSettings, FloorSettings
 from harness.errors import UserError
-from harness.settings import HostedData, OnlineSettings, Run, Task
+from harness.settings import HostedData, OnlineSettings, Run, Task, total_updates
 
 # Bytes of a run folder besides metrics: settings, provenance, status, summary and log.
 FOLDER_BYTES = 100_000
@@ -31,6 +31,7 @@ def data_of(runs: Sequence[Run]) -> list[Task]:
 def check_settings(runs: Sequence[Run]) -> None:
     """Check that settings are consistent, beyond what their types guarantee."""
     check_floors(runs)
+    check_critics(runs)
     check_online(runs)
 
 
@@ -127,6 +128,24 @@ def check_inflation(floor: FloorSettings) -> None:
         raise UserError(f"{name}: has no effect on floor.base = 'none'")
 
 
+def check_critics(runs: Sequence[Run]) -> None:
+    """Check that the settings of the critics as an ensemble have an effect and agree with each other."""
+    for settings in {run.algorithm for run in runs}:
+        critics, chosen = settings.critics, settings.target_critics
+        if settings.target_replacement and chosen is None:
+            raise UserError("setting algorithm.target_replacement = true: needs algorithm.target_critics, the number "
+                            "of critics that are drawn")  # fmt: skip
+        if chosen is not None and chosen > critics and not settings.target_replacement:
+            raise UserError(f"setting algorithm.target_critics = {chosen}: more than algorithm.critics = {critics}, of "
+                            "which distinct ones are drawn; set fewer, or target_replacement = true")  # fmt: skip
+        if chosen == critics and not settings.target_replacement:
+            raise UserError(f"setting algorithm.target_critics = {chosen}: has no effect: these are all critics; "
+                            "set none, or fewer than algorithm.critics")  # fmt: skip
+        if settings.policy_value != "minimum" and settings.policy_objective == "cloning":
+            raise UserError(f"setting algorithm.policy_value = {settings.policy_value!r}: has no effect on the "
+                            "algorithm.policy_objective 'cloning', which uses no critic")  # fmt: skip
+
+
 def check_online(runs: Sequence[Run]) -> None:
     """Check that settings of the online phase have an effect and agree with each other."""
     for run in runs:
@@ -150,6 +169,10 @@ def check_online(runs: Sequence[Run]) -> None:
         if warmup and warmup >= schedule.online_steps:
             raise UserError(f"setting online.warmup_horizons = {online.warmup_horizons}: {warmup:,} steps without "
                             f"updates leave none of the {schedule.online_steps:,} online steps")  # fmt: skip
+        updates = total_updates(run) - schedule.offline_steps
+        if online.policy_interval > max(updates, 1):
+            raise UserError(f"setting online.policy_interval = {online.policy_interval}: the online phase has only "
+                            f"{updates:,} updates, so the policy would never change; set a smaller one")  # fmt: skip
 
 
 def check_environments(tasks: Iterable[Task]) -> None:

@@ -118,7 +118,7 @@ class Evaluator:
         return rows
 
     def _probe(self, learner: Learner) -> dict[str, Tensor]:
-        """Values on the probe transitions of the dataset, each [R]; Q is the mean of the two critics.
+        """Values on the probe transitions of the dataset, each [R]; Q is the mean of the critics.
 
         q_data, q_policy, q_uniform: of the dataset's actions, of pi(s), and of uniform actions, most of which are out
         of distribution.

@@ -134,6 +134,11 @@ class OnlineSchedule:
         ratio = self.mixing_ratio(step)
         return None if ratio is None else round(ratio * batch_size)
 
+    def updates_policy(self, update: int) -> bool:
+        """Whether an update of the online phase includes the policy; `update` counts from 0, offline updates too."""
+        run = self.runs[0]
+        return (update + 1 - run.schedule.offline_steps) % run.online.policy_interval == 0
+
     def critic_shifts(self, return_ranges: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> torch.Tensor | None:
         """What is added to the critics of every run at the switch, [R]; None if there is nothing to add.
 

@@ -68,7 +68,8 @@ def start_from_checkpoint(folder: RunFolder, run: Run) -> None:
     metrics = AppendFile.create(folder.metrics_file)
     mark = metrics.mark()
     metrics.close()
-    numbers = {"learner": {"updates": run.schedule.offline_steps, "summed": 0}, METRICS: mark, REPLAY: mark}
+    counters = {**source.numbers["learner"], "summed": 0, "policy_summed": 0}
+    numbers = {"learner": counters, METRICS: mark, REPLAY: mark}
     position = Position(run.schedule.offline_steps, 0, evaluated=False)
     _write(folder, Checkpoint(position, learner, numbers), b"")
 

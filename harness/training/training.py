@@ -146,11 +146,12 @@ class PackTraining:
 
     def update(self, from_dataset: int | None, online: bool = False) -> None:
         """Make one gradient step of all runs, with `from_dataset` transitions of each batch from the dataset."""
+        with_policy = not online or self.online.updates_policy(self.pack.updates)
         uniform, noise = self.streams.at(self.pack.updates)
         batch = self.transitions.batch(uniform, from_dataset)
         if online:
             batch = self.floors.learn_online(batch)
-        self.learner.update(batch, noise)
+        self.learner.update(batch, noise, with_policy)
         self.pack.updates += 1
 
     def online_step(self) -> None:

@@ -324,7 +324,7 @@ def values_and_floors(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Dra
             label_axes(figure, "Value (mapped return)")
             _value_legend(figure)
         caption = (
-            f"Values of the two critics on {task}, mean over probe transitions of the dataset, against the floor and "
+            f"Values of the critics on {task}, mean over probe transitions of the dataset, against the floor and "
             f"the return-to-go of the same transitions. Solid: Q(s, pi(s)) with {BAND}; thin: individual seeds; "
             "dotted: Q(s, a) of the dataset's actions; dashed: mean floor (absent for arms without one); broad "
             "grey: mean return-to-go. Vertical line: the switch to the online phase; shaded: the "

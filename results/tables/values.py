@@ -48,7 +48,7 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
         }
         lines.append(line)
     notes = (
-        "Mean Q: Q(s, a), mean of the two critics over the probe transitions of the dataset at the end of the offline "
+        "Mean Q: Q(s, a), mean of the critics over the probe transitions of the dataset at the end of the offline "
         f"phase, in mapped return; mean over seeds [{CONFIDENCE:.0%} t interval].",
         "Seeds below: seeds with a mean Q below the mean return-to-go of the same transitions.",
         *(f"{task}: {_scale_settings(group)}." for task, group in finished.groupby("task", sort=False)),
@@ -106,7 +106,7 @@ def learned_floor(runs: pd.DataFrame) -> Table | None:
 
 # Column of the evaluations, heading and meaning.
 COLUMNS = (
-    ("calibration_exact", "Q - V_mu", "mean Q(s, pi(s)) of the two critics - exact value of the behaviour policy; "
+    ("calibration_exact", "Q - V_mu", "mean Q(s, pi(s)) of the critics - exact value of the behaviour policy; "
      "below 0 the scale of the critic is below that of the behaviour policy"),
     ("overestimation_exact", "Q - V_pi", "the same Q - exact value of the deterministic policy of the run; above 0 the "
      "critic is not conservative"),

@@ -17,6 +17,7 @@ from ablations.arms import (
     IMPLEMENTATIONS,
     INFLATION_ARMS,
     OPTIONS,
+    PROTOCOL_ARMS,
     PUSH_DOWNS,
     REFERENCE,
     REFERENCE_ARMS,
@@ -31,7 +32,7 @@ from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, packs
 from harness.launching.preflight import check_estimator, check_inflation, check_settings
-from harness.settings import run_to_dict, with_settings
+from harness.settings import prefix_of, run_to_dict, total_updates, with_settings
 from harness.tasks.registry import base_run
 from harness.training.training import train_pack
 
@@ -67,7 +68,16 @@ def test_an_arm_of_known_values_is_valid_where_they_are_known(arm):
 
 
 def test_no_two_arms_are_the_same(base):
-    arms = (*FLOOR_ARMS, *ESTIMATOR_ARMS, *INFLATION_ARMS, *PUSH_DOWNS, *SWITCH_ARMS, *VALUE_ARMS, *BASELINES)
+    arms = (
+        *FLOOR_ARMS,
+        *ESTIMATOR_ARMS,
+        *INFLATION_ARMS,
+        *PUSH_DOWNS,
+        *SWITCH_ARMS,
+        *PROTOCOL_ARMS,
+        *VALUE_ARMS,
+        *BASELINES,
+    )
     runs = {with_arm(base, arm) for arm in arms}
     assert len({dataclasses.replace(run, arm=base.arm) for run in runs}) == len(runs)
 
@@ -92,6 +102,21 @@ def test_a_switch_arm_shares_the_offline_phase_of_its_algorithm(base, arm):
     assert run.online != algorithm.online
     assert dataclasses.replace(run, arm=algorithm.arm, online=algorithm.online) == algorithm
     check_settings([run])
+
+
+@pytest.mark.parametrize("arm", PROTOCOL_ARMS)
+def test_a_protocol_is_valid(arm):
+    check_settings([with_arm(base_run("fetch-pick-and-place", "demo", 0), arm)])
+
+
+def test_protocols_share_what_they_have_in_common():
+    """WSRL and Cal-QL with its networks have one prefix; WSRL and RLPD's protocol make the same online updates."""
+    base = base_run("fetch-pick-and-place", "demo", 0)
+    wsrl, ensemble, rlpd, sac = (with_arm(base, arm) for arm in ("wsrl", "cal_ql_ensemble", "rlpd_like", "sac_online"))
+    assert prefix_of(wsrl) == prefix_of(ensemble)
+    online = [total_updates(run) - run.schedule.offline_steps for run in (wsrl, rlpd, sac)]
+    assert online == [4 * (4_000 - 250)] * 2 + [4_000 - 250]
+    assert rlpd.schedule.offline_steps == sac.schedule.offline_steps == 0
 
 
 def test_baselines_have_no_push_down(base):
@@ -211,10 +236,12 @@ def disagreements():
 def test_the_table_of_disagreements_has_every_option_and_every_change_at_the_switch():
     table = disagreements()
     settings = {setting for row in table for setting in row}
-    changed = {name for arm in (*OPTIONS.values(), *SWITCH_ARMS.values()) for name in arm.settings}
+    changed = {
+        name for arm in (*OPTIONS.values(), *SWITCH_ARMS.values(), *PROTOCOL_ARMS.values()) for name in arm.settings
+    }
     assert settings >= changed - {"floor.base"}
     named = {arm for row in table.values() for arm in row}
-    assert {*OPTIONS, *SWITCH_ARMS} - {*REFERENCE_ARMS} <= named <= {*ARMS, *GRIDS}
+    assert {*OPTIONS, *SWITCH_ARMS, *PROTOCOL_ARMS} - {*REFERENCE_ARMS} <= named <= {*ARMS, *GRIDS}
 
 
 def test_the_arms_of_a_disagreement_change_its_setting():

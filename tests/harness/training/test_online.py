@@ -127,6 +127,16 @@ def test_critic_shifts_by_dose_and_by_roll_outs(tiny_task):
     assert OnlineSchedule([plain]).critic_shifts([40.0], [row]) is None
 
 
+def test_the_policy_is_updated_with_the_last_of_several_updates(tiny_task):
+    """200 offline updates, then every third; a warm-up shifts nothing, because updates are counted, not steps."""
+    run = online_run(replace(tiny_task, horizon=30), OnlineSettings(policy_interval=3, warmup_horizons=1))
+    first = run.schedule.offline_steps
+    schedule = OnlineSchedule([run])
+    assert [schedule.updates_policy(first + update) for update in range(7)] == [False, False, True] * 2 + [False]
+    every = OnlineSchedule([online_run(tiny_task, OnlineSettings())])
+    assert all(every.updates_policy(first + update) for update in range(3))
+
+
 def test_updates_start_after_the_warmup(tiny_task):
     run = online_run(replace(tiny_task, horizon=30), OnlineSettings(warmup_horizons=2))
     assert [updates_due(run, step) - run.schedule.offline_steps for step in (60, 61, 100)] == [0, 1, 40]
