@@ -362,6 +362,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Kinds of inflation": tuple(INFLATION_ARMS),
     "Form of the push-down": ("calibrated_offline", *PUSH_DOWNS),
     "Changes at the switch": tuple(SWITCH_ARMS),
+    "Protocols of fine-tuning": tuple(PROTOCOL_ARMS),
     "Floors between known values": tuple(VALUE_ARMS),
     "Implementations": (*REFERENCE_ARMS, *IMPLEMENTATIONS),
     "Implementation options": tuple(name for name in OPTIONS if name not in REFERENCE_ARMS),
