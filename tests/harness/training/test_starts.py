@@ -39,7 +39,7 @@ OTHER = {
     "schedule.update_block": None, "schedule.mixing_ratio": 0.25, "schedule.online_interval": 30,
     "schedule.dense_interval": 10, "schedule.dense_steps": 20, "schedule.log_spaced_evaluations": 3,
     "schedule.online_steps": 50, "online.alpha": 0.0, "online.alpha_decay": 0.5, "online.mixing_ratio": 0.1,
-    "online.mixing_decay": 0.5, "online.mixing_by_size": True,
+    "online.mixing_decay": 0.5, "online.mixing_by_size": True, "online.policy_interval": 2,
     "online.warmup_horizons": 1, "online.critic_shift": 0.5, "online.recalibrate": True,
 }  # fmt: skip
 NEEDED = {"online.alpha_decay": {"online.alpha": 0.0}, "online.mixing_decay": {"online.mixing_ratio": 0.1}}
