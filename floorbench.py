@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 import typer.core
@@ -45,10 +45,14 @@ def refuse_shadows() -> None:
 # Before the first import from a package.
 refuse_shadows()
 
+from harness import extensions  # noqa: E402
 from harness.command_line import INTERRUPTED, INVALID  # noqa: E402
 from harness.errors import UserError, is_of_system, one_line  # noqa: E402
 
 GROUP = "floorbench.commands"
+
+# The option that names a file of an extension.
+EXTENSION = "--extension"
 
 # The order of floorbench's commands in `--help`; commands of other packages follow by name.
 ORDER = (
@@ -62,13 +66,34 @@ ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True, "help
 class Commands(typer.core.TyperGroup):
     """The commands that installed packages register; a command's module is imported at its first use."""
 
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return super().make_context(info_name, extensions_first(args), parent, **extra)
+
     def list_commands(self, ctx: Any) -> list[str]:
-        names = registered_entries()
-        return [name for name in ORDER if name in names] + sorted(set(names) - set(ORDER))
+        names = {*registered_entries(), *extensions.COMMANDS}
+        return [name for name in ORDER if name in names] + sorted(names - set(ORDER))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in extensions.COMMANDS:
+            return _command(cmd_name, extensions.COMMANDS[cmd_name])
         entry = registered_entries().get(cmd_name)
         return load(entry) if entry else None
+
+
+def extensions_first(arguments: list[str]) -> list[str]:
+    """The arguments with every --extension before the command, so that it may stand anywhere."""
+    first, others = [], []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            others += [word, *words]
+        elif word == EXTENSION:
+            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word.startswith(f"{EXTENSION}="):
+            first.append(word)
+        else:
+            others.append(word)
+    return [*first, *others]
 
 
 @cache
@@ -109,16 +134,55 @@ def _origin(entry: EntryPoint) -> str:
     return f"{entry.dist.name} ({entry.value})" if entry.dist else entry.value
 
 
-def _app(**options: Any) -> typer.Typer:
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, **options)
+def _app(completion: bool = False, **options: Any) -> typer.Typer:
+    return typer.Typer(add_completion=completion, pretty_exceptions_enable=False, **options)
 
 
-app = _app(cls=Commands, no_args_is_help=True)
+app = _app(completion=True, cls=Commands, no_args_is_help=True)
+
+
+def load_extensions(files: list[Path] | None) -> list[Path]:
+    """Load the extensions of installed packages, then those of the files."""
+    extensions.load_all(files or [])
+    return files or []
+
+
+def show_version(wanted: bool) -> None:
+    """Print version, commit, build and kernel, and exit."""
+    if wanted:
+        from algorithms.kernels.build import described_build
+        from harness.folders.provenance import described_version
+
+        print(f"floorbench {described_version()}\n{described_build()}")
+        raise typer.Exit
 
 
 @app.callback()
-def floorbench() -> None:
+def floorbench(
+    extension: Annotated[
+        list[Path] | None,
+        typer.Option(
+            EXTENSION,
+            metavar="FILE",
+            callback=load_extensions,
+            is_eager=True,
+            help="A Python file that registers floors, arms, tasks and more; may also follow the command.",
+        ),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version, commit and kernel.")
+    ] = False,
+) -> None:
     """floorbench: a benchmark of the pessimism floor in CQL and Cal-QL."""
+
+
+def __getattr__(name: str) -> Any:
+    """`floorbench.register`, with which extensions register their entries, imported when it is first asked for."""
+    if name != "register":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from results import extending
+
+    return extending
 
 
 def main() -> None:

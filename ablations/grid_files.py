@@ -30,6 +30,7 @@ from ablations.arms import ARMS, with_arm
 from ablations.axes import Axes, grid, varied
 from ablations.selection import Selection, listed, numbers
 from harness.errors import UserError, one_line
+from harness.extensions import load_file
 from harness.plain_values import quoted_if_odd
 from harness.settings import Run, first_problem, with_settings
 from harness.tasks.registry import base_run
@@ -51,6 +52,7 @@ class _Content(BaseModel):
     arms: list[str] = Field(min_length=1)
     seeds: int | str | list[int | str]
     scale: str = "demo"
+    extensions: list[str] = []
     settings: dict[str, Any] = {}
     product: dict[str, Any] = {}
     joint: dict[str, Any] = {}
@@ -151,6 +153,8 @@ def read(path: Path, scale: str | None = None) -> GridFile:
     except ValidationError as error:
         keys = tuple(str(part) for part in error.errors()[0]["loc"])
         raise UserError(f"{at(*keys)}: {first_problem(error, noun='key')}") from None
+    for file in content.extensions:
+        load_file(path.parent / file)
     scale = scale or content.scale
     seeds = content.seeds if isinstance(content.seeds, list) else [content.seeds]
     result = GridFile(

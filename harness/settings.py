@@ -19,6 +19,7 @@ from algorithms.settings import (
     Share,
 )
 from harness.errors import UserError
+from harness.extensions import used
 from harness.plain_values import SHOWN, dotted, plain_values, shown
 
 # Increased when the meaning of a setting or metric changes, so that old runs are never mixed with new ones.
@@ -200,6 +201,8 @@ class Run:
     schedule: Schedule = Schedule()
     online: OnlineSettings = OnlineSettings()
     schema_version: int = SCHEMA_VERSION
+    # Extensions of which the run uses a floor, an arm or a task: names with a hash of their content.
+    extensions: tuple[Annotated[str, Field(pattern=r"^\w+@[0-9a-f]{12}$")], ...] = ()
 
     @property
     def floor_task(self) -> Task:
@@ -281,6 +284,8 @@ def configuration(run: Run) -> dict[str, Any]:
                 del values[group][name]
         if not values[group]:
             del values[group]
+    if not run.extensions:
+        del values["extensions"]
     return values
 
 
@@ -327,7 +332,9 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
             raise UserError(f"{source}: setting {dotted(tuple(path.split('.')))}: unknown setting"
                             f"{_nearest_setting(path, values)}")  # fmt: skip
         inner[name] = value
-    return run_from_dict(values, source)
+    changed = run_from_dict(values, source)
+    extensions = used(changed.task.name, changed.arm, changed.floor.base, changed.extensions)
+    return changed if extensions == changed.extensions else replace(changed, extensions=extensions)
 
 
 def prefix_of(run: Run) -> Run | None:

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from ablations.claims import CLAIMS
+from ablations import claims
+from harness import extensions
 from results.claim_sections import ClaimSection, MatrixRow, claim_sections, matrix, places
 from results.figures.aggregates import aggregates, performance_profile, probability_of_improvement
 from results.figures.claims import claim_figure
@@ -211,7 +212,7 @@ def contents(
     }
     aggregated = drawn(aggregate_figures, done(frame))
     measures = per_run(frame, curves)
-    verdicts = judge_runs(CLAIMS, frame, curves)
+    verdicts = judge_runs(claims.CLAIMS, frame, curves)
     sections = list(claim_sections(verdicts))
     of_claims = [
         drawn(claim_figure, _picklable(section.verdicts), measured(section.claim, measures))
@@ -246,6 +247,10 @@ def contents(
         "All tasks": _ready([across[0], aggregated, *across[1:]]),
         **figures_of,
         "Claims": _ready(of_claims),
+        # Drawn here: the functions may be unknown in other processes.
+        "Extensions": [
+            one for draw in extensions.FIGURES.values() for one in write_figures(folder, formats, draw, frame, curves)
+        ],
         "Searches for settings": _ready(of_searches),
     }
     tasks = [

@@ -6,8 +6,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, TypeVar
 
+from harness import extensions
 from harness.errors import UserError
 
 Item = TypeVar("Item")
@@ -24,9 +26,7 @@ def processes(workers: int = 1) -> Iterator[Callable[..., Future[Any]]]:
     if workers < 2:
         yield _at_once
         return
-    # Only the parent handles Ctrl-C; the pool is shut down with it.
-    ignore = (signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal.signal, initargs=ignore)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(extensions.files(),))
     try:
         yield pool.submit
     except BrokenProcessPool:
@@ -41,6 +41,12 @@ def mapped(work: Callable[[Item], Result], items: Sequence[Item], workers: int =
     """Apply `work` to every item in at most `workers` processes; results in the order of the items."""
     with processes(min(workers, len(items))) as submit:
         return [future.result() for future in [submit(work, item) for item in items]]
+
+
+def _begin(files: Sequence[Path]) -> None:
+    """Ignore Ctrl-C, which only the parent handles: it shuts the pool down. Load the parent's extensions."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    extensions.load_all(files)
 
 
 def _at_once(work: Callable[..., Any], *arguments: Any) -> Future[Any]:

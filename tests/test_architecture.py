@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # From bottom to top; what is equal in level must not import each other.
 PACKAGES = ("algorithms", "harness", "slurm", "ablations", "results", "floorbench")
 HARNESS = (
-    ("errors", "plain_values", "settings", "metrics", "files"),
+    ("errors", "plain_values", "extensions", "settings", "metrics", "files"),
     ("environments",),
     ("data",),
     ("tasks",),

@@ -15,6 +15,7 @@ from ablations.exact import lab
 from ablations.grids import GRIDS, runs_of
 from ablations.studies import STUDIES, study_of
 from algorithms.floors import FLOORS
+from harness import extensions
 from harness.data.dataset import ensure_dataset
 from harness.environments.environment import gymnasium_environment
 from harness.folders.run_folder import RunFolder
@@ -28,6 +29,7 @@ from tests.support.run_folder_factory import write_done
 
 ROOT = Path(__file__).parents[1]
 README = "\n".join((ROOT / place / "README.md").read_text() for place in (".", "ablations", "harness", "slurm"))
+EXTENSION = ROOT / "examples" / "halved.py"
 BLOCKS = re.findall(r"`([a-z_/]+)\.py`[^`]*:\n\n```python\n(.*?)```", README, re.DOTALL)
 
 TINY = {
@@ -43,10 +45,11 @@ TINY = {
 
 @pytest.fixture
 def extended():
-    """The project with README's floor, arm, task, grid and study entered, each in its own module."""
-    registries = (FLOORS, ARMS, DEMO, GRIDS, STUDIES)
+    """The project with README's extension loaded, and its grid and study entered, each in its own module."""
+    registries = (FLOORS, ARMS, DEMO, GRIDS, STUDIES, extensions._loaded, extensions._owners)
     before = [dict(registry) for registry in registries]
     lab_claims, run_claims = lab.CLAIMS, claims.CLAIMS
+    extensions.load_file(EXTENSION)
     for module, code in BLOCKS:
         exec(code, vars(importlib.import_module(module.replace("/", "."))))
     yield
@@ -58,14 +61,13 @@ def extended():
 
 def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, tmp_path):
     assert [module for module, _ in BLOCKS] == [
-        "algorithms/floors",
-        "ablations/arms",
-        "harness/tasks/registry",
-        "ablations/claims",
         "ablations/grids",
         "ablations/studies",
         "ablations/exact/lab",
     ]
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(shown) == 4
+    assert all(block in EXTENSION.read_text() for block in shown)
     assert judge(lab.CLAIMS[-1:])[0].outcome == "supported"
     assert {run.arm for run in runs_of("halves")} == {"monte_carlo", "halved"}
     study_of("targets").check()
@@ -109,5 +111,5 @@ def test_every_command_of_readme_exists():
 
 
 def test_every_path_of_readme_exists():
-    for path in re.findall(r"`((?:algorithms|harness|ablations|results|tests)/[\w./]*)`", README):
+    for path in re.findall(r"`((?:algorithms|harness|ablations|results|tests|examples)/[\w./]*)`", README):
         assert (ROOT / path).exists(), path

@@ -9,6 +9,7 @@ import typer
 from ablations.commands.selection import Arms, Grid, Large, Seeds, Tasks, counts_line, grid_runs, is_file
 from ablations.grid_files import LARGE, GridFile, read
 from ablations.selection import Selection
+from harness import extensions
 from harness.command_line import (
     DONE,
     FAILED,
@@ -164,6 +165,7 @@ def train_runs(
     All checks come before the first update. `workers` and `pack_limit` default to values that suit the kernel and the
     machine. With `shared_prefix`, offline phases that several runs have in common are trained once.
     """
+    extensions.provide((label for run in runs for label in run.extensions), root)
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = planner.plan(runs, root)
     chosen = planned.to_start(retry_failed)

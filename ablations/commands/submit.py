@@ -13,6 +13,7 @@ import typer
 from ablations.commands.run import Launch
 from ablations.commands.selection import Arms, Grid, Large, Seeds, Tasks, counts_line, grid_runs
 from ablations.selection import Selection
+from harness import extensions
 from harness.command_line import (
     RUNS,
     Changes,
@@ -103,6 +104,7 @@ def submit_grid(
 
     console = remark_console()
     script.check_root(root)
+    extensions.provide((label for run in runs for label in run.extensions), root)
     folders = [RunFolder.of(root, run) for run in runs]
     refuse_faults(folders)
     chosen = plan(runs, root).to_start(retry_failed)

@@ -75,6 +75,13 @@ def is_built() -> bool:
     return (build_folder() / "complete").exists()
 
 
+def described_build() -> str:
+    """The build of the kernels in one line: "kernel 0123456789abcdef (built), torch 2.13.0"."""
+    reason = obstacle()
+    state = "built" if is_built() else f"not built: {reason}" if reason else "not built yet"
+    return f"kernel {_key()} ({state}), torch {torch.__version__}"
+
+
 def obstacle() -> str | None:
     """Why the library cannot be built, as far as known without trying; None if it is built or can be."""
     if is_built():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import one_line
+from harness.extensions import loaded
 from harness.files import read_json
 from harness.folders.limits import usable_cores
 
@@ -49,6 +50,7 @@ def provenance(dataset_hash: str, repairs: Sequence[str] = ()) -> dict[str, Any]
         "threads": torch_threads(),
         "dataset": dataset_hash,
         "repairs": list(repairs),
+        **({"extensions": loaded()} if loaded() else {}),
     }
 
 
@@ -124,6 +126,15 @@ def _build() -> str:
             content = file.read_bytes()
             total.update(f"{file.relative_to(PROJECT)}\0{len(content)}\0".encode() + content)
     return total.hexdigest()[:16]
+
+
+def described_version() -> str:
+    """Version, commit and build in one line: "0.1.0, commit 0123456 with changes, build 0123456789abcdef"."""
+    code = code_version()
+    changed = " with changes" if code.get("difference") else ""
+    known = code.get("commit")
+    commit = f"commit {known[:12]}{changed}" if known else "no commit (not a git checkout)"
+    return f"{code.get('version') or 'of unknown version'}, {commit}, build {code.get('build') or 'unknown'}"
 
 
 def slurm_job() -> dict[str, Any]:

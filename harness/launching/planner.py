@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from harness import extensions
 from harness.errors import UserError
 from harness.files import check_folder
 from harness.folders.run_folder import RunFolder
@@ -53,6 +54,7 @@ def plan(runs: Sequence[Run], root: Path) -> Plan:
 
 def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:
     """Create missing run folders and undo cancellations; returns the folders of all runs."""
+    extensions.keep((label for run in runs for label in run.extensions), root)
     folders = [RunFolder.of(root, run) for run in runs]
     for folder, run in zip(folders, runs, strict=True):
         folder.create(run)

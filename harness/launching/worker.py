@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from harness import extensions
 from harness.errors import UserError, is_of_place, one_line
 from harness.folders.attempts import Heartbeat, TakenOver
 from harness.folders.provenance import attempt_details
@@ -197,6 +198,7 @@ def train_one_thread(folders: Sequence[RunFolder], stop: Stop) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     stop.check()
+    extensions.provide((label for folder in folders for label in folder.run().extensions), folders[0].path.parent)
     train_pack(folders, stop)
 
 

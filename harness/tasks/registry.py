@@ -6,6 +6,7 @@ from dataclasses import replace
 from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
 from harness.environments.winding_road import WINDING_ROAD
 from harness.errors import UserError
+from harness.extensions import used
 from harness.settings import DataSettings, HostedData, Run, Schedule, Task
 from harness.tasks.hosted import HOSTED
 from harness.tasks.ogbench import OGBENCH
@@ -176,4 +177,5 @@ def base_run(task: str, scale: str, seed: int, tuned: bool = True) -> Run:
         behaviour_value=recipe.behaviour_value,
         algorithm=replace(recipe.algorithm, **recipe.tuned) if tuned else recipe.algorithm,
         schedule=recipe.schedule,
+        extensions=used(task, "monte_carlo", "monte_carlo"),
     )

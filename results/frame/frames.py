@@ -52,6 +52,9 @@ NEEDED = {
 # Columns of evaluations that `metrics.jsonl` does not have.
 ADDED = [name for name in EVALUATION_KEYS if name != "phase"]
 
+# The column that holds the extensions that a run uses; frames of runs without any lack it.
+EXTENSIONS = "extensions"
+
 # Prefixes of the columns that hold settings, and of those of the provenance that hold machine and packages.
 SETTINGS = ("task.", "floor.", "behaviour_value.", "algorithm.", "schedule.", "online.")
 MACHINE, PACKAGES = "machine.", "packages."
@@ -74,7 +77,11 @@ NAMES = tuple(field.name for field in fields(Frames))
 
 def settings_columns(frame: pd.DataFrame) -> list[str]:
     """The columns of `runs` that hold settings, without seeds and names."""
-    return [column for column in frame.columns if column.startswith(SETTINGS) and column != DATA_SEED]
+    return [
+        column
+        for column in frame.columns
+        if (column.startswith(SETTINGS) and column != DATA_SEED) or column == EXTENSIONS
+    ]
 
 
 def done(frame: pd.DataFrame) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from results.frame import frames as frames_module
 from results.frame import record as record_module
 from results.frame.comparison import refuse_mixed_data, refuse_mixed_settings
 from results.frame.frames import (
+    EXTENSIONS,
     LEARNED_FLOOR,
     PAIRING,
     SUMMARY,
@@ -294,6 +295,8 @@ def runs_frame(records: Sequence[Record]) -> pd.DataFrame:
     """The frame of runs, in the order of the tables."""
     frame = pd.DataFrame([{name: _comparable(value) for name, value in record.run.items()} for record in records])
     numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR), "peak_memory"]
+    if EXTENSIONS in frame:
+        frame[EXTENSIONS] = frame[EXTENSIONS].fillna("")
     frame[numbers] = frame[numbers].apply(pd.to_numeric).astype(float)
     return ordered(frame, PAIRING)
 

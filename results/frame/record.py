@@ -11,7 +11,7 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import Known, usage
 from harness.settings import PREFIX_ARM, Run, run_to_dict
-from results.frame.frames import LEARNED_FLOOR, SUMMARY
+from results.frame.frames import EXTENSIONS, LEARNED_FLOOR, SUMMARY
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ def run_record(folder: RunFolder, contents: RunContents) -> Record:
     summary = (contents.summary or {}) if finished else {}
     learned = summary.get("learned_floor") or {}
     row = {
-        **flat(run_to_dict(run)),
+        **flat({name: value for name, value in run_to_dict(run).items() if name != EXTENSIONS}),
+        **({EXTENSIONS: " ".join(run.extensions)} if run.extensions else {}),
         "run": folder.id,
         "task": run.task.name,
         "arm": run.arm,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import ablations
 from ablations.grid_files import read
 from ablations.grids import runs_of
 from ablations.selection import Selection
@@ -18,7 +17,7 @@ from harness.settings import with_settings
 from harness.training.training import train_pack
 from tests.support.command_line import call, call_here, only_line
 
-EXAMPLES = Path(ablations.__file__).parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 MINIMAL = """tasks = ["winding-road"]
 arms = ["cql", "monte_carlo"]
