@@ -32,13 +32,19 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
 from harness.launching.planner import Plan, commit
-from harness.launching.pool import run_packs
+from harness.launching.pool import kind_of, run_packs
 from harness.launching.prefixes import commit_prefixes, packs_in_order, shared_prefixes
 from harness.launching.preflight import check_environments, check_root, check_settings, data_of, tasks_of
 from harness.launching.progress import ProgressDisplay, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
 from harness.training.starts import check_starts
+
+# Number of runs that end for the same reason, before any is done, after which no more are started.
+FAILURE_LIMIT = 20
+
+# Number of runs that are named for each reason why some failed.
+NAMED = 5
 
 # Computes runs in a root and calls the watch meanwhile; returns False if it was interrupted.
 Launch = Callable[[Sequence[Run], Path, Callable[[], None]], bool]
@@ -80,11 +86,14 @@ def run(
     scale: GridScale = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
     shared_prefix: SharedPrefix = True,
+    max_failures: Annotated[
+        int, typer.Option(min=0, help="Stop when so many runs fail for one reason and none is done; 0: never.")
+    ] = FAILURE_LIMIT,
     yes: Large = False,
 ) -> None:
     """Run a grid on this machine. Finished runs are skipped."""
     runs = grid_runs(grid, scale, changes, Selection.of(tasks, arms, seeds), yes)
-    raise typer.Exit(run_grid(runs, root, workers, pack, retry_failed, shared_prefix))
+    raise typer.Exit(run_grid(runs, root, workers, pack, retry_failed, shared_prefix, max_failures))
 
 
 def show_size(content: GridFile, root: Path, as_json: bool) -> None:
@@ -145,9 +154,10 @@ def run_grid(
     pack_limit: int | None,
     retry_failed: bool,
     shared_prefix: bool = True,
+    failure_limit: int = FAILURE_LIMIT,
 ) -> int:
     """Train unfinished runs and print how they ended; returns the exit code. See `train_runs`."""
-    finished = train_runs(runs, root, workers, pack_limit, retry_failed, shared_prefix)
+    finished = train_runs(runs, root, workers, pack_limit, retry_failed, shared_prefix, failure_limit)
     return conclude(planner.plan(runs, root)) if finished else INTERRUPTED
 
 
@@ -158,12 +168,14 @@ def train_runs(
     pack_limit: int | None,
     retry_failed: bool = False,
     shared_prefix: bool = True,
+    failure_limit: int = FAILURE_LIMIT,
     watch: Callable[[], None] = lambda: None,
 ) -> bool:
     """Train unfinished runs and call `watch` several times a second; returns False if interrupted.
 
     All checks come before the first update. `workers` and `pack_limit` default to values that suit the kernel and the
-    machine. With `shared_prefix`, offline phases that several runs have in common are trained once.
+    machine. With `shared_prefix`, offline phases that several runs have in common are trained once. No more runs are
+    started after `failure_limit` have ended for the same reason and none is done (0: never).
     """
     extensions.provide((label for run in runs for label in run.extensions), root)
     refuse_faults(RunFolder.of(root, run) for run in runs)
@@ -200,7 +212,12 @@ def train_runs(
                     display.refresh()
                     watch()
 
-                run_packs(packs, workers, refresh)
+                repeated = run_packs(packs, workers, refresh, failure_limit)
+            if repeated:
+                console.print(
+                    f"stopped: {failure_limit} runs have ended for the same reason and none is done; --max-failures "
+                    "sets the limit"
+                )
         except KeyboardInterrupt:
             console.print(f"interrupted; {counts_line(planner.plan(runs, root))}; resume with the same command")
             return False
@@ -208,18 +225,23 @@ def train_runs(
 
 
 def conclude(finished: Plan) -> int:
-    """Print how the runs ended and why some failed; returns the exit code."""
+    """Print how the runs ended and why some failed, some of each reason; returns the exit code."""
     console = remark_console()
     console.print(counts_line(finished))
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for run in finished.where(lambda state: state.may_be_retried):
         folder = RunFolder.of(finished.root, run)
         status = folder.status()
         # A lost run has no reason, but its log may explain it.
         reason = status.get("reason") or folder.log_tail() or "reason unknown"
-        console.print(
-            f"{status['state']}: {run.id} ({run.task.name} {run.arm} seed {run.seed}): {reason}; {folder.log}"
-        )
-    return FAILED if finished.where(lambda state: state.may_be_retried) else DONE
+        line = f"{status['state']}: {run.id} ({run.task.name} {run.arm} seed {run.seed}): {reason}; {folder.log}"
+        by_reason.setdefault((status["state"], kind_of(reason)), []).append(line)
+    for (state, _), lines in by_reason.items():
+        for line in lines[:NAMED]:
+            console.print(line)
+        if len(lines) > NAMED:
+            console.print(f"{state}: {len(lines) - NAMED:,} more runs for the same reason")
+    return FAILED if by_reason else DONE
 
 
 def local(workers: int | None, pack_limit: int | None) -> Launch:

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -56,20 +58,60 @@ class Worker:
     place: int = 0
 
 
-def run_packs(packs: Sequence[Pack], workers: int, watch: Callable[[], None] = lambda: None) -> None:
+class Failures:
+    """Counts runs that ended without being done, by reason, until one is done."""
+
+    def __init__(self, limit: int):
+        """`limit`: number of runs with the same reason after which no more are started; 0: never."""
+        self.limit = limit
+        self.reasons: Counter[str] = Counter()
+        self._one_is_done = False
+
+    def add(self, pack: Pack) -> None:
+        """Count the runs of a pack that has ended."""
+        for folder in pack:
+            try:
+                status = folder.status()
+            except UserError:
+                continue
+            self._one_is_done |= status["state"] == RunState.DONE
+            if status["state"] in (RunState.FAILED, RunState.INTERRUPTED) and status.get("reason"):
+                self.reasons[kind_of(status["reason"])] += 1
+
+    @property
+    def repeated(self) -> str | None:
+        """The reason that has reached the limit; None if there is none or a run is done."""
+        if self._one_is_done or not self.limit:
+            return None
+        return next((reason for reason, count in self.reasons.items() if count >= self.limit), None)
+
+
+def kind_of(reason: str) -> str:
+    """A reason without the ids and numbers in which the runs differ."""
+    return re.sub(r"\b[0-9a-f]{12}\b|\d+(\.\d+)?", "*", reason)
+
+
+def run_packs(
+    packs: Sequence[Pack], workers: int, watch: Callable[[], None] = lambda: None, failure_limit: int = 0
+) -> str | None:
     """Train every pack, at most `workers` at a time, and return when all have ended.
 
+    If `failure_limit` runs end for the same reason before any is done, no more are started, and the reason is returned.
     The results are in the run folders, and a pack that crashes affects no other, except that runs wait for their
     prefixes. `watch` is called several times a second. After any exception, including Ctrl-C, the workers are stopped
     and their runs left interrupted.
     """
     waiting = list(packs)
     active: list[Worker] = []
+    failures = Failures(failure_limit)
     with one_interrupt():
-        _run(waiting, active, workers, watch)
+        _run(waiting, active, workers, watch, failures)
+    return failures.repeated
 
 
-def _run(waiting: list[Pack], active: list[Worker], workers: int, watch: Callable[[], object]) -> None:
+def _run(
+    waiting: list[Pack], active: list[Worker], workers: int, watch: Callable[[], object], failures: Failures
+) -> None:
     try:
         while waiting or active:
             while len(active) < workers and (pack := next_pack(waiting, active)):
@@ -79,6 +121,9 @@ def _run(waiting: list[Pack], active: list[Worker], workers: int, watch: Callabl
             for worker in [worker for worker in active if worker.process.poll() is not None]:
                 active.remove(worker)
                 settle(worker)
+                failures.add(worker.pack)
+            if failures.repeated:
+                waiting.clear()
             watch()
     except BaseException:
         with undisturbed():

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ablations.commands.run import conclude
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
 from harness.folders.attempts import history
 from harness.folders.run_folder import RunFolder
-from harness.launching.planner import commit, packs
-from harness.launching.pool import cause, run_packs
+from harness.launching.planner import commit, packs, plan
+from harness.launching.pool import Failures, cause, run_packs
 from harness.settings import with_settings
 from harness.training.kernels import PLACE_VARIABLE
 from harness.training.timing import CHECKPOINT_VARIABLE
@@ -114,6 +115,53 @@ def test_a_failed_pack_does_not_affect_others(tmp_path):
     assert states(packs) == [["failed"] * 2, ["done"] * 2]
     assert "create it with" in packs[0][1].status()["reason"]
     assert packs[0][1].log_tail().startswith("harness.errors.UserError: dataset")
+
+
+def test_the_same_error_again_and_again_stops_the_launch(tmp_path, capsys):
+    """As of an environment that a node lacks: six runs in packs of one, of which two may fail for one reason."""
+    runs = tiny([with_settings(runs_of("smoke")[0], {"seed": seed}) for seed in range(6)])
+    commit(runs, tmp_path)
+    for run in runs:
+        (RunFolder.of(tmp_path, run).path / "metrics.jsonl").mkdir()
+    folders = [[RunFolder.of(tmp_path, run)] for run in runs]
+    repeated = run_packs(folders, 1, failure_limit=2)
+    assert repeated is not None
+    assert [folder.state for (folder,) in folders] == ["failed"] * 2 + ["planned"] * 4
+    assert conclude(plan(runs, tmp_path)) == 1
+    assert capsys.readouterr().err.count("failed: ") == 2
+
+
+def test_failures_are_counted_by_reason_until_a_run_is_done(tmp_path):
+    runs = [with_settings(runs_of("smoke")[0], {"seed": seed}) for seed in range(30)]
+    commit(runs, tmp_path)
+    folders = [RunFolder.of(tmp_path, run) for run in runs]
+    failures, unlimited = Failures(3), Failures(0)
+    for number, folder in enumerate(folders):
+        folder.write_status("failed", reason=f"{folder.id}: not finite at update {number}")
+    for folder in folders[:2]:
+        failures.add([folder])
+    folders[2].write_status("failed", reason="another")
+    failures.add([folders[2]])
+    assert failures.repeated is None
+    failures.add([folders[3]])
+    assert failures.repeated == "*: not finite at update *"
+    folders[4].write_status("done")
+    failures.add([folders[4]])
+    assert failures.repeated is None
+    unlimited.add(folders)
+    assert unlimited.repeated is None
+
+
+def test_many_failures_are_summed_up(tmp_path, capsys):
+    runs = [with_settings(runs_of("smoke")[0], {"seed": seed}) for seed in range(30)]
+    commit(runs, tmp_path)
+    for number, run in enumerate(runs):
+        RunFolder.of(tmp_path, run).write_status("failed", reason="another" if number == 7 else f"broken at {number}")
+    assert conclude(plan(runs, tmp_path)) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"30 runs in {tmp_path}: 30 failed"
+    assert [line.split(": ")[0] for line in lines[1:]] == ["failed"] * 7
+    assert lines[6] == "failed: 24 more runs for the same reason"
 
 
 def test_a_killed_worker_is_reported_and_does_not_affect_others(tmp_path):
