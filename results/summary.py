@@ -1,7 +1,7 @@
 """The results of runs in a terminal: a line per task and arm that fits in 80 columns."""
 
 import pandas as pd
-from harness.terminal import text_table
+from harness.command_line import text_table
 from rich.console import Group, RenderableType
 from rich.text import Text
 
