@@ -210,7 +210,8 @@ def contents(
         str(task): drawn(task_figures, rows, curves[curves["task"] == task], _of_task(differing, str(task)))
         for task, rows in frame.groupby("task", sort=False)
     }
-    aggregated = drawn(aggregate_figures, done(frame))
+    over_all = pooled(frame)
+    aggregated = drawn(aggregate_figures, done(frame), over_all)
     measures = per_run(frame, curves)
     verdicts = judge_runs(claims.CLAIMS, frame, curves)
     sections = list(claim_sections(verdicts))
@@ -240,7 +241,7 @@ def contents(
         scores(frame), differing, doses(frame, curves), scale_mismatch(frame), learned_floor(frame), truth(curves),
     ]  # fmt: skip
     present = [table for table in general if table]
-    over_tasks = [table for table in (effects_table(changes), pooled(frame), beside_published(frame)) if table]
+    over_tasks = [table for table in (effects_table(changes), over_all, beside_published(frame)) if table]
     tested = [verdict for verdict in verdicts if verdict.n]
     figures_of = {task: _ready([future]) for task, future in of_tasks.items()}
     gallery = {
@@ -317,9 +318,9 @@ def task_figures(runs: pd.DataFrame, evaluations: pd.DataFrame, differing: pd.Da
     ]
 
 
-def aggregate_figures(finished: pd.DataFrame) -> list[Drawing | None]:
-    """The figures of estimates over several tasks."""
-    return [aggregates(pooled(finished), finished), probability_of_improvement(finished), performance_profile(finished)]
+def aggregate_figures(finished: pd.DataFrame, table: Table | None) -> list[Drawing | None]:
+    """The figures of estimates over several tasks; `table` is that of `pooled`."""
+    return [aggregates(table, finished), probability_of_improvement(finished, table), performance_profile(finished)]
 
 
 def _ready(futures: Iterable[Future[list[Picture]]]) -> list[Picture]:

@@ -1,10 +1,10 @@
 """The results of runs in a terminal: a line per task and arm that fits in 80 columns."""
 
 import pandas as pd
-from harness.command_line import text_table
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from harness.command_line import text_table
 from results.style import in_order
 from results.tables.scores import scores
 from results.tables.table import number

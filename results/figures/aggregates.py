@@ -67,23 +67,23 @@ def aggregates(table: Table | None, finished: pd.DataFrame) -> Drawing | None:
 OPPONENTS = ("cql", "monte_carlo")
 
 
-def probability_of_improvement(runs: pd.DataFrame) -> Drawing | None:
+def probability_of_improvement(runs: pd.DataFrame, table: Table | None) -> Drawing | None:
     """Plot the probability that a run of an arm beats one of another arm; a panel per opponent, None for one task.
 
-    Numbers: arm, opponent, metric, mean, low, high, n, method.
+    Against `BASELINE` the numbers are those of the table `pooled`. Numbers: arm, opponent, mean, low, high, n, method.
     """
     finished = done(runs)
     tasks, arms = common(finished, BASELINE, fewest=2)
     opponents = [arm for arm in OPPONENTS if arm in arms]
-    if not tasks or len(arms) < 2:
+    if table is None or len(arms) < 2:
         return None
-    numbers = pd.DataFrame(
-        [
-            {"arm": arm, "opponent": opponent, "metric": "final_score",
-             **asdict(improvement(finished, tasks, arm, opponent))}
-            for opponent in opponents for arm in arms if arm != opponent
-        ]
-    )  # fmt: skip
+    known = table.numbers[table.numbers["metric"] == "improvement"].drop(columns="metric")
+    others = [
+        {"arm": arm, "opponent": opponent, **asdict(improvement(finished, tasks, arm, opponent))}
+        for opponent in opponents if opponent != BASELINE for arm in arms if arm != opponent
+    ]  # fmt: skip
+    numbers = pd.concat([known.assign(opponent=BASELINE), pd.DataFrame(others)], ignore_index=True)
+    numbers = numbers[["arm", "opponent", *numbers.columns.drop(["arm", "opponent"])]]
     values: dict[Any, Any] = numbers.set_index(["arm", "opponent"]).to_dict("index")
     places = places_of(arms)
     with drawing_style():

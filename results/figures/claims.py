@@ -44,7 +44,8 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
     Numbers: task, arm, data_seed and seed (empty: the mean), value, low, high, n, p_value, correlation, outcome.
     """
     claim = verdicts[0].claim
-    numbers = pd.concat([_row(verdict, measured) for verdict in verdicts], ignore_index=True)
+    wide = measured.pivot(index=["task", *PAIRING], columns="arm", values="value")
+    numbers = pd.concat([_row(verdict, wide.loc[verdict.task]) for verdict in verdicts], ignore_index=True)
     numbers = numbers.astype(SEED_TYPES)
     tasks = list(dict.fromkeys(verdict.task for verdict in verdicts))
     arms = in_order(verdict.arm for verdict in verdicts)
@@ -131,11 +132,11 @@ def _seeds(panel: Axes, values: pd.Series, height: float, colour: str) -> None:
     panel.plot(values, height - stack, "o", color=colour, alpha=0.6, markersize=3, markeredgewidth=0, zorder=3)
 
 
-def _row(verdict: Verdict, measured: pd.DataFrame) -> pd.DataFrame:
-    """The mean and the seeds of one verdict, a row verdict."""
-    verdict_rows = measured[measured["run"].isin(verdict.runs)].pivot(index=PAIRING, columns="arm", values="value")
+def _row(verdict: Verdict, wide: pd.DataFrame) -> pd.DataFrame:
+    """The mean and the seeds of one verdict, a row each, from the numbers of its task [`PAIRING`, arms]."""
     test = verdict.claim.test
     baseline = test.baseline if isinstance(test, Difference | Equivalence | NonInferiority) else None
+    verdict_rows = wide[[verdict.arm, baseline] if baseline else [verdict.arm]].dropna()
     values = verdict_rows[verdict.arm] - verdict_rows[baseline] if baseline else verdict_rows[verdict.arm]
     mean = {
         "value": verdict.effect, "low": verdict.low, "high": verdict.high, "n": verdict.n, "p_value": verdict.p_value,

@@ -14,6 +14,7 @@ from results.figures.learned_floor import learned_floor
 from results.frame import done
 from results.style import STYLE
 from results.tables.effects import effects
+from results.tables.pooled import pooled
 from results.tables.scores import differences
 from results.tuning.figures import searches, tuning_figures
 from results.tuning.ledger import read_ledger
@@ -36,7 +37,7 @@ def test_the_figures_of_a_task(frames):
 
 def test_the_figures_over_tasks(frames):
     runs, evaluations, per_run = frames
-    drawings = [tasks_and_arms(runs, evaluations), learned_floor(per_run), *aggregate_figures(done(runs))]
+    drawings = [tasks_and_arms(runs, evaluations), learned_floor(per_run), *aggregate_figures(done(runs), pooled(runs))]
     several = frame(arms={**ARMS, "inflated_1": (1.0, 40.0, 10.0, 0.1)})
     drawings += [effects_figure(effects(several)), dose_response(effects(several), several)]
     assert {drawing.name: found for drawing in drawings if (found := faults(drawing.figure))} == {}

@@ -65,11 +65,12 @@ def test_interquartile_means_are_those_of_the_table(frames):
 
 def test_the_probability_of_improvement_is_against_both_opponents(frames):
     runs, *_ = frames
-    drawing = probability_of_improvement(runs)
+    drawing = probability_of_improvement(runs, pooled(runs))
     numbers = drawing.numbers.set_index(["arm", "opponent"])["mean"]
     assert numbers["cql", "monte_carlo"] == pytest.approx(1 - numbers["monte_carlo", "cql"])
     assert ("cql", "cql") not in numbers.index
-    assert probability_of_improvement(runs[runs["task"] == "winding-road"]) is None
+    single = runs[runs["task"] == "winding-road"]
+    assert probability_of_improvement(single, pooled(single)) is None
 
 
 def test_the_forest_plot_of_a_task_shows_the_numbers_of_the_table(frames):
