@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from harness.training.kernels import PACK_LIMIT
 
@@ -78,3 +79,58 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     for row in rows:
         table.add_row(*map(str, row))
     return table
+
+
+# Colours of states, where the terminal has colours.
+STATE_STYLES = {
+    "done": "green", "running": "cyan", "queued": "cyan", "failed": "bold red", "lost": "bold red",
+    "damaged": "bold red", "problem": "bold red", "interrupted": "yellow", "cancelled": "yellow", "note": "yellow",
+    "ok": "green",
+}  # fmt: skip
+
+
+class FittedTable:
+    """A table of named values that fits the terminal: values are never shortened, less important columns left out.
+
+    `lines`: a dictionary per row; columns without a value are left out, and those of `common` with one value in all of
+    several rows are written once above the table. `optional`: columns to leave out if there is no room, the first
+    first. `flexible`: a column that is wrapped into the remaining width.
+    """
+
+    def __init__(
+        self,
+        lines: Sequence[dict[str, Any]],
+        optional: Sequence[str] = (),
+        common: Sequence[str] = (),
+        flexible: str = "",
+    ):
+        self.lines = [{name: "" if value is None else str(value) for name, value in line.items()} for line in lines]
+        self.optional, self.common, self.flexible = optional, common, flexible
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names = [name for name in (self.lines[0] if self.lines else {}) if any(line[name] for line in self.lines)]
+        shared = {
+            name: self.lines[0][name]
+            for name in self.common
+            if name in names and len(self.lines) > 1 and len({line[name] for line in self.lines}) == 1
+        }
+        names = [name for name in names if name not in shared]
+        for name in self.optional:
+            if self._width(names) > options.max_width and name in names:
+                names.remove(name)
+        parts: list[RenderableType] = [Text(f"{name}: {value}") for name, value in shared.items()]
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in names:
+            table.add_column(name, no_wrap=name != self.flexible, overflow="fold")
+        for line in self.lines:
+            table.add_row(*(Text(line[name], STATE_STYLES.get(line[name], "")) for name in names))
+        yield Group(*parts, table)
+
+    def _width(self, names: Sequence[str]) -> int:
+        """The width of the table with some columns; a flexible column counts with its heading and a few words."""
+        widths = [
+            min(width, 24) if name == self.flexible else width
+            for name in names
+            for width in [max(len(name), *(len(line[name]) for line in self.lines))]
+        ]
+        return sum(widths) + max(len(names) - 1, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from harness.command_line import DONE, FAILED, RUNS, Json, Root, print_json, result_console, text_table
+from harness.command_line import DONE, FAILED, RUNS, FittedTable, Json, Root, print_json, result_console
 from harness.errors import UserError
 from harness.folders.state import RunState
 from harness.watching.doctor import Finding, can_run_demo, examine
@@ -37,7 +37,8 @@ def show_findings(root: Path, as_json: bool) -> int:
         print_json({"ready": ready, "findings": [asdict(finding) for finding in findings]})
     else:
         console = result_console()
-        console.print(text_table(("", "", ""), [(item.verdict, item.name, item.text) for item in findings]))
+        lines = [{"result": item.verdict, "check": item.name, "finding": item.text} for item in findings]
+        console.print(FittedTable(lines, flexible="finding"))
         console.print("the demo can run" if ready else "the demo cannot run: see the problems above")
     return DONE if ready else FAILED
 

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from ablations.commands.selection import Arms, Seeds, Tasks, grid_runs, named_runs
@@ -16,13 +15,13 @@ from ablations.selection import Selection
 from harness.command_line import (
     RUNS,
     Changes,
+    FittedTable,
     GridScale,
     Json,
     Root,
     print_json,
     remark_console,
     result_console,
-    text_table,
 )
 from harness.errors import UserError
 from harness.folders.state import RunState
@@ -34,6 +33,9 @@ from slurm.watching import QueueView
 
 # Maximum number of runs shown one per line; more are grouped by task and arm.
 LINES = 60
+
+# Seconds for which --watch waits for the first run to start.
+PATIENCE = 60.0
 
 # Number of runs named per state that needs attention, in a table by task and arm.
 NAMED = 5
@@ -73,6 +75,9 @@ def show_status(
     queue = QueueView(root)
 
     def current() -> list[Row]:
+        # A run that is being started has not created its root yet.
+        if watch and not root.is_dir():
+            return []
         in_queue = queue.now()
         return overview(root, runs, in_queue, known=queue.costs, ended=queue.ended)
 
@@ -101,21 +106,36 @@ def _table(rows: Sequence[Row], every_run: bool, lines: int = LINES) -> Renderab
 
 
 def _watch(current: Callable[[], list[Row]], console: Console, every_run: bool) -> None:
-    rows = current()
+    rows, began = current(), time.monotonic()
+    active = _is_active(rows)
+
+    def goes_on() -> bool:
+        nonlocal active
+        active = active or _is_active(rows)
+        if active:
+            return _is_active(rows)
+        # Nothing has been active yet: a command beside this one may be starting.
+        waiting = not rows or any(row.state.starts_by_itself for row in rows)
+        return waiting and time.monotonic() - began < PATIENCE
+
     if not console.is_terminal:
         console.print(_table(rows, every_run))
-        while any(row.state.is_active for row in rows):
+        while goes_on():
             time.sleep(LINE_INTERVAL)
             rows = current()
             console.print(summary_line(rows, time.time()))
         return
     # A live table cannot be scrolled, so it must fit on the screen.
-    lines = min(LINES, console.height - 3)
+    lines = min(LINES, console.height - 4)
     with Live(_table(rows, every_run, lines), console=console, auto_refresh=False) as live:
-        while any(row.state.is_active for row in rows):
+        while goes_on():
             time.sleep(REFRESH_INTERVAL)
             rows = current()
             live.update(_table(rows, every_run, lines), refresh=True)
+
+
+def _is_active(rows: Sequence[Row]) -> bool:
+    return any(row.state.is_active for row in rows)
 
 
 def by_run(rows: Sequence[Row], now: float) -> Group:
@@ -139,7 +159,9 @@ def by_run(rows: Sequence[Row], now: float) -> Group:
         }
         for row in rows
     ]
-    return Group(_columns(lines), Text(summary_line(rows, now)))
+    optional = ("job", "node", "updates/s", "phase", "step", "end", "progress")
+    table = FittedTable(lines, optional, ("task", "data seed", "node", "phase"), flexible="note")
+    return Group(table, Text(summary_line(rows, now)))
 
 
 def by_group(rows: Sequence[Row], now: float) -> Group:
@@ -159,7 +181,8 @@ def by_group(rows: Sequence[Row], now: float) -> Group:
                 "core-hours": f"{totals.usage.core_hours:,.2f}",
             }
         )
-    return Group(_columns(lines), *map(Text, _problems(rows)), Text(summary_line(rows, now)))
+    table = FittedTable(lines, ("core-hours", "updates/s", "end", "progress", "runs"), ("task",))
+    return Group(table, *map(Text, _problems(rows)), Text(summary_line(rows, now)))
 
 
 def note(row: Row) -> str | None:
@@ -196,9 +219,3 @@ def _problems(rows: Sequence[Row]) -> list[str]:
         if len(matching) > NAMED:
             lines.append(f"{state}: {len(matching) - NAMED} more; --runs lists all")
     return lines
-
-
-def _columns(lines: Sequence[dict[str, Any]]) -> Table:
-    """A table without empty columns."""
-    names = [name for name in (lines[0] if lines else {}) if any(line[name] not in (None, "") for line in lines)]
-    return text_table(names, [["" if line[name] is None else line[name] for name in names] for line in lines])

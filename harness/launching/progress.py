@@ -18,6 +18,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from harness.folders.reader import RunReader, RunSummary
 from harness.folders.run_folder import RunFolder
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 # Seconds between two refreshes on a terminal, and between two plain lines elsewhere.
 REFRESH_INTERVAL = 1.0
 LINE_INTERVAL = 15.0
+
+# Width of a bar in characters.
+BAR_WIDTH = 12
 
 # Seconds over which the speed behind the remaining time is averaged: several phases, so that it does not jump.
 SPEED_PERIOD = 600.0
@@ -88,16 +92,23 @@ class ProgressDisplay:
         # All folders are in one root.
         self.reader = RunReader(packs[0][0].path.parent) if packs else None
         self.console = console
+        # The description takes what is left of the line; the others are never shortened.
+        last = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[note]}"),
+            BarColumn(BAR_WIDTH),
+            TaskProgressColumn(table_column=Column(min_width=4)),
+            TextColumn("{task.fields[left]}", table_column=Column(min_width=16, no_wrap=True)),
+            TextColumn("{task.fields[done]}", table_column=Column(min_width=10, no_wrap=True)),
+            TextColumn("{task.description}", table_column=last),
         )
         self.bars = Progress(
-            *columns, console=console, speed_estimate_period=SPEED_PERIOD, disable=not console.is_terminal
+            *columns,
+            console=console,
+            speed_estimate_period=SPEED_PERIOD,
+            disable=not console.is_terminal,
+            expand=True,
         )
-        self.overall = self.bars.add_task("all", total=sum(len(pack) for pack in packs), note="")
+        self.overall = self.bars.add_task("", total=sum(len(pack) for pack in packs), left="", done="")
         self.bar_of: dict[int, TaskID] = {}
         self.next_refresh = 0.0
 
@@ -121,13 +132,16 @@ class ProgressDisplay:
         self.next_refresh = now + (REFRESH_INTERVAL if self.console.is_terminal else LINE_INTERVAL)
         progress = [pack_progress(title, [self._read(folder) for folder in pack]) for title, pack in self.packs]
         completed = sum(pack.progress * len(pack.states) for pack in progress)
-        self.bars.update(self.overall, completed=completed, note=self._summary(progress))
+        self.bars.update(self.overall, completed=completed)
+        done, failed, speed = self._counts(progress)
+        self.bars.update(self.overall, description=speed + failed, left=self._time_left(), done=done)
         if self.console.is_terminal:
             self._show_packs(progress)
         else:
             active = [pack.line() for pack in progress if pack.is_running]
             percentage = f"{self.bars.tasks[0].percentage:.0f}%"
-            self.console.print(" | ".join([percentage, self._summary(progress), *active]))
+            summary = f"{done} runs done{failed}, {speed}, {self._time_left()}"
+            self.console.print(" | ".join([percentage, summary, *active]))
 
     def _read(self, folder: RunFolder) -> RunSummary:
         assert self.reader is not None
@@ -136,18 +150,23 @@ class ProgressDisplay:
     def _show_packs(self, progress: Sequence[PackProgress]) -> None:
         for index, pack in enumerate(progress):
             if pack.is_running and index not in self.bar_of:
-                self.bar_of[index] = self.bars.add_task(pack.title, total=1.0, note="")
+                self.bar_of[index] = self.bars.add_task(pack.title, total=1.0, left="", done="")
             if index in self.bar_of:
-                note = f"{len(pack.states)} runs, {pack.phase} {pack.step:,}"
-                self.bars.update(self.bar_of[index], completed=pack.progress, note=note, visible=pack.is_running)
+                step, runs = f"{pack.phase} {pack.step:,}", f"{len(pack.states)} runs"
+                self.bars.update(
+                    self.bar_of[index], completed=pack.progress, left=step, done=runs, visible=pack.is_running
+                )
 
-    def _summary(self, progress: Sequence[PackProgress]) -> str:
+    def _counts(self, progress: Sequence[PackProgress]) -> tuple[str, str, str]:
+        """Finished runs "2/30", failed ones ", 1 failed" or "", and the speed, in words."""
         states = [state for pack in progress for state in pack.states]
         failed = f", {states.count(RunState.FAILED)} failed" if RunState.FAILED in states else ""
         speed = sum(pack.speed for pack in progress)
+        return f"{states.count(RunState.DONE)}/{len(states)}", failed, f"{speed:,.0f} run-updates/s"
+
+    def _time_left(self) -> str:
         remaining = self.bars.tasks[0].time_remaining
-        time_left = f"{duration(remaining)} left" if remaining is not None else "measuring speed"
-        return f"{states.count(RunState.DONE)}/{len(states)} runs done{failed}, {speed:,.0f} run-updates/s, {time_left}"
+        return f"{duration(remaining)} left" if remaining is not None else "measuring speed"
 
 
 def duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
+from ablations.commands import status
 from ablations.commands.status import _table, note, summary_line
 from ablations.grids import runs_of
 from harness.errors import UserError
@@ -33,9 +34,9 @@ def rows_of(runs, root):
     return [json.loads(json.dumps(row.plain(), allow_nan=False)) for row in overview(root, runs, {})]
 
 
-def shown(rows, every_run=False):
+def shown(rows, every_run=False, width=300):
     stream = io.StringIO()
-    Console(file=stream, width=300, highlight=False).print(_table(rows, every_run))
+    Console(file=stream, width=width, highlight=False).print(_table(rows, every_run))
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
@@ -93,19 +94,20 @@ def row(number, state="done", **values):
 def test_many_runs_are_grouped_by_task_and_arm():
     used = Usage(attempts=1, core_hours=0.5)
     rows = [row(number, progress=1.0, usage=used) for number in range(60)]
-    assert len(shown(rows)) == 62
+    assert len(shown(rows)) == 63
     rows += [row(number, "failed", progress=0.0, reason=f"reason {number}") for number in range(60, 68)]
-    assert [line.split() for line in shown(rows)[:3]] == [
-        ["task", "arm", "runs", "failed", "done", "progress", "core-hours"],
-        ["maze", "learned", "34", "4", "30", "88%", "15.00"],
-        ["maze", "cql", "34", "4", "30", "88%", "15.00"],
+    assert [line.split() for line in shown(rows)[:4]] == [
+        ["task:", "maze"],
+        ["arm", "runs", "failed", "done", "progress", "core-hours"],
+        ["learned", "34", "4", "30", "88%", "15.00"],
+        ["cql", "34", "4", "30", "88%", "15.00"],
     ]
-    assert shown(rows)[3:] == [
+    assert shown(rows)[4:] == [
         *(f"failed: {row.run} (maze {row.arm} seed {row.seed}): {row.reason}" for row in rows[60:65]),
         "failed: 3 more; --runs lists all",
         "68 runs: 8 failed, 60 done; 30.00 core-hours spent",
     ]
-    assert len(shown(rows, every_run=True)) == 70
+    assert len(shown(rows, every_run=True)) == 71
 
 
 def test_the_summary_has_cost_and_expected_end():
@@ -125,3 +127,44 @@ def test_notes_without_repetition(tmp_path, runs):
     assert [note(row) for row in overview(tmp_path, runs[:3], {})] == [
         "ValueError: it broke", "halfway", "it broke; Bus error",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_ids_arms_and_states_are_never_shortened(width):
+    arms = ("inflated_0.25", "inflated_1", "learned")
+    rows = [
+        Row(f"{number:012x}", "pointmaze-medium", arms[number % 3], 0, number, RunState(state), phase="offline",
+            step=12_000, progress=0.5, updates_per_second=1234.0, expected_end=NOON, node="node-17", job="123456_7",
+            reason="parameters not finite at update 812 of the offline phase")
+        for number, state in enumerate(("running", "interrupted", "failed", "done") * 3)
+    ]  # fmt: skip
+    for lines in (shown(rows, width=width), shown(rows * 10, width=width)):
+        assert max(map(len, lines)) <= width
+        text = "\n".join(lines)
+        assert lines[0] == "task: pointmaze-medium"
+        assert all(arm in text for arm in arms)
+    text = "\n".join(shown(rows, width=width))
+    assert all(row.run in text and row.state in text for row in rows)
+
+
+def test_states_have_colours_unless_the_user_wants_none(monkeypatch):
+    for wanted in (True, False):
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        if not wanted:
+            monkeypatch.setenv("NO_COLOR", "1")
+        stream = io.StringIO()
+        Console(file=stream, width=80, force_terminal=True, highlight=False).print(_table([row(1), row(2)], False))
+        assert ("\x1b[32mdone" in stream.getvalue()) is wanted
+
+
+def test_watch_waits_for_a_run_that_is_starting(tmp_path, runs, monkeypatch):
+    """A root without runs is watched until some run was there and has ended."""
+    monkeypatch.setattr(status, "LINE_INTERVAL", 0.02)
+    seen = [[], [], [row(1, "running")], [row(1)]]
+    stream = io.StringIO()
+    status._watch(lambda: seen.pop(0), Console(file=stream, width=200), every_run=False)
+    assert seen == []
+    assert stream.getvalue().splitlines()[-1].startswith("1 run: 1 done")
+    monkeypatch.setattr(status, "PATIENCE", 0.1)
+    status._watch(lambda: [], Console(file=stream, width=200), every_run=False)
+    assert stream.getvalue().splitlines()[-1] == "no runs"

@@ -1,6 +1,7 @@
 """Progress and remaining time from status files."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -125,6 +126,23 @@ def test_a_terminal_shows_a_bar_per_running_pack(packs):
         display.refresh()
     shown = stream.getvalue()
     assert "pointmaze-umaze monte_carlo seeds 0,1" in shown
-    assert "2 runs, offline 1,500" in shown
+    assert "offline 1,500" in shown
+    assert "2 runs" in shown
     assert "cql seeds" not in shown
-    assert "0/4 runs done, 500 run-updates/s" in shown
+    assert "500 run-updates/s" in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_bar_remaining_time_and_counts_are_visible_at_every_width(packs, width):
+    for folder in packs[1]:
+        write(folder, "running", progress=0.5)
+    stream = io.StringIO()
+    with ProgressDisplay(packs, Console(file=stream, width=width, force_terminal=True, color_system=None)) as display:
+        display.refresh()
+    last = [line for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).splitlines() if line.strip()][-2:]
+    assert all(len(line.rstrip()) <= width for line in last)
+    assert "25%" in last[0]
+    assert "measuring speed" in last[0]
+    assert "0/4" in last[0]
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * 3 in last[1]
+    assert "offline 1,500" in last[1]
