@@ -6,13 +6,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMP := .venv/.installed
 PEERS := .venv-peers
 JAX := .venv-jax
+STORED := .benchmarks/ratios
+RATIOS = $(BIN)/python -m pytest -q -m benchmark tests/benchmarks/test_ratios.py --benchmark-only \
+	--benchmark-storage=$(STORED) --benchmark-columns=min,median,rounds --benchmark-time-unit=s
 KERNELS := $(BIN)/python -m algorithms.kernels.build
 
-.PHONY: help setup demo report format lint test slurm-test browser-test bench bench-peers
+.PHONY: help setup demo report format lint test slurm-test browser-test bench bench-baseline \
+	bench-compare bench-peers
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '%-13s %s\n' "$$target" "$$text"; \
+		printf '%-14s %s\n' "$$target" "$$text"; \
 	done
 
 setup: $(STAMP)  ## create .venv with everything needed
@@ -73,7 +77,16 @@ lint: setup  ## check style and types
 
 # Faster but less precise: make bench BENCH=--benchmark-max-time=0.01. Plot the results with floorbench report bench.
 bench: setup  ## speed of an update and its parts
-	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --benchmark-only --benchmark-autosave -q $(BENCH)
+	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --ignore=tests/benchmarks/test_ratios.py \
+		--benchmark-only --benchmark-autosave -q $(BENCH)
+
+# Ratios to the core's multiply-add peak, which is measured in the same run; never absolute times.
+bench-baseline: setup  ## store the speed that bench-compare compares with
+	@$(RATIOS) --benchmark-save=baseline
+
+bench-compare: setup  ## fail if updates are slower than in the last bench-baseline
+	@ls $(STORED)/*/*.json >/dev/null 2>&1 || { echo "bench-compare: nothing to compare with; run make bench-baseline" >&2; exit 2; }
+	@$(RATIOS) --benchmark-compare --benchmark-compare-fail=min:20%
 
 # The last line is JSON: updates per second and core of floorbench, a plain PyTorch baseline, JAX and d3rlpy, and shares
 # of the core's multiply-add peak.

@@ -20,21 +20,21 @@ from tests.benchmarks.peers.stopwatch import WARM_UP, answer
 from tests.support.kernel_inputs import random_inputs
 
 
-def critic_work(size: Size) -> tuple[Callable[[], object], int]:
+def critic_work(size: Size, runs: int = PACK_LIMIT) -> tuple[Callable[[], object], int]:
     """The critic loss of a random pack, forward and backward, and its operations."""
     sizes = (size.state_dim, size.action_dim, size.batch_size, size.n_actions)
-    inputs = random_inputs(0, PACK_LIMIT, sizes, size.hidden)
+    inputs = random_inputs(0, runs, sizes, size.hidden)
     gradient, of_kernel = (
         inputs.parameters.like(),
         inputs.of_kernel(CriticLossForm("soft_maximum", True, size.lagrange)),
     )
-    forward = critic_products(size.action_dim, size.hidden, PACK_LIMIT, size.batch_size, 1 + 3 * size.n_actions)
+    forward = critic_products(size.action_dim, size.hidden, runs, size.batch_size, 1 + 3 * size.n_actions)
     return lambda: critic_gradient(inputs.network, inputs.parameters, of_kernel, gradient), 3 * forward
 
 
-def update_work(size: Size) -> tuple[Callable[[], object], int]:
+def update_work(size: Size, runs: int = PACK_LIMIT) -> tuple[Callable[[], object], int]:
     """An update of a pack with fresh noise, and its operations."""
-    return pack_update(size, PACK_LIMIT), PACK_LIMIT * size.update_operations()
+    return pack_update(size, runs), runs * size.update_operations()
 
 
 def share(work: Callable[[], object], operations: int, seconds: float) -> float:
