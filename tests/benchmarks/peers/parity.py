@@ -86,7 +86,7 @@ class Curve:
 
     def append(self, step: int, trained: Trained) -> None:
         """Evaluate."""
-        (row,) = self._evaluator.evaluate(trained, [0])  # type: ignore[arg-type]
+        (row,) = self._evaluator.evaluate(trained, [0])
         assert isinstance(row, dict)
         self.rows.append({"step": step, **{name: row[name] for name in METRICS}})
 
