@@ -186,8 +186,10 @@ def train_runs(
         check_kernels(chosen)
         check_environments(tasks_of(chosen))
         check_starts(chosen, root)
-        check_root(root, chosen)
+        check_root(root)
     shared = shared_prefixes(chosen, root, shared_prefix)
+    if chosen:
+        check_root(root, [*shared.to_start(retry_failed), *chosen])
     console = remark_console()
     console.print(counts_line(planned))
     if planned.in_state(RunState.FAILED) and not retry_failed:

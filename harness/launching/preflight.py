@@ -3,11 +3,12 @@
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
+from math import prod
 from pathlib import Path
 
 from algorithms.settings import BehaviourValueSettings, FloorSettings
 from harness.errors import UserError
-from harness.settings import HostedData, OnlineSettings, Run, Task, total_updates
+from harness.settings import HostedData, OnlineSettings, Run, Task, pack_key, total_updates
 
 # Bytes of a run folder besides metrics: settings, provenance, status, summary and log.
 FOLDER_BYTES = 100_000
@@ -192,11 +193,20 @@ def check_root(root: Path, runs: Sequence[Run] = ()) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"--root {root}: cannot be written ({reason}); choose another folder") from None
-    check_space(root, sum(folder_bytes(run) for run in runs))
+    sizes = {pack_key(run): run for run in runs}
+    checkpoints = {key: checkpoint_bytes(run) for key, run in sizes.items()}
+    check_space(root, sum(folder_bytes(run) + checkpoints[pack_key(run)] for run in runs))
+
+
+def checkpoint_bytes(run: Run) -> int:
+    """The size in bytes of the last checkpoint of a run, which stays in its folder."""
+    from harness.training.starts import learner_shapes
+
+    return 4 * sum(prod(shape) for shape in learner_shapes(run).values())
 
 
 def folder_bytes(run: Run) -> int:
-    """Upper bound of the size of a run folder in bytes."""
+    """Upper bound of the size of a run folder without checkpoints in bytes."""
     schedule = run.schedule
     rows = (
         schedule.offline_steps // schedule.offline_interval

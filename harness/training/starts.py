@@ -145,14 +145,19 @@ def copy_starts(runs: Sequence[Run], source: Path, root: Path) -> None:
 
 def _misfit(arrays: Mapping[str, np.ndarray], run: Run) -> str:
     """The first difference between the networks in a checkpoint and those of a run, in words; empty without any."""
-    environment = Environment(run.task)
-    algorithm = replace(run.algorithm, kernel="torch")
-    source = normal_source(generator(run.seed, "init"))
-    learner = Learner([algorithm], environment.observation_dim, environment.action_dim, [run.task.discount], [source])
-    expected = {f"{LEARNER}{name}": tuple(tensor.shape) for name, tensor in learner.state(0).items()}
+    expected = learner_shapes(run)
     present = {name: array.shape for name, array in arrays.items() if name.startswith(LEARNER)}
     for name in sorted({*expected, *present}):
         if expected.get(name) != present.get(name):
             part = name.removeprefix(LEARNER)
             return f"{part} has shape {present.get(name, 'none')} there and {expected.get(name, 'none')} in the run"
     return ""
+
+
+def learner_shapes(run: Run) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the arrays of a run's learner in a checkpoint: almost all of its size, float32."""
+    environment = Environment(run.task)
+    algorithm = replace(run.algorithm, kernel="torch")
+    source = normal_source(generator(run.seed, "init"))
+    learner = Learner([algorithm], environment.observation_dim, environment.action_dim, [run.task.discount], [source])
+    return {f"{LEARNER}{name}": tuple(tensor.shape) for name, tensor in learner.state(0).items()}

@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.folders.checkpoint import Checkpoints
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
+from harness.launching.preflight import checkpoint_bytes
 from harness.settings import ONLINE_ONLY, OnlineSettings, pack_key, prefix_of, with_settings
 from harness.training.starts import check_starts, copy_starts
 from harness.training.training import train_pack
@@ -222,6 +223,13 @@ def test_a_wrong_start_is_refused_in_one_line(base, tmp_path):
     (tmp_path / "starts" / f"{wrong}.ckpt").write_bytes(last_checkpoint(folder))
     with pytest.raises(UserError, match="is another checkpoint; its first line must be this hash"):
         check_starts([started(base, wrong)], tmp_path)
+
+
+def test_the_size_of_a_checkpoint_is_known_before_training(base, tmp_path):
+    folder = train_alone(tmp_path, prefix_of(base))
+    checkpoints = Checkpoints(folder.checkpoints)
+    arrays = checkpoints.load(checkpoints.positions()[0]).arrays
+    assert checkpoint_bytes(base) == sum(array.nbytes for name, array in arrays.items() if name.startswith("learner."))
 
 
 def test_the_start_is_part_of_the_id(base):
