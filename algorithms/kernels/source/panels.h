@@ -240,21 +240,24 @@ template <typename Real, int WEIGHT_STEP = 0>
 void row_sums(Panels<Real> matrix, long rows, Panels<Real> weight, Real offset, Real* into) {
     constexpr int PANELS = PARTIAL_SUMS / PAIR;
     for (long from = 0; from < rows; from += LANES<Real>, into += LANES<Real>) {
-        const long count = rows - from < LANES<Real> ? rows - from : LANES<Real>;
-        Vector<Real> sums[LANES<Real>] = {};
-        for (long index = 0; index < count; ++index) {
+        const long last = rows - from < LANES<Real> ? rows - from - 1 : LANES<Real> - 1;
+        Vector<Real> sums[LANES<Real>];
+        unrolled<LANES<Real>>([&](auto index) __attribute__((always_inline)) {
+            const long row = from + (index < last ? index : last);
             Vector<Real> partial[PARTIAL_SUMS] = {};
             for (long first = 0; first < matrix.count(); first += PANELS)
-                for (int panel = 0; panel < PANELS && first + panel < matrix.count(); ++panel)
-                    for (int half = 0; half < PAIR; ++half)
-                        partial[panel * PAIR + half] +=
-                            load(matrix.panel(first + panel) + (from + index) * PANEL<Real> + half * LANES<Real>) *
-                            load(weight.panel(first + panel) + (from + index) * WEIGHT_STEP + half * LANES<Real>);
+                unrolled<PANELS>([&](auto panel) __attribute__((always_inline)) {
+                    if (panel > 0 && first + panel >= matrix.count()) return;
+                    const Real* left = matrix.panel(first + panel) + row * PANEL<Real>;
+                    const Real* right = weight.panel(first + panel) + row * WEIGHT_STEP;
+                    partial[panel * PAIR] += load(left) * load(right);
+                    partial[panel * PAIR + 1] += load(left + LANES<Real>) * load(right + LANES<Real>);
+                });
             sums[index] = sum_by_halves<Real>(partial);
-        }
+        });
         transpose<Real>(sums);
         const Vector<Real> totals = sum_by_halves<Real>(sums) + offset;
-        std::memcpy(into, &totals, count * sizeof(Real));
+        std::memcpy(into, &totals, (last + 1) * sizeof(Real));
     }
 }
 
