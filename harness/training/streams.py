@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from algorithms.batch import Noise, backup_actions
+from algorithms.kernels.philox import fill_normal, fill_uniform
 from algorithms.settings import AlgorithmSettings
 
 # Updates whose noise is drawn at once.
@@ -50,15 +51,6 @@ def cpu_noise(seed: int, block: int) -> tuple[Fill, Fill]:
     return lambda into: rng.standard_normal(out=into.numpy(), dtype=np.float32), uniform
 
 
-def gpu_noise(seed: int, block: int, device: torch.device) -> tuple[Fill, Fill]:
-    """The same, drawn on a GPU: other numbers than on the CPU, which do not depend on the pack either."""
-    rng = torch.Generator(device).manual_seed(int(generator(seed, "policy", block).integers(2**63)))
-    return (
-        lambda into: into.normal_(generator=rng),
-        lambda into: into.uniform_(generator=rng).mul_(2.0).sub_(1.0),
-    )
-
-
 def target_critics(seed: int, block: int, settings: AlgorithmSettings) -> np.ndarray:
     """The critics that give the Bellman targets of a block of updates, [BLOCK, k] (see `AlgorithmSettings`)."""
     critics, count = settings.critics, settings.target_critics
@@ -78,7 +70,8 @@ def reset_seed(seed: int, stream: str, episode: int) -> int:
 class UpdateStreams:
     """Random numbers of consecutive updates of a pack: the choice of transitions, noise and subsets of critics.
 
-    The noise of the policies is drawn on the device that uses it, because a core cannot keep up with a GPU.
+    The noise of the policies is drawn on the device that uses it, because a core cannot keep up with a GPU. There it
+    comes from counters (`algorithms.kernels.philox`) and depends neither on the pack nor on the model of the GPU.
     """
 
     def __init__(self, seeds: Sequence[int], settings: AlgorithmSettings, action_dim: int, device: torch.device = CPU):
@@ -112,12 +105,24 @@ class UpdateStreams:
     def _draw(self, block: int) -> None:
         for run, seed in enumerate(self.seeds):
             generator(seed, "batch", block).random(out=self._rows[run])
-            on_cpu = self.device == CPU
-            normal, uniform = cpu_noise(seed, block) if on_cpu else gpu_noise(seed, block, self.device)
+            self._target_critics[run] = torch.from_numpy(target_critics(seed, block, self.settings))
+        if self.device == CPU:
+            self._draw_on_cpu(block)
+        else:
+            self._draw_on_gpu(block)
+        self._block = block
+
+    def _draw_on_cpu(self, block: int) -> None:
+        for run, seed in enumerate(self.seeds):
+            normal, uniform = cpu_noise(seed, block)
             for name, values in self._noise.items():
                 (uniform if name == "uniform" else normal)(values[run])
-            self._target_critics[run] = torch.from_numpy(target_critics(seed, block, self.settings))
-        self._block = block
+
+    def _draw_on_gpu(self, block: int) -> None:
+        """Draw on the device of the noise: other numbers than on the CPU, but the same on every GPU."""
+        for name, values in self._noise.items():
+            fill = fill_uniform if name == "uniform" else fill_normal
+            fill(values, self.seeds, f"policy/{name}", block * BLOCK)
 
 
 class StepStreams:
