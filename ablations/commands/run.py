@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ablations.commands.selection import Arms, Grid, Large, Seeds, Tasks, counts_line, grid_runs, is_file
+from ablations.commands.track import Trackers
 from ablations.grid_files import LARGE, GridFile, read
 from ablations.selection import Selection
 from harness import extensions
@@ -39,6 +40,7 @@ from harness.launching.progress import ProgressDisplay, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
 from harness.training.starts import check_starts
+from harness.watching.trackers import Tracking
 
 # Number of runs that end for the same reason, before any is done, after which no more are started.
 FAILURE_LIMIT = 20
@@ -89,11 +91,23 @@ def run(
     max_failures: Annotated[
         int, typer.Option(min=0, help="Stop when so many runs fail for one reason and none is done; 0: never.")
     ] = FAILURE_LIMIT,
+    trackers: Trackers = None,
     yes: Large = False,
 ) -> None:
     """Run a grid on this machine. Finished runs are skipped."""
     runs = grid_runs(grid, scale, changes, Selection.of(tasks, arms, seeds), yes)
-    raise typer.Exit(run_grid(runs, root, workers, pack, retry_failed, shared_prefix, max_failures))
+    group = Path(grid).stem if grid else "runs"
+    code = run_grid(
+        runs,
+        root,
+        workers,
+        pack,
+        retry_failed,
+        shared_prefix,
+        max_failures,
+        Tracking(trackers or [], root, runs, group),
+    )
+    raise typer.Exit(code)
 
 
 def show_size(content: GridFile, root: Path, as_json: bool) -> None:
@@ -155,9 +169,16 @@ def run_grid(
     retry_failed: bool,
     shared_prefix: bool = True,
     failure_limit: int = FAILURE_LIMIT,
+    tracking: Tracking | None = None,
 ) -> int:
     """Train unfinished runs and print how they ended; returns the exit code. See `train_runs`."""
-    finished = train_runs(runs, root, workers, pack_limit, retry_failed, shared_prefix, failure_limit)
+    tracking = tracking or Tracking([], root, runs, "")
+    finished = train_runs(
+        runs, root, workers, pack_limit, retry_failed, shared_prefix, failure_limit, watch=tracking.watch
+    )
+    tracking.close()
+    if tracking.problem:
+        remark_console().print(f"{tracking.problem}; pass on what is missing with: floorbench track {root}")
     return conclude(planner.plan(runs, root)) if finished else INTERRUPTED
 
 
