@@ -33,8 +33,9 @@ LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 RATES = {"policy": 1e-4, "critics": 3e-4, "log_temperature": 1e-4, "raw_multiplier": 3e-4}
 
-# Updates per call, by name of the size.
+# Updates per call, by name of the size, divided among the runs of a pack; calls before the first measurement.
 UPDATES = {"demo": 256, "reference": 16}
+WARM_UP = 2
 
 
 def perceptron(layers: Sequence[tuple[Array, Array]], inputs: Array) -> Array:
@@ -240,7 +241,7 @@ def main() -> None:
         check(sys.argv[2])
         return
     name, runs = sys.argv[1], int(sys.argv[2])
-    serve(updates_of_pack(SIZES[name], UPDATES[name], runs))
+    serve(updates_of_pack(SIZES[name], max(1, UPDATES[name] // runs), runs), WARM_UP)
 
 
 if __name__ == "__main__":

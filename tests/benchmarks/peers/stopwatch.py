@@ -20,8 +20,8 @@ WARM_UP = 20
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-def serve(update: Callable[[], int]) -> None:
-    """Answer requests on stdin; `update` makes some updates and returns how many."""
+def serve(update: Callable[[], int], warm_up: int = WARM_UP) -> None:
+    """Answer requests on stdin; `update` makes some updates and returns how many. Starts with `warm_up` calls."""
 
     def updates_per_second(seconds: float) -> float:
         end = (begin := time.perf_counter()) + seconds
@@ -30,7 +30,7 @@ def serve(update: Callable[[], int]) -> None:
             updates += update()
         return updates / (time.perf_counter() - begin)
 
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         update()
     answer(updates_per_second)
 
