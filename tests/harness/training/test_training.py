@@ -199,12 +199,12 @@ def test_a_pack_that_exhausts_the_gpu_goes_on_in_halves(tmp_path, trained, monke
     sizes = []
     update = Learner.update
 
-    def scarce(learner, batch, noise):
+    def scarce(learner, batch, noise, with_policy):
         runs = len(batch.states)
         sizes.append(runs)
         if runs > 2 and learner.counters["updates"] > 80:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return update(learner, batch, noise)
+        return update(learner, batch, noise, with_policy)
 
     monkeypatch.setattr(Learner, "update", scarce)
     monkeypatch.setenv(CHECKPOINT_VARIABLE, "0")
@@ -217,7 +217,7 @@ def test_a_pack_that_exhausts_the_gpu_goes_on_in_halves(tmp_path, trained, monke
 
 
 def test_a_single_run_that_exhausts_the_gpu_is_left(tmp_path, monkeypatch):
-    def scarce(learner, batch, noise):
+    def scarce(learner, batch, noise, with_policy):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Learner, "update", scarce)
