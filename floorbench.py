@@ -56,8 +56,8 @@ EXTENSION = "--extension"
 
 # The order of floorbench's commands in `--help`; commands of other packages follow by name.
 ORDER = (
-    "data", "plan", "run", "submit", "status", "logs", "track", "cancel", "retry", "verify", "rollout", "report",
-    "tune", "doctor",
+    "data", "grids", "arms", "plan", "run", "submit", "status", "logs", "track", "cancel", "retry", "verify", "rollout",
+    "report", "tune", "doctor",
 )  # fmt: skip
 
 ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}

@@ -4,7 +4,22 @@ The grid `study` and the small grids are tested with the claims below, the study
 `ablations.fine_tuning`.
 """
 
-from ablations.claim import Claim, Difference, DoseResponse, Equivalence, Level, NonInferiority
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from ablations.claim import (
+    FEWEST_DOSES,
+    Claim,
+    Difference,
+    DoseResponse,
+    Equivalence,
+    EveryCase,
+    Level,
+    NonInferiority,
+    Test,
+    arms_of,
+    can_reject,
+)
 from ablations.fine_tuning import FINE_TUNING_CLAIMS
 from ablations.measures import (
     BOUND_RATE,
@@ -18,6 +33,7 @@ from ablations.measures import (
     REGRET,
     UNIFORM_EXCESS,
 )  # fmt: skip
+from harness.settings import Run
 
 SCALE = "Scale of Q-values"
 FINE_TUNING = "Fine-tuning"
@@ -252,3 +268,56 @@ CLAIMS += (
 )  # fmt: skip
 
 CLAIMS += FINE_TUNING_CLAIMS
+
+
+@dataclass(frozen=True)
+class Undecidable:
+    """A claim that a grid cannot decide on a task, whatever the numbers."""
+
+    claim: Claim
+    task: str
+    # Seeds that the grid has, and those that the test needs.
+    seeds: int
+    needed: int
+
+
+def undecidable(runs: Sequence[Run], claims: Sequence[Claim] | None = None) -> list[Undecidable]:
+    """The claims for which the runs have all arms on a task, but too few seeds for the test to be significant."""
+    pairs: dict[str, dict[str, set[tuple[int, int]]]] = {}
+    for run in runs:
+        pairs.setdefault(run.task.name, {}).setdefault(run.arm, set()).add((run.task.data_seed, run.seed))
+    tested = [
+        (claim, task, compared)
+        for claim in (CLAIMS if claims is None else claims)
+        for task, of_arm in pairs.items()
+        if (compared := _compared(claim.test, of_arm))
+    ]
+    # The verdicts on primary claims are one family.
+    primary = sum(_family(claim.test, compared) for claim, _, compared in tested if claim.primary)
+    found = []
+    for claim, task, compared in tested:
+        assert not isinstance(claim.test, EveryCase)
+        family = primary if claim.primary else _family(claim.test, compared)
+        seeds = len(set.intersection(*(pairs[task][arm] for arm in compared)))
+        if not can_reject(claim.test, seeds, family):
+            needed = next(number for number in range(seeds + 1, 100) if can_reject(claim.test, number, family))
+            found.append(Undecidable(claim, task, seeds, needed))
+    return found
+
+
+def _compared(test: Test, present: Collection[str]) -> list[str]:
+    """The arms of a test that are present, the baseline last; empty if they do not suffice for it."""
+    if isinstance(test, EveryCase):
+        return []
+    arms = arms_of(test)
+    baseline = [] if isinstance(test, Level | DoseResponse) else [arms[-1]]
+    others = [arm for arm in arms if arm in present and arm not in baseline]
+    fewest = FEWEST_DOSES if isinstance(test, DoseResponse) else 1
+    return [*others, *baseline] if len(others) >= fewest and set(baseline) <= set(present) else []
+
+
+def _family(test: Test, compared: Sequence[str]) -> int:
+    """The number of verdicts of a claim on a task."""
+    if isinstance(test, Level):
+        return len(compared)
+    return len(compared) - 1 if isinstance(test, Difference) else 1

@@ -135,7 +135,7 @@ LEARNED_FLOOR = (
 
 # Derived from the two above.
 DERIVED = (
-    Metric("calibration", "Calibration, offline end",
+    Metric("calibration", "Calibration of Q(s, pi(s))",
            "mean Q(s, pi(s)) - mean return-to-go over the probe transitions of the dataset, at the switch, in units of "
            "the mapped return; below 0 the scale of the critic is below that of the data", "return", _PROBES),
     _share("bound_rate", "Bound rate",

@@ -1,12 +1,13 @@
 """What came out: run folders to frames, estimates, tables, figures, verdicts and a page.
 
-In a notebook: `from results import evaluations, load_policy, runs`, then `runs("runs")` and `evaluations("runs")` are
-pandas frames, and `load_policy("runs/<id>")` maps states to actions.
+In a notebook: `from results import columns, evaluations, load_policy, runs`, then `runs("runs")` and
+`evaluations("runs")` are pandas frames, also of exported numbers (`runs("results/published")`); `columns()` explains
+their columns, and `load_policy("runs/<id>")` maps states to actions.
 """
 
 from typing import Any
 
-__all__ = ["evaluate_policy", "evaluations", "gather", "load_policy", "runs"]
+__all__ = ["columns", "evaluate_policy", "evaluations", "gather", "load_policy", "runs"]
 
 
 def __getattr__(name: str) -> Any:

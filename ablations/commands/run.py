@@ -17,6 +17,7 @@ from harness.command_line import (
     INTERRUPTED,
     RUNS,
     Changes,
+    FittedTable,
     GridScale,
     Json,
     Pack,
@@ -26,17 +27,18 @@ from harness.command_line import (
     print_json,
     remark_console,
     result_console,
-    text_table,
 )
+from harness.folders.provenance import usable_cores
 from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
+from harness.launching.cost import nominal_core_seconds
 from harness.launching.planner import Plan, commit
 from harness.launching.pool import kind_of, run_packs
 from harness.launching.prefixes import commit_prefixes, packs_in_order, shared_prefixes
 from harness.launching.preflight import check_environments, check_root, check_settings, data_of, tasks_of
-from harness.launching.progress import ProgressDisplay, make_datasets
+from harness.launching.progress import ProgressDisplay, duration, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
 from harness.training.starts import check_starts
@@ -47,6 +49,9 @@ FAILURE_LIMIT = 20
 
 # Number of runs that are named for each reason why some failed.
 NAMED = 5
+
+# Maximum number of runs shown one per line by `plan`.
+MOST_LINES = 60
 
 # Computes runs in a root and calls the watch meanwhile; returns False if it was interrupted.
 Launch = Callable[[Sequence[Run], Path, Callable[[], None]], bool]
@@ -155,10 +160,57 @@ def show_plan(
     if shared.of_run:
         columns = [*columns, "prefix"]
         rows = [(*row, shared.of_run.get(run.id, "")) for run, row in zip(runs, rows, strict=True)]
-    console.print(text_table(columns, rows))
+    if len(rows) > MOST_LINES:
+        console.print(FittedTable(summary_of(planned), ("seeds",), ("task",)))
+    else:
+        common = ("task", "data_seed")
+        lines = [dict(zip(columns, row, strict=True)) for row in rows]
+        console.print(FittedTable(lines, ("data_seed",), common if len(lines) > 1 else ()))
     console.print(counts_line(planned))
+    if chosen := planned.to_start():
+        console.print(f"expected: about {expected_time(chosen)}")
+    for line in undecided_lines(runs):
+        console.print(line)
     if shared.of_run:
         console.print(shared.line())
+
+
+def summary_of(planned: Plan) -> list[dict[str, object]]:
+    """A line per task and arm with the number of runs in each state."""
+    groups: dict[tuple[str, str], list[tuple[Run, RunState]]] = {}
+    for run, state in zip(planned.runs, planned.states, strict=True):
+        groups.setdefault((run.task.name, run.arm), []).append((run, state))
+    states = [state for state in RunState if state in planned.states]
+    return [
+        {
+            "task": task,
+            "arm": arm,
+            "seeds": len({run.seed for run, _ in members}),
+            "runs": len(members),
+            **{state.value: sum(other is state for _, other in members) or None for state in states},
+        }
+        for (task, arm), members in groups.items()
+    ]
+
+
+def expected_time(runs: Sequence[Run]) -> str:
+    """The expected cost of runs: "12 min on 2 cores (0.4 core-hours)", from `nominal_core_seconds`."""
+    seconds = sum(map(nominal_core_seconds, runs))
+    cores = min(usable_cores(), len(runs))
+    return f"{duration(seconds / cores)} on {cores} core{'s' if cores > 1 else ''} ({seconds / 3600:,.1f} core-hours)"
+
+
+def undecided_lines(runs: Sequence[Run]) -> list[str]:
+    """A line per number of seeds about the registered claims that the runs cannot decide."""
+    from ablations.claims import undecidable
+
+    by_seeds: dict[tuple[int, int], list[str]] = {}
+    for entry in undecidable(runs):
+        by_seeds.setdefault((entry.seeds, entry.needed), []).append(entry.claim.id)
+    return [
+        f"too few seeds ({seeds}; {needed} needed) for {len(set(names))} claims: {', '.join(dict.fromkeys(names))}"
+        for (seeds, needed), names in sorted(by_seeds.items())
+    ]
 
 
 def run_grid(
@@ -179,7 +231,12 @@ def run_grid(
     tracking.close()
     if tracking.problem:
         remark_console().print(f"{tracking.problem}; pass on what is missing with: floorbench track {root}")
-    return conclude(planner.plan(runs, root)) if finished else INTERRUPTED
+    if not finished:
+        return INTERRUPTED
+    code = conclude(planner.plan(runs, root))
+    following = f"floorbench report --root {root}" if code == DONE else f"floorbench status --root {root}"
+    remark_console().print(f"next: {following}")
+    return code
 
 
 def train_runs(

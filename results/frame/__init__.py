@@ -4,7 +4,8 @@
 decides what may be compared and averaged.
 """
 
+from results.frame.columns import columns
 from results.frame.frames import PAIRING, Frames, done, settings_columns
 from results.frame.gathering import evaluations, gather, runs
 
-__all__ = ["PAIRING", "Frames", "done", "evaluations", "gather", "runs", "settings_columns"]
+__all__ = ["PAIRING", "Frames", "columns", "done", "evaluations", "gather", "runs", "settings_columns"]

@@ -9,14 +9,19 @@ UNITS = {"share": "share (0 to 1)", "return": "mapped return", "1": "none"}
 # Columns that every frame has, and those of costs: frame, meaning, unit.
 KEYS = {
     "run": ("both", "id of the run: the hash of its settings", ""),
-    "grid": ("runs", "the registered grids that contain the run", ""),
+    "grid": ("runs", "the registered grids that contain the run, with runs(..., grids=True)", ""),
     "task": ("both", "environment, dataset and settings", ""),
     "arm": ("both", "what the run changes (ablations/arms.py)", ""),
+    "data_seed": ("both", "seed of the dataset's collection; 0 for hosted data", ""),
     "seed": ("both", "seed of all random streams", ""),
+    "schema_version": ("runs", "version of the settings", ""),
+    "prefix": ("runs", "id of the offline phase that the run started from, else empty", ""),
     "state": ("runs", "done, running, failed, ...", ""),
     "reason": ("runs", "why the run failed, else empty", ""),
     "step": ("evaluations", "environment steps since the switch; before it, minus the gradient steps left", "steps"),
     "phase": ("evaluations", "offline or online", ""),
+    "offline_step": ("evaluations", "gradient steps of the offline phase so far", "updates"),
+    "online_step": ("evaluations", "environment steps of the online phase so far", "steps"),
 }
 COSTS = {
     "attempts": ("runs", "number of times the run was started", ""),

@@ -148,6 +148,11 @@ def write_parquet(path: Path, frame: pd.DataFrame, **options: Any) -> None:
         stream.write(buffer.getbuffer())
 
 
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds frames as `export` writes them."""
+    return all((Path(folder) / f"{name}.parquet").is_file() for name in NAMES)
+
+
 def load(folder: Path, only: Collection[str] | None = None) -> Frames:
     """Read exported frames, with `only` just the runs with these ids.
 

@@ -33,7 +33,9 @@ from results.frame.frames import (
     SUMMARY,
     Frames,
     checked,
+    is_exported,
     joined,
+    load,
     numeric,
     ordered,
     write_parquet,
@@ -55,7 +57,7 @@ Stamped = tuple[RunFolder, Stamp]
 
 
 def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) -> Frames:
-    """The frames of all runs in the folders `roots`, with `only` just of those ids.
+    """The frames of all runs in the folders `roots`, or of exported numbers; with `only` just of those ids.
 
     A run that is in two roots counts once, preferably a finished copy. Many folders are read by `workers` processes.
 
@@ -63,6 +65,11 @@ def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) 
     seed or were trained on different data.
     """
     paths = [Path(root) for root in ([roots] if isinstance(roots, Path | str) else roots)]
+    exported = [path for path in paths if is_exported(path)]
+    if exported:
+        if len(paths) > 1:
+            raise UserError(f"{exported[0]}: holds exported numbers, which cannot be read together with other folders")
+        return load(exported[0], only)
     read = [read_root(path, only, workers) for path in paths]
     refuse([fault for root in read for fault in root.faults])
     place = chosen_places(read)
@@ -78,17 +85,23 @@ def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) 
     return checked(frames, ", ".join(map(str, paths)))
 
 
-def runs(roots: Roots, only: Collection[str] | None = None) -> pd.DataFrame:
-    """One row per run in the folders `roots`, in any state; with `only` just the runs with these ids.
+def runs(roots: Roots, only: Collection[str] | None = None, grids: bool = False) -> pd.DataFrame:
+    """One row per run in the folders `roots` or in exported numbers; with `only` just the runs with these ids.
 
-    Columns: run (id), task, arm, data_seed (0 for hosted data), seed, state, reason (of a failure, else empty), prefix
+    Columns: run (id), with `grids` grid (names of the registered grids with the run; creating all grids takes seconds),
+    task, arm, data_seed (0 for hosted data), seed, state, reason (of a failure, else empty), prefix
     (its id, else empty), every setting by its dotted path ("algorithm.alpha"), the numbers of `SUMMARY` and
     "learned_floor.*" (NaN for unfinished runs and where they do not apply), and the cost: attempts, wall_hours,
     core_hours, gpu_hours, peak_memory (bytes, NaN if not measured) and cost_source ("runs", "accounting" or "both").
     Prefixes have no rows: their cost is divided equally among the runs of the root that start from them. Sorted by
     task, arm, data seed and seed. Raises UserError as `gather` does.
     """
-    return gather(roots, only).runs
+    frame = gather(roots, only).runs
+    if not grids:
+        return frame
+    names = grids_of(frame["run"])
+    frame.insert(list(frame.columns).index("run") + 1, "grid", [names.get(run, "") for run in frame["run"]])
+    return frame
 
 
 def evaluations(roots: Roots, only: Collection[str] | None = None) -> pd.DataFrame:
@@ -99,6 +112,17 @@ def evaluations(roots: Roots, only: Collection[str] | None = None) -> pd.DataFra
     phase. Raises UserError as `gather` does.
     """
     return gather(roots, only).evaluations
+
+
+def grids_of(ids: Iterable[str]) -> dict[str, str]:
+    """The names of the registered grids that contain runs, by id, separated by spaces; runs in none are left out."""
+    from ablations.grids import GRIDS, runs_of
+
+    wanted, found = set(ids), {}
+    for name in GRIDS:
+        for run in {run.id for scale in ("demo", "paper") for run in runs_of(name, scale)} & wanted:
+            found[run] = f"{found[run]} {name}" if run in found else name
+    return found
 
 
 # Roots ----------------------------------------------------------------------------------------------------------------

@@ -42,14 +42,16 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
             "Task": task,
             "Arm": label(arm),
             "Mean return-to-go": number(group["return_to_go"].mean(), 1),
-            "Mean Q": interval_text(mean_interval(group["q_data"]), 1),
-            "Difference": interval_text(mean_interval(group["difference"]), 1, sign=True),
+            "Mean Q(s, a)": interval_text(mean_interval(group["q_data"]), 1),
+            "Calibration of Q(s, a)": interval_text(mean_interval(group["difference"]), 1, sign=True),
             "Seeds below": f"{int(group['below'].sum())} of {len(group)}",
         }
         lines.append(line)
     notes = (
-        "Mean Q: Q(s, a), mean of the critics over the probe transitions of the dataset at the end of the offline "
-        f"phase, in mapped return; mean over seeds [{CONFIDENCE:.0%} t interval].",
+        "Mean Q(s, a): of the dataset's actions, mean of the two critics over the probe transitions at the end of the "
+        f"offline phase, in mapped return; mean over seeds [{CONFIDENCE:.0%} t interval].",
+        "Calibration of Q(s, a): mean Q(s, a) - mean return-to-go of the same transitions; that of "
+        "Q(s, pi(s)) is in the table of scores.",
         "Seeds below: seeds with a mean Q below the mean return-to-go of the same transitions.",
         *(f"{task}: {_scale_settings(group)}." for task, group in finished.groupby("task", sort=False)),
     )

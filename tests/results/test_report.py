@@ -153,8 +153,9 @@ def test_settings_that_determine_the_scale_are_shown(report):
 
 def test_column_definitions_follow_the_table(report):
     text = (report[2] / f"task-{TASK}.html").read_text()
-    for term in ("regret_eval", "regret_train", "Dip", "Recovery", "Calibration, offline end"):
+    for term in ("regret_eval", "regret_train", "Dip", "Recovery"):
         assert f"<strong>{term}</strong>" in text
+    assert "<strong>Calibration of <i>Q</i>(<i>s</i>, \N{GREEK SMALL LETTER PI}(<i>s</i>))</strong>" in text
 
 
 def test_the_same_runs_give_the_same_bytes_with_any_number_of_processes(tmp_path):

@@ -19,7 +19,7 @@ def test_scores_by_hand():
     text = table.text.iloc[0]
     assert text["Score, offline end"] == "0.40 [0.00, 0.90]"
     # Q(s, pi(s)) -70 against a mean return-to-go of -50.
-    assert text["Calibration, offline end"] == "-20.0 [-20.0, -20.0]"
+    assert text["Calibration of Q(s, pi(s))"] == "-20.0 [-20.0, -20.0]"
     assert text["Arm"] == "CQL"
     assert text["n"] == "3"
 

@@ -22,8 +22,8 @@ def test_scale_mismatch_counts_seeds_below_the_return():
     assert list(table.numbers["difference"]) == [-10.0, 1.0, 5.0]
     assert list(table.text["Arm"]) == ["CQL", "Cal-QL, Monte Carlo floor"]
     assert list(table.text["Seeds below"]) == ["1 of 2", "0 of 1"]
-    assert table.text["Difference"][0].startswith("-4.5 [")
-    assert table.text["Mean Q"][1].startswith("-45.0")
+    assert table.text["Calibration of Q(s, a)"][0].startswith("-4.5 [")
+    assert table.text["Mean Q(s, a)"][1].startswith("-45.0")
     assert list(table.text["Mean return-to-go"]) == ["-50.0", "-50.0"]
     assert table.notes[-1] == "maze: transitions 100000, alpha 20."
 

@@ -1,0 +1,70 @@
+"""`floorbench grids` and `floorbench arms`: what there is to run, with sizes and expected times."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from harness.command_line import FittedTable, Json, Scale, print_json, remark_console, result_console
+from harness.launching.cost import nominal_core_seconds
+from harness.launching.progress import duration
+from harness.settings import Run
+
+# Cores for which times are given.
+CORES = 2
+
+
+def grids(scale: Scale = "demo", json: Json = False) -> None:
+    """List the grids with their numbers of runs and the expected time."""
+    from ablations.grids import GRIDS, runs_of
+
+    lines = []
+    for name, function in GRIDS.items():
+        runs = runs_of(name, scale)
+        about = (function.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        lines.append({"grid": name, **size_of(runs), "about": about})
+    if json:
+        print_json({"scale": scale, "cores": CORES, "grids": lines})
+        return
+    for line in lines:
+        line["time"] = duration(float(str(line.pop("core_seconds"))) / CORES)
+    order = ("grid", "tasks", "arms", "seeds", "runs", "time", "about")
+    result_console().print(FittedTable([{name: line[name] for name in order} for line in lines], (), (), "about"))
+    remark_console().print(
+        f"time: on {CORES} cores, estimated from the published study; run one with: floorbench run GRID --scale {scale}"
+    )
+
+
+def size_of(runs: Sequence[Run]) -> dict[str, object]:
+    """The numbers of tasks, arms, seeds and runs, and the expected core-seconds."""
+    return {
+        "tasks": len({run.task.name for run in runs}),
+        "arms": len({run.arm for run in runs}),
+        "seeds": len({run.seed for run in runs}),
+        "runs": len(runs),
+        "core_seconds": round(sum(map(nominal_core_seconds, runs))),
+    }
+
+
+def arms(
+    group: Annotated[str | None, typer.Argument(help="Only the groups whose name contains this word.")] = None,
+    json: Json = False,
+) -> None:
+    """List the arms with the settings that they change."""
+    from ablations.arms import ARMS, GROUPS
+
+    shown = {title: names for title, names in GROUPS.items() if (group or "").lower() in title.lower()}
+    lines = [
+        {
+            "arm": name,
+            "label": ARMS[name].label,
+            "group": title,
+            "settings": " ".join(f"{setting}={value}" for setting, value in ARMS[name].settings.items()),
+        }
+        for title, names in shown.items()
+        for name in names
+    ]
+    if json:
+        print_json({"arms": lines})
+        return
+    result_console().print(FittedTable(lines, ("group", "label"), ("group",), "settings"))

@@ -1,0 +1,38 @@
+"""The lists of grids and arms."""
+
+import json
+
+import pytest
+
+from ablations.arms import ARMS
+from ablations.grids import GRIDS, runs_of
+from harness.launching.cost import nominal_core_seconds
+from harness.settings import with_settings
+from tests.support.command_line import call
+
+
+def test_grids_are_listed_with_their_sizes():
+    grids = {line["grid"]: line for line in json.loads(call("grids", "--json").stdout)["grids"]}
+    assert list(grids) == list(GRIDS)
+    floors = grids["floors"]
+    assert (floors["tasks"], floors["arms"], floors["seeds"], floors["runs"]) == (1, 5, 6, 30)
+    assert floors["core_seconds"] == round(sum(map(nominal_core_seconds, runs_of("floors"))))
+
+
+def test_arms_are_listed_with_their_settings():
+    arms = json.loads(call("arms", "--json").stdout)["arms"]
+    assert sorted(line["arm"] for line in arms) == sorted(ARMS)
+    assert {"arm": "deflated_0.25", "label": "Cal-QL, deflated by 0.25", "group": "Size of the floor",
+            "settings": "floor.base=monte_carlo floor.inflation=-0.25"} in arms  # fmt: skip
+    shown = call("arms", "noise").stdout
+    assert "noisy_0.25" in shown
+    assert "expectation" not in shown
+
+
+def test_the_nominal_cost_grows_with_what_is_computed():
+    run = runs_of("floors")[0]
+    cost = nominal_core_seconds(run)
+    for changes in ({"algorithm.critic_hidden": (256, 256)}, {"schedule.offline_steps": 100_000},
+                    {"schedule.evaluation_episodes": 100}):  # fmt: skip
+        assert nominal_core_seconds(with_settings(run, changes)) > cost
+    assert nominal_core_seconds(run) == pytest.approx(cost)
