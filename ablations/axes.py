@@ -23,20 +23,27 @@ _VARIANT = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
 
 def grid(
-    tasks: Iterable[str], arms: Iterable[str], seeds: Iterable[int], scale: str, data_seeds: Iterable[int] = (0,)
+    tasks: Iterable[str],
+    arms: Iterable[str],
+    seeds: Iterable[int],
+    scale: str,
+    data_seeds: Iterable[int] = (0,),
+    settings: Mapping[str, Any] | None = None,
 ) -> list[Run]:
     """Return the product of tasks, arms, data seeds and seeds: 5 data seeds and 4 seeds give 20 runs per task and arm.
 
-    Data seeds other than 0 need tasks whose data are collected here.
+    Data seeds other than 0 need tasks whose data are collected here. `settings` change those of the tasks; arms may
+    change them further.
     """
     return [
-        with_arm(_on_data(base_run(task, scale, seed), data_seed), arm)
+        with_arm(_changed(base_run(task, scale, seed), data_seed, settings), arm)
         for task, arm, data_seed, seed in product(tasks, arms, data_seeds, seeds)
     ]
 
 
-def _on_data(run: Run, data_seed: int) -> Run:
-    return replace(run, task=with_data_seed(run.task, data_seed))
+def _changed(run: Run, data_seed: int, settings: Mapping[str, Any] | None) -> Run:
+    run = replace(run, task=with_data_seed(run.task, data_seed))
+    return with_settings(run, dict(settings), source="grid") if settings else run
 
 
 def varied(runs: Iterable[Run], axes: Axes, joint: bool = False) -> list[Run]:

@@ -7,11 +7,11 @@ Every grid replicates data and training: runs differ in the data seed and in the
 from collections.abc import Iterable
 from typing import Any
 
-from ablations.arms import SWITCH_ARMS
+from ablations.arms import PROTOCOL_ARMS, SWITCH_ARMS
 from ablations.axes import Axes, grid, varied
 from ablations.claim import Claim, Difference, Equivalence, Level, NonInferiority
 from ablations.measures import MARGIN, ONLINE_CHANGE
-from harness.settings import Run, with_settings
+from harness.settings import Run
 
 DATA_SEEDS = range(1, 11)
 FIRST_SEED = 300
@@ -39,13 +39,13 @@ CONFIRMATORY = ("cql", "monte_carlo", "learned", "deflated_0.25")
 FURTHER = (
     "no_push_down", "behaviour_cloning", "learned_online", "inflated_0.1", "inflated_0.25", "inflated_0.5",
     "inflated_1", "noisy_0.25", "constant_mean", "naive_truncation", "calibrated_offline", *SWITCH_ARMS,
+    *PROTOCOL_ARMS,
 )  # fmt: skip
 
 
 def replicated(tasks: Iterable[str], arms: Iterable[str], seeds: int, schedule: dict[str, Any]) -> list[Run]:
     """Runs at the demo scale with `seeds` run seeds for every data seed."""
-    runs = grid(tasks, arms, range(FIRST_SEED, FIRST_SEED + seeds), "demo", DATA_SEEDS)
-    return [with_settings(run, schedule, source="study of fine-tuning") for run in runs]
+    return grid(tasks, arms, range(FIRST_SEED, FIRST_SEED + seeds), "demo", DATA_SEEDS, schedule)
 
 
 def dip(scale: str) -> list[Run]:

@@ -20,6 +20,11 @@ def test_the_dip_has_50_runs_of_the_primary_arms_and_20_of_the_others():
     assert counts == {**dict.fromkeys(CONFIRMATORY, 50), **dict.fromkeys(FURTHER, 20)}
 
 
+def test_arms_without_an_offline_phase_keep_that():
+    offline = {run.arm: run.schedule.offline_steps for run in runs_of("dip")}
+    assert (offline["rlpd_like"], offline["sac_online"], offline["wsrl"]) == (0, 0, 24_000)
+
+
 @pytest.mark.parametrize("grid", ["dip", "cause", "alphas", "floor_error"])
 def test_data_and_seeds_are_replicated_and_pilots_are_not_used(grid):
     runs = runs_of(grid)
