@@ -1,5 +1,6 @@
 """Selections of runs by task, arm and seed: from a grid, from a root, or as a grid without a name."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class Selection:
 
     def selects_seed(self, seed: int) -> bool:
         """Whether runs with a seed can be selected."""
-        return not self.seeds or seed in numbers(self.seeds, "--seed")
+        return not self.seeds or seed in _seed_set(self.seeds)
 
     def grid(self, scale: str) -> list[Run]:
         """The product of the selected tasks, arms and seeds: a grid without a name.
@@ -97,6 +98,11 @@ class Selection:
         tasks = _matching("--task", self.tasks, list(SCALES[scale]), f"scale {scale}")
         arms = _matching("--arm", self.arms, list(ARMS), "the registry")
         return grid(tasks or (), arms or (), numbers(self.seeds, "--seed"), scale)
+
+
+@functools.cache
+def _seed_set(seeds: tuple[Any, ...]) -> frozenset[int]:
+    return frozenset(numbers(seeds, "--seed"))
 
 
 def numbers(seeds: Iterable[Any], source: str) -> list[int]:
