@@ -22,7 +22,8 @@ from results.verdicts.table import by_topic, verdict_table
 # One function per frame, in page order.
 FIGURES = (
     exact_lab.max_operation, exact_lab.floor_dose, exact_lab.monte_carlo_bias, exact_lab.unlearning,
-    exact_lab.truncation, exact_lab.regret_split,
+    exact_lab.switch_data, exact_lab.switch_scale, exact_lab.floor_estimators, exact_lab.truncation,
+    exact_lab.regret_split,
 )  # fmt: skip
 
 

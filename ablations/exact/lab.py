@@ -5,16 +5,30 @@ import pandas as pd
 from ablations.exact import (
     calibration,
     conservatism,
+    estimators,
     monte_carlo,
     push_down,
     regret,
     road,
     scale,
+    switch,
     truncation,
     unlearning,
 )
 
-MODULES = (push_down, scale, unlearning, conservatism, calibration, monte_carlo, truncation, regret, road)
+MODULES = (
+    push_down,
+    scale,
+    unlearning,
+    switch,
+    conservatism,
+    calibration,
+    monte_carlo,
+    estimators,
+    truncation,
+    regret,
+    road,
+)
 
 CLAIMS = tuple(claim for module in MODULES for claim in module.CLAIMS)
 
@@ -24,8 +38,11 @@ def curves() -> dict[str, pd.DataFrame]:
     return {
         "max_operation": push_down.curve(),
         "unlearning": unlearning.curve(),
+        "switch_data": switch.by_share(),
+        "switch_scale": switch.by_shift(),
         "floor_dose": calibration.curve(),
         "monte_carlo_bias": monte_carlo.curve(),
+        "floor_estimators": estimators.curve(),
         "truncation": truncation.curve(),
         "regret_split": regret.curve(),
     }

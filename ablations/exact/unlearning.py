@@ -99,9 +99,9 @@ CLAIMS = (
         lambda: dips(False, 0.5, (0.0, 1.0, 5.0, 20.0)), EveryCase(at_least=1.0),
     ),
     Claim(
-        "offline-data-prevent-unlearning", TOPIC,
-        "With half offline data, neither tabular CQL nor Cal-QL unlearns: the Q-value of the good action recovers as "
-        "fast as that of the new one.",
+        "half-offline-data-prevent-unlearning", TOPIC,
+        "With half offline data and alpha of at most 20, neither tabular CQL nor Cal-QL unlearns: the Q-value of the "
+        "good action recovers as fast as that of the new one. (With smaller shares, see the switch.)",
         "derived", "decrease of the greedy action's true value; CQL and both cases of Cal-QL, alpha 0, 1, 5, 20",
         lambda: dips(False, 0.5, (0.0, 1.0, 5.0, 20.0)) + dips(True, 0.5, (0.0, 1.0, 5.0, 20.0)), EveryCase(0.0, 0.0),
         corrects="cql-unlearns-beside-offline-data",
@@ -120,8 +120,8 @@ CLAIMS = (
     ),
     Claim(
         "push-down-needs-offline-data", TOPIC,
-        "If the push-down continues online, offline data in every batch protect the good action; the floor of the new "
-        "returns does not.", "derived",
+        "If the push-down continues online, half offline data in every batch protect the good action; the floor of the "
+        "new returns does not.", "derived",
         "decrease of the greedy action's true value with half offline data; alpha 1, 5, 20",
         lambda: dips(True, 0.5, (1.0, 5.0, 20.0)), EveryCase(0.0, 0.0),
         corrects="cal-ql-does-not-unlearn-under-push-down",

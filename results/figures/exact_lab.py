@@ -9,6 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from results.figures.drawing import Drawing, Look
@@ -180,6 +181,104 @@ def unlearning(frame: pd.DataFrame) -> Drawing:
         "action that is greedy in Q. Values and gradients are exact: tabular, full batch, no sampling."
     )
     return Drawing("unlearning", "Unlearning after the switch", figure, frame, _caption(frame, caption))
+
+
+def switch_data(frame: pd.DataFrame) -> Drawing:
+    """Plot the time of unlearning against the share of offline data online: a panel per algorithm, a line per weight.
+
+    Columns: algorithm, alpha, regulariser ("on", "off" online), share, wrong_time, threshold (share of offline data
+    above which CQL's fixed point prefers the good action).
+    """
+    algorithms, alphas = list(frame["algorithm"].drop_duplicates()), sorted(frame["alpha"].drop_duplicates())
+    with drawing_style():
+        figure, panels = _panels(len(algorithms), height=2.2, sharey=True)
+        for algorithm, panel in zip(algorithms, panels, strict=True):
+            of_algorithm = frame[frame["algorithm"] == algorithm].sort_values("share")
+            for place, alpha in enumerate(alphas):
+                line = of_algorithm[of_algorithm["alpha"] == alpha]
+                colour = mpl.colors.to_hex(mpl.colormaps["viridis"](0.85 - 0.7 * place / max(len(alphas) - 1, 1)))
+                on = line[line["regulariser"] == "on"]
+                panel.plot(on["share"], on["wrong_time"], "o-", color=colour, markersize=3, label=f"alpha {alpha:g}",
+                           linewidth=1.3, zorder=3)  # fmt: skip
+                if algorithm == "CQL":
+                    panel.axvline(on["threshold"].iloc[0], color=colour, linewidth=0.9, linestyle=(0, (1, 1.3)))
+            off = of_algorithm[of_algorithm["regulariser"] == "off"].groupby("share")["wrong_time"].max()
+            panel.plot(off.index, off, color=INK, label="regulariser off, any alpha", **DASHED)
+            panel.set(title=algorithm, xlabel="Share of offline data online")
+            panel.margins(x=0.02)
+        panels[0].set_ylabel("Time of unlearning (backups)")
+        _legend(figure, panels[0])
+    caption = (
+        f"Time after the switch, of {frame['wrong_time'].max():.0f} full backups, in which the worse action that is "
+        "tried online has the larger Q, from a fixed point of offline learning. Dotted: the share of offline data from "
+        "which on CQL's fixed point online prefers the good action, in closed form. Values and gradients are exact."
+    )
+    return Drawing("switch_data", "Unlearning by the share of offline data", figure, frame, _caption(frame, caption))
+
+
+def switch_scale(frame: pd.DataFrame) -> Drawing:
+    """Plot the time of unlearning against the shift of the critics at the switch, a panel per share of offline data.
+
+    Columns: algorithm, regulariser ("on", "decayed", "off" online), share, shift, wrong_time.
+    """
+    shares = sorted(frame["share"].drop_duplicates())
+    line_styles = {"CQL": LINE, "Cal-QL": DASHED}
+    colour = {"on": ORANGE, "decayed": BLUE, "off": INK}
+    with drawing_style():
+        figure, panels = _panels(len(shares), height=2.1, sharey=True)
+        for share, panel in zip(shares, panels, strict=True):
+            for (algorithm, regulariser), line in frame[frame["share"] == share].groupby(
+                ["algorithm", "regulariser"], sort=False
+            ):
+                line = line.sort_values("shift")
+                panel.plot(line["shift"], line["wrong_time"], color=colour[str(regulariser)],
+                           **line_styles[str(algorithm)])  # fmt: skip
+            panel.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+            panel.set(title=f"{share:.0%} offline data")
+            panel.margins(x=0.02)
+        panels[0].set_ylabel("Time of unlearning (backups)")
+        _name_x(figure, "Shift of the critics at the switch (return)")
+        entries = [
+            *(Line2D([], [], color=colour[name], linewidth=1.4, label=f"regulariser {name}") for name in colour),
+            *(Line2D([], [], color=FAINT, label=name, **style) for name, style in line_styles.items()),
+        ]
+        figure.legend(handles=entries, loc="outside upper center", ncols=len(entries))
+    caption = (
+        f"Time after the switch, of {frame['wrong_time'].max():.0f} full backups, in which the worse action that is "
+        "tried online has the larger Q, by a shift of all values at the switch. A decayed regulariser is off after "
+        "half of the time. Values and gradients are exact."
+    )
+    return Drawing("switch_scale", "Unlearning by the scale at the switch", figure, frame, _caption(frame, caption))
+
+
+def floor_estimators(frame: pd.DataFrame) -> Drawing:
+    """Plot the bias of estimators of the floor by state, and the error of TD(lambda) in an approximator.
+
+    Columns: estimator, state, bias (estimate - V_mu); td_lambda, error (root mean squared error of TD(lambda)).
+    """
+    of_states, td = frame.dropna(subset="bias"), frame.dropna(subset="error").sort_values("td_lambda")
+    names = list(of_states["estimator"].drop_duplicates())
+    marks = ("o", "s", "D", "^", "v", "P")
+    with drawing_style():
+        figure, (left, right) = _panels(2, height=2.5)
+        for place, (name, mark) in enumerate(zip(names, marks, strict=False)):
+            line = of_states[of_states["estimator"] == name].sort_values("state")
+            colour = mpl.colors.to_hex(mpl.colormaps["viridis"](0.9 * place / max(len(names) - 1, 1)))
+            left.plot(line["state"], line["bias"], marker=mark, markersize=3.5, color=colour, label=name, linewidth=1.1)
+        left.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+        left.set(xlabel="State (the goal is to the right)", ylabel=r"Estimate $-$ $V_\mu$ (return)")
+        left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+        right.plot(td["td_lambda"], td["error"], "o-", color=BLUE, markersize=3.5, label="one value per pair of states")
+        right.axhline(0, color=INK, label="a table", **DASHED)
+        right.set(xlabel=r"$\lambda$ of TD($\lambda$); 1 is regression on returns", ylabel="RMSE (return)")
+        right.set_ylim(bottom=-0.04 * td["error"].max())
+        right.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    caption = (
+        "Bias of estimators of the floor with infinite data. Left: estimate minus V_mu by state; the expectile of "
+        "level 0.5 is the mean. Right: root mean squared error of TD(lambda) over the data, in a table and where "
+        "neighbouring states share a value. All values exact, from the distribution of the return and by linear solves."
+    )
+    return Drawing("floor_estimators", "The bias of estimators of the floor", figure, frame, _caption(frame, caption))
 
 
 def truncation(frame: pd.DataFrame) -> Drawing:

@@ -57,6 +57,36 @@ def unlearning() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def switch_data() -> pd.DataFrame:
+    """Unlearning below a share of offline data that rises with alpha; none with the regulariser off."""
+    rows = [
+        (algorithm, alpha, regulariser, share, 60.0 * (regulariser == "on" and share < alpha / 40), alpha / 40)
+        for algorithm, alpha, regulariser, share in product(
+            ("CQL", "Cal-QL"), (1.0, 5.0, 20.0), ("on", "off"), np.linspace(0, 1, 9)
+        )
+    ]
+    return pd.DataFrame(rows, columns=["algorithm", "alpha", "regulariser", "share", "wrong_time", "threshold"])
+
+
+def switch_scale() -> pd.DataFrame:
+    """The regulariser unlearns at any shift, a low scale only without offline data."""
+    rows = [
+        (algorithm, regulariser, share, shift, 60.0 * (regulariser == "on" or (share == 0 and shift < -4)))
+        for algorithm, regulariser, share, shift in product(
+            ("CQL", "Cal-QL"), ("on", "decayed", "off"), (0.0, 0.25, 0.5), (-40.0, -5.0, 0.0, 10.0)
+        )
+    ]
+    return pd.DataFrame(rows, columns=["algorithm", "regulariser", "share", "shift", "wrong_time"])
+
+
+def floor_estimators() -> pd.DataFrame:
+    """The mean has no bias, a high expectile the largest; TD(lambda) falls from 1 to 0.75."""
+    biases = [(name, state, bias) for name, bias in (("expectile 0.5", 0.0), ("median", 0.4), ("expectile 0.9", 2.5))
+              for state in range(8)]  # fmt: skip
+    errors = pd.DataFrame({"td_lambda": np.linspace(0, 1, 11), "error": 1 - 0.25 * np.linspace(0, 1, 11)})
+    return pd.concat([pd.DataFrame(biases, columns=["estimator", "state", "bias"]), errors], ignore_index=True)
+
+
 def truncation() -> pd.DataFrame:
     """Reward -1, discount 0.99, V_mu -60: a cut trajectory counts as -100, as its sum, or as the truth."""
     steps = np.arange(0, 301, 5)
@@ -77,7 +107,10 @@ def regret_split() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-FRAMES = (max_operation, floor_dose, monte_carlo_bias, unlearning, truncation, regret_split)
+FRAMES = (
+    max_operation, floor_dose, monte_carlo_bias, unlearning, switch_data, switch_scale, floor_estimators, truncation,
+    regret_split,
+)  # fmt: skip
 
 
 def frames() -> dict[str, pd.DataFrame]:

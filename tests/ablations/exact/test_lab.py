@@ -24,6 +24,7 @@ CONTRADICTED = {
     "the-push-down-is-unbounded",
     "own-policy-below-behaviour",
     "cql-unlearns-beside-offline-data",
+    "offline-data-prevent-unlearning",
     "cal-ql-does-not-unlearn-under-push-down",
     "cql-bounds-every-value",
     "max-backup-is-conservative",

@@ -5,7 +5,17 @@ import pytest
 from matplotlib.colors import to_hex
 
 from results.figures.drawing import write
-from results.figures.exact_lab import floor_dose, max_operation, monte_carlo_bias, regret_split, truncation, unlearning
+from results.figures.exact_lab import (
+    floor_dose,
+    floor_estimators,
+    max_operation,
+    monte_carlo_bias,
+    regret_split,
+    switch_data,
+    switch_scale,
+    truncation,
+    unlearning,
+)
 from results.style import COLUMN, PAGE, drawing_style, label
 from tests.support import exact_frames
 
@@ -87,6 +97,28 @@ def test_q_of_both_actions_and_the_value_of_the_greedy_action():
     assert cql.get_ylim() == calql.get_ylim()
 
 
+def test_thresholds_are_drawn_for_cql_only():
+    cql, cal_ql = switch_data(exact_frames.switch_data()).figure.axes
+    vertical = [[line for line in panel.lines if len(set(line.get_xdata())) == 1] for panel in (cql, cal_ql)]
+    assert [line.get_xdata()[0] for line in vertical[0]] == [1 / 40, 5 / 40, 20 / 40]
+    assert vertical[1] == []
+    assert set(drawn(cql)["alpha 20"][1]) == {0.0, 60.0}
+    assert set(drawn(cql)["regulariser off, any alpha"][1]) == {0.0}
+
+
+def test_every_share_of_offline_data_has_a_panel_of_all_regularisers():
+    panels = switch_scale(exact_frames.switch_scale()).figure.axes
+    assert [panel.get_title() for panel in panels] == ["0% offline data", "25% offline data", "50% offline data"]
+    assert all(len(panel.lines) == 2 * 3 + 1 for panel in panels)
+
+
+def test_estimators_are_drawn_by_state_and_by_lambda():
+    states, lambdas = floor_estimators(exact_frames.floor_estimators()).figure.axes
+    assert drawn(states)["median"] == (list(range(8)), [0.4] * 8)
+    assert drawn(lambdas)["one value per pair of states"][1][-1] == 0.75
+    assert lambdas.get_ylim()[0] < 0
+
+
 def test_the_time_axis_runs_towards_the_cut():
     panel = truncation(exact_frames.truncation()).figure.axes[0]
     assert panel.get_xlim() == (300, 0)
@@ -103,7 +135,20 @@ def test_regret_is_the_sum_of_its_parts_even_below_zero():
     assert panels[0].get_ylim()[0] < numbers["overestimation"].min()
 
 
-@pytest.mark.parametrize("figure", [max_operation, floor_dose, monte_carlo_bias, unlearning, truncation, regret_split])
+@pytest.mark.parametrize(
+    "figure",
+    [
+        max_operation,
+        floor_dose,
+        monte_carlo_bias,
+        unlearning,
+        switch_data,
+        switch_scale,
+        floor_estimators,
+        truncation,
+        regret_split,
+    ],
+)
 def test_every_figure_fits_its_column_and_describes_its_problem(figure, tmp_path):
     frame = exact_frames.frames()[figure.__name__]
     frame.attrs["problem"] = "A chain of six states."
