@@ -267,7 +267,7 @@ def floor_estimators(frame: pd.DataFrame) -> Drawing:
             left.plot(line["state"], line["bias"], marker=mark, markersize=3.5, color=colour, label=name, linewidth=1.1)
         left.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
         left.set(xlabel="State (the goal is to the right)", ylabel=r"Estimate $-$ $V_\mu$ (return)")
-        left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+        left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
         right.plot(td["td_lambda"], td["error"], "o-", color=BLUE, markersize=3.5, label="one value per pair of states")
         right.axhline(0, color=INK, label="a table", **DASHED)
         right.set(xlabel=r"$\lambda$ of TD($\lambda$); 1 is regression on returns", ylabel="RMSE (return)")
