@@ -4,7 +4,12 @@ That frame has a row per finished run with its settings, its summary, the change
 its evaluations at the switch ("switch.q_policy") and at the end ("end.q_policy").
 """
 
-import pandas as pd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Of a success rate: two of the twenty episodes of an evaluation.
 MARGIN = 0.1

@@ -30,6 +30,9 @@ KEPT = 2
 # Suffix of checkpoint files.
 SUFFIX = ".ckpt"
 
+# Prefix of the names of the learner's arrays.
+LEARNER = "learner."
+
 # Name of the member with the JSON text.
 NUMBERS = "numbers"
 

@@ -13,7 +13,7 @@ from algorithms.behaviour_value import FitReport
 from algorithms.learner import Learner
 from harness.errors import UserError, is_of_place, one_line
 from harness.folders.attempts import TakenOver
-from harness.folders.checkpoint import Checkpoint
+from harness.folders.checkpoint import LEARNER, Checkpoint
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.settings import total_updates
@@ -26,8 +26,8 @@ from harness.training.transitions import Transitions
 # Seconds between two updates of the status files.
 STATUS_INTERVAL = 5.0
 
-# Prefixes of the names of a checkpoint's arrays.
-LEARNER, FLOOR = "learner.", "floor."
+# Prefix of the names of a floor's arrays in a checkpoint.
+FLOOR = "floor."
 
 
 class Pack:

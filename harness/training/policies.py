@@ -14,13 +14,12 @@ from algorithms.policy_network import PolicyNetwork
 from harness.environments.environment import Environment
 from harness.environments.families import view_of
 from harness.errors import UserError
-from harness.folders.checkpoint import Checkpoints
+from harness.folders.checkpoint import LEARNER, Checkpoints
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.settings import Run
 from harness.training.evaluation import Episodes, roll_out
 from harness.training.kernels import provide_kernels
-from harness.training.pack import LEARNER
 from harness.training.streams import generator, reset_seed
 
 # An observation of Gymnasium (a mapping for goal environments), or states as datasets hold them, [S] or [B, S].

@@ -10,17 +10,13 @@ from shutil import copyfile
 
 import numpy as np
 
-from algorithms.learner import Learner
-from harness.environments.environment import Environment
 from harness.errors import UserError
 from harness.files import DamagedFileError, atomic_write
 from harness.folders.append_file import AppendFile, contents
-from harness.folders.checkpoint import SUFFIX, Checkpoint, Checkpoints, Position, read_checkpoint
+from harness.folders.checkpoint import LEARNER, SUFFIX, Checkpoint, Checkpoints, Position, read_checkpoint
 from harness.folders.run_folder import METRICS, REPLAY, RunFolder
 from harness.folders.state import RunState
 from harness.settings import ID_LENGTH, Run
-from harness.training.pack import LEARNER
-from harness.training.streams import generator, normal_source
 
 # Folder in a root with the checkpoints that `online.start` names by their hash.
 STARTS = "starts"
@@ -156,6 +152,11 @@ def _misfit(arrays: Mapping[str, np.ndarray], run: Run) -> str:
 
 def learner_shapes(run: Run) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the arrays of a run's learner in a checkpoint: almost all of its size, float32."""
+    # Imported when a start is checked: the command line needs neither torch nor an environment before.
+    from algorithms.learner import Learner
+    from harness.environments.environment import Environment
+    from harness.training.streams import generator, normal_source
+
     environment = Environment(run.task)
     algorithm = replace(run.algorithm, kernel="torch")
     source = normal_source(generator(run.seed, "init"))
