@@ -1,0 +1,70 @@
+"""Numbers for other tools: tables by name as LaTeX and CSV, and scores as rliable takes them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import UserError
+from results.frame.frames import Frames, done
+from results.style import in_order
+from results.tables.cost import cost
+from results.tables.doses import doses
+from results.tables.effects import effects, effects_table
+from results.tables.pooled import pooled
+from results.tables.published import beside_published
+from results.tables.scores import differences, scores
+from results.tables.table import Table, latex
+from results.tables.values import learned_floor, scale_mismatch, truth
+from results.verdicts.runs import per_run
+
+# The tables of a report by name.
+TABLES: dict[str, Callable[[Frames], Table | None]] = {
+    "scores": lambda frames: scores(frames.runs),
+    "differences": lambda frames: differences(frames.runs),
+    "effects": lambda frames: effects_table(effects(per_run(frames.runs, frames.evaluations))),
+    "pooled": lambda frames: pooled(frames.runs),
+    "doses": lambda frames: doses(frames.runs, frames.evaluations),
+    "published": lambda frames: beside_published(frames.runs),
+    "scale_mismatch": lambda frames: scale_mismatch(frames.runs),
+    "learned_floor": lambda frames: learned_floor(frames.runs),
+    "truth": lambda frames: truth(frames.evaluations),
+    "cost": lambda frames: cost(frames.runs),
+}
+
+
+def table(frames: Frames, name: str) -> Table:
+    """A table of the report; raises UserError for an unknown name and without data for it."""
+    if name not in TABLES:
+        raise UserError(f"table {name!r}: unknown table; choose one of {', '.join(TABLES)}")
+    made = TABLES[name](frames)
+    if made is None:
+        raise UserError(f"table {name}: these runs have no data for it; choose another of {', '.join(TABLES)}")
+    return made
+
+
+def to_latex(frames: Frames, name: str) -> str:
+    """A table of the report in LaTeX, with the rules of booktabs."""
+    return latex(table(frames, name))
+
+
+def to_csv(frames: Frames, name: str) -> str:
+    """The numbers of a table of the report, one row per estimate."""
+    return table(frames, name).numbers.to_csv(index=False, lineterminator="\n")
+
+
+def rliable_scores(runs: pd.DataFrame, metric: str = "final_score") -> dict[str, np.ndarray]:
+    """The scores [seeds, tasks] by arm, the dictionary that rliable takes.
+
+    Tasks are sorted by name and are those on which every arm has finished runs; seeds are sorted, and are those that
+    every arm has on every task. Raises UserError if there are none.
+    """
+    finished = done(runs)
+    wide = finished.pivot_table(index="seed", columns=["arm", "task"], values=metric, aggfunc="mean")
+    arms = in_order(finished["arm"].unique())
+    of_arms = [set(finished.loc[finished["arm"] == arm, "task"]) for arm in arms]
+    tasks = sorted(set.intersection(*of_arms)) if of_arms else []
+    complete = wide[[(arm, task) for arm in arms for task in tasks]].dropna()
+    if not tasks or complete.empty:
+        raise UserError("rliable: no task and seed is common to all arms; select fewer arms")
+    return {arm: complete[arm][tasks].to_numpy() for arm in arms}
