@@ -52,7 +52,7 @@ def test_the_notebook_runs_and_shows_what_it_computes():
     texts = [[output.get("text") for output in cell.outputs] for cell in code]
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     again = [[output.get("text") for output in cell.outputs] for cell in notebook.cells if cell.cell_type == "code"]
-    assert again == texts
+    assert again == texts, "execute it again: jupyter execute --inplace examples/questions.ipynb"
 
 
 def test_the_page_of_metrics_is_up_to_date():
