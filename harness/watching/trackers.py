@@ -7,7 +7,7 @@ steps plus the environment steps of the online phase. Files are in `ROOT/trackin
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -142,7 +142,11 @@ class WeightsAndBiases:
         self._open.clear()
 
 
-TRACKERS = {"jsonl": JsonLines, "tensorboard": TensorBoard, "wandb": WeightsAndBiases}
+TRACKERS: dict[str, Callable[[Path], Tracker]] = {
+    "jsonl": JsonLines,
+    "tensorboard": TensorBoard,
+    "wandb": WeightsAndBiases,
+}
 
 
 class Tracking:

@@ -45,7 +45,8 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
     """
     claim = verdicts[0].claim
     wide = measured.pivot(index=["task", *PAIRING], columns="arm", values="value")
-    numbers = pd.concat([_row(verdict, wide.loc[verdict.task]) for verdict in verdicts], ignore_index=True)
+    of_task = {str(task): table.droplevel("task") for task, table in wide.groupby(level="task")}
+    numbers = pd.concat([_row(verdict, of_task[verdict.task]) for verdict in verdicts], ignore_index=True)
     numbers = numbers.astype(SEED_TYPES)
     tasks = list(dict.fromkeys(verdict.task for verdict in verdicts))
     arms = in_order(verdict.arm for verdict in verdicts)

@@ -118,7 +118,8 @@ def grids_of(ids: Iterable[str]) -> dict[str, str]:
     """The names of the registered grids that contain runs, by id, separated by spaces; runs in none are left out."""
     from ablations.grids import GRIDS, runs_of
 
-    wanted, found = set(ids), {}
+    wanted = set(ids)
+    found: dict[str, str] = {}
     for name in GRIDS:
         for run in {run.id for scale in ("demo", "paper") for run in runs_of(name, scale)} & wanted:
             found[run] = f"{found[run]} {name}" if run in found else name
