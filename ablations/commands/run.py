@@ -41,7 +41,6 @@ from harness.launching.preflight import check_environments, check_root, check_se
 from harness.launching.progress import ProgressDisplay, duration, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
-from harness.training.starts import check_starts
 from harness.watching.trackers import Tracking
 
 # Number of runs that end for the same reason, before any is done, after which no more are started.
@@ -255,6 +254,9 @@ def train_runs(
     machine. With `shared_prefix`, offline phases that several runs have in common are trained once. No more runs are
     started after `failure_limit` have ended for the same reason and none is done (0: never).
     """
+    # Imports NumPy, which `--help` does not need.
+    from harness.training.starts import check_starts
+
     extensions.provide((label for run in runs for label in run.extensions), root)
     refuse_faults(RunFolder.of(root, run) for run in runs)
     planned = planner.plan(runs, root)

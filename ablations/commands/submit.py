@@ -36,7 +36,6 @@ from harness.launching.preflight import check_environments, check_root, check_se
 from harness.launching.progress import duration, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, provide_kernels, uses_gpu
-from harness.training.starts import check_starts
 from harness.watching.overview import overview
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
 from slurm.profile import Profile, load
@@ -99,6 +98,8 @@ def submit_grid(
     shared_prefix: bool = True,
 ) -> None:
     """Submit the runs that are not done, running or queued; does not wait for the jobs."""
+    # Imports NumPy, which `--help` does not need.
+    from harness.training.starts import check_starts
     from slurm import script
     from slurm import submission as submitting
 

@@ -19,7 +19,8 @@ from numpy.polynomial import Chebyshev
 from numpy.polynomial.legendre import leggauss
 from scipy.special import ndtr
 
-from harness.environments.winding_road import HEADING_BIAS, ROAD, WINDING_ROAD, Road
+from harness.environments.names import WINDING_ROAD
+from harness.environments.winding_road import HEADING_BIAS, ROAD, Road
 from harness.errors import UserError
 from harness.settings import Task
 

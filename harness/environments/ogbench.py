@@ -7,44 +7,17 @@ the reward 0 and terminates; every other step has minus the number of unsolved s
 
 import contextlib
 import functools
-import re
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from harness.errors import UserError
-
-# Namespace of the Minari datasets converted from OGBench's files.
-NAMESPACE = "ogbench/"
-
-_DATASET = re.compile(r"(?P<environment>.+)-(?P<kind>[a-z]+)-singletask(?P<task>-task[1-5])?-v0")
-
-
-class SingleTask(NamedTuple):
-    """The names of an OGBench single task's environment and dataset."""
-
-    # Gymnasium id of the environment.
-    environment: str
-    # Dataset, shared by the five tasks of an environment.
-    dataset: str
-
-
-def single_task(name: str) -> SingleTask | None:
-    """The names for a task such as `antmaze-large-navigate-singletask-task1-v0`; None for other names.
-
-    The rules are those of `ogbench.make_env_and_datasets`.
-    """
-    match = _DATASET.fullmatch(name)
-    if match is None:
-        return None
-    environment, kind, task = match["environment"], match["kind"], match["task"] or ""
-    return SingleTask(f"{environment}-singletask{task}-v0", f"{environment}-{kind}-v0")
 
 
 def is_single_task(environment_id: str) -> bool:

@@ -14,8 +14,6 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
-WINDING_ROAD = "floorbench/WindingRoad-v0"
-
 # Start positions are uniform between 0 and this position.
 LAST_START = 0.5
 

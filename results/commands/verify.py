@@ -38,7 +38,6 @@ from harness.launching.preflight import check_environments, check_root, data_of,
 from harness.launching.progress import ProgressDisplay, make_datasets
 from harness.settings import Run
 from harness.training.kernels import PACK_LIMIT, provide_kernels, workers_for
-from harness.training.starts import copy_starts
 
 if TYPE_CHECKING:
     from harness.watching.verification import Original, Verification
@@ -104,6 +103,8 @@ def verify_grid(finished: Finished, count: int, seed: int, workers: int | None) 
 
     The original runs are only read. The repeated runs are deleted unless one differs.
     """
+    # Imports NumPy, which `--help` does not need.
+    from harness.training.starts import copy_starts
     from harness.watching.verification import check_data, sample
     from harness.watching.verification import verify as compare
 

@@ -17,7 +17,7 @@ from harness.launching.planner import commit
 from harness.settings import with_settings
 from harness.tasks.registry import base_run
 from harness.training.training import train_pack
-from results.commands.rollout import filmed, score_interval
+from results.rollouts import filmed, score_interval
 from tests.support.command_line import call_here, only_line
 from tests.support.run_folder_factory import write_done
 
