@@ -294,15 +294,15 @@ def undecidable(runs: Sequence[Run], claims: Sequence[Claim] | None = None) -> l
     ]
     # The verdicts on primary claims are one family.
     primary = sum(_family(claim.test, compared) for claim, _, compared in tested if claim.primary)
-    found = []
+    undecidable = []
     for claim, task, compared in tested:
         assert not isinstance(claim.test, EveryCase)
         family = primary if claim.primary else _family(claim.test, compared)
         seeds = len(set.intersection(*(pairs[task][arm] for arm in compared)))
         if not can_reject(claim.test, seeds, family):
             needed = next(number for number in range(seeds + 1, 100) if can_reject(claim.test, number, family))
-            found.append(Undecidable(claim, task, seeds, needed))
-    return found
+            undecidable.append(Undecidable(claim, task, seeds, needed))
+    return undecidable
 
 
 def _compared(test: Test, present: Collection[str]) -> list[str]:

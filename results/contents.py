@@ -300,8 +300,8 @@ def contents(
 
 def write_figures(folder: Path, formats: Sequence[str], draw: Callable[..., Any], *arguments: Any) -> list[Picture]:
     """Draw one or several figures, without those that have no data, and write them."""
-    found = draw(*arguments)
-    drawings: list[Drawing | None] = found if isinstance(found, list) else [found]
+    drawn = draw(*arguments)
+    drawings: list[Drawing | None] = drawn if isinstance(drawn, list) else [drawn]
     return [picture(drawing, folder, formats) for drawing in drawings if drawing]
 
 

@@ -103,12 +103,12 @@ class Evidence:
 
     def within(self, arm: str, quantity: str, margin: float) -> bool:
         """Whether the interval of the change by an arm, averaged over tasks, lies within +- `margin`."""
-        (found,) = [
+        (estimate,) = [
             effect.estimate
             for effect in self.effects
             if (effect.arm, effect.quantity, effect.task) == (arm, quantity, "")
         ]
-        return max(abs(found.low), abs(found.high)) <= margin
+        return max(abs(estimate.low), abs(estimate.high)) <= margin
 
     def moved(self, arm: str, quantity: str) -> str:
         """Where the change is significant: "higher on 4 of 9 tasks, lower on 1 (fetch-push)"."""

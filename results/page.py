@@ -66,9 +66,9 @@ def sorting(cell: str) -> Markup:
     """The attribute by which a table sorts a cell: its number, nothing for text, and empty for a missing value."""
     if cell in MISSING:
         return Markup(' data-sort=""')
-    found = NUMBER.match(cell)
-    if found is None:
+    match = NUMBER.match(cell)
+    if match is None:
         return Markup("")
-    value = float(found[2].replace(",", ""))
+    value = float(match[2].replace(",", ""))
     # A number below a bound comes before the bound itself.
-    return Markup(f' data-sort="{value - abs(value) * 1e-6 if found[1] else value:.9g}"')
+    return Markup(f' data-sort="{value - abs(value) * 1e-6 if match[1] else value:.9g}"')

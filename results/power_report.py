@@ -75,7 +75,7 @@ def pilots(per_run: pd.DataFrame, comparison: Comparison) -> list[Pilot]:
         numeric = [name for name in numeric if "." not in name]
         raise UserError(f"--metric {comparison.metric}: no number of runs; choose one of {', '.join(numeric)}")
     pair = [comparison.arm, comparison.baseline]
-    found = []
+    of_tasks = []
     for task, rows in per_run.groupby("task", sort=False):
         if rows[rows["arm"].isin(pair)].duplicated(["arm", *PAIRING]).any():
             raise UserError(f"power: {task} has several runs of an arm and seed, with other settings; name a grid")
@@ -83,10 +83,10 @@ def pilots(per_run: pd.DataFrame, comparison: Comparison) -> list[Pilot]:
         pairs = replicates(table.dropna())
         differences = (pairs[comparison.arm] - pairs[comparison.baseline]).to_numpy()
         if len(differences) > 1:
-            found.append(_pilot(str(task), differences, comparison))
-    if not found:
+            of_tasks.append(_pilot(str(task), differences, comparison))
+    if not of_tasks:
         raise UserError(f"power: no task has two seeds with {' and '.join(pair)}; run a pilot with both arms")
-    return found
+    return of_tasks
 
 
 def _pilot(task: str, differences: np.ndarray, comparison: Comparison) -> Pilot:

@@ -81,8 +81,8 @@ def write(readme: Path = README, folder: Path = PUBLISHED) -> None:
 def drawings(evidence: Evidence) -> list[Drawing]:
     """The figures of README and FINDINGS.md, if the runs cover several tasks."""
     frame, changes = per_run(evidence.frames.runs, evidence.frames.evaluations), evidence.effects
-    found = teaser(evidence.frames, changes, frame), effects_figure(changes), dose_response(changes, frame)
-    return [drawing for drawing in found if drawing]
+    drawings = teaser(evidence.frames, changes, frame), effects_figure(changes), dose_response(changes, frame)
+    return [drawing for drawing in drawings if drawing]
 
 
 if __name__ == "__main__":

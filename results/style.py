@@ -171,8 +171,8 @@ def short(arm: Any) -> str:
 
 def colour(arm: str, accent: str = "") -> str:
     """The colour of an arm: its own, `ACCENT` if it is the arm `accent`, otherwise grey."""
-    own = ARMS[arm].colour if arm in ARMS else None
-    return own or (ACCENT if arm == accent else GREY)
+    registered = ARMS[arm].colour if arm in ARMS else None
+    return registered or (ACCENT if arm == accent else GREY)
 
 
 def colours(arms: Iterable[str], accent: str = "") -> dict[str, str]:

@@ -142,9 +142,9 @@ def _refuse_links(file: Path) -> None:
 
     with h5py.File(file, "r") as content:
         # Returns the first result that is not None.
-        found = content.visit_links(fault)
-    if found is not None:
-        raise ValueError(found)
+        fault_message = content.visit_links(fault)
+    if fault_message is not None:
+        raise ValueError(fault_message)
 
 
 def _stored_episodes(set_id: str, source: MinariDataset) -> Iterator[tuple[EpisodeData, Mapping[str, Any]]]:

@@ -55,8 +55,8 @@ def power(
     frames = load(source, only) if source else gather(root or [RUNS], only, usable_cores())
     comparison = Comparison(metric, arm, baseline, effect, margin)
     measured = per_run(frames.runs, frames.evaluations)
-    found = pilots(measured, comparison)
-    written = [power_table(found, comparison), gate_table(gates(measured))]
+    of_tasks = pilots(measured, comparison)
+    written = [power_table(of_tasks, comparison), gate_table(gates(measured))]
     for table in written:
         result_console().print(f"{table.title}\n")
         result_console().print(table.text.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
@@ -66,7 +66,7 @@ def power(
         try:
             out.mkdir(parents=True, exist_ok=True)
             files = [path for table in written for path in tables.write(table, out)]
-            files += write(power_figure(found, comparison), out)
+            files += write(power_figure(of_tasks, comparison), out)
         except OSError as error:
             raise UserError(f"--out {out}: cannot be written ({error.strerror}); choose another directory") from None
         remark_console().print(f"written: {', '.join(str(file) for file in files)}")

@@ -143,9 +143,9 @@ def _profiles(numbers: pd.DataFrame, arms: Sequence[str]) -> Figure:
     figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
     for panel, (moment, title) in zip(figure.subplots(1, 2, sharey=True), MOMENTS.items(), strict=True):
         for arm in arms:
-            rows, own = numbers[(numbers["arm"] == arm) & (numbers["moment"] == moment)], colour(arm, accent)
-            panel.fill_between(rows["threshold"], rows["low"], rows["high"], color=own, alpha=0.14, linewidth=0)
-            panel.plot(rows["threshold"], rows["share"], color=own, linewidth=1.4, label=label(arm))
+            rows, arm_colour = numbers[(numbers["arm"] == arm) & (numbers["moment"] == moment)], colour(arm, accent)
+            panel.fill_between(rows["threshold"], rows["low"], rows["high"], color=arm_colour, alpha=0.14, linewidth=0)
+            panel.plot(rows["threshold"], rows["share"], color=arm_colour, linewidth=1.4, label=label(arm))
         panel.set(title=title, xlabel=r"Success rate $\tau$", ylim=(-0.03, 1.03), xlim=(0, 1))
     figure.axes[0].set_ylabel(r"Share of runs with a score $> \tau$")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)

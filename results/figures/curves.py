@@ -168,15 +168,15 @@ def by_group(
                                zorder=4)  # fmt: skip
             accent, dashes = accent_of(names), iter(GREY_LINES)
             for arm in names:
-                own = colour(arm, accent)
+                arm_colour = colour(arm, accent)
                 style = {} if arm == accent or (arm in ARMS and ARMS[arm].colour) else {"linestyle": next(dashes),
                          "linewidth": 1.1}  # fmt: skip
                 of_arm = means[means["arm"] == arm]
                 if style:
-                    panel.plot(of_arm["step"] + switch, of_arm["mean"], color=own, zorder=4, **style)
+                    panel.plot(of_arm["step"] + switch, of_arm["mean"], color=arm_colour, zorder=4, **style)
                 else:
-                    mean_with_band(panel, of_arm, switch, own)
-                panel.plot([], [], color=own, label=short(arm), **({"linewidth": 1.5} | style))
+                    mean_with_band(panel, of_arm, switch, arm_colour)
+                panel.plot([], [], color=arm_colour, label=short(arm), **({"linewidth": 1.5} | style))
             panel.set_title(title, loc="left")
             finish_curves(panel, finished)
             # Below the ticks, so that no curve is hidden.
@@ -311,14 +311,14 @@ def values_and_floors(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Dra
         with drawing_style():
             figure, panels = small_multiples(len(arms), columns=4 if len(arms) > 3 else 3, height=1.75)
             for arm, panel in zip(arms, panels, strict=True):
-                own = colour(arm, accent)
+                arm_colour = colour(arm, accent)
                 arm_rows = numbers[numbers["arm"] == arm]
                 policy, means = arm_rows[arm_rows["quantity"] == "q_policy"], arm_rows[arm_rows["seed"].isna()]
-                seeds(panel, policy, switch, own)
-                for quantity, line_style in {"q_data": {**Q_DATA, "color": own}, **REFERENCES}.items():
+                seeds(panel, policy, switch, arm_colour)
+                for quantity, line_style in {"q_data": {**Q_DATA, "color": arm_colour}, **REFERENCES}.items():
                     of_quantity = means[means["quantity"] == quantity]
                     panel.plot(of_quantity["step"] + switch, of_quantity["mean"], **line_style)
-                mean_with_band(panel, policy[policy["seed"].isna()], switch, own)
+                mean_with_band(panel, policy[policy["seed"].isna()], switch, arm_colour)
                 panel.set_title(short(arm))
                 finish_curves(panel, finished)
             label_axes(figure, "Value (mapped return)")

@@ -177,13 +177,13 @@ def dose_numbers(effects: Sequence[Effect], frame: pd.DataFrame) -> pd.DataFrame
 
 def cliffs(numbers: pd.DataFrame) -> list[str]:
     """The tasks whose regret rises by `CLIFF` or more between neighbouring doses, those at the smallest dose first."""
-    found = {}
+    cliffs = {}
     for task, line in numbers[(numbers["quantity"] == "regret_eval") & (numbers["task"] != "")].groupby("task"):
         points = _with_origin(line)
         rises = points["mean"].diff()
         if rises.max() >= CLIFF:
-            found[str(task)] = float(points.loc[rises >= CLIFF, "dose"].min())
-    return sorted(found, key=lambda task: (found[task], task))[:MOST_NAMED]
+            cliffs[str(task)] = float(points.loc[rises >= CLIFF, "dose"].min())
+    return sorted(cliffs, key=lambda task: (cliffs[task], task))[:MOST_NAMED]
 
 
 def dose_panel(

@@ -52,21 +52,22 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
         panel.axvspan(-MARGIN, MARGIN, color=SHADE, linewidth=0, zorder=0)
         panel.axvline(0, color=INK, linewidth=0.7, zorder=1)
         for row, task in enumerate(tasks):
-            for place, (quantity, own) in enumerate(DRAWN.items()):
+            for place, (quantity, arm_colour) in enumerate(DRAWN.items()):
                 height = row + (place - 0.5) * 0.42
                 of_quantity = numbers[(numbers["task"] == task) & (numbers["quantity"] == quantity)]
                 of_seeds = of_quantity[of_quantity["seed"].notna()]
-                panel.plot(of_seeds["learned"] - of_seeds["monte_carlo"], [height] * len(of_seeds), "o", color=own,
+                differences = of_seeds["learned"] - of_seeds["monte_carlo"]
+                panel.plot(differences, [height] * len(of_seeds), "o", color=arm_colour,
                            markersize=2.2, markeredgewidth=0, alpha=0.6, zorder=5)  # fmt: skip
                 mean = of_quantity[of_quantity["seed"].isna()].iloc[0]
-                estimate(panel, height, mean["mean"], mean["low"], mean["high"], own, height=0.34)
+                estimate(panel, height, mean["mean"], mean["low"], mean["high"], arm_colour, height=0.34)
         panel.set_yticks(range(len(tasks)), tasks)
         panel.set(ylim=(len(tasks) - 0.4, -0.6), xlabel="Learned minus Monte Carlo floor, within seed (success rate)")
         panel.tick_params(axis="y", length=0)
         for edge in range(1, len(tasks)):
             panel.axhline(edge - 0.5, color=FAINT, linewidth=0.3, zorder=0)
-        entries = [Line2D([], [], color=own, linewidth=4, alpha=0.7, label=METRICS[quantity].label)
-                   for quantity, own in DRAWN.items()]  # fmt: skip
+        entries = [Line2D([], [], color=arm_colour, linewidth=4, alpha=0.7, label=METRICS[quantity].label)
+                   for quantity, arm_colour in DRAWN.items()]  # fmt: skip
         figure.legend(handles=entries, loc="outside upper right", ncols=2)
     caption = (
         "Cal-QL with a learned floor minus Cal-QL with the Monte Carlo floor: a dot per seed, mean and "

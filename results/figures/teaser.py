@@ -39,9 +39,9 @@ def teaser(frames: Frames, effects: Sequence[Effect], measures: pd.DataFrame) ->
         left, right = figure.subplots(1, 2)
         for arm in SHOWN:
             means = numbers[(numbers["arm"] == arm) & numbers["seed"].isna()]
-            own = colour(arm, accent_of(SHOWN))
-            mean_with_band(left, means, switch_of(of_task), own)
-            left.plot([], [], color=own, linewidth=1.5, label=label(arm))
+            arm_colour = colour(arm, accent_of(SHOWN))
+            mean_with_band(left, means, switch_of(of_task), arm_colour)
+            left.plot([], [], color=arm_colour, linewidth=1.5, label=label(arm))
         finish_curves(left, of_task)
         # The caption explains the steps in full.
         left.set(title=task, ylabel="Success rate", ylim=(-0.03, 1.03), xlabel=f"{STEPS.partition(':')[0]}")

@@ -56,7 +56,7 @@ class Gate:
 
 def gates(per_run: pd.DataFrame) -> list[Gate]:
     """The gate of every task; `per_run` is the frame of `results.verdicts.runs.per_run`."""
-    found = []
+    of_tasks = []
     for task, rows in per_run.groupby("task", sort=False):
         offline = rows.groupby("arm")["baseline_score"].mean()
         changes = rows.groupby("arm")["online_change"].mean().dropna()
@@ -65,8 +65,8 @@ def gates(per_run: pd.DataFrame) -> list[Gate]:
         scores = {name: (float(offline[arm]) if arm in offline else None) for name, arm in _SCORES.items()}
         gaining, losing = str(changes.idxmax()), str(changes.idxmin())
         gain, loss = float(changes[gaining]), float(changes[losing])
-        found.append(Gate(str(task), **scores, gain=gain, gaining=gaining, loss=loss, losing=losing))
-    return found
+        of_tasks.append(Gate(str(task), **scores, gain=gain, gaining=gaining, loss=loss, losing=losing))
+    return of_tasks
 
 
 def gate_table(gates: Sequence[Gate]) -> Table:
