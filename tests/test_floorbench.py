@@ -121,7 +121,7 @@ def test_report_inside_the_root(smoke, tmp_path):
     assert page.stat().st_size > 10_000
     assert done.stderr == f"report: {page}\n"
     assert "pointmaze-umaze" in done.stdout
-    assert "regret_eval" in done.stdout
+    assert "regret" in done.stdout
     assert len(done.stdout.splitlines()) == 4
     assert json.loads(call("status", "--root", root, "--json").stdout)["total"]["runs"] == 4
 

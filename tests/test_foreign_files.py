@@ -25,7 +25,6 @@ from harness.settings import with_settings
 from harness.tuning.storage import open_storage
 from results.frame import gather
 from results.frame.frames import export, load
-from results.page import inline_svg
 from slurm.profile import load as load_profile
 from tests.support.run_folder_factory import write_done
 
@@ -178,11 +177,6 @@ def test_a_name_in_a_run_folder_reaches_no_path(tmp_path):
     run = with_settings(runs_of("smoke")[0], {"arm": "../../sprung"}, "test")
     write_done(tmp_path / "runs", [run])
     assert "arm '../../sprung': contains '/'" in refusal(gather, tmp_path / "runs")
-
-
-def test_the_name_of_a_figure_cannot_leave_its_attribute():
-    page = inline_svg('<svg><g id="a"/></svg>', '"><script>')
-    assert page == '<svg><g id="---script--a"/></svg>'
 
 
 def test_a_run_folder_that_is_a_bomb_is_damaged(tmp_path):

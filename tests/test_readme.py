@@ -65,7 +65,7 @@ def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, t
         "ablations/studies",
         "ablations/exact/lab",
     ]
-    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    shown = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     assert len(shown) == 4
     assert all(block in EXTENSION.read_text() for block in shown)
     assert judge(lab.CLAIMS[-1:])[0].outcome == "supported"

@@ -16,7 +16,7 @@ from tests.support.run_folder_factory import RETURN_TO_GO, write_done
 
 TINY = {"schedule.offline_steps": 400, "schedule.offline_interval": 200, "schedule.online_steps": 600,
         "schedule.online_interval": 300, "schedule.dense_interval": 150, "schedule.dense_steps": 300,
-        "schedule.log_spaced_evaluations": 0}  # fmt: skip
+        "schedule.log_spaced_evaluations": 3}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
