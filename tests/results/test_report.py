@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from ablations.claims import CLAIMS
+from ablations.fine_tuning import FINE_TUNING_CLAIMS
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.figures.drawing import PRINT
@@ -94,7 +95,8 @@ def test_every_figure_is_shown_once_on_its_page(report):
     written = {path.stem for path in (out / "figures").iterdir() if path.suffix == ".svg"}
     shown = re.findall(r'<img src="figures/([^"]+)\.svg"', (out / "figures.html").read_text())
     assert sorted(shown) == sorted(written)
-    assert len(shown) > 3 + len(CLAIMS) / 2
+    # The claims about fine-tuning need log-spaced evaluations, which these runs do not have.
+    assert len(shown) > 3 + (len(CLAIMS) - len(FINE_TUNING_CLAIMS)) / 2
 
 
 def test_every_claim_has_a_section_with_its_runs(report):
