@@ -154,7 +154,7 @@ class Claim:
     # Description of the numbers, with unit and cases.
     metric: str
     # The numbers. Exact lab: one per case, no argument. Runs: a series with one per run, from the frame of
-    # `results.verdicts.runs.per_run`.
+    # `results.frame.per_run.per_run`.
     measure: Callable[..., ArrayLike]
     test: Test
     # Id of the claim that this one replaces because it is false or holds only under a condition.

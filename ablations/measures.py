@@ -1,4 +1,4 @@
-"""The numbers that claims are about: descriptions and functions of the frame of `results.verdicts.runs.per_run`.
+"""The numbers that claims are about: descriptions and functions of the frame of `results.frame.per_run.per_run`.
 
 That frame has a row per finished run with its settings, its summary, the change of its score online, and all metrics of
 its evaluations at the switch ("switch.q_policy") and at the end ("end.q_policy").

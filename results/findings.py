@@ -20,6 +20,7 @@ from ablations.grids import STUDY_TASKS
 from harness.errors import UserError
 from results.frame import PAIRING, done
 from results.frame.frames import Frames
+from results.frame.per_run import per_run
 from results.page import markdown
 from results.published_runs import PUBLISHED, STUDY, published_runs
 from results.statistics.intervals import Estimate
@@ -29,7 +30,7 @@ from results.tables.cost import cost
 from results.tables.effects import Effect, effects, effects_table
 from results.tables.table import number
 from results.verdicts.decisions import Outcome, Verdict
-from results.verdicts.runs import judge_runs, per_run
+from results.verdicts.runs import judge_runs
 
 FINDINGS = PUBLISHED / "FINDINGS.md"
 TEMPLATE = "findings.md"

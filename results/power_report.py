@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.metrics import METRICS
 from results.figures.drawing import Drawing
 from results.frame.frames import PAIRING
+from results.frame.per_run import replicates
 from results.statistics.power import (
     ALPHA,
     LIMIT_CONFIDENCE,
@@ -26,7 +27,6 @@ from results.statistics.power import (
 from results.style import COLUMN, INK, PAGE, drawing_style, label
 from results.tables import Table
 from results.tables.table import number
-from results.verdicts.runs import replicates
 
 # Panels per row, and the colours of the two tests.
 COLUMNS = 3
@@ -38,7 +38,7 @@ TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
 class Comparison:
     """Two arms and a metric, with the effect to detect and the margin of equivalence, in units of the metric."""
 
-    # Column of `results.verdicts.runs.per_run`.
+    # Column of `results.frame.per_run.per_run`.
     metric: str
     arm: str
     baseline: str

@@ -10,11 +10,11 @@ from results.figures.effects import cliffs, dose_numbers, dose_response, effects
 from results.figures.teaser import teaser
 from results.findings import Evidence, compact
 from results.frame import done
+from results.frame.per_run import per_run
 from results.page import markdown
 from results.published_runs import PROJECT, PUBLISHED, STUDY, has_frames, published_runs
 from results.style import drawing_style, in_order
 from results.tables.table import NONE, number
-from results.verdicts.runs import per_run
 
 README = PROJECT / "README.md"
 

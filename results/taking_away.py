@@ -7,6 +7,7 @@ import pandas as pd
 
 from harness.errors import UserError
 from results.frame.frames import Frames, done
+from results.frame.per_run import per_run
 from results.style import in_order
 from results.tables.cost import cost
 from results.tables.doses import doses
@@ -16,7 +17,6 @@ from results.tables.published import beside_published
 from results.tables.scores import differences, scores
 from results.tables.table import Table, latex
 from results.tables.values import learned_floor, scale_mismatch, truth
-from results.verdicts.runs import per_run
 
 # The tables of a report by name.
 TABLES: dict[str, Callable[[Frames], Table | None]] = {

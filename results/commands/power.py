@@ -40,9 +40,9 @@ def power(
     from results.figures.drawing import write
     from results.frame import gather
     from results.frame.frames import load
+    from results.frame.per_run import per_run
     from results.power_report import Comparison, pilots, power_figure, power_table
     from results.tables.gate import gate_table, gates
-    from results.verdicts.runs import per_run
 
     for name, size in (("effect", effect), ("margin", margin)):
         if not 0 < size < float("inf"):

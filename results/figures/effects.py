@@ -137,7 +137,7 @@ MARKERS = ("o", "s", "^", "D", "v")
 def dose_response(effects: Sequence[Effect], frame: pd.DataFrame) -> Drawing | None:
     """Plot the difference to dose 0 against the dose: a line per task, those that fall off named, and their median.
 
-    `effects`: from `results.tables.effects`; `frame`: from `results.verdicts.runs.per_run`. None with fewer than two
+    `effects`: from `results.tables.effects`; `frame`: from `results.frame.per_run.per_run`. None with fewer than two
     doses that have a mean over tasks. Numbers: task (empty: over all), arm, dose, quantity, mean, low, high, n.
     """
     numbers = dose_numbers(effects, frame)

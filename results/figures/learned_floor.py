@@ -26,8 +26,8 @@ DRAWN = {"final_score": GREY, "regret_eval": GREEN}
 def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
     """Plot the differences by task, learned minus Monte Carlo; None if no seed has both.
 
-    `per_run` is the frame of `results.verdicts.per_run`. Numbers: task, quantity, data_seed and seed (empty: the mean
-    difference), monte_carlo, learned, held_out_rmse, mean, low, high, n, method, correlation, p_value.
+    `per_run` is the frame of `results.frame.per_run.per_run`. Numbers: task, quantity, data_seed and seed (empty: the
+    mean difference), monte_carlo, learned, held_out_rmse, mean, low, high, n, method, correlation, p_value.
     """
     exact, learned = (per_run[per_run["arm"] == arm] for arm in (EXACT, LEARNED))
     both = pd.merge(exact, learned, on=["task", *PAIRING])

@@ -23,7 +23,7 @@ SHOWN = ("cql", "monte_carlo", "inflated_0.25")
 def teaser(frames: Frames, effects: Sequence[Effect], measures: pd.DataFrame) -> Drawing | None:
     """Plot the success rate of `SHOWN` on the task where CQL and Cal-QL differ most in regret, and regret against dose.
 
-    `effects` and `measures` are those of `results.tables.effects` and `results.verdicts.runs.per_run`. None without
+    `effects` and `measures` are those of `results.tables.effects` and `results.frame.per_run.per_run`. None without
     several tasks and doses, or without one of the arms. Numbers: of the curves, then of the doses.
     """
     doses = dose_numbers(effects, measures)

@@ -1,6 +1,6 @@
 """The table of effects: differences of every arm to the Monte Carlo floor, in values and in scores, over all tasks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import nan
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 from ablations.arms import IMPLEMENTATIONS, OPTIONS
 from harness.metrics import METRICS, Metric
 from results.frame import PAIRING
+from results.frame.per_run import replicates
 from results.statistics.aggregates import FEWEST, mean_of_tasks, stratified_interval
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.statistics.pairs import holm, sign_flip_p_value
@@ -32,7 +33,7 @@ class Quantity:
     """A metric of a run in the table of effects."""
 
     metric: Metric
-    # Frame of `results.verdicts.runs.per_run` -> one number per run.
+    # Frame of `results.frame.per_run.per_run` -> one number per run.
     of: Callable[[pd.DataFrame], pd.Series]
     meaning: str
     # Whether it is a value of the critic, shown as a share of the task's return range.
@@ -90,7 +91,7 @@ class Effect:
 def effects(frame: pd.DataFrame, centre: str = CENTRE) -> list[Effect]:
     """Differences of every arm to `centre`: by quantity and task, and, with several tasks, over all tasks.
 
-    `frame` is that of `results.verdicts.runs.per_run`. Implementations are compared only with each other (`centre` =
+    `frame` is that of `results.frame.per_run.per_run`. Implementations are compared only with each other (`centre` =
     "reference"), since they differ from the other arms in several settings.
     """
     is_implementation = frame["arm"].isin([*IMPLEMENTATIONS, *OPTIONS])
@@ -113,7 +114,8 @@ def effects_table(differences: Sequence[Effect]) -> Table | None:
     numbers = pd.DataFrame([_row(effect) for effect in differences])
     notes = (
         f"Every arm minus {label(CENTRE)}, paired by seed: mean over tasks of the mean difference [{CONFIDENCE:.0%} "
-        f"stratified bootstrap interval, at least {FEWEST:,} resamples of seeds within each task]; n pairs. In "
+        f"stratified bootstrap interval, at least {FEWEST:,} resamples of seeds within each task]; n pairs, of "
+        "data seeds where a task has several. In "
         f"brackets: number of tasks with a significant increase or decrease (p < {ALPHA}, exact sign-flip test, "
         "Holm-corrected over the arms of a task).",
         *(f"{quantity.heading}: {quantity.meaning}." for quantity in QUANTITIES),
@@ -147,19 +149,23 @@ def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[E
     if centre not in table:
         return []
     differences = table.drop(columns=centre).sub(table[centre], axis=0)
-    tasks = {task: differences.loc[[task]] for task in frame["task"].unique()}
-    effects = [effect for task, of_task in tasks.items() for effect in _on_task(quantity, str(task), of_task)]
-    for arm in in_order(differences.columns):
-        by_task = [of_task[arm].dropna().to_numpy() for of_task in tasks.values()]
+    arms = in_order(differences.columns)
+    tasks = {
+        task: {arm: replicates(differences.loc[[task], [arm]].dropna())[arm].to_numpy() for arm in arms}
+        for task in frame["task"].unique()
+    }
+    effects = [effect for task, by_arm in tasks.items() for effect in _on_task(quantity, str(task), by_arm)]
+    for arm in arms:
+        by_task = [by_arm[arm] for by_arm in tasks.values()]
         if sum(len(values) > 0 for values in by_task) > 1:
             estimate = stratified_interval(by_task, mean_of_tasks, np.random.default_rng(SEED))
             effects.append(Effect(arm, quantity.name, "", estimate))
     return effects
 
 
-def _on_task(quantity: Quantity, task: str, differences: pd.DataFrame) -> list[Effect]:
-    """Effects on one task from `differences` [seeds, arms]; arms without pairs are left out."""
-    estimates = {arm: mean_interval(differences[arm]) for arm in in_order(differences.columns)}
+def _on_task(quantity: Quantity, task: str, differences: Mapping[str, np.ndarray]) -> list[Effect]:
+    """Effects on one task from the `differences` [pairs] of every arm; arms without pairs are left out."""
+    estimates = {arm: mean_interval(values) for arm, values in differences.items()}
     present = {arm: estimate for arm, estimate in estimates.items() if estimate.n}
     adjusted = holm([sign_flip_p_value(differences[arm]) for arm in present])
     return [

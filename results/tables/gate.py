@@ -55,7 +55,7 @@ class Gate:
 
 
 def gates(per_run: pd.DataFrame) -> list[Gate]:
-    """The gate of every task; `per_run` is the frame of `results.verdicts.runs.per_run`."""
+    """The gate of every task; `per_run` is the frame of `results.frame.per_run.per_run`."""
     of_tasks = []
     for task, rows in per_run.groupby("task", sort=False):
         offline = rows.groupby("arm")["baseline_score"].mean()

@@ -7,31 +7,11 @@ from math import nan
 import pandas as pd
 
 from ablations.claim import FEWEST_DOSES, Claim, Decision, Difference, DoseResponse, Equivalence, EveryCase, Level
-from results.frame import PAIRING, done
+from results.frame import PAIRING
 from results.frame.comparison import seed_name
-from results.frame.online_phase import online_phase
+from results.frame.per_run import per_run, replicates
 from results.verdicts import decisions
 from results.verdicts.decisions import Finding, Outcome, Verdict
-
-# Columns that identify an evaluation; all others are numbers.
-NAMES = ("run", "task", "arm", *PAIRING, "step", "phase")
-
-
-def per_run(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
-    """A row per finished run, from the frames of runs and evaluations.
-
-    Columns: those of `runs`, the numbers of the evaluation at the switch ("switch.<column>") and of the last evaluation
-    ("end.<column>"), and those of `online_phase`.
-    """
-    finished = done(runs)
-    numbers = [column for column in evaluations.columns if column not in NAMES]
-    moments = {
-        "switch": evaluations[evaluations["step"] == 0],
-        "end": evaluations.groupby("run", sort=False).tail(1),
-    }
-    for moment, rows in moments.items():
-        finished = finished.join(rows.set_index("run")[numbers].add_prefix(f"{moment}."), on="run")
-    return finished.join(online_phase(evaluations), on="run")
 
 
 def measured(claim: Claim, frame: pd.DataFrame) -> pd.DataFrame:
@@ -105,30 +85,20 @@ def _on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str)
     return comparisons
 
 
-def replicates(table: pd.DataFrame) -> pd.DataFrame:
-    """The independent rows of `table` [data seed and seed, arms]: means over the seeds of each data seed, if several.
-
-    For equally many seeds per data seed, tests of these means are those of a model with the data seed as a random
-    effect.
-    """
-    if table.index.get_level_values("data_seed").nunique() < 2:
-        return table
-    return table.dropna().groupby("data_seed").mean()
-
-
 def _verdicts(comparisons: Sequence[Comparison]) -> list[Verdict]:
     """Test the comparisons: those of all primary claims as one family, others in families of a claim and task."""
-    families: dict[tuple[str, str], list[int]] = {}
+    families: dict[tuple[str, str], tuple[list[int], list[Finding], list[Decision]]] = {}
     for number, comparison in enumerate(comparisons):
-        if comparison.finding is not None:
+        test = comparison.claim.test
+        if comparison.finding is not None and not isinstance(test, EveryCase):
             family = ("", "") if comparison.claim.primary else (comparison.claim.id, comparison.task)
-            families.setdefault(family, []).append(number)
+            numbers, findings, tests = families.setdefault(family, ([], [], []))
+            numbers.append(number)
+            findings.append(comparison.finding)
+            tests.append(test)
     outcomes: dict[int, tuple[Outcome, float, str]] = {}
-    for numbers in families.values():
-        members = [comparisons[number] for number in numbers]
-        findings = [comparison.finding for comparison in members if comparison.finding]
-        tests = [comparison.claim.test for comparison in members]
-        outcomes |= zip(numbers, decisions.outcomes(findings, tests), strict=True)  # type: ignore[arg-type]
+    for numbers, findings, tests in families.values():
+        outcomes |= zip(numbers, decisions.outcomes(findings, tests), strict=True)
     verdicts = []
     for number, comparison in enumerate(comparisons):
         claim, finding = comparison.claim, comparison.finding

@@ -11,7 +11,8 @@ from ablations.grids import runs_of
 from ablations.measures import behaviour_value
 from harness.settings import with_settings
 from results.frame import evaluations, runs
-from results.verdicts.runs import measured, per_run
+from results.frame.per_run import per_run
+from results.verdicts.runs import measured
 from tests.support.run_folder_factory import RETURN_TO_GO, write_done
 
 TINY = {"schedule.offline_steps": 400, "schedule.offline_interval": 200, "schedule.online_steps": 600,

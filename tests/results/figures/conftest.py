@@ -5,7 +5,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.settings import with_settings
 from results.frame import evaluations, runs
-from results.verdicts.runs import per_run
+from results.frame.per_run import per_run
 from tests.support.run_folder_factory import fail, write_done
 
 TINY = {"schedule.offline_steps": 400, "schedule.offline_interval": 200, "schedule.online_steps": 600,

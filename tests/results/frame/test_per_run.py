@@ -5,7 +5,7 @@ from math import isnan
 import pandas as pd
 import pytest
 
-from results.frame.online_phase import COLUMNS, online_phase
+from results.frame.per_run import COLUMNS, online_phase
 
 
 def evaluations(**runs: dict[int, float]) -> pd.DataFrame:

@@ -55,6 +55,15 @@ def test_a_score_is_compared_within_seed_and_every_task_counts_once():
     assert pooled.direction == 0
 
 
+def test_with_several_data_seeds_each_counts_once():
+    """Four data seeds of two seeds: the means per data seed of the differences -0.4 are tested, so p = 2/16."""
+    runs = frame(tasks=("first",))
+    runs["data_seed"], runs["seed"] = runs["seed"] // 2, runs["seed"] % 2
+    cql = of(effects(runs), "cql", "offline_score", "first")
+    assert (cql.estimate.n, cql.estimate.mean) == (4, pytest.approx(-0.4))
+    assert cql.p_holm == pytest.approx(2 * 2 / 2**4)
+
+
 def test_values_are_shares_of_the_range_that_inflation_adds():
     """Inflation by a half adds 50 on the first task and 500 on the second: ranges of 100 and of 1,000."""
     found = effects(frame())

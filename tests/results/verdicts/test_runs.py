@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ablations.claim import Claim, Difference, DoseResponse, Equivalence, EveryCase, Level, NonInferiority
-from results.verdicts.runs import judge_runs, measured, per_run
+from results.frame.per_run import per_run
+from results.verdicts.runs import judge_runs, measured
 
 DOSES = {"cql": 0.0, "monte_carlo": 0.0, "learned": 0.0, "inflated_0.25": 0.25, "inflated_1": 1.0}
 
