@@ -22,6 +22,7 @@ from results.figures.learned_floor import learned_floor as learned_floor_figure
 from results.figures.scores import score_by_floor
 from results.frame import Frames, done, settings_columns
 from results.frame.comparison import remarks
+from results.frame.per_run import per_run
 from results.style import in_order, label
 from results.tables import Table
 from results.tables.cost import MILLION, cost
@@ -44,7 +45,7 @@ from results.tables.values import learned_floor, scale_mismatch, truth
 from results.tuning.figures import searches, tuning_figures
 from results.tuning.ledger import Ledger, effort, searches_table
 from results.verdicts.decisions import Outcome, Verdict
-from results.verdicts.runs import judge_runs, measured, per_run
+from results.verdicts.runs import judge_runs, measured
 from results.verdicts.table import verdict_table
 
 # Runs work in a pool of processes, or at once.
@@ -52,9 +53,6 @@ Submit = Callable[..., Future[Any]]
 
 # Of this many studies and more, a figure of all of them replaces four figures of each.
 MANY_STUDIES = 3
-
-# Columns without figures on the pages of tasks.
-GENERAL = ("scores", "differences", "doses", "scale_mismatch", "learned_floor", "truth")
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class Contents:
     matrix: list[MatrixRow]
     places: list[str]
     verdicts: Table
-    # Tables over all tasks, and those of `GENERAL`.
+    # Tables over all tasks, and those with a row per task and arm.
     tables: list[Table]
     general: list[Table]
     tasks: list[TaskPage]

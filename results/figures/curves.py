@@ -62,8 +62,8 @@ def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     return numbers.astype(SEED_TYPES)
 
 
-# Panels of a figure, and arms of a panel.
-MOST_PANELS, MOST_ARMS = 6, 6
+# Arms of a panel.
+MOST_ARMS = 6
 
 # The arms that stand for the question of the benchmark, beside those with a colour: the first of these that was run.
 FURTHER = ("inflated_1", "inflated_0.5", "inflated_0.25", "exact", "official")

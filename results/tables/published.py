@@ -69,8 +69,6 @@ def beside_published(runs: pd.DataFrame) -> Table | None:
         pd.DataFrame(lines),
         notes,
     )
-    title = "Comparison with published numbers"
-    return Table("published", title, pd.DataFrame(numbers, columns=columns), pd.DataFrame(lines), notes)
 
 
 def published(task: str, algorithm: str, metric: str, phase: str) -> tuple[float, float]:
