@@ -18,6 +18,10 @@ def __getattr__(name: str) -> Any:
         import harness.training.policies
 
         return getattr(harness.training.policies, name)
+    if name == "columns":
+        import results.frame.columns
+
+        return results.frame.columns.columns
     import results.frame
 
     return getattr(results.frame, name)

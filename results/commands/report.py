@@ -149,7 +149,7 @@ def make_report(
     """
     from results.frame.comparison import remarks
     from results.report import write_report
-    from results.summary import result_lines
+    from results.tables.scores import result_lines
     from results.tuning.ledger import ledgers_in
 
     frames = _frames(only, source)

@@ -8,7 +8,6 @@ import pytest
 
 from harness.errors import UserError
 from results.frame.frames import load
-from results.metric_page import PAGE, page
 from results.published_runs import PUBLISHED
 from results.taking_away import rliable_scores, table, to_csv, to_latex
 
@@ -53,7 +52,3 @@ def test_the_notebook_runs_and_shows_what_it_computes():
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     again = [[output.get("text") for output in cell.outputs] for cell in notebook.cells if cell.cell_type == "code"]
     assert again == texts, "execute it again: jupyter execute --inplace examples/questions.ipynb"
-
-
-def test_the_page_of_metrics_is_up_to_date():
-    assert PAGE.read_text() == page(), "write it with: python -m results.metric_page"

@@ -7,7 +7,7 @@ import results
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
-from results.frame.columns import columns
+from results.frame.columns import PAGE, columns, page
 from results.frame.frames import SETTINGS, export
 from tests.support.run_folder_factory import write_done
 
@@ -42,3 +42,7 @@ def test_exported_numbers_are_read_like_run_folders(root, tmp_path):
     pd.testing.assert_frame_equal(results.runs(tmp_path), results.runs(root))
     with pytest.raises(UserError, match="cannot be read together with other folders"):
         results.runs([tmp_path, root])
+
+
+def test_the_page_of_metrics_is_up_to_date():
+    assert PAGE.read_text() == page(), "write it with: python -m results.frame.columns"
