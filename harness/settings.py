@@ -1,5 +1,6 @@
 """Settings of a run, their canonical JSON, and the run id, which is the hash of it."""
 
+import functools
 import hashlib
 import json
 from dataclasses import replace
@@ -211,7 +212,7 @@ class Run:
             return self.task
         return replace(self.task, data=replace(self.task.collected, action_noise=self.floor.action_noise))
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON of its configuration."""
         return hashlib.sha256(canonical_json(configuration(self)).encode()).hexdigest()[:ID_LENGTH]

@@ -77,6 +77,15 @@ def test_newer_settings_exist(run):
         assert set(names) <= set(run_to_dict(run)[group])
 
 
+def test_a_known_id_is_no_setting_and_does_not_pass_to_changed_runs(run):
+    """The id is computed once per run."""
+    before = run_to_dict(run)
+    assert run.id is run.id
+    assert run_to_dict(run) == before
+    assert run == run_from_dict(before)
+    assert dataclasses.replace(run, seed=run.seed + 1).id == with_settings(run, {"seed": run.seed + 1}).id != run.id
+
+
 def test_every_setting_changes_the_id(run):
     """A setting that the id forgot would let two different runs share a folder."""
     changed = {
