@@ -18,7 +18,6 @@ algorithm.critic_learning_rate = [3e-4, 1e-3]
 
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -31,7 +30,7 @@ from ablations.axes import Axes, grid, varied
 from ablations.selection import Selection, listed, numbers
 from harness.errors import UserError, one_line
 from harness.extensions import load_file
-from harness.plain_values import quoted_if_odd
+from harness.plain_values import flat, quoted_if_odd
 from harness.settings import Run, first_problem, with_settings
 from harness.tasks.registry import base_run
 
@@ -163,9 +162,9 @@ def read(path: Path, scale: str | None = None) -> GridFile:
         arms=tuple(dict.fromkeys(content.arms)),
         seeds=tuple(numbers(seeds, f"{at('seeds')}: seeds")),
         scale=scale,
-        settings=_flat(content.settings),
-        product=_flat(content.product),
-        joint=_flat(content.joint),
+        settings=flat(content.settings),
+        product=flat(content.product),
+        joint=flat(content.joint),
     )
     if not result.seeds:
         raise UserError(f"{at('seeds')}: seeds: names none; give a number, a range or a list of these")
@@ -210,17 +209,6 @@ def _sample(values: list[Any]) -> list[Any]:
     if len(numeric) < len(values):
         return values
     return [min(numeric), max(numeric), *{type(value): value for value in values}.values()]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables by dotted key."""
-    flattened: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flattened |= _flat(value, f"{prefix}{name}.")
-        else:
-            flattened[prefix + name] = value
-    return flattened
 
 
 _HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?")

@@ -1,5 +1,6 @@
-"""Check the values of settings from JSON files and command lines before they are parsed."""
+"""Values of settings from JSON files and command lines: checked before they are parsed, and named by dotted paths."""
 
+from collections.abc import Mapping
 from typing import Any
 
 # Largest number of characters of a value in an error message.
@@ -56,3 +57,14 @@ def shown(value: Any) -> str:
     """A value on one line, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted path: {"floor.base": "none"} for {"floor": {"base": "none"}}."""
+    flattened: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flattened |= flat(value, f"{prefix}{name}.")
+        else:
+            flattened[prefix + name] = value
+    return flattened

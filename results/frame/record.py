@@ -10,6 +10,7 @@ from harness.folders.reader import RunContents
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import Known, usage
+from harness.plain_values import flat
 from harness.settings import PREFIX_ARM, Run, run_to_dict
 from results.frame.frames import EXTENSIONS, LEARNED_FLOOR, SUMMARY
 
@@ -121,14 +122,3 @@ def provenance_row(folder: RunFolder, values: dict[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in values.items() if name != "attempts"}
     launcher = attempts[-1].get("launcher", "") if attempts else ""
     return {"run": folder.id, **flat(values), "launcher": launcher, "attempts": len(attempts)}
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested settings to dotted paths."""
-    flattened: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flattened |= flat(value, f"{prefix}{name}.")
-        else:
-            flattened[prefix + name] = value
-    return flattened

@@ -1,4 +1,4 @@
-"""Small packs with random data, for tests of the update."""
+"""Small packs with random data, for tests of the update, and the settings of runs of about a second."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +14,21 @@ STATE_DIM, ACTION_DIM = 6, 2
 TINY = AlgorithmSettings(
     policy_hidden=(16, 16), critic_hidden=(16, 16), batch_size=8, n_actions=3, alpha=2.0, policy_learning_rate=1e-3
 )
+
+
+# With the grid `smoke`: both phases in about a second.
+SHORT = {
+    "schedule.offline_steps": 60,
+    "schedule.online_steps": 80,
+    "schedule.offline_interval": 40,
+    "schedule.dense_interval": 20,
+    "schedule.dense_steps": 40,
+    "schedule.online_interval": 80,
+    "schedule.evaluation_episodes": 1,
+    "task.horizon": 30,
+    "task.data.transitions": 300,
+    "behaviour_value.max_steps": 50,
+}
 
 
 def make_learner(

@@ -19,20 +19,9 @@ from harness.settings import ONLINE_ONLY, OnlineSettings, pack_key, prefix_of, w
 from harness.training.starts import check_starts, copy_starts
 from harness.training.training import train_pack
 from harness.watching.verification import original_in
+from tests.support.packs import SHORT
 
-SHORT = {
-    "schedule.offline_steps": 60,
-    "schedule.online_steps": 80,
-    "schedule.offline_interval": 40,
-    "schedule.dense_interval": 20,
-    "schedule.dense_steps": 40,
-    "schedule.online_interval": 80,
-    "schedule.evaluation_episodes": 1,
-    "task.horizon": 30,
-    "task.data.transitions": 300,
-    "behaviour_value.max_steps": 50,
-    "behaviour_value.check_interval": 10,
-}
+SHORT_FIT = {**SHORT, "behaviour_value.check_interval": 10}
 
 # Another value for every setting of which a run's prefix does not depend.
 OTHER = {
@@ -48,7 +37,7 @@ NEEDED = {"online.alpha_decay": {"online.alpha": 0.0}, "online.mixing_decay": {"
 
 @pytest.fixture(scope="module")
 def base():
-    run = with_settings(runs_of("smoke")[0], {**SHORT, "floor.base": "learned", "floor.noise": 0.0, "arm": "base"})
+    run = with_settings(runs_of("smoke")[0], {**SHORT_FIT, "floor.base": "learned", "floor.noise": 0.0, "arm": "base"})
     ensure_dataset(run.task)
     return run
 

@@ -14,19 +14,7 @@ from harness.launching.planner import commit
 from harness.settings import Schedule, with_settings
 from harness.training.timing import CHECKPOINT_VARIABLE, offline_marks, online_marks
 from harness.training.training import train_pack
-
-SHORT = {
-    "schedule.offline_steps": 60,
-    "schedule.online_steps": 80,
-    "schedule.offline_interval": 40,
-    "schedule.dense_interval": 20,
-    "schedule.dense_steps": 40,
-    "schedule.online_interval": 80,
-    "schedule.evaluation_episodes": 1,
-    "task.horizon": 30,
-    "task.data.transitions": 300,
-    "behaviour_value.max_steps": 50,
-}
+from tests.support.packs import SHORT
 
 
 def folders(root, arms=("none", "monte_carlo", "learned"), seeds=(0, 1), **changes):
