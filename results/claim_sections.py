@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import pandas as pd
 
@@ -43,7 +44,8 @@ class ClaimSection:
     @property
     def counts(self) -> dict[Outcome, int]:
         """The number of verdicts of each outcome."""
-        return dict(Counter(verdict.outcome for verdict in self.verdicts or self.untested[:1]))
+        counts = Counter(verdict.outcome for verdict in self.verdicts or self.untested[:1])
+        return {outcome: counts[outcome] for outcome in get_args(Outcome) if counts[outcome]}
 
     @property
     def runs(self) -> list[str]:

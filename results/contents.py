@@ -353,7 +353,7 @@ def _only(table: Table, task: str) -> Table | None:
 
 def _states(frame: pd.DataFrame) -> str:
     """The number of runs in each state: "29 done, 1 failed"."""
-    return ", ".join(f"{count} {state}" for state, count in frame["state"].value_counts().items())
+    return ", ".join(f"{count:,} {state}" for state, count in frame["state"].value_counts().items())
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
