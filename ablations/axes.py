@@ -35,10 +35,12 @@ def grid(
     Data seeds other than 0 need tasks whose data are collected here. `settings` change those of the tasks; arms may
     change them further.
     """
-    return [
-        with_arm(_changed(base_run(task, scale, seed), data_seed, settings), arm)
-        for task, arm, data_seed, seed in product(tasks, arms, data_seeds, seeds)
+    seeds = tuple(seeds)
+    runs = [
+        with_arm(_changed(base_run(task, scale, seeds[0]), data_seed, settings), arm)
+        for task, arm, data_seed in product(tasks, arms, data_seeds if seeds else ())
     ]
+    return [replace(run, seed=seed) for run in runs for seed in seeds]
 
 
 def _changed(run: Run, data_seed: int, settings: Mapping[str, Any] | None) -> Run:
@@ -56,8 +58,7 @@ def varied(runs: Iterable[Run], axes: Axes, joint: bool = False) -> list[Run]:
     _check(axes, joint)
     combinations = list(zip(*axes.values(), strict=True) if joint else product(*axes.values()))
     changes = [dict(zip(axes, values, strict=True)) for values in combinations]
-    every = [_variant(run, change) for run in runs for change in changes]
-    return list({run.id: run for run in every}.values())
+    return list(dict.fromkeys(_variant(run, change) for run in runs for change in changes))
 
 
 def split_variant(arm: str) -> tuple[str, str]:
@@ -74,10 +75,8 @@ def variant_name(arm: str, changes: Mapping[str, Any]) -> str:
 
 
 def _variant(run: Run, changes: Mapping[str, Any]) -> Run:
-    changed = with_settings(run, dict(changes), source="axes")
-    if changed == run:
-        return run
-    return with_settings(changed, {"arm": variant_name(run.arm, changes)}, source="axes")
+    changed = with_settings(run, {**changes, "arm": variant_name(run.arm, changes)}, source="axes")
+    return run if replace(changed, arm=run.arm) == run else changed
 
 
 def _check(axes: Axes, joint: bool) -> None:

@@ -30,8 +30,8 @@ from ablations.axes import Axes, grid, varied
 from ablations.selection import Selection, listed, numbers
 from harness.errors import UserError, one_line
 from harness.extensions import load_file
-from harness.plain_values import flat, quoted_if_odd
-from harness.settings import Run, first_problem, with_settings
+from harness.plain_values import first_problem, flat, quoted_if_odd
+from harness.settings import Run, with_settings
 from harness.tasks.registry import base_run
 
 SUFFIX = ".toml"

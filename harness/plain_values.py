@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 # Largest number of characters of a value in an error message.
 SHOWN = 80
 
 # Largest depth of nesting; settings are nested three deep.
 DEPTH_LIMIT = 10
+
+# Tags that pydantic inserts into the paths of data settings.
+_DATA_TAGS = ("collected", "hosted")
 
 # Readers of JSON disagree about larger integers.
 INTEGER_LIMIT = 2**63
@@ -22,24 +27,26 @@ def plain_values(value: Any, path: tuple[Any, ...] = ()) -> Any:
     """
     if len(path) > DEPTH_LIMIT:
         raise ValueError(f"setting {dotted(path)}: is nested too deeply")
-    match value:
-        case dict():
-            for name in value:
-                if not isinstance(name, str) or not name.isprintable():
-                    raise ValueError(f"setting {dotted((*path, name))}: unknown setting")
-            return {name: plain_values(inner, (*path, name)) for name, inner in value.items()}
-        case list() | tuple():
-            return [plain_values(inner, (*path, place)) for place, inner in enumerate(value)]
-        case str() if not value.isprintable():
+    # The commonest types first: a grid has many thousands of values.
+    if isinstance(value, float):
+        return value + 0.0
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if not value.isprintable():
             raise ValueError(f"setting {dotted(path)} = {shown(value)}: must be printable text on one line")
-        case None | bool() | str():
-            return value
-        case int() if abs(value) >= INTEGER_LIMIT:
+        return value
+    if isinstance(value, int):
+        if abs(value) >= INTEGER_LIMIT:
             raise ValueError(f"setting {dotted(path)}: must be between -2**63 and 2**63")
-        case int():
-            return value
-        case float():
-            return value + 0.0
+        return value
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str) or not name.isprintable():
+                raise ValueError(f"setting {dotted((*path, name))}: unknown setting")
+        return {name: plain_values(inner, (*path, name)) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_values(inner, (*path, place)) for place, inner in enumerate(value)]
     raise ValueError(f"setting {dotted(path)} = {shown(value)}: must be a JSON value")
 
 
@@ -68,3 +75,16 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flattened[prefix + name] = value
     return flattened
+
+
+def first_problem(error: ValidationError, noun: str = "setting") -> str:
+    """The first problem of a pydantic error in one line: path of the setting (or other `noun`), value and problem."""
+    problem = error.errors()[0]
+    path = dotted(tuple(part for part in problem["loc"] if part not in _DATA_TAGS))
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{noun} {path}: unknown {noun}"
+    if problem["type"] == "missing":
+        return f"{noun} {path}: is missing"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    name = f"{noun} {path}" if path else f"{noun}s"
+    return f"{name} = {shown(problem['input'])}: {message}"

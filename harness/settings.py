@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import to_json
 
 from algorithms.settings import (
     CONFIG,
@@ -21,7 +22,7 @@ from algorithms.settings import (
 )
 from harness.errors import UserError
 from harness.extensions import used
-from harness.plain_values import SHOWN, dotted, plain_values, shown
+from harness.plain_values import SHOWN, dotted, first_problem, flat, plain_values
 
 # Increased when the meaning of a setting or metric changes, so that old runs are never mixed with new ones.
 SCHEMA_VERSION = 3
@@ -261,9 +262,6 @@ PREFIX_ARM = "prefix"
 
 _RUN = TypeAdapter(Run)
 
-# Tags that pydantic inserts into the paths of data settings.
-_DATA_TAGS = ("collected", "hosted")
-
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces; NaN and infinity raise a ValueError."""
@@ -296,44 +294,42 @@ def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
     Types are strict: booleans are not numbers, strings are not parsed. Errors are UserErrors of one line that name the
     setting and `source`.
     """
+    return _validated(_plain(values, source), source)
+
+
+def _plain(value: Any, source: str, path: tuple[str, ...] = ()) -> Any:
     try:
-        run = _RUN.validate_json(json.dumps(plain_values(values)), strict=True)
-    except ValidationError as error:
-        raise UserError(f"{source}: {first_problem(error)}") from None
+        return plain_values(value, path)
     except ValueError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def _validated(values: dict[str, Any], source: str) -> Run:
+    """The run of plain values."""
+    try:
+        run = _RUN.validate_json(to_json(values), strict=True)
+    except ValidationError as error:
+        raise UserError(f"{source}: {first_problem(error)}") from None
     if run.schema_version != SCHEMA_VERSION:
         raise UserError(f"{source}: schema version {run.schema_version} cannot be read by this version, "
                         f"which writes {SCHEMA_VERSION}")  # fmt: skip
     return run
 
 
-def first_problem(error: ValidationError, noun: str = "setting") -> str:
-    """The first problem of a pydantic error in one line: path of the setting (or other `noun`), value and problem."""
-    problem = error.errors()[0]
-    path = dotted(tuple(part for part in problem["loc"] if part not in _DATA_TAGS))
-    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{noun} {path}: unknown {noun}"
-    if problem["type"] == "missing":
-        return f"{noun} {path}: is missing"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    name = f"{noun} {path}" if path else f"{noun}s"
-    return f"{name} = {shown(problem['input'])}: {message}"
-
-
 def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run:
     """A copy of a run with changed settings by dotted path, for example {"algorithm.alpha": 1.0}."""
     values = run_to_dict(run)
     for path, value in changes.items():
-        *parents, name = path.split(".")
+        parts = tuple(path.split("."))
+        *parents, name = parts
         inner: Any = values
         for parent in parents:
             inner = inner.get(parent) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or name not in inner:
-            raise UserError(f"{source}: setting {dotted(tuple(path.split('.')))}: unknown setting"
+            raise UserError(f"{source}: setting {dotted(parts)}: unknown setting"
                             f"{_nearest_setting(path, values)}")  # fmt: skip
-        inner[name] = value
-    changed = run_from_dict(values, source)
+        inner[name] = _plain(value, source, parts)
+    changed = _validated(values, source)
     extensions = used(changed.task.name, changed.arm, changed.floor.base, changed.extensions)
     return changed if extensions == changed.extensions else replace(changed, extensions=extensions)
 
@@ -386,15 +382,8 @@ def pack_key(run: Run) -> str:
     return canonical_json(values)
 
 
-def _paths(values: dict[str, Any], prefix: str = "") -> list[str]:
-    paths = []
-    for name, value in values.items():
-        paths += _paths(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
-    return paths
-
-
 def _nearest_setting(path: str, values: dict[str, Any]) -> str:
     import difflib
 
-    close = difflib.get_close_matches(path[:SHOWN], _paths(values), n=1, cutoff=0.4)
+    close = difflib.get_close_matches(path[:SHOWN], flat(values), n=1, cutoff=0.4)
     return f"; did you mean {dotted(tuple(close[0].split('.')))}?" if close else ""

@@ -14,8 +14,8 @@ from pydantic.dataclasses import dataclass
 
 from algorithms.settings import CONFIG, Count, Positive
 from harness.errors import UserError
-from harness.plain_values import quoted_if_odd, shown
-from harness.settings import Run, first_problem
+from harness.plain_values import first_problem, quoted_if_odd, shown
+from harness.settings import Run
 from harness.training.kernels import uses_gpu
 
 # Runs of a pack by default: small networks do not fill a core when they train alone, and far less a GPU.

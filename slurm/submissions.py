@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from algorithms.settings import CONFIG
 from harness.errors import UserError
 from harness.files import DamagedFileError, read_json, write_json
-from harness.settings import first_problem
+from harness.plain_values import first_problem
 
 # In a root: the folder of submissions; in that: snapshots of the code; in a submission: its record, and SLURM's files.
 FOLDER, CODE, RECORD, JOBS = "submissions", "code", "submission.json", "jobs"

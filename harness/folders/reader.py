@@ -27,13 +27,13 @@ from harness.folders.attempts import Attempt, file_number
 from harness.folders.cache import Cache
 from harness.folders.run_folder import CANCEL, RunFolder, is_id, last_line, measured, settled_status
 from harness.folders.state import RunState
+from harness.plain_values import first_problem
 from harness.settings import (
     ID_LENGTH,
     SCHEMA_VERSION,
     Run,
     Task,
     canonical_json,
-    first_problem,
     run_from_dict,
     total_updates,
 )
