@@ -8,9 +8,10 @@ result.
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from numpy.typing import ArrayLike
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Side = Literal["above", "below"]
 
@@ -155,7 +156,7 @@ class Claim:
     metric: str
     # The numbers. Exact lab: one per case, no argument. Runs: a series with one per run, from the frame of
     # `results.frame.per_run.per_run`.
-    measure: Callable[..., ArrayLike]
+    measure: "Callable[..., ArrayLike]"
     test: Test
     # Id of the claim that this one replaces because it is false or holds only under a condition.
     corrects: str | None = None

@@ -15,6 +15,7 @@ from ablations.arms import (
 )
 from ablations.axes import grid
 from algorithms.settings import AlgorithmSettings
+from harness.environments.families import has_exact_values
 from harness.errors import UserError
 from harness.settings import Run, with_settings
 from harness.tasks.hosted import COMPARED
@@ -161,15 +162,12 @@ def with_study_schedule(run: Run) -> Run:
 
 def study(scale: str) -> list[Run]:
     """All floors on nine tasks with 10 seeds; the same runs at every scale."""
-    # Imports torch, which no other grid needs.
-    from harness.environments.exact_values import exact_values
-
     arms = (
         "no_push_down", "behaviour_cloning", "cql", "monte_carlo", "learned", "learned_online", "deflated_0.25",
         "inflated_0.1", "inflated_0.25", "inflated_0.5", "inflated_1", "noisy_0.1", "noisy_0.25", "noisy_0.5",
         "constant_mean", "naive_truncation", "calibrated_offline", "uniform_floor", "expectation",
     )  # fmt: skip
-    known_values = [task for task in STUDY_TASKS if exact_values(base_run(task, "demo", seed=0).task) is not None]
+    known_values = [task for task in STUDY_TASKS if has_exact_values(base_run(task, "demo", seed=0).task)]
     runs = [*grid(STUDY_TASKS, arms, range(10), "demo"), *grid(known_values, ("exact",), range(10), "demo")]
     return [with_study_schedule(run) for run in runs]
 

@@ -29,6 +29,10 @@ InflationKind = Literal[
 ]  # fmt: skip
 
 
+# The bases of a floor (algorithms/floors.py); extensions add others.
+FLOOR_BASES = ("none", "monte_carlo", "learned", "exact", "constant", "mean_return", "optimal")
+
+
 @dataclass(frozen=True, config=CONFIG)
 class FloorSettings:
     """The floor: a base plus inflation plus noise. All settings but `keeps_learning` and `action_noise` are per run."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from algorithms.kernels.build import build_folder
-from harness.environments.names import WINDING_ROAD
+from harness.environments.families import WINDING_ROAD
 from harness.settings import DataSettings, Task
 
 torch.set_num_threads(1)

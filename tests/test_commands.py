@@ -66,6 +66,25 @@ def test_no_commands_at_all(registered, monkeypatch, capsys):
     assert only_line(call_here(capsys, "plan", code=2)).endswith("install again with: make setup")
 
 
+# What takes long to import, and what simulates.
+HEAVY = ("torch", "numpy", "pandas", "scipy", "gymnasium", "minari", "mujoco")
+
+
+@pytest.mark.parametrize(
+    "command", ["--help", "plan study --json", "plan truth", "status", "grids --json", "arms", "logs --help"]
+)
+def test_what_computes_nothing_imports_nothing_heavy(tmp_path, command):
+    (tmp_path / "runs").mkdir()
+    code = (
+        f"import sys\nsys.argv = ['floorbench', *{command.split()}]\nfrom floorbench import main\n"
+        "try:\n    main()\nexcept SystemExit as error:\n    assert not error.code, error.code\n"
+        f"heavy = set({HEAVY}) & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
 def test_a_command_imports_only_its_module():
     code = (
         "import sys\nsys.argv = ['floorbench', 'logs', '--help']\nfrom floorbench import main\n"

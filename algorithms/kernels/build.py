@@ -8,14 +8,15 @@ compilation, so machines that share a home folder each have their own.
 import hashlib
 import os
 import platform
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 SOURCES = Path(__file__).parent / "source"
@@ -49,6 +50,8 @@ class KernelUnavailableError(Exception):
 @cache
 def load_library() -> Path:
     """Load `torch.ops.floorbench`, building it if necessary; returns the library. Raises KernelUnavailableError."""
+    import torch
+
     folder = build_folder()
     try:
         if not is_built():
@@ -79,7 +82,7 @@ def described_build() -> str:
     """The build of the kernels in one line: "kernel 0123456789abcdef (built), torch 2.13.0"."""
     reason = obstacle()
     state = "built" if is_built() else f"not built: {reason}" if reason else "not built yet"
-    return f"kernel {_key()} ({state}), torch {torch.__version__}"
+    return f"kernel {_key()} ({state}), torch {torch_version()}"
 
 
 def obstacle() -> str | None:
@@ -120,8 +123,17 @@ def build_folder() -> Path:
 
 
 @cache
+def torch_version() -> str:
+    """`torch.__version__`, read from torch's folder, because importing torch takes more than a second."""
+    spec = find_spec("torch")
+    assert spec is not None
+    assert spec.origin is not None
+    return runpy.run_path(str(Path(spec.origin).with_name("version.py")))["__version__"]
+
+
+@cache
 def _key() -> str:
-    parts = [torch.__version__, platform.machine(), _instructions(), *FLAGS]
+    parts = [torch_version(), platform.machine(), _instructions(), *FLAGS]
     parts += [f"{file.name}\0{file.read_text(encoding='utf-8')}" for file in sorted(SOURCES.glob("[!.]*.*"))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

@@ -27,7 +27,7 @@ from minari.dataset.minari_storage import MinariStorage
 
 from harness.data.files import METADATA
 from harness.environments.environment import gymnasium_environment
-from harness.environments.names import NAMESPACE, SingleTask, single_task
+from harness.environments.families import NAMESPACE, SingleTask, single_task
 from harness.errors import UserError, reason
 from harness.files import read_json
 from harness.settings import Task

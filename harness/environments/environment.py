@@ -12,10 +12,9 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from harness.environments.families import FETCH, KITCHEN, MAZES, POINTMAZE, family, view_of
+from harness.environments.families import FETCH, KITCHEN, MAZES, POINTMAZE, WINDING_ROAD, family, view_of
 from harness.environments.fetch import EndsAtGoal
 from harness.environments.mazes import FastPointMaze, maze_map
-from harness.environments.names import WINDING_ROAD
 from harness.environments.ogbench import is_single_task, make_single_task
 from harness.errors import UserError, one_line
 from harness.settings import Task

@@ -19,9 +19,8 @@ from numpy.polynomial import Chebyshev
 from numpy.polynomial.legendre import leggauss
 from scipy.special import ndtr
 
-from harness.environments.names import WINDING_ROAD
+from harness.environments.families import has_exact_values
 from harness.environments.winding_road import HEADING_BIAS, ROAD, Road
-from harness.errors import UserError
 from harness.settings import Task
 
 # Quadrature nodes between wall and goal, five per gust. Doubling them changes the values of the traveller and of the
@@ -56,13 +55,6 @@ class RoadValues:
     """Values of the travellers on one task's road, at states [N, 1], the positions."""
 
     def __init__(self, task: Task, road: Road = ROAD, nodes: int = NODES):
-        """Raises a UserError unless the mapped rewards make earlier arrivals better."""
-        if task.reward_bias * task.discount >= task.reward_scale * (1.0 - task.discount):
-            raise UserError(
-                f"task.reward_bias = {task.reward_bias:g}: staying on the road is worth more than arriving; "
-                f"with task.reward_scale = {task.reward_scale:g} and task.discount = {task.discount:g} it must be "
-                f"below {task.reward_scale * (1.0 - task.discount) / task.discount:.3g}"
-            )
         self._task, self._road = task, road
         inner, weights = leggauss(nodes)
         # States [nodes, 1]; the wall is the first node.
@@ -147,12 +139,7 @@ def noisy_actions(means: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarr
     return nodes, np.concatenate((clipped, 0.5 * (high - low) * weights * density), axis=-1)
 
 
-# By Gymnasium id.
-EXACT_VALUES: dict[str, Callable[[Task], ExactValues]] = {WINDING_ROAD: RoadValues}
-
-
 @functools.cache
 def exact_values(task: Task) -> ExactValues | None:
-    """The exact values of a task; None if they are not known."""
-    make = EXACT_VALUES.get(task.environment)
-    return make(task) if make else None
+    """The exact values of a task; None if they are not known. Raises UserError as `has_exact_values` does."""
+    return RoadValues(task) if has_exact_values(task) else None

@@ -1,12 +1,28 @@
-"""Families of environments, and how the observations of each become the flat vectors that networks see."""
+"""Names and families of environments, and how their observations become the flat vectors that networks see.
+
+Imports nothing that simulates or computes: plans of runs need the names only.
+"""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from harness.errors import UserError
 from harness.settings import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Gymnasium id of the winding road.
+WINDING_ROAD = "floorbench/WindingRoad-v0"
+
+# Namespace of the Minari datasets converted from OGBench's files.
+NAMESPACE = "ogbench/"
+
+_DATASET = re.compile(r"(?P<environment>.+)-(?P<kind>[a-z]+)-singletask(?P<task>-task[1-5])?-v0")
 
 POINTMAZE, ANTMAZE, KITCHEN = "PointMaze", "AntMaze", "FrankaKitchen"
 
@@ -27,6 +43,43 @@ def family_of(environment: str) -> str:
     return re.split(r"_|-v\d", environment)[0]
 
 
+class SingleTask(NamedTuple):
+    """The names of an OGBench single task's environment and dataset."""
+
+    # Gymnasium id of the environment.
+    environment: str
+    # Dataset, shared by the five tasks of an environment.
+    dataset: str
+
+
+def single_task(name: str) -> SingleTask | None:
+    """The names for a task such as `antmaze-large-navigate-singletask-task1-v0`; None for other names.
+
+    The rules are those of `ogbench.make_env_and_datasets`.
+    """
+    match = _DATASET.fullmatch(name)
+    if match is None:
+        return None
+    environment, kind, task = match["environment"], match["kind"], match["task"] or ""
+    return SingleTask(f"{environment}-singletask{task}-v0", f"{environment}-{kind}-v0")
+
+
+def has_exact_values(task: Task) -> bool:
+    """Whether the values of a task can be computed (exact_values.py).
+
+    Raises a UserError unless the mapped rewards make earlier arrivals better.
+    """
+    if task.environment != WINDING_ROAD:
+        return False
+    if task.reward_bias * task.discount >= task.reward_scale * (1.0 - task.discount):
+        raise UserError(
+            f"task.reward_bias = {task.reward_bias:g}: staying on the road is worth more than arriving; "
+            f"with task.reward_scale = {task.reward_scale:g} and task.discount = {task.discount:g} it must be "
+            f"below {task.reward_scale * (1.0 - task.discount) / task.discount:.3g}"
+        )
+    return True
+
+
 @dataclass(frozen=True)
 class View:
     """Maps an observation to a flat vector [S]: concatenates some of its parts, then shifts and scales them."""
@@ -39,6 +92,8 @@ class View:
 
     def concatenate(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
         """The concatenated parts of one observation or a batch of them, float32 [..., S], unscaled."""
+        import numpy as np
+
         if isinstance(observation, Mapping):
             chosen = [observation[name] for name in self.parts]
             return np.concatenate(chosen, axis=-1, dtype=np.float32, casting="same_kind")
@@ -46,6 +101,8 @@ class View:
 
     def flat(self, observation: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
         """One observation or a batch of them as float32 [..., S]."""
+        import numpy as np
+
         flat = self.concatenate(observation)
         if not self.centre:
             return flat

@@ -110,7 +110,9 @@ def nominal_core_seconds(run: Run) -> float:
 def _evaluations(schedule: Schedule) -> int:
     from harness.training.timing import offline_marks, online_marks
 
-    return len(offline_marks(schedule)) + len(online_marks(schedule))
+    # Rounded log-spaced steps may coincide, which hardly matters here; placing them needs NumPy.
+    log_spaced = schedule.log_spaced_evaluations if schedule.online_steps else 0
+    return len(offline_marks(schedule)) + (log_spaced or len(online_marks(schedule)))
 
 
 def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cost:

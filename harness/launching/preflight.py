@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 
-from algorithms.settings import BehaviourValueSettings, FloorSettings
+from algorithms.settings import FLOOR_BASES, BehaviourValueSettings, FloorSettings
+from harness import extensions
+from harness.environments.families import WINDING_ROAD, has_exact_values
 from harness.errors import UserError
 from harness.settings import HostedData, OnlineSettings, Run, Task, pack_key, total_updates
 
@@ -38,26 +40,27 @@ def check_settings(runs: Sequence[Run]) -> None:
 
 def check_floors(runs: Sequence[Run]) -> None:
     """Check that every run's floor is available on its task; only learned floors without noise can keep learning."""
-    from algorithms.floors import FLOORS
-    from harness.environments.exact_values import EXACT_VALUES, exact_values
-
     for run in runs:
-        if run.floor.base not in FLOORS:
-            raise UserError(
-                f"setting floor.base = {run.floor.base!r}: unknown floor; must be one of {', '.join(FLOORS)}"
-            )
+        check_base(run.floor.base)
         needed = {"floor.base": ("exact", "optimal"), "floor.inflation_kind": ("value_gap",)}
         for setting, kinds in needed.items():
             value = getattr(run.floor, setting.partition(".")[2])
-            if value in kinds and exact_values(run.task) is None:
+            if value in kinds and not has_exact_values(run.task):
                 raise UserError(f"setting {setting} = {value!r}: the exact values of {run.task.environment} are "
-                                f"unknown; choose another, or a task in {', '.join(EXACT_VALUES)}")  # fmt: skip
+                                f"unknown; choose another, or a task in {WINDING_ROAD}")  # fmt: skip
         check_stale_floor(run)
         if run.floor.keeps_learning and (run.floor.base != "learned" or run.floor.noise):
             raise UserError("setting floor.keeps_learning = true: only a floor.base of 'learned' without floor.noise "
                             f"can keep learning, not {run.floor.base!r} with {run.floor.noise:g}")  # fmt: skip
         check_inflation(run.floor)
         check_estimator(run)
+
+
+def check_base(name: str) -> None:
+    """Check that a floor is one of floorbench or of an extension."""
+    names = (*FLOOR_BASES, *(floor for _, floor in extensions.entries("floor")))
+    if name not in names:
+        raise UserError(f"setting floor.base = {name!r}: unknown floor; must be one of {', '.join(names)}")
 
 
 def check_stale_floor(run: Run) -> None:

@@ -17,7 +17,7 @@ rewards.
 from typing import NamedTuple
 
 from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
-from harness.environments.names import NAMESPACE, single_task
+from harness.environments.families import NAMESPACE, single_task
 from harness.settings import HostedData, Schedule, Task
 from harness.tasks.recipes import Recipe
 

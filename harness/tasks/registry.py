@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from algorithms.settings import AlgorithmSettings, BehaviourValueSettings
-from harness.environments.names import WINDING_ROAD
+from harness.environments.families import WINDING_ROAD
 from harness.errors import UserError
 from harness.extensions import used
 from harness.settings import DataSettings, HostedData, Run, Schedule, Task

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 
+from algorithms.kernels import build
 from harness.errors import UserError
 from harness.folders.limits import WORKER_MEMORY, usable_cores, usable_memory
 from harness.settings import Run
@@ -23,28 +24,27 @@ def check_kernels(runs: Sequence[Run], elsewhere: bool = False) -> None:
 
     With `elsewhere` the runs are computed on another machine, so that this one needs no GPU.
     """
-    from algorithms.kernels import build, gpu
-
     if uses_fused(runs) and (reason := build.obstacle()):
         raise refusal("fused", reason, WITHOUT_COMPILER)
     gpu_kernels = [run.algorithm.kernel for run in runs if run.algorithm.on_gpu]
-    if gpu_kernels and not elsewhere and (reason := gpu.obstacle()):
-        raise refusal(gpu_kernels[0], reason, WITHOUT_GPU)
+    if gpu_kernels and not elsewhere:
+        from algorithms.kernels import gpu
+
+        if reason := gpu.obstacle():
+            raise refusal(gpu_kernels[0], reason, WITHOUT_GPU)
 
 
 def provide_kernels(
     runs: Sequence[Run], say: Callable[[str], object] = lambda text: None, elsewhere: bool = False
 ) -> None:
     """Build missing kernels of the runs; raises UserError like `check_kernels`, or if the build fails."""
-    from algorithms.kernels.build import KernelUnavailableError, is_built, load_library
-
     check_kernels(runs, elsewhere)
     if uses_fused(runs):
-        if not is_built():
+        if not build.is_built():
             say("building the C++ kernels (half a minute, once)")
         try:
-            load_library()
-        except KernelUnavailableError as error:
+            build.load_library()
+        except build.KernelUnavailableError as error:
             raise refusal("fused", str(error), WITHOUT_COMPILER) from None
 
 

@@ -7,7 +7,7 @@ import torch
 
 from algorithms.floors import FLOORS, FloorInputs, floor_column
 from algorithms.inflation import DatasetStatistics
-from algorithms.settings import FloorSettings
+from algorithms.settings import FLOOR_BASES, FloorSettings
 
 STATES = torch.tensor([[1.0], [2.0], [3.0]])
 RETURNS = torch.tensor([-4.0, -2.0, 0.0])
@@ -48,6 +48,10 @@ def column(**settings):
 )
 def test_floor_column(settings, expected):
     assert column(**settings) == expected
+
+
+def test_every_base_that_settings_name_is_a_floor():
+    assert tuple(FLOORS) == FLOOR_BASES
 
 
 def test_every_base_gives_a_value_per_transition():

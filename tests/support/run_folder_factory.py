@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.environments.names import WINDING_ROAD
+from harness.environments.families import WINDING_ROAD
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run
 from harness.training.evaluation import TRUTH, summarise

@@ -133,7 +133,7 @@ def test_no_action_is_better_than_heading_the_road(values):
 def test_rewards_that_pay_for_staying_are_refused(road_task):
     staying = dataclasses.replace(road_task, reward_bias=0.5)
     with pytest.raises(UserError, match=r"task.reward_bias = 0.5: staying .* must be below 0.0101"):
-        RoadValues(staying)
+        exact_values(staying)
 
 
 def test_the_road_is_solved_once(road_task):

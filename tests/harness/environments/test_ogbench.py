@@ -7,7 +7,7 @@ import pytest
 
 from harness.environments import ogbench
 from harness.environments.environment import Environment
-from harness.environments.names import SingleTask, single_task
+from harness.environments.families import SingleTask, single_task
 from harness.environments.ogbench import is_single_task
 from harness.errors import UserError
 from harness.settings import with_settings

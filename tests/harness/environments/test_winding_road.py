@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from harness.data.collection import collect
 from harness.environments.environment import Environment, gymnasium_environment
-from harness.environments.names import WINDING_ROAD
+from harness.environments.families import WINDING_ROAD
 from harness.environments.winding_road import HEADING_BIAS, LAST_START, ROAD, Road, Traveller, WindingRoad
 from harness.tasks.registry import base_run
 
