@@ -1,6 +1,8 @@
 """A computation on fixed copies of its inputs; on a GPU recorded once and replayed as one CUDA graph."""
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,54 +13,73 @@ WARM_UP = 3
 
 
 class CapturedUpdate:
-    """Calls `compute` on the same tensors every time; each call first copies its inputs into them.
+    """Computes on the same tensors every time; each call first copies its inputs into them.
 
-    `compute` takes dataclasses of tensors and changes the tensors of `state`, and nothing else that outlives the call.
-    No Python number that it uses may change between calls. On the CPU it is called directly. On a GPU it is recorded as
-    torch's notes on CUDA graphs describe: on a side stream, after warm-up calls whose effect on `state` is undone.
+    What is computed takes dataclasses of tensors and changes the tensors of `state`, and nothing else that outlives the
+    call. No Python number that it uses may change between calls. On the CPU it is called directly. On a GPU it is
+    recorded as torch's notes on CUDA graphs describe: on a side stream, after warm-up calls whose effect on `state` is
+    undone. It is an argument of every call and not kept, so that an owner of both is freed by reference counts, and its
+    GPU memory with it.
     """
 
-    def __init__(self, compute: Callable[..., None], state: Sequence[Tensor]):
-        self._compute, self._state = compute, list(state)
-        self._inputs: list[Any] = []
-        self._replay: Callable[[], None] = self._call
+    def __init__(self, state: Sequence[Tensor]):
+        self._state = list(state)
+        self._inputs: list[Any] | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, *inputs: Any) -> None:
-        """Compute with these inputs, whose shapes must be the same in every call."""
-        if not self._inputs:
-            self._prepare(inputs)
+    def __call__(self, compute: Callable[..., None], *inputs: Any) -> None:
+        """Do what `compute` does with these inputs; both must have the same shapes and the same effect every time."""
+        if self._inputs is None:
+            self._inputs = self._prepare(compute, inputs)
         for fixed, given in zip(self._inputs, inputs, strict=True):
             for name, tensor in vars(fixed).items():
                 tensor.copy_(getattr(given, name), non_blocking=True)
-        self._replay()
+        if self._graph is None:
+            compute(*self._inputs)
+        else:
+            self._graph.replay()
 
-    def _prepare(self, inputs: Sequence[Any]) -> None:
+    def _prepare(self, compute: Callable[..., None], inputs: Sequence[Any]) -> list[Any]:
         device = self._state[0].device
-        self._inputs = [_copy(given, device) for given in inputs]
+        copies = [_copy(given, device) for given in inputs]
         before = [tensor.clone() for tensor in self._state]
         if device.type == "cuda":
-            self._replay = self._record()
+            self._graph = _recorded(compute, copies)
         else:
-            self._warm_up()
+            _warm_up(compute, copies)
         for tensor, saved in zip(self._state, before, strict=True):
             tensor.copy_(saved)
+        return copies
 
-    def _record(self) -> Callable[[], None]:
-        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+
+def _recorded(compute: Callable[..., None], inputs: Sequence[Any]) -> torch.cuda.CUDAGraph:
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    with without_collection():
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            self._warm_up()
+            _warm_up(compute, inputs)
         torch.cuda.current_stream().wait_stream(stream)
         with torch.cuda.graph(graph, stream=stream):
-            self._call()
-        return graph.replay
+            compute(*inputs)
+    return graph
 
-    def _warm_up(self) -> None:
-        for _ in range(WARM_UP):
-            self._call()
 
-    def _call(self) -> None:
-        self._compute(*self._inputs)
+def _warm_up(compute: Callable[..., None], inputs: Sequence[Any]) -> None:
+    for _ in range(WARM_UP):
+        compute(*inputs)
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Collect garbage before the block and none in it: freeing the memory of a GPU would invalidate a recording."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _copy(values: Any, device: torch.device) -> Any:

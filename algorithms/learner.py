@@ -1,7 +1,7 @@
 """One update of CQL / Cal-QL for a pack of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from math import inf
 
 import torch
@@ -108,14 +108,13 @@ class Learner:
         self.sum_of = dict(zip(LOGGED, self.sums.unbind(1), strict=True))
         self._summed = self._policy_summed = 0
         self._first_critics = torch.arange(0, self.critics * runs, self.critics, device=device)[:, None]
-        self._perform: Callable[[Batch, Noise], None] = self._compute
-        self._perform_without_policy: Callable[[Batch, Noise], None] = partial(self._compute, with_policy=False)
+        self._fused: FusedUpdate | None = None
+        self._captured: dict[bool, CapturedUpdate] = {}
         if shape.kernel == "fused" and shape.policy_objective == "value":
-            fused = FusedUpdate(self, shape.n_actions + backup_actions(shape))
-            self._perform, self._perform_without_policy = fused, partial(fused, with_policy=False)
+            self._fused = FusedUpdate(self, shape.n_actions + backup_actions(shape))
         elif shape.on_gpu:
-            self._perform = self._captured(self._perform)
-            self._perform_without_policy = self._captured(self._perform_without_policy)
+            state = [buffer for buffer, _ in self._buffers().values()]
+            self._captured = {with_policy: CapturedUpdate(state) for with_policy in (True, False)}
 
     def update(self, batch: Batch, noise: Noise, with_policy: bool = True) -> None:
         """Make one gradient step; all gradients are taken at the parameters before the step.
@@ -127,14 +126,14 @@ class Learner:
         if with_policy:
             self.policy_count.advance()
             self._policy_summed += 1
-            self._perform(batch, noise)
+        # No bound method is kept: a cycle of references would keep the memory of a GPU until the next collection.
+        if self._fused is not None:
+            self._fused(batch, noise, with_policy)
+        elif self._captured:
+            compute = partial(_compiled, self) if self.shape.kernel == "cuda_compiled" else self._compute
+            self._captured[with_policy](partial(compute, with_policy=with_policy), batch, noise)
         else:
-            self._perform_without_policy(batch, noise)
-
-    def _captured(self, compute: Callable[[Batch, Noise], None]) -> CapturedUpdate:
-        if self.shape.kernel == "cuda_compiled":
-            compute = torch.compile(compute)
-        return CapturedUpdate(compute, [buffer for buffer, _ in self._buffers().values()])
+            self._compute(batch, noise, with_policy)
 
     def _compute(self, batch: Batch, noise: Noise, with_policy: bool = True) -> None:
         """The tensor operations of an update. No Python state changes, so they can be recorded and replayed."""
@@ -323,3 +322,13 @@ class Learner:
             )
         for name, value in logged.items():
             self.sum_of[name].add_(value)
+
+
+def _compiled(learner: Learner, batch: Batch, noise: Noise, with_policy: bool) -> None:
+    """The operations of an update, compiled once for all learners."""
+    _compile()(learner, batch, noise, with_policy)
+
+
+@cache
+def _compile() -> Callable[..., None]:
+    return torch.compile(Learner._compute)

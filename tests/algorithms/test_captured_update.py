@@ -1,11 +1,13 @@
 """The captured update: the same bytes as the plain update on the CPU, the same numbers on a GPU."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 
-from algorithms.captured_update import CapturedUpdate
+from algorithms.captured_update import CapturedUpdate, without_collection
 from tests.support.packs import TINY, continue_training, make_batch, make_learner, make_noise, train
 
 VARIANTS = {
@@ -120,14 +122,31 @@ def test_inputs_of_another_shape_are_an_error():
 
 def test_inputs_are_copied():
     seen = []
-    captured = CapturedUpdate(lambda batch: seen.append(batch.rewards.clone()), [torch.zeros(1)])
+    captured = CapturedUpdate([torch.zeros(1)])
     batch = make_batch([0], 0, 4)
     first = batch.rewards.clone()
-    captured(batch)
+
+    def compute(given):
+        seen.append(given.rewards.clone())
+
+    captured(compute, batch)
     batch.rewards.zero_()
-    captured(batch)
+    captured(compute, batch)
     assert torch.equal(seen[-2], first)
     assert torch.equal(seen[-1], batch.rewards)
+
+
+def test_garbage_is_collected_before_a_recording_and_not_during_it():
+    class Knot:
+        pass
+
+    knot = Knot()
+    knot.itself, gone = knot, weakref.ref(knot)
+    del knot
+    with without_collection():
+        assert gone() is None
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 @pytest.fixture

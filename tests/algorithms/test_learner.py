@@ -1,6 +1,8 @@
 """The update: against the reference learner, and bitwise independence of the runs of a pack."""
 
 import copy
+import gc
+import weakref
 from dataclasses import replace
 from math import exp, inf
 
@@ -97,7 +99,7 @@ def test_the_fused_update_has_the_bits_of_its_parts(variant):
     settings_of_run = replace(TINY, **VARIANTS[variant], kernel="fused")
     settings_of_runs, seeds = [settings_of_run, replace(settings_of_run, alpha=0.1, tau=0.5)], [7, 3]
     in_parts = make_learner(settings_of_runs, seeds)
-    in_parts._perform = in_parts._compute
+    in_parts._fused = None
     continue_training(in_parts, seeds, range(10))
     in_one_call = train(settings_of_runs, seeds, updates=10)
     assert all(torch.equal(state(in_one_call, run), state(in_parts, run)) for run in range(2))
@@ -295,3 +297,20 @@ def test_shifting_critics_shifts_their_values(kernel):
     torch.testing.assert_close(change[0], torch.full_like(change[0], 3.0))
     torch.testing.assert_close(change[1], torch.full_like(change[1], -1.0))
     torch.testing.assert_close(learner.target_parameters["output_bias"], learner.critic_parameters["output_bias"])
+
+
+@pytest.mark.parametrize("kernel", ["fused", "torch", "cuda"])
+def test_a_learner_is_freed_by_reference_counts(kernel):
+    """A cycle would keep the memory of a GPU until the next collection of garbage."""
+    gc.collect()
+    gc.disable()
+    try:
+        learner = train([replace(TINY, kernel=kernel)] * 2, [1, 2], updates=2, device="cpu")
+        learner.update(make_batch([1, 2], 2, TINY.batch_size), make_noise(TINY, [1, 2], 2), with_policy=False)
+        freed = weakref.ref(learner)
+        parameters = weakref.ref(learner.policy_parameters.flat)
+        del learner
+        assert freed() is None
+        assert parameters() is None
+    finally:
+        gc.enable()
