@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 
 from harness.environments.families import FETCH, KITCHEN, MAZES, POINTMAZE, WINDING_ROAD, family, view_of
-from harness.environments.fetch import EndsAtGoal
+from harness.environments.fetch import EndsAtGoal, FastFetch
 from harness.environments.mazes import FastPointMaze, maze_map
 from harness.environments.ogbench import is_single_task, make_single_task
 from harness.errors import UserError, one_line
@@ -51,6 +51,8 @@ class Environment:
             environment = environment.env
         if family(task) == POINTMAZE:
             environment = FastPointMaze(environment)
+        elif family(task) in FETCH:
+            environment = FastFetch(environment)
         self._environment = environment
         self._task = task
         self._view = view_of(task)

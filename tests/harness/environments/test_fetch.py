@@ -13,7 +13,9 @@ from harness.environments.fetch import (
     CLOSED,
     OPEN,
     TRAVEL_HEIGHT,
+    FastFetch,
     ScriptedArm,
+    euler_angles,
     pick_and_place,
     push,
     reach,
@@ -186,3 +188,38 @@ def test_data_and_environment_have_the_same_observations():
     for trajectory in dataset.trajectories:
         assert np.abs(trajectory.observations[:, :3]).max() < 4.0
         assert np.abs(trajectory.observations[:, -3:]).max() < 4.0
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_fast_steps_are_bit_identical(name):
+    task = DEMO[name].task
+    theirs, ours = gymnasium_environment(task, time_limit=False), FastFetch(gymnasium_environment(task, False))
+    generator = np.random.default_rng(0)
+    controller = CONTROLLERS[family(task)](theirs, 0.1, generator)
+    ends = 0
+    for seed in range(5):
+        observation, _ = theirs.reset(seed=seed)
+        ours.reset(seed=seed)
+        for step in range(50):
+            # The controller moves the block; larger actions than allowed are clipped.
+            action = controller.action(observation) if step % 6 else generator.uniform(-2.0, 2.0, 4).astype(np.float32)
+            observation, *others = theirs.step(action)
+            ours_observation, *ours_others = ours.step(action)
+            for part, numbers in observation.items():
+                assert numbers.dtype == ours_observation[part].dtype
+                np.testing.assert_array_equal(numbers, ours_observation[part], strict=True)
+            assert others == ours_others
+            if others[1]:
+                ends += 1
+                break
+    assert ends
+
+
+def test_angles_at_the_singularity_are_those_of_gymnasium_robotics():
+    from gymnasium_robotics.utils.rotations import mat2euler
+
+    generator = np.random.default_rng(1)
+    upright = np.array([[0.6, -0.8, 0.0], [0.0, 0.0, -1.0], [0.8, 0.6, 0.0]])
+    singular = np.array([[0.0, 0.0, 1.0], [0.6, 0.8, 0.0], [-0.8, 0.6, 0.0]])
+    for matrix in (upright, singular, *np.linalg.qr(generator.normal(size=(200, 3, 3)))[0]):
+        np.testing.assert_array_equal(euler_angles(matrix.ravel()), mat2euler(matrix))
