@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.folders.provenance import code_version, machine, package_versions, torch_threads
 from results import tables
 from results.claim_sections import SYMBOLS
-from results.figures import exact_lab
+from results.figures import exact_floors, exact_lab
 from results.figures.drawing import SCREEN, picture
 from results.page import render
 from results.tables import Table
@@ -21,9 +21,9 @@ from results.verdicts.table import by_topic, verdict_table
 
 # One function per frame, in page order.
 FIGURES = (
-    exact_lab.max_operation, exact_lab.floor_dose, exact_lab.monte_carlo_bias, exact_lab.unlearning,
-    exact_lab.switch_data, exact_lab.switch_scale, exact_lab.floor_estimators, exact_lab.truncation,
-    exact_lab.regret_split,
+    exact_lab.max_operation, exact_floors.floor_dose, exact_floors.inflation_kinds, exact_floors.monte_carlo_bias,
+    exact_lab.unlearning, exact_lab.switch_data, exact_lab.switch_scale, exact_floors.floor_estimators,
+    exact_floors.truncation, exact_lab.regret_split,
 )  # fmt: skip
 
 

@@ -2,17 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.frame import done
 from results.statistics.intervals import CONFIDENCE
-from results.style import ON_DARK, STYLE, drawing_style, label
+from results.style import COLUMN, ON_DARK, PAGE, STYLE, drawing_style, label
 
 Look = dict[str, Any]
+
+MINUS = "\N{MINUS SIGN}"
+
+# Drawn below the other lines, so that a line equal to it stays visible.
+BROAD: Look = {"linewidth": 2.8, "zorder": 1}
+LINE: Look = {"linewidth": 1.4, "zorder": 3}
+DASHED: Look = {"linewidth": 1.4, "linestyle": (0, (4, 1.6)), "zorder": 4}
+DOTTED: Look = {"linewidth": 1.4, "linestyle": (0, (1, 1.3)), "zorder": 4}
 
 # Types of the columns of numbers that are empty for a mean or for a seed.
 SEED_TYPES = {"data_seed": "Int64", "seed": "Int64", "n": "Int64"}
@@ -139,3 +149,30 @@ def episodes(finished: pd.DataFrame) -> str:
     """A sentence with the number of episodes per evaluation."""
     numbers = sorted(set(finished["schedule.evaluation_episodes"]))
     return f"{' or '.join(map(str, numbers))} deterministic episodes per evaluation."
+
+
+def panels_in_rows(count: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """Create a figure of `count` panels, at most three per row, with rows `height` inches high including labels."""
+    columns = 2 if count == 4 else min(count, 3)
+    rows = ceil(count / columns)
+    figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 0.3 + height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False).flatten()
+    for spare in grid[count:]:
+        spare.remove()
+    return figure, list(grid[:count])
+
+
+def legend_above(figure: Figure, panel: Axes) -> None:
+    """Place the legend of a panel above the figure."""
+    handles, names = panel.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+
+
+def name_x(figure: Figure, quantity: str) -> None:
+    """Name the horizontal axis that all panels share."""
+    figure.supxlabel(quantity, fontsize=STYLE["axes.labelsize"])
+
+
+def with_problem(frame: pd.DataFrame, text: str) -> str:
+    """A caption with the description of the problem that the frame has in `attrs["problem"]`, if any."""
+    return f"{text} {frame.attrs.get('problem', '')}".strip()

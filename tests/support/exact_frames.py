@@ -87,6 +87,18 @@ def floor_estimators() -> pd.DataFrame:
     return pd.concat([pd.DataFrame(biases, columns=["estimator", "state", "bias"]), errors], ignore_index=True)
 
 
+def inflation_kinds() -> pd.DataFrame:
+    """The strong regulariser follows the floor, the weak one lies half as high above it."""
+    added = {"everywhere": [1.0] * 4, "near the goal": [0.0, 0.0, 1.0, 1.0], "1/2 (V* - V_mu)": [1.0, 0.8, 0.6, 0.2],
+             "value of a worse policy": [-1.0, -2.0, -2.0, -1.0]}  # fmt: skip
+    rows = [
+        (kind, alpha, state, excess, excess if alpha > 1 else max(excess / 2, 0.0))
+        for (kind, of_kind), alpha in product(added.items(), (1.0, 40.0))
+        for state, excess in enumerate(of_kind)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "alpha", "state", "excess", "rise"])
+
+
 def truncation() -> pd.DataFrame:
     """Reward -1, discount 0.99, V_mu -60: a cut trajectory counts as -100, as its sum, or as the truth."""
     steps = np.arange(0, 301, 5)
@@ -108,8 +120,8 @@ def regret_split() -> pd.DataFrame:
 
 
 FRAMES = (
-    max_operation, floor_dose, monte_carlo_bias, unlearning, switch_data, switch_scale, floor_estimators, truncation,
-    regret_split,
+    max_operation, floor_dose, inflation_kinds, monte_carlo_bias, unlearning, switch_data, switch_scale,
+    floor_estimators, truncation, regret_split,
 )  # fmt: skip
 
 

@@ -91,3 +91,8 @@ def _without_unit(figure: Figure) -> list[str]:
 def _is_of_names(axis: Axis) -> bool:
     """Whether the ticks are words."""
     return any(re.search("[A-Za-z]{3}", label.get_text()) for label in axis.get_ticklabels())
+
+
+def drawn(panel) -> dict:
+    """The named lines of a panel: name -> (x, y)."""
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in panel.lines}

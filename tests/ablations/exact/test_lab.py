@@ -32,6 +32,7 @@ CONTRADICTED = {
     "between-in-the-soft-maximum",
     "over-estimation-stays-where-the-floor-is-too-high",
     "a-random-floor-raises-the-value",
+    "errors-of-mean-0-raise-values",
     "the-failure-rule-is-right",
     "the-exact-floor-lowers-regret",
     "inflation-costs-regret",
@@ -106,11 +107,13 @@ def half_the_push_up(values, target, log_density, floor, form, scalars):
     [
         (without_floor, "no-push-down-below-the-floor"),
         (without_floor, "the-loss-rests-below-the-floor"),
+        (without_floor, "floors-above-the-optimum-are-not"),
         (floor_only_in_the_loss, "no-push-down-below-the-floor"),
         (floor_only_in_the_loss, "cal-ql-learns-the-floor"),
         (half_the_push_up, "cql-learns-minus-35"),
         (half_the_push_up, "push-up-balances-push-down"),
         (half_the_push_up, "cql-is-a-penalised-problem"),
+        (half_the_push_up, "the-value-is-the-clipped-floor"),
         (half_the_push_up, "a-random-floor-balances-shares"),
     ],
 )
