@@ -1,17 +1,19 @@
 """`floorbench doctor`: what this machine can do and what is missing, SLURM included."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from harness.command_line import DONE, FAILED, RUNS, FittedTable, Json, Root, print_json, result_console
+from harness.command_line import DONE, FAILED, RUNS, FittedTable, Json, print_json, remark_console, result_console
 from harness.errors import UserError
 from harness.folders.state import RunState
 from harness.watching.doctor import Finding, can_run_demo, examine
 from harness.watching.overview import Ended, overview
+from slurm.profile import Profile, load
 from slurm.queue import ask
 from slurm.watching import QueueView
 
@@ -19,9 +21,20 @@ from slurm.watching import QueueView
 PATIENCE = 10.0
 
 
-def doctor(root: Root = RUNS, json: Json = False) -> None:
-    """Check this machine; exit code 0 if the demo can run."""
-    raise typer.Exit(show_findings(root, json))
+def doctor(
+    root: Annotated[
+        Path | None, typer.Option(help="Directory of the run folders.", show_default="runs, or the profile's")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Check a node of a cluster instead, by a test job with this profile.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check this machine; exit code 0 if the demo can run. With --cluster: if jobs can run with a profile."""
+    if cluster is None:
+        raise typer.Exit(show_findings(root or RUNS, json))
+    profile = load(cluster)
+    raise typer.Exit(show_test_job(cluster, profile, root or Path(profile.root or RUNS), json))
 
 
 def findings_at(root: Path) -> list[Finding]:
@@ -31,7 +44,18 @@ def findings_at(root: Path) -> list[Finding]:
 
 def show_findings(root: Path, as_json: bool) -> int:
     """Print all findings; returns the exit code."""
-    findings = findings_at(root)
+    return _show(findings_at(root), "the demo can run", "the demo cannot run", as_json)
+
+
+def show_test_job(name: str, profile: Profile, root: Path, as_json: bool = False) -> int:
+    """Submit a test job with the profile of this name and print its findings; returns the exit code."""
+    from slurm.testing import run_test_job
+
+    findings = run_test_job(profile, root, remark_console().print)
+    return _show(findings, f"jobs can run with profile {name}", f"jobs cannot run with profile {name}", as_json)
+
+
+def _show(findings: Sequence[Finding], good: str, bad: str, as_json: bool) -> int:
     ready = can_run_demo(findings)
     if as_json:
         print_json({"ready": ready, "findings": [asdict(finding) for finding in findings]})
@@ -39,7 +63,7 @@ def show_findings(root: Path, as_json: bool) -> int:
         console = result_console()
         lines = [{"result": item.verdict, "check": item.name, "finding": item.text} for item in findings]
         console.print(FittedTable(lines, flexible="finding"))
-        console.print("the demo can run" if ready else "the demo cannot run: see the problems above")
+        console.print(good if ready else f"{bad}: see the problems above")
     return DONE if ready else FAILED
 
 

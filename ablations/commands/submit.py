@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablations.commands.run import Launch
-from ablations.commands.selection import Arms, Grid, Large, Seeds, Tasks, counts_line, grid_runs
+from ablations.commands.selection import Arms, Grid, Seeds, Tasks, counts_line, grid_runs
 from ablations.selection import Selection
 from harness import extensions
 from harness.command_line import (
+    DONE,
+    FAILED,
     RUNS,
     Changes,
     GridScale,
@@ -37,6 +40,7 @@ from harness.launching.progress import duration, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, provide_kernels, uses_gpu
 from harness.watching.overview import overview
+from slurm.doctor import show_test_job
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
 from slurm.profile import Profile, load
 from slurm.queue import Limits, QueuedTask, limits, queue
@@ -69,7 +73,9 @@ def submit(
     scale: GridScale = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Submit failed runs again.")] = False,
     shared_prefix: SharedPrefix = True,
-    yes: Large = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nothing; also submit a grid file of more than 10,000 runs.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Submit a grid to SLURM. Runs that are done, running or queued are skipped."""
@@ -85,7 +91,29 @@ def submit(
             *(f"--set {one}" for one in changes or []),
         ]
         words = " ".join(filter(None, [grid, *options]))
+        offer_test_job(cluster, profile, place, asks=not (yes or json))
         submit_grid(runs, place, profile, words, retry_failed, json, shared_prefix)
+
+
+def offer_test_job(name: str, profile: Profile, root: Path, asks: bool) -> None:
+    """Before the first submission with a profile to a root: ask for a test job at a terminal, else mention it.
+
+    Exits if the test job finds problems.
+    """
+    # Imports submitit, which `--help` does not need.
+    from slurm.testing import is_tried
+
+    if is_tried(root, profile):
+        return
+    if not asks or not sys.stdin.isatty():
+        remark_console().print(
+            f"profile {name} was never used in {root}; a test job shows whether it works: "
+            f"floorbench doctor --cluster {name} --root {root}"
+        )
+        return
+    wanted = typer.confirm(f"profile {name} was never used in {root}; run a test job first?", default=True, err=True)
+    if wanted and show_test_job(name, profile, root) != DONE:
+        raise typer.Exit(FAILED)
 
 
 def submit_grid(

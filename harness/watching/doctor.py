@@ -59,19 +59,19 @@ def examine(root: Path, others: Sequence[Check] = ()) -> list[Finding]:
         ("provenance", code),
         *others,
     ]
-    findings = [_guarded(name, check) for name, check in checks]
+    findings = [guarded(name, check) for name, check in checks]
     try:
         return [*findings, *run_faults(root)]
     except OSError as error:
         return [*findings, Finding("run folder", "problem", one_line(error))]
 
 
-def can_run_demo(findings: list[Finding]) -> bool:
+def can_run_demo(findings: Sequence[Finding]) -> bool:
     """Whether everything that the demo needs is present."""
     return all(finding.verdict != "problem" for finding in findings)
 
 
-def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
+def guarded(name: str, check: Callable[[], Finding]) -> Finding:
     """The result of a check; an exception is a problem."""
     try:
         return check()

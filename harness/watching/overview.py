@@ -98,11 +98,17 @@ def overview(
     known = known or {}
     rows = [_row(summary, queue.get(summary.id), known.get(summary.id), now) for summary in summaries(root, runs)]
     if ended:
-        last_lines = functools.cache(lambda log: last_line(tail(log).encode()))
+        last_lines = functools.cache(last_line_of_job)
         rows = [_not_started(row, ended[row.run], last_lines) if row.run in ended else row for row in rows]
     if runs is None:
         rows.sort(key=lambda row: (row.task or "", row.arm or "", row.data_seed or 0, row.seed or 0))
     return rows
+
+
+def last_line_of_job(log: Path) -> str:
+    """The last line of a job's log before srun's notes on exit codes; empty without one."""
+    lines = [line for line in tail(log).splitlines() if not line.startswith("srun: ")]
+    return last_line("\n".join(lines).encode()) or last_line(tail(log).encode())
 
 
 def _row(summary: RunSummary, queued: Queued | None, known: Known | None, now: float) -> Row:

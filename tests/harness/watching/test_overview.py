@@ -11,7 +11,7 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import Usage
 from harness.settings import total_updates
-from harness.watching.overview import Queued, Row, clock, overview, total
+from harness.watching.overview import Queued, Row, clock, last_line_of_job, overview, total
 from tests.support.run_folder_factory import begin, fail, lose, write_done
 
 NOON = 1_700_000_000.0
@@ -128,3 +128,12 @@ def test_times_are_shown_relative_to_now():
     assert clock(datetime(2026, 3, 4, 14, 20).timestamp(), now) == "14:20"
     assert clock(datetime(2026, 3, 5, 9, 5).timestamp(), now) == "Thu 09:05"
     assert clock(datetime(2026, 4, 1).timestamp(), now) == "2026-04-01"
+
+
+def test_the_last_line_of_a_job_comes_before_the_exit_codes(tmp_path):
+    log = tmp_path / "7_0_log.out"
+    assert last_line_of_job(log) == ""
+    log.write_text("srun: error: n1: task 0: Exited with exit code 127\n")
+    assert last_line_of_job(log).startswith("srun: error")
+    log.write_text("starting\nbash: /no/python: No such file or directory\n\n" + log.read_text())
+    assert last_line_of_job(log) == "bash: /no/python: No such file or directory"

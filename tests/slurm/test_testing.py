@@ -1,0 +1,131 @@
+"""Test jobs of a profile: on a real cluster, and how a submission offers them."""
+
+import json
+import re
+
+import pytest
+import typer
+
+from ablations.commands import submit
+from harness.watching.doctor import Finding
+from slurm import doctor, testing
+from slurm.profile import Profile
+from tests.support.slurm.grids import FIELDS
+
+# Without the cluster's GPUs, which torch cannot use.
+PROFILE = Profile(**{**FIELDS, "gres": None})
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path, monkeypatch):
+    """A Minari folder with one complete dataset and an incomplete one."""
+    folder = tmp_path / "data"
+    for name in ("floorbench/some-v0/data", "half/data"):
+        (folder / name).mkdir(parents=True)
+    (folder / "floorbench/some-v0/data/metadata.json").write_text("{}")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder))
+    return folder
+
+
+def problems(findings):
+    return {finding.name: finding.text for finding in findings if finding.verdict == "problem"}
+
+
+def test_complete_datasets_are_named(data):
+    assert testing.local_sets() == ["floorbench/some-v0"]
+    assert testing.datasets(["floorbench/some-v0"], "login").verdict == "ok"
+    missing = testing.datasets(["a-v0", "b-v0", "floorbench/some-v0"], "login")
+    assert (missing.verdict, missing.text.split(": ")[1][:22]) == ("problem", "a-v0 and 1 more not fo")
+    assert testing.datasets([], "login").verdict == "note"
+
+
+def test_what_a_profile_requests_is_compared_with_the_node(monkeypatch):
+    monkeypatch.setattr(testing, "usable_cores", lambda: 2)
+    assert testing.cores(2).verdict == "ok"
+    assert testing.cores(3).text.endswith("fewer than the profile's workers = 3")
+    assert testing.gpus(0) == Finding("gpu", "ok", "none requested")
+    monkeypatch.setenv("PATH", "")
+    assert testing.requeueing(False).verdict == "ok"
+    assert testing.requeueing(True).text.startswith("squeue, scontrol not found")
+
+
+def test_the_root_needs_hard_links(tmp_path, monkeypatch):
+    assert testing.files(tmp_path).verdict == "ok"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert "hard link" in testing.files(tmp_path).text
+
+
+def test_an_answer_belongs_to_its_question(tmp_path):
+    """What the node writes is read only if it repeats the token; no file and half a file are no answer."""
+    assert testing._answer(tmp_path, "t") is None
+    (tmp_path / testing.ANSWER).write_text("{")
+    assert testing._answer(tmp_path, "t") is None
+    (tmp_path / testing.ANSWER).write_text(json.dumps({"token": "another"}))
+    assert testing._answer(tmp_path, "t") is None
+    assert testing._answer(tmp_path, "another") == {"token": "another"}
+
+
+def test_a_submission_offers_a_test_job_once(tmp_path, monkeypatch, capsys):
+    """A question at a terminal, a remark otherwise; --yes and a profile that passed are never asked about."""
+    asked = []
+
+    def confirm(text, **_):
+        asked.append(text)
+        return answers.pop()
+
+    answers, codes = [True, True, False], [0, 1]
+    monkeypatch.setattr(typer, "confirm", confirm)
+    monkeypatch.setattr(submit, "show_test_job", lambda *_: codes.pop())
+    submit.offer_test_job("mine.toml", PROFILE, tmp_path, asks=True)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    submit.offer_test_job("mine.toml", PROFILE, tmp_path, asks=False)
+    remark = f"floorbench doctor --cluster mine.toml --root {tmp_path}\n"
+    assert capsys.readouterr().err.count(remark) == 2
+    assert asked == []
+    submit.offer_test_job("mine.toml", PROFILE, tmp_path, asks=True)
+    with pytest.raises(typer.Exit):
+        submit.offer_test_job("mine.toml", PROFILE, tmp_path, asks=True)
+    submit.offer_test_job("mine.toml", PROFILE, tmp_path, asks=True)
+    assert (answers, codes, len(asked)) == ([], [], 3)
+    record = testing._record(tmp_path, PROFILE)
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    submit.offer_test_job("mine.toml", PROFILE, tmp_path, asks=True)
+    assert testing.is_tried(tmp_path, Profile(**{**FIELDS, "gres": None, "time_minutes": 5, "workers": 1}))
+    assert not testing.is_tried(tmp_path, Profile(**{**FIELDS, "gres": None, "setup": ("module load x",)}))
+    assert len(asked) == 3
+
+
+@pytest.mark.slurm
+def test_a_profile_that_works(at_cluster, tmp_path, capfd):
+    root = tmp_path / "a root"
+    assert doctor.show_test_job("mine.toml", PROFILE, root) == 0
+    out, err = capfd.readouterr()
+    assert out.endswith("jobs can run with profile mine.toml\n")
+    assert "problem" not in out
+    assert {line.split()[1] for line in out.splitlines()[1:-1]} >= {
+        "job", "root", "python", "packages", "files", "datasets", "kernels", "gpu", "pointmaze", "provenance",
+    }  # fmt: skip
+    assert err.startswith("test job ")
+    assert testing.is_tried(root, PROFILE)
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize(
+    ("fields", "name", "text"),
+    [
+        ({"setup": ("module load nothing", "exit 7")}, "job", "FAILED, exit code 7:0.*: module: command not found"),
+        ({"python": "/no/such/python"}, "job", "FAILED, exit code 127:0.*/no/such/python: No such file or directory"),
+        ({"gres": "gpu:2"}, "gpu", "2 requested, but torch can use none"),
+    ],
+)
+def test_profiles_that_do_not_work(at_cluster, tmp_path, fields, name, text):
+    findings = testing.run_test_job(Profile(**{**FIELDS, "gres": None, **fields}), tmp_path)
+    assert re.search(text, problems(findings)[name])
+    assert all("\n" not in finding.text for finding in findings)
+    assert not testing.is_tried(tmp_path, Profile(**{**FIELDS, "gres": None, **fields}))
