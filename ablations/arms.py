@@ -20,7 +20,8 @@ Differences without an arm:
 - tianshou's online use of floors computed offline: its learner of this algorithm covers the offline phase only.
 - d3rlpy leaves updates undone when a phase ends within a block; here they are made up, so that all arms make equally
   many updates.
-- WSRL applies the regulariser to two random critics, drawn apart from those of the target; here it is that of all.
+- WSRL leaves out offline data online for Cal-QL too; `wsrl_like` keeps half, as the official code.
+- With a random subset of critics in the target, WSRL applies the regulariser to another one; here to all critics.
 - The critics' loss is their mean (WSRL, RLPD) or sum (official; REDQ: mean times number); Adam does not see the factor,
   except for its epsilon. The multiplier's loss is averaged over critics (official: half of the sum of two).
 - With several updates per step, WSRL's policy has its step after the critics', on all their batches together; REDQ's

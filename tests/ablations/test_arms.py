@@ -226,11 +226,16 @@ def test_arms_of_implementation_options_train_to_distinct_parameters(tmp_path):
     assert len(set(hashes.values())) == len(hashes), "two arms train to the same parameters"
 
 
-def disagreements():
-    """Settings and arms of every row of the table in ablations/README.md."""
+def rows_of_the_table():
+    """Cells of every row of the table in ablations/README.md: setting, official, CORL, d3rlpy, WSRL, others, arms."""
     text = Path(arms.__file__).with_name("README.md").read_text().partition("## Disagreements")[2].partition("\n## ")[0]
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
-    return {tuple(re.findall("`([^`]+)`", row[0])): re.findall("`([^`]+)`", row[-1]) for row in rows}
+    lines = (line.strip().strip("|") for line in text.splitlines() if line.startswith("| `"))
+    return [[cell.strip() for cell in line.split("|")] for line in lines]
+
+
+def disagreements():
+    """Settings and arms of every row of the table."""
+    return {tuple(re.findall("`([^`]+)`", row[0])): re.findall("`([^`]+)`", row[-1]) for row in rows_of_the_table()}
 
 
 def test_the_table_of_disagreements_has_every_option_and_every_change_at_the_switch():
@@ -248,3 +253,27 @@ def test_the_arms_of_a_disagreement_change_its_setting():
     for settings, names in disagreements().items():
         for arm in set(names) & set(ARMS):
             assert set(settings) & set(ARMS[arm].settings), (settings, arm)
+
+
+# Settings of ensembles as the table words them: official, CORL and d3rlpy have the defaults, WSRL and RLPD their arms.
+WORDS = {"all": None, "none": "none", "policy and critics": "all", "yes": True, "no": False}
+
+
+@pytest.mark.parametrize(
+    "setting", ["critics", "target_critics", "target_replacement", "policy_value", "layer_norm"]
+)  # fmt: skip
+def test_the_table_has_the_ensembles_of_the_protocols(base, setting):
+    (row,) = (cells for cells in rows_of_the_table() if cells[0] == f"`algorithm.{setting}`")
+    sides = {"cql": row[1:4], "wsrl": row[4:5], "rlpd_like": row[5:6]}
+    for arm, cells in sides.items():
+        value = getattr(with_arm(base, arm).algorithm, setting)
+        for cell in filter(None, cells):
+            word = re.split(r"[;,(]", cell)[0].strip()
+            assert value == (int(word) if word.isdigit() else WORDS.get(word, word)), (arm, cell)
+
+
+def test_the_table_has_the_updates_per_step_of_the_protocols(base):
+    (row,) = (cells for cells in rows_of_the_table() if "`schedule.updates_per_step`" in cells[0])
+    for arm, cell in {"cql": row[1], "wsrl": row[4]}.items():
+        run = with_arm(base, arm)
+        assert cell.startswith(f"{run.online.policy_interval}, {run.schedule.updates_per_step}")
