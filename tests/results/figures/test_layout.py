@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from ablations.claims import CLAIMS
 from results.contents import aggregate_figures, task_figures
-from results.figures import exact_lab
+from results.exact_report import FIGURES
 from results.figures.claims import claim_figure
 from results.figures.curves import tasks_and_arms
 from results.figures.effects import dose_response, effects_figure
@@ -60,9 +60,9 @@ def test_the_figures_of_searches(tmp_path):
     assert {drawing.name: found for drawing in drawings if (found := faults(drawing.figure))} == {}
 
 
-@pytest.mark.parametrize("name", list(exact_frames.frames()))
-def test_the_figures_of_the_exact_lab(name):
-    assert faults(getattr(exact_lab, name)(exact_frames.frames()[name]).figure) == []
+@pytest.mark.parametrize("draw", FIGURES)
+def test_the_figures_of_the_exact_lab(draw):
+    assert faults(draw(exact_frames.frames()[draw.__name__]).figure) == []
 
 
 def test_faults_are_found():
