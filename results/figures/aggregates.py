@@ -13,6 +13,7 @@ from results.figures.drawing import Drawing, counts, episodes
 from results.figures.forest import estimate, forest, not_applicable, places_of
 from results.frame import done
 from results.frame.comparison import common, listed
+from results.frame.per_run import replicated
 from results.statistics.aggregates import FEWEST, stratified_band
 from results.statistics.aggregates import performance_profile as profile_of
 from results.statistics.intervals import CONFIDENCE
@@ -154,9 +155,9 @@ def _profiles(numbers: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 def profile(finished: pd.DataFrame, arm: str, moment: str) -> pd.DataFrame:
     """The performance profile of an arm with its band; without a band if every task has a single run."""
-    tasks = [group[moment].to_numpy() for _, group in finished.groupby("task", sort=False)]
+    tasks = [replicated(group[moment], group).to_numpy() for _, group in finished.groupby("task", sort=False)]
     share, low, high = stratified_band(
         tasks, lambda scores: profile_of(scores, THRESHOLDS), np.random.default_rng(RESAMPLING_SEED)
     )
     values = {"threshold": THRESHOLDS, "share": share, "low": low, "high": high}
-    return pd.DataFrame({"moment": moment, "arm": arm, **values, "n": len(finished)})
+    return pd.DataFrame({"moment": moment, "arm": arm, **values, "n": sum(map(len, tasks))})

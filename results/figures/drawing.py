@@ -132,17 +132,32 @@ def finished_of(runs: pd.DataFrame, task: object) -> pd.DataFrame:
 
 def window(finished: pd.DataFrame) -> float:
     """The number of environment steps after the switch over which the dip is measured."""
-    return float(finished["dip_window"].max())
+    return float(finished[["dip_window", "schedule.online_steps"]].min(axis=1).max())
 
 
 def counts(finished: pd.DataFrame) -> str:
-    """A sentence with the number of seeds per arm: one number if all arms have the same."""
-    counts = finished.groupby(["task", "arm"], sort=False).size()
+    """A sentence with the number of seeds per arm: one number if all arms have the same.
+
+    Data seeds, if there are several: every number is then a mean over the seeds of one.
+    """
+    groups = finished.groupby(["task", "arm"], sort=False)
+    counts = groups.size()
+    if finished["data_seed"].nunique() > 1:
+        data_seeds = sorted(set(groups["data_seed"].nunique()))
+        runs = sorted(set(counts))
+        return (
+            f"n = {_extent(data_seeds)} data seeds per arm, each with the mean of its runs ({_extent(runs)} runs per "
+            "arm)."
+        )
     if counts.nunique() == 1:
         return f"n = {counts.iloc[0]} seeds per arm."
     several = finished["task"].nunique() > 1
     names = [f"{task}, {label(arm)}" if several else label(arm) for task, arm in counts.index]
     return f"Seeds per arm: {'; '.join(f'{name}: {n}' for name, n in zip(names, counts, strict=True))}."
+
+
+def _extent(numbers: Sequence[int]) -> str:
+    return f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]} to {numbers[-1]}"
 
 
 def episodes(finished: pd.DataFrame) -> str:

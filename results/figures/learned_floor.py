@@ -12,6 +12,7 @@ from harness.metrics import METRICS
 from results.figures.drawing import SEED_TYPES, Drawing
 from results.figures.forest import estimate
 from results.frame import PAIRING
+from results.frame.per_run import replicated
 from results.statistics.intervals import CONFIDENCE
 from results.statistics.pairs import paired_difference
 from results.style import FAINT, GREEN, GREY, INK, SHADE, drawing_style
@@ -39,7 +40,8 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
         error = {"held_out_rmse": both["learned_floor.held_out_rmse_y"]}
         seeds.append(both[["task", *PAIRING]].assign(quantity=quantity, **columns, **error))
         for task, group in seeds[-1].groupby("task", sort=False):
-            pairs = asdict(paired_difference(group["learned"], group["monte_carlo"]))
+            arms = (replicated(group[arm], group) for arm in ("learned", "monte_carlo"))
+            pairs = asdict(paired_difference(*arms))
             estimates.append({"task": task, "quantity": quantity, **pairs})
     numbers = pd.concat([pd.DataFrame(estimates), *seeds], ignore_index=True)
     order = ["task", "quantity", *PAIRING, "monte_carlo", "learned", "held_out_rmse"]

@@ -66,6 +66,30 @@ def _area_below(steps: np.ndarray, changes: np.ndarray) -> float:
     return float(np.trapezoid(depth, np.concatenate([[0.0], steps])) / steps[-1])
 
 
+def replicated(values: pd.Series, rows: pd.DataFrame) -> pd.Series:
+    """The independent numbers among `values` of `rows` with a data seed: means by data seed, if there are several."""
+    data_seeds = _data_seeds(rows)
+    return values.groupby(data_seeds).mean() if data_seeds.nunique() > 1 else values
+
+
+def independent(rows: pd.DataFrame) -> int:
+    """The number of independent replicates among the runs of an arm: data seeds, if there are several, or runs."""
+    data_seeds = _data_seeds(rows).nunique()
+    return data_seeds if data_seeds > 1 else len(rows)
+
+
+def replication(rows: pd.DataFrame) -> tuple[str, ...]:
+    """A note for tables if runs have several data seeds, otherwise none."""
+    if _data_seeds(rows).nunique() < 2:
+        return ()
+    return ("n counts data seeds where runs have several; every number is then the mean over the seeds of one.",)
+
+
+def _data_seeds(rows: pd.DataFrame) -> pd.Series:
+    """The data seed of every row, from a column or the index."""
+    return rows["data_seed"] if "data_seed" in rows else rows.index.to_frame()["data_seed"]
+
+
 def replicates(table: pd.DataFrame) -> pd.DataFrame:
     """The independent rows of `table` [data seed and seed, arms]: means over the seeds of each data seed, if several.
 

@@ -81,10 +81,11 @@ def estimates_by(
     """`mean_interval` of `column` for every group of equal `keys`; columns: the keys, then the fields of `Estimate`.
 
     `bounds`: those of the quantity, or of each by the values of a column "quantity", which is one of the keys.
+    Numbers of a group with several data seeds (column "data_seed") are first averaged by data seed; n counts these.
 
     Groups are in the order of their first rows; groups without a number are left out.
     """
-    groups = frame.groupby(list(keys), sort=False)[column]
+    groups = _replicates(frame, list(keys), column).groupby(list(keys), sort=False)[column]
     table = groups.agg(mean="mean", deviation="std", n="count", least="min", largest="max").reset_index()
     table = table[table["n"] > 0].reset_index(drop=True)
     # The standard deviation of a single number is NaN, and so is its interval.
@@ -101,3 +102,13 @@ def estimates_by(
     table["low"] = np.where(within, np.maximum(table["low"], least), table["low"])
     table["high"] = np.where(within, np.minimum(table["high"], largest), table["high"])
     return table[[*keys, "mean", "low", "high", "n", "method"]]
+
+
+def _replicates(frame: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
+    """The independent numbers of every group: those of runs, or their means by data seed where there are several."""
+    if "data_seed" not in frame or frame["data_seed"].nunique() < 2:
+        return frame
+    first = frame.drop_duplicates(keys)[keys]
+    several = frame.groupby(keys, sort=False)["data_seed"].transform("nunique") > 1
+    means = frame[several].groupby([*keys, "data_seed"], sort=False)[column].mean().reset_index()
+    return first.merge(pd.concat([frame.loc[~several, [*keys, column]], means]), on=keys)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from harness.metrics import METRICS, Metric
 from results.frame import PAIRING, done, settings_columns
+from results.frame.per_run import independent, replicated, replicates, replication
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.statistics.trend import MOST_DOSES, Direction, dose_response
 from results.tables.table import Table, interval_text
@@ -67,14 +68,14 @@ def doses(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Table | None:
         trend_row = {"Task": task, "Inflation": "slope per unit"}
         for response in responses:
             for (dose, group), row in zip(levels, rows, strict=True):
-                estimate = mean_interval(group[response.column])
+                estimate = mean_interval(replicated(group[response.column], group))
                 numbers.append({"task": task, "dose": dose, "metric": response.column, **asdict(estimate)})
-                row[response.heading] = interval_text(estimate, response.decimals, of=len(group))
+                row[response.heading] = interval_text(estimate, response.decimals, of=independent(group))
             slope, test = _trend(series, response)
             numbers.append({"task": task, "dose": None, "metric": response.column, **asdict(slope), **test})
             trend_row[response.heading] = _slope_text(slope, response, test["p_value"])
         for (_, group), row in zip(levels, rows, strict=True):
-            lines.append({**row, "n": str(len(group))})
+            lines.append({**row, "n": str(independent(group))})
         lines.append({**trend_row, "n": ""})
     if not lines:
         return None
@@ -83,6 +84,7 @@ def doses(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Table | None:
         f"nothing else. Mean over seeds [{CONFIDENCE:.0%} t interval]. Slope: mean over seeds of the least-squares "
         "slope over the doses [interval]. p: one-sided Page test for a trend within seed (upwards for bound rate, "
         "calibration and over-estimation, downwards for scores), not corrected for the number of columns.",
+        *replication(finished),
         *(f"{response.heading}: {response.meaning}." for response in responses),
     )
     return Table("doses", "Metrics by dose of inflation", pd.DataFrame(numbers), pd.DataFrame(lines), notes)
@@ -112,6 +114,7 @@ def _is_additive(rows: pd.DataFrame) -> bool:
 def _trend(series: pd.DataFrame, response: Response) -> tuple[Estimate, dict[str, float]]:
     """Slope, and rank correlation with its p-value, over the seeds with all doses."""
     table = series.drop_duplicates([*PAIRING, DOSE]).pivot(index=PAIRING, columns=DOSE, values=response.column)
+    table = replicates(table)
     trend = dose_response(table.to_numpy(), table.columns.to_numpy(), response.direction)
     return trend.slope, {"rank_correlation": trend.rank_correlation, "p_value": trend.p_value}
 

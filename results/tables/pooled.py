@@ -10,6 +10,7 @@ import pandas as pd
 
 from results.frame import PAIRING, done
 from results.frame.comparison import common, listed
+from results.frame.per_run import replicates, replication
 from results.statistics.aggregates import FEWEST, iqm, optimality_gap, probability_of_improvement, stratified_interval
 from results.statistics.intervals import CONFIDENCE, Estimate
 from results.style import in_order, label
@@ -44,6 +45,7 @@ def pooled(runs: pd.DataFrame) -> Table | None:
         "IQM: interquartile mean, without the lowest and the highest quarter of the runs "
         f"[{CONFIDENCE:.0%} stratified bootstrap interval: at least {FEWEST:,} resamples of the runs of each task; "
         "percentiles are expanded for small samples].",
+        *replication(finished),
         "Optimality gap: mean shortfall of the final score from 1.",
         f"Improvement: probability that a run of the arm has a higher final score than a run of {label(BASELINE)} on a "
         "random task; ties count half. Runs are resampled in pairs of equal seed.",
@@ -63,7 +65,9 @@ HEADINGS = (
 
 def arm_estimates(finished: pd.DataFrame, tasks: Sequence[str], arm: str) -> dict[str, Estimate]:
     """All aggregates of an arm; improvement only for arms other than the baseline."""
-    of_arm = [finished[(finished["task"] == task) & (finished["arm"] == arm)].set_index(PAIRING) for task in tasks]
+    columns = ["offline_score", "final_score", "regret_eval"]
+    of_tasks = [finished[(finished["task"] == task) & (finished["arm"] == arm)] for task in tasks]
+    of_arm = [replicates(runs.set_index(PAIRING)[columns]) for runs in of_tasks]
     interval = partial(stratified_interval, generator=np.random.default_rng(SEED))
     estimates = {
         "offline_iqm": interval([runs["offline_score"] for runs in of_arm], iqm),
@@ -88,5 +92,5 @@ def improvement(
         finished[finished["arm"] == name].set_index(["task", *PAIRING])["final_score"] for name in (arm, opponent)
     ]
     pairs = pd.concat(of_arms, axis=1, join="inner")
-    by_task = [pairs.loc[[task]].to_numpy() for task in tasks if task in pairs.index.get_level_values("task")]
+    by_task = [replicates(pairs.loc[task]).to_numpy() for task in tasks if task in pairs.index.get_level_values("task")]
     return stratified_interval(by_task, probability_of_improvement, generator or np.random.default_rng(SEED))

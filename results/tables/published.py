@@ -8,6 +8,7 @@ import pandas as pd
 
 from harness.metrics import METRICS
 from results.frame import done
+from results.frame.per_run import independent, replicated
 from results.statistics.intervals import mean_interval
 from results.style import label
 from results.tables.table import Table, interval_text, number
@@ -45,7 +46,7 @@ def beside_published(runs: pd.DataFrame) -> Table | None:
         ours = {"Task": str(task), "Arm": label(arm), "Source": "ours"}
         theirs = {"Task": str(task), "Arm": ARMS[arm], "Source": "CORL"}
         for column, (heading, metric, phase, unit) in COLUMNS.items():
-            estimate = mean_interval(group[column])
+            estimate = mean_interval(replicated(group[column], group))
             names = {"task": task, "arm": arm, "metric": column}
             numbers.append({**names, "source": "ours", "mean": estimate.mean, "low": estimate.low,
                             "high": estimate.high, "n": estimate.n})  # fmt: skip
@@ -53,7 +54,7 @@ def beside_published(runs: pd.DataFrame) -> Table | None:
             mean, deviation = (value / unit for value in published(TASKS[task], ARMS[arm], metric, phase))
             numbers.append({**names, "source": "CORL", "mean": mean, "deviation": deviation, "n": SEEDS})
             theirs[heading] = f"{number(mean, 2)} (SD {number(deviation, 2)})"
-        lines += [{**ours, "n": str(len(group))}, {**theirs, "n": str(SEEDS)}]
+        lines += [{**ours, "n": str(independent(group))}, {**theirs, "n": str(SEEDS)}]
     if not lines:
         return None
     columns = ["task", "arm", "source", "metric", "mean", "low", "high", "deviation", "n"]

@@ -13,6 +13,7 @@ from harness.command_line import text_table
 from harness.errors import UserError
 from harness.metrics import METRICS, Metric
 from results.frame import PAIRING, done
+from results.frame.per_run import independent, replicated, replication
 from results.statistics.intervals import CONFIDENCE, UNBOUNDED, Estimate, Range, mean_interval
 from results.statistics.pairs import holm, paired_difference
 from results.style import in_order, label
@@ -76,7 +77,7 @@ def definitions(finished: pd.DataFrame) -> tuple[str, ...]:
         f"Cells give the mean over seeds [{CONFIDENCE:.0%} t interval, within the possible values]; n is the number of "
         "finished runs. An interval of width zero means that every seed gave the same number."
     )
-    return (intervals, *lines, RECOVERY)
+    return (intervals, *replication(finished), *lines, RECOVERY)
 
 
 def scores(runs: pd.DataFrame) -> Table:
@@ -92,16 +93,19 @@ def scores(runs: pd.DataFrame) -> Table:
     numbers, lines = [], []
     for (task, arm), group in runs.groupby(["task", "arm"], sort=False):
         of_arm = finished[(finished["task"] == task) & (finished["arm"] == arm)]
-        estimates = {column: mean_interval(column.of(of_arm), bounds=column.bounds(of_arm)) for column in COLUMNS}
+        estimates = {
+            column: mean_interval(replicated(column.of(of_arm), of_arm), bounds=column.bounds(of_arm))
+            for column in COLUMNS
+        }
         dipped, recovery = _recovery(of_arm)
         rows = {column.name: estimate for column, estimate in estimates.items()} | {"recovery_steps": recovery}
         numbers += [{"task": task, "arm": arm, "metric": name, **asdict(estimate)} for name, estimate in rows.items()]
-        cells = {
-            column.heading: interval_text(estimates[column], column.decimals, of=len(of_arm)) for column in COLUMNS
-        }
+        n = independent(of_arm)
+        cells = {column.heading: interval_text(estimates[column], column.decimals, of=n) for column in COLUMNS}
         cells["Recovery"] = f"{recovery.n} of {dipped}" + (f" [{recovery.mean:,.0f} steps]" if recovery.n else "")
-        n = f"{len(of_arm)}" if len(of_arm) == len(group) else f"{len(of_arm)} of {len(group)}"
-        lines.append({"Task": task, "Arm": label(arm), **cells, "n": n})
+        finished_runs = f"{len(of_arm)}" if len(of_arm) == len(group) else f"{len(of_arm)} of {len(group)}"
+        cells["n"] = finished_runs if n == len(of_arm) else f"{n} ({finished_runs} runs)"
+        lines.append({"Task": task, "Arm": label(arm), **cells})
     title = "Score, regret, dip and calibration by floor"
     return Table("scores", title, pd.DataFrame(numbers), pd.DataFrame(lines), definitions(finished))
 
@@ -138,6 +142,7 @@ def differences(runs: pd.DataFrame) -> Table | None:
         f"Mean difference, paired by seed [{CONFIDENCE:.0%} paired t interval]; n pairs. *: p < {ALPHA} in the exact "
         "sign-flip test, Holm-corrected over the arms of the task (impossible with fewer than 6 pairs). r: correlation "
         "of regret_eval between the two arms over seeds.",
+        *replication(finished),
     )
     text = pd.DataFrame([line for _, lines in by_task for line in lines])
     return Table("differences", f"Difference to {label(baseline)}, paired by seed", pd.DataFrame(numbers), text, notes)
@@ -156,18 +161,22 @@ def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dic
     lines = {arm: {"Task": task, "Arm": label(arm)} for arm in pairs}
     for column in COLUMNS:
         estimates = {
-            arm: paired_difference(column.of(first), column.of(second), bounds=column.bounds_of_differences(first))
+            arm: paired_difference(
+                replicated(column.of(first), first),
+                replicated(column.of(second), second),
+                bounds=column.bounds_of_differences(first),
+            )
             for arm, (first, second) in pairs.items()
         }
         adjusted = holm([estimate.p_value for estimate in estimates.values()])
         for (arm, estimate), p_holm in zip(estimates.items(), adjusted, strict=True):
             names = {"task": task, "arm": arm, "baseline": baseline, "metric": column.name}
             numbers.append({**names, **asdict(estimate), "p_holm": p_holm})
-            text = interval_text(estimate, column.decimals, sign=True, of=len(pairs[arm][0]))
+            text = interval_text(estimate, column.decimals, sign=True, of=independent(pairs[arm][0]))
             lines[arm][column.heading] = text + ("*" if p_holm < ALPHA else "")
             if column.name == "regret_eval":
                 lines[arm]["r"] = number(estimate.correlation, 2)
-    last = [{"r": line.pop("r"), "n": str(len(pairs[arm][0]))} for arm, line in lines.items()]
+    last = [{"r": line.pop("r"), "n": str(independent(pairs[arm][0]))} for arm, line in lines.items()]
     return numbers, [line | end for line, end in zip(lines.values(), last, strict=True)]
 
 

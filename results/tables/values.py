@@ -5,7 +5,8 @@ from dataclasses import asdict
 import pandas as pd
 
 from results.frame import PAIRING, done
-from results.statistics.intervals import CONFIDENCE, mean_interval
+from results.frame.per_run import independent, replicated, replication
+from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.style import label
 from results.tables.table import Table, interval_text, number
 
@@ -42,8 +43,8 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
             "Task": task,
             "Arm": label(arm),
             "Mean return-to-go": number(group["return_to_go"].mean(), 1),
-            "Mean Q(s, a)": interval_text(mean_interval(group["q_data"]), 1),
-            "Calibration of Q(s, a)": interval_text(mean_interval(group["difference"]), 1, sign=True),
+            "Mean Q(s, a)": interval_text(_mean(group, "q_data"), 1),
+            "Calibration of Q(s, a)": interval_text(_mean(group, "difference"), 1, sign=True),
             "Seeds below": f"{int(group['below'].sum())} of {len(group)}",
         }
         lines.append(line)
@@ -53,9 +54,15 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
         "Calibration of Q(s, a): mean Q(s, a) - mean return-to-go of the same transitions; that of "
         "Q(s, pi(s)) is in the table of scores.",
         "Seeds below: seeds with a mean Q below the mean return-to-go of the same transitions.",
+        *replication(finished),
         *(f"{task}: {_scale_settings(group)}." for task, group in finished.groupby("task", sort=False)),
     )
     return Table("scale_mismatch", "Scale of Q and returns of the data", numbers, pd.DataFrame(lines), notes)
+
+
+def _mean(rows: pd.DataFrame, column: str) -> Estimate:
+    """The mean of a column over the runs of an arm, or over their data seeds."""
+    return mean_interval(replicated(rows[column], rows))
 
 
 def _scale_settings(runs: pd.DataFrame) -> str:
@@ -91,9 +98,9 @@ def learned_floor(runs: pd.DataFrame) -> Table | None:
         {
             "Task": task,
             "Arm": label(arm),
-            **{heading: interval_text(mean_interval(group[name]), decimals) for name, decimals, heading in shown},
+            **{heading: interval_text(_mean(group, name), decimals) for name, decimals, heading in shown},
             "Gradient steps": number(group["steps"].mean(), 0),
-            "n": str(len(group)),
+            "n": str(independent(group)),
         }
         for (task, arm), group in numbers.groupby(["task", "arm"], sort=False)
     ]
@@ -102,6 +109,7 @@ def learned_floor(runs: pd.DataFrame) -> Table | None:
         "behaviour policy, over the dataset, where V_mu is known; in mapped return. A return scatters around V_mu, so "
         "the RMSE against returns cannot be 0; that against V_mu can. "
         f"Mean over n seeds [{CONFIDENCE:.0%} t interval].",
+        *replication(numbers),
     )
     return Table("learned_floor", "Errors of the learned floors", numbers, pd.DataFrame(lines), notes)
 
@@ -138,14 +146,15 @@ def truth(evaluations: pd.DataFrame) -> Table | None:
             for arm, group in rows[rows["task"] == task].groupby("arm", sort=False):
                 line = {"Task": task, "At": at, "Arm": label(arm)}
                 for metric, heading, _ in COLUMNS:
-                    estimate = mean_interval(group[metric])
+                    estimate = _mean(group, metric)
                     numbers.append({"task": task, "at": at, "arm": arm, "metric": metric, **asdict(estimate)})
                     line[heading] = interval_text(estimate, 2)
-                lines.append({**line, "n": str(len(group))})
+                lines.append({**line, "n": str(independent(group))})
     notes = (
         "Over the probe transitions of the dataset, against exact values computed from the environment's model, in "
         f"mapped return; mean over seeds [{CONFIDENCE:.0%} t interval]. The values of a calibrated and conservative "
         "critic lie between V_mu and V_pi.",
+        *replication(known),
         *(f"{heading}: {meaning}." for _, heading, meaning in COLUMNS),
     )
     return Table("truth", "Calibration against exact values", pd.DataFrame(numbers), pd.DataFrame(lines), notes)

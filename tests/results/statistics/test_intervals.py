@@ -66,6 +66,18 @@ def test_groups_are_the_means_and_intervals_of_their_numbers():
     assert math.isnan(alone["low"])
 
 
+def test_seeds_of_one_data_seed_count_once():
+    """Means by data seed 1, 2 and 3: the interval of the test above, not that of six numbers."""
+    scores = [0.0, 2.0, 1.5, 2.5, 3.0, 3.0]
+    frame = pd.DataFrame({"arm": "a", "data_seed": [0, 0, 1, 1, 2, 2], "score": scores})
+    of_one = pd.DataFrame({"arm": "b", "data_seed": 0, "score": [5.0, 7.0]})
+    table = estimates_by(pd.concat([of_one, frame]), ["arm"], "score")
+    assert list(table["arm"]) == ["b", "a"]
+    assert list(table["n"]) == [2, 3]
+    assert list(table["mean"]) == [6.0, 2.0]
+    assert table["high"][1] == pytest.approx(2.0 + 4.302653 / math.sqrt(3), abs=1e-6)
+
+
 def test_bounded_quantities_have_bounded_intervals():
     """Two seeds with 0.5 and 1: the t interval is 0.75 +- 12.706 * 0.3536 / sqrt(2) = [-2.43, 3.93]."""
     wide, bounded = mean_interval([0.5, 1.0]), mean_interval([0.5, 1.0], bounds=(0.0, 1.0))

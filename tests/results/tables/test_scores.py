@@ -26,6 +26,22 @@ def test_scores_by_hand():
     assert text["n"] == "3"
 
 
+def test_several_data_seeds_are_the_unit_of_replication():
+    """Means by data seed 0.2, 0.4 and 0.6, whose interval is that of three seeds; differences likewise."""
+    rows = [(arm, seed, "done", score, -70.0)
+            for arm, shift in (("cql", 0.0), ("learned", 0.1))
+            for seed, score in enumerate(shift + value for value in (0.1, 0.3, 0.3, 0.5, 0.6, 0.6))]  # fmt: skip
+    frame = frame_of(*rows, data_seed=[0, 0, 1, 1, 2, 2] * 2)
+    table = scores(frame)
+    row = number(table, "cql", "offline_score")
+    assert (row["n"], row["mean"]) == (3, pytest.approx(0.4))
+    assert row["high"] == pytest.approx(0.4 + 4.302653 * 0.2 / math.sqrt(3), abs=1e-6)
+    assert table.text["n"].tolist() == ["3 (6 runs)"] * 2
+    assert "n counts data seeds" in " ".join(table.notes)
+    difference = number(differences(frame), "learned", "offline_score")
+    assert (difference["n"], difference["mean"], difference["p_value"]) == (3, pytest.approx(0.1), 0.25)
+
+
 def test_unfinished_runs_are_counted_and_not_averaged():
     frame = frame_of(("new_arm", 0, "done", 0.5, 0.0), ("new_arm", 1, "failed", math.nan, math.nan))
     text = scores(frame).text.iloc[0]
