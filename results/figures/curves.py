@@ -1,21 +1,23 @@
 """Curves over training: scores and bound rates by groups of arms, and values with floors and returns-to-go."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from math import ceil
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from ablations.arms import ARMS
 from harness.metrics import METRICS
 from results.figures.drawing import BAND, SEED_TYPES, Drawing, Look, counts, episodes, finished_of, window
 from results.frame import PAIRING, done
 from results.statistics.intervals import estimates_by
-from results.style import COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colour, drawing_style, grouped, in_order, label, short
+from results.style import FAINT, INK, PAGE, SHADE, STYLE, colour, drawing_style, grouped, in_order, label, short
 
 # At most this many seeds are drawn as thin lines; more cannot be distinguished.
 MOST = 50
@@ -62,11 +64,14 @@ def curves(evaluations: pd.DataFrame, quantities: list[str]) -> pd.DataFrame:
     return numbers.astype(SEED_TYPES)
 
 
-# Arms of a panel.
-MOST_ARMS = 6
+# Arms of a panel, and of a figure that needs only one.
+MOST_ARMS, ONE_PANEL = 6, 4
 
 # The arms that stand for the question of the benchmark, beside those with a colour: the first of these that was run.
 FURTHER = ("inflated_1", "inflated_0.5", "inflated_0.25", "exact", "official")
+
+# Width of a figure of one panel, in inches.
+ALONE = 4.6
 
 # Line styles of the grey arms of a panel.
 GREY_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (2, 2)), (0, (8, 2)))
@@ -91,7 +96,7 @@ def small_multiples(count: int, columns: int = 3, height: float = 1.55) -> tuple
     """Create a page-wide figure of `count` panels with shared axes, `columns` per row at most."""
     columns = min(count, columns)
     rows = ceil(count / columns)
-    width = COLUMN if columns == 1 else PAGE
+    width = ALONE if columns == 1 else PAGE
     figure = Figure(figsize=(width, 0.35 + height * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
     for spare in grid[count:]:
@@ -100,13 +105,30 @@ def small_multiples(count: int, columns: int = 3, height: float = 1.55) -> tuple
 
 
 def finish_curves(panel: Axes, finished: pd.DataFrame) -> None:
-    """Mark the switch and the window of the dip, and count the steps of both phases on one axis."""
-    switch = switch_of(finished)
+    """Mark the switch and the window of the dip on an axis of the steps of both phases.
+
+    A short online phase is stretched to `ONLINE_SHARE` of the axis.
+    """
+    switch, online = switch_of(finished), float(finished["schedule.online_steps"].max())
     panel.axvspan(switch, switch + window(finished), color=SHADE, linewidth=0, zorder=0)
     panel.axvline(switch, color=INK, linestyle=(0, (4, 2)), linewidth=0.7, zorder=2)
-    panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 3, 5, 10]))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}"))
+    factor = max(1.0, ONLINE_SHARE / (1 - ONLINE_SHARE) * switch / online) if online else 1.0
+    panel.set_xscale("function", functions=(partial(stretch, switch, factor), partial(stretch, switch, 1 / factor)))
+    offline_ticks = [tick for tick in _rounds(switch) if tick < 0.9 * switch]
+    ticks = {tick: f"{tick / 1000:g}" for tick in [0.0, *offline_ticks]}
+    ticks |= {switch + tick: f"+{tick / 1000:g}" for tick in _rounds(online)}
+    panel.set_xticks(list(ticks), list(ticks.values()))
     panel.margins(x=0.02)
+
+
+def stretch(switch: float, factor: float, steps: np.ndarray) -> np.ndarray:
+    """Multiply the distance of `steps` beyond the switch by a factor."""
+    return np.where(steps > switch, switch + (steps - switch) * factor, steps)
+
+
+def _rounds(end: float) -> list[float]:
+    """One or two round numbers above 0, up to `end`."""
+    return [float(tick) for tick in MaxNLocator(2, steps=[1, 2, 3, 5, 10]).tick_values(0, end) if 0 < tick <= end]
 
 
 def switch_of(finished: pd.DataFrame) -> float:
@@ -114,7 +136,10 @@ def switch_of(finished: pd.DataFrame) -> float:
     return float(finished["schedule.offline_steps"].max())
 
 
-STEPS = "Steps (thousand): gradient steps, from the dashed line on environment steps"
+STEPS = "Steps (thousand): gradient steps; +: environment steps after the switch"
+
+# The least share of an axis of steps that the online phase has.
+ONLINE_SHARE = 0.4
 
 
 def label_axes(figure: Figure, quantity: str) -> None:
@@ -138,7 +163,13 @@ def seeds(panel: Axes, numbers: pd.DataFrame, switch: float, line_colour: str) -
 
 
 def panels_of(arms: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Titles and arms of the panels of a figure: the groups of the arms, long groups in pieces."""
+    """Titles and arms of the panels of a figure: the groups of the arms, long groups in pieces.
+
+    A few arms share one panel, without a title.
+    """
+    arms = list(arms)
+    if len(arms) <= ONE_PANEL:
+        return [("", arms)]
     pieces = []
     for title, names in grouped(arms).items():
         count = ceil(len(names) / MOST_ARMS)
@@ -156,6 +187,7 @@ def by_group(
     """
     means = numbers[numbers["seed"].isna()]
     pieces = panels_of(in_order(numbers["arm"]))
+    names_of = {arm: label(arm) if len(pieces) == 1 else short(arm) for _, names in pieces for arm in names}
     switch = switch_of(finished)
     with drawing_style():
         longest = max(len(names) for _, names in pieces)
@@ -176,7 +208,7 @@ def by_group(
                     panel.plot(of_arm["step"] + switch, of_arm["mean"], color=arm_colour, zorder=4, **style)
                 else:
                     mean_with_band(panel, of_arm, switch, arm_colour)
-                panel.plot([], [], color=arm_colour, label=short(arm), **({"linewidth": 1.5} | style))
+                panel.plot([], [], color=arm_colour, label=names_of[arm], **({"linewidth": 1.5} | style))
             panel.set_title(title, loc="left")
             finish_curves(panel, finished)
             # Below the ticks, so that no curve is hidden.
