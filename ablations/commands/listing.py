@@ -28,8 +28,10 @@ def grids(scale: Scale = "demo", json: Json = False) -> None:
         return
     for line in lines:
         line["time"] = duration(float(str(line.pop("core_seconds"))) / CORES)
+        line["runs"] = f"{line['runs']:,}"
     order = ("grid", "tasks", "arms", "seeds", "runs", "time", "about")
-    result_console().print(FittedTable([{name: line[name] for name in order} for line in lines], (), (), "about"))
+    shown = [{name: line[name] for name in order} for line in lines]
+    result_console().print(FittedTable(shown, ("seeds", "arms", "tasks"), flexible="about"))
     remark_console().print(
         f"time: on {CORES} cores, estimated from the published study; run one with: floorbench run GRID --scale {scale}"
     )

@@ -87,8 +87,8 @@ def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
 
 # Floating-point operations per second of one core with the fused kernel, and seconds of an environment step with its
 # share of everything else: 1,720 runs of the published study (23.9 million updates of 64 x 64 networks, 174 million
-# environment steps if evaluation episodes last to the horizon) took 8.5 core-hours.
-NOMINAL_SPEED, NOMINAL_STEP = 2e11, 1.4e-4
+# environment steps if evaluation episodes last to the horizon) took 8.5 core-hours. Fetch's simulation is slower.
+NOMINAL_SPEED, NOMINAL_STEP, NOMINAL_FETCH_STEP = 2e11, 1.4e-4, 6e-4
 
 # Numbers per observation and action, where no environment is created to count them.
 NOMINAL_INPUTS = 32
@@ -96,6 +96,8 @@ NOMINAL_INPUTS = 32
 
 def nominal_core_seconds(run: Run) -> float:
     """A rough estimate of a run's time on one core, without a measurement."""
+    from harness.environments.families import FETCH, family
+
     algorithm, schedule = run.algorithm, run.schedule
     widths = [NOMINAL_INPUTS, *algorithm.critic_hidden, 1]
     parameters = sum(first * second for first, second in pairwise(widths))
@@ -103,7 +105,7 @@ def nominal_core_seconds(run: Run) -> float:
     evaluations = 2 * algorithm.batch_size * (3 * algorithm.n_actions + 2)
     updates = total_updates(run) * 6 * evaluations * parameters / NOMINAL_SPEED
     steps = schedule.online_steps + _evaluations(schedule) * schedule.evaluation_episodes * run.task.horizon
-    return updates + NOMINAL_STEP * steps
+    return updates + (NOMINAL_FETCH_STEP if family(run.task) in FETCH else NOMINAL_STEP) * steps
 
 
 @cache

@@ -1,14 +1,18 @@
 """The doctor finds what is there and what is missing on the real machine."""
 
+import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ablations.grids import runs_of
+from harness.command_line import DONE
 from harness.watching import doctor
 from harness.watching.doctor import Finding, can_run_demo
-from slurm.doctor import findings_at
+from slurm.doctor import findings_at, show_findings
 from tests.support.run_folder_factory import write_done
 
 
@@ -34,6 +38,20 @@ def test_this_machine_can_run_the_demo(findings):
 def test_a_problem_means_no_demo_and_a_note_does_not():
     assert can_run_demo([Finding("a", "ok", ""), Finding("b", "note", "")])
     assert not can_run_demo([Finding("a", "ok", ""), Finding("b", "problem", "")])
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_findings_fit_the_terminal_and_lose_no_word(width, findings, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr("slurm.doctor.findings_at", lambda root: list(findings.values()))
+    monkeypatch.setattr("slurm.doctor.result_console", lambda: Console(file=stream, width=width, color_system=None))
+    assert show_findings(Path("runs"), as_json=False) == DONE
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    # Long words, such as paths and hashes, are broken at the edge.
+    start = lines[0].index("finding")
+    shown = "".join(line[start:] for line in lines[1:-1]).replace(" ", "")
+    assert shown == "".join(finding.text for finding in findings.values()).replace(" ", "")
 
 
 def test_folders_that_cannot_be_written_are_problems(tmp_path, monkeypatch):

@@ -1,10 +1,13 @@
 """The lists of grids and arms."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from ablations.arms import ARMS
+from ablations.commands import listing
 from ablations.grids import GRIDS, runs_of
 from harness.launching.cost import nominal_core_seconds
 from harness.settings import with_settings
@@ -36,3 +39,18 @@ def test_the_nominal_cost_grows_with_what_is_computed():
                     {"schedule.evaluation_episodes": 100}):  # fmt: skip
         assert nominal_core_seconds(with_settings(run, changes)) > cost
     assert nominal_core_seconds(run) == pytest.approx(cost)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("show", [listing.grids, listing.arms])
+def test_lists_fit_the_terminal(show, width, monkeypatch):
+    """Names are never shortened, and descriptions keep room for words."""
+    few = {name: GRIDS[name] for name in ("demo", "floors", "implementation", "smoke")}
+    monkeypatch.setattr("ablations.grids.GRIDS", few)
+    stream = io.StringIO()
+    monkeypatch.setattr(listing, "result_console", lambda: Console(file=stream, width=width, color_system=None))
+    show()
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert {line.split()[0] for line in lines if line.strip()} >= set(few if show is listing.grids else ARMS)
+    assert width - max(lines[0].find("about"), lines[0].find("settings")) >= 20
