@@ -23,6 +23,7 @@ from results.figures.scores import score_by_floor
 from results.frame import Frames, done, settings_columns
 from results.frame.comparison import remarks
 from results.frame.per_run import per_run
+from results.headline import headlines
 from results.style import in_order, label
 from results.tables import Table
 from results.tables.cost import MILLION, cost
@@ -83,6 +84,8 @@ class Contents:
     """What the pages about runs show."""
 
     title: str
+    # What is seen, in sentences; empty without the claims of `results.headline`.
+    headlines: list[str]
     runs: pd.DataFrame
     # Number of runs by state, for example "29 done, 1 failed".
     states: str
@@ -266,6 +269,7 @@ def contents(
         title=f"Grid {' and '.join(grids)}: effect of the pessimism floor"
         if grids
         else "Effect of the pessimism floor",
+        headlines=headlines(verdicts, measures),
         runs=frame,
         states=_states(frame),
         effort=effort_of(cost_table),
