@@ -276,7 +276,7 @@ class Undecidable:
 
     claim: Claim
     task: str
-    # Seeds that the grid has, and those that the test needs.
+    # Seeds that the grid has (data seeds, if there are several), and those that the test needs.
     seeds: int
     needed: int
 
@@ -298,11 +298,17 @@ def undecidable(runs: Sequence[Run], claims: Sequence[Claim] | None = None) -> l
     for claim, task, compared in tested:
         assert not isinstance(claim.test, EveryCase)
         family = primary if claim.primary else _family(claim.test, compared)
-        seeds = len(set.intersection(*(pairs[task][arm] for arm in compared)))
+        seeds = _replicates(set.intersection(*(pairs[task][arm] for arm in compared)))
         if not can_reject(claim.test, seeds, family):
             needed = next(number for number in range(seeds + 1, 100) if can_reject(claim.test, number, family))
             undecidable.append(Undecidable(claim, task, seeds, needed))
     return undecidable
+
+
+def _replicates(pairs: Collection[tuple[int, int]]) -> int:
+    """The number of independent replicates among pairs of data seed and seed: data seeds, or seeds of the only one."""
+    data_seeds = {data_seed for data_seed, _ in pairs}
+    return len(data_seeds) if len(data_seeds) > 1 else len(pairs)
 
 
 def _compared(test: Test, present: Collection[str]) -> list[str]:

@@ -40,6 +40,14 @@ def test_claims_without_their_arms_are_not_named():
     assert undecidable(runs("cql", "learned", seeds=2), [claim(DoseResponse(("cql", "learned", "x"), "rises"))]) == []
 
 
+def test_several_data_seeds_are_counted_instead_of_seeds():
+    """Four data seeds of six seeds are four replicates; twelve of one seed are twelve."""
+    level = claim(Level(("cql",), "above"))
+    (entry,) = undecidable(grid((TASK,), ("cql",), range(6), "demo", data_seeds=range(4)), [level])
+    assert (entry.seeds, entry.needed) == (4, 6)
+    assert undecidable(grid((TASK,), ("cql",), range(1), "demo", data_seeds=range(12)), [level]) == []
+
+
 def test_primary_claims_are_one_family():
     single = claim(Difference(("learned",), "cql", "above"), primary=True)
     found = runs("cql", "learned")
