@@ -197,6 +197,7 @@ def smoke(scale: str) -> list[Run]:
 
 
 GRIDS: dict[str, Callable[[str], list[Run]]] = {
+    "demo": fine_tuning.demo,
     "floors": floors,
     "paper": paper,
     "truth": truth,

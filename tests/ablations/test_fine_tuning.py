@@ -6,7 +6,16 @@ import pytest
 
 from ablations.axes import split_variant
 from ablations.claim import arms_of
-from ablations.fine_tuning import CONFIRMATORY, CONTROL, FINE_TUNING_CLAIMS, FURTHER, PHENOMENON
+from ablations.claims import undecidable
+from ablations.fine_tuning import (
+    CONFIRMATORY,
+    CONTROL,
+    DATA_SEEDS,
+    DEMO_ARMS,
+    FINE_TUNING_CLAIMS,
+    FURTHER,
+    PHENOMENON,
+)
 from ablations.grids import runs_of
 
 
@@ -18,6 +27,17 @@ def cause():
 def test_the_dip_has_50_runs_of_the_primary_arms_and_20_of_the_others():
     counts = Counter(run.arm for run in runs_of("dip"))
     assert counts == {**dict.fromkeys(CONFIRMATORY, 50), **dict.fromkeys(FURTHER, 20)}
+
+
+def test_the_demo_decides_its_claims_with_seeds_and_data_of_its_own():
+    runs = runs_of("demo")
+    assert Counter(run.arm for run in runs) == dict.fromkeys(DEMO_ARMS, 8)
+    assert {run.task.name for run in runs} == {PHENOMENON}
+    assert {run.task.data_seed for run in runs}.isdisjoint({*DATA_SEEDS, 0, 21, 22})
+    assert min(run.seed for run in runs) >= 400
+    assert len({(run.task, run.algorithm, run.schedule) for run in runs}) == 1
+    assert undecidable(runs) == []
+    assert "cql-falls-online" in {entry.claim.id for entry in undecidable([run for run in runs if run.seed < 405])}
 
 
 def test_arms_without_an_offline_phase_keep_that():
