@@ -1,9 +1,10 @@
 """Settings of a run, their canonical JSON, and the run id, which is the hash of it."""
 
-import functools
 import hashlib
 import json
 from dataclasses import replace
+from functools import cached_property, reduce
+from operator import attrgetter, getitem
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
@@ -43,6 +44,8 @@ class DataSettings:
     action_noise: NonNegative = 0.5
     # Seed of the resets and of the noise.
     seed: Steps = 0
+    # Length of episodes that wander in a maze from a random free cell to others; None: from the start to the goal.
+    wander_steps: Count | None = None
 
 
 # Names of functions in data/repairs.py, where they are described.
@@ -99,6 +102,8 @@ class Task:
     reference_returns: tuple[float, float] | None = None
     # Discount per environment step.
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    # Whether the goal of a maze is part of the observations.
+    observes_goal: bool = True
     # Collected by the scripted controller, or hosted.
     data: Data = DataSettings()
 
@@ -213,7 +218,7 @@ class Run:
             return self.task
         return replace(self.task, data=replace(self.task.collected, action_noise=self.floor.action_noise))
 
-    @functools.cached_property
+    @cached_property
     def id(self) -> str:
         """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON of its configuration."""
         return hashlib.sha256(canonical_json(configuration(self)).encode()).hexdigest()[:ID_LENGTH]
@@ -225,6 +230,8 @@ ENSEMBLE_SETTINGS = ("critics", "target_critics", "target_replacement", "policy_
 # Settings added after the first runs of this schema version. With their default values they are omitted from ids and
 # files, so that earlier runs keep theirs.
 ADDED_SETTINGS = {
+    "task": ("observes_goal",),
+    "task.data": ("wander_steps",),
     "algorithm": ("policy_objective", *ENSEMBLE_SETTINGS),
     "schedule": ("log_spaced_evaluations", "calibration_value"),
     "online": tuple(OnlineSettings.__dataclass_fields__),
@@ -277,12 +284,14 @@ def configuration(run: Run) -> dict[str, Any]:
     """The settings that are written to files and hashed to the id: all but `ADDED_SETTINGS` with default values."""
     values = run_to_dict(run)
     for group, names in ADDED_SETTINGS.items():
-        defaults = getattr(run, group).__dataclass_fields__
+        defaults = attrgetter(group)(run).__dataclass_fields__
+        *parents, last = group.split(".")
+        holder = reduce(getitem, parents, values)
         for name in names:
-            if values[group][name] == defaults[name].default:
-                del values[group][name]
-        if not values[group]:
-            del values[group]
+            if name in defaults and holder[last][name] == defaults[name].default:
+                del holder[last][name]
+        if not holder[last]:
+            del holder[last]
     if not run.extensions:
         del values["extensions"]
     return values

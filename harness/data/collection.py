@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any, ClassVar, Protocol
@@ -11,9 +12,9 @@ import minari
 import numpy as np
 
 from harness.environments.environment import gymnasium_environment
-from harness.environments.families import family
+from harness.environments.families import POINTMAZE, family
 from harness.environments.fetch import AIMS, Aim, Observation, ScriptedArm
-from harness.environments.mazes import WayPointController
+from harness.environments.mazes import Wanderer, WayPointController
 from harness.environments.winding_road import Traveller
 from harness.errors import UserError
 from harness.settings import DataSettings, Task
@@ -43,19 +44,21 @@ def _scripted_arm(
 # By family of environments: a controller from the environment, the standard deviation of the action noise and a
 # generator.
 CONTROLLERS: dict[str, Callable[[gymnasium.Env, float, np.random.Generator], Controller]] = {
-    "PointMaze": WayPointController,
+    POINTMAZE: WayPointController,
     "floorbench/WindingRoad": Traveller,
     **{arm: partial(_scripted_arm, aim) for arm, aim in AIMS.items()},
 }
 
 
 def check_controller(task: Task) -> None:
-    """Raise a UserError if there is no controller for the task."""
+    """Raise a UserError if no controller can collect the data of the task."""
     if family(task) not in CONTROLLERS:
         raise UserError(
             f"task {task.name}: no controller for {task.environment}; "
             f"data can be collected in {' and '.join(CONTROLLERS)}"
         )
+    if task.collected.wander_steps is not None and family(task) != POINTMAZE:
+        raise UserError(f"task.data.wander_steps: {task.environment} has no cells to wander in; remove the setting")
 
 
 def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | None = None) -> None:
@@ -65,9 +68,10 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
     `progress` is called after every episode with the transitions collected and required.
     """
     data = task.collected
-    environment = gymnasium_environment(task)
+    environment = gymnasium_environment(replace(task, horizon=data.wander_steps or task.horizon))
     generator = np.random.default_rng(data.seed)
-    controller = CONTROLLERS[family(task)](environment, data.action_noise, generator)
+    kind = CONTROLLERS[family(task)] if data.wander_steps is None else Wanderer
+    controller = kind(environment, data.action_noise, generator)
     collector = minari.DataCollector(environment)
     try:
         done = 0
@@ -84,7 +88,8 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
 
 
 def _collect_episode(collector: minari.DataCollector, controller: Controller, seed: int) -> int:
-    observation, _ = collector.reset(seed=seed)
+    options = controller.start() if isinstance(controller, Wanderer) else None
+    observation, _ = collector.reset(seed=seed, options=options)
     controller.begin(observation)
     steps, over = 0, False
     while not over:
@@ -95,9 +100,10 @@ def _collect_episode(collector: minari.DataCollector, controller: Controller, se
 
 
 def _description(task: Task, data: DataSettings, controller: Controller) -> dict:
+    length = f"horizon {task.horizon}" if data.wander_steps is None else f"episodes of {data.wander_steps} steps"
     return {
         "description": (
-            f"{task.environment}, goal-terminated, horizon {task.horizon}: {data.transitions} transitions "
+            f"{task.environment}, goal-terminated, {length}: {data.transitions} transitions "
             f"of a {controller.name} with action noise {data.action_noise}, seed {data.seed}."
         ),
         "algorithm_name": controller.name,

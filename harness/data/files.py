@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError
 from harness.files import DamagedFileError, read_json, write_json
@@ -51,7 +52,12 @@ def dataset_ids(task: Task) -> tuple[str, ...]:
     """The Minari ids of a task's data: of its hosted sets, or the task's name and a hash of the collection settings."""
     if isinstance(task.data, HostedData):
         return task.data.ids
-    settings = {"environment": task.environment, "horizon": task.horizon, "data": asdict(task.data)}
+    settings: dict[str, Any] = {"environment": task.environment, "horizon": task.horizon, "data": asdict(task.data)}
+    if task.data.wander_steps is None:
+        # Earlier datasets keep their names.
+        del settings["data"]["wander_steps"]
+    else:
+        settings["maze"] = task.maze
     digest = hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:8]
     return (f"floorbench/{task.name}-{digest}-v{DATA_VERSION}",)
 

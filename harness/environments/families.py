@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
@@ -135,4 +135,7 @@ VIEWS = {
 
 def view_of(task: Task) -> View:
     """The view of a task's observations."""
-    return VIEWS.get(family(task), View())
+    view = VIEWS.get(family(task), View())
+    if task.observes_goal:
+        return view
+    return replace(view, parts=tuple(part for part in view.parts if part != "desired_goal"))

@@ -74,11 +74,13 @@ class WayPointController:
 
     def begin(self, observation: Mapping[str, np.ndarray]) -> None:
         """Plan the path from the start to the goal of an episode."""
-        start, goal = (self._cell(observation[name]) for name in ("achieved_goal", "desired_goal"))
-        between = networkx.shortest_path(self._cells, start, goal)[1:-1]
+        self._plan(observation["achieved_goal"], observation["desired_goal"])
+
+    def _plan(self, position: np.ndarray, target: np.ndarray) -> None:
+        between = networkx.shortest_path(self._cells, self._cell(position), self._cell(target))[1:-1]
         centres = [self._maze.cell_rowcol_to_xy(cell) for cell in between]
         self.way_points = [centre + self._generator.uniform(-JITTER, JITTER, size=2) for centre in centres]
-        self.way_points.append(observation["desired_goal"])
+        self.way_points.append(target)
 
     def action(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
         """The noisy action [2] for an observation, float32 in [-1, 1]."""
@@ -92,6 +94,36 @@ class WayPointController:
     def _cell(self, position: np.ndarray) -> Cell:
         row, column = self._maze.cell_xy_to_rowcol(position)
         return int(row), int(column)
+
+
+class Wanderer(WayPointController):
+    """Starts in a random free cell and goes from one random free cell to another, whatever the goal of the task."""
+
+    name: ClassVar[str] = "wanderer"
+
+    def start(self) -> dict[str, Any]:
+        """Options of the reset of the next episode: a random cell other than the goal's."""
+        goals = {self._cell(place) for place in self._maze.unique_goal_locations}
+        return {"reset_cell": np.array(self._drawn_cell(goals))}
+
+    def begin(self, observation: Mapping[str, np.ndarray]) -> None:
+        """Choose the first target."""
+        self._choose(observation["achieved_goal"])
+
+    def action(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The noisy action [2] for an observation, float32 in [-1, 1]; chooses another target at the last one."""
+        position = observation["achieved_goal"]
+        if len(self.way_points) == 1 and np.linalg.norm(self.way_points[0] - position) <= REACHED:
+            self._choose(position)
+        return super().action(observation)
+
+    def _choose(self, position: np.ndarray) -> None:
+        centre = self._maze.cell_rowcol_to_xy(self._drawn_cell({self._cell(position)}))
+        self._plan(position, centre + self._generator.uniform(-JITTER, JITTER, size=2))
+
+    def _drawn_cell(self, excluded: set[Cell]) -> Cell:
+        cells = [cell for cell in self._cells if cell not in excluded]
+        return cells[int(self._generator.integers(len(cells)))]
 
 
 def free_cells(maze_map: list[list[int | str]]) -> networkx.Graph:

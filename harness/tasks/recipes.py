@@ -62,6 +62,25 @@ ROAD_SCHEDULE = Schedule(
     probe_states=512,
 )
 
+# The critics need a max backup to value paths that no episode shows.
+STITCHING_ALGORITHM = replace(
+    DEMO_ALGORITHM,
+    policy_hidden=(128, 128),
+    critic_hidden=(128, 128),
+    batch_size=128,
+    alpha=5.0,
+    max_backup="min_then_max",
+)
+
+STITCHING_SCHEDULE = Schedule(
+    offline_steps=100_000,
+    online_steps=50_000,
+    offline_interval=10_000,
+    online_interval=5_000,
+    dense_interval=1_000,
+    dense_steps=10_000,
+)
+
 # Settings from a search (`floorbench tune study-TASK`) that are better than those above, to four digits; for the other
 # tasks of grid `study` none were better. A trial trains CQL and Cal-QL with the Monte Carlo floor and the same
 # settings; the first trial uses those above. The trials are in results/published/studies/.

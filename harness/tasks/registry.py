@@ -10,7 +10,16 @@ from harness.extensions import used
 from harness.settings import DataSettings, HostedData, Run, Schedule, Task
 from harness.tasks.hosted import HOSTED
 from harness.tasks.ogbench import OGBENCH
-from harness.tasks.recipes import DEMO_ALGORITHM, DEMO_SCHEDULE, ROAD_ALGORITHM, ROAD_SCHEDULE, TUNED, Recipe
+from harness.tasks.recipes import (
+    DEMO_ALGORITHM,
+    DEMO_SCHEDULE,
+    ROAD_ALGORITHM,
+    ROAD_SCHEDULE,
+    STITCHING_ALGORITHM,
+    STITCHING_SCHEDULE,
+    TUNED,
+    Recipe,
+)
 
 # Environment and data. Without noise the scripted controller succeeds in all of 200 episodes (seeds 0 to 199) of every
 # task, with this noise in 200, 140 and 81 of them, which gives data of mixed quality. Reaching takes about 4 steps, so
@@ -91,6 +100,40 @@ def demo_mazes() -> list[Task]:
     ]
 
 
+# Mazes whose data must be stitched together: short episodes wander anywhere, few reach the goal, which is far from the
+# start and not observed. Rewards are those of AntMaze in Cal-QL's paper. The walls are those of gymnasium-robotics.
+STITCHING_MAZES = {
+    "Medium": (
+        300,
+        ("########", "#r.##..#", "#..#...#", "##...###", "#..#...#", "#.#..#.#", "#...#.g#", "########"),
+    ),
+    "Large": (
+        600,
+        (
+            "############", "#r...#.....#", "#.##.#.#.#.#", "#......#...#", "#.####.###.#", "#..#.#.....#",
+            "##.#.#.#.###", "#..#...#.g.#", "############",
+        ),
+    ),
+}  # fmt: skip
+
+
+def stitching_mazes() -> list[Task]:
+    """The mazes with data of short episodes, with reward -5 per step and 5 at the goal."""
+    return [
+        replace(
+            pointmaze(
+                size, horizon, DataSettings(transitions=100_000, action_noise=0.5, wander_steps=60), "-stitching"
+            ),
+            maze=rows,
+            reward_scale=10.0,
+            reward_bias=-5.0,
+            failure_reward=-5.0,
+            observes_goal=False,
+        )
+        for size, (horizon, rows) in STITCHING_MAZES.items()
+    ]
+
+
 ROAD_DATA = DataSettings(transitions=20_000, action_noise=0.4)
 
 # Horizon that truncates more than half of the road's trajectories; the optimal policy needs 10 to 20 steps.
@@ -106,6 +149,7 @@ def of_family(tasks: Iterable[Task], algorithm: AlgorithmSettings, schedule: Sch
 
 DEMO = {
     **of_family(demo_mazes(), DEMO_ALGORITHM, DEMO_SCHEDULE),
+    **of_family(stitching_mazes(), STITCHING_ALGORITHM, STITCHING_SCHEDULE),
     **of_family(ROADS, ROAD_ALGORITHM, ROAD_SCHEDULE),
     **of_family(map(fetch, FETCH), DEMO_ALGORITHM, DEMO_SCHEDULE),
 }

@@ -56,6 +56,32 @@ def test_a_horizon_too_short_truncates(tiny_task, tmp_path, monkeypatch):
         assert episode.truncations.tolist() == [False] * 5 + [True]
 
 
+def test_wandering_episodes_start_anywhere_and_have_one_length(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    maze = ("#####", "#r..#", "###.#", "#g..#", "#####")
+    task = dataclasses.replace(
+        tiny_task, maze=maze, data=dataclasses.replace(tiny_task.collected, wander_steps=40, transitions=1_000)
+    )
+    collect(task, "floorbench/wandering-v0")
+    episodes = list(minari.load_dataset("floorbench/wandering-v0").iterate_episodes())
+    starts = np.array([episode.observations["achieved_goal"][0] for episode in episodes])
+    goals = np.array([episode.observations["desired_goal"][0] for episode in episodes])
+    free = {(-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)}
+    assert {tuple(place) for place in np.round(starts).astype(int)} == free - {(-1, -1)}, "not in the goal's cell"
+    assert {tuple(place) for place in np.round(goals).astype(int)} == {(-1, -1)}
+    for episode in episodes:
+        reached = bool(episode.terminations[-1])
+        assert len(episode) == 40 or reached
+        assert episode.rewards[-1] == float(reached)
+    assert 0 < sum(episode.terminations[-1] for episode in episodes) < len(episodes) / 2
+
+
+def test_only_mazes_have_cells_to_wander_in():
+    task = DEMO["fetch-reach"].task
+    with pytest.raises(UserError, match=r"task.data.wander_steps: FetchReach-v4 has no cells to wander in; remove"):
+        check_controller(dataclasses.replace(task, data=dataclasses.replace(task.collected, wander_steps=60)))
+
+
 def test_metadata_describe_the_collection(tiny_task, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     collect(tiny_task, "floorbench/described-v0")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.environments.environment import gymnasium_environment
-from harness.environments.mazes import FastPointMaze, WayPointController, free_cells
+from harness.environments.mazes import FastPointMaze, Wanderer, WayPointController, free_cells
 
 
 def observation(position, goal, velocity=(0.0, 0.0)) -> dict[str, np.ndarray]:
@@ -75,6 +75,21 @@ def test_noise_has_the_requested_standard_deviation(tiny_task):
     assert actions.mean(axis=0) == pytest.approx([0, 0], abs=0.012)
     assert actions.std(axis=0) == pytest.approx([0.2, 0.2], abs=0.01)
     assert np.abs(actions).max() <= 1.0
+
+
+def test_a_wanderer_goes_on_to_another_cell(tiny_task):
+    wanderer = Wanderer(gymnasium_environment(tiny_task), 0.0, np.random.default_rng(3))
+    at = observation(position=(-1, 1), goal=(-1, -1))
+    wanderer.begin(at)
+    target = wanderer.way_points[-1]
+    assert np.round(target).tolist() != [-1, 1], "another cell than its own"
+    for place in wanderer.way_points[:-1]:
+        wanderer.action(observation(position=place, goal=(-1, -1)))
+    assert wanderer.way_points == [target]
+    wanderer.action(observation(position=np.add(target, (0.11, 0.0)), goal=(-1, -1)))
+    assert wanderer.way_points == [target]
+    wanderer.action(observation(position=np.add(target, (0.09, 0.0)), goal=(-1, -1)))
+    assert np.round(wanderer.way_points[-1]).tolist() != np.round(target).tolist()
 
 
 @pytest.mark.parametrize(("size", "horizon"), [("UMaze", 300), ("Medium", 600), ("Large", 800)])
