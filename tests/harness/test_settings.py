@@ -3,8 +3,8 @@
 import dataclasses
 import hashlib
 import json
-from operator import attrgetter
 import re
+from operator import attrgetter
 
 import pytest
 from hypothesis import given, settings
