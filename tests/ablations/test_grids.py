@@ -140,7 +140,7 @@ def test_arms_of_floors_differ_only_in_the_floor():
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(
         UserError,
-        match="grid 'flors': unknown grid; choose one of floors, paper, truth, doses, truncation, impl",
+        match="grid 'flors': unknown grid; choose one of demo, floors, paper, truth, doses, truncation, impl",
     ):
         runs_of("flors")
     with pytest.raises(UserError, match="scale 'huge': unknown scale; choose one of demo, paper"):
