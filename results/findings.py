@@ -16,13 +16,13 @@ import pandas as pd
 from ablations.arms import OPTIONS
 from ablations.claim import Level
 from ablations.claims import CLAIMS
-from ablations.grids import STUDY_TASKS
+from ablations.grids import STUDY_TASKS, runs_of
 from harness.errors import UserError
 from results.frame import PAIRING, done
-from results.frame.frames import Frames
+from results.frame.frames import Frames, load
 from results.frame.per_run import per_run
 from results.page import markdown
-from results.published_runs import PUBLISHED, STUDY, published_runs
+from results.published_runs import DIP, PUBLISHED, STUDY, published_runs
 from results.statistics.intervals import Estimate
 from results.statistics.pairs import holm
 from results.style import in_order, label
@@ -77,10 +77,19 @@ class Evidence:
         return [verdict for verdict in verdicts if verdict.n]
 
     @cached_property
+    def measures(self) -> pd.DataFrame:
+        """A row per finished run, with its evaluations at the switch and at the end."""
+        return per_run(self.frames.runs, self.frames.evaluations)
+
+    @property
+    def data_seeds(self) -> int:
+        """Number of data seeds."""
+        return int(self.frames.runs["data_seed"].nunique())
+
+    @cached_property
     def effects(self) -> list[Effect]:
         """Differences of every arm from the Monte Carlo floor, and of implementation arms from their reference."""
-        frame = per_run(self.frames.runs, self.frames.evaluations)
-        return [*effects(frame), *effects(frame, "reference")]
+        return [*effects(self.measures), *effects(self.measures, "reference")]
 
     def outcomes(self, claim: str, arm: str | None = None) -> str:
         """The outcomes of a claim: "supported on 7 of 9 tasks, contradicted on 1 (fetch-push)"."""
@@ -136,8 +145,8 @@ class Evidence:
         return sorted(single, key=lambda effect: -abs(effect.estimate.mean))
 
     def mean(self, column: str, task: str, arm: str, decimals: int = 2) -> str:
-        """Mean over seeds of a column of the runs."""
-        runs = done(self.frames.runs)
+        """Mean over seeds of a column of `measures`."""
+        runs = self.measures
         return number(runs.loc[(runs["task"] == task) & (runs["arm"] == arm), column].mean(), decimals)
 
     def extent(self, column: str, task: str) -> str:
@@ -232,9 +241,16 @@ DIRECTIONS = {"higher": 1, "lower": -1}
 
 
 def findings(folder: Path = PUBLISHED) -> str:
-    """The text for exported frames: of the study, and of two grids that complement it."""
+    """The text for exported frames: of the grid `dip`, if it has been run, of the study, and of two more grids."""
     grids = {"study": STUDY, "truncation": "truncation", "implementation": "implementation"}
-    return markdown(TEMPLATE, **{name: Evidence(published_runs(grid, folder=folder)) for name, grid in grids.items()})
+    evidence = {name: Evidence(published_runs(grid, folder=folder)) for name, grid in grids.items()}
+    return markdown(TEMPLATE, dip=dip_evidence(folder), dip_size=len(runs_of(DIP)), **evidence)
+
+
+def dip_evidence(folder: Path = PUBLISHED) -> Evidence | None:
+    """What the template looks up in the grid `dip`; None if none of its runs are exported."""
+    runs = load(folder).runs["run"]
+    return Evidence(published_runs(DIP, folder=folder)) if {run.id for run in runs_of(DIP)} & set(runs) else None
 
 
 def write(file: Path = FINDINGS) -> None:

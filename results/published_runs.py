@@ -20,8 +20,8 @@ PROJECT = Path(__file__).parents[1]
 PUBLISHED = PROJECT / "results" / "published"
 VERDICTS = PUBLISHED / "verdicts.csv"
 
-# The grid of README and FINDINGS.md, and all grids whose runs are published.
-STUDY = "study"
+# The grids of README and FINDINGS.md, and all grids whose runs are published.
+STUDY, DIP = "study", "dip"
 GRIDS = (STUDY, "truncation", "implementation", "floors")
 
 # Columns of verdicts.csv, and the significant digits of its numbers: the last digits of a test can depend on the

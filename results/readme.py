@@ -8,9 +8,8 @@ from harness.errors import UserError
 from results.figures.drawing import Drawing
 from results.figures.effects import cliffs, dose_numbers, dose_response, effects_figure
 from results.figures.teaser import teaser
-from results.findings import Evidence, compact
+from results.findings import Evidence, compact, dip_evidence
 from results.frame import done
-from results.frame.per_run import per_run
 from results.page import markdown
 from results.published_runs import PROJECT, PUBLISHED, STUDY, has_frames, published_runs
 from results.style import drawing_style, in_order
@@ -38,12 +37,13 @@ def section(folder: Path = PUBLISHED) -> str:
     """The text between the markers, from the frames in a folder; without frames, a sentence that says so."""
     if not has_frames(folder):
         return NOTHING
-    evidence = Evidence(published_runs(STUDY, folder=folder))
-    shown = {drawing.name: drawing for drawing in drawings(evidence)}
-    doses = dose_numbers(evidence.effects, per_run(evidence.frames.runs, evidence.frames.evaluations))
+    evidence, dip = Evidence(published_runs(STUDY, folder=folder)), dip_evidence(folder)
+    shown = {drawing.name: drawing for drawing in drawings(evidence, dip)}
+    doses = dose_numbers(evidence.effects, evidence.measures)
     return markdown(
         TEMPLATE,
         study=evidence,
+        dip=dip,
         teaser=shown.get("teaser"),
         collapsing=cliffs(doses) if doses is not None else [],
         table=compact(scores_by_task(evidence.frames.runs)),
@@ -74,14 +74,15 @@ def write(readme: Path = README, folder: Path = PUBLISHED) -> None:
     readme.write_text(with_section(readme.read_text(encoding="utf-8"), folder), encoding="utf-8")
     if has_frames(folder):
         with drawing_style():
-            for drawing in drawings(Evidence(published_runs(STUDY, folder=folder))):
+            for drawing in drawings(Evidence(published_runs(STUDY, folder=folder)), dip_evidence(folder)):
                 drawing.figure.savefig(folder / f"{drawing.name}.png", format="png", dpi=200)
 
 
-def drawings(evidence: Evidence) -> list[Drawing]:
-    """The figures of README and FINDINGS.md, if the runs cover several tasks."""
-    frame, changes = per_run(evidence.frames.runs, evidence.frames.evaluations), evidence.effects
-    drawings = teaser(evidence.frames, changes, frame), effects_figure(changes), dose_response(changes, frame)
+def drawings(evidence: Evidence, dip: Evidence | None) -> list[Drawing]:
+    """The figures of README and FINDINGS.md, if the runs cover several tasks; curves of the grid `dip`, if there."""
+    frame, changes = evidence.measures, evidence.effects
+    curves = teaser((dip or evidence).frames, changes, frame)
+    drawings = curves, effects_figure(changes), dose_response(changes, frame)
     return [drawing for drawing in drawings if drawing]
 
 

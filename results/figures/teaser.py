@@ -17,29 +17,32 @@ from results.tables.effects import Effect
 BELOW: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "labelspacing": 0.3}
 
 # The arms of the curves.
-SHOWN = ("cql", "monte_carlo", "inflated_0.25")
+COMPARED = ("cql", "monte_carlo")
+SHOWN = (*COMPARED, "inflated_0.25")
 
 
 def teaser(frames: Frames, effects: Sequence[Effect], measures: pd.DataFrame) -> Drawing | None:
     """Plot the success rate of `SHOWN` on the task where CQL and Cal-QL differ most in regret, and regret against dose.
 
-    `effects` and `measures` are those of `results.tables.effects` and `results.frame.per_run.per_run`. None without
-    several tasks and doses, or without one of the arms. Numbers: of the curves, then of the doses.
+    `frames` are those of the curves. `effects` and `measures` are those of the doses, from `results.tables.effects` and
+    `results.frame.per_run.per_run`. None without CQL and Cal-QL, or several tasks and doses. Numbers: of the curves,
+    then of the doses.
     """
     doses = dose_numbers(effects, measures)
     finished = done(frames.runs)
-    if doses is None or not set(SHOWN) <= set(finished["arm"]):
+    shown = [arm for arm in SHOWN if arm in set(finished["arm"])]
+    if doses is None or not set(COMPARED) <= set(shown):
         return None
     task = task_that_differs(finished)
-    rows = frames.evaluations[(frames.evaluations["task"] == task) & frames.evaluations["arm"].isin(SHOWN)]
+    rows = frames.evaluations[(frames.evaluations["task"] == task) & frames.evaluations["arm"].isin(shown)]
     numbers, named, of_task = curves(rows, ["score"]), cliffs(doses), finished_of(frames.runs, task)
     regret = doses[(doses["quantity"] == "regret_eval") & (doses["task"] != "")]
     with drawing_style():
         figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for arm in SHOWN:
+        for arm in shown:
             means = numbers[(numbers["arm"] == arm) & numbers["seed"].isna()]
-            arm_colour = colour(arm, accent_of(SHOWN))
+            arm_colour = colour(arm, accent_of(shown))
             mean_with_band(left, means, switch_of(of_task), arm_colour)
             left.plot([], [], color=arm_colour, linewidth=1.5, label=label(arm))
         finish_curves(left, of_task)
@@ -52,7 +55,7 @@ def teaser(frames: Frames, effects: Sequence[Effect], measures: pd.DataFrame) ->
         right.legend(handles=dose_legend(named), ncols=2, **BELOW)
     caption = (
         f"Left: success rate on {task}, mean and {BAND}; gradient steps, then, from the dashed line on, environment "
-        f"steps. {counts(of_task[of_task['arm'].isin(SHOWN)])} Right: regret during fine-tuning against the inflation "
+        f"steps. {counts(of_task[of_task['arm'].isin(shown)])} Right: regret during fine-tuning against the inflation "
         f"of the floor, a line per task; named: the tasks that fall off."
     )
     both = pd.concat([numbers.assign(task=task), regret], ignore_index=True)

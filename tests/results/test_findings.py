@@ -7,8 +7,9 @@ import pytest
 
 from ablations.grids import STUDY_TASKS, runs_of
 from harness.errors import UserError
-from results.findings import FINDINGS, Evidence, findings
+from results.findings import FINDINGS, Evidence, dip_evidence, findings
 from results.frame import gather
+from results.frame.frames import export
 from results.tables.table import number
 from tests.support.run_folder_factory import write_done
 
@@ -63,6 +64,27 @@ def test_effects_average_over_tasks_or_show_one_task(evidence):
     assert evidence.moved("inflated_1", "bound_rate").startswith("higher on 2 of 2 tasks")
     mean = evidence.frames.runs.query("task == 'winding-road' and arm == 'cql'")["offline_score"].mean()
     assert evidence.mean("offline_score", "winding-road", "cql") == number(mean, 2)
+
+
+def test_means_are_of_runs_and_of_their_first_and_last_online_evaluations(evidence):
+    rows = evidence.frames.evaluations.query("task == 'winding-road' and arm == 'cql'")
+    last = rows[rows["step"] == rows["step"].max()]
+    assert evidence.mean("switch.q_policy", "winding-road", "cql") == number(
+        rows[rows["step"] == 0]["q_policy"].mean(), 2
+    )
+    assert evidence.mean("end.score", "winding-road", "cql", 3) == number(last["score"].mean(), 3)
+    assert evidence.data_seeds == 1
+
+
+def test_the_fall_is_reported_when_its_runs_are_published(evidence, tmp_path):
+    export(evidence.frames, tmp_path)
+    assert dip_evidence(tmp_path) is None
+    runs = [run for run in runs_of("dip") if run.arm in ("cql", "monte_carlo") and run.seed == 300]
+    write_done(tmp_path / "runs", runs)
+    export(gather(tmp_path / "runs"), tmp_path)
+    dip = dip_evidence(tmp_path)
+    assert dip.data_seeds == 10
+    assert dip.measured("cql-falls-online", "fetch-pick-and-place").endswith("n = 10")
 
 
 def test_extent_is_the_range_of_the_arms_means(evidence):

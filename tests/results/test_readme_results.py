@@ -75,7 +75,7 @@ def test_changes_and_figures_of_several_tasks(tmp_path):
     assert PICTURE.findall(text) == ["results/published/teaser.png"]
     for name in ("teaser.png", "effects.png", "dose_response.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    (teaser, *_) = drawings(Evidence(load(tmp_path, {run.id for run in runs_of("study")})))
+    (teaser, *_) = drawings(Evidence(load(tmp_path, {run.id for run in runs_of("study")})), None)
     assert faults(teaser.figure) == []
 
 
