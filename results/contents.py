@@ -18,6 +18,7 @@ from results.figures.claims import claim_figure
 from results.figures.curves import bound_rate, learning_curves, tasks_and_arms, values_and_floors
 from results.figures.drawing import Drawing, Picture, picture
 from results.figures.effects import dose_response, effects_figure, paired_differences
+from results.figures.learned_floor import floor_errors
 from results.figures.learned_floor import learned_floor as learned_floor_figure
 from results.figures.scores import score_by_floor
 from results.frame import Frames, done, settings_columns
@@ -227,6 +228,7 @@ def contents(
         drawn(effects_figure, changes),
         drawn(dose_response, changes, measures),
         drawn(learned_floor_figure, measures),
+        drawn(floor_errors, measures),
     ]
     if len(tuning) < MANY_STUDIES:
         of_searches = [drawn(tuning_figures, ledger) for ledger in tuning]

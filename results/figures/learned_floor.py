@@ -1,27 +1,58 @@
-"""The learned floor compared with the Monte Carlo floor: differences of score and regret within seed."""
+"""Learned floors: compared with the Monte Carlo floor within seed, and by the error of their estimators."""
 
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy import stats
 
+from ablations.axes import split_variant
 from ablations.measures import MARGIN
-from harness.metrics import METRICS
-from results.figures.drawing import SEED_TYPES, Drawing
+from harness.metrics import LEARNED_FLOOR, METRICS, Metric
+from results.figures.drawing import SEED_TYPES, Drawing, Look
 from results.figures.forest import estimate
 from results.frame import PAIRING
 from results.frame.per_run import replicated
-from results.statistics.intervals import CONFIDENCE
+from results.statistics.intervals import CONFIDENCE, mean_interval
 from results.statistics.pairs import paired_difference
-from results.style import FAINT, GREEN, GREY, INK, SHADE, drawing_style
+from results.style import (
+    ACCENT,
+    AMBER,
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    PAGE,
+    SHADE,
+    colour,
+    drawing_style,
+    in_order,
+    label,
+    short,
+)
+from results.tables.table import number
 
 LEARNED, EXACT = "learned", "monte_carlo"
 
 # Columns of `per_run` in the numbers; the last two are drawn, in these colours.
 QUANTITIES = ("switch.floor_mean", "final_score", "regret_eval")
 DRAWN = {"final_score": GREY, "regret_eval": GREEN}
+
+# Errors of a fit against returns that were held out, and those that replace them where V_mu is known.
+ERRORS = ("held_out_r2", "held_out_bias", "held_out_rmse")
+TRUE_ERRORS = ("held_out_r2", "exact_bias", "exact_rmse")
+# Fewest learned floors of a task whose errors are compared.
+FEWEST_FLOORS = 3
+
+# Arms without a learned floor, drawn as lines.
+REFERENCES = ("cql", "monte_carlo")
+# Colours and markers of estimators, and sizes of their variants.
+COLOURS = (GREEN, AMBER, ACCENT, INK, GREY)
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+SIZES = (3.0, 4.6, 6.4)
 
 
 def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
@@ -87,3 +118,127 @@ def _floors(estimates: list[dict[str, Any]]) -> str:
     return (
         f"Mean difference of the floors themselves, in mapped return: {'; '.join(parts)}. {n} pairs of runs per task."
     )
+
+
+def floor_errors(per_run: pd.DataFrame) -> list[Drawing]:
+    """Plot score and regret against the errors of the estimated floor, a figure per task with several learned floors.
+
+    `per_run` is the frame of `results.frame.per_run.per_run`. Numbers, per arm: task, arm, error (name of the
+    column of `learned_floor.`), error_mean, quantity, mean, low, high, n, method; error_mean is empty for `REFERENCES`.
+    """
+    return [
+        drawing
+        for task, rows in per_run.groupby("task", sort=False)
+        if (drawing := _floor_errors(str(task), rows)) is not None
+    ]
+
+
+def _floor_errors(task: str, rows: pd.DataFrame) -> Drawing | None:
+    """The figure of one task; None with too few learned floors."""
+    fitted = rows[rows["learned_floor.held_out_rmse"].notna()]
+    arms = in_order(fitted["arm"])
+    if len(arms) < FEWEST_FLOORS:
+        return None
+    errors = TRUE_ERRORS if fitted["learned_floor.exact_rmse"].notna().all() else ERRORS
+    references = [arm for arm in REFERENCES if arm in set(rows["arm"])]
+    numbers = _means(task, rows, [*references, *arms], errors)
+    estimators = list(dict.fromkeys(split_variant(arm)[0] for arm in arms))
+    # The arm itself last: it sees all data, and a dose is usually a share of them.
+    variants = sorted(dict.fromkeys(split_variant(arm)[1] for arm in arms), key=lambda name: not name)
+    looks: dict[str, Look] = {
+        name: {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        for place, name in enumerate(estimators)
+    }
+    sizes = {name: SIZES[min(place, len(SIZES) - 1)] for place, name in enumerate(variants)}
+    entries = [
+        *(Line2D([], [], linestyle="none", markersize=4.6, label=short(name), **looks[name]) for name in estimators),
+        *(Line2D([], [], color=colour(arm), linewidth=1.2, label=label(arm)) for arm in references),
+        *(Line2D([], [], linestyle="none", marker="o", color=GREY, markersize=sizes[name],
+                 label=name.replace("=", " = ").replace(",", ", ") or "default settings")
+          for name in (variants if len(variants) > 1 else ())),
+    ]  # fmt: skip
+    with drawing_style():
+        figure = Figure(figsize=(PAGE, 3.4 + 0.16 * (len(entries) // 3 + 1)), layout="constrained")
+        panels = figure.subplots(len(DRAWN), len(errors), sharex="col", sharey="row")
+        for quantity, row in zip(DRAWN, panels, strict=True):
+            for error, panel in zip(errors, row, strict=True):
+                shown = numbers[(numbers["quantity"] == quantity) & (numbers["error"] == error)].set_index("arm")
+                for arm in references:
+                    panel.axhline(shown.loc[arm, "mean"], color=colour(arm), linewidth=1.2, zorder=1)
+                _points(panel, shown.loc[arms], looks, sizes)
+                if "bias" in error:
+                    panel.axvline(0, color=INK, linewidth=0.5, zorder=0)
+            row[0].set_ylabel(f"{METRICS[quantity].label} ({METRICS[quantity].unit})")
+        for error, panel in zip(errors, panels[-1], strict=True):
+            panel.set_xlabel(_axis(error))
+        figure.legend(handles=entries, loc="outside lower center", ncols=3)
+    known = "R2: held-out; bias and RMSE: against V_mu" if errors == TRUE_ERRORS else "on held-out trajectories"
+    caption = (
+        f"{task}: {' and '.join(METRICS[quantity].label.lower() for quantity in DRAWN)} by the error of the estimated "
+        f"floor ({known}, mapped return). A point per arm: mean and {CONFIDENCE:.0%} t interval over seeds; lines join "
+        f"the variants of an estimator. {_rank_correlations(numbers.dropna(subset='error_mean'), errors)}"
+    )
+    return Drawing(f"floor_errors_{task}", f"{task}: how good a floor must be", figure, numbers, caption, task)
+
+
+def _means(task: str, rows: pd.DataFrame, arms: list[str], errors: tuple[str, ...]) -> pd.DataFrame:
+    """The numbers of `floor_errors`."""
+    numbers = []
+    for arm in arms:
+        of_arm = rows[rows["arm"] == arm]
+        for quantity in DRAWN:
+            interval = asdict(mean_interval(of_arm[quantity], bounds=(0.0, 1.0)))
+            for error in errors:
+                mean = float("nan") if arm in REFERENCES else of_arm[f"learned_floor.{error}"].mean()
+                numbers.append(
+                    {"task": task, "arm": arm, "error": error, "error_mean": mean, "quantity": quantity, **interval}
+                )
+    return pd.DataFrame(numbers)
+
+
+def _points(panel: Axes, shown: pd.DataFrame, looks: dict[str, Look], sizes: dict[str, float]) -> None:
+    """Draw a point with its interval for every arm, and a line through the variants of each estimator."""
+    for arm, row in shown.iterrows():
+        estimator, variant = split_variant(str(arm))
+        panel.vlines(row["error_mean"], row["low"], row["high"], color=looks[estimator]["color"], linewidth=0.7,
+                     alpha=0.6, zorder=2)  # fmt: skip
+        panel.plot(row["error_mean"], row["mean"], markersize=sizes[variant], markeredgewidth=0, zorder=4,
+                   **looks[estimator])  # fmt: skip
+    for estimator, look in looks.items():
+        of_estimator = [arm for arm in shown.index if split_variant(str(arm))[0] == estimator]
+        line = shown.loc[sorted(of_estimator, key=lambda arm: sizes[split_variant(str(arm))[1]])]
+        panel.plot(line["error_mean"], line["mean"], color=look["color"], linewidth=0.7, alpha=0.6, zorder=3)
+
+
+def _axis(error: str) -> str:
+    """The label of an axis: "Held-out bias (return)"."""
+    against = " against $V_\\mu$" if error in TRUE_ERRORS[1:] else ""
+    return f"{_label(error).replace('R2', '$R^2$')}{against} ({_metric(error).unit})"
+
+
+def _rank_correlations(numbers: pd.DataFrame, errors: tuple[str, ...]) -> str:
+    """A sentence with Spearman's correlations over arms of mean errors, biases without their sign, with the means."""
+    parts = []
+    for quantity in DRAWN:
+        of_quantity = numbers[numbers["quantity"] == quantity]
+        values = []
+        for error in errors:
+            means = of_quantity[of_quantity["error"] == error]
+            name, size = _label(error), means["error_mean"]
+            if "bias" in error:
+                name, size = f"size of {name[0].lower()}{name[1:]}", size.abs()
+            constant = size.nunique() < 2 or means["mean"].nunique() < 2
+            values.append(
+                f"{name} {'n/a' if constant else number(stats.spearmanr(size, means['mean']).statistic, 2, True)}"
+            )
+        parts.append(f"{METRICS[quantity].label} with {', '.join(values)}")
+    return f"Rank correlations over the {numbers['arm'].nunique()} arms: {'; '.join(parts)}."
+
+
+def _metric(error: str) -> Metric:
+    (metric,) = (metric for metric in LEARNED_FLOOR if metric.name == error)
+    return metric
+
+
+def _label(error: str) -> str:
+    return _metric(error).label

@@ -6,11 +6,13 @@ import pytest
 from results.figures.aggregates import aggregates, performance_profile, probability_of_improvement
 from results.figures.curves import bound_rate
 from results.figures.effects import PAIRED_PANELS, paired_differences
-from results.figures.learned_floor import learned_floor
+from results.figures.learned_floor import floor_errors, learned_floor
 from results.frame import done
-from results.style import in_order, label
+from results.style import colour, in_order, label
 from results.tables.pooled import pooled
 from results.tables.scores import differences
+from tests.support.figure_layout import faults
+from tests.support.made_frames import frame_of
 
 
 def test_only_arms_with_a_floor_have_a_bound_rate(frames):
@@ -101,3 +103,53 @@ def test_learned_and_monte_carlo_floors_are_paired_by_seed(frames):
     assert mean["mean"].item() == pytest.approx((scores["learned"] - scores["monte_carlo"]).mean())
     assert set(drawing.numbers["task"]) == {"winding-road"}, "there is no learned floor on the short road"
     assert learned_floor(per_run[per_run["arm"] != "learned"]) is None
+
+
+def fitted_frame(**errors):
+    """Two seeds of CQL and of three learned floors, whose score falls by 0.2 and whose RMSE rises by 1 from one to the
+    next."""
+    rows = [("cql", 0, 0.5), ("cql", 1, 0.7)]
+    doses = {"learned": 0, "learned[trajectories=0.1]": 1, "learned_td": 2}
+    rows += [(arm, seed, 0.9 - 0.2 * dose + 0.1 * seed) for arm, dose in doses.items() for seed in (0, 1)]
+    frame = frame_of(*((arm, seed, "done", 0.0, 0.0) for arm, seed, _ in rows), final_score=[row[2] for row in rows])
+    error = frame["arm"].map(doses)
+    columns = {"held_out_r2": 0.9 - 0.1 * error, "held_out_bias": 1.0 - error, "held_out_rmse": 1.0 + error, **errors}
+    return frame.assign(**{f"learned_floor.{name}": column for name, column in columns.items()})
+
+
+def test_a_point_per_learned_floor_and_error():
+    (drawing,) = floor_errors(fitted_frame())
+    assert drawing.name == "floor_errors_maze"
+    r2, bias, rmse = drawing.figure.axes[:3]
+    assert rmse.get_xlabel() == "" == drawing.figure.axes[0].get_xlabel()
+    assert drawing.figure.axes[5].get_xlabel() == "Held-out RMSE (return)"
+    points = {
+        (round(line.get_xdata()[0], 6), round(line.get_ydata()[0], 6))
+        for line in rmse.lines
+        if len(line.get_xdata()) == 1
+    }
+    assert points == {(1.0, 0.95), (2.0, 0.75), (3.0, 0.55)}
+    # From the dose to the arm itself, which sees all data.
+    joined = [list(line.get_xdata()) for line in r2.lines if list(line.get_xdata()) == pytest.approx([0.8, 0.9])]
+    assert len(joined) == 1
+    (cql,) = (line for line in bias.lines if set(line.get_ydata()) == {0.6})
+    assert cql.get_color() == colour("cql")
+    texts = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert texts == ["Learned floor", "Floor learned by TD(0)", "CQL", "trajectories = 0.1", "default settings"]
+    # The sizes of the biases are 1, 0, 1.
+    assert (
+        "Score, online end with Held-out R2 +1.00, size of held-out bias +0.00, Held-out RMSE -1.00" in drawing.caption
+    )
+    assert "regret_eval with Held-out R2 n/a" in drawing.caption
+    assert faults(drawing.figure) == []
+
+
+def test_where_the_value_is_known_errors_are_against_it():
+    (drawing,) = floor_errors(fitted_frame(exact_bias=0.5, exact_rmse=2.0).assign(task="winding-road"))
+    assert set(drawing.numbers["error"]) == {"held_out_r2", "exact_bias", "exact_rmse"}
+    assert drawing.figure.axes[4].get_xlabel() == "Bias against $V_\\mu$ (return)"
+
+
+def test_two_learned_floors_are_not_compared():
+    frame = fitted_frame()
+    assert floor_errors(frame[frame["arm"] != "learned_td"]) == []
