@@ -175,7 +175,7 @@ def _floor_errors(task: str, rows: pd.DataFrame) -> Drawing | None:
     known = "R2: held-out; bias and RMSE: against V_mu" if errors == TRUE_ERRORS else "on held-out trajectories"
     caption = (
         f"{task}: {' and '.join(METRICS[quantity].label.lower() for quantity in DRAWN)} by the error of the estimated "
-        f"floor ({known}, mapped return). A point per arm: mean and {CONFIDENCE:.0%} t interval over seeds; lines join "
+        f"floor ({known}, mapped return). A point per arm: mean and {CONFIDENCE:.0%} t interval over seeds, or data seeds if there are several; lines join "
         f"the variants of an estimator. {_rank_correlations(numbers.dropna(subset='error_mean'), errors)}"
     )
     return Drawing(f"floor_errors_{task}", f"{task}: how good a floor must be", figure, numbers, caption, task)
@@ -187,7 +187,7 @@ def _means(task: str, rows: pd.DataFrame, arms: list[str], errors: tuple[str, ..
     for arm in arms:
         of_arm = rows[rows["arm"] == arm]
         for quantity in DRAWN:
-            interval = asdict(mean_interval(of_arm[quantity], bounds=(0.0, 1.0)))
+            interval = asdict(mean_interval(replicated(of_arm[quantity], of_arm), bounds=(0.0, 1.0)))
             for error in errors:
                 mean = float("nan") if arm in REFERENCES else of_arm[f"learned_floor.{error}"].mean()
                 numbers.append(
