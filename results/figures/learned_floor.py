@@ -173,10 +173,11 @@ def _floor_errors(task: str, rows: pd.DataFrame) -> Drawing | None:
             panel.set_xlabel(_axis(error))
         figure.legend(handles=entries, loc="outside lower center", ncols=3)
     known = "R2: held-out; bias and RMSE: against V_mu" if errors == TRUE_ERRORS else "on held-out trajectories"
+    quantities = " and ".join(METRICS[quantity].label.lower() for quantity in DRAWN)
     caption = (
-        f"{task}: {' and '.join(METRICS[quantity].label.lower() for quantity in DRAWN)} by the error of the estimated "
-        f"floor ({known}, mapped return). A point per arm: mean and {CONFIDENCE:.0%} t interval over seeds, or data seeds if there are several; lines join "
-        f"the variants of an estimator. {_rank_correlations(numbers.dropna(subset='error_mean'), errors)}"
+        f"{task}: {quantities} by the error of the estimated floor ({known}, mapped return). A point per arm: mean and "
+        f"{CONFIDENCE:.0%} t interval over seeds, or data seeds if there are several; lines join the variants of an "
+        f"estimator. {_rank_correlations(numbers.dropna(subset='error_mean'), errors)}"
     )
     return Drawing(f"floor_errors_{task}", f"{task}: how good a floor must be", figure, numbers, caption, task)
 
