@@ -79,7 +79,7 @@ class Learner:
         self.policy_learning_rate = per_run("policy_learning_rate")[:, None]
         self.critic_learning_rate = self._per_critic(per_run("critic_learning_rate"))
 
-        self.policy = PolicyNetwork(state_dim, action_dim, shape.policy_hidden, shape.layer_norm == "all")
+        self.policy = PolicyNetwork.of(state_dim, action_dim, shape)
         self.critic = ValueNetwork(state_dim, action_dim, shape.critic_hidden, shape.layer_norm != "none")
         self.policy_parameters = Parameters.zeros(self.policy.shapes(), runs, dtype, device)
         self.critic_parameters = Parameters.zeros(self.critic.shapes(), self.critics * runs, dtype, device)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from algorithms.parameters import Parameters, fill, padded_width
+from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import HiddenLayer, hidden_layer, hidden_layer_backward_, initialise_norms, norm_shapes
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
@@ -50,6 +51,11 @@ class PolicyNetwork:
     action_dim: int
     hidden: tuple[int, ...]
     layer_norm: bool = False  # between the linear map and the ReLU of every hidden layer
+
+    @classmethod
+    def of(cls, state_dim: int, action_dim: int, settings: AlgorithmSettings) -> "PolicyNetwork":
+        """The policy network that the settings describe."""
+        return cls(state_dim, action_dim, settings.policy_hidden, settings.layer_norm == "all")
 
     @cached_property
     def widths(self) -> list[int]:

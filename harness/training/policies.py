@@ -39,7 +39,7 @@ class Policy:
         """`parameters` [1, P] as a checkpoint holds them."""
         self.run, self.state_dim, self.action_dim = run, state_dim, action_dim
         provide_kernels([] if run.algorithm.on_gpu else [run])
-        self._network = PolicyNetwork(state_dim, action_dim, run.algorithm.policy_hidden)
+        self._network = PolicyNetwork.of(state_dim, action_dim, run.algorithm)
         self._parameters = Parameters.zeros(self._network.shapes(), 1, torch.float32, "cpu")
         if parameters.shape != tuple(self._parameters.flat.shape):
             raise UserError(f"run {run.id}: its policy has {parameters.size:,} parameters, not the "

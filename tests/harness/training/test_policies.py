@@ -23,10 +23,18 @@ SHORT = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["fused", "torch"])
+# Networks and kernel of the finished runs.
+TRAINED = (
+    {"algorithm.kernel": "fused"},
+    {"algorithm.kernel": "torch"},
+    {"algorithm.kernel": "fused", "algorithm.layer_norm": "all", "algorithm.critics": 3, "algorithm.target_critics": 2},
+)
+
+
+@pytest.fixture(scope="module", params=TRAINED)
 def finished(request, tmp_path_factory):
     """Two finished runs, trained in one pack, and their learner."""
-    runs = [with_settings(run, {**SHORT, "algorithm.kernel": request.param}) for run in runs_of("smoke")[:2]]
+    runs = [with_settings(run, {**SHORT, **request.param}) for run in runs_of("smoke")[:2]]
     ensure_dataset(runs[0].task)
     learners = []
 
