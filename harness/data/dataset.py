@@ -9,7 +9,6 @@ from errno import ENOSPC
 from pathlib import Path
 from shutil import disk_usage, rmtree
 
-from harness.data.collection import check_controller, collect
 from harness.data.files import (
     cache_hashes,
     cached_hash,
@@ -22,7 +21,6 @@ from harness.data.files import (
     missing_ids,
     recovery_advice,
 )
-from harness.data.reading import read_sets
 from harness.data.row_cache import cache_table, map_table
 from harness.data.trajectories import Trajectory, TransitionTable
 from harness.errors import UserError, reason
@@ -72,6 +70,9 @@ def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = Non
     deleted. Hosted data are not downloaded.
     """
     if isinstance(task.data, DataSettings) and not dataset_exists(task):
+        # Imported with Minari only where data are collected or read; most workers map a cached table.
+        from harness.data.collection import check_controller, collect
+
         check_controller(task)
         with _writing(task.data) as root, locked(root / ".floorbench.lock", LOCK_PATIENCE, "collect data"):
             if not dataset_exists(task):
@@ -95,6 +96,8 @@ def load_dataset(task: Task) -> Dataset:
     cached = content_hash and map_table(task, content_hash)
     if content_hash and cached:
         return Dataset(name, content_hash, *cached)
+    from harness.data.reading import read_sets
+
     stamps = dataset_stamps(task)
     reading = read_sets(task)
     content_hash = joint_hash(reading.hashes)

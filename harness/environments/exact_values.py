@@ -7,11 +7,9 @@ and evaluates V elsewhere by inserting the solution into the right-hand side (At
 Integral Equations of the Second Kind, 1997, chapter 4).
 """
 
-import functools
 from collections.abc import Callable
 from functools import cached_property
 from math import pi, sqrt
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,7 +17,6 @@ from numpy.polynomial import Chebyshev
 from numpy.polynomial.legendre import leggauss
 from scipy.special import ndtr
 
-from harness.environments.families import has_exact_values
 from harness.environments.winding_road import HEADING_BIAS, ROAD, Road
 from harness.settings import Task
 
@@ -38,21 +35,8 @@ REACH = 9.0
 Policy = Callable[[np.ndarray], np.ndarray]
 
 
-class ExactValues(Protocol):
-    """Expected discounted mapped reward over an infinite horizon, float64 [N] at flat states [N, S]."""
-
-    def behaviour(self, states: np.ndarray) -> np.ndarray:
-        """V_mu of the controller that collects the data."""
-
-    def optimal(self, states: np.ndarray) -> np.ndarray:
-        """V* of the best policy."""
-
-    def of_policy(self, policy: Callable[[np.ndarray], np.ndarray], states: np.ndarray) -> np.ndarray:
-        """V_pi of a deterministic policy, a function from states [M, S] to actions [M, A]."""
-
-
 class RoadValues:
-    """Values of the travellers on one task's road, at states [N, 1], the positions."""
+    """Values of the travellers on one task's road, float64 [N] at states [N, 1], the positions."""
 
     def __init__(self, task: Task, road: Road = ROAD, nodes: int = NODES):
         self._task, self._road = task, road
@@ -137,9 +121,3 @@ def noisy_actions(means: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarr
     clipped = ndtr(-np.abs(ends - means) / noise)
     nodes = np.concatenate((ends, between), axis=-1)
     return nodes, np.concatenate((clipped, 0.5 * (high - low) * weights * density), axis=-1)
-
-
-@functools.cache
-def exact_values(task: Task) -> ExactValues | None:
-    """The exact values of a task; None if they are not known. Raises UserError as `has_exact_values` does."""
-    return RoadValues(task) if has_exact_values(task) else None

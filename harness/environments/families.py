@@ -5,6 +5,7 @@ Imports nothing that simulates or computes: plans of runs need the names only.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from harness.settings import Task
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from harness.environments.exact_values import RoadValues
 
 # Gymnasium id of the winding road.
 WINDING_ROAD = "floorbench/WindingRoad-v0"
@@ -78,6 +81,16 @@ def has_exact_values(task: Task) -> bool:
             f"below {task.reward_scale * (1.0 - task.discount) / task.discount:.3g}"
         )
     return True
+
+
+@functools.cache
+def exact_values(task: Task) -> RoadValues | None:
+    """The exact values of a task; None if they are not known. Raises UserError as `has_exact_values` does."""
+    if not has_exact_values(task):
+        return None
+    from harness.environments.exact_values import RoadValues
+
+    return RoadValues(task)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,16 @@ goal.
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gymnasium
 import mujoco
-import networkx
 import numpy as np
 
 from harness.errors import UserError
+
+if TYPE_CHECKING:
+    import networkx
 
 # Characters of the rows of a maze, and the cells of gymnasium-robotics.
 WALL, FREE = "#", "."
@@ -77,6 +79,8 @@ class WayPointController:
         self._plan(observation["achieved_goal"], observation["desired_goal"])
 
     def _plan(self, position: np.ndarray, target: np.ndarray) -> None:
+        import networkx
+
         between = networkx.shortest_path(self._cells, self._cell(position), self._cell(target))[1:-1]
         centres = [self._maze.cell_rowcol_to_xy(cell) for cell in between]
         self.way_points = [centre + self._generator.uniform(-JITTER, JITTER, size=2) for centre in centres]
@@ -126,8 +130,11 @@ class Wanderer(WayPointController):
         return cells[int(self._generator.integers(len(cells)))]
 
 
-def free_cells(maze_map: list[list[int | str]]) -> networkx.Graph:
+def free_cells(maze_map: list[list[int | str]]) -> "networkx.Graph":
     """The cells (row, column) of a maze map that are not walls, joined to their free neighbours."""
+    # Imported here: only the controller needs it, and every worker imports this module.
+    import networkx
+
     cells = networkx.grid_2d_graph(len(maze_map), len(maze_map[0]))
     cells.remove_nodes_from([(row, column) for row, column in cells if maze_map[row][column] == 1])
     return cells

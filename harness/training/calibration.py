@@ -8,7 +8,7 @@ from torch import Tensor
 
 from algorithms.settings import BehaviourValueSettings, FloorSettings
 from harness.data.dataset import Dataset
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.settings import Run
 from harness.training.floor_columns import dataset_returns
 from harness.training.floor_fits import FitStore

@@ -11,7 +11,7 @@ from torch import Tensor
 from algorithms.learner import Learner
 from algorithms.returns import return_to_go
 from harness.environments.environment import Environment
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.errors import is_of_place
 from harness.settings import Run, Schedule
 from harness.training.calibration import Values, calibration_shares

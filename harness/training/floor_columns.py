@@ -14,7 +14,7 @@ from algorithms.inflation import DatasetStatistics, NeighbourDistances, uncorrel
 from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset, load_dataset
 from harness.data.trajectories import Trajectory
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.settings import Run
 from harness.training.floor_fits import FitStore
 from harness.training.learned_floors import FloorState, LearnedFloors

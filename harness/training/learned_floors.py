@@ -12,7 +12,7 @@ from algorithms.batch import Batch
 from algorithms.behaviour_value import BehaviourValue, FitReport, Successors
 from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.errors import UserError
 from harness.settings import Run
 from harness.training.floor_fits import FitStore, FloorFit, fit_key

@@ -8,7 +8,7 @@ import pytest
 from ablations.arms import BASELINES, IMPLEMENTATIONS, OPTIONS, PUSH_DOWNS
 from ablations.grids import GRIDS, IMPLEMENTATION_TASKS, STUDY_TASKS, grid, runs_of
 from harness.data.files import dataset_id
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.errors import UserError
 from harness.settings import HostedData, pack_key
 from harness.tasks.ogbench import DEFAULTS

@@ -7,7 +7,7 @@ import h5py
 import minari
 import pytest
 
-from harness.data import dataset, files
+from harness.data import dataset, files, reading
 from harness.data.dataset import dataset_hash, ensure_dataset, load_dataset
 from harness.data.files import FILES, HASH_FILE, dataset_exists, dataset_folder
 from harness.errors import UserError
@@ -91,14 +91,14 @@ def test_data_in_a_read_only_folder_are_read_once_per_process(tiny_task, data):
 
 def test_data_that_change_while_being_read_are_not_cached(tiny_task, data, monkeypatch):
     (dataset_folder(tiny_task) / HASH_FILE).unlink()
-    read = dataset.read_sets
+    read = reading.read_sets
 
     def meanwhile(task):
-        reading = read(task)
+        content = read(task)
         os.utime(dataset_folder(tiny_task) / "data" / FILES[1])
-        return reading
+        return content
 
-    monkeypatch.setattr(dataset, "read_sets", meanwhile)
+    monkeypatch.setattr(reading, "read_sets", meanwhile)
     load_dataset(tiny_task)
     assert not (dataset_folder(tiny_task) / HASH_FILE).exists()
 

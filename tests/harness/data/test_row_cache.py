@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from harness.data import dataset as module
+from harness.data import reading as module
 from harness.data.dataset import ensure_dataset, load_dataset
 from harness.data.files import dataset_folder
 from harness.data.row_cache import FOLDER

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from harness.environments.exact_values import RoadValues, exact_values, noisy_actions
+from harness.environments.exact_values import RoadValues, noisy_actions
+from harness.environments.families import exact_values
 from harness.environments.winding_road import HEADING_BIAS, ROAD, Road, Traveller, WindingRoad
 from harness.errors import UserError
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.data.dataset import ensure_dataset
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.settings import Run, Schedule, with_settings
 from harness.tasks.registry import base_run
 from harness.training.calibration import behaviour_value, calibration_shares

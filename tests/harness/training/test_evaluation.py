@@ -7,7 +7,7 @@ import torch
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.data.dataset import ensure_dataset
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.settings import Run, Schedule, with_settings
 from harness.training.evaluation import (
     TRUTH,

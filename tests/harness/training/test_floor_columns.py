@@ -10,7 +10,7 @@ import torch
 from ablations.arms import with_arm
 from algorithms.inflation import INFLATIONS
 from harness.data.dataset import ensure_dataset
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.launching.preflight import ONLINE_ESTIMATORS
 from harness.settings import Run, Task, with_settings
 from harness.training.floor_columns import FloorColumns

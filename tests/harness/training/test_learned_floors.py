@@ -6,7 +6,7 @@ import torch
 
 from algorithms.behaviour_value import FitReport
 from harness.data.dataset import ensure_dataset
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.errors import UserError
 from harness.settings import Run, Task, with_settings
 from harness.training.floor_columns import FloorColumns
