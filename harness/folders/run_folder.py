@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,9 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.attempt: Attempt | None = None
+        # Seconds of the attempt by part of the work, and what its processor time began with.
+        self.seconds: Mapping[str, float] = {}
+        self._processor_time = 0.0
 
     @classmethod
     def of(cls, root: Path, run: Run) -> "RunFolder":
@@ -224,6 +227,7 @@ class RunFolder:
 
     def begin_attempt(self, details: dict[str, Any]) -> bool:
         """Make this process the owner; False if another process is. `details` are kept with the attempt."""
+        self.seconds, self._processor_time = {}, time.process_time()
         self.attempt = attempts.acquire(self.path, details)
         return self.attempt is not None
 
@@ -231,7 +235,8 @@ class RunFolder:
         """Release the run and record the reason."""
         self.check_owner()
         if self.attempt is not None:
-            self.attempt.end(reason, peak_memory=peak_memory())
+            busy = time.process_time() - self._processor_time
+            self.attempt.end(reason, peak_memory=peak_memory(), seconds=dict(self.seconds), processor_seconds=busy)
             self.attempt = None
 
     def check_owner(self) -> None:

@@ -1,7 +1,9 @@
-"""When a pack is evaluated, when it is saved, and whether it has been asked to stop."""
+"""When a pack is evaluated, when it is saved, what it spends its time on, and whether it has been asked to stop."""
 
 import os
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from harness.settings import Schedule
 
@@ -54,6 +56,26 @@ class CheckpointTimer:
         """Record a checkpoint whose saving began at the monotonic time `began`."""
         self._saved = time.monotonic()
         self._cost = self._saved - began
+
+
+class Clock:
+    """Adds up the wall-clock seconds of a pack by part: update, environment, evaluation, checkpoint.
+
+    On a GPU, updates are computed while the program goes on, so part of their time counts for what waits for them.
+    """
+
+    def __init__(self, seconds: Mapping[str, float]):
+        """`seconds` by part are those before, in the same attempt."""
+        self.seconds = dict(seconds)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the time of the block for a part."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
 
 class Stopped(BaseException):

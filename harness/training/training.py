@@ -26,7 +26,7 @@ from harness.training.pack import Pack, PackState, floor_of
 from harness.training.recording import StartingPoint, starting_points
 from harness.training.starts import provide_start
 from harness.training.streams import UpdateStreams, generator, normal_source
-from harness.training.timing import CheckpointTimer, Stop, Stopped, offline_marks, online_marks
+from harness.training.timing import CheckpointTimer, Clock, Stop, Stopped, offline_marks, online_marks
 from harness.training.transitions import Transitions
 
 
@@ -79,6 +79,9 @@ class PackTraining:
         self.schedule, self.algorithm = runs[0].schedule, runs[0].algorithm
         for folder in pack.folders:
             folder.record_provenance(provenance(dataset.content_hash, dataset.repairs))
+        self.clock = Clock(pack.folders[0].seconds)
+        for folder in pack.folders:
+            folder.seconds = self.clock.seconds
         pack.report("floor")
         pack.open_files()
         floor_states = [floor_of(checkpoint) if checkpoint else None for checkpoint in pack.checkpoints]
@@ -147,11 +150,12 @@ class PackTraining:
     def update(self, from_dataset: int | None, online: bool = False) -> None:
         """Make one gradient step of all runs, with `from_dataset` transitions of each batch from the dataset."""
         with_policy = not online or self.online.updates_policy(self.pack.updates)
-        uniform, noise = self.streams.at(self.pack.updates)
-        batch = self.transitions.batch(uniform, from_dataset)
-        if online:
-            batch = self.floors.learn_online(batch)
-        self.learner.update(batch, noise, with_policy)
+        with self.clock.part("update"):
+            uniform, noise = self.streams.at(self.pack.updates)
+            batch = self.transitions.batch(uniform, from_dataset)
+            if online:
+                batch = self.floors.learn_online(batch)
+            self.learner.update(batch, noise, with_policy)
         self.pack.updates += 1
 
     def online_step(self) -> None:
@@ -164,7 +168,9 @@ class PackTraining:
         step = pack.position.online_step + 1
         block = schedule.update_block
         due = step == schedule.online_steps or (block is not None and step % block == 0)
-        for number, episode in self.state.actors.step(self.learner, pack.position.online_step):
+        with self.clock.part("environment"):
+            ended = self.state.actors.step(self.learner, pack.position.online_step)
+        for number, episode in ended:
             due |= block is None
             if isinstance(episode, Exception):
                 pack.fail(number, episode)
@@ -199,7 +205,8 @@ class PackTraining:
         pack, actors = self.pack, self.state.actors
         self.drop_diverged()
         try:
-            rows = self.evaluator.evaluate(self.learner, pack.live, self.stop.check)
+            with self.clock.part("evaluation"):
+                rows = self.evaluator.evaluate(self.learner, pack.live, self.stop.check)
         except Stopped:
             self.save()
             raise
@@ -224,8 +231,9 @@ class PackTraining:
         """Save a checkpoint of every live run."""
         self.drop_diverged()
         began = time.monotonic()
-        for number in list(self.pack.live):
-            self.pack.guard(number, self.save_run, number)
+        with self.clock.part("checkpoint"):
+            for number in list(self.pack.live):
+                self.pack.guard(number, self.save_run, number)
         self.timer.saved(began)
 
     def save_run(self, number: int) -> None:

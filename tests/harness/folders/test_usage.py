@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.folders.usage import Usage, usage
+from harness.folders.usage import Usage, parts, usage
 
 NOON = 1_700_000_000.0
 
@@ -28,3 +28,13 @@ def test_attempts_of_older_versions_and_odd_clocks():
     assert usage([account(1, 0)], NOON) == Usage(attempts=1)
     assert usage([], NOON) == Usage()
     assert usage([account(0, 1)], NOON).core_hours == pytest.approx(1.0)
+
+
+def test_parts_of_the_time_by_hand():
+    """7,200 s of a pack of 4, of which 600 s without processor time and 6,000 s in measured parts: 600 s of start."""
+    measured = {"update": 5000.0, "evaluation": 1000.0}
+    first = account(0, 2, pack_size=4, seconds=measured, processor_seconds=6600.0)
+    assert parts([first]) == {"update": 1250.0, "evaluation": 250.0, "start": 150.0, "idle": 150.0}
+    second = account(2, 3, seconds={"update": 3600.0}, processor_seconds=3600.0)
+    assert parts([first, second])["update"] == 4850.0
+    assert parts([account(0, 1), account(1, None)]) == {}, "attempts of older versions, and one that goes on"

@@ -10,6 +10,7 @@ from algorithms.learner import Learner
 from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
+from harness.folders.usage import PARTS, parts
 from harness.launching.planner import commit
 from harness.settings import Schedule, with_settings
 from harness.training.timing import CHECKPOINT_VARIABLE, offline_marks, online_marks
@@ -272,3 +273,18 @@ def test_no_updates_during_the_warmup(tmp_path):
     train_pack([folder])
     updates = {row["online_step"]: row["updates"] for row in folder.metrics() if row["phase"] == "online"}
     assert (updates[40], updates[80]) == (60, 80)
+
+
+def test_an_attempt_records_what_its_time_was_spent_on(tmp_path):
+    made = folders(tmp_path, arms=("none",), seeds=(0, 1))
+    for folder in made:
+        assert folder.begin_attempt({"pack_size": 2})
+    train_pack(made)
+    for folder in made:
+        folder.end_attempt("done")
+        [account] = folder.provenance()["attempts"]
+        spent = account["seconds"]
+        assert set(spent) == {"update", "environment", "evaluation", "checkpoint"}
+        assert 0.0 < sum(spent.values()) < account["ended"] - account["started"]
+        assert account["processor_seconds"] > 0.0
+        assert set(parts([account])) == set(PARTS)
