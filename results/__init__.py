@@ -2,12 +2,13 @@
 
 In a notebook: `from results import columns, evaluations, load_policy, runs`, then `runs("runs")` and
 `evaluations("runs")` are pandas frames, also of exported numbers (`runs("results/published")`); `columns()` explains
-their columns, and `load_policy("runs/<id>")` maps states to actions.
+their columns, `load_policy("runs/<id>")` maps states to actions, and `floor_error("runs/<id>")` measures a learned
+floor by running the behaviour policy again.
 """
 
 from typing import Any
 
-__all__ = ["columns", "evaluate_policy", "evaluations", "gather", "load_policy", "runs"]
+__all__ = ["columns", "evaluate_policy", "evaluations", "floor_error", "gather", "load_policy", "runs"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         import harness.training.policies
 
         return getattr(harness.training.policies, name)
+    if name == "floor_error":
+        import harness.training.behaviour_rollouts
+
+        return harness.training.behaviour_rollouts.floor_error
     if name == "columns":
         import results.frame.columns
 

@@ -102,7 +102,7 @@ class FloorColumns:
     def append(self, number: int, episode: Trajectory) -> None:
         """Append a finished online episode of run `number` to its transitions, with both columns."""
         run = self.runs[number]
-        returns = _return_to_go(run, torch.from_numpy(episode.rewards), torch.from_numpy(episode.terminated))
+        returns = run_return_to_go(run, torch.from_numpy(episode.rewards), torch.from_numpy(episode.terminated))
         column = self._column(number, torch.from_numpy(episode.observations[:-1]), returns)
         if not run.floor.active_online:
             column = torch.full_like(column, -torch.inf)
@@ -173,10 +173,11 @@ def dataset_returns(run: Run, dataset: Dataset) -> Tensor:
     """The return-to-go [N] of every transition of a dataset, by the rules of a run."""
     columns = torch.from_numpy(dataset.rows.rewards), torch.from_numpy(dataset.rows.terminated)
     parts = zip(*(column.split(dataset.rows.lengths.tolist()) for column in columns), strict=True)
-    return torch.cat([_return_to_go(run, *part) for part in parts])
+    return torch.cat([run_return_to_go(run, *part) for part in parts])
 
 
-def _return_to_go(run: Run, rewards: Tensor, terminated: Tensor) -> Tensor:
+def run_return_to_go(run: Run, rewards: Tensor, terminated: Tensor) -> Tensor:
+    """The return-to-go [T] of one trajectory by the rules of a run, from mapped rewards [T] and terminal steps [T]."""
     return return_to_go(
         rewards,
         terminated,
