@@ -71,8 +71,8 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
         error = {"held_out_rmse": both["learned_floor.held_out_rmse_y"]}
         seeds.append(both[["task", *PAIRING]].assign(quantity=quantity, **columns, **error))
         for task, group in seeds[-1].groupby("task", sort=False):
-            arms = (replicated(group[arm], group) for arm in ("learned", "monte_carlo"))
-            pairs = asdict(paired_difference(*arms))
+            learned_values, exact_values = (replicated(group[arm], group) for arm in ("learned", "monte_carlo"))
+            pairs = asdict(paired_difference(learned_values, exact_values))
             estimates.append({"task": task, "quantity": quantity, **pairs})
     numbers = pd.concat([pd.DataFrame(estimates), *seeds], ignore_index=True)
     order = ["task", "quantity", *PAIRING, "monte_carlo", "learned", "held_out_rmse"]

@@ -92,5 +92,9 @@ def improvement(
         finished[finished["arm"] == name].set_index(["task", *PAIRING])["final_score"] for name in (arm, opponent)
     ]
     pairs = pd.concat(of_arms, axis=1, join="inner")
-    by_task = [replicates(pairs.loc[task]).to_numpy() for task in tasks if task in pairs.index.get_level_values("task")]
+    by_task = [
+        replicates(pd.DataFrame(pairs.loc[task])).to_numpy()
+        for task in tasks
+        if task in pairs.index.get_level_values("task")
+    ]
     return stratified_interval(by_task, probability_of_improvement, generator or np.random.default_rng(SEED))

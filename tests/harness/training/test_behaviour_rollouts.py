@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.data.dataset import ensure_dataset
-from harness.environments.exact_values import exact_values
+from harness.environments.families import exact_values
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
