@@ -48,7 +48,7 @@ def test_the_page_links_only_its_own_files(report):
     assert len(page.ids) == len(set(page.ids))
     for link in page.links:
         assert link[1:] in page.ids if link.startswith("#") else (out / link).is_file()
-    assert text.count('<img src="figures/') == len(FIGURES) == 9
+    assert text.count('<img src="figures/') == len(FIGURES) == 10
     assert "@import" not in text
     assert "prefers-color-scheme: dark" in text
 
