@@ -27,7 +27,7 @@ from results.frame.per_run import per_run
 from results.headline import headlines
 from results.style import in_order, label
 from results.tables import Table
-from results.tables.cost import MILLION, cost
+from results.tables.cost import MILLION, cost, time_spent
 from results.tables.doses import doses
 from results.tables.effects import effects, effects_table
 from results.tables.pooled import pooled
@@ -115,6 +115,7 @@ class Contents:
     searches: Table | None
     run_list: Table
     cost: Table | None
+    time: Table | None
     columns: Table
     provenance: Table
     # All figures in the order of their page, by heading.
@@ -293,6 +294,7 @@ def contents(
         searches=searched,
         run_list=run_list(frame),
         cost=cost_table,
+        time=time_spent(frame),
         columns=columns_table(),
         provenance=provenance_table(frames.provenance),
         gallery={title: pictures for title, pictures in gallery.items() if pictures},

@@ -9,7 +9,7 @@ from harness.errors import UserError
 from results.frame.frames import Frames, done
 from results.frame.per_run import per_run
 from results.style import in_order
-from results.tables.cost import cost
+from results.tables.cost import cost, time_spent
 from results.tables.doses import doses
 from results.tables.effects import effects, effects_table
 from results.tables.pooled import pooled
@@ -30,6 +30,7 @@ TABLES: dict[str, Callable[[Frames], Table | None]] = {
     "learned_floor": lambda frames: learned_floor(frames.runs),
     "truth": lambda frames: truth(frames.evaluations),
     "cost": lambda frames: cost(frames.runs),
+    "time": lambda frames: time_spent(frames.runs),
 }
 
 

@@ -78,7 +78,8 @@ PARTS = ("update", "environment", "evaluation", "checkpoint", "start", "idle")
 def parts(accounts: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Core-seconds of a run by part, summed over the attempts that recorded them; empty without any.
 
-    Idle is the time without processor time, the start what remains. A pack's time is divided among its runs.
+    Idle is the time without processor time, the start what remains of the processor time. A pack's time is divided
+    among its runs.
     """
     total: dict[str, float] = {}
     for account in accounts:
@@ -86,7 +87,7 @@ def parts(accounts: Iterable[Mapping[str, Any]]) -> dict[str, float]:
             continue
         wall, size = account["ended"] - account["started"], max(account.get("pack_size", 1), 1)
         idle = max(0.0, wall - account["processor_seconds"])
-        start = max(0.0, wall - idle - sum(account["seconds"].values()))
+        start = max(0.0, account["processor_seconds"] - sum(account["seconds"].values()))
         for name, seconds in {**account["seconds"], "start": start, "idle": idle}.items():
             total[name] = total.get(name, 0.0) + seconds / size
     return total

@@ -59,9 +59,9 @@ class CheckpointTimer:
 
 
 class Clock:
-    """Adds up the wall-clock seconds of a pack by part: update, environment, evaluation, checkpoint.
+    """Adds up the processor time of a pack in seconds by part: update, environment, evaluation, checkpoint.
 
-    On a GPU, updates are computed while the program goes on, so part of their time counts for what waits for them.
+    What a GPU computes meanwhile does not count.
     """
 
     def __init__(self, seconds: Mapping[str, float]):
@@ -70,12 +70,12 @@ class Clock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count the time of the block for a part."""
-        began = time.perf_counter()
+        """Count the processor time of the block for a part."""
+        began = time.process_time()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - began
 
 
 class Stopped(BaseException):

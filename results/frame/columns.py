@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.folders.usage import PARTS
 from harness.metrics import CALIBRATION, DERIVED, EVALUATION, LEARNED_FLOOR, SUMMARY, Metric
 
 UNITS = {"share": "share (0 to 1)", "return": "mapped return", "1": "none"}
@@ -34,6 +35,7 @@ COSTS = {
     "core_hours": ("runs", "cores of the pack divided among its runs, times their time", "hours"),
     "gpu_hours": ("runs", "the same for GPUs", "hours"),
     "peak_memory": ("runs", "largest memory of the process", "bytes"),
+    **{f"seconds.{part}": ("runs", f"core-seconds of the run: {part}", "seconds") for part in PARTS},
     "cost_source": ("runs", "who measured the cost: runs, accounting or both", ""),
 }
 

@@ -13,6 +13,7 @@ from harness import metrics
 from harness.errors import UserError
 from harness.files import atomic_write
 from harness.folders.state import RunState
+from harness.folders.usage import PARTS
 from harness.metrics import names
 from harness.plain_values import shown
 from harness.settings import Run
@@ -28,6 +29,9 @@ LEARNED_FLOOR = names(metrics.LEARNED_FLOOR)
 
 # The cost of a run (`results.frame.record.cost_columns`).
 COST = ("attempts", "wall_hours", "core_hours", "gpu_hours", "peak_memory", "cost_source")
+
+# The core-seconds of a run by part of the work (`harness.folders.usage.parts`).
+SECONDS = tuple(f"seconds.{name}" for name in PARTS)
 
 # Columns that identify an evaluation, and those of them that hold text; all others hold numbers.
 EVALUATION_KEYS = ("run", "task", "arm", "data_seed", "seed", "step", "phase")

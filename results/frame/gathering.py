@@ -30,6 +30,7 @@ from results.frame.frames import (
     EXTENSIONS,
     LEARNED_FLOOR,
     PAIRING,
+    SECONDS,
     SUMMARY,
     Frames,
     checked,
@@ -319,7 +320,7 @@ def chosen_places(roots: Sequence[Batch]) -> dict[str, int]:
 def runs_frame(records: Sequence[Record]) -> pd.DataFrame:
     """The frame of runs, in the order of the tables."""
     frame = pd.DataFrame([{name: _comparable(value) for name, value in record.run.items()} for record in records])
-    numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR), "peak_memory"]
+    numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR), "peak_memory", *SECONDS]
     if EXTENSIONS in frame:
         frame[EXTENSIONS] = frame[EXTENSIONS].fillna("")
     frame[numbers] = frame[numbers].apply(pd.to_numeric).astype(float)

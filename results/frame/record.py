@@ -9,10 +9,10 @@ from harness.files import DamagedFileError
 from harness.folders.reader import RunContents
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.folders.usage import Known, usage
+from harness.folders.usage import PARTS, Known, parts, usage
 from harness.plain_values import flat
 from harness.settings import PREFIX_ARM, Run, run_to_dict
-from results.frame.frames import EXTENSIONS, LEARNED_FLOOR, SUMMARY
+from results.frame.frames import EXTENSIONS, LEARNED_FLOOR, SECONDS, SUMMARY
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def cost_columns(accounts: Sequence[dict[str, Any]], now: float, known: Known | 
     """The cost of a run, from its attempts and, where `known`, from a cluster's accounting.
 
     `cost_source` is "runs", "accounting", or "both" if accounting covers some of the attempts; empty without attempts.
+    `seconds.*` are core-seconds by part of the work; None if no attempt has recorded them.
     """
-    used = usage(accounts, now, known)
+    used, spent = usage(accounts, now, known), parts(accounts)
     covered = [known is not None and (account.get("slurm") or {}).get("job") in known.tasks for account in accounts]
     source = "" if not covered else "accounting" if all(covered) else "both" if any(covered) else "runs"
     return {
@@ -70,6 +71,7 @@ def cost_columns(accounts: Sequence[dict[str, Any]], now: float, known: Known | 
         "gpu_hours": used.gpu_hours,
         "peak_memory": used.peak_memory,
         "cost_source": source,
+        **{f"seconds.{name}": spent.get(name) if spent else None for name in PARTS},
     }
 
 
@@ -77,6 +79,9 @@ def with_prefix(record: Record, prefix: Record, users: int) -> Record:
     """A record with its share of the cost of its prefix, from which `users` runs start."""
     row, cost = record.run, prefix.run
     shared = {name: row[name] + cost[name] / users for name in ("wall_hours", "core_hours", "gpu_hours")}
+    for name in SECONDS:
+        values = [value for value in (row[name], cost[name] and cost[name] / users) if value is not None]
+        shared[name] = sum(values) if values else None
     sources = {row["cost_source"], cost["cost_source"]} - {""}
     peak = max((value for value in (row["peak_memory"], cost["peak_memory"]) if value is not None), default=None)
     source = "both" if len(sources) > 1 else "".join(sources)

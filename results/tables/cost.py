@@ -1,10 +1,10 @@
-"""The table of costs: attempts, core-hours, GPU-hours, wall time and memory."""
+"""The tables of costs: attempts, core-hours, GPU-hours, wall time and memory; and what the time was spent on."""
 
 from collections.abc import Iterator
 
 import pandas as pd
 
-from results.frame.frames import COST
+from results.frame.frames import COST, SECONDS
 from results.style import label
 from results.tables.table import NONE, Table, number
 
@@ -50,6 +50,36 @@ def cost(runs: pd.DataFrame) -> Table | None:
         f"each of its runs. Peak memory is that of the largest process. Source: {sources}.",
     )
     return Table("cost", "Cost of the runs", numbers, text, notes)
+
+
+def time_spent(runs: pd.DataFrame) -> Table | None:
+    """Core-seconds of a finished run by task and part of the work; None if no run has recorded them.
+
+    Numbers: task, runs, core_seconds (mean over runs), and the part of each as a fraction of it.
+    """
+    if not set(SECONDS) <= set(runs.columns):
+        return None
+    measured = runs[(runs["state"] == "done") & runs[list(SECONDS)].notna().any(axis=1)]
+    if measured.empty:
+        return None
+    means = measured.groupby("task", sort=False)[list(SECONDS)].mean().fillna(0.0)
+    total = means.sum(axis=1)
+    counts = measured.groupby("task", sort=False).size()
+    fractions = means.div(total, axis=0).rename(columns=lambda name: name.removeprefix("seconds."))
+    numbers = pd.concat({"runs": counts, "core_seconds": total}, axis=1).join(fractions).reset_index()
+    text = pd.DataFrame(
+        {
+            "Task": numbers["task"],
+            "Runs": numbers["runs"].map(str),
+            "Core-seconds": numbers["core_seconds"].map(lambda value: number(value, 1)),
+            **{part.capitalize(): numbers[part].map(lambda value: f"{100 * value:.0f}%") for part in fractions.columns},
+        }
+    )
+    notes = (
+        "Means over finished runs; the time of a pack is divided among its runs. Start: imports, data, kernels and "
+        "floors. Idle: time without processor time.",
+    )
+    return Table("time", "Core-seconds of a run", numbers, text, notes)
 
 
 def _lines(runs: pd.DataFrame) -> Iterator[dict]:

@@ -9,6 +9,7 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.usage import ACCOUNTING
 from harness.settings import prefix_of, with_settings
 from results.frame import evaluations, runs
+from results.frame.frames import SECONDS
 from results.frame.record import cost_columns
 from tests.support.run_folder_factory import write_done
 
@@ -31,7 +32,11 @@ def test_attempts_complete_the_accounting():
     found = cost_columns([account(1.0, pack_size=2, peak_memory=7), account(0.5)], NOON)
     assert found == {
         "attempts": 2, "wall_hours": 1.5, "core_hours": 1.0, "gpu_hours": 0.0, "peak_memory": 7, "cost_source": "runs",
+        **dict.fromkeys(SECONDS),
     }  # fmt: skip
+    spent = {"seconds": {"update": 3000.0}, "processor_seconds": 3500.0}
+    columns = cost_columns([account(1.0, **spent)], NOON)
+    assert [columns[name] for name in SECONDS] == [3000.0, None, None, None, 500.0, 100.0]
     assert cost_columns([], NOON)["cost_source"] == ""
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from results.tables.cost import GIGABYTE, cost
+from results.tables.cost import GIGABYTE, cost, time_spent
 
 
 def frame(**changes):
@@ -44,3 +44,21 @@ def test_one_group_needs_no_sum():
 def test_frames_of_older_versions_and_runs_that_never_began_have_no_table():
     assert cost(frame().drop(columns="cost_source")) is None
     assert cost(frame(attempts=[0, 0, 0])) is None
+
+
+def test_time_is_divided_into_parts_by_task():
+    """The failed run and the finished one without a record do not count."""
+    nothing = float("nan")
+    spent = {
+        "seconds.update": [60.0, nothing, 90.0],
+        "seconds.environment": [10.0, nothing, 0.0],
+        "seconds.evaluation": [20.0, nothing, 0.0],
+        "seconds.checkpoint": [2.0, nothing, 0.0],
+        "seconds.start": [8.0, nothing, 0.0],
+        "seconds.idle": [0.0, nothing, 0.0],
+    }
+    table = time_spent(frame(**spent))
+    assert table.text.to_numpy().tolist() == [["maze", "1", "100.0", "60%", "10%", "20%", "2%", "8%", "0%"]]
+    assert table.numbers["evaluation"].tolist() == [0.2]
+    assert time_spent(frame()) is None
+    assert time_spent(frame(**{name: [nothing] * 3 for name in spent})) is None
