@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -119,6 +120,24 @@ def drawing_style() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         yield
+
+
+# Mathematics as the texts write it -> as matplotlib sets it.
+MATHEMATICS = {
+    "Q(s, pi(s))": r"$Q(s,\,\pi(s))$", "Q(s, a)": r"$Q(s,\,a)$", "V_mu(s)": r"$V_\mu(s)$", "V_pi(s)": r"$V_\pi(s)$",
+    "V_mu": r"$V_\mu$", "V_pi": r"$V_\pi$", "V*": r"$V^*$",
+}  # fmt: skip
+
+
+def axis_text(text: str, characters: int) -> str:
+    """A text for an axis: in lines of at most so many characters, with mathematics and minus signs."""
+    for written in MATHEMATICS:
+        # Formulas are not broken.
+        text = text.replace(written, written.replace(" ", "\xa0"))
+    text = textwrap.fill(text.replace(" - ", " \N{MINUS SIGN} "), characters)
+    for written, shown in MATHEMATICS.items():
+        text = text.replace(written.replace(" ", "\xa0"), shown)
+    return text
 
 
 # Suffix of arms with settings from a study.

@@ -17,7 +17,7 @@ from results.frame.per_run import replicated
 from results.statistics.aggregates import FEWEST, stratified_band
 from results.statistics.aggregates import performance_profile as profile_of
 from results.statistics.intervals import CONFIDENCE
-from results.style import INK, PAGE, STYLE, colour, drawing_style, in_order, label
+from results.style import INK, PAGE, STYLE, colour, drawing_style, in_order, label, short
 from results.tables import Table
 from results.tables.pooled import improvement
 from results.tables.scores import BASELINE
@@ -97,7 +97,7 @@ def probability_of_improvement(runs: pd.DataFrame, table: Table | None) -> Drawi
                     continue
                 row = values[arm, opponent]
                 estimate(panel, place, row["mean"], row["low"], row["high"], colour(arm))
-            panel.set(title=f"against {label(opponent)}", xlim=(0, 1))
+            panel.set(title=f"against {short(opponent)}", xlim=(0, 1))
             panel.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
         figure.supxlabel("Probability of a higher score at the online end", fontsize=STYLE["axes.labelsize"])
     caption = (

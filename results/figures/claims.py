@@ -1,7 +1,6 @@
 """The figure of a claim about runs: the tested numbers per seed, with the estimate of verdict verdict."""
 
 import re
-import textwrap
 from collections.abc import Sequence
 from math import ceil
 
@@ -13,10 +12,23 @@ from matplotlib.ticker import MaxNLocator
 from ablations.claim import Claim, Difference, DoseResponse, Equivalence, Level, NonInferiority, Test
 from results.figures.curves import left_out, traces
 from results.figures.drawing import SEED_TYPES, Drawing
-from results.figures.forest import estimate
+from results.figures.forest import estimate, not_applicable
 from results.frame import PAIRING
 from results.statistics.intervals import CONFIDENCE, estimates_by
-from results.style import ACCENT, COLUMN, FAINT, INK, PAGE, SHADE, STYLE, colours, drawing_style, in_order, label
+from results.style import (
+    ACCENT,
+    COLUMN,
+    FAINT,
+    INK,
+    PAGE,
+    SHADE,
+    STYLE,
+    axis_text,
+    colours,
+    drawing_style,
+    in_order,
+    label,
+)
 from results.verdicts.decisions import Verdict
 
 # Characters per line of an axis label.
@@ -65,15 +77,19 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
                 place, arm_colour = rows.index(verdict.task if of_tasks else verdict.arm), colour[verdict.arm]
                 _seeds(panel, verdict_numbers.loc[verdict_numbers["seed"].notna(), "value"], place - 0.05, arm_colour)
                 estimate(panel, place + 0.2, verdict.effect, verdict.low, verdict.high, arm_colour, height=0.3)
+            for place in set(range(len(rows))) - {
+                rows.index(verdict.task if of_tasks else verdict.arm) for verdict in group
+            }:
+                not_applicable(panel, place)
             panel.set_yticks(range(len(rows)), rows if of_tasks else list(map(label, rows)))
             panel.set(ylim=(len(rows) - 0.5, -0.5), title=group[0].task if len(groups) > 1 else "")
             panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
             panel.tick_params(axis="y", length=0)
             panel.margins(x=0.06)
-        figure.supxlabel(textwrap.fill(_axis(claim), CHARACTERS_PER_LINE), fontsize=STYLE["axes.labelsize"])
+        figure.supxlabel(axis_text(_axis(claim), CHARACTERS_PER_LINE), fontsize=STYLE["axes.labelsize"])
     caption = (
         f"{claim.statement} {_metric(claim)}: a dot per seed, mean and interval. {_legend(claim.test)} "
-        f"{_method(verdicts)}"
+        f"{_method(verdicts, measured)}"
     )
     return Drawing(f"claim_{claim.id}", claim.statement, figure, numbers, caption)
 
@@ -107,11 +123,11 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
             panel.axvline(0, color=INK, linestyle=(0, (4, 2)), linewidth=0.6, zorder=1)
             panel.set(title=verdict.task)
         figure.supxlabel("Inflation of the floor (share of return range)", fontsize=STYLE["axes.labelsize"])
-        figure.supylabel(textwrap.fill(_axis(claim), 34), fontsize=STYLE["axes.labelsize"])
+        figure.supylabel(axis_text(_axis(claim), 34), fontsize=STYLE["axes.labelsize"])
     caption = (
         f"{claim.statement} {_metric(claim)}, against the inflation of the floor; dashed: the Monte Carlo floor. Thin "
         f"lines: seeds; thick line: mean with {CONFIDENCE:.0%} t interval at every dose. "
-        f"{_method(verdicts)}{left_out(numbers)}"
+        f"{_method(verdicts, measured)}{left_out(numbers)}"
     )
     return Drawing(f"claim_{claim.id}", claim.statement, figure, numbers, caption)
 
@@ -199,9 +215,10 @@ def _metric(claim: Claim) -> str:
             return claim.metric[0].upper() + claim.metric[1:]
 
 
-def _method(verdicts: Sequence[Verdict]) -> str:
+def _method(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> str:
     """A sentence with n and the test of the verdicts, verdict stated once if equal."""
     methods = {verdict.method for verdict in verdicts}
     counts = sorted({verdict.n for verdict in verdicts})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    return f"{n} seeds; {'; '.join(sorted(methods))}."
+    unit = "data seeds" if measured["data_seed"].nunique() > 1 else "seeds"
+    return f"{n} {unit}; {'; '.join(sorted(methods))}."

@@ -128,7 +128,7 @@ def stretch(switch: float, factor: float, steps: np.ndarray) -> np.ndarray:
 
 def _rounds(end: float) -> list[float]:
     """One or two round numbers above 0, up to `end`."""
-    return [float(tick) for tick in MaxNLocator(2, steps=[1, 2, 3, 5, 10]).tick_values(0, end) if 0 < tick <= end]
+    return [float(tick) for tick in MaxNLocator(2, steps=[1, 2, 2.5, 5, 10]).tick_values(0, end) if 0 < tick <= end]
 
 
 def switch_of(finished: pd.DataFrame) -> float:

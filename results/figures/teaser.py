@@ -54,9 +54,9 @@ def teaser(frames: Frames, effects: Sequence[Effect], measures: pd.DataFrame) ->
                   ylabel="Difference to dose 0 (success rate)")  # fmt: skip
         right.legend(handles=dose_legend(named), ncols=2, **BELOW)
     caption = (
-        f"Left: success rate on {task}, mean and {BAND}; gradient steps, then, from the dashed line on, environment "
-        f"steps. {counts(of_task[of_task['arm'].isin(shown)])} Right: regret during fine-tuning against the inflation "
-        f"of the floor, a line per task; named: the tasks that fall off."
+        f"Left: success rate on {task}, mean and {BAND}; gradient steps, then (+), from the dashed line on, "
+        f"environment steps. {counts(of_task[of_task['arm'].isin(shown)])} Right: regret during fine-tuning against "
+        f"the inflation of the floor, a line per task; named: the tasks that fall off."
     )
     both = pd.concat([numbers.assign(task=task), regret], ignore_index=True)
     return Drawing("teaser", "What the floor does", figure, both, caption)
