@@ -22,10 +22,17 @@ def halved(inputs: FloorInputs) -> Tensor:
 
 register.floor("halved", halved)
 
-register.arm("halved", Arm({"floor.base": "halved"}, label="Cal-QL, halved floor", colour="#17becf"))
+register.arm(
+    "halved",
+    Arm({"floor.base": "halved"}, label="Cal-QL, halved floor", colour="#17becf"),
+)
 
 register.task(
-    Recipe(pointmaze("Open", 300, DataSettings(transitions=5_000, action_noise=0.3)), DEMO_ALGORITHM, DEMO_SCHEDULE)
+    Recipe(
+        pointmaze("Open", 300, DataSettings(transitions=5_000, action_noise=0.3)),
+        DEMO_ALGORITHM,
+        DEMO_SCHEDULE,
+    )
 )
 
 register.claim(
