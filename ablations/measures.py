@@ -6,6 +6,7 @@ its evaluations at the switch ("switch.q_policy") and at the end ("end.q_policy"
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,23 @@ if TYPE_CHECKING:
 
 # Of a success rate: two of the twenty episodes of an evaluation.
 MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A measure that is a column of the frame as it is; the range of its metric bounds the intervals of its mean."""
+
+    column: str
+    # Column that must be above 0 for the number to count, or "".
+    condition: str = ""
+
+    @property
+    def metric(self) -> str:
+        """The name in `harness.metrics.METRICS`: that of the column without "switch." and "end."."""
+        return self.column.rpartition(".")[2]
+
+    def __call__(self, runs: pd.DataFrame) -> pd.Series:
+        return runs[self.column].where(runs[self.condition] > 0) if self.condition else runs[self.column]
 
 
 def behaviour_value(runs: pd.DataFrame) -> pd.Series:
@@ -37,27 +55,27 @@ CALIBRATION = (f"mean Q(s, pi(s)) - {_V_MU}", calibration)
 UNIFORM_EXCESS = (f"mean Q(s, a) of uniformly random actions - {_V_MU}", uniform_excess)
 BOUND_RATE = (
     "bound rate: share of sampled policy actions below the floor, mean over the last updates before the switch",
-    lambda runs: runs["switch.bound_rate_current"],
+    Recorded("switch.bound_rate_current"),
 )
 # NaN where the task's values are not known.
 OVERESTIMATION = (
     "mean Q(s, pi(s)) - V_pi(s) of the run's policy at the switch, where V_pi is known (scaled return)",
-    lambda runs: runs["switch.overestimation_exact"],
+    Recorded("switch.overestimation_exact"),
 )
 FLOOR_ERROR = (
     "mean floor - V_mu over the probe transitions, where V_mu is known (scaled return)",
-    lambda runs: runs["switch.floor_error"],
+    Recorded("switch.floor_error"),
 )
-OFFLINE_SCORE = ("score at the switch (success rate)", lambda runs: runs["offline_score"])
+OFFLINE_SCORE = ("score at the switch (success rate)", Recorded("offline_score"))
 DIP = (
     "dip: score at the switch - lowest score in the dense evaluations after it (success rate)",
-    lambda runs: runs["dip"],
+    Recorded("dip"),
 )
 # Only of runs that are evaluated at log-spaced steps: even spacing gives the first steps too little weight.
 ONLINE_CHANGE = (
     "change online: mean score over the log-spaced online evaluations - mean of the last two offline ones (success "
     "rate)",
-    lambda runs: runs["online_change"].where(runs["schedule.log_spaced_evaluations"] > 0),
+    Recorded("online_change", "schedule.log_spaced_evaluations"),
 )
-REGRET = ("regret_eval: 1 - mean score over the online phase (success rate)", lambda runs: runs["regret_eval"])
-FINAL_SCORE = ("score at the last evaluation (success rate)", lambda runs: runs["final_score"])
+REGRET = ("regret_eval: 1 - mean score over the online phase (success rate)", Recorded("regret_eval"))
+FINAL_SCORE = ("score at the last evaluation (success rate)", Recorded("final_score"))

@@ -106,7 +106,7 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
         verdict_rows = measured[measured["run"].isin(verdict.runs)]
         keys = ["task", "dose"]
         parts += [
-            estimates_by(verdict_rows.sort_values("dose"), keys, "value"),
+            estimates_by(verdict_rows.sort_values("dose"), keys, "value", verdict.bounds),
             verdict_rows[[*keys, *PAIRING, "value"]],
         ]
     numbers = pd.concat([part.rename(columns={"value": "mean"}) for part in parts], ignore_index=True)

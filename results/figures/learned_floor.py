@@ -16,7 +16,7 @@ from results.figures.drawing import SEED_TYPES, Drawing, Look
 from results.figures.forest import estimate
 from results.frame import PAIRING
 from results.frame.per_run import replicated
-from results.statistics.intervals import CONFIDENCE, mean_interval
+from results.statistics.intervals import CONFIDENCE, bounds_of, bounds_of_difference, mean_interval
 from results.statistics.pairs import paired_difference
 from results.style import (
     ACCENT,
@@ -72,7 +72,8 @@ def learned_floor(per_run: pd.DataFrame) -> Drawing | None:
         seeds.append(both[["task", *PAIRING]].assign(quantity=quantity, **columns, **error))
         for task, group in seeds[-1].groupby("task", sort=False):
             learned_values, exact_values = (replicated(group[arm], group) for arm in ("learned", "monte_carlo"))
-            pairs = asdict(paired_difference(learned_values, exact_values))
+            bounds = bounds_of_difference(bounds_of(quantity, exact[exact["task"] == task]))
+            pairs = asdict(paired_difference(learned_values, exact_values, bounds=bounds))
             estimates.append({"task": task, "quantity": quantity, **pairs})
     numbers = pd.concat([pd.DataFrame(estimates), *seeds], ignore_index=True)
     order = ["task", "quantity", *PAIRING, "monte_carlo", "learned", "held_out_rmse"]

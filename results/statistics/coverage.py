@@ -141,9 +141,9 @@ def document(studies: int = STUDIES, pooled_studies: int = POOLED_STUDIES, resam
             intervals,
             "The t interval is exact for normal numbers. It is too narrow if success rates are near 1, or if some "
             "seeds learn and others do not: a few seeds then underestimate the spread, and no interval based on them "
-            "alone can correct this. For this reason figures show every seed. Tables and figures cut intervals of "
-            "bounded quantities at their bounds, which leaves the coverage as it is. The percentiles of the bootstrap "
-            "intervals are expanded for small samples.",
+            "alone can correct this. For this reason figures show every seed. Tables, figures and verdicts cut "
+            "intervals of bounded quantities at their bounds, which leaves the coverage as it is. The percentiles of "
+            "the bootstrap intervals are expanded for small samples.",
             "## Type I error rates",
             "Significance level 5%, at the boundary of the null hypothesis. The sign-flip test cannot reject with "
             "fewer than 6 seeds.",

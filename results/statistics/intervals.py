@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from harness.metrics import LEARNED_FLOOR, METRICS
+
 CONFIDENCE = 0.95
 
 
@@ -43,11 +45,35 @@ Range = tuple[float, float]
 UNBOUNDED: Range = (-inf, inf)
 
 
+def bounds_of(metric: str, runs: pd.DataFrame) -> Range:
+    """The range of the metric of a name in `runs`: shares of returns, which some tasks have as score, have none."""
+    known = next((one for one in (*METRICS.values(), *LEARNED_FLOOR) if one.name == metric), None)
+    if known is None:
+        return UNBOUNDED
+    returns = "task.reference_returns" in runs and runs["task.reference_returns"].notna().any()
+    return UNBOUNDED if returns and known.unit == "share" else (known.low, known.high)
+
+
+def bounds_of_difference(bounds: Range) -> Range:
+    """The range of the difference of two numbers with these bounds."""
+    return (bounds[0] - bounds[1], bounds[1] - bounds[0]) if np.isfinite(bounds).all() else UNBOUNDED
+
+
+def within(low: float, high: float, bounds: Range, values: ArrayLike) -> tuple[float, float]:
+    """An interval cut at the bounds of its quantity; as it is if a number of `values` lies outside them.
+
+    What lies outside the bounds cannot be the mean, so leaving it out changes no coverage.
+    """
+    numbers = present(values)
+    if not (bounds[0] <= numbers).all() or not (numbers <= bounds[1]).all():
+        return low, high
+    return float(np.maximum(low, bounds[0])), float(np.minimum(high, bounds[1]))
+
+
 def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE, bounds: Range = UNBOUNDED) -> Estimate:
     """Mean of `values` [n], one per run, with its t interval within the quantity's `bounds`; NaNs are left out.
 
-    All NaN without values; one value has no interval; equal values have an interval of width zero. What lies outside
-    the bounds cannot be the mean, so leaving it out changes no coverage. Bounds are ignored if a value lies outside.
+    All NaN without values; one value has no interval; equal values have an interval of width zero.
     """
     numbers = present(values)
     n = len(numbers)
@@ -55,8 +81,8 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE, bounds: Ran
     if n < 2:
         return Estimate(mean, np.nan, np.nan, n, NO_INTERVAL)
     half = half_width(float(numbers.std(ddof=1)), n, confidence)
-    low, high = bounds if (bounds[0] <= numbers).all() and (numbers <= bounds[1]).all() else UNBOUNDED
-    return Estimate(mean, max(mean - half, low), min(mean + half, high), n, t_method(confidence))
+    low, high = within(mean - half, mean + half, bounds, numbers)
+    return Estimate(mean, low, high, n, t_method(confidence))
 
 
 def half_width(deviation: float, n: int, confidence: float) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.signal import convolve
 
-from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
+from results.statistics.intervals import CONFIDENCE, UNBOUNDED, Estimate, Range, mean_interval
 
 # The test enumerates all orders of the doses: 8! = 40,320.
 MOST_DOSES = 8
@@ -29,8 +29,16 @@ class Trend:
     p_value: float
 
 
-def dose_response(values: ArrayLike, doses: ArrayLike, direction: Direction, confidence: float = CONFIDENCE) -> Trend:
+def dose_response(
+    values: ArrayLike,
+    doses: ArrayLike,
+    direction: Direction,
+    confidence: float = CONFIDENCE,
+    bounds: Range = UNBOUNDED,
+) -> Trend:
     """The trend of `values` [n seeds, d doses] over `doses` [d], with a one-sided test that it `rises` or `falls`.
+
+    `bounds` are those of the values, from which those of the slope follow.
 
     Seeds with a NaN are left out. The statistic is that of Page (1963): the sum over seeds of dose rank times rank of
     the value within its seed, with average ranks for ties. Its null distribution is exact: without a trend all orders
@@ -45,12 +53,17 @@ def dose_response(values: ArrayLike, doses: ArrayLike, direction: Direction, con
     if not 2 <= len(dose) <= MOST_DOSES or not np.isfinite(dose).all() or len(set(dose)) < len(dose):
         raise ValueError(f"doses {dose.tolist()}: must be 2 to {MOST_DOSES} different finite numbers")
     numbers = numbers[~np.isnan(numbers).any(axis=1)]
-    slopes = numbers @ (dose - dose.mean()) / ((dose - dose.mean()) ** 2).sum()
+    weights = (dose - dose.mean()) / ((dose - dose.mean()) ** 2).sum()
+    slopes = numbers @ weights
+    # The steepest slope has the upper bound at all doses above the mean and the lower one below it.
+    steepest = float(weights.clip(min=0).sum()) * (bounds[1] - bounds[0])
     dose_ranks = stats.rankdata(dose)
     ranks = stats.rankdata(numbers, axis=1) if len(numbers) else numbers
     signed = ranks if direction == "rises" else len(dose) + 1 - ranks
     p_value = page_p_value(signed, dose_ranks) if len(ranks) else np.nan
-    return Trend(mean_interval(slopes, confidence), _mean_rank_correlation(ranks, dose_ranks), p_value)
+    return Trend(
+        mean_interval(slopes, confidence, (-steepest, steepest)), _mean_rank_correlation(ranks, dose_ranks), p_value
+    )
 
 
 def page_p_value(ranks: np.ndarray, dose_ranks: np.ndarray) -> float:

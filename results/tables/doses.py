@@ -9,7 +9,7 @@ import pandas as pd
 from harness.metrics import METRICS, Metric
 from results.frame import PAIRING, done, settings_columns
 from results.frame.per_run import independent, replicated, replicates, replication
-from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
+from results.statistics.intervals import CONFIDENCE, Estimate, bounds_of, mean_interval
 from results.statistics.trend import MOST_DOSES, Direction, dose_response
 from results.tables.table import Table, interval_text
 
@@ -68,7 +68,8 @@ def doses(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Table | None:
         trend_row = {"Task": task, "Inflation": "slope per unit"}
         for response in responses:
             for (dose, group), row in zip(levels, rows, strict=True):
-                estimate = mean_interval(replicated(group[response.column], group))
+                values = replicated(group[response.column], group)
+                estimate = mean_interval(values, bounds=bounds_of(response.column, group))
                 numbers.append({"task": task, "dose": dose, "metric": response.column, **asdict(estimate)})
                 row[response.heading] = interval_text(estimate, response.decimals, of=independent(group))
             slope, test = _trend(series, response)
@@ -115,7 +116,8 @@ def _trend(series: pd.DataFrame, response: Response) -> tuple[Estimate, dict[str
     """Slope, and rank correlation with its p-value, over the seeds with all doses."""
     table = series.drop_duplicates([*PAIRING, DOSE]).pivot(index=PAIRING, columns=DOSE, values=response.column)
     table = replicates(table)
-    trend = dose_response(table.to_numpy(), table.columns.to_numpy(), response.direction)
+    bounds = bounds_of(response.column, series)
+    trend = dose_response(table.to_numpy(), table.columns.to_numpy(), response.direction, bounds=bounds)
     return trend.slope, {"rank_correlation": trend.rank_correlation, "p_value": trend.p_value}
 
 

@@ -13,7 +13,7 @@ from harness.metrics import METRICS, Metric
 from results.frame import PAIRING
 from results.frame.per_run import replicates
 from results.statistics.aggregates import FEWEST, mean_of_tasks, stratified_interval
-from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
+from results.statistics.intervals import CONFIDENCE, Estimate, Range, bounds_of, bounds_of_difference, mean_interval
 from results.statistics.pairs import holm, sign_flip_p_value
 from results.style import in_order, label
 from results.tables.pooled import SEED
@@ -154,7 +154,10 @@ def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[E
         task: {arm: replicates(differences.loc[[task], [arm]].dropna())[arm].to_numpy() for arm in arms}
         for task in frame["task"].unique()
     }
-    effects = [effect for task, by_arm in tasks.items() for effect in _on_task(quantity, str(task), by_arm)]
+    effects = []
+    for task, by_arm in tasks.items():
+        bounds = bounds_of_difference(bounds_of(quantity.name, frame[frame["task"] == task]))
+        effects += _on_task(quantity, str(task), by_arm, bounds)
     for arm in arms:
         by_task = [by_arm[arm] for by_arm in tasks.values()]
         if sum(len(values) > 0 for values in by_task) > 1:
@@ -163,9 +166,9 @@ def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[E
     return effects
 
 
-def _on_task(quantity: Quantity, task: str, differences: Mapping[str, np.ndarray]) -> list[Effect]:
+def _on_task(quantity: Quantity, task: str, differences: Mapping[str, np.ndarray], bounds: Range) -> list[Effect]:
     """Effects on one task from the `differences` [pairs] of every arm; arms without pairs are left out."""
-    estimates = {arm: mean_interval(values) for arm, values in differences.items()}
+    estimates = {arm: mean_interval(values, bounds=bounds) for arm, values in differences.items()}
     present = {arm: estimate for arm, estimate in estimates.items() if estimate.n}
     adjusted = holm([sign_flip_p_value(differences[arm]) for arm in present])
     return [

@@ -9,7 +9,7 @@ import pandas as pd
 from harness.metrics import METRICS
 from results.frame import done
 from results.frame.per_run import independent, replicated
-from results.statistics.intervals import mean_interval
+from results.statistics.intervals import bounds_of, mean_interval
 from results.style import label
 from results.tables.table import Table, interval_text, number
 
@@ -46,7 +46,7 @@ def beside_published(runs: pd.DataFrame) -> Table | None:
         ours = {"Task": str(task), "Arm": label(arm), "Source": "ours"}
         theirs = {"Task": str(task), "Arm": ARMS[arm], "Source": "CORL"}
         for column, (heading, metric, phase, unit) in COLUMNS.items():
-            estimate = mean_interval(replicated(group[column], group))
+            estimate = mean_interval(replicated(group[column], group), bounds=bounds_of(column, group))
             names = {"task": task, "arm": arm, "metric": column}
             numbers.append({**names, "source": "ours", "mean": estimate.mean, "low": estimate.low,
                             "high": estimate.high, "n": estimate.n})  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import inf, nan
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.metrics import METRICS, Metric
 from results.frame import PAIRING, done
 from results.frame.per_run import independent, replicated, replication
-from results.statistics.intervals import CONFIDENCE, UNBOUNDED, Estimate, Range, mean_interval
+from results.statistics.intervals import CONFIDENCE, Estimate, Range, bounds_of, bounds_of_difference, mean_interval
 from results.statistics.pairs import holm, paired_difference
 from results.style import in_order, label
 from results.tables.table import Table, interval_text, number, spread
@@ -44,13 +44,8 @@ class Column:
         return self.metric.label
 
     def bounds(self, runs: pd.DataFrame) -> Range:
-        """The range of the metric; shares of returns, which some tasks have as score, are not bounded."""
-        returns = "task.reference_returns" in runs and runs["task.reference_returns"].notna().any()
-        return UNBOUNDED if returns and self.metric.unit == "share" else (self.metric.low, self.metric.high)
-
-    def bounds_of_differences(self, runs: pd.DataFrame) -> Range:
-        low, high = self.bounds(runs)
-        return (low - high, high - low) if high < inf else UNBOUNDED
+        """The range of the metric in these runs."""
+        return bounds_of(self.metric.name, runs)
 
 
 def _recorded(name: str, decimals: int = 2) -> Column:
@@ -164,7 +159,7 @@ def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dic
             arm: paired_difference(
                 replicated(column.of(first), first),
                 replicated(column.of(second), second),
-                bounds=column.bounds_of_differences(first),
+                bounds=bounds_of_difference(column.bounds(first)),
             )
             for arm, (first, second) in pairs.items()
         }

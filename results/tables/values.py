@@ -6,7 +6,7 @@ import pandas as pd
 
 from results.frame import PAIRING, done
 from results.frame.per_run import independent, replicated, replication
-from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
+from results.statistics.intervals import CONFIDENCE, Estimate, bounds_of, mean_interval
 from results.style import label
 from results.tables.table import Table, interval_text, number
 
@@ -62,7 +62,7 @@ def scale_mismatch(runs: pd.DataFrame) -> Table:
 
 def _mean(rows: pd.DataFrame, column: str) -> Estimate:
     """The mean of a column over the runs of an arm, or over their data seeds."""
-    return mean_interval(replicated(rows[column], rows))
+    return mean_interval(replicated(rows[column], rows), bounds=bounds_of(column, rows))
 
 
 def _scale_settings(runs: pd.DataFrame) -> str:

@@ -20,7 +20,7 @@ from ablations.claim import (
     can_reject,
 )
 from results.statistics.equivalence import equivalent, no_worse, p_value_above
-from results.statistics.intervals import mean_interval
+from results.statistics.intervals import UNBOUNDED, Range, bounds_of_difference, mean_interval, within
 from results.statistics.pairs import holm, paired_difference, sign_flip_p_values
 from results.statistics.trend import dose_response
 
@@ -55,6 +55,8 @@ class Verdict:
     remark: str = ""
     # Ids of the runs that entered.
     runs: tuple[str, ...] = ()
+    # The range of the numbers that were tested.
+    bounds: Range = UNBOUNDED
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ class Finding:
         return min(self.p_for, self.p_against)
 
 
-def level(values: ArrayLike, test: Level) -> Finding:
-    """Test the mean of `values` [n], one per seed, against a bound; NaNs are left out."""
-    estimate = mean_interval(values)
+def level(values: ArrayLike, test: Level, bounds: Range = UNBOUNDED) -> Finding:
+    """Test the mean of `values` [n], one per seed and within `bounds`, against a bound; NaNs are left out."""
+    estimate = mean_interval(values, bounds=bounds)
     excess = np.asarray(values, dtype=float) - test.bound
     method = f"mean {test.side} {test.bound:g}; interval: {estimate.method}; exact sign-flip test"
     p_above, p_below = _two_sided(excess)
@@ -88,9 +90,9 @@ def level(values: ArrayLike, test: Level) -> Finding:
     return Finding(estimate.mean, estimate.low, estimate.high, estimate.n, method, p_for, p_against)
 
 
-def difference(values: ArrayLike, baseline: ArrayLike, test: Difference) -> Finding:
+def difference(values: ArrayLike, baseline: ArrayLike, test: Difference, bounds: Range = UNBOUNDED) -> Finding:
     """Test the mean difference of `values` [n] to `baseline` [n], paired by seed; pairs with a NaN are left out."""
-    estimate = paired_difference(values, baseline)
+    estimate = paired_difference(values, baseline, bounds=bounds_of_difference(bounds))
     p_above, p_below = _two_sided(np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float))
     p_for, p_against = (p_above, p_below) if test.side == "above" else (p_below, p_above)
     method = f"difference {test.side} 0; interval: {estimate.method}; exact sign-flip test"
@@ -99,19 +101,20 @@ def difference(values: ArrayLike, baseline: ArrayLike, test: Difference) -> Find
     )  # fmt: skip
 
 
-def equivalence(values: ArrayLike, baseline: ArrayLike, test: Equivalence) -> Finding:
+def equivalence(values: ArrayLike, baseline: ArrayLike, test: Equivalence, bounds: Range = UNBOUNDED) -> Finding:
     """Test that the mean difference of `values` [n] to `baseline` [n], paired by seed, is within +-`test.margin`."""
     pairs = paired_difference(values, baseline)
     differences = np.asarray(values, dtype=float) - np.asarray(baseline, dtype=float)
     result = equivalent(differences, test.margin, test.alpha)
     beyond = np.min([p_value_above(differences, test.margin), p_value_above(-differences, test.margin)])
     method = f"difference within +-{test.margin:g}; {result.method}"
+    low, high = within(result.low, result.high, bounds_of_difference(bounds), differences)
     return Finding(
-        result.mean, result.low, result.high, result.n, method, result.p_value, float(beyond), pairs.correlation
+        result.mean, low, high, result.n, method, result.p_value, float(beyond), pairs.correlation
     )  # fmt: skip
 
 
-def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority) -> Finding:
+def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority, bounds: Range = UNBOUNDED) -> Finding:
     """Test that `values` [n] are worse than `baseline` [n], paired by seed, by less than `test.margin`.
 
     Effect and interval are those of `values` - `baseline`.
@@ -121,6 +124,7 @@ def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority
     better = gain if test.better == "above" else -gain
     result = no_worse(better, test.margin, test.alpha)
     low, high = (result.low, result.high) if test.better == "above" else (-result.high, -result.low)
+    low, high = within(low, high, bounds_of_difference(bounds), gain)
     bound = f"above {-test.margin:g}" if test.better == "above" else f"below {test.margin:g}"
     worse = p_value_above(-better, test.margin)
     return Finding(
@@ -129,10 +133,10 @@ def non_inferiority(values: ArrayLike, baseline: ArrayLike, test: NonInferiority
     )  # fmt: skip
 
 
-def trend(values: ArrayLike, doses: ArrayLike, test: DoseResponse) -> Finding:
+def trend(values: ArrayLike, doses: ArrayLike, test: DoseResponse, bounds: Range = UNBOUNDED) -> Finding:
     """Test the trend of `values` [n, d], a row per seed, over `doses` [d]; the effect is the mean slope within seed."""
-    rises = dose_response(values, doses, "rises")
-    falls = dose_response(values, doses, "falls")
+    rises = dose_response(values, doses, "rises", bounds=bounds)
+    falls = dose_response(values, doses, "falls", bounds=bounds)
     p_for, p_against = (rises, falls) if test.direction == "rises" else (falls, rises)
     slope = rises.slope
     shown = ", ".join(f"{dose:g}" for dose in np.asarray(doses, dtype=float))

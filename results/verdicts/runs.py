@@ -7,9 +7,11 @@ from math import nan
 import pandas as pd
 
 from ablations.claim import FEWEST_DOSES, Claim, Decision, Difference, DoseResponse, Equivalence, EveryCase, Level
+from ablations.measures import Recorded
 from results.frame import PAIRING
 from results.frame.comparison import seed_name
 from results.frame.per_run import per_run, replicates
+from results.statistics.intervals import UNBOUNDED, Range, bounds_of
 from results.verdicts import decisions
 from results.verdicts.decisions import Finding, Outcome, Verdict
 
@@ -39,6 +41,8 @@ class Comparison:
     finding: Finding | None
     remark: str
     runs: tuple[str, ...] = ()
+    # The range of the numbers.
+    bounds: Range = UNBOUNDED
 
 
 def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Verdict]:
@@ -61,11 +65,12 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
         judged.add(claim.id)
         numbers = measured(claim, frame)
         for task, of_task in states.groupby("task", sort=False):
-            comparisons += _on_task(claim, numbers[numbers["task"] == task], of_task, str(task))
+            bounds = bounds_of_claim(claim, frame[frame["task"] == task])
+            comparisons += _on_task(claim, numbers[numbers["task"] == task], of_task, str(task), bounds)
     return _gated(_verdicts(comparisons))
 
 
-def _on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str) -> list[Comparison]:
+def _on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str, bounds: Range) -> list[Comparison]:
     """The comparisons of a claim on a task; `numbers` are those of `measured`, `runs` also has unfinished runs."""
     test = claim.test
     if isinstance(test, EveryCase):
@@ -78,9 +83,9 @@ def _on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str)
             continue
         complete = table[arms].dropna()
         used = numbers[numbers["arm"].isin(arms) & numbers.set_index(PAIRING).index.isin(complete.index)]
-        finding = _finding(test, replicates(table[arms]), numbers)
+        finding = _finding(test, replicates(table[arms]), numbers, bounds)
         comparisons.append(
-            Comparison(claim, task, arm, finding, _left_out(runs, arms, complete.index), tuple(used["run"]))
+            Comparison(claim, task, arm, finding, _left_out(runs, arms, complete.index), tuple(used["run"]), bounds)
         )
     return comparisons
 
@@ -110,7 +115,7 @@ def _verdicts(comparisons: Sequence[Comparison]) -> list[Verdict]:
         verdicts.append(Verdict(
             claim, outcome, finding.effect, finding.low, finding.high, finding.n, finding.method, comparison.task,
             comparison.arm, p_value, finding.correlation, "; ".join(filter(None, (reason, comparison.remark))),
-            comparison.runs,
+            comparison.runs, comparison.bounds,
         ))  # fmt: skip
     return verdicts
 
@@ -154,20 +159,25 @@ def _missing(test: Decision, arms: list[str], table: pd.DataFrame) -> str:
     return ""
 
 
-def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame) -> Finding:
-    """Test `table` [seeds, arms of one comparison], in which the arm precedes its baseline."""
+def bounds_of_claim(claim: Claim, frame: pd.DataFrame) -> Range:
+    """The range of what a claim measures in the runs of `frame`; none if it is not the column of a metric."""
+    return bounds_of(claim.measure.metric, frame) if isinstance(claim.measure, Recorded) else UNBOUNDED
+
+
+def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame, bounds: Range) -> Finding:
+    """Test `table` [seeds, arms of one comparison], in which the arm precedes its baseline; `bounds` of its numbers."""
     if isinstance(test, DoseResponse):
         doses = [numbers.loc[numbers["arm"] == arm, "dose"].iloc[0] for arm in table.columns]
-        return decisions.trend(table.to_numpy(), doses, test)
+        return decisions.trend(table.to_numpy(), doses, test, bounds)
     values = table.iloc[:, 0].to_numpy()
     if isinstance(test, Level):
-        return decisions.level(values, test)
+        return decisions.level(values, test, bounds)
     baseline = table.iloc[:, 1].to_numpy()
     if isinstance(test, Difference):
-        return decisions.difference(values, baseline, test)
+        return decisions.difference(values, baseline, test, bounds)
     if isinstance(test, Equivalence):
-        return decisions.equivalence(values, baseline, test)
-    return decisions.non_inferiority(values, baseline, test)
+        return decisions.equivalence(values, baseline, test, bounds)
+    return decisions.non_inferiority(values, baseline, test, bounds)
 
 
 def _left_out(runs: pd.DataFrame, arms: list[str], complete: pd.Index) -> str:

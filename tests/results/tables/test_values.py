@@ -37,7 +37,7 @@ def test_learned_floor_has_a_row_per_task_and_arm():
     (row,) = table.text.to_dict("records")
     assert (row["Arm"], row["n"]) == ("Cal-QL, learned floor", "2")
     # The t interval of two numbers 1 apart: 12.7 standard errors of 0.5 to each side.
-    assert row["Held-out RMSE"] == "2.50 [-3.85, 8.85]"
+    assert row["Held-out RMSE"] == "2.50 [0.00, 8.85]"
     assert "RMSE, V_mu" not in row
     assert row["Held-out R2"].startswith("0.700 [")
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from ablations.claim import Claim, Difference, DoseResponse, Equivalence, EveryCase, Level, NonInferiority
+from ablations.measures import Recorded
 from results.frame.per_run import per_run
 from results.verdicts.runs import judge_runs, measured
 
@@ -210,3 +211,30 @@ def test_seeds_of_one_number_on_different_data_are_not_mixed():
     assert verdict.n == 6
     assert verdict.remark == "left out: seed 1 on data 3 (cql failed)"
     assert not [run for run in verdict.runs if run.endswith("-7")]
+
+
+@pytest.mark.parametrize(
+    ("test", "least", "largest"),
+    [
+        (Level(("cql",), "above"), 0.0, 1.0),
+        (Difference(("cql",), "monte_carlo", "above"), -1.0, 1.0),
+        (Equivalence("cql", "monte_carlo", 0.1, control="some-claim"), -1.0, 1.0),
+        (NonInferiority("cql", "monte_carlo", 0.1, "below", control="some-claim"), -1.0, 1.0),
+        # The slope from 0 to 1 over the doses 0, 0.25 and 1: the weights above their mean sum to (7/12) / (78/144).
+        (DoseResponse(("monte_carlo", "inflated_0.25", "inflated_1"), "rises"), -14 / 13, 14 / 13),
+    ],
+)
+def test_intervals_of_recorded_shares_are_possible(test, least, largest):
+    """A dip is a share: its mean lies in [0, 1] and its differences in [-1, 1], unless the score is one of returns."""
+    arms = {"cql": [0.9, 0.9], "monte_carlo": [0.0, 1.0], "inflated_0.25": [1.0, 0.0], "inflated_1": [0.1, 0.9]}
+    runs, evaluations = frames({("maze", arm): dips for arm, dips in arms.items()})
+    if isinstance(test, Level):
+        runs.loc[(runs["arm"] == "cql") & (runs["seed"] == 0), "dip"] = 0.0
+    (bounded,) = judge(test, runs, evaluations, measure=Recorded("dip"))
+    (free,) = judge(test, runs, evaluations)
+    (returns,) = judge(test, runs.assign(**{"task.reference_returns": 1.0}), evaluations, measure=Recorded("dip"))
+    assert free.low < least
+    assert free.high > largest
+    assert (bounded.low, bounded.high) == pytest.approx((least, largest))
+    assert (bounded.effect, bounded.p_value) == pytest.approx((free.effect, free.p_value), nan_ok=True)
+    assert (returns.low, returns.high) == (free.low, free.high)
