@@ -1,6 +1,7 @@
 """One update of CQL / Cal-QL for a pack of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from math import inf
 
@@ -131,6 +132,8 @@ class Learner:
             self._fused(batch, noise, with_policy)
         elif self._captured:
             compute = partial(_compiled, self) if self.shape.kernel == "cuda_compiled" else self._compute
+            # Nothing reads the return-to-go here, so that it need not be sent to the GPU.
+            batch = replace(batch, return_to_go=batch.rewards.new_empty(0))
             self._captured[with_policy](partial(compute, with_policy=with_policy), batch, noise)
         else:
             self._compute(batch, noise, with_policy)
@@ -168,12 +171,25 @@ class Learner:
             parameters = parameters.part(self.critics * run, self.critics * (run + 1))
         return self.kernel.values(self.critic, parameters, states.to(self.device), actions.to(self.device)).cpu()
 
-    def act(self, states: Tensor, noise: Tensor | None = None, run: int | None = None) -> Tensor:
+    @property
+    def acts_by_row(self) -> bool:
+        """Whether the bits of an action depend on its state alone, or on a GPU also on the number of states.
+
+        Products of matrices on the CPU are computed otherwise for other numbers of rows.
+        """
+        return self.shape.kernel != "torch"
+
+    def act(self, states: Tensor, noise: Tensor | None = None, run: int | slice | None = None) -> Tensor:
         """Actions [R, B, A] at states [R, B, S]: sampled with standard normal `noise` [R, B, A], or the mode.
 
-        With `run`, of that run only (R = 1).
+        With `run`, of that run (R = 1) or those runs only.
         """
-        parameters = self.policy_parameters if run is None else self._policies[run]
+        if run is None:
+            parameters = self.policy_parameters
+        elif isinstance(run, slice):
+            parameters = self.policy_parameters.part(run.start, run.stop)
+        else:
+            parameters = self._policies[run]
         if noise is None:
             noise = states.new_zeros(*states.shape[:2], self.action_dim)
         states, noise = states.to(self.device), noise.to(self.device)

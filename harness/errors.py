@@ -8,11 +8,12 @@ import sys
 import traceback
 from pathlib import Path
 
-# Errors of a file system or its server rather than the program: the same work succeeds once they are resolved.
+# Errors of a file system, its server or a killed process rather than the program: the same work succeeds later.
 PLACE_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
     errno.ENOLCK, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.ENETDOWN,
     errno.ENETUNREACH, errno.ENOTCONN, errno.ESHUTDOWN, errno.ENXIO, errno.ENODEV, errno.EBUSY,
+    errno.ECHILD,
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from harness.environments.environment import Environment
 from harness.errors import UserError, one_line
 from harness.settings import Run, Task
-from harness.training.evaluation import Episodes
+from harness.training.episodes import Episodes
 from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 
 

@@ -1,6 +1,7 @@
 """The environment of a task: flat observations, mapped rewards, the task's horizon."""
 
 import contextlib
+import copy
 import functools
 import io
 import warnings
@@ -66,6 +67,14 @@ class Environment:
         self.action_dim = action_box.shape[0]
         self.success = False
         self.score = 0.0
+
+    def twin(self) -> "Environment":
+        """Another environment of the task, whose episodes are independent of those of this one; without pictures."""
+        if not isinstance(self._environment, FastPointMaze):
+            return Environment(self._task)
+        other = copy.copy(self)
+        other._environment, other._over = self._environment.twin(), True
+        return other
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode of a seed, independent of earlier ones; returns its first observation [S], float32."""

@@ -46,6 +46,11 @@ def family_of(environment: str) -> str:
     return re.split(r"_|-v\d", environment)[0]
 
 
+def is_quick(task: Task) -> bool:
+    """Whether a step of the task's environment takes microseconds; others simulate for longer."""
+    return family(task) == POINTMAZE or task.environment == WINDING_ROAD
+
+
 class SingleTask(NamedTuple):
     """The names of an OGBench single task's environment and dataset."""
 

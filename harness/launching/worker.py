@@ -24,6 +24,7 @@ from harness.folders.provenance import attempt_details
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import resources
+from harness.training.kernels import step_processes
 from harness.training.timing import Stop, Stopped
 
 # Process id of the pool that started this worker; the worker stops when the pool has ended.
@@ -75,7 +76,8 @@ def work(folders: Sequence[RunFolder], train: Train, stop: Stop) -> bool:
 
 def begin(folder: RunFolder, pack_size: int = 1) -> bool:
     """Become the owner of a run; False if it is done, cancelled or owned by another process."""
-    details = {**attempt_details(), **resources(pack_size), "from": folder.newest_checkpoint}
+    cores = {"cores": step_processes([folder.run()])}
+    details = {**attempt_details(), **resources(pack_size), **cores, "from": folder.newest_checkpoint}
     if folder.state is RunState.DONE or folder.is_cancelled or not folder.begin_attempt(details):
         return False
     if folder.state is RunState.DONE:

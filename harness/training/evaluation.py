@@ -1,7 +1,6 @@
 """Evaluation of a pack: deterministic episodes, values against floors, returns and exact values; run summaries."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ from torch import Tensor
 
 from algorithms.learner import Learner
 from algorithms.returns import return_to_go
-from harness.environments.environment import Environment
 from harness.environments.families import exact_values
-from harness.errors import is_of_place
+from harness.environments.stepping import Environments
 from harness.settings import Run, Schedule
 from harness.training.calibration import Values, calibration_shares
+from harness.training.episodes import Episodes, PackEpisodes, runs_at_once
 from harness.training.streams import generator, reset_seed
 from harness.training.transitions import Transitions
 
@@ -25,56 +24,26 @@ UNIFORM_ACTIONS = 4
 TRUTH = ("calibration_exact", "overestimation_exact", "policy_gap_exact", "floor_error", "floor_rmse")
 
 
-@dataclass(frozen=True)
-class Episodes:
-    """E finished episodes: their first states [E, S], mapped rewards, whether each terminated, and scores."""
-
-    starts: np.ndarray
-    rewards: list[list[float]]
-    terminated: list[bool]
-    scores: list[float]
-
-    @property
-    def returns(self) -> list[float]:
-        """Undiscounted sums of the mapped rewards."""
-        return [float(np.sum(rewards)) for rewards in self.rewards]
-
-    @property
-    def lengths(self) -> list[int]:
-        """Numbers of steps."""
-        return [len(rewards) for rewards in self.rewards]
-
-
-def roll_out(environments: Sequence[Environment], seeds: Sequence[int], act: Callable[[Tensor], Tensor]) -> Episodes:
-    """One episode in each environment, stepped together; `act` maps the states [B, S] of those that run to actions."""
-    observations = np.stack([environment.reset(seed) for environment, seed in zip(environments, seeds, strict=True)])
-    starts = observations.copy()
-    rewards: list[list[float]] = [[] for _ in environments]
-    terminated = [False] * len(environments)
-    running = list(range(len(environments)))
-    while running:
-        actions = act(torch.from_numpy(observations[running])).nan_to_num().numpy()
-        unfinished = []
-        for action, episode in zip(actions, running, strict=True):
-            environment = environments[episode]
-            observations[episode], reward, terminated[episode], truncated = environment.step(action)
-            rewards[episode].append(reward)
-            if not (terminated[episode] or truncated):
-                unfinished.append(episode)
-        running = unfinished
-    return Episodes(starts, rewards, terminated, [environment.score for environment in environments])
-
-
 class Evaluator:
     """Evaluates the runs of a pack, at every call on the same episodes (by seed) and probe transitions."""
 
-    def __init__(self, runs: Sequence[Run], transitions: Transitions, behaviour_value: Values | None = None):
-        """`behaviour_value`: V_mu, with which the calibrated first states are counted."""
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        transitions: Transitions,
+        behaviour_value: Values | None = None,
+        environments: Environments | None = None,
+    ):
+        """`behaviour_value`: V_mu, with which the calibrated first states are counted.
+
+        Uses the first `places` of the `environments`; without them they are made.
+        """
         self.runs = list(runs)
         self._behaviour_value = behaviour_value
         self.task, schedule = runs[0].task, runs[0].schedule
         episodes = range(schedule.evaluation_episodes)
-        self._environments = [Environment(self.task) for _ in episodes]
+        self._environments = environments or Environments(self.task, self.places(runs))
+        self._at_once = runs_at_once(runs, self._environments.processes)
         self._seeds = [[reset_seed(run.seed, "evaluation", episode) for episode in episodes] for run in runs]
         generators = [generator(run.seed, "probe") for run in runs]
         rows = torch.stack([
@@ -93,6 +62,11 @@ class Evaluator:
             self._behaviour = [self._exact.behaviour(states) for states in probes]
             self._optimal = [self._exact.optimal(states) for states in probes]
 
+    @staticmethod
+    def places(runs: Sequence[Run], processes: int = 1) -> int:
+        """Number of environments that the evaluation of a pack needs."""
+        return runs_at_once(runs, processes) * runs[0].schedule.evaluation_episodes
+
     def evaluate(
         self, learner: Learner, live: Sequence[int], check: Callable[[], None] = lambda: None
     ) -> list[dict[str, Any] | Exception]:
@@ -101,7 +75,7 @@ class Evaluator:
         If the environment of a run raises, the error stands in place of its metrics. `check` is called at every step of
         the episodes; if it raises, no state has changed.
         """
-        rollouts = {number: self._guarded_rollout(learner, number, check) for number in live}
+        rollouts = self._roll_out(learner, live, check)
         logged = learner.take_logged()
         probes = self._probe(learner)
         rows: list[dict[str, Any] | Exception] = [{} for _ in self.runs]
@@ -163,22 +137,21 @@ class Evaluator:
         )
         return {name: _number(value) for name, value in zip(TRUTH, values, strict=True)}
 
-    def _guarded_rollout(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any] | Exception:
-        try:
-            return self._rollout(learner, number, check)
-        except Exception as error:
-            if is_of_place(error):
-                raise
-            return error
+    def _roll_out(
+        self, learner: Learner, live: Sequence[int], check: Callable[[], None]
+    ) -> dict[int, dict[str, Any] | Exception]:
+        """Metrics of episodes of the deterministic policies of the `live` runs, several runs at once."""
+        episodes: dict[int, Episodes | Exception] = {}
+        for start in range(0, len(live), self._at_once):
+            numbers = live[start : start + self._at_once]
+            together = PackEpisodes(self._environments, learner, numbers, [self._seeds[number] for number in numbers])
+            episodes |= zip(numbers, together.finish(check), strict=True)
+        return {
+            number: of_run if isinstance(of_run, Exception) else self._summary(learner, number, of_run)
+            for number, of_run in episodes.items()
+        }
 
-    def _rollout(self, learner: Learner, number: int, check: Callable[[], None]) -> dict[str, Any]:
-        """Episodes of the deterministic policy of one run, stepped together."""
-
-        def act(states: Tensor) -> Tensor:
-            check()
-            return learner.act(states[None], run=number)[0]
-
-        episodes = roll_out(self._environments, self._seeds[number], act)
+    def _summary(self, learner: Learner, number: int, episodes: Episodes) -> dict[str, Any]:
         start = torch.from_numpy(episodes.starts)[None]
         returns = [self._discounted(*episode) for episode in zip(episodes.rewards, episodes.terminated, strict=True)]
         q_start = learner.values(start, learner.act(start, run=number).unsqueeze(2), run=number).mean(1).flatten()

@@ -4,8 +4,10 @@ import os
 from collections.abc import Callable, Sequence
 
 from algorithms.kernels import build
+from harness.environments.families import is_quick
 from harness.errors import UserError
 from harness.folders.limits import WORKER_MEMORY, usable_cores, usable_memory
+from harness.folders.usage import WORKERS_VARIABLE
 from harness.settings import Run
 
 # Largest pack on the CPU: larger packs share a worker's start-up time among more runs, smaller ones finish earlier.
@@ -86,6 +88,18 @@ def pack_limit_for(runs: Sequence[Run], workers: int = 1) -> int:
         return min(gpu.runs_that_fit(settings, min(free) // per_gpu) for settings in gpu_settings)
     memory = usable_memory()
     return PACK_LIMIT if memory is None else max(1, min(PACK_LIMIT, PACK_LIMIT * memory // WORKER_MEMORY))
+
+
+def step_processes(runs: Sequence[Run]) -> int:
+    """Number of processes that step the environments of a worker: its share of the cores, if their steps are slow.
+
+    The worker waits meanwhile, so that no more processes compute than there are cores. Tasks of extensions are stepped
+    in the worker, which has loaded them.
+    """
+    workers = os.environ.get(WORKERS_VARIABLE)
+    if workers is None or is_quick(runs[0].task) or runs[0].extensions:
+        return 1
+    return max(1, usable_cores() // int(workers))
 
 
 def uses_gpu(runs: Sequence[Run]) -> bool:

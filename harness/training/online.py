@@ -10,6 +10,8 @@ import torch
 from algorithms.learner import Learner
 from harness.data.trajectories import Trajectory
 from harness.environments.environment import Environment
+from harness.environments.stepping import Environments, Place
+from harness.errors import is_of_place
 from harness.settings import Run
 from harness.training.streams import StepStreams, reset_seed
 
@@ -18,7 +20,7 @@ from harness.training.streams import StepStreams, reset_seed
 class Actor:
     """The environment of one run, with the episode in progress."""
 
-    environment: Environment
+    environment: Environment | Place
     seed: int
     episodes: int = 0
     successes: int = 0
@@ -45,7 +47,12 @@ class Actor:
 
     def step(self, action: np.ndarray) -> Trajectory | None:
         """Take an action. Returns the episode if it ended, after which the next one starts."""
-        observation, reward, terminated, truncated = self.environment.step(action)
+        return self.record(action, *self.environment.step(action))
+
+    def record(
+        self, action: np.ndarray, observation: np.ndarray, reward: float, terminated: bool, truncated: bool
+    ) -> Trajectory | None:
+        """Record what the environment returned for an action, see `step`."""
         self.observations.append(observation)
         self.actions.append(action)
         self.rewards.append(reward)
@@ -69,10 +76,12 @@ class Actor:
 class Actors:
     """The actors of a pack, stepped together."""
 
-    def __init__(self, runs: Sequence[Run]):
-        task = runs[0].task
-        self.actors = [Actor(Environment(task), run.seed) for run in runs]
-        self._noise = StepStreams([run.seed for run in runs], "exploration", self.actors[0].environment.action_dim)
+    def __init__(self, runs: Sequence[Run], environments: Environments | None = None, first: int = 0):
+        """The environment of run i is the one at place `first` + i; without `environments` they are made."""
+        self._environments = environments or Environments(runs[0].task, len(runs))
+        self.actors = [Actor(self._environments.at(first + number), run.seed) for number, run in enumerate(runs)]
+        self._places = [first + number for number in range(len(runs))]
+        self._noise = StepStreams([run.seed for run in runs], "exploration", self._environments.action_dim)
         self._broken: set[int] = set()
         for actor in self.actors:
             actor.reset()
@@ -86,15 +95,21 @@ class Actors:
         noise = self._noise.at(step).unsqueeze(1)
         # NaN actions of a diverged run would make the simulator raise; the run fails at the next check instead.
         actions = learner.act(states, noise).squeeze(1).nan_to_num().numpy()
+        stepped = [number for number in range(len(self.actors)) if number not in self._broken]
+        errors = self._environments.step([self._places[number] for number in stepped], actions[stepped])
         ended: list[tuple[int, Trajectory | Exception]] = []
-        for number, (actor, action) in enumerate(zip(self.actors, actions, strict=True)):
-            if number in self._broken:
-                continue
-            try:
-                episode: Trajectory | Exception | None = actor.step(action)
-            except Exception as error:
+        for number in stepped:
+            episode: Trajectory | Exception | None = errors.get(self._places[number])
+            if episode is None:
+                actor = self.actors[number]
+                try:
+                    episode = actor.record(actions[number], *self._environments.at(self._places[number]).last())
+                except Exception as error:
+                    episode = error
+            if isinstance(episode, Exception):
+                if is_of_place(episode):
+                    raise episode
                 self._broken.add(number)
-                episode = error
             if episode is not None:
                 ended.append((number, episode))
         return ended

@@ -18,7 +18,7 @@ from harness.folders.checkpoint import LEARNER, Checkpoints
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.settings import Run
-from harness.training.evaluation import Episodes, roll_out
+from harness.training.episodes import Episodes, roll_out
 from harness.training.kernels import provide_kernels
 from harness.training.streams import generator, reset_seed
 

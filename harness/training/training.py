@@ -10,6 +10,7 @@ import torch
 from algorithms.kernels.gpu import is_out_of_memory
 from algorithms.learner import Learner
 from harness.data.dataset import Dataset, load_dataset
+from harness.environments.stepping import Environments
 from harness.errors import UserError
 from harness.folders.checkpoint import Position
 from harness.folders.provenance import provenance
@@ -20,7 +21,7 @@ from harness.training.calibration import behaviour_value
 from harness.training.evaluation import Evaluator, summarise
 from harness.training.floor_columns import FloorColumns
 from harness.training.floor_fits import FitStore
-from harness.training.kernels import provide_kernels, reserve_gpu
+from harness.training.kernels import provide_kernels, reserve_gpu, step_processes
 from harness.training.online import Actors, OnlineSchedule
 from harness.training.pack import Pack, PackState, floor_of
 from harness.training.recording import StartingPoint, starting_points
@@ -98,7 +99,10 @@ class PackTraining:
         self.streams = UpdateStreams(
             [run.seed for run in runs], self.algorithm, transitions.action_dim, self.learner.device
         )
-        self.evaluator = Evaluator(runs, transitions, behaviour_value(runs[0], dataset, store))
+        processes = step_processes(runs)
+        self.evaluation_places = Evaluator.places(runs, processes)
+        self.environments = Environments(runs[0].task, self.evaluation_places + len(runs), processes)
+        self.evaluator = Evaluator(runs, transitions, behaviour_value(runs[0], dataset, store), self.environments)
         self.state = PackState(self.learner, self.floors, transitions)
         self.online = OnlineSchedule(runs, transitions.offline)
         if pack.position.online_step:
@@ -145,7 +149,7 @@ class PackTraining:
     def begin_online(self) -> None:
         """Prepare the online phase, also when it is resumed."""
         self.floors.begin_online()
-        self.state.actors = Actors(self.runs)
+        self.state.actors = Actors(self.runs, self.environments, self.evaluation_places)
 
     def update(self, from_dataset: int | None, online: bool = False) -> None:
         """Make one gradient step of all runs, with `from_dataset` transitions of each batch from the dataset."""

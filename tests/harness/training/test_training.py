@@ -10,10 +10,12 @@ from algorithms.learner import Learner
 from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
-from harness.folders.usage import PARTS, parts
+from harness.folders.usage import PARTS, WORKERS_VARIABLE, parts
 from harness.launching.planner import commit
 from harness.settings import Schedule, with_settings
-from harness.training.timing import CHECKPOINT_VARIABLE, offline_marks, online_marks
+from harness.training import kernels
+from harness.training.online import Actors
+from harness.training.timing import CHECKPOINT_VARIABLE, Stop, Stopped, offline_marks, online_marks
 from harness.training.training import train_pack
 from tests.support.packs import SHORT
 
@@ -203,6 +205,30 @@ def test_a_pack_that_exhausts_the_gpu_goes_on_in_halves(tmp_path, trained, monke
     for folder, alone in zip(made, trained, strict=True):
         assert folder.metrics_file.read_bytes() == alone.metrics_file.read_bytes()
         assert "the memory of the GPU is exhausted with 3 runs; going on with 2" in folder.log.read_text()
+
+
+def test_environments_in_processes_change_no_byte(tmp_path, trained, monkeypatch):
+    """Also after an interruption in the middle of an online episode."""
+    monkeypatch.setenv(WORKERS_VARIABLE, "1")
+    monkeypatch.setattr(kernels, "is_quick", lambda task: False)
+    monkeypatch.setattr(kernels, "usable_cores", lambda: 2)
+    made, stop = folders(tmp_path, seeds=(0,)), Stop()
+    step, steps = Actors.step, []
+
+    def interrupted(actors, learner, number):
+        assert actors._environments.processes == 2
+        steps.append(number)
+        if number == 45:
+            stop.request("SIGTERM")
+        return step(actors, learner, number)
+
+    monkeypatch.setattr(Actors, "step", interrupted)
+    with pytest.raises(Stopped):
+        train_pack(made, stop)
+    train_pack(made)
+    assert steps == list(range(80))
+    for folder, alone in zip(made, trained, strict=True):
+        assert folder.metrics_file.read_bytes() == alone.metrics_file.read_bytes()
 
 
 def test_a_single_run_that_exhausts_the_gpu_is_left(tmp_path, monkeypatch):
