@@ -18,7 +18,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("run nope", "grid 'nope': unknown grid; choose one of floors, paper, truth"),
+        ("run nope", "grid 'nope': unknown grid; choose one of demo, floors, paper, truth"),
         ("run", "no runs are named: name a grid, or select tasks, arms and seeds with --task, --arm and --seed"),
         ("plan smoke --arm learned", "--arm learned: selects nothing; grid smoke has cql, monte_carlo"),
         ("plan --arm cql --seed 0", "--arm cql --seed 0: without a grid, --task is needed as well"),

@@ -91,12 +91,14 @@ def submit(
             *(f"--set {one}" for one in changes or []),
         ]
         words = " ".join(filter(None, [grid, *options]))
-        offer_test_job(cluster, profile, place, asks=not (yes or json))
+        remark = offer_test_job(cluster, profile, place, asks=not (yes or json))
         submit_grid(runs, place, profile, words, retry_failed, json, shared_prefix)
+        if remark:
+            remark_console().print(remark)
 
 
-def offer_test_job(name: str, profile: Profile, root: Path, asks: bool) -> None:
-    """Before the first submission with a profile to a root: ask for a test job at a terminal, else mention it.
+def offer_test_job(name: str, profile: Profile, root: Path, asks: bool) -> str | None:
+    """Before the first submission with a profile to a root: ask for a test job at a terminal, else return a remark.
 
     Exits if the test job finds problems.
     """
@@ -104,16 +106,16 @@ def offer_test_job(name: str, profile: Profile, root: Path, asks: bool) -> None:
     from slurm.testing import is_tried
 
     if is_tried(root, profile):
-        return
+        return None
     if not asks or not sys.stdin.isatty():
-        remark_console().print(
+        return (
             f"profile {name} was never used in {root}; a test job shows whether it works: "
             f"floorbench doctor --cluster {name} --root {root}"
         )
-        return
     wanted = typer.confirm(f"profile {name} was never used in {root}; run a test job first?", default=True, err=True)
     if wanted and show_test_job(name, profile, root) != DONE:
         raise typer.Exit(FAILED)
+    return None
 
 
 def submit_grid(

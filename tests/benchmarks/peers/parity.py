@@ -52,6 +52,8 @@ def offline_run(arm: str, seed: int, **changes: Any) -> Run:
 class Trained:
     """Networks of one run as `Evaluator` reads a learner: modes of the policy, values of the critics."""
 
+    acts_by_row = False
+
     def __init__(self, mode: Callable[[Tensor], Tensor], critics: Iterable[Callable[[Tensor, Tensor], Tensor]]):
         self._mode, self._critics = mode, list(critics)
 
