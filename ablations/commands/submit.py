@@ -109,7 +109,7 @@ def offer_test_job(name: str, profile: Profile, root: Path, asks: bool) -> str |
         return None
     if not asks or not sys.stdin.isatty():
         return (
-            f"profile {name} was never used in {root}; a test job shows whether it works: "
+            f"profile {name} was not used in {root} before; a test job shows whether it works: "
             f"floorbench doctor --cluster {name} --root {root}"
         )
     wanted = typer.confirm(f"profile {name} was never used in {root}; run a test job first?", default=True, err=True)

@@ -62,7 +62,8 @@ ROAD_SCHEDULE = Schedule(
     probe_states=512,
 )
 
-# The critics need a max backup to value paths that no episode shows.
+# With the max backup, which can value paths that no episode shows. Not tuned: in pilots on the medium maze with 64 x 64
+# networks, 40,000 updates and two seeds, success rates were 0.70 and 0.75 (CQL), 0.70 and 0 (Cal-QL) and 0 (cloning).
 STITCHING_ALGORITHM = replace(
     DEMO_ALGORITHM,
     policy_hidden=(128, 128),
