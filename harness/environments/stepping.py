@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import pickle
 import signal
+import time
 import traceback
 import weakref
 from collections.abc import Sequence
@@ -112,6 +113,7 @@ class Environments:
     Attributes:
         records: what the environments have done last.
         processes: their number; 1: this one.
+        used: processor time in seconds of every process so far; empty if it is this one.
     """
 
     def __init__(self, task: Task, places: int, processes: int = 1):
@@ -119,6 +121,7 @@ class Environments:
         self.observation_dim, self.action_dim = prototype.observation_dim, prototype.action_dim
         shape = places, self.observation_dim, self.action_dim
         self.processes = max(1, min(processes, places))
+        self.used: list[float] = []
         self._connections: list[Connection] = []
         if self.processes == 1:
             self.records = Records(*shape)
@@ -135,6 +138,7 @@ class Environments:
             other.close()
             self._connections.append(connection)
             self._started.append(process)
+        self.used = [0.0] * self.processes
         self.close = weakref.finalize(self, _end, self._connections, self._started)
 
     def reset(self, places: Sequence[int], seeds: Sequence[int]) -> Errors:
@@ -157,13 +161,14 @@ class Environments:
         shares: list[list[tuple[int, ...]]] = [[] for _ in range(count)]
         for row in zip(*columns, strict=True):
             shares[row[0] % count].append(row)
-        busy = [(connection, share) for connection, share in zip(self._connections, shares, strict=True) if share]
+        busy = [(number, connection) for number, connection in enumerate(self._connections) if shares[number]]
         errors: Errors = {}
         try:
-            for connection, share in busy:
-                connection.send((name, *zip(*share, strict=True)))
-            for connection, _ in busy:
-                errors |= connection.recv()
+            for number, connection in busy:
+                connection.send((name, *zip(*shares[number], strict=True)))
+            for number, connection in busy:
+                raised, self.used[number] = connection.recv()
+                errors |= raised
         except (EOFError, ConnectionError):
             self.close()
             reason = "a process that steps them was killed (out of memory?)"
@@ -215,7 +220,8 @@ def serve(connection: Connection, task: Task, memory: Any, shape: tuple[int, int
         try:
             name, *arguments = connection.recv()
             errors = getattr(stepper, name)(*arguments)
-            connection.send({place: portable(error) for place, error in errors.items()})
+            raised = {place: portable(error) for place, error in errors.items()}
+            connection.send((raised, time.process_time()))
         except (EOFError, ConnectionError):
             return
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from harness.folders.append_file import contents
 from harness.folders.attempts import Attempt
 from harness.folders.processes import peak_memory
 from harness.folders.state import RunState
+from harness.folders.usage import Effort
 from harness.settings import ID_LENGTH, Run, configuration, run_from_dict
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.attempt: Attempt | None = None
-        # Seconds of the attempt by part of the work, and what its processor time began with.
-        self.seconds: Mapping[str, float] = {}
+        # What the attempt has spent, and this process's processor time at its start.
+        self.effort = Effort()
         self._processor_time = 0.0
 
     @classmethod
@@ -227,7 +228,7 @@ class RunFolder:
 
     def begin_attempt(self, details: dict[str, Any]) -> bool:
         """Make this process the owner; False if another process is. `details` are kept with the attempt."""
-        self.seconds, self._processor_time = {}, time.process_time()
+        self.effort, self._processor_time = Effort(), time.process_time()
         self.attempt = attempts.acquire(self.path, details)
         return self.attempt is not None
 
@@ -235,8 +236,9 @@ class RunFolder:
         """Release the run and record the reason."""
         self.check_owner()
         if self.attempt is not None:
-            busy = time.process_time() - self._processor_time
-            self.attempt.end(reason, peak_memory=peak_memory(), seconds=dict(self.seconds), processor_seconds=busy)
+            busy = time.process_time() - self._processor_time + self.effort.elsewhere
+            seconds = dict(self.effort.seconds)
+            self.attempt.end(reason, peak_memory=peak_memory(), seconds=seconds, processor_seconds=busy)
             self.attempt = None
 
     def check_owner(self) -> None:

@@ -71,6 +71,19 @@ def cost(account: Mapping[str, Any], now: float) -> Usage:
     return Usage(1, hours, share * account.get("cores", 1), share * account.get("gpus", 0), account.get("peak_memory"))
 
 
+@dataclass
+class Effort:
+    """The processor time of an attempt so far, in seconds.
+
+    Attributes:
+        seconds: by part of the work.
+        elsewhere: of all parts together, in the processes that step environments.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    elsewhere: float = 0.0
+
+
 # Parts of an attempt's time: what training measures, the start (imports, data, kernels, floors) and waiting.
 PARTS = ("update", "environment", "evaluation", "checkpoint", "start", "idle")
 
@@ -78,15 +91,15 @@ PARTS = ("update", "environment", "evaluation", "checkpoint", "start", "idle")
 def parts(accounts: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Core-seconds of a run by part, summed over the attempts that recorded them; empty without any.
 
-    Idle is the time without processor time, the start what remains of the processor time. A pack's time is divided
-    among its runs.
+    Idle is the time of its cores without processor time, the start what remains of the processor time. A pack's time is
+    divided among its runs.
     """
     total: dict[str, float] = {}
     for account in accounts:
         if "seconds" not in account or "ended" not in account:
             continue
         wall, size = account["ended"] - account["started"], max(account.get("pack_size", 1), 1)
-        idle = max(0.0, wall - account["processor_seconds"])
+        idle = max(0.0, wall * account.get("cores", 1) - account["processor_seconds"])
         start = max(0.0, account["processor_seconds"] - sum(account["seconds"].values()))
         for name, seconds in {**account["seconds"], "start": start, "idle": idle}.items():
             total[name] = total.get(name, 0.0) + seconds / size

@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from harness.folders.usage import Effort
 from harness.settings import Schedule
 
 # Seconds between two checkpoints, and the largest fraction of the time to spend on saving them.
@@ -59,23 +60,30 @@ class CheckpointTimer:
 
 
 class Clock:
-    """Adds up the processor time of a pack in seconds by part: update, environment, evaluation, checkpoint.
+    """Adds up the processor time of a pack by part: update, environment, evaluation, checkpoint.
 
     What a GPU computes meanwhile does not count.
+
+    Attributes:
+        effort: the sums so far.
+        used: processor time of other processes that work for the pack, in seconds, kept up to date by their owner.
     """
 
-    def __init__(self, seconds: Mapping[str, float]):
-        """`seconds` by part are those before, in the same attempt."""
-        self.seconds = dict(seconds)
+    def __init__(self, before: Effort):
+        """`before` is the effort of the same attempt so far."""
+        self.effort = Effort(dict(before.seconds), before.elsewhere)
+        self.used: Sequence[float] = ()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Count the processor time of the block for a part."""
-        began = time.process_time()
+        began, elsewhere = time.process_time(), sum(self.used)
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - began
+            elsewhere = sum(self.used) - elsewhere
+            self.effort.elsewhere += elsewhere
+            self.effort.seconds[name] = self.effort.seconds.get(name, 0.0) + time.process_time() - began + elsewhere
 
 
 class Stopped(BaseException):

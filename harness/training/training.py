@@ -80,9 +80,9 @@ class PackTraining:
         self.schedule, self.algorithm = runs[0].schedule, runs[0].algorithm
         for folder in pack.folders:
             folder.record_provenance(provenance(dataset.content_hash, dataset.repairs))
-        self.clock = Clock(pack.folders[0].seconds)
+        self.clock = Clock(pack.folders[0].effort)
         for folder in pack.folders:
-            folder.seconds = self.clock.seconds
+            folder.effort = self.clock.effort
         pack.report("floor")
         pack.open_files()
         floor_states = [floor_of(checkpoint) if checkpoint else None for checkpoint in pack.checkpoints]
@@ -102,6 +102,7 @@ class PackTraining:
         processes = step_processes(runs)
         self.evaluation_places = Evaluator.places(runs, processes)
         self.environments = Environments(runs[0].task, self.evaluation_places + len(runs), processes)
+        self.clock.used = self.environments.used
         self.evaluator = Evaluator(runs, transitions, behaviour_value(runs[0], dataset, store), self.environments)
         self.state = PackState(self.learner, self.floors, transitions)
         self.online = OnlineSchedule(runs, transitions.offline)

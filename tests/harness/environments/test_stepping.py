@@ -62,6 +62,17 @@ def test_episodes_in_processes_are_the_same(road_task, in_processes):
     assert_same_episodes(in_processes, road_task)
 
 
+def test_processes_report_their_processor_time(road_task, in_processes):
+    in_processes.reset([0, 1], SEEDS[:2])
+    first = list(in_processes.used)
+    assert all(seconds > 0.0 for seconds in first)
+    for _ in range(200):
+        in_processes.reset([0], SEEDS[:1])
+    assert in_processes.used[0] > first[0]
+    assert in_processes.used[1] == first[1], "process 1 had nothing to do"
+    assert Environments(road_task, 3).used == []
+
+
 def test_success_and_score_are_those_of_the_finished_episode(road_task, in_processes):
     environment, place = Environment(road_task), in_processes.at(1)
     np.testing.assert_array_equal(place.reset(5), environment.reset(5))

@@ -37,4 +37,7 @@ def test_parts_of_the_time_by_hand():
     assert parts([first]) == {"update": 1250.0, "evaluation": 250.0, "start": 150.0, "idle": 150.0}
     second = account(2, 3, seconds={"update": 3600.0}, processor_seconds=3600.0)
     assert parts([first, second])["update"] == 4850.0
+    # On two cores for an hour, one of which waits for half of it.
+    stepped = account(0, 1, cores=2, seconds={"environment": 5400.0}, processor_seconds=5400.0)
+    assert parts([stepped]) == {"environment": 5400.0, "start": 0.0, "idle": 1800.0}
     assert parts([account(0, 1), account(1, None)]) == {}, "attempts of older versions, and one that goes on"

@@ -1,0 +1,22 @@
+"""The clock of a pack."""
+
+import time
+
+from harness.folders.usage import Effort
+from harness.training.timing import Clock
+
+
+def test_processor_time_of_other_processes_counts_for_the_part_in_which_it_was_spent():
+    before = Effort({"update": 5.0}, elsewhere=1.0)
+    clock = Clock(before)
+    clock.used = used = [2.0, 3.0]
+    began = time.process_time()
+    with clock.part("environment"):
+        used[:] = [4.0, 3.5]
+    with clock.part("update"):
+        pass
+    own = time.process_time() - began
+    assert clock.effort.elsewhere == 3.5
+    assert 2.5 <= clock.effort.seconds["environment"] <= 2.5 + own
+    assert 5.0 <= clock.effort.seconds["update"] <= 5.0 + own
+    assert before == Effort({"update": 5.0}, elsewhere=1.0), "an earlier pack keeps its own sums"
