@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $@
 
 # Without a C++ compiler the torch kernel is used. Exit code 1 means that a run failed; the report counts it.
-demo: setup  ## CQL falls after the switch and Cal-QL does not: four arms and a report (minutes)
+demo: setup  ## four arms through the switch to fine-tuning, with a report (minutes)
 	@kernel=fused; $(KERNELS) || kernel=torch; \
 		$(BIN)/floorbench run demo --root runs/demo --set algorithm.kernel=$$kernel || [ $$? -eq 1 ]
 	@$(BIN)/floorbench report --root runs/demo --out runs/demo/report
