@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from ctypes.util import find_library
 
 import imageio.v3
 import numpy as np
@@ -98,6 +99,31 @@ def test_episodes_are_filmed(folder, tmp_path, monkeypatch, capsys):
     # A frame for every state: one more than steps, in every episode.
     assert pictures.shape == (sum(shown["lengths"]) + 2, 64, 96, 3)
     assert shown["score"] == folder.summary()["final_score"]
+
+
+def test_mujoco_draws_the_episodes(folder, tmp_path):
+    library = next((name for name in ("osmesa", "egl") if find_library({"osmesa": "OSMesa", "egl": "EGL"}[name])), None)
+    if library is None:
+        pytest.skip("neither OSMesa nor EGL is installed (packages libosmesa6, libegl1)")
+    arguments = [
+        *ROLLOUT,
+        folder.id,
+        "--root",
+        str(folder.path.parent),
+        "--episodes",
+        "2",
+        "--video",
+        str(tmp_path / "a.mp4"),
+        "--json",
+    ]
+    environment = {**os.environ, "MUJOCO_GL": library}
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    pictures = imageio.v3.imread(tmp_path / "a.mp4").astype(int)
+    assert len(pictures) == sum(json.loads(done.stdout)["lengths"]) + len(json.loads(done.stdout)["lengths"])
+    # The maze has several colours, and its ball moves.
+    assert len(np.unique(pictures[0].reshape(-1, 3), axis=0)) > 10
+    assert np.abs(pictures[0] - pictures[len(pictures) // 2]).max() > 50
 
 
 def test_a_run_without_a_checkpoint_is_refused(folder, tmp_path, capsys):
