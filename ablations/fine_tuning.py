@@ -11,7 +11,7 @@ from typing import Any
 from ablations.arms import PROTOCOL_ARMS, SWITCH_ARMS
 from ablations.axes import Axes, grid, varied
 from ablations.claim import Claim, Difference, Equivalence, Level, NonInferiority
-from ablations.measures import MARGIN, ONLINE_CHANGE
+from ablations.measures import MARGIN, ONLINE_CHANGE, Q_CHANGE
 from harness.settings import Run
 
 DATA_SEEDS = range(1, 11)
@@ -135,7 +135,7 @@ ONLINE = "Change online"
 CAUSE = "Cause of the fall"
 
 # Cells of the factorial.
-OFF, RECALIBRATED = "alpha=0,alpha_decay=0", "critic_shift=0,recalibrate=true"
+OFF, RECALIBRATED, NO_DATA = "alpha=0,alpha_decay=0", "critic_shift=0,recalibrate=true", "mixing_ratio=0"
 
 FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -186,5 +186,22 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         "floor-helps-without-push-down", CAUSE,
         "Even when the push-down ends at the switch, Cal-QL falls less than CQL.", "Cal-QL, section 4",
         *ONLINE_CHANGE, Difference((f"monte_carlo[{OFF}]",), f"cql[{OFF}]", "above"), primary=True,
+    ),
+    Claim(
+        "falls-without-offline-data", CAUSE,
+        "Without offline data online, the score falls when fine-tuning begins, with a floor as well.",
+        "WSRL (2412.07762), section 4: forgetting",
+        *ONLINE_CHANGE, Level((f"cql[{NO_DATA}]", f"monte_carlo[{NO_DATA}]"), "below"),
+    ),
+    Claim(
+        "offline-data-prevent-fall", CAUSE,
+        "Cal-QL falls less with offline data online than without.", "WSRL (2412.07762), section 4: forgetting",
+        *ONLINE_CHANGE, Difference(("monte_carlo",), f"monte_carlo[{NO_DATA}]", "above"),
+    ),
+    Claim(
+        "values-fall-without-offline-data", CAUSE,
+        "Without offline data online, the values of the dataset's states fall.",
+        "WSRL (2412.07762), section 4: downward spiral",
+        *Q_CHANGE, Level((f"cql[{NO_DATA}]", f"monte_carlo[{NO_DATA}]"), "below"),
     ),
 )  # fmt: skip

@@ -66,6 +66,14 @@ FLOOR_ERROR = (
     "mean floor - V_mu over the probe transitions, where V_mu is known (scaled return)",
     Recorded("switch.floor_error"),
 )
+
+
+def q_change(runs: pd.DataFrame) -> pd.Series:
+    """Q(s, pi(s)) at the end minus at the switch, mean over the probe transitions of the dataset."""
+    return runs["end.q_policy"] - runs["switch.q_policy"]
+
+
+Q_CHANGE = ("mean Q(s, pi(s)) at the end - at the switch, over the probe transitions (scaled return)", q_change)
 OFFLINE_SCORE = ("score at the switch (success rate)", Recorded("offline_score"))
 DIP = (
     "dip: score at the switch - lowest score in the dense evaluations after it (success rate)",
