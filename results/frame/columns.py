@@ -49,7 +49,8 @@ In a notebook, `from results import evaluations, runs`: `runs("runs")` has one r
 its names, state, every setting by its dotted path (`algorithm.alpha`), and the numbers of the sections *Runs* and
 *Learned floors* (with the prefix `learned_floor.`). `evaluations("runs")` has one row per evaluation of a finished
 run, with the numbers of the section *Evaluations* and `step`: minus the gradient steps left until the switch, or the
-environment steps since. `examples/questions.ipynb` answers five questions with them.
+environment steps since. `examples/questions.ipynb` answers five questions with them. Runs of others, kept by
+`floorbench import`, are in neither: `gather("runs").foreign` has their `score` by source, task, arm, seed and `step`.
 """
 
 SECTIONS = (

@@ -78,7 +78,8 @@ def refuse_mixed_data(frames: Frames) -> None:
 def remarks(frames: Frames) -> list[str]:
     """Gaps and differences a reader should know of, one line each.
 
-    Missing arms and seeds, arms with one seed, missing numbers, unequal evaluation steps, several versions of the code.
+    Missing arms and seeds, arms with one seed, missing numbers, unequal evaluation steps, several versions of the code,
+    runs of others that are not shown.
     """
     return [
         *_missing_arms(frames),
@@ -87,6 +88,7 @@ def remarks(frames: Frames) -> list[str]:
         *_missing_numbers(frames),
         *_unequal_steps(frames.evaluations),
         *_commits(frames.provenance),
+        *_unmatched_sources(frames),
     ]
 
 
@@ -169,6 +171,13 @@ def _commits(provenance: pd.DataFrame) -> Iterator[str]:
         yield f"computed by {len(versions)} versions of the code: " + listed(
             [f"{version} ({count} runs)" for version, count in versions.items()]
         )
+
+
+def _unmatched_sources(frames: Frames) -> Iterator[str]:
+    """Tasks of others that none of our finished runs have."""
+    others = frames.foreign[~frames.foreign["task"].isin(done(frames.runs)["task"])]
+    for source, rows in others.groupby("source", sort=False):
+        yield f"runs of {source} on {listed(list(rows['task'].unique()))} are not shown: no finished run has that task"
 
 
 def listed(names: Sequence[str]) -> str:

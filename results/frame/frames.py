@@ -1,7 +1,8 @@
 """The frames, their columns, and frames as files: a report can be made from them without the run folders."""
 
+import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from math import nan
 from pathlib import Path
@@ -46,6 +47,20 @@ DATA_SEED = "task.data.seed"
 # Characters that names of runs, tasks and arms do not have: they mean something in paths, in HTML or in formulas.
 ODD = frozenset("/\\<>&\"'$`")
 
+# The columns of runs of others (`results.frame.foreign`).
+FOREIGN = {
+    "source": "str", "run": "str", "task": "str", "arm": "str", "seed": "int64", "step": "int64", "phase": "str",
+    "score": "float64", "offline_steps": "int64", "metric": "str", "file": "str", "sha256": "str",
+}  # fmt: skip
+
+SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+
+# Characters that mean something in Markdown or begin a formula in a spreadsheet, in addition to `ODD`.
+ODD_IN_FILES, FORMULA = frozenset("|`"), ("=", "+", "-", "@")
+
+# Longest name of a task, arm or run.
+LONGEST = 120
+
 # The columns without which the frame of a file is not one of ours.
 NEEDED = {
     "runs": ("run", "task", "arm", "seed", "state", *SUMMARY[:1]),
@@ -74,9 +89,18 @@ class Frames:
     evaluations: pd.DataFrame
     # One row per run that has been started.
     provenance: pd.DataFrame
+    # One row per run of others and evaluation; no average of ours contains them.
+    foreign: pd.DataFrame = field(default_factory=lambda: no_foreign())
 
 
-NAMES = tuple(field.name for field in fields(Frames))
+# The frames of our runs, and the one that exports have if there are runs of others.
+OTHERS = "foreign"
+NAMES = tuple(one.name for one in fields(Frames) if one.name != OTHERS)
+
+
+def no_foreign() -> pd.DataFrame:
+    """The frame of no runs of others."""
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FOREIGN.items()})
 
 
 def settings_columns(frame: pd.DataFrame) -> list[str]:
@@ -119,23 +143,44 @@ def checked(frames: Frames, place: object) -> Frames:
     """The frames; UserError if a name in them could not be part of a file name, a figure or a page."""
     for column in ("run", "task", "arm"):
         for name in frames.runs[column].dropna().unique() if column in frames.runs else ():
-            odd = next((letter for letter in str(name) if letter in ODD or not letter.isprintable()), None)
-            if odd or str(name).startswith("."):
-                why = f"contains {odd!r}" if odd else "begins with a dot"
-                raise UserError(f"{place}: {column} {shown(name)}: {why}, which no name of ours does")
+            if fault := fault_of_name(str(name)):
+                raise UserError(f"{place}: {column} {shown(name)}: {fault}, which no name of ours does")
     return frames
+
+
+def fault_of_name(name: str, odd: Collection[str] = ()) -> str:
+    """What is wrong with a name: "contains '<'", of the characters `ODD` and `odd`; "" if nothing is."""
+    letter = next((one for one in name if one in ODD or one in odd or not one.isprintable()), None)
+    return f"contains {letter!r}" if letter else "begins with a dot" if name.startswith(".") else ""
+
+
+def checked_foreign(frame: pd.DataFrame, place: object) -> pd.DataFrame:
+    """The frame; UserError for a name that could not stand in a figure, a page or a table."""
+    for column in ("task", "arm", "run", "file"):
+        for name in map(str, frame[column].unique()):
+            fault = fault_of_name(name, ODD_IN_FILES)
+            if not name or len(name) > LONGEST:
+                fault = f"must have 1 to {LONGEST} characters"
+            elif name.startswith(FORMULA):
+                fault = f"begins with {name[0]!r}, as formulas of spreadsheets do"
+            if fault:
+                raise UserError(f"{place}: {column} {shown(name)}: {fault}; rename it")
+    return frame
 
 
 def export(frames: Frames, folder: Path) -> list[Path]:
     """Write `runs.parquet`, `evaluations.parquet` and `provenance.parquet` and return their paths.
 
-    Raises UserError if the folder cannot be written.
+    With runs of others also `foreign.parquet`. Raises UserError if the folder cannot be written.
     """
     folder = Path(folder)
-    paths = [folder / f"{name}.parquet" for name in NAMES]
+    names = NAMES if frames.foreign.empty else (*NAMES, OTHERS)
+    paths = [folder / f"{name}.parquet" for name in names]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, path in zip(NAMES, paths, strict=True):
+        if frames.foreign.empty:
+            (folder / f"{OTHERS}.parquet").unlink(missing_ok=True)
+        for name, path in zip(names, paths, strict=True):
             frame = getattr(frames, name).copy()
             frame.attrs = {"format": FORMAT}
             write_parquet(path, frame, compression="zstd")
@@ -168,7 +213,10 @@ def load(folder: Path, only: Collection[str] | None = None) -> Frames:
     _add_new_columns(*frames)
     if frames[0].empty:
         raise UserError(f"{folder}: contains none of the named runs" if only is not None else f"{folder}: has no runs")
-    return checked(Frames(*frames), folder)
+    file = Path(folder) / f"{OTHERS}.parquet"
+    foreign = read_foreign(file, exported=True) if file.is_file() else no_foreign()
+    runs, evaluations, provenance = frames
+    return checked(Frames(runs, evaluations, provenance, foreign), folder)
 
 
 def _add_new_columns(runs: pd.DataFrame, evaluations: pd.DataFrame, provenance: pd.DataFrame) -> None:
@@ -201,6 +249,18 @@ def _loaded(path: Path) -> pd.DataFrame:
         frame[column] = [tuple(value.tolist()) if hasattr(value, "tolist") else value for value in frame[column]]
     frame.attrs = {}
     return frame
+
+
+def read_foreign(file: Path, exported: bool = False) -> pd.DataFrame:
+    """Runs of others: of one source, whose name the file has, or `exported` ones; raises UserError if damaged."""
+    try:
+        frame = pd.read_parquet(file)[list(FOREIGN)].astype(FOREIGN)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: is damaged ({str(error).splitlines()[0]}); remove it and import again") from None
+    names = set(frame["source"])
+    if not names or not all(map(SOURCE_NAME.fullmatch, names)) or not (exported or names == {file.stem}):
+        raise UserError(f"{file}: is not a file of import; remove it")
+    return checked_foreign(frame, file)
 
 
 def originals(frames: Frames, runs: Iterable[Run], place: Path) -> dict[str, Original]:

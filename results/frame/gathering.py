@@ -26,6 +26,7 @@ from harness.settings import PREFIX_ARM
 from results.frame import frames as frames_module
 from results.frame import record as record_module
 from results.frame.comparison import refuse_mixed_data, refuse_mixed_settings
+from results.frame.foreign import load_foreign
 from results.frame.frames import (
     EXTENSIONS,
     LEARNED_FLOOR,
@@ -80,7 +81,9 @@ def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) 
         raise UserError(f"{where}: {which} found; start some with: floorbench run GRID --root DIR")
     records = [record for at, root in enumerate(read) for record in root.records if place[record.folder.id] == at]
     rows = joined([root.evaluations[root.evaluations["run"].map(place) == at] for at, root in enumerate(read)])
-    frames = Frames(runs_frame(records), ordered(rows, [*PAIRING, "step"]), provenance_frame(records))
+    frames = Frames(
+        runs_frame(records), ordered(rows, [*PAIRING, "step"]), provenance_frame(records), load_foreign(paths)
+    )
     refuse_mixed_settings(frames.runs)
     refuse_mixed_data(frames)
     return checked(frames, ", ".join(map(str, paths)))
