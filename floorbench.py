@@ -57,7 +57,7 @@ EXTENSION = "--extension"
 # The order of floorbench's commands in `--help`; commands of other packages follow by name.
 ORDER = (
     "data", "grids", "arms", "plan", "run", "submit", "status", "logs", "track", "cancel", "retry", "verify", "rollout",
-    "report", "tune", "doctor",
+    "report", "import", "tune", "doctor",
 )  # fmt: skip
 
 ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}

@@ -18,6 +18,7 @@ from results.figures.claims import claim_figure
 from results.figures.curves import bound_rate, learning_curves, tasks_and_arms, values_and_floors
 from results.figures.drawing import Drawing, Picture, picture
 from results.figures.effects import dose_response, effects_figure, paired_differences
+from results.figures.foreign import curves_beside_foreign
 from results.figures.learned_floor import floor_errors
 from results.figures.learned_floor import learned_floor as learned_floor_figure
 from results.figures.scores import score_by_floor
@@ -30,6 +31,7 @@ from results.tables import Table
 from results.tables.cost import MILLION, cost, time_spent
 from results.tables.doses import doses
 from results.tables.effects import effects, effects_table
+from results.tables.foreign import beside_foreign
 from results.tables.pooled import pooled
 from results.tables.published import beside_published
 from results.tables.run_tables import (
@@ -210,7 +212,9 @@ def contents(
 
     differing = differences(frame)
     of_tasks = {
-        str(task): drawn(task_figures, rows, curves[curves["task"] == task], _of_task(differing, str(task)))
+        str(task): drawn(
+            task_figures, rows, curves[curves["task"] == task], _of_task(differing, str(task)), frames.foreign
+        )
         for task, rows in frame.groupby("task", sort=False)
     }
     over_all = pooled(frame)
@@ -243,6 +247,7 @@ def contents(
     shared = [column for column in columns if column not in varied]
     general = [
         scores(frame), differing, doses(frame, curves), scale_mismatch(frame), learned_floor(frame), truth(curves),
+        beside_foreign(frame, frames.foreign),
     ]  # fmt: skip
     present = [table for table in general if table]
     over_tasks = [table for table in (effects_table(changes), over_all, beside_published(frame)) if table]
@@ -311,8 +316,10 @@ def write_figures(folder: Path, formats: Sequence[str], draw: Callable[..., Any]
     return [picture(drawing, folder, formats) for drawing in drawings if drawing]
 
 
-def task_figures(runs: pd.DataFrame, evaluations: pd.DataFrame, differing: pd.DataFrame | None) -> list[Drawing]:
-    """The figures of one task, from its rows of the frames and of the table of differences."""
+def task_figures(
+    runs: pd.DataFrame, evaluations: pd.DataFrame, differing: pd.DataFrame | None, foreign: pd.DataFrame | None = None
+) -> list[Drawing]:
+    """The figures of one task, from its rows of the frames and of the table of differences, and runs of others."""
     if done(runs).empty:
         return []
     return [
@@ -321,6 +328,7 @@ def task_figures(runs: pd.DataFrame, evaluations: pd.DataFrame, differing: pd.Da
         *(paired_differences(differing) if differing is not None else []),
         *values_and_floors(runs, evaluations),
         *bound_rate(runs, evaluations),
+        *(curves_beside_foreign(runs, evaluations, foreign) if foreign is not None else []),
     ]
 
 

@@ -12,6 +12,7 @@ from results.style import in_order
 from results.tables.cost import cost, time_spent
 from results.tables.doses import doses
 from results.tables.effects import effects, effects_table
+from results.tables.foreign import beside_foreign
 from results.tables.pooled import pooled
 from results.tables.published import beside_published
 from results.tables.scores import differences, scores
@@ -26,6 +27,7 @@ TABLES: dict[str, Callable[[Frames], Table | None]] = {
     "pooled": lambda frames: pooled(frames.runs),
     "doses": lambda frames: doses(frames.runs, frames.evaluations),
     "published": lambda frames: beside_published(frames.runs),
+    "foreign": lambda frames: beside_foreign(frames.runs, frames.foreign),
     "scale_mismatch": lambda frames: scale_mismatch(frames.runs),
     "learned_floor": lambda frames: learned_floor(frames.runs),
     "truth": lambda frames: truth(frames.evaluations),
