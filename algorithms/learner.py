@@ -39,6 +39,9 @@ LOGGED = (
 # Those of them that only updates with a step of the policies add to.
 POLICY_LOGGED = ("policy_loss", "policy_log_prob")
 
+# Shapes of packs for which one process compiles updates: packs are re-formed as their runs end.
+COMPILED_SHAPES = 64
+
 
 class Learner:
     """Policies, critics, target critics and learned scalars of R runs, and their update.
@@ -341,10 +344,14 @@ class Learner:
 
 
 def _compiled(learner: Learner, batch: Batch, noise: Noise, with_policy: bool) -> None:
-    """The operations of an update, compiled once for all learners."""
-    _compile()(learner, batch, noise, with_policy)
+    """The operations of an update, compiled once for all learners of a shape."""
+    compiled_update()(learner, batch, noise, with_policy)
 
 
 @cache
-def _compile() -> Callable[..., None]:
-    return torch.compile(Learner._compute)
+def compiled_update(backend: str = "inductor") -> Callable[..., None]:
+    """`Learner._compute` compiled as one graph per shape, which is an error where it cannot be traced whole."""
+    from torch._dynamo import config
+
+    config.recompile_limit = max(config.recompile_limit, COMPILED_SHAPES)
+    return torch.compile(Learner._compute, fullgraph=True, dynamic=False, backend=backend)

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from algorithms.parameters import Parameters, fill, padded_width
 from algorithms.settings import AlgorithmSettings
-from algorithms.value_network import HiddenLayer, hidden_layer, hidden_layer_backward_, initialise_norms, norm_shapes
+from algorithms.value_network import (
+    HiddenLayer,
+    hidden_layer,
+    hidden_layer_backward_,
+    initialise_norms,
+    norm_shapes,
+    product_,
+    sum_,
+)
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
@@ -117,8 +125,8 @@ class PolicyNetwork:
         hidden = distribution.hidden
         inputs = [distribution.states, *(layer.activation for layer in hidden)]
         for layer in range(len(self.hidden), -1, -1):
-            torch.bmm(inputs[layer].transpose(1, 2), delta, out=gradient[f"weight_{layer}"])
-            torch.sum(delta, 1, keepdim=True, out=gradient[f"bias_{layer}"])
+            product_(gradient[f"weight_{layer}"], inputs[layer].transpose(1, 2), delta)
+            sum_(gradient[f"bias_{layer}"], delta, 1)
             if layer:
                 delta = torch.bmm(delta, parameters[f"weight_{layer}"].transpose(1, 2))
                 before = layer - 1

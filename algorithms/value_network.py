@@ -103,19 +103,19 @@ class ValueNetwork:
         """Backpropagate `value_gradient` [N, B, K] into `gradient`."""
         networks, batch, count = value_gradient.shape
         rows = value_gradient.reshape(networks, 1, batch * count)
-        torch.bmm(rows, hidden[-1].activation, out=gradient["output_weight"])
-        torch.sum(rows, -1, keepdim=True, out=gradient["output_bias"])
+        product_(gradient["output_weight"], rows, hidden[-1].activation)
+        sum_(gradient["output_bias"], rows, -1)
         delta = self._last_delta(parameters, hidden, rows, gradient)
         for layer in range(len(self.hidden) - 1, 0, -1):
-            torch.bmm(hidden[layer - 1].activation.transpose(1, 2), delta, out=gradient[f"weight_{layer}"])
-            torch.sum(delta, 1, keepdim=True, out=gradient[f"bias_{layer}"])
+            product_(gradient[f"weight_{layer}"], hidden[layer - 1].activation.transpose(1, 2), delta)
+            sum_(gradient[f"bias_{layer}"], delta, 1)
             delta = self._previous_delta(parameters, hidden, layer, delta, gradient)
         if actions is not None:
             flat = actions.reshape(networks, batch * count, self.action_dim)
-            torch.bmm(flat.transpose(1, 2), delta, out=gradient["action_weight"][:, : self.action_dim])
+            product_(gradient["action_weight"][:, : self.action_dim], flat.transpose(1, 2), delta)
             delta = delta.view(networks, batch, count, -1).sum(2)
-        torch.bmm(states.transpose(1, 2), delta, out=gradient["state_weight"])
-        torch.sum(delta, 1, keepdim=True, out=gradient["bias_0"])
+        product_(gradient["state_weight"], states.transpose(1, 2), delta)
+        sum_(gradient["bias_0"], delta, 1)
 
     def action_gradient(self, parameters: Parameters, hidden: list[HiddenLayer], value_gradient: Tensor) -> Tensor:
         """Gradient [N, B, K, A] with respect to the actions, from `value_gradient` [N, B, K]."""
@@ -186,14 +186,31 @@ def hidden_layer_backward_(
     if normalised is None or inverse is None:
         return delta
     if gradient is not None:
-        torch.sum(delta * normalised, 1, keepdim=True, out=gradient[f"norm_scale_{layer}"])
-        torch.sum(delta, 1, keepdim=True, out=gradient[f"norm_shift_{layer}"])
+        sum_(gradient[f"norm_scale_{layer}"], delta * normalised, 1)
+        sum_(gradient[f"norm_shift_{layer}"], delta, 1)
     delta = delta * parameters[f"norm_scale_{layer}"]
     mean = delta.sum(-1, keepdim=True) / width
     projection = (delta * normalised).sum(-1, keepdim=True) / width
     delta = (delta - mean).sub_(normalised * projection).mul_(inverse)
     delta[..., width:] = 0.0
     return delta
+
+
+def product_(into: Tensor, left: Tensor, right: Tensor) -> None:
+    """Write the batched matrix product of `left` and `right` to `into`, which need not be contiguous."""
+    if torch.compiler.is_compiling():
+        # torch.compile cannot trace a write to a tensor that is not contiguous, but fuses the copy.
+        into.copy_(torch.bmm(left, right))
+    else:
+        torch.bmm(left, right, out=into)
+
+
+def sum_(into: Tensor, values: Tensor, dimension: int) -> None:
+    """Write the sum over a dimension, which is kept, to `into`, which need not be contiguous."""
+    if torch.compiler.is_compiling():
+        into.copy_(values.sum(dimension, keepdim=True))
+    else:
+        torch.sum(values, dimension, keepdim=True, out=into)
 
 
 def relu_backward_(delta: Tensor, activation: Tensor) -> Tensor:

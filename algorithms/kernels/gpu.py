@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -43,6 +45,13 @@ def obstacle() -> str | None:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
         return f"torch finds no CUDA device ({reason})"
     return "torch finds no CUDA device"
+
+
+def compiler_obstacle() -> str | None:
+    """Why code for a GPU cannot be compiled by torch, or None: Triton builds its launchers with a C compiler."""
+    if os.environ.get("CC") or any(shutil.which(name) for name in ("gcc", "clang")):
+        return None
+    return "no C compiler (gcc, clang or $CC) was found, which Triton needs"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

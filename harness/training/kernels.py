@@ -18,6 +18,7 @@ PLACE_VARIABLE = "FLOORBENCH_PLACE"
 
 # Advice where there is no compiler or no GPU.
 WITHOUT_COMPILER = "--set algorithm.kernel=torch, which is slower"
+WITHOUT_TRITON = "--set algorithm.kernel=cuda, which is not compiled"
 WITHOUT_GPU = "--set algorithm.kernel=fused, which computes on the CPU"
 
 
@@ -34,6 +35,8 @@ def check_kernels(runs: Sequence[Run], elsewhere: bool = False) -> None:
 
         if reason := gpu.obstacle():
             raise refusal(gpu_kernels[0], reason, WITHOUT_GPU)
+        if "cuda_compiled" in gpu_kernels and (reason := gpu.compiler_obstacle()):
+            raise refusal("cuda_compiled", reason, WITHOUT_TRITON)
 
 
 def provide_kernels(

@@ -141,7 +141,10 @@ def torch_device() -> Finding:
     threads, reason = f"{torch.get_num_threads()} threads by default", gpu.obstacle()
     if reason:
         return Finding("torch", "ok", f"{threads}; no GPU: {reason}")
-    return Finding("torch", "ok", f"{threads}; GPUs: {gpus()}; use them with --set algorithm.kernel=cuda")
+    text = f"{threads}; GPUs: {gpus()}; use them with --set algorithm.kernel=cuda"
+    if reason := gpu.compiler_obstacle():
+        return Finding("torch", "note", f"{text}; the kernel cuda_compiled cannot be used: {reason}")
+    return Finding("torch", "ok", text)
 
 
 def kernels() -> Finding:

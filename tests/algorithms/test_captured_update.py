@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from algorithms.captured_update import CapturedUpdate, without_collection
+from algorithms.learner import compiled_update
 from tests.support.packs import TINY, continue_training, make_batch, make_learner, make_noise, train
 
 VARIANTS = {
@@ -54,6 +55,34 @@ def test_updates_with_and_without_policies_are_captured():
             learner.update(batch, noise, with_policy)
     assert_equal(*learners)
     assert learners[0].counters == {"updates": 5, "summed": 5, "policy_updates": 2, "policy_summed": 2}
+
+
+# Together they take every branch of the loss, the networks and the update.
+TRACED = {
+    "plain": {},
+    "lagrange": {"max_backup": "mean_action", "lagrange": True, "lagrange_multiplier": "softplus", "layer_norm": "all",
+                 "lagrange_alpha": "difference"},
+    "ensemble": {"critics": 4, "target_critics": 2, "policy_value": "mean", "max_backup": "off",
+                 "backup_entropy": True, "floor_after_density": True},
+    "cloning": {"form": "expectation", "policy_objective": "cloning"},
+    "masking": {"max_backup": "max_then_min", "importance_sampling": False, "floor_uniform": True,
+                "floor_masking": "expectation", "difference_min": -1.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", TRACED)
+def test_an_update_is_traced_as_one_graph(variant):
+    """As on a GPU, but without generated code: a part that cannot be traced is an error, here and there."""
+    settings = replace(TINY, **TRACED[variant], kernel="torch")
+    eager, traced = (make_learner([settings] * 2, SEEDS) for _ in range(2))
+    batch, noise = make_batch(SEEDS, 0, settings.batch_size), make_noise(settings, SEEDS, 0)
+    for learner in (eager, traced):
+        learner.count.advance()
+        learner.policy_count.advance()
+    eager._compute(batch, noise)
+    compiled_update("eager")(traced, batch, noise, with_policy=True)
+    for (name, tensor), (_, expected) in zip(named_state(traced), named_state(eager), strict=True):
+        torch.testing.assert_close(tensor, expected, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.slow

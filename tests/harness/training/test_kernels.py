@@ -32,6 +32,17 @@ def test_gpu_kernels_without_a_gpu_are_a_one_line_error(check, kernel):
     assert "\n" not in line
 
 
+def test_a_compiled_kernel_without_a_c_compiler_is_a_one_line_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu, "obstacle", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    check_kernels(ON_GPU)
+    with pytest.raises(UserError, match=r"'cuda_compiled': no C compiler .* --set algorithm.kernel=cuda, which is not"):
+        check_kernels([with_settings(RUNS[0], {"algorithm.kernel": "cuda_compiled"})])
+    monkeypatch.setenv("CC", "/opt/compiler/cc")
+    assert gpu.compiler_obstacle() is None
+
+
 @without_gpu
 def test_submitting_needs_no_gpu():
     check_kernels(ON_GPU, elsewhere=True)
