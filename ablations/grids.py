@@ -147,19 +147,6 @@ STUDY_TASKS = {
 }
 
 
-def with_study_schedule(run: Run) -> Run:
-    """Return the run with the schedule of the grid `study`: 5,000 online steps, evaluated every 500."""
-    offline_steps = STUDY_TASKS[run.task.name]
-    schedule = {
-        "schedule.offline_steps": offline_steps,
-        "schedule.offline_interval": offline_steps // 4,
-        "schedule.online_steps": 5_000,
-        "schedule.dense_steps": 5_000,
-        "schedule.dense_interval": 500,
-    }
-    return with_settings(run, schedule, source="grid study")
-
-
 def study(scale: str) -> list[Run]:
     """All floors on nine tasks with 10 seeds; the same runs at every scale."""
     arms = (
@@ -168,8 +155,26 @@ def study(scale: str) -> list[Run]:
         "constant_mean", "naive_truncation", "calibrated_offline", "uniform_floor", "expectation",
     )  # fmt: skip
     known_values = [task for task in STUDY_TASKS if has_exact_values(base_run(task, "demo", seed=0).task)]
-    runs = [*grid(STUDY_TASKS, arms, range(10), "demo"), *grid(known_values, ("exact",), range(10), "demo")]
-    return [with_study_schedule(run) for run in runs]
+    return [*_study_runs(STUDY_TASKS, arms), *_study_runs(known_values, ("exact",))]
+
+
+def _study_runs(tasks: Iterable[str], arms: Iterable[str]) -> list[Run]:
+    runs = []
+    for task in tasks:
+        runs += grid((task,), arms, range(10), "demo", settings=study_schedule(task))
+    return runs
+
+
+def study_schedule(task: str) -> dict[str, int]:
+    """The schedule of the grid `study` as settings: 5,000 online steps, evaluated every 500."""
+    offline_steps = STUDY_TASKS[task]
+    return {
+        "schedule.offline_steps": offline_steps,
+        "schedule.offline_interval": offline_steps // 4,
+        "schedule.online_steps": 5_000,
+        "schedule.dense_steps": 5_000,
+        "schedule.dense_interval": 500,
+    }
 
 
 def smoke(scale: str) -> list[Run]:

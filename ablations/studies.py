@@ -7,9 +7,9 @@ from itertools import product
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from ablations.arms import with_arm
-from ablations.grids import STUDY_TASKS, runs_of, with_study_schedule
+from ablations.grids import STUDY_TASKS, runs_of, study_schedule
 from harness.errors import UserError
-from harness.settings import Run
+from harness.settings import Run, with_settings
 from harness.tasks.registry import base_run
 from harness.tuning.study import Study
 
@@ -76,7 +76,7 @@ def shared_settings(task: str, scale: str) -> Study:
     return Study(
         name=f"study-{task}",
         runs=tuple(
-            with_study_schedule(with_arm(base_run(task, "demo", seed, tuned=False), arm))
+            with_settings(with_arm(base_run(task, "demo", seed, tuned=False), arm), study_schedule(task))
             for arm, seed in product(("cql", "monte_carlo"), range(10))
         ),
         space={

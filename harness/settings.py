@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import replace
-from functools import cached_property, reduce
-from operator import attrgetter, getitem
+from dataclasses import is_dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
@@ -221,18 +220,16 @@ class Run:
     @cached_property
     def id(self) -> str:
         """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON of its configuration."""
-        return hashlib.sha256(canonical_json(configuration(self)).encode()).hexdigest()[:ID_LENGTH]
+        text = ",".join(f'"{name}":{text}' for name, text in sorted(_texts(self).items()))
+        return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:ID_LENGTH]
 
-
-# Settings of the critics as an ensemble.
-ENSEMBLE_SETTINGS = ("critics", "target_critics", "target_replacement", "policy_value", "layer_norm")
 
 # Settings added after the first runs of this schema version. With their default values they are omitted from ids and
 # files, so that earlier runs keep theirs.
 ADDED_SETTINGS = {
     "task": ("observes_goal",),
     "task.data": ("wander_steps",),
-    "algorithm": ("policy_objective", *ENSEMBLE_SETTINGS),
+    "algorithm": ("policy_objective", "critics", "target_critics", "target_replacement", "policy_value", "layer_norm"),
     "schedule": ("log_spaced_evaluations", "calibration_value"),
     "online": tuple(OnlineSettings.__dataclass_fields__),
     "floor": ("inflation_kind", "inflation_share", "error_correlation", "action_noise"),
@@ -282,19 +279,30 @@ def run_to_dict(run: Run) -> dict[str, Any]:
 
 def configuration(run: Run) -> dict[str, Any]:
     """The settings that are written to files and hashed to the id: all but `ADDED_SETTINGS` with default values."""
-    values = run_to_dict(run)
-    for group, names in ADDED_SETTINGS.items():
-        defaults = attrgetter(group)(run).__dataclass_fields__
-        *parents, last = group.split(".")
-        holder = reduce(getitem, parents, values)
-        for name in names:
-            if name in defaults and holder[last][name] == defaults[name].default:
-                del holder[last][name]
-        if not holder[last]:
-            del holder[last]
-    if not run.extensions:
-        del values["extensions"]
-    return values
+    return {name: _written(name, getattr(run, name)) for name in _texts(run)}
+
+
+def _texts(run: Run) -> dict[str, str]:
+    """The canonical JSON of the written groups of settings."""
+    texts = {name: _text(name, getattr(run, name)) for name in Run.__dataclass_fields__}
+    return {name: text for name, text in texts.items() if text not in ("{}", "[]")}
+
+
+@lru_cache(maxsize=10_000)
+def _text(name: str, group: Any) -> str:
+    """Canonical JSON of a group of settings; the runs of a grid have most groups in common."""
+    return canonical_json(_written(name, group))
+
+
+def _written(path: str, value: Any) -> Any:
+    if not is_dataclass(value):
+        # -0.0 is 0.0, so that equal settings have equal text.
+        return list(value) if isinstance(value, tuple) else value + 0.0 if isinstance(value, float) else value
+    inner = {name: getattr(value, name) for name in value.__dataclass_fields__}
+    for name in ADDED_SETTINGS.get(path, ()):
+        if name in inner and inner[name] == value.__dataclass_fields__[name].default:
+            del inner[name]
+    return {name: _written(f"{path}.{name}", setting) for name, setting in inner.items()}
 
 
 def run_from_dict(values: dict[str, Any], source: str = "run") -> Run:
@@ -320,8 +328,8 @@ def _validated(values: dict[str, Any], source: str) -> Run:
     except ValidationError as error:
         raise UserError(f"{source}: {first_problem(error)}") from None
     if run.schema_version != SCHEMA_VERSION:
-        raise UserError(f"{source}: schema version {run.schema_version} cannot be read by this version, "
-                        f"which writes {SCHEMA_VERSION}")  # fmt: skip
+        other = f"schema version {run.schema_version} cannot be read by this version, which writes {SCHEMA_VERSION}"
+        raise UserError(f"{source}: {other}")
     return run
 
 
@@ -335,8 +343,7 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
         for parent in parents:
             inner = inner.get(parent) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or name not in inner:
-            raise UserError(f"{source}: setting {dotted(parts)}: unknown setting"
-                            f"{_nearest_setting(path, values)}")  # fmt: skip
+            raise UserError(f"{source}: setting {dotted(parts)}: unknown setting{_nearest_setting(path, values)}")
         inner[name] = _plain(value, source, parts)
     changed = _validated(values, source)
     extensions = used(changed.task.name, changed.arm, changed.floor.base, changed.extensions)
@@ -350,17 +357,14 @@ def prefix_of(run: Run) -> Run | None:
     """
     if not run.schedule.offline_steps or not run.schedule.online_steps or run.online.start is not None:
         return None
-    changes = {
-        group: {name: getattr(run, group).__dataclass_fields__[name].default for name in names}
-        for group, names in ONLINE_ONLY.items()
-    }
-    return replace(
-        run,
-        arm=PREFIX_ARM,
-        floor=replace(run.floor, **changes["floor"]),
-        schedule=replace(run.schedule, online_steps=0, **changes["schedule"]),
-        online=OnlineSettings(),
-    )
+    floor, schedule = _offline("floor", run.floor), _offline("schedule", run.schedule, online_steps=0)
+    return replace(run, arm=PREFIX_ARM, floor=floor, schedule=schedule, online=OnlineSettings())
+
+
+@lru_cache(maxsize=10_000)
+def _offline(name: str, group: Any, **changes: Any) -> Any:
+    defaults = {setting: group.__dataclass_fields__[setting].default for setting in ONLINE_ONLY[name]}
+    return replace(group, **defaults, **changes)
 
 
 def updates_due(run: Run, online_step: int) -> int:
@@ -383,11 +387,9 @@ def pack_key(run: Run) -> str:
     """Runs with equal keys have equal shapes and may share a pack, unless they train alone."""
     values = run_to_dict(run)
     for name, fields in PER_RUN.items():
-        if fields is None:
-            del values[name]
-        else:
-            for field in fields:
-                del values[name][field]
+        group = values.pop(name)
+        if fields:
+            values[name] = {field: value for field, value in group.items() if field not in fields}
     return canonical_json(values)
 
 

@@ -170,7 +170,11 @@ class RunFolder:
     @property
     def newest_checkpoint(self) -> str:
         """The file name of the newest checkpoint, or an empty string; names sort by position."""
-        return max((file.name for file in self.checkpoints.glob("*.ckpt")), default="")
+        try:
+            names = os.listdir(self.checkpoints)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        return max((name for name in names if name.endswith(".ckpt")), default="")
 
     def load_checkpoint(self, position: "Position") -> "Checkpoint":
         """A checkpoint, after checking the lengths of the run's files against it; damage raises a UserError."""

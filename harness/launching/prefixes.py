@@ -68,15 +68,15 @@ def shared_prefixes(runs: Sequence[Run], root: Path, enabled: bool = True) -> Sh
 
     A run starts from a prefix if another of the runs has the same one, or if the prefix is in the root already.
     """
-    prefixes: dict[str, Run] = {}
+    # Equal prefixes as one object, whose id is computed once.
+    prefixes: dict[Run, Run] = {}
     of_run: dict[str, str] = {}
     for run in runs if enabled else ():
         prefix = prefix_of(run)
         if prefix is not None and not RunFolder.of(root, run).newest_checkpoint:
-            prefixes[prefix.id] = prefix
-            of_run[run.id] = prefix.id
+            of_run[run.id] = prefixes.setdefault(prefix, prefix).id
     counts = Counter(of_run.values())
-    kept = [prefix for id, prefix in prefixes.items() if counts[id] > 1 or RunFolder(Path(root) / id).path.exists()]
+    kept = [prefix for prefix in prefixes if counts[prefix.id] > 1 or RunFolder.of(root, prefix).path.exists()]
     ids = {prefix.id for prefix in kept}
     return SharedPrefixes(plan(kept, root), {run: id for run, id in of_run.items() if id in ids})
 

@@ -57,6 +57,18 @@ def test_id_is_the_hash_of_every_setting(run):
     assert run.id == hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def test_equal_settings_have_equal_ids_in_any_order(run):
+    """Ids are made of the texts of groups, which are kept; 0.0 and -0.0 are equal."""
+    zeros = [dataclasses.replace(run, floor=dataclasses.replace(run.floor, inflation=zero)) for zero in (0.0, -0.0)]
+    assert zeros[0].id == zeros[1].id == run.id
+    negative_first = [
+        dataclasses.replace(run, floor=dataclasses.replace(run.floor, noise=0.3, inflation=zero))
+        for zero in (-0.0, 0.0)
+    ]
+    assert len({changed.id for changed in negative_first}) == 1
+    assert "-0.0" not in json.dumps(configuration(negative_first[0]))
+
+
 def test_ids_are_unchanged_by_newer_settings():
     """Ids that were made before `algorithm.policy_objective` came."""
     assert [run.id for run in runs_of("smoke")] == [
