@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from algorithms.kernels import gpu
+
 # Calls before the recording, in which libraries allocate memory and select algorithms.
 WARM_UP = 3
 
@@ -43,28 +45,30 @@ class CapturedUpdate:
         device = self._state[0].device
         copies = [_copy(given, device) for given in inputs]
         before = [tensor.clone() for tensor in self._state]
-        if device.type == "cuda":
-            self._graph = _recorded(compute, copies)
+        if device.type == gpu.DEVICE:
+            self._graph = recorded(compute, copies)
         else:
-            _warm_up(compute, copies)
+            warm_up(compute, copies)
         for tensor, saved in zip(self._state, before, strict=True):
             tensor.copy_(saved)
         return copies
 
 
-def _recorded(compute: Callable[..., None], inputs: Sequence[Any]) -> torch.cuda.CUDAGraph:
+def recorded(compute: Callable[..., None], inputs: Sequence[Any]) -> torch.cuda.CUDAGraph:
+    """The operations of `compute` with these inputs as a CUDA graph, which computes on the same memory every time."""
     stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     with without_collection():
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            _warm_up(compute, inputs)
+            warm_up(compute, inputs)
         torch.cuda.current_stream().wait_stream(stream)
         with torch.cuda.graph(graph, stream=stream):
             compute(*inputs)
     return graph
 
 
-def _warm_up(compute: Callable[..., None], inputs: Sequence[Any]) -> None:
+def warm_up(compute: Callable[..., None], inputs: Sequence[Any]) -> None:
+    """Compute some times, so that libraries are ready for a recording."""
     for _ in range(WARM_UP):
         compute(*inputs)
 

@@ -18,6 +18,7 @@ from algorithms.critic_loss import (
     lagrange_multiplier,
     uniform_log_density,
 )
+from algorithms.kernels import gpu
 from algorithms.kernels.build import load_library
 from algorithms.kernels.fused_kernel import FusedUpdate
 from algorithms.kernels.inputs import CriticInputs, PolicyInputs
@@ -68,7 +69,7 @@ class Learner:
         if shape.kernel == "fused":
             load_library()
         self.kernel = KERNELS[shape.kernel]
-        device = device or ("cuda" if shape.on_gpu else "cpu")
+        device = device or (gpu.DEVICE if shape.on_gpu else "cpu")
 
         def per_run(name: str, missing: float = 0.0) -> Tensor:
             values = [getattr(run, name) for run in settings]

@@ -192,7 +192,7 @@ def hidden_layer_backward_(
     mean = delta.sum(-1, keepdim=True) / width
     projection = (delta * normalised).sum(-1, keepdim=True) / width
     delta = (delta - mean).sub_(normalised * projection).mul_(inverse)
-    delta[..., width:] = 0.0
+    delta[..., width:].zero_()
     return delta
 
 

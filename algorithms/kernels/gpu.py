@@ -16,6 +16,9 @@ from algorithms.settings import AlgorithmSettings
 # The folder from which the package can be imported.
 _ROOT = Path(__file__).parents[2]
 
+# Type of the device on which GPU kernels compute, and record their updates.
+DEVICE = "cuda"
+
 # Largest number of runs in a pack on a GPU.
 RUNS_LIMIT = 64
 

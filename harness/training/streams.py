@@ -106,10 +106,10 @@ class UpdateStreams:
         for run, seed in enumerate(self.seeds):
             generator(seed, "batch", block).random(out=self._rows[run])
             self._target_critics[run] = torch.from_numpy(target_critics(seed, block, self.settings))
-        if self.device == CPU:
+        if self.device == CPU and not self.settings.on_gpu:
             self._draw_on_cpu(block)
         else:
-            self._draw_on_gpu(block)
+            self._draw_from_counters(block)
         self._block = block
 
     def _draw_on_cpu(self, block: int) -> None:
@@ -118,7 +118,7 @@ class UpdateStreams:
             for name, values in self._noise.items():
                 (uniform if name == "uniform" else normal)(values[run])
 
-    def _draw_on_gpu(self, block: int) -> None:
+    def _draw_from_counters(self, block: int) -> None:
         """Draw on the device of the noise: other numbers than on the CPU, but the same on every GPU."""
         for name, values in self._noise.items():
             fill = fill_uniform if name == "uniform" else fill_normal

@@ -1,6 +1,7 @@
 """Small packs with random data, for tests of the update, and the settings of runs of about a second."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -64,7 +65,7 @@ def make_batch(seeds: Sequence[int], update: int, size: int, floor: float | None
 
 def make_noise(settings: AlgorithmSettings, seeds: Sequence[int], update: int, dtype=torch.float32) -> Noise:
     """The noise of an update from the runs' random streams."""
-    noise = UpdateStreams(seeds, settings, ACTION_DIM).at(update)[1]
+    noise = UpdateStreams(seeds, replace(settings, kernel="torch"), ACTION_DIM).at(update)[1]
     return Noise(**{
         name: value.to(dtype) if value.is_floating_point() else value for name, value in vars(noise).items()
     })  # fmt: skip

@@ -1,0 +1,100 @@
+"""Training with the kernels for GPUs, on emulated CUDA graphs: the same bytes in any pack, whole and interrupted."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ablations.grids import runs_of
+from algorithms.captured_update import CapturedUpdate
+from algorithms.learner import Learner
+from harness.data.dataset import ensure_dataset
+from harness.folders.run_folder import RunFolder
+from harness.launching.planner import commit
+from harness.settings import with_settings
+from harness.training.timing import CHECKPOINT_VARIABLE, Stop, Stopped
+from harness.training.training import train_pack
+from tests.support.packs import SHORT
+from tests.support.recorded_graphs import emulated_gpu
+
+ARMS = ("none", "learned")
+
+# Evaluations after 40 and 80 updates; then two episodes.
+SHORTER = {**SHORT, "schedule.offline_steps": 80, "schedule.online_steps": 30, "schedule.online_interval": 30,
+           "schedule.dense_steps": 0, "task.horizon": 15}  # fmt: skip
+
+
+def folders(root, arms=ARMS, **changes) -> list[RunFolder]:
+    first = runs_of("smoke")[0]
+    changes = {**SHORTER, "algorithm.kernel": "cuda", **changes}
+    runs = [with_settings(first, {**changes, "floor.base": base, "arm": base}) for base in arms]
+    ensure_dataset(runs[0].task)
+    return commit(runs, root)
+
+
+def metrics(made):
+    return [(folder.metrics_file.read_bytes(), folder.summary()) for folder in made]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Every run alone, its updates recorded and replayed."""
+    made = folders(tmp_path_factory.mktemp("alone"))
+    for folder in made:
+        with emulated_gpu() as graphs:
+            train_pack([folder])
+            assert sum(graph.replays for graph in graphs) > 0
+    return made
+
+
+def interrupt(monkeypatch, at: int, action: Callable[[], object]) -> None:
+    """Do something before update number `at`, once."""
+    update, done = Learner.update, []
+
+    def counted(learner, *inputs):
+        if learner.counters["updates"] == at and not done:
+            done.append(at)
+            action()
+        return update(learner, *inputs)
+
+    monkeypatch.setattr(Learner, "update", counted)
+
+
+def test_a_recorded_pack_has_the_bytes_of_its_runs_alone(tmp_path, alone):
+    with emulated_gpu():
+        packed = folders(tmp_path)
+        train_pack(packed)
+    assert metrics(packed) == metrics(alone)
+
+
+def test_updates_that_are_not_recorded_have_the_same_bytes(tmp_path, alone, monkeypatch):
+    monkeypatch.setattr(CapturedUpdate, "__call__", lambda captured, compute, *inputs: compute(*inputs))
+    with emulated_gpu():
+        eager = folders(tmp_path)
+        train_pack(eager)
+    assert metrics(eager) == metrics(alone)
+
+
+@pytest.mark.parametrize("update", [37, 91])
+def test_an_interrupted_pack_goes_on_in_new_graphs(tmp_path, alone, monkeypatch, update):
+    """In the offline and in the online phase."""
+    stop = Stop()
+    interrupt(monkeypatch, update, lambda: stop.request("SIGTERM"))
+    with emulated_gpu():
+        made = folders(tmp_path)
+        with pytest.raises(Stopped):
+            train_pack(made, stop)
+        train_pack(made)
+    assert metrics(made) == metrics(alone)
+
+
+def test_the_rest_of_a_pack_goes_on_in_new_graphs(tmp_path, alone, monkeypatch):
+    """One of two runs is cancelled."""
+    monkeypatch.setenv(CHECKPOINT_VARIABLE, "0")
+    monkeypatch.setattr("harness.training.pack.STATUS_INTERVAL", 0.0)
+    with emulated_gpu() as graphs:
+        made = folders(tmp_path)
+        interrupt(monkeypatch, 45, lambda: made[0].cancel("somebody"))
+        train_pack(made)
+    assert metrics(made)[1] == metrics(alone)[1]
+    assert [folder.status()["state"] for folder in made] == ["cancelled", "done"]
+    assert len(graphs) == 2
