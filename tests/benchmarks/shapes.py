@@ -1,8 +1,9 @@
 """The measured shapes, and learners of these shapes."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from statistics import median
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from algorithms.batch import Batch, Noise
 from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
-from harness.training.streams import UpdateStreams, generator, normal_source
+from harness.training.streams import BLOCK, UpdateStreams, generator, normal_source
 from tests.benchmarks.arithmetic import critic_products, policy_products, update_operations
 
 
@@ -66,21 +67,37 @@ PACKS = [
     ("64x2", 1, "fused"), ("64x2", 1, "torch"), ("64x2", 8, "fused"), ("64x2", 8, "torch"), ("64x2", 64, "fused"),
     ("64x2", 64, "torch"), ("256x2", 1, "fused"), ("256x2", 1, "torch"), ("256x2", 8, "fused"), ("256x2", 8, "torch"),
 ]  # fmt: skip
-LARGE = [("256x4", 1, "fused"), ("256x4", 1, "torch"), ("256x4", 8, "fused"), ("512x3", 1, "fused"),
-         ("512x3", 1, "torch")]  # fmt: skip
+LARGE = [("256x4", 1, "fused"), ("512x3", 1, "fused")]
+LARGER = [("256x4", 1, "torch"), ("256x4", 8, "fused"), ("512x3", 1, "torch")]
+
+# Batches of a pack, drawn in advance. Training repeats none, and with a single one, more and more of Adam's moments
+# decay into subnormal numbers.
+BATCHES = 16
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A pack, and the batch and noise of an update."""
+    """A pack, and batches and noise of updates, drawn in advance."""
 
     learner: Learner
-    batch: Batch
-    noise: Noise
+    batches: list[Batch]
+    noises: list[Noise]
+    _numbers: "count[int]" = field(default_factory=count)
+
+    @property
+    def batch(self) -> Batch:
+        """The first batch."""
+        return self.batches[0]
+
+    @property
+    def noise(self) -> Noise:
+        """The first noise."""
+        return self.noises[0]
 
     def update(self) -> None:
-        """One update of all runs."""
-        self.learner.update(self.batch, self.noise)
+        """One update of all runs, on the next batch."""
+        number = next(self._numbers)
+        self.learner.update(self.batches[number % len(self.batches)], self.noises[number % len(self.noises)])
 
 
 def prepare(shape: Shape, runs: int, kernel: str) -> Prepared:
@@ -93,16 +110,20 @@ def prepare(shape: Shape, runs: int, kernel: str) -> Prepared:
     def normal(*sizes: int) -> torch.Tensor:
         return torch.randn(runs, shape.batch, *sizes)
 
-    batch = Batch(
-        states=normal(shape.state_dim),
-        actions=normal(shape.action_dim).tanh(),
-        rewards=normal(),
-        next_states=normal(shape.state_dim),
-        terminals=torch.zeros(runs, shape.batch),
-        return_to_go=normal(),
-        floor=normal(),
-    )
-    return Prepared(learner, batch, streams.at(0)[1])
+    batches = [
+        Batch(
+            states=normal(shape.state_dim),
+            actions=normal(shape.action_dim).tanh(),
+            rewards=normal(),
+            next_states=normal(shape.state_dim),
+            terminals=torch.zeros(runs, shape.batch),
+            return_to_go=normal(),
+            floor=normal(),
+        )
+        for _ in range(BATCHES)
+    ]
+    # The noise of a block of updates; the views stay valid, as no other block is drawn.
+    return Prepared(learner, batches, [streams.at(update)[1] for update in range(BLOCK)])
 
 
 @cache

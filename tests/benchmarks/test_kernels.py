@@ -10,13 +10,13 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.inputs import PolicyInputs
 from algorithms.kernels.kernel import KERNELS
 from algorithms.optimizer import Adam
-from tests.benchmarks.shapes import LARGE, PACKS, SHAPES, prepare
+from tests.benchmarks.shapes import LARGE, LARGER, PACKS, SHAPES, prepare
 from tests.support.kernel_inputs import random_inputs
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 
-of_packs = pytest.mark.parametrize(("name", "runs", "kernel"), PACKS)
-of_all_shapes = pytest.mark.parametrize(("name", "runs", "kernel"), PACKS + LARGE)
+of_packs = pytest.mark.parametrize(("name", "runs", "kernel"), PACKS + LARGE)
+of_all_shapes = pytest.mark.parametrize(("name", "runs", "kernel"), PACKS + LARGE + LARGER)
 
 
 @pytest.fixture(autouse=True)
