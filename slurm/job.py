@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from harness.errors import UserError
+from harness.errors import UserError, one_line
 from harness.folders import attempts
 from harness.folders.provenance import LAUNCHER_VARIABLE, attempt_details, slurm_job
 from harness.folders.run_folder import RunFolder
@@ -24,8 +24,10 @@ from harness.launching.planner import cut_packs
 from harness.launching.pool import run_packs
 from harness.launching.progress import ProgressDisplay
 from harness.launching.worker import mark
+from harness.settings import PREFIX_ARM
 from harness.training.kernels import pack_limit_for, uses_gpu
 from harness.training.timing import Stop, Stopped
+from harness.watching.trackers import Tracking
 from slurm import submissions
 from slurm.profile import Profile, profile_from_dict
 from slurm.queue import ask
@@ -122,7 +124,7 @@ def compute(place: Place, profile: Profile, stop: Stop) -> None:
         startable = [folder for folder in free if not makes_no_progress(folder)]
         if startable:
             tried |= {folder.id for folder in startable}
-            train(startable, profile, stop)
+            train(startable, profile, stop, tracking_of(place))
         elif owned:
             time.sleep(POLL_INTERVAL)
         else:
@@ -135,7 +137,19 @@ def is_to_compute(folder: RunFolder, submission: Submission) -> bool:
     return folder.state.is_cancellable or (folder.state is RunState.FAILED and failed_before)
 
 
-def train(folders: list[RunFolder], profile: Profile, stop: Stop) -> None:
+def tracking_of(place: Place) -> Tracking:
+    """The tracking of an array task. A tracker that the node lacks is left out: `floorbench track` catches up."""
+    submission = place.submission
+    # The rows of a prefix are among those of the runs that start from it.
+    runs = [run for id in place.runs if (run := RunFolder(place.root / id).run()).arm != PREFIX_ARM]
+    try:
+        return Tracking(submission.trackers, place.root, runs, submission.group, place.name)
+    except (UserError, OSError) as error:
+        print(f"no tracking: {one_line(error)}", flush=True)
+        return Tracking([], place.root, runs, submission.group)
+
+
+def train(folders: list[RunFolder], profile: Profile, stop: Stop, tracking: Tracking) -> None:
     """Train runs in the local pool, as `floorbench run` does."""
     runs = [folder.run() for folder in folders]
     limit = profile.pack_limit(runs)
@@ -146,9 +160,15 @@ def train(folders: list[RunFolder], profile: Profile, stop: Stop) -> None:
     def watch() -> None:
         stop.check()
         display.refresh()
+        tracking.watch()
 
-    with ProgressDisplay(packs, Console(width=LINE_WIDTH, highlight=False, markup=False)) as display:
-        run_packs(packs, profile.workers, watch)
+    try:
+        with ProgressDisplay(packs, Console(width=LINE_WIDTH, highlight=False, markup=False)) as display:
+            run_packs(packs, profile.workers, watch)
+    finally:
+        tracking.finish()
+        if tracking.problem:
+            print(f"{tracking.problem}; pass on what is missing with: floorbench track", flush=True)
 
 
 def makes_no_progress(folder: RunFolder) -> bool:

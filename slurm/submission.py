@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import io
 import os
+import re
 import secrets
 import socket
 import tempfile
@@ -220,7 +221,7 @@ def locked(root: Path) -> Iterator[None]:
         yield
 
 
-def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:
+def submit(drafted: Draft, profile: Profile, grid: str, trackers: Sequence[str] = ()) -> Submission:
     """Write the snapshot, the run folders and the record of the submission, then submit array by array.
 
     Each job id is recorded at once. UserError with SLURM's reason if it refuses an array: the arrays before it stay
@@ -242,6 +243,8 @@ def submit(drafted: Draft, profile: Profile, grid: str) -> Submission:
         profile=profile_to_dict(profile),
         code=code.name,
         arrays=drafted.arrays,
+        trackers=tuple(dict.fromkeys(trackers)),
+        group=short_name(grid),
     )
     submissions.write(root, submission)
     for number in range(len(submission.arrays)):
@@ -283,9 +286,15 @@ def submit_array(root: Path, submission: Submission, number: int, profile: Profi
     return jobs[0].job_id.split("_")[0]
 
 
+def short_name(grid: str) -> str:
+    """The first word of a grid and its options as a part of file names: of a file its stem, "runs" without a grid."""
+    first = Path(grid.split()[0]).stem
+    return "runs" if first.startswith("-") else re.sub(r"[^\w.-]", "_", first)
+
+
 def make_folder(root: Path, grid: str) -> str:
     """Create the folder of a new submission, named by time and grid; returns the name."""
-    begin = f"{time.strftime('%Y%m%d-%H%M%S')}-{grid.split()[0]}"
+    begin = f"{time.strftime('%Y%m%d-%H%M%S')}-{short_name(grid)}"
     for number in range(1, 1000):
         name = begin if number == 1 else f"{begin}-{number}"
         with contextlib.suppress(FileExistsError):

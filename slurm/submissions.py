@@ -77,6 +77,8 @@ class Submission:
         profile: all fields of the `slurm.profile.Profile`.
         code: name of the code snapshot.
         arrays: its arrays.
+        trackers: names of the trackers to which its array tasks pass on metrics.
+        group: the name by which trackers group its runs.
     """
 
     name: str
@@ -87,6 +89,8 @@ class Submission:
     profile: dict[str, Any]
     code: str
     arrays: tuple[Array, ...]
+    trackers: tuple[str, ...] = ()
+    group: str = "runs"
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -102,6 +106,11 @@ class Place:
     def key(self) -> tuple[str, int, int]:
         """Identifies the array task, independent of job ids."""
         return self.submission.name, self.array, self.task
+
+    @property
+    def name(self) -> str:
+        """The name of the array task in files: submission, array and task."""
+        return f"{self.submission.name}-{self.array}-{self.task}"
 
     @property
     def job_array(self) -> Array:

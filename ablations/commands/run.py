@@ -227,7 +227,7 @@ def run_grid(
     finished = train_runs(
         runs, root, workers, pack_limit, retry_failed, shared_prefix, failure_limit, watch=tracking.watch
     )
-    tracking.close()
+    tracking.finish()
     if tracking.problem:
         remark_console().print(f"{tracking.problem}; pass on what is missing with: floorbench track {root}")
     if not finished:

@@ -13,6 +13,7 @@ import typer
 
 from ablations.commands.run import Launch
 from ablations.commands.selection import Arms, Grid, Seeds, Tasks, counts_line, grid_runs
+from ablations.commands.track import Trackers
 from ablations.selection import Selection
 from harness import extensions
 from harness.command_line import (
@@ -40,6 +41,7 @@ from harness.launching.progress import duration, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, provide_kernels, uses_gpu
 from harness.watching.overview import overview
+from harness.watching.trackers import check_names
 from slurm.doctor import show_test_job
 from slurm.expectation import Expectation, expectation, expectation_line, expectation_table
 from slurm.profile import Profile, load
@@ -73,12 +75,14 @@ def submit(
     scale: GridScale = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Submit failed runs again.")] = False,
     shared_prefix: SharedPrefix = True,
+    trackers: Trackers = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Ask nothing; also submit a grid file of more than 10,000 runs.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Submit a grid to SLURM. Runs that are done, running or queued are skipped."""
+    check_names(trackers or [])
     profile = load(cluster)
     selection = Selection.of(tasks, arms, seeds)
     runs, place = grid_runs(grid, scale, changes, selection, yes), root or Path(profile.root or RUNS)
@@ -92,7 +96,7 @@ def submit(
         ]
         words = " ".join(filter(None, [grid, *options]))
         remark = offer_test_job(cluster, profile, place, asks=not (yes or json))
-        submit_grid(runs, place, profile, words, retry_failed, json, shared_prefix)
+        submit_grid(runs, place, profile, words, retry_failed, json, shared_prefix, trackers or [])
         if remark:
             remark_console().print(remark)
 
@@ -126,6 +130,7 @@ def submit_grid(
     retry_failed: bool,
     as_json: bool,
     shared_prefix: bool = True,
+    trackers: Sequence[str] = (),
 ) -> None:
     """Submit the runs that are not done, running or queued; does not wait for the jobs."""
     # Imports NumPy, which `--help` does not need.
@@ -157,7 +162,7 @@ def submit_grid(
         )
         refuse_faults(RunFolder.of(root, run) for run in drafted.shared.plan.runs)
         if drafted.tasks:
-            submission = submitting.submit(drafted, profile, grid)
+            submission = submitting.submit(drafted, profile, grid, trackers)
     if as_json:
         print_json(description(drafted, submission))
         return

@@ -7,7 +7,7 @@ steps plus the environment steps of the online phase. Files are in `ROOT/trackin
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,20 +39,21 @@ class Tracker(Protocol):
 
 
 class JsonLines:
-    """One file with a JSON object per row."""
+    """A JSON object per row: one file, or one per writer, which count each other's rows."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, writer: str = "metrics"):
         folder.mkdir(parents=True, exist_ok=True)
-        self.file = folder / "metrics.jsonl"
+        self.file = folder / f"{writer}.jsonl"
         self._counts: dict[str, int] = {}
-        text = self.file.read_text() if self.file.exists() else ""
-        complete = text[: text.rfind("\n") + 1]
-        if complete != text:
-            # Cut off by a crash.
-            self.file.write_text(complete)
-        for line in complete.splitlines():
-            id = json.loads(line)["run"]
-            self._counts[id] = self._counts.get(id, 0) + 1
+        for file in {self.file, *folder.glob("*.jsonl")}:
+            text = file.read_text() if file.exists() else ""
+            complete = text[: text.rfind("\n") + 1]
+            if complete != text and file == self.file:
+                # Cut off by a crash.
+                file.write_text(complete)
+            for line in complete.splitlines():
+                id = json.loads(line)["run"]
+                self._counts[id] = self._counts.get(id, 0) + 1
 
     def count(self, run: Run) -> int:
         return self._counts.get(run.id, 0)
@@ -70,7 +71,7 @@ class JsonLines:
 class TensorBoard:
     """Event files, in `<group>/<task>/<arm>/<run id>`."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, writer: str = ""):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -108,7 +109,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """Runs of the project `floorbench` with the run ids; WANDB_MODE=offline works without a network."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, writer: str = ""):
         try:
             import wandb
         except ImportError:
@@ -142,34 +143,52 @@ class WeightsAndBiases:
         self._open.clear()
 
 
-TRACKERS: dict[str, Callable[[Path], Tracker]] = {
+# A tracker is made of its folder and the name of the writer, which several array tasks that write there differ in.
+TRACKERS: dict[str, Callable[[Path, str], Tracker]] = {
     "jsonl": JsonLines,
     "tensorboard": TensorBoard,
     "wandb": WeightsAndBiases,
 }
 
+# The writer on this machine.
+HERE = "metrics"
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise UserError for an unknown tracker."""
+    for name in names:
+        if name not in TRACKERS:
+            raise UserError(f"tracker {name!r}: unknown tracker; choose one of {', '.join(TRACKERS)}")
+
 
 class Tracking:
     """Passes what runs record on to trackers."""
 
-    def __init__(self, names: Sequence[str], root: Path, runs: Sequence[Run], group: str):
+    def __init__(self, names: Sequence[str], root: Path, runs: Sequence[Run], group: str, writer: str = HERE):
         """Trackers by name; raises UserError for an unknown one and for one that is not installed."""
-        for name in names:
-            if name not in TRACKERS:
-                raise UserError(f"tracker {name!r}: unknown tracker; choose one of {', '.join(TRACKERS)}")
+        check_names(names)
         self.runs, self.root, self.group = runs, Path(root), group
-        self.trackers: list[Tracker] = [TRACKERS[name](self.root / FOLDER / name) for name in dict.fromkeys(names)]
+        self.trackers: list[Tracker] = [
+            TRACKERS[name](self.root / FOLDER / name, writer) for name in dict.fromkeys(names)
+        ]
         self.problem = ""
         self._next = 0.0
 
     def watch(self) -> None:
         """Pass on new rows, at most once per interval. A problem ends the tracking, not the runs."""
         if self.trackers and time.monotonic() >= self._next:
-            try:
-                self.update()
-            except Exception as error:
-                self.problem, self.trackers = f"tracking ended: {one_line(error)}", []
+            self._attempt(self.update)
             self._next = time.monotonic() + INTERVAL
+
+    def finish(self) -> None:
+        """Pass on the last rows, and end; a problem is only recorded."""
+        self._attempt(self.close)
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self.problem, self.trackers = f"tracking ended: {one_line(error)}", []
 
     def update(self) -> int:
         """Pass on every row that the trackers do not have; returns their number."""

@@ -158,6 +158,15 @@ def test_a_run_belongs_to_its_newest_array_task(tmp_path):
     assert [folder.id for folder in folders_of(newer)] == [RUN.id]
 
 
+def test_an_array_task_goes_on_without_a_tracker_that_its_node_lacks(tmp_path, capsys):
+    (place,) = submitted(tmp_path, "first")
+    lacking = replace(place, submission=replace(place.submission, trackers=("jsonl", "paper")))
+    assert job.tracking_of(lacking).trackers == []
+    assert "no tracking: tracker 'paper': unknown tracker" in capsys.readouterr().out
+    tracking = job.tracking_of(replace(place, submission=replace(place.submission, trackers=("jsonl",), group="mine")))
+    assert (tracking.group, tracking.trackers[0].file.name) == ("mine", "first-0-0.jsonl")
+
+
 def test_an_array_task_trains_its_runs_and_prints_their_states(tmp_path):
     ensure_dataset(RUN.task)
     submitted(tmp_path, "first")

@@ -28,6 +28,7 @@ from slurm.submission import (
     job_script,
     locked,
     outside_of_a_job,
+    short_name,
 )
 from tests.slurm.test_submissions import write
 from tests.support.run_folder_factory import fail, write_done
@@ -157,6 +158,11 @@ def test_the_expected_cost_has_an_offline_phase_once(tmp_path):
     found = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False)
     # One prefix of 400 updates, and three online phases of 600.
     assert expectation(found, PLAIN).by_task[0].updates == 400 + 3 * 600
+
+
+def test_folders_and_groups_are_named_by_grid():
+    words = ("study --scale paper", "grids/my.toml", "/a/b/doses.v2.toml --task x", "--task x --arm y")
+    assert [short_name(name) for name in words] == ["study", "my", "doses.v2", "runs"]
 
 
 def test_submissions_are_locked(tmp_path, monkeypatch):

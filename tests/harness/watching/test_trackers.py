@@ -86,6 +86,19 @@ def test_json_lines(folders, tmp_path):
         assert list(zip([row["step"] for row in rows], of_schema, strict=True)) == expected(folder)
 
 
+def test_json_lines_of_several_writers_count_each_others_rows(folders, tmp_path):
+    parts = [Tracking(["jsonl"], tmp_path, [run], "smoke", f"task{number}") for number, run in enumerate(RUNS)]
+    assert [part.update() for part in parts] == [len(expected(folder)) for folder in folders]
+    place = tmp_path / "tracking" / "jsonl"
+    assert sorted(file.name for file in place.iterdir()) == ["task0.jsonl", "task1.jsonl"]
+    # Another writer may be in the middle of a line, which is left alone.
+    half = (place / "task1.jsonl").read_text()[:-9]
+    (place / "task1.jsonl").write_text(half)
+    assert Tracking(["jsonl"], tmp_path, RUNS, "smoke").update() == 1
+    assert (place / "task1.jsonl").read_text() == half
+    assert json.loads((place / "metrics.jsonl").read_text())["run"] == RUNS[1].id
+
+
 def test_weights_and_biases_offline(folders, tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="wandb is not installed: pip install 'floorbench[wandb]'")
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -108,5 +121,20 @@ def test_run_and_track_write_the_same(tmp_path):
 
 
 def test_an_unknown_tracker(folders, tmp_path, capsys):
-    line = only_line(call_here(capsys, "track", tmp_path, "--tracker", "paper", code=2))
-    assert "tracker 'paper': unknown tracker; choose one of jsonl, tensorboard, wandb" in line
+    on_cluster = ("submit", "smoke", "--cluster", "cpu", "--root", tmp_path)
+    for arguments in (
+        ("track", tmp_path),
+        ("run", "smoke", "--root", tmp_path),
+        on_cluster,
+        (*on_cluster, "--dry-run"),
+    ):
+        line = only_line(call_here(capsys, *arguments, "--tracker", "paper", code=2))
+        assert "tracker 'paper': unknown tracker; choose one of jsonl, tensorboard, wandb" in line
+
+
+def test_a_problem_at_the_end_is_recorded_and_ends_only_the_tracking(folders, tmp_path):
+    tracking = Tracking(["jsonl"], tmp_path, RUNS, "smoke")
+    (tmp_path / "tracking" / "jsonl").rmdir()
+    tracking.finish()
+    assert "tracking ended: " in tracking.problem
+    assert "metrics.jsonl: no such file or directory" in tracking.problem
