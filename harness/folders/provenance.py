@@ -12,13 +12,16 @@ from typing import Any
 
 from harness.errors import one_line
 from harness.extensions import loaded
-from harness.files import read_json
+from harness.files import read_json, write_json
 from harness.folders.limits import usable_cores
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 # In a snapshot of the project, which is not a git checkout: the `code_version` of the original.
 CODE_FILE = "code.json"
+
+# In an installed wheel: `code_version` of the source that it was built from (setup.py writes it).
+BUILT_FILE = Path("harness", "built.json")
 
 # Packages that can affect metrics.
 PACKAGES = (
@@ -69,14 +72,30 @@ def attempt_details() -> dict[str, Any]:
 def code_version() -> dict[str, str | None]:
     """The code: commit, hash of uncommitted changes (None without changes), installed version, hash of its files.
 
-    In a snapshot those of the original, with the snapshot's name. `commit` and `difference` are None outside a checkout
-    and where git cannot read it; `build` identifies the code there.
+    In a snapshot those of the original, with the snapshot's name; in an installed wheel those of the source that it was
+    built from. `commit` and `difference` are None where that was no checkout, or git cannot read it; `build` identifies
+    the code there.
     """
     taken = read_json(PROJECT / CODE_FILE)
     if taken is not None:
         return {**taken, "snapshot": PROJECT.name}
-    commit, difference = _checkout() if git_obstacle() is None else (None, None)
-    return {"commit": commit, "difference": difference, "version": _version(), "build": _build()}
+    build = _build()
+    commit, difference = _checkout() if git_obstacle() is None else _built(build)
+    return {"commit": commit, "difference": difference, "version": _version(), "build": build}
+
+
+def _built(build: str) -> tuple[str | None, str | None]:
+    """Commit and hash of changes of an installed wheel; files changed since it was built count as changes."""
+    values = read_json(PROJECT / BUILT_FILE) or {}
+    commit = values.get("commit")
+    changed = commit is not None and values.get("build") != build
+    return commit, build if changed else values.get("difference")
+
+
+def write_built(file: Path) -> None:
+    """Record the code in the folder of a wheel that is being built."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {name: value for name, value in code_version().items() if name != "version"})
 
 
 @cache
@@ -88,7 +107,7 @@ def git_obstacle() -> str | None:
     if isinstance(tracked, bytes):
         return None
     if "did not match any file" in tracked or not (PROJECT / ".git").exists():
-        return "not a git checkout"
+        return "built from a source without git" if (PROJECT / BUILT_FILE).exists() else "not a git checkout"
     return f"git cannot read {PROJECT}: {tracked}"
 
 
@@ -133,7 +152,7 @@ def described_version() -> str:
     code = code_version()
     changed = " with changes" if code.get("difference") else ""
     known = code.get("commit")
-    commit = f"commit {known[:12]}{changed}" if known else "no commit (not a git checkout)"
+    commit = f"commit {known[:12]}{changed}" if known else f"no commit ({git_obstacle()})"
     return f"{code.get('version') or 'of unknown version'}, {commit}, build {code.get('build') or 'unknown'}"
 
 

@@ -13,6 +13,7 @@ import torch
 from harness.folders import provenance as module
 from harness.folders.limits import usable_cores
 from harness.folders.provenance import (
+    BUILT_FILE,
     PROJECT,
     attempt_details,
     code_version,
@@ -196,6 +197,25 @@ def test_the_commit_of_an_enclosing_checkout_is_not_used(copy):
     git(copy, "init", "--quiet")
     git(copy, "commit", "--quiet", "--allow-empty", "-m", "theirs")
     assert checkout_in(copy) == (None, None)
+
+
+def test_an_installed_wheel_has_the_commit_that_it_was_built_from(copy):
+    build, file = version_in(copy)["build"], copy / BUILT_FILE
+    file.write_text(json.dumps({"commit": "c" * 40, "difference": None, "build": build}))
+    assert checkout_in(copy) == ("c" * 40, None)
+    # Somebody has edited the installed code.
+    with open(copy / "harness" / "errors.py", "a") as stream:
+        stream.write("\n# changed\n")
+    changed = version_in(copy)
+    assert (changed["commit"], changed["difference"]) == ("c" * 40, changed["build"])
+    assert changed["build"] != build
+    file.write_text(json.dumps({"commit": None, "difference": None, "build": build}))
+    assert checkout_in(copy) == (None, None)
+    # In a checkout git knows better.
+    git(copy, "init", "--quiet")
+    git(copy, "add", ".")
+    git(copy, "commit", "--quiet", "-m", "all")
+    assert checkout_in(copy) == (git(copy, "rev-parse", "HEAD"), None)
 
 
 def test_without_a_git_command(copy, tmp_path):
