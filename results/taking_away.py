@@ -1,12 +1,13 @@
 """Numbers for other tools: tables by name as LaTeX and CSV, and scores as rliable takes them."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from harness.errors import UserError
-from results.frame.frames import Frames, done
+from results.frame.frames import PAIRING, Frames, done
 from results.frame.per_run import per_run
 from results.style import in_order
 from results.tables.cost import cost, time_spent
@@ -56,18 +57,26 @@ def to_csv(frames: Frames, name: str) -> str:
     return table(frames, name).numbers.to_csv(index=False, lineterminator="\n")
 
 
-def rliable_scores(runs: pd.DataFrame, metric: str = "final_score") -> dict[str, np.ndarray]:
-    """The scores [seeds, tasks] by arm, the dictionary that rliable takes.
+def rliable_scores(
+    runs: pd.DataFrame, metric: str = "final_score", rows: Literal["runs", "data seeds"] = "runs"
+) -> dict[str, np.ndarray]:
+    """The scores [rows, tasks] by arm, the dictionary that rliable takes.
 
-    Tasks are sorted by name and are those on which every arm has finished runs; seeds are sorted, and are those that
-    every arm has on every task. Raises UserError if there are none.
+    Rows are runs, a row per pair of data seed and seed, in this order. rliable resamples rows as independent; where
+    several seeds share a dataset they are not, and `rows="data seeds"` gives a row per data seed, the mean over its
+    seeds, as our tables count them. Tasks are sorted by name and are those on which every arm has finished runs; pairs
+    are those that every arm has on every task. Raises UserError if there are none.
     """
     finished = done(runs)
-    wide = finished.pivot_table(index="seed", columns=["arm", "task"], values=metric, aggfunc="mean")
+    if rows not in ("runs", "data seeds"):
+        raise UserError(f"rliable: rows = {rows!r}: unknown rows; choose one of runs, data seeds")
+    wide = finished.pivot(index=PAIRING, columns=["arm", "task"], values=metric)
     arms = in_order(finished["arm"].unique())
     of_arms = [set(finished.loc[finished["arm"] == arm, "task"]) for arm in arms]
     tasks = sorted(set.intersection(*of_arms)) if of_arms else []
-    complete = wide[[(arm, task) for arm in arms for task in tasks]].dropna()
+    complete = wide[[(arm, task) for arm in arms for task in tasks]].dropna().sort_index()
     if not tasks or complete.empty:
-        raise UserError("rliable: no task and seed is common to all arms; select fewer arms")
+        raise UserError("rliable: no task and pair of seeds is common to all arms; select fewer arms")
+    if rows == "data seeds":
+        complete = complete.groupby(level="data_seed").mean()
     return {arm: complete[arm][tasks].to_numpy() for arm in arms}

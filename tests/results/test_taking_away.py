@@ -27,13 +27,33 @@ def test_scores_for_rliable_by_hand():
         for seed in range(3)
     ]
     rows += [("cql", "c", 0, "done", 1.0), ("cql", "a", 3, "done", 1.0), ("cql", "b", 3, "running", 1.0)]
-    frame = pd.DataFrame(rows, columns=["arm", "task", "seed", "state", "final_score"])
+    frame = pd.DataFrame(rows, columns=["arm", "task", "seed", "state", "final_score"]).assign(data_seed=0)
     scores = rliable_scores(frame)
     assert list(scores) == ["cql", "monte_carlo"]
     np.testing.assert_array_equal(scores["cql"], [[0, 10], [1, 11], [2, 12]])
     np.testing.assert_array_equal(scores["monte_carlo"], [[100, 110], [101, 111], [102, 112]])
-    with pytest.raises(UserError, match="no task and seed is common to all arms"):
+    with pytest.raises(UserError, match="no task and pair of seeds is common to all arms"):
         rliable_scores(frame[(frame["arm"] == "cql") != (frame["task"] == "a")])
+
+
+def test_rows_for_rliable_are_runs_or_data_seeds_by_hand():
+    """Three data seeds with two seeds each; arm b lacks seed 1 of data seed 2, which leaves one run of that."""
+    rows = [
+        (arm, "task", data_seed, seed, "done", place + 10.0 * data_seed + 4.0 * seed)
+        for place, arm in enumerate(("a", "b"))
+        for data_seed in (2, 0, 1)
+        for seed in (0, 1)
+        if (arm, data_seed, seed) != ("b", 2, 1)
+    ]
+    frame = pd.DataFrame(rows, columns=["arm", "task", "data_seed", "seed", "state", "final_score"])
+    scores = rliable_scores(frame)
+    np.testing.assert_array_equal(scores["a"], [[0], [4], [10], [14], [20]])
+    np.testing.assert_array_equal(scores["b"], [[1], [5], [11], [15], [21]])
+    means = rliable_scores(frame, rows="data seeds")
+    np.testing.assert_array_equal(means["a"], [[2], [12], [20]])
+    np.testing.assert_array_equal(means["b"], [[3], [13], [21]])
+    with pytest.raises(UserError, match="rows = 'seeds': unknown rows; choose one of runs, data seeds"):
+        rliable_scores(frame, rows="seeds")
 
 
 def test_tables_by_name(published):
