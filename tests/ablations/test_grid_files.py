@@ -137,6 +137,19 @@ def test_errors_name_file_line_and_key(text, message, written):
         read(written(text))
 
 
+def test_an_axis_that_names_no_setting_and_an_empty_selection_on_the_command_line(written, tmp_path, capsys):
+    wrong = written(MINIMAL + "[product]\nalgorithm.alhpa = [1]\n")
+    right = ("plan", "smoke", "--root", tmp_path / "runs")
+    for arguments, message in (
+        (("run", wrong), "grid.toml:5: setting algorithm.alhpa: unknown setting; did you mean algorithm.alpha?"),
+        (("submit", wrong, "--cluster", "cpu"), "grid.toml:5: setting algorithm.alhpa: unknown setting"),
+        ((*right, "--arm", "learned"), "--arm learned: selects nothing; grid smoke has cql, monte_carlo"),
+        ((*right, "--seed", "7-9"), "--seed 7-9: selects nothing; grid smoke has 0-1"),
+    ):
+        assert message in only_line(call_here(capsys, *arguments, code=2))
+    assert list(tmp_path.iterdir()) == [wrong]
+
+
 def test_a_missing_file(capsys):
     assert "nowhere.toml: no such grid file" in only_line(call_here(capsys, "plan", "nowhere.toml", code=2))
 
