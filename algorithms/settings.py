@@ -190,11 +190,12 @@ class AlgorithmSettings:
     tau: Share = 0.005
     # Policy objective: value and entropy (SAC), or behaviour cloning (squared error of the mode, as in d3rlpy).
     policy_objective: Literal["value", "cloning"] = "value"
-    # What computes an update: "fused" (C++, needs a compiler), "torch", "cuda" (torch on a GPU, as one CUDA graph) or
-    # "cuda_compiled" (the same with torch.compile). Results differ in the last digits.
-    kernel: Literal["fused", "torch", "cuda", "cuda_compiled"] = "fused"
+    # What computes an update: "fused" (C++, needs a compiler), "torch", "cuda" (torch on a GPU, as one CUDA graph),
+    # "cuda_compiled" (the same with torch.compile) or "triton" (the same as "cuda" with the critics' gradient in
+    # Triton). Results differ in the last digits.
+    kernel: Literal["fused", "torch", "cuda", "cuda_compiled", "triton"] = "fused"
 
     @property
     def on_gpu(self) -> bool:
         """Whether updates are computed on a GPU."""
-        return self.kernel in ("cuda", "cuda_compiled")
+        return self.kernel in ("cuda", "cuda_compiled", "triton")

@@ -5,7 +5,7 @@ from typing import Protocol
 from torch import Tensor
 
 from algorithms.critic_loss import CriticLoss, TargetInputs
-from algorithms.kernels import fused_kernel, torch_kernel
+from algorithms.kernels import fused_kernel, torch_kernel, triton_kernel
 from algorithms.kernels.inputs import CriticInputs, PolicyInputs
 from algorithms.optimizer import Adam
 from algorithms.parameters import Parameters
@@ -55,7 +55,8 @@ class Kernel(Protocol):
         ...
 
 
-# On a GPU the torch kernel computes, recorded once as a CUDA graph (`CapturedUpdate`).
+# On a GPU the torch kernel or the Triton kernel computes, recorded once as a CUDA graph (`CapturedUpdate`).
 KERNELS: dict[str, Kernel] = {
     "torch": torch_kernel, "fused": fused_kernel, "cuda": torch_kernel, "cuda_compiled": torch_kernel,
+    "triton": triton_kernel,
 }  # fmt: skip

@@ -110,6 +110,14 @@ def random_inputs(
     )
 
 
+def in_dtype(inputs: Inputs, dtype: torch.dtype, device: str = "cpu") -> Inputs:
+    """The same inputs, rounded to another dtype or on another device."""
+    changed = {name: value.to(device, dtype) for name, value in vars(inputs).items() if isinstance(value, Tensor)}
+    scalars = {name: value.to(device, dtype) for name, value in vars(inputs.scalars).items()}
+    parameters = Parameters(inputs.parameters.shapes, inputs.parameters.flat.to(device, dtype))
+    return replace(inputs, parameters=parameters, scalars=CriticLossScalars(**scalars), **changed)
+
+
 def randomise_norms(parameters: Parameters, hidden: tuple[int, ...], normal: Callable[..., Tensor]) -> None:
     """Random scales around 1 and shifts around 0 of the layer normalisation."""
     for layer, width in enumerate(hidden):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ablations.grids import runs_of
-from algorithms.kernels import gpu
+from algorithms.kernels import gpu, triton_kernel
 from algorithms.kernels.gpu import RUNS_LIMIT, bytes_of_run, obstacle, runs_that_fit
 from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
@@ -21,7 +21,7 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine
 
 @without_gpu
 @pytest.mark.parametrize("check", [check_kernels, provide_kernels])
-@pytest.mark.parametrize("kernel", ["cuda", "cuda_compiled"])
+@pytest.mark.parametrize("kernel", ["cuda", "cuda_compiled", "triton"])
 def test_gpu_kernels_without_a_gpu_are_a_one_line_error(check, kernel):
     assert obstacle() is not None
     with pytest.raises(UserError) as caught:
@@ -41,6 +41,21 @@ def test_a_compiled_kernel_without_a_c_compiler_is_a_one_line_error(monkeypatch,
         check_kernels([with_settings(RUNS[0], {"algorithm.kernel": "cuda_compiled"})])
     monkeypatch.setenv("CC", "/opt/compiler/cc")
     assert gpu.compiler_obstacle() is None
+
+
+def test_triton_is_refused_where_it_is_missing(monkeypatch):
+    on_triton = with_settings(RUNS[0], {"algorithm.kernel": "triton"})
+    monkeypatch.setattr(gpu, "obstacle", lambda: None)
+    monkeypatch.setattr(triton_kernel, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"'triton': Triton is not installed; install it with: pip install triton; or"):
+        check_kernels([on_triton])
+    check_kernels([on_triton], elsewhere=True)
+
+
+def test_triton_refuses_layer_normalisation_everywhere():
+    run = with_settings(RUNS[0], {"algorithm.kernel": "triton", "algorithm.layer_norm": "critics"})
+    with pytest.raises(UserError, match=r"'triton': layer normalisation is not .* --set algorithm.kernel=cuda"):
+        check_kernels([run], elsewhere=True)
 
 
 @without_gpu

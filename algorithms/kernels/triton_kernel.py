@@ -1,0 +1,186 @@
+"""An update with the critics' gradient in three Triton kernels; the rest in torch operations, for a GPU.
+
+A program takes 64 states of one critic through the network, the loss and back. No order of summation depends on the
+pack. Triton is imported at the first use, because it is optional.
+"""
+
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from math import prod
+from typing import Any, Literal
+
+from algorithms.critic_loss import CriticLoss
+from algorithms.kernels.inputs import CriticInputs
+from algorithms.kernels.torch_kernel import adam_step, bellman_target, policy_gradient, polyak_update, samples, values
+from algorithms.parameters import Parameters
+from algorithms.value_network import ValueNetwork
+
+__all__ = ["adam_step", "bellman_target", "critic_gradient", "policy_gradient", "polyak_update", "samples", "values"]
+
+# How products of matrices are computed: float32; operands rounded to TF32 or to bfloat16, sums in float32.
+Precision = Literal["ieee", "tf32", "bf16"]
+
+# States of one program, and approximate number of rows (states times actions) of a tile.
+PART, TILE_ROWS = 64, 64
+
+# Most columns of a hidden layer, and most dimensions of a state, that are multiplied at once. With more, the
+# compiler for an H100 spills registers to memory (compiled, not run).
+BLOCKS: dict[Precision, int] = {"ieee": 16, "tf32": 64, "bf16": 32}
+
+# Least size of a factor in a matrix product.
+SMALLEST = 16
+
+# Elements that one program of the last kernel sums.
+SUM_BLOCK = 1024
+
+
+def obstacle() -> str | None:
+    """Why the kernel cannot be compiled, or None; whether there is a GPU is another question (`gpu.obstacle`)."""
+    if find_spec("triton") is None:
+        return "Triton is not installed; install it with: pip install triton"
+    return None
+
+
+def refused(layer_norm: bool) -> str | None:
+    """Why critics with or without layer normalisation cannot be computed, or None."""
+    return "layer normalisation is not implemented in this kernel" if layer_norm else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of the kernels for one shape of critics and batch: constants of their compilation."""
+
+    row: int
+    work_size: int
+    critics: int
+    batch: int
+    n: int
+    state_dim: int
+    action_dim: int
+    action_rows: int
+    widths: tuple[int, ...]
+    offsets: tuple[int, ...]
+    gaps: tuple[tuple[int, int], ...]
+    options: tuple[bool, ...]
+    part: int
+    tile: int
+    columns: int
+    block: int
+    state_block: int
+    action_block: int
+    stride: int
+    precision: Precision
+
+    @classmethod
+    def of(
+        cls, network: ValueNetwork, parameters: Parameters, inputs: CriticInputs, precision: Precision = "ieee"
+    ) -> "Plan":
+        """The sizes for these inputs; nothing but `critics` is counted over runs."""
+        from algorithms.kernels.triton_loss import Options
+
+        runs, batch, state_dim = inputs.states.shape
+        count, action_dim = inputs.actions.shape[2:]
+        columns = _power_of_two(count)
+        tile = max(1, TILE_ROWS // columns)
+        widths = tuple(network.widths)
+        most = BLOCKS[precision]
+        block = min(most, max(SMALLEST, _power_of_two(max(widths))))
+        stride = -(-max(widths) // block) * block
+        row = parameters.flat.shape[1]
+        sizes = [prod(shape) for shape in parameters.shapes.values()]
+        ends = [offset + size for offset, size in zip(parameters.offsets, sizes, strict=True)]
+        gaps = [gap for gap in zip(ends, [*parameters.offsets[1:], row], strict=True) if gap[0] < gap[1]]
+        return cls(
+            row=row,
+            work_size=(PART + (len(widths) + 2) * tile * columns) * stride,
+            critics=len(parameters.flat) // runs,
+            batch=batch,
+            n=(count - 1) // 3,
+            state_dim=state_dim,
+            action_dim=action_dim,
+            action_rows=parameters.shapes["action_weight"][0],
+            widths=widths,
+            offsets=tuple(parameters.offsets),
+            gaps=tuple(gaps),
+            options=tuple(Options.of(inputs.form)),
+            part=PART,
+            tile=tile,
+            columns=columns,
+            block=block,
+            state_block=min(most, max(SMALLEST, _power_of_two(state_dim))),
+            action_block=max(SMALLEST, _power_of_two(action_dim)),
+            stride=stride,
+            precision=precision,
+        )
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of the batch."""
+        return -(-self.batch // self.part)
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        """Options of the compilation of `critic_gradient_kernel`."""
+        return {"num_warps": 8, "num_stages": 1 if self.precision == "ieee" else 2, "enable_fp_fusion": True}
+
+    def constants(self) -> dict[str, Any]:
+        """The constants of `critic_gradient_kernel`."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def critic_gradient(
+    network: ValueNetwork,
+    parameters: Parameters,
+    inputs: CriticInputs,
+    gradient: Parameters,
+    precision: Precision = "ieee",
+) -> CriticLoss:
+    """See `Kernel`. Parameters, gradients and sums are float32 (or float64) for every `precision`."""
+    if reason := obstacle() or refused(network.layer_norm):
+        raise RuntimeError(reason)
+    from algorithms.kernels.triton_critic import critic_gradient_kernel, sum_of_parts_kernel
+    from algorithms.kernels.triton_loss import run_loss_kernel
+
+    plan = Plan.of(network, parameters, inputs, precision)
+    scalars, flat = inputs.scalars, parameters.flat
+    networks, runs, parts = len(flat), len(inputs.states), plan.parts
+    work = flat.new_empty(networks, parts, plan.work_size)
+    of_parts = flat.new_empty(networks, parts, plan.row)
+    sums = flat.new_empty(networks, parts, 4)
+    value_gradient = flat.new_empty(runs, plan.critics, plan.batch, 1 + 3 * plan.n)
+    per_run = flat.new_empty(runs, 7)
+    critic_gradient_kernel[(networks, parts)](
+        flat,
+        inputs.states.contiguous(),
+        inputs.actions.contiguous(),
+        inputs.target.contiguous(),
+        inputs.log_density.contiguous(),
+        inputs.floor.contiguous(),
+        *(scalar.contiguous() for scalar in (scalars.alpha, scalars.temperature)),
+        *(scalar.contiguous() for scalar in (scalars.difference_min, scalars.difference_max, scalars.raw_multiplier)),
+        work,
+        of_parts,
+        value_gradient,
+        sums,
+        **plan.constants(),
+        **plan.launch,
+    )
+    sum_of_parts_kernel[(networks, -(-plan.row // SUM_BLOCK))](of_parts, gradient.flat, parts, plan.row, SUM_BLOCK)
+    run_loss_kernel[(runs,)](
+        sums,
+        scalars.alpha.contiguous(),
+        scalars.target_action_gap.contiguous(),
+        scalars.raw_multiplier.contiguous(),
+        per_run,
+        plan.critics,
+        parts,
+        plan.batch,
+        plan.n,
+        plan.options,
+    )
+    loss, *others = per_run.unbind(1)
+    return CriticLoss(loss, value_gradient, *others)
+
+
+def _power_of_two(size: int) -> int:
+    return 1 << (size - 1).bit_length()

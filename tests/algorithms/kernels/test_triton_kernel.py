@@ -1,0 +1,120 @@
+"""The Triton kernel: its results in Triton's interpreter, and its compilation for a GPU that is not needed for it."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from algorithms.kernels import triton_kernel
+from algorithms.kernels.triton_kernel import Plan
+from tests.algorithms.kernels.test_fused_critic_gradient import PLAIN
+from tests.support.kernel_inputs import CRITICS, assert_close, gradient, in_dtype, random_inputs
+
+ROOT = Path(__file__).parents[3]
+
+needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed: pip install triton")
+
+
+def interpret(marker):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", marker]
+    result = subprocess.run(
+        [*command, Path(__file__).with_name("interpreted_triton.py")],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@needs_triton
+def test_results_in_the_interpreter():
+    interpret("not slow")
+
+
+@needs_triton
+@pytest.mark.slow
+def test_more_results_in_the_interpreter():
+    interpret("slow")
+
+
+def compiled(sizes, hidden, precision, monkeypatch, cache):
+    """The kernel for an H100 (compiled, not run)."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(cache))
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from algorithms.kernels.triton_critic import critic_gradient_kernel as kernel
+
+    inputs = random_inputs(0, 1, sizes, hidden)
+    plan = Plan.of(inputs.network, inputs.parameters, inputs.of_kernel(PLAIN), precision)
+    constants, names = plan.constants(), kernel.arg_names
+    source = ASTSource(
+        kernel,
+        {name: "constexpr" if name in constants else "*fp32" for name in names},
+        {(names.index(name),): value for name, value in constants.items()},
+        {(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if name not in constants},
+    )
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=plan.launch)
+
+
+@needs_triton
+@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
+def test_the_kernel_compiles_without_a_gpu(monkeypatch, tmp_path):
+    kernel = compiled((3, 2, 8, 1), (8,), "ieee", monkeypatch, tmp_path)
+    assert "sm_90a" in kernel.asm["ptx"]
+    assert kernel.asm["cubin"].startswith(b"\x7fELF")
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
+@pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
+@pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
+def test_usual_sizes_fit_into_registers_and_shared_memory(hidden, precision, monkeypatch, tmp_path):
+    """No register is spilled to memory; a program may use 227 KiB of shared memory."""
+    import triton
+
+    kernel = compiled((27, 8, 256, 10), hidden, precision, monkeypatch, tmp_path)
+    file = tmp_path / "kernel.cubin"
+    file.write_bytes(kernel.asm["cubin"])
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    usage = subprocess.run([tool, "-res-usage", file], capture_output=True, text=True, check=True)
+    numbers = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", usage.stdout + usage.stderr))
+    print(hidden, precision, numbers, "shared memory:", kernel.metadata.shared)
+    assert (numbers["STACK"], numbers["LOCAL"]) == ("0", "0")
+    assert kernel.metadata.shared <= 227 * 1024
+
+
+def test_layer_normalisation_is_refused():
+    inputs = random_inputs(0, 1, (3, 2, 4, 1), (8,), layer_norm=True)
+    with pytest.raises(RuntimeError, match=r"not installed|layer normalisation is not"):
+        triton_kernel.critic_gradient(
+            inputs.network, inputs.parameters, inputs.of_kernel(PLAIN), inputs.parameters.like()
+        )
+
+
+@pytest.mark.gpu
+@needs_triton
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
+def test_gradients_on_a_gpu(hidden):
+    """Close to torch in float64 on the CPU; and a run's bits do not depend on its pack."""
+    inputs = random_inputs(1, 3, (27, 8, 256, 10), hidden)
+    packed, alone = gradient_on_gpu(inputs), gradient_on_gpu(inputs.of_run(1))
+    assert torch.equal(packed[CRITICS : 2 * CRITICS], alone)
+    expected = gradient("torch", in_dtype(inputs, torch.float64), PLAIN)[1]
+    assert_close(packed.double(), expected, 1e-4)
+
+
+def gradient_on_gpu(inputs):
+    given = in_dtype(inputs, torch.float32, "cuda")
+    result = given.parameters.like()
+    triton_kernel.critic_gradient(given.network, given.parameters, given.of_kernel(PLAIN), result)
+    return result.flat.cpu()
