@@ -18,9 +18,11 @@ from algorithms.critic_loss import (
     lagrange_multiplier,
     uniform_log_density,
 )
+from algorithms.device_replay import DeviceReplay
 from algorithms.kernels import gpu
 from algorithms.kernels.build import load_library
 from algorithms.kernels.fused_kernel import FusedUpdate
+from algorithms.kernels.gpu import BLOCK
 from algorithms.kernels.inputs import CriticInputs, PolicyInputs
 from algorithms.kernels.kernel import KERNELS
 from algorithms.optimizer import Adam, LearnedScalars, StepCount
@@ -35,7 +37,6 @@ LOGGED = (
     "critic_loss", "td_error", "difference", "bound_rate_current", "bound_rate_next",
     "policy_loss", "policy_log_prob", "entropy_temperature", "lagrange_multiplier",
 )  # fmt: skip
-
 
 # Those of them that only updates with a step of the policies add to.
 POLICY_LOGGED = ("policy_loss", "policy_log_prob")
@@ -78,7 +79,7 @@ class Learner:
 
         self.discount = torch.tensor(discounts, dtype=dtype, device=device)
         self.device = self.discount.device
-        self.count, self.policy_count = StepCount(self.discount), StepCount(self.discount)
+        self.count, self.policy_count = (StepCount(self.discount, shape.on_gpu) for _ in range(2))
         self.target_entropy = per_run("target_entropy", -float(action_dim))
         self.tau = self._per_critic(per_run("tau"))
         self.policy_learning_rate = per_run("policy_learning_rate")[:, None]
@@ -114,33 +115,78 @@ class Learner:
         self._summed = self._policy_summed = 0
         self._first_critics = torch.arange(0, self.critics * runs, self.critics, device=device)[:, None]
         self._fused: FusedUpdate | None = None
-        self._captured: dict[bool, CapturedUpdate] = {}
+        self._captured: dict[tuple[str, bool], CapturedUpdate] = {}
         if shape.kernel == "fused" and shape.policy_objective == "value":
             self._fused = FusedUpdate(self, shape.n_actions + backup_actions(shape))
-        elif shape.on_gpu:
-            state = [buffer for buffer, _ in self._buffers().values()]
-            self._captured = {with_policy: CapturedUpdate(state) for with_policy in (True, False)}
 
     def update(self, batch: Batch, noise: Noise, with_policy: bool = True) -> None:
         """Make one gradient step; all gradients are taken at the parameters before the step.
 
         Without `with_policy`, the policies and entropy temperatures keep their values.
         """
-        self.count.advance()
-        self._summed += 1
-        if with_policy:
-            self.policy_count.advance()
-            self._policy_summed += 1
-        # No bound method is kept: a cycle of references would keep the memory of a GPU until the next collection.
+        self._advance(1, with_policy)
         if self._fused is not None:
             self._fused(batch, noise, with_policy)
-        elif self._captured:
-            compute = partial(_compiled, self) if self.shape.kernel == "cuda_compiled" else self._compute
+        elif self.shape.on_gpu:
             # Nothing reads the return-to-go here, so that it need not be sent to the GPU.
             batch = replace(batch, return_to_go=batch.rewards.new_empty(0))
-            self._captured[with_policy](partial(compute, with_policy=with_policy), batch, noise)
+            self._capture("given", with_policy, [])(partial(self._counted, with_policy=with_policy), batch, noise)
         else:
             self._compute(batch, noise, with_policy)
+
+    def update_from(self, replay: DeviceReplay, updates: int, with_policy: bool = True) -> None:
+        """Make updates of a kernel for GPUs whose batches and noise are drawn on the device; see `update`.
+
+        Whole blocks of `BLOCK` updates are recorded, and replayed, as one graph.
+        """
+        end = self.count.steps + updates
+        while self.count.steps < end:
+            number = self.count.steps
+            replay.go_to(number)
+            block, within = divmod(number, BLOCK)
+            at_once = BLOCK if within == 0 and end - number >= BLOCK else 1
+            if at_once == 1 and replay.block != block:
+                self._capture("draw", True, [replay.number])(replay.draw)
+            compute = partial(self._drawn, replay, at_once, with_policy)
+            self._capture(f"{at_once} drawn", with_policy, [replay.number])(compute)
+            replay.passed(at_once)
+            replay.block = block
+            self._advance(at_once, with_policy)
+
+    def _advance(self, updates: int, with_policy: bool) -> None:
+        """Count updates on the host."""
+        for count in (self.count, self.policy_count)[: 1 + with_policy]:
+            for _ in range(updates):
+                count.advance()
+        self._summed += updates
+        self._policy_summed += updates * with_policy
+
+    def _capture(self, what: str, with_policy: bool, further: Sequence[Tensor]) -> CapturedUpdate:
+        """The captured computation of that name; its state are the learner's buffers and `further` tensors.
+
+        It is given what it computes and does not keep it: a cycle of references would keep the memory of a GPU until
+        the next collection.
+        """
+        if (what, with_policy) not in self._captured:
+            buffers = [buffer for buffer, _ in self._buffers().values()]
+            numbers = [count.number for count in (self.count, self.policy_count) if count.number is not None]
+            self._captured[what, with_policy] = CapturedUpdate([*buffers, *numbers, *further])
+        return self._captured[what, with_policy]
+
+    def _drawn(self, replay: DeviceReplay, updates: int, with_policy: bool) -> None:
+        """Updates with batches and noise of a replay; for a whole block, they are drawn first."""
+        if updates == BLOCK:
+            replay.draw()
+        for _ in range(updates):
+            self._counted(*replay.take(), with_policy)
+
+    def _counted(self, batch: Batch, noise: Noise, with_policy: bool) -> None:
+        """An update as it is recorded: it counts in tensors, too."""
+        self.count.advance_tensors()
+        if with_policy:
+            self.policy_count.advance_tensors()
+        compute = compiled_update() if self.shape.kernel == "cuda_compiled" else Learner._compute
+        compute(self, batch, noise, with_policy)
 
     def _compute(self, batch: Batch, noise: Noise, with_policy: bool = True) -> None:
         """The tensor operations of an update. No Python state changes, so they can be recorded and replayed."""
@@ -342,11 +388,6 @@ class Learner:
             )
         for name, value in logged.items():
             self.sum_of[name].add_(value)
-
-
-def _compiled(learner: Learner, batch: Batch, noise: Noise, with_policy: bool) -> None:
-    """The operations of an update, compiled once for all learners of a shape."""
-    compiled_update()(learner, batch, noise, with_policy)
 
 
 @cache

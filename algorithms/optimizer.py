@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import log, sqrt
 
 import torch
@@ -14,30 +15,70 @@ from algorithms.settings import AlgorithmSettings
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
+# Steps after which the bias corrections do not change any more: 0.999^n is lost in 1 - 0.999^n.
+LAST_CORRECTION = 37_500
+
+
 class StepCount:
     """The number of optimizer steps, and Adam's bias corrections as a tensor.
 
     `corrections` [2] are a factor of the learning rates, and epsilon times the factor of the denominator. They are a
-    tensor so that a step contains tensor operations only, as recording it as a CUDA graph requires.
+    tensor so that a step contains tensor operations only, as recording it as a CUDA graph requires. With `recorded`,
+    counting is part of the recording too: `advance` then leaves the tensors to `advance_tensors`.
     """
 
-    def __init__(self, like: Tensor):
+    def __init__(self, like: Tensor, recorded: bool = False):
         """No steps yet; `corrections` have the dtype and device of `like`."""
-        self.steps = 0
+        self._steps = 0
         on_cpu = torch.zeros(2, dtype=like.dtype)
         self.corrections = on_cpu.to(like.device)
         # NumPy writes to the same memory in a tenth of the time.
         self._numbers = on_cpu.numpy() if self.corrections is on_cpu else None
+        # The number of steps [1] on the device of the tensors; None unless steps are recorded.
+        self.number: Tensor | None = None
+        if recorded:
+            self.number = torch.zeros(1, dtype=torch.int64, device=like.device)
+            self._table = torch.tensor(all_corrections(), dtype=like.dtype).to(like.device)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps that are done."""
+        return self._steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._steps = steps
+        if self.number is not None:
+            self.number.fill_(steps)
 
     def advance(self) -> None:
         """Count the step that comes next."""
-        self.steps += 1
-        scale = sqrt(1.0 - BETA_2**self.steps)
-        numbers = (scale / (1.0 - BETA_1**self.steps), EPSILON * scale)
+        self._steps += 1
+        if self.number is not None:
+            return
+        numbers = bias_corrections(self._steps)
         if self._numbers is not None:
             self._numbers[:] = numbers
         else:
             self.corrections.copy_(torch.tensor(numbers, dtype=self.corrections.dtype), non_blocking=True)
+
+    def advance_tensors(self) -> None:
+        """Count a step in the tensors, with tensor operations only."""
+        assert self.number is not None
+        self.number.add_(1)
+        self.corrections.copy_(self._table.index_select(0, self.number.clamp(max=LAST_CORRECTION)).squeeze(0))
+
+
+def bias_corrections(steps: int) -> tuple[float, float]:
+    """The numbers of `StepCount.corrections` at a step."""
+    scale = sqrt(1.0 - BETA_2**steps)
+    return scale / (1.0 - BETA_1**steps), EPSILON * scale
+
+
+@cache
+def all_corrections() -> list[tuple[float, float]]:
+    """The bias corrections by step, until they no longer change; those of step 0 are never used."""
+    return [(0.0, 0.0), *(bias_corrections(steps) for steps in range(1, LAST_CORRECTION + 1))]
 
 
 @dataclass

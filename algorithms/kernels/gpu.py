@@ -25,11 +25,15 @@ RUNS_LIMIT = 64
 # Assumed number of inputs of a network: more than observation and action of any task together.
 INPUTS = 128
 
-# Updates for which noise is drawn at once (`harness.training.streams`), and an upper estimate of the action dimension.
+# Updates that are recorded together, for which noise is drawn at once; and an upper estimate of the action dimension.
 BLOCK, ACTIONS = 32, 32
 
 # Share of the free memory that a pack may use; the rest is for torch and for what the estimate leaves out.
 MEMORY_SHARE = 0.7
+
+
+# Share of the free memory that the transitions of a pack may use; others stay in the memory of the machine.
+REPLAY_SHARE = 0.25
 
 
 # Seconds that the process that asks for the free memory may take.
@@ -84,6 +88,11 @@ def free_memory() -> tuple[int, ...]:
         return tuple(json.loads(answer))
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()
+
+
+def has_room_for_replay(size: int) -> bool:
+    """Whether transitions of that many bytes may use the memory of this process's GPU."""
+    return not torch.cuda.is_available() or size <= REPLAY_SHARE * torch.cuda.mem_get_info()[0]
 
 
 def runs_that_fit(settings: AlgorithmSettings, free: int) -> int:

@@ -36,35 +36,57 @@ def philox(counter: Sequence[Tensor], key: Sequence[Tensor]) -> tuple[Tensor, Te
     return a, b, c, d
 
 
-def fill_uniform(into: Tensor, seeds: Sequence[int], stream: str, update: int) -> None:
-    """Fill `into` [R, U, ...] with uniform numbers on [-1, 1) for U updates from number `update` on, by run seed."""
-    for part, words in _pieces(into, seeds, stream, update):
-        part.copy_((words[..., : part.shape[-1]] >> 8).to(torch.float32) * (2.0 * FRACTION) - 1.0)
+class Counters:
+    """The words of a stream of R runs for consecutive updates, made by operations on tensors of one device only.
 
-
-def fill_normal(into: Tensor, seeds: Sequence[int], stream: str, update: int) -> None:
-    """Fill `into` [R, U, ...] with standard normal numbers, see `fill_uniform`.
-
-    By Box and Muller's transform of pairs of words; the largest number is sqrt(48 ln 2) = 5.8.
+    They can therefore be recorded as part of a CUDA graph: the number of the first update is a tensor.
     """
-    for part, words in _pieces(into, seeds, stream, update):
-        radius = torch.sqrt(-2.0 * torch.log(((words[..., 0::2] >> 8) + 1).to(torch.float32) * FRACTION))
-        angle = (words[..., 1::2] >> 8).to(torch.float32) * (2.0 * pi * FRACTION)
-        pairs = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], -1).flatten(-2)
-        part.copy_(pairs[..., : part.shape[-1]])
+
+    def __init__(self, seeds: Sequence[int], stream: str, updates: int, size: int, device: torch.device | str):
+        """`size` words per run and update."""
+        self.size = size
+        self._quarters = torch.arange(-(-size // 4), device=device)
+        seed = torch.tensor(seeds, dtype=torch.int64, device=device).repeat_interleave(updates)[:, None]
+        self._key = seed & MASK, seed >> 32
+        self._number = torch.arange(updates, device=device).repeat(len(seeds))[:, None]
+        self._name = torch.tensor(crc32(stream.encode()), device=device)
+
+    def words(self, first: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Rows, one per run and update, with their words [rows, n] for updates from number `first` [1] on.
+
+        n is the next multiple of 4.
+        """
+        number = self._number + first
+        step = max(1, CHUNK // (4 * len(self._quarters)))
+        for start in range(0, len(number), step):
+            rows = slice(start, start + step)
+            counter = (self._quarters, number[rows] & MASK, self._name, number[rows] >> 32)
+            words = philox(counter, (self._key[0][rows], self._key[1][rows]))
+            yield rows, torch.stack(words, -1).flatten(-2)
+
+    def fill_words(self, into: Tensor, first: Tensor) -> None:
+        """Fill `into` [R, U, ...] (int64) with words."""
+        for rows, words in self.words(first):
+            into.view(-1, self.size)[rows] = words[:, : self.size]
+
+    def fill_uniform(self, into: Tensor, first: Tensor) -> None:
+        """Fill `into` [R, U, ...] with uniform numbers on [-1, 1)."""
+        for rows, words in self.words(first):
+            values = (words[:, : self.size] >> 8).to(torch.float32) * (2.0 * FRACTION) - 1.0
+            into.view(-1, self.size)[rows] = values
+
+    def fill_normal(self, into: Tensor, first: Tensor) -> None:
+        """Fill `into` [R, U, ...] with standard normal numbers.
+
+        By Box and Muller's transform of pairs of words; the largest number is sqrt(48 ln 2) = 5.8.
+        """
+        for rows, words in self.words(first):
+            radius = torch.sqrt(-2.0 * torch.log(((words[:, 0::2] >> 8) + 1).to(torch.float32) * FRACTION))
+            angle = (words[:, 1::2] >> 8).to(torch.float32) * (2.0 * pi * FRACTION)
+            pairs = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], -1).flatten(-2)
+            into.view(-1, self.size)[rows] = pairs[:, : self.size]
 
 
-def _pieces(into: Tensor, seeds: Sequence[int], stream: str, update: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Views [P, n] of `into`, a row per run and update, with words [P, n'] (n' the next multiple of 4)."""
-    rows = into.view(-1, into[0, 0].numel())
-    device, updates, size = into.device, into.shape[1], rows.shape[1]
-    quarters = torch.arange(-(-size // 4), device=device)
-    seed = torch.tensor(seeds, dtype=torch.int64, device=device).repeat_interleave(updates)[:, None]
-    number = torch.arange(update, update + updates, device=device).repeat(len(seeds))[:, None]
-    name = torch.tensor(crc32(stream.encode()), device=device)
-    step = max(1, CHUNK // (4 * len(quarters)))
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        counter = (quarters, number[part] & MASK, name, number[part] >> 32)
-        words = torch.stack(philox(counter, (seed[part] & MASK, seed[part] >> 32)), -1).flatten(-2)
-        yield rows[part], words
+def scaled(words: Tensor, count: Tensor | int) -> Tensor:
+    """Words as numbers 0 ... count - 1, for counts below 2^31: the same on every device."""
+    return (words * count) >> 32

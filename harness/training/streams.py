@@ -12,11 +12,9 @@ import numpy as np
 import torch
 
 from algorithms.batch import Noise, backup_actions
-from algorithms.kernels.philox import fill_normal, fill_uniform
+from algorithms.draws import Draws
+from algorithms.kernels.gpu import BLOCK
 from algorithms.settings import AlgorithmSettings
-
-# Updates whose noise is drawn at once.
-BLOCK = 32
 
 CPU = torch.device("cpu")
 
@@ -70,12 +68,18 @@ def reset_seed(seed: int, stream: str, episode: int) -> int:
 class UpdateStreams:
     """Random numbers of consecutive updates of a pack: the choice of transitions, noise and subsets of critics.
 
-    The noise of the policies is drawn on the device that uses it, because a core cannot keep up with a GPU. There it
-    comes from counters (`algorithms.kernels.philox`) and depends neither on the pack nor on the model of the GPU.
+    For kernels for GPUs they are drawn on the device that uses the noise, because a core cannot keep up with a GPU.
+    There they come from counters (`algorithms.draws`) and depend neither on the pack nor on the model of the GPU.
     """
 
     def __init__(self, seeds: Sequence[int], settings: AlgorithmSettings, action_dim: int, device: torch.device = CPU):
-        self.seeds, self.settings, self.device = list(seeds), settings, device
+        self.seeds, self.settings = list(seeds), settings
+        self._block = -1
+        self._draws: Draws | None = None
+        if settings.on_gpu or device != CPU:
+            self._draws = Draws(seeds, settings, action_dim, device)
+            self._by_update = self._draws.by_update()
+            return
         n_actions = settings.n_actions
         block = len(self.seeds), BLOCK, settings.batch_size
         shapes = {
@@ -84,16 +88,15 @@ class UpdateStreams:
             "uniform": (*block, n_actions, action_dim),
         }
         self._rows = np.empty(block)
-        self._noise = {name: torch.empty(shape, device=device) for name, shape in shapes.items()}
+        self._noise = {name: torch.empty(shape) for name, shape in shapes.items()}
         subset = len(self.seeds), BLOCK, settings.target_critics or settings.critics
-        self._target_critics = torch.empty(subset, dtype=torch.int64, device=device)
+        self._target_critics = torch.empty(subset, dtype=torch.int64)
         by_name = {**self._noise, "target_critics": self._target_critics}
         by_update = zip(*(values.unbind(1) for values in by_name.values()), strict=True)
         self._by_update = [Noise(**dict(zip(by_name, values, strict=True))) for values in by_update]
-        self._block = -1
 
     def at(self, update: int) -> tuple[np.ndarray, Noise]:
-        """For update number `update`: uniform numbers [R, B] on [0, 1) that choose transitions, and the noise.
+        """For update number `update`: numbers [R, B] that choose transitions (see `Transitions.batch`), and the noise.
 
         Both are views, valid until another block is drawn.
         """
@@ -103,26 +106,17 @@ class UpdateStreams:
         return self._rows[:, within], self._by_update[within]
 
     def _draw(self, block: int) -> None:
+        self._block = block
+        if self._draws is not None:
+            self._draws.draw(torch.tensor([block * BLOCK], device=self._draws.choice.device))
+            self._rows = self._draws.choice.cpu().numpy()
+            return
         for run, seed in enumerate(self.seeds):
             generator(seed, "batch", block).random(out=self._rows[run])
             self._target_critics[run] = torch.from_numpy(target_critics(seed, block, self.settings))
-        if self.device == CPU and not self.settings.on_gpu:
-            self._draw_on_cpu(block)
-        else:
-            self._draw_from_counters(block)
-        self._block = block
-
-    def _draw_on_cpu(self, block: int) -> None:
-        for run, seed in enumerate(self.seeds):
             normal, uniform = cpu_noise(seed, block)
             for name, values in self._noise.items():
                 (uniform if name == "uniform" else normal)(values[run])
-
-    def _draw_from_counters(self, block: int) -> None:
-        """Draw on the device of the noise: other numbers than on the CPU, but the same on every GPU."""
-        for name, values in self._noise.items():
-            fill = fill_uniform if name == "uniform" else fill_normal
-            fill(values, self.seeds, f"policy/{name}", block * BLOCK)
 
 
 class StepStreams:

@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 
 import torch
 
-from algorithms.kernels.gpu import is_out_of_memory
+from algorithms.device_replay import DeviceReplay
+from algorithms.kernels import gpu
 from algorithms.learner import Learner
 from harness.data.dataset import Dataset, load_dataset
 from harness.environments.stepping import Environments
@@ -28,7 +29,7 @@ from harness.training.recording import StartingPoint, starting_points
 from harness.training.starts import provide_start
 from harness.training.streams import UpdateStreams, generator, normal_source
 from harness.training.timing import CheckpointTimer, Clock, Stop, Stopped, offline_marks, online_marks
-from harness.training.transitions import Transitions
+from harness.training.transitions import DeviceCopy, Transitions
 
 
 def train_pack(folders: Sequence[RunFolder], stop: Stop | None = None) -> None:
@@ -59,7 +60,7 @@ def train_once(point: StartingPoint, dataset: Dataset, stop: Stop) -> list[Start
     try:
         return starting_points(PackTraining(point, dataset, stop).train())
     except Exception as error:
-        if not is_out_of_memory(error) or len(point.folders) == 1:
+        if not gpu.is_out_of_memory(error) or len(point.folders) == 1:
             raise
     # Only here, when the error and its frames are gone, can the memory of the pack be released.
     gc.collect()
@@ -96,9 +97,11 @@ class PackTraining:
             [run.task.discount for run in runs],
             [normal_source(generator(run.seed, "init")) for run in runs],
         )
-        self.streams = UpdateStreams(
-            [run.seed for run in runs], self.algorithm, transitions.action_dim, self.learner.device
-        )
+        self.copy = self.device_copy()
+        self.streams: UpdateStreams | None = None
+        if self.copy is None:
+            seeds = [run.seed for run in runs]
+            self.streams = UpdateStreams(seeds, self.algorithm, transitions.action_dim, self.learner.device)
         processes = step_processes(runs)
         self.evaluation_places = Evaluator.places(runs, processes)
         self.environments = Environments(runs[0].task, self.evaluation_places + len(runs), processes)
@@ -121,8 +124,9 @@ class PackTraining:
             self.evaluate()
         marks = offline_marks(schedule)
         while pack.is_worthwhile and pack.position.offline_step < schedule.offline_steps:
-            self.update(self.algorithm.batch_size)
-            step = pack.position.offline_step + 1
+            following = min(mark for mark in marks if mark > pack.position.offline_step)
+            step = pack.position.offline_step + self.at_once(following - pack.position.offline_step)
+            self.update(self.algorithm.batch_size, step - pack.position.offline_step)
             self.arrive(Position(step, 0, evaluated=step not in marks))
         if pack.is_worthwhile and self.state.actors is None:
             self.switch()
@@ -150,18 +154,40 @@ class PackTraining:
     def begin_online(self) -> None:
         """Prepare the online phase, also when it is resumed."""
         self.floors.begin_online()
+        if self.copy is not None:
+            self.copy.forget_floors()
         self.state.actors = Actors(self.runs, self.environments, self.evaluation_places)
 
-    def update(self, from_dataset: int | None, online: bool = False) -> None:
-        """Make one gradient step of all runs, with `from_dataset` transitions of each batch from the dataset."""
+    def device_copy(self) -> DeviceCopy | None:
+        """The transitions on the GPU, from which its kernels draw batches; None if batches are drawn on the CPU."""
+        first, transitions = self.runs[0], self.transitions
+        # Floors that keep learning are learned on the CPU, from its batches.
+        if not self.algorithm.on_gpu or first.floor.keeps_learning:
+            return None
+        size = DeviceReplay.size(len(self.runs), transitions.offline, transitions.capacity, transitions.table.shape[1])
+        if not gpu.has_room_for_replay(size):
+            return None
+        return DeviceCopy(transitions, [run.seed for run in self.runs], self.algorithm, self.learner.device)
+
+    def at_once(self, updates: int) -> int:
+        """How many of the next updates are made before the pack is reported, saved or stopped."""
+        return 1 if self.copy is None else min(updates, gpu.BLOCK - self.pack.updates % gpu.BLOCK)
+
+    def update(self, from_dataset: int | None, updates: int = 1, online: bool = False) -> None:
+        """Make gradient steps of all runs, with `from_dataset` transitions of each batch from the dataset."""
         with_policy = not online or self.online.updates_policy(self.pack.updates)
         with self.clock.part("update"):
-            uniform, noise = self.streams.at(self.pack.updates)
-            batch = self.transitions.batch(uniform, from_dataset)
-            if online:
-                batch = self.floors.learn_online(batch)
-            self.learner.update(batch, noise, with_policy)
-        self.pack.updates += 1
+            if self.copy is not None:
+                self.learner.update_from(self.copy.prepare(from_dataset), updates, with_policy)
+            else:
+                assert self.streams is not None
+                assert updates == 1
+                uniform, noise = self.streams.at(self.pack.updates)
+                batch = self.transitions.batch(uniform, from_dataset)
+                if online:
+                    batch = self.floors.learn_online(batch)
+                self.learner.update(batch, noise, with_policy)
+        self.pack.updates += updates
 
     def online_step(self) -> None:
         """Make one environment step of every run, then the updates that are due.
@@ -189,8 +215,10 @@ class PackTraining:
             if alpha is not None:
                 self.learner.set_alpha(alpha)
             from_dataset = self.online.from_dataset(step)
-            while pack.updates < updates_due(self.runs[0], step):
-                self.update(from_dataset, online=True)
+            while (updates := updates_due(self.runs[0], step) - pack.updates) > 0:
+                # Updates with and without the policies are made one by one.
+                updates = self.at_once(updates) if self.runs[0].online.policy_interval == 1 else 1
+                self.update(from_dataset, updates, online=True)
 
     def arrive(self, position: Position) -> None:
         """Move to a position: evaluate at marks, report, save when a checkpoint is due or a stop was requested."""

@@ -1,10 +1,14 @@
 """Replay of a pack: the rows of the dataset, which its runs share, and a segment of online rows per run."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from algorithms.batch import Batch
+from algorithms.device_replay import DeviceReplay
+from algorithms.settings import AlgorithmSettings
 from harness.data.dataset import Dataset
 from harness.data.trajectories import Trajectory, row_block
 
@@ -68,7 +72,7 @@ class Transitions:
         self.filled[run] = count
 
     def batch(self, uniform: np.ndarray, from_dataset: int | None) -> Batch:
-        """B transitions per run chosen by `uniform` numbers [R, B] on [0, 1).
+        """B transitions per run chosen by `uniform` numbers [R, B] on [0, 1), or by words of 32 bits.
 
         The first `from_dataset` come from the dataset, the others from the run's online episodes, or from the dataset
         while the run has finished none. None: all are drawn from both together. The batch is valid until the next call.
@@ -82,6 +86,10 @@ class Transitions:
 
     def _indices(self, uniform: np.ndarray, from_dataset: int | None) -> np.ndarray:
         """Indices [R, B] of the transitions that `batch` draws."""
+        if uniform.dtype == np.int64:
+            start, count, first = self.ranges(uniform.shape[1], from_dataset)
+            part = (np.arange(uniform.shape[1]) >= first).astype(np.int64)
+            return start[part].T + ((uniform * count[part].T) >> 32)
         if from_dataset is None:
             return (uniform * (self.offline + self.filled)[:, None]).astype(np.int64)
         if from_dataset == uniform.shape[1]:
@@ -92,6 +100,15 @@ class Transitions:
         indices[:, :from_dataset] = uniform[:, :from_dataset] * self.offline
         indices[:, from_dataset:] = start[:, None] + uniform[:, from_dataset:] * count[:, None]
         return indices
+
+    def ranges(self, batch: int, from_dataset: int | None) -> tuple[np.ndarray, np.ndarray, int]:
+        """The ranges of indices from which the two parts of a batch are drawn: starts and counts [2, R], first part."""
+        start, count = np.zeros((2, len(self.filled)), np.int64), np.full((2, len(self.filled)), self.offline)
+        if from_dataset is None:
+            return start, count + self.filled, batch
+        has_online = self.filled > 0
+        start[1, has_online], count[1, has_online] = self.offline, self.filled[has_online]
+        return start, count, from_dataset
 
     def _rows(self, indices: np.ndarray) -> np.ndarray:
         """Rows [R, B, W] of transitions by index [R, B]."""
@@ -143,3 +160,41 @@ class BatchBuffers:
 def trajectory_numbers(lengths: np.ndarray) -> np.ndarray:
     """Index of the trajectory of each transition [N], from the lengths [E] of the trajectories."""
     return np.repeat(np.arange(len(lengths)), lengths)
+
+
+class DeviceCopy:
+    """The transitions of a pack, copied to the device that computes its updates, and the copy kept up to date."""
+
+    def __init__(
+        self, transitions: Transitions, seeds: Sequence[int], settings: AlgorithmSettings, device: torch.device
+    ):
+        self._transitions, self._batch = transitions, settings.batch_size
+        self.replay = DeviceReplay(
+            seeds, settings, transitions.table, transitions.capacity, transitions.observation_dim,
+            transitions.action_dim, device,
+        )  # fmt: skip
+        self._copied = np.full(len(seeds), -1)
+        self._drawn: tuple[int | None, bytes] | None = None
+
+    def forget_floors(self) -> None:
+        """Copy all floors again before the next update."""
+        self._copied[:] = -1
+
+    def prepare(self, from_dataset: int | None) -> DeviceReplay:
+        """Copy what has changed, and let `from_dataset` transitions of each batch come from the dataset."""
+        source, replay = self._transitions, self.replay
+        for run in np.flatnonzero(self._copied != source.filled):
+            filled, before = int(source.filled[run]), max(int(self._copied[run]), 0)
+            at = run * source.capacity
+            replay.rows[replay.shared + at + before : replay.shared + at + filled] = source.online[
+                at + before : at + filled
+            ]
+            columns = slice(source.offline + before if self._copied[run] >= 0 else 0, source.offline + filled)
+            replay.floor[run, columns] = source.floor[run, columns].to(replay.floor.device)
+            self._copied[run] = filled
+        drawn = from_dataset, source.filled.tobytes()
+        if drawn != self._drawn:
+            start, count, first = source.ranges(self._batch, from_dataset)
+            replay.set_ranges(torch.from_numpy(start), torch.from_numpy(count), first)
+            self._drawn = drawn
+        return replay

@@ -2,9 +2,10 @@
 
 from math import sqrt
 
+import pytest
 import torch
 
-from algorithms.optimizer import BETA_1, BETA_2, EPSILON, Adam
+from algorithms.optimizer import BETA_1, BETA_2, EPSILON, LAST_CORRECTION, Adam, StepCount
 
 
 def test_steps_equal_those_of_torch_with_a_learning_rate_per_network():
@@ -36,3 +37,15 @@ def test_bias_corrections_in_a_tensor_equal_those_in_python_floats():
         factor = scale / (1.0 - BETA_1**step)
         plain.addcdiv_(adam.first * (rate * factor), adam.second.sqrt().add_(EPSILON * scale), value=-1.0)
         assert torch.equal(flat, plain)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 999, LAST_CORRECTION - 1, LAST_CORRECTION, LAST_CORRECTION + 5, 10**6])
+def test_corrections_are_the_same_whether_counting_is_recorded_or_not(steps):
+    """The table of corrections ends where they no longer change."""
+    plain, recorded = StepCount(torch.zeros(1)), StepCount(torch.zeros(1), recorded=True)
+    for count in (plain, recorded):
+        count.steps = steps - 1
+        count.advance()
+    recorded.advance_tensors()
+    assert torch.equal(plain.corrections, recorded.corrections)
+    assert recorded.number == steps == plain.steps

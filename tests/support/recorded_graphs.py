@@ -36,7 +36,7 @@ WITHOUT_WORK = ("_reshape_alias", "_unsafe_view", "detach", "empty", "empty_like
 class RecordedGraph:
     """The calls of a recording: function, arguments, keyword arguments and result."""
 
-    calls: list[tuple[Any, Sequence[Any], dict[str, Any], Any]] = field(default_factory=list)
+    calls: list[tuple[Any, Sequence[Any], dict[str, Any], Any]] = field(default_factory=list, repr=False)
     replays: int = 0
 
     def replay(self) -> None:
@@ -105,6 +105,7 @@ def emulated_gpu() -> Iterator[list[RecordedGraph]]:
         patch.setattr(gpu, "DEVICE", "cpu")
         patch.setattr(gpu, "obstacle", lambda: None)
         patch.setattr(captured_update, "recorded", recorded)
+        patch.setattr(captured_update, "WARM_UP", 1)
         patch.setattr(training, "reserve_gpu", lambda runs: None)
         yield graphs
 

@@ -6,7 +6,9 @@ import torch
 from scipy import stats
 
 from algorithms.kernels import philox as module
-from algorithms.kernels.philox import fill_normal, fill_uniform, philox
+from algorithms.kernels.philox import Counters, philox, scaled
+
+fill_uniform, fill_normal = Counters.fill_uniform, Counters.fill_normal
 
 # Known answers of the authors' library Random123, philox4x32 with 10 rounds: counter, key, words.
 KNOWN = [
@@ -28,7 +30,7 @@ def test_known_answers(counter, key, words):
 
 def drawn(fill, seeds=(3,), updates=2, shape=(5, 7), update=0, stream="state") -> torch.Tensor:
     into = torch.empty(len(seeds), updates, *shape)
-    fill(into, seeds, stream, update)
+    fill(Counters(seeds, stream, updates, into[0, 0].numel(), "cpu"), into, torch.tensor([update]))
     return into
 
 
@@ -67,3 +69,9 @@ def test_the_extreme_words_give_finite_numbers(monkeypatch):
     normal, uniform = drawn(fill_normal, shape=(4,)), drawn(fill_uniform, shape=(4,))
     assert normal.abs().max() == pytest.approx((48 * np.log(2)) ** 0.5, rel=1e-6)
     assert (uniform.min(), uniform.max()) == (-1.0, 1.0 - 2.0**-23)
+
+
+def test_words_are_scaled_to_every_number_below_a_count():
+    words = torch.tensor([0, 2**31 - 1, 2**31, 2**32 - 1])
+    assert scaled(words, 10).tolist() == [0, 4, 5, 9]
+    assert scaled(words, 2**31 - 1).tolist() == [0, 2**30 - 1, 2**30 - 1, 2**31 - 2]

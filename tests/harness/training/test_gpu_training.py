@@ -6,6 +6,7 @@ import pytest
 
 from ablations.grids import runs_of
 from algorithms.captured_update import CapturedUpdate
+from algorithms.kernels import gpu
 from algorithms.learner import Learner
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
@@ -42,21 +43,22 @@ def alone(tmp_path_factory):
     for folder in made:
         with emulated_gpu() as graphs:
             train_pack([folder])
-            assert sum(graph.replays for graph in graphs) > 0
+            # Updates 0 to 31 and 32 to 39, before an evaluation, to 63, and to 79 and 109; draws of blocks 1 to 3.
+            assert [graph.replays for graph in graphs] == [1, 3, 110 - 32]
     return made
 
 
 def interrupt(monkeypatch, at: int, action: Callable[[], object]) -> None:
-    """Do something before update number `at`, once."""
-    update, done = Learner.update, []
+    """Do something before the first call for updates from number `at` on, once."""
+    update, done = Learner.update_from, []
 
     def counted(learner, *inputs):
-        if learner.counters["updates"] == at and not done:
+        if learner.counters["updates"] >= at and not done:
             done.append(at)
             action()
         return update(learner, *inputs)
 
-    monkeypatch.setattr(Learner, "update", counted)
+    monkeypatch.setattr(Learner, "update_from", counted)
 
 
 def test_a_recorded_pack_has_the_bytes_of_its_runs_alone(tmp_path, alone):
@@ -74,7 +76,17 @@ def test_updates_that_are_not_recorded_have_the_same_bytes(tmp_path, alone, monk
     assert metrics(eager) == metrics(alone)
 
 
-@pytest.mark.parametrize("update", [37, 91])
+def test_batches_of_the_cpu_have_the_same_bytes(tmp_path, alone, monkeypatch):
+    """As where the transitions do not fit into the memory of the GPU."""
+    monkeypatch.setattr(gpu, "has_room_for_replay", lambda size: False)
+    with emulated_gpu() as graphs:
+        made = folders(tmp_path)
+        train_pack(made)
+    assert metrics(made) == metrics(alone)
+    assert [graph.replays for graph in graphs] == [110]
+
+
+@pytest.mark.parametrize("update", [33, 91])
 def test_an_interrupted_pack_goes_on_in_new_graphs(tmp_path, alone, monkeypatch, update):
     """In the offline and in the online phase."""
     stop = Stop()
@@ -97,4 +109,5 @@ def test_the_rest_of_a_pack_goes_on_in_new_graphs(tmp_path, alone, monkeypatch):
         train_pack(made)
     assert metrics(made)[1] == metrics(alone)[1]
     assert [folder.status()["state"] for folder in made] == ["cancelled", "done"]
-    assert len(graphs) == 2
+    # A draw, one update and a whole block; in the smaller pack no whole block is left.
+    assert len(graphs) == 5

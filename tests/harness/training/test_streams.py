@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from algorithms.settings import AlgorithmSettings
@@ -21,9 +22,11 @@ def test_streams_differ_by_seed_name_and_block():
     assert generator(5, "init").random() == generator(5, "init").random()
 
 
-def test_a_run_draws_the_same_numbers_in_any_pack():
-    rows, noise = streams([7]).at(BLOCK + 3)
-    packed_rows, packed_noise = streams([1, 7]).at(BLOCK + 3)
+@pytest.mark.parametrize("kernel", ["fused", "cuda"])
+def test_a_run_draws_the_same_numbers_in_any_pack(kernel):
+    settings = replace(SETTINGS, critics=4, target_critics=2, kernel=kernel)
+    rows, noise = UpdateStreams([7], settings, 2).at(BLOCK + 3)
+    packed_rows, packed_noise = UpdateStreams([1, 7], settings, 2).at(BLOCK + 3)
     np.testing.assert_array_equal(packed_rows[1], rows[0])
     for name, values in vars(noise).items():
         assert torch.equal(getattr(packed_noise, name)[1], values[0])
@@ -39,18 +42,21 @@ def test_all_critics_give_the_target_without_a_subset():
     assert (chosen_critics(replace(SETTINGS, critics=3), 2 * BLOCK) == torch.arange(3)).all()
 
 
-def test_distinct_critics_are_equally_likely_pairs():
+@pytest.mark.parametrize("kernel", ["fused", "cuda"])
+def test_distinct_critics_are_equally_likely_pairs(kernel):
     """Of 4 critics there are 12 ordered pairs, each in a twelfth of 3,200 updates: within 5 standard deviations."""
-    chosen = chosen_critics(replace(SETTINGS, critics=4, target_critics=2))[:, 0]
+    chosen = chosen_critics(replace(SETTINGS, critics=4, target_critics=2, kernel=kernel))[:, 0]
     pairs, counts = torch.unique(chosen, dim=0, return_counts=True)
     assert len(pairs) == 12
     assert (pairs[:, 0] != pairs[:, 1]).all()
     assert ((counts - 3200 / 12).abs() < 5 * (3200 / 12) ** 0.5).all()
 
 
-def test_with_replacement_a_critic_can_be_drawn_twice():
+@pytest.mark.parametrize("kernel", ["fused", "cuda"])
+def test_with_replacement_a_critic_can_be_drawn_twice(kernel):
     """Of 4 critics the 16 ordered pairs are equally likely, 4 of them with one critic twice."""
-    chosen = chosen_critics(replace(SETTINGS, critics=4, target_critics=2, target_replacement=True))[:, 0]
+    settings = replace(SETTINGS, critics=4, target_critics=2, target_replacement=True, kernel=kernel)
+    chosen = chosen_critics(settings)[:, 0]
     pairs, counts = torch.unique(chosen, dim=0, return_counts=True)
     assert len(pairs) == 16
     assert ((counts - 200).abs() < 5 * 200**0.5).all()

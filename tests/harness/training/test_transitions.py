@@ -1,9 +1,14 @@
 """The table of transitions and how batches are sampled from it."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
-from harness.training.transitions import Transitions, trajectory_numbers
+from harness.training.streams import UpdateStreams
+from harness.training.transitions import DeviceCopy, Transitions, trajectory_numbers
+from tests.support.packs import TINY
 from tests.support.trajectories import dataset, trajectory
 
 
@@ -51,6 +56,34 @@ def test_batches_can_be_sampled_from_dataset_and_online_transitions():
     batch = transitions.batch(np.array([[0.0, 0.5, 0.99], [0.0, 0.5, 0.99]]), from_dataset=None)
     # Of 5 transitions, and of 5 + 3.
     assert batch.states[..., 0].tolist() == [[0, 2, 11], [0, 11, 72]]
+
+
+@pytest.mark.parametrize("from_dataset", [4, 3, None])
+def test_the_copy_on_a_device_draws_the_batches_of_the_cpu(from_dataset):
+    """Before and after episodes have been added, in the middle of a block of updates."""
+    settings = replace(TINY, batch_size=4, kernel="cuda")
+    transitions = table()
+    copy, streams = (
+        DeviceCopy(transitions, [3, 8], settings, torch.device("cpu")),
+        UpdateStreams([3, 8], settings, transitions.action_dim),
+    )
+    for update in range(30, 35):
+        if update in (31, 33):
+            transitions.append(1, trajectory(10 * update, 3), torch.zeros(3), torch.arange(3.0))
+        if update == 34:
+            transitions.floor[:] = -torch.inf
+            copy.forget_floors()
+        words, noise = streams.at(update)
+        replay = copy.prepare(from_dataset)
+        replay.go_to(update)
+        replay.draw()
+        batch, drawn = replay.take()
+        replay.passed(1)
+        expected = transitions.batch(words, from_dataset)
+        for name in ("states", "actions", "rewards", "next_states", "terminals", "floor"):
+            assert torch.equal(getattr(batch, name), getattr(expected, name)), (update, name)
+        assert all(torch.equal(values, getattr(noise, name)) for name, values in vars(drawn).items())
+    assert (batch.states[1] >= 300).any() == (from_dataset != 4)
 
 
 def test_trajectory_numbers():
