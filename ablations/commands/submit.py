@@ -34,7 +34,6 @@ from harness.files import absolute
 from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.launching.cost import UnknownCostError
 from harness.launching.planner import plan
 from harness.launching.preflight import check_environments, check_root, check_settings, data_of, tasks_of
 from harness.launching.progress import duration, make_datasets
@@ -200,11 +199,7 @@ def show_draft(
         user_limits, tasks = Limits(), list[QueuedTask]()
         console.print(f"{error}; assuming an empty queue and SLURM's default limits")
     drafted = draft(planned, profile, user_limits, tasks, retry_failed, shared_prefix)
-    expected = None
-    try:
-        expected = expectation(drafted, profile) if drafted.tasks else None
-    except UnknownCostError as error:
-        console.print(f"expected cost unknown: {error}")
+    expected = expectation(drafted, profile) if drafted.tasks else None
     notes = [*remarks(drafted, profile), *warnings(expected, profile)]
     script = job_script(drafted, profile, 0) if drafted.arrays else None
     if as_json:

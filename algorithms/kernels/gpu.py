@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 
+from algorithms.batch import backup_actions
 from algorithms.settings import AlgorithmSettings
 
 # The folder from which the package can be imported.
@@ -112,6 +115,81 @@ def bytes_of_run(settings: AlgorithmSettings) -> int:
     activations = rows * (kept + 2 * max(widths) + INPUTS)
     noise = BLOCK * ACTIONS * settings.batch_size * (1 + 4 * settings.n_actions)
     return 4 * (parameters + activations + noise)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What limits updates on a GPU: the assumed rates of a model, or what `make gpu-check` measured."""
+
+    name: str
+    operation_seconds: float  # shortest time of an operation within a graph
+    bytes_per_second: float  # of its memory
+    flops_per_second: float  # of matrix products in float32
+    is_measured: bool
+
+    @property
+    def source(self) -> str:
+        """Where an estimate with these rates comes from, in words."""
+        if self.is_measured:
+            return f"rates that gpu-check measured on {self.name}"
+        return f"the data sheet of {self.name}: estimate, not measured; run make gpu-check on the GPU"
+
+
+# From the data sheet of NVIDIA's H100 SXM (float32 without tensor cores); the time of an operation is an assumption.
+DATA_SHEET = Rates("H100 SXM", 2e-6, 3.35e12, 67e12, is_measured=False)
+
+# The rates by name, as gpu-check writes them.
+RATES = ("operation_seconds", "bytes_per_second", "flops_per_second")
+
+# Operations of an update, and how often an update reads or writes a number per row and hidden unit of the critics: what
+# recording updates gives at 64 to 512 units without layer normalisation (286 to 310, and 16.5 to 18.4).
+OPERATIONS, PASSES = 300, 17.5
+
+
+def checks_folder() -> Path:
+    """Where gpu-check leaves what it measured, a file per GPU name."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "floorbench" / "gpu_checks"
+
+
+def known_rates() -> Rates:
+    """The rates of the last gpu-check, or else those of a data sheet."""
+    for file in sorted(checks_folder().glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads(file.read_text())
+            rates = {name: float(content["rates"][name]) for name in RATES}
+            if min(rates.values()) > 0.0:
+                return Rates(name=str(content["name"]), is_measured=True, **rates)
+    return DATA_SHEET
+
+
+def estimated_update_seconds(settings: AlgorithmSettings, inputs: int, runs: int, rates: Rates = DATA_SHEET) -> float:
+    """Estimated seconds of an update of a pack with `inputs` numbers per state and action (see README.md).
+
+    Operations, or what they read, write and compute: whichever takes longer. Nothing is assumed to stay in a cache.
+    """
+    operations = OPERATIONS * rates.operation_seconds
+    moved = runs * bytes_moved(settings) / rates.bytes_per_second
+    computed = runs * flops_of_update(settings, inputs) / rates.flops_per_second
+    return max(operations, moved + computed)
+
+
+def bytes_moved(settings: AlgorithmSettings) -> float:
+    """Estimated bytes that an update reads and writes per run."""
+    rows = settings.critics * settings.batch_size * (1 + 3 * settings.n_actions)
+    layer_norm = 1 if settings.layer_norm == "none" else 3
+    return 4.0 * PASSES * layer_norm * rows * sum(settings.critic_hidden)
+
+
+def flops_of_update(settings: AlgorithmSettings, inputs: int) -> float:
+    """Floating-point operations of the critics' matrix products in an update of one run.
+
+    For every row of the loss a forward and twice as much backward; forward for the candidates of the target; as the
+    loss for the policy's action. The policy's own products, once per state, are few beside them.
+    """
+    weights = sum(left * right for left, right in pairwise((inputs, *settings.critic_hidden, 1)))
+    rows = settings.critics * settings.batch_size
+    return 2.0 * weights * rows * (3 * (1 + 3 * settings.n_actions) + backup_actions(settings) + 3)
 
 
 def _parameters(hidden: tuple[int, ...]) -> int:

@@ -28,10 +28,6 @@ SAMPLES = 20
 SMALLEST_FRACTION = 0.5
 
 
-class UnknownCostError(Exception):
-    """The cost of runs cannot be estimated; the message says why."""
-
-
 @dataclass(frozen=True)
 class Cost:
     """The cost of one gradient step of a pack.
@@ -120,7 +116,8 @@ def _evaluations(schedule: Schedule) -> int:
 def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cost:
     """Time updates of random networks on random data, and the environment, on this machine.
 
-    Evaluation episodes are assumed to last to the horizon. Raises UnknownCostError if a GPU is needed and missing.
+    Evaluation episodes are assumed to last to the horizon. If a GPU is needed and missing, the time of updates is
+    estimated from the rates of the last gpu-check, or else from assumed ones.
     """
     from algorithms.kernels import gpu
     from harness.environments.environment import Environment
@@ -128,12 +125,15 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     from harness.training.timing import offline_marks, online_marks
 
     on_gpu = uses_gpu([run])
-    if on_gpu and (reason := gpu.obstacle()):
-        raise UnknownCostError(f"no finished run has this shape, and {reason}")
     environment = Environment(run.task)
     dimensions = environment.observation_dim, environment.action_dim
-    provide_kernels([run])
-    per_update = update_seconds(run.algorithm, *dimensions, pack, seconds)
+    if on_gpu and gpu.obstacle():
+        rates = gpu.known_rates()
+        per_update, source = gpu.estimated_update_seconds(run.algorithm, sum(dimensions), pack, rates), rates.source
+    else:
+        provide_kernels([run])
+        per_update = update_seconds(run.algorithm, *dimensions, pack, seconds)
+        source = f"a short measurement on {'a GPU' if on_gpu else 'one core'} of this machine"
     per_step = step_seconds(environment, seconds)
     schedule = run.schedule
     evaluations = len(offline_marks(schedule)) + len(online_marks(schedule))
@@ -142,7 +142,7 @@ def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cos
     return Cost(
         per_update + per_step * steps * pack / updates,
         pack,
-        f"a short measurement on {'a GPU' if on_gpu else 'one core'} of this machine",
+        source,
     )
 
 
