@@ -11,8 +11,8 @@ RATIOS = $(BIN)/python -m pytest -q -m benchmark tests/benchmarks/test_ratios.py
 	--benchmark-storage=$(STORED) --benchmark-columns=min,median,rounds --benchmark-time-unit=s
 KERNELS := $(BIN)/python -m algorithms.kernels.build
 
-.PHONY: help setup demo report format lint test slurm-test browser-test bench bench-baseline \
-	bench-compare bench-peers
+.PHONY: help setup demo report format lint test slurm-test browser-test bench gpu-check \
+	bench-baseline bench-compare bench-peers
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -79,6 +79,10 @@ lint: setup  ## check style and types
 bench: setup  ## speed of an update and its parts
 	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --ignore=tests/benchmarks/test_ratios.py \
 		--benchmark-only --benchmark-autosave -q $(BENCH)
+
+# Exit code 2 says why there is no GPU. TINY=--tiny tries the check itself.
+gpu-check: setup  ## what a GPU is, whether updates are right on it, and how fast (eight minutes)
+	@$(BIN)/python -m tests.benchmarks.gpu_check $(TINY)
 
 # Ratios to the core's multiply-add peak, which is measured in the same run; never absolute times.
 bench-baseline: setup  ## store the speed that bench-compare compares with

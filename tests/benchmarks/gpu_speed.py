@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from algorithms.device_replay import DeviceReplay
+from algorithms.kernels.gpu import BLOCK
 from algorithms.learner import Learner
 from harness.training.streams import UpdateStreams, generator, normal_source
 from tests.benchmarks.peers.plain import DISCOUNT, PlainCalQL, random_batch, repeated, settings_of
@@ -19,11 +21,13 @@ WARM_UP = 5
 AT_ONCE = 10
 
 # Ways to make an update of a pack. Eager runs torch's operations one by one, on inputs that were moved before. Captured
-# and compiled take batches from the CPU, as in training, and noise on the GPU; fresh noise is drawn for every update.
-HOW = ("eager", "captured", "compiled", "captured, fresh noise")
-KERNEL = {
-    "eager": "torch", "captured": "cuda", "compiled": "cuda_compiled", "captured, fresh noise": "cuda",
-}  # fmt: skip
+# takes batches from the CPU and noise on the GPU. Drawn and compiled draw both on the GPU, a block of updates at once,
+# as in training.
+HOW = ("eager", "captured", "drawn", "compiled")
+KERNEL = {"eager": "torch", "captured": "cuda", "drawn": "cuda", "compiled": "cuda_compiled"}
+
+# Transitions from which batches are drawn.
+TRANSITIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,16 @@ def plain(size: Size, device: str) -> Callable[[], Any]:
 
 
 def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
-    """An update of a pack."""
+    """An update of a pack; when batches are drawn on the device, a block of updates."""
     settings = replace(settings_of(size), kernel=KERNEL[how])
     sources = [normal_source(generator(seed, "init")) for seed in range(runs)]
     learner = Learner([settings] * runs, size.state_dim, size.action_dim, [DISCOUNT] * runs, sources, device=device)
+    if how in ("drawn", "compiled"):
+        table = torch.randn(TRANSITIONS, 2 * size.state_dim + size.action_dim + 2)
+        sizes = size.state_dim, size.action_dim
+        replay = DeviceReplay(range(runs), settings, table, 0, *sizes, learner.device)
+        replay.floor.fill_(0.0)
+        return lambda: learner.update_from(replay, BLOCK)
     streams = UpdateStreams(range(runs), settings, size.action_dim, learner.device)
     batch, noise = repeated(random_batch(size), runs), streams.at(0)[1]
     if how == "eager":
@@ -56,14 +66,12 @@ def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
             type(inputs)(**{name: tensor.to(device) for name, tensor in vars(inputs).items()})
             for inputs in (batch, noise)
         )
-    if how != "captured, fresh noise":
-        return lambda: learner.update(batch, noise)
-    numbers = iter(range(10**9))
-    return lambda: learner.update(batch, streams.at(next(numbers))[1])
+    return lambda: learner.update(batch, noise)
 
 
 def measure(side: str, runs: int, make: Callable[[], Callable[[], Any]], device: str, seconds: float) -> Measured:
     """Build a side's update and repeat it for `seconds`."""
+    block = BLOCK if side in ("drawn", "compiled") else 1
     on_gpu = device != "cpu"
     wait = torch.cuda.synchronize if on_gpu else lambda: None
     if on_gpu:
@@ -79,7 +87,7 @@ def measure(side: str, runs: int, make: Callable[[], Callable[[], Any]], device:
         for _ in range(AT_ONCE):
             update()
         wait()
-        updates += AT_ONCE
+        updates += AT_ONCE * block
     speed = runs * updates / (time.perf_counter() - begin)
     return Measured(side, runs, speed, torch.cuda.max_memory_allocated() - before if on_gpu else 0)
 

@@ -1,0 +1,213 @@
+"""First contact with a GPU: what it is, whether updates are right on it, and how fast they are.
+
+`make gpu-check` runs every phase in a process of its own, which is ended at the deadline of the phase, so that a phase
+that fails or hangs costs no other one. The results so far are written after every phase, in
+`~/.cache/floorbench/gpu_checks/NAME.json`, from which `submit` and `plan` estimate the time of runs on that GPU.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from algorithms.kernels import gpu
+from harness.files import write_json
+from tests.benchmarks.gpu_speed import HOW, measure, ours, plain
+from tests.benchmarks.peers.sizes import SIZES, Size
+from tests.support.packs import SHORT
+
+ROOT = Path(__file__).parents[2]
+
+# Seconds that a phase may take; together at most eight minutes.
+DEADLINES = {
+    "machine": 40, "correctness": 100, "demo": 50, "reference": 70, "compiled demo": 60, "compiled reference": 80,
+    "training": 80,
+}  # fmt: skip
+
+PACKS = (1, 8, 32, 64)
+
+# With --tiny every phase takes a second or two, on the CPU too.
+TINY_PACKS, TINY = (1, 2), {"hidden": (8, 8), "batch_size": 4, "n_actions": 2}
+
+
+def main(arguments: list[str]) -> int:
+    """Run all phases, or one of them; returns 0 if all have succeeded."""
+    parser = argparse.ArgumentParser(prog="gpu_check", description=__doc__)
+    parser.add_argument("--phase", choices=DEADLINES, help="only this phase, here; prints a line of JSON")
+    parser.add_argument("--device", default=gpu.DEVICE)
+    parser.add_argument("--tiny", action="store_true", help="small sizes, to try the check itself")
+    parser.add_argument("--out", type=Path, help="folder of the results")
+    options = parser.parse_args(arguments)
+    if options.device == gpu.DEVICE and (reason := gpu.obstacle()):
+        print(f"gpu-check: {reason}", file=sys.stderr)
+        return 2
+    if options.phase:
+        print(json.dumps(PHASES[options.phase](options.device, options.tiny)))
+        return 0
+    return check(options.device, options.tiny, options.out or gpu.checks_folder())
+
+
+def check(device: str, tiny: bool, folder: Path) -> int:
+    """Run every phase in a process of its own and write the results after each."""
+    results: dict[str, Any] = {"name": "CPU" if device == "cpu" else torch.cuda.get_device_name(), "phases": {}}
+    file = folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', results['name']).strip('-')}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    for phase, deadline in DEADLINES.items():
+        began = time.monotonic()
+        result = in_process(phase, device, tiny, deadline)
+        results["phases"][phase] = {"seconds": round(time.monotonic() - began, 1), **result}
+        if "rates" in result:
+            results["rates"] = result["rates"]
+        write_json(file, results)
+        print(f"{phase}: {result.get('error') or 'done'} ({time.monotonic() - began:.0f} s)", flush=True)
+    print(f"written to {file}")
+    return int(any("error" in result for result in results["phases"].values()))
+
+
+def in_process(phase: str, device: str, tiny: bool, deadline: float) -> dict[str, Any]:
+    """The result of a phase, or its error."""
+    command = [sys.executable, "-m", "tests.benchmarks.gpu_check", "--phase", phase, "--device", device]
+    try:
+        done = subprocess.run(
+            [*command, *(["--tiny"] if tiny else [])], capture_output=True, text=True, cwd=ROOT, timeout=deadline
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done after {deadline:g} s"}
+    if done.returncode:
+        return {"error": (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}")[-2_000:]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def machine(device: str, tiny: bool) -> dict[str, Any]:
+    """The GPU and its rates: an operation within a graph, copies in its memory, matrix products by precision."""
+    result: dict[str, Any] = {"torch": torch.__version__, "cuda": torch.version.cuda}
+    if device != "cpu":
+        properties = torch.cuda.get_device_properties(0)
+        result |= {"multiprocessors": properties.multi_processor_count, "memory": properties.total_memory}
+        query = ["nvidia-smi", "--query-gpu=driver_version,mig.mode.current,power.limit", "--format=csv,noheader"]
+        result["nvidia-smi"] = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+    numbers = torch.zeros(2**14 if tiny else 2**28, device=device)
+    target = torch.empty_like(numbers)
+    copied = 2 * numbers.numel() * numbers.element_size() / seconds_of(lambda: target.copy_(numbers), device)
+    size = 64 if tiny else 8192
+    products = {}
+    for name, dtype, tf32 in (("float32", torch.float32, False), ("tf32", torch.float32, True),
+                              ("bfloat16", torch.bfloat16, False)):  # fmt: skip
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        matrix = torch.zeros(size, size, dtype=dtype, device=device)
+        products[name] = 2 * size**3 / seconds_of(lambda matrix=matrix: matrix @ matrix, device)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    rates = operation_seconds(device), copied, products["float32"]
+    return {**result, "products": products, "rates": dict(zip(gpu.RATES, rates, strict=True))}
+
+
+def operation_seconds(device: str, operations: int = 500) -> float:
+    """Seconds of a small operation; on a GPU within a graph."""
+    number = torch.zeros(64, device=device)
+
+    def several() -> None:
+        for _ in range(operations):
+            number.add_(1.0)
+
+    if device == "cpu":
+        return seconds_of(several, device) / operations
+    several()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        several()
+    return seconds_of(graph.replay, device) / operations
+
+
+def seconds_of(action: Callable[[], object], device: str, repeats: int = 10) -> float:
+    """Seconds of an action, the shortest of three rounds of some repeats."""
+    wait = torch.cuda.synchronize if device != "cpu" else lambda: None
+    action()
+    shortest = float("inf")
+    for _ in range(3):
+        wait()
+        began = time.perf_counter()
+        for _ in range(repeats):
+            action()
+        wait()
+        shortest = min(shortest, (time.perf_counter() - began) / repeats)
+    return shortest
+
+
+def correctness(device: str, tiny: bool) -> dict[str, Any]:
+    """The tests marked gpu but for the compiled kernel, which takes minutes; the tiny check only collects them."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-k", "not cuda_compiled", "-p", "no:cacheprovider"]
+    command.append("tests/algorithms")
+    done = subprocess.run([*command, *(["--collect-only"] if tiny else [])], capture_output=True, text=True, cwd=ROOT)
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    return {"result": last} if done.returncode == 0 else {"error": done.stdout[-2_000:]}
+
+
+def updates(size: Size, device: str, tiny: bool, ways: tuple[str, ...], packs: tuple[int, ...]) -> dict[str, Any]:
+    """Run-updates per second of the plain baseline and of packs; stops at the first way that fails."""
+    size = replace(size, **TINY) if tiny else size
+    seconds = 0.01 if tiny else 1.0
+    measured = [measure("plain", 1, lambda: plain(size, device), device, seconds)]
+    for runs in TINY_PACKS if tiny else packs:
+        for how in ways:
+            made = measure(how, runs, lambda runs=runs, how=how: ours(size, runs, how, device), device, seconds)
+            measured.append(made)
+    return {"updates": [asdict(row) for row in measured]}
+
+
+def training(device: str, tiny: bool) -> dict[str, Any]:
+    """The grid smoke twice, once interrupted: the same metrics, byte for byte."""
+    kernel = "torch" if device == "cpu" else "cuda"
+    settings = {**SHORT, "algorithm.kernel": kernel}
+    command = [sys.executable, "-m", "floorbench", "run", "smoke"]
+    command += [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    with tempfile.TemporaryDirectory() as folder:
+        whole, interrupted = Path(folder) / "whole", Path(folder) / "interrupted"
+        began = time.monotonic()
+        subprocess.run([*command, "--root", str(whole)], capture_output=True, cwd=ROOT, check=True)
+        seconds = time.monotonic() - began
+        first = subprocess.Popen([*command, "--root", str(interrupted)], stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL, cwd=ROOT)  # fmt: skip
+        time.sleep(0.7 * seconds)
+        first.terminate()
+        first.wait()
+        subprocess.run([*command, "--root", str(interrupted)], capture_output=True, cwd=ROOT, check=True)
+        files = sorted(whole.glob("*/metrics.jsonl"))
+        if not files:
+            return {"error": "the grid smoke wrote no metrics"}
+        unequal = [file.parent.name for file in files
+                   if file.read_bytes() != (interrupted / file.parent.name / file.name).read_bytes()]  # fmt: skip
+    if unequal:
+        return {"error": f"other metrics after an interruption: {' '.join(unequal)}"}
+    return {"runs": len(files), "seconds_whole": seconds}
+
+
+# The ways of updates but the compiled one, which has a phase of its own for every size.
+WAYS = tuple(how for how in HOW if how != "compiled")
+
+PHASES: dict[str, Callable[[str, bool], dict[str, Any]]] = {
+    "machine": machine,
+    "correctness": correctness,
+    "demo": lambda device, tiny: updates(SIZES["demo"], device, tiny, WAYS, PACKS),
+    "reference": lambda device, tiny: updates(SIZES["reference"], device, tiny, WAYS, PACKS),
+    # Compiling takes minutes on the CPU, so that there it is left out.
+    "compiled demo": lambda device, tiny: updates(
+        SIZES["demo"], device, tiny, () if device == "cpu" else ("compiled",), (64,)
+    ),
+    "compiled reference": lambda device, tiny: updates(
+        SIZES["reference"], device, tiny, () if device == "cpu" else ("compiled",), (64,)
+    ),
+    "training": training,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
