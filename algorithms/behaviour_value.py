@@ -1,6 +1,7 @@
 """The learned floor: value networks of the behaviour policy, fitted to returns-to-go or by temporal differences."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from math import log
@@ -47,6 +48,11 @@ class Successors:
     ends: Tensor  # [N] index of the next terminal or last transition of the trajectory
     sums: Tensor  # [N] float64, discounted sums of rewards to the end of the trajectory
     discount: float
+
+    def on(self, device: str) -> "Successors":
+        """The same on a device."""
+        next_states, terminated = self.next_states.to(device), self.terminated.to(device)
+        return Successors(next_states, terminated, self.ends.to(device), self.sums.to(device), self.discount)
 
     def targets(self, rows: Tensor, steps: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
         """The n-step targets [R, B] of transitions `rows` with n = `steps` (both [R, B]).
@@ -99,6 +105,15 @@ class BehaviourValue:
             used = [values[~without] for values, without in zip(returns, excluded, strict=True)]
             self.mean = torch.stack([values.mean() for values in used])
             self.scale = torch.stack([values.std(correction=0) for values in used]) + 1e-6
+
+    def on(self, device: str) -> "BehaviourValue":
+        """A copy on a device, as the networks stand, with a new optimizer."""
+        moved = copy(self)
+        moved.parameters = Parameters(self.parameters.shapes, self.parameters.flat.to(device, copy=True))
+        moved.gradient, moved.adam = moved.parameters.like(), Adam.of(moved.parameters.flat)
+        for name in ("learning_rate", "state_mean", "state_scale", "mean", "scale"):
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
 
     def values(self, states: Tensor, run: int | None = None) -> Tensor:
         """Values [R, B] of states [R, B, S]; with `run`, of that run only (R = 1)."""
@@ -156,21 +171,26 @@ class BehaviourValue:
         `uniforms` has one source of uniform numbers on [0, 1) per run, which selects its batches. `excluded`
         transitions [R, N] are neither fitted nor held out. The estimator "td" needs `successors`. A run's parameters
         are final after `patience` evaluations without improvement; the fit ends when those of all runs are.
+
+        `states`, `returns` and `successors` are on the device of the networks, the masks and `uniforms` on the CPU.
         """
-        settings, runs = self.settings, returns.shape[0]
+        settings, runs, device = self.settings, returns.shape[0], self.parameters.flat.device
         outside = held_out if excluded is None else held_out | excluded
         kept_in = [(~outside[run]).nonzero().squeeze(1) for run in range(runs)]
+        held_out = held_out.to(device)
         best = self.parameters.flat.clone()
         best_loss = [self._held_out_loss(run, states, returns[run], held_out[run]) for run in range(runs)]
         best_step, waited = [0] * runs, [0] * runs
         bootstraps = settings.estimator == "td" and settings.td_lambda < 1.0
         for step in range(1, settings.max_steps + 1):
             draws = [uniform(settings.batch_size) for uniform in uniforms]
-            rows = torch.stack([fitted[(u * len(fitted)).long()] for fitted, u in zip(kept_in, draws, strict=True)])
+            chosen = [fitted[(u * len(fitted)).long()] for fitted, u in zip(kept_in, draws, strict=True)]
+            rows = torch.stack(chosen).to(device)
             if bootstraps:
                 assert successors is not None
                 horizons = torch.stack([uniform(settings.batch_size) for uniform in uniforms])
-                targets = successors.targets(rows, td_steps(horizons, settings.td_lambda), self.values)
+                steps = td_steps(horizons, settings.td_lambda).to(device)
+                targets = successors.targets(rows, steps, self.values)
             else:
                 targets = returns.gather(1, rows)
             self.step(states[rows], targets)

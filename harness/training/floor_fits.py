@@ -1,8 +1,8 @@
 """Fits of learned floors, kept in the root so that runs that need the same one share it.
 
 A fit is one file per key, the hash of everything that affects its bytes: the data, the settings of the fit and of the
-returns-to-go, the seed, the code and the machine type. A shared fit therefore has the bytes of a run's own. Files are
-written atomically with a checksum; a missing or damaged one is fitted again.
+returns-to-go, the seed, the code and the machine type, with its GPU if that computes the fit. A shared fit therefore
+has the bytes of a run's own. Files are written atomically with a checksum; a missing or damaged one is fitted again.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from torch import Tensor
 from algorithms.behaviour_value import FitReport
 from harness.errors import UserError
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
-from harness.folders.provenance import PROJECT, package_versions, processor
+from harness.folders.provenance import PROJECT, gpus, package_versions, processor
 from harness.settings import Run, canonical_json, run_to_dict
 
 # Folder of the fits in a root.
@@ -47,6 +47,8 @@ def fit_key(run: Run, content_hash: str) -> str:
     returns = {name: values["floor"][name] for name in ("truncation", "bootstrap_value")}
     fit = {name: values[name] for name in ("task", "behaviour_value", "seed")}
     content = {"data": content_hash, "returns": returns, **fit, **_environment()}
+    if run.algorithm.on_gpu:
+        content["gpu"] = gpus()
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:32]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from algorithms.batch import Batch
 from algorithms.behaviour_value import BehaviourValue, FitReport, Successors
+from algorithms.kernels import gpu
 from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset
 from harness.environments.families import exact_values
@@ -134,9 +135,14 @@ class LearnedFloors:
     def _fit(self) -> None:
         held_out = np.concatenate([split.held_out for split in self._splits])[:, self._trajectories]
         batches = [uniform_source(rng) for rng in self._generators("floor_batch")]
-        states = self._transitions.dataset_states
-        successors = self._successors() if self._settings.estimator == "td" else None
-        reports = self.value.fit(states, self._targets, torch.from_numpy(held_out), batches, self._excluded, successors)
+        # Where the pack trains; the networks' values are asked for on the CPU.
+        device = gpu.DEVICE if next(iter(self.runs.values())).algorithm.on_gpu else "cpu"
+        value, successors = self.value.on(device), None
+        if self._settings.estimator == "td":
+            successors = self._successors().on(device)
+        states, targets = self._transitions.dataset_states.to(device), self._targets.to(device)
+        reports = value.fit(states, targets, torch.from_numpy(held_out), batches, self._excluded, successors)
+        self.value.parameters.flat.copy_(value.parameters.flat)
         self._fitted = self.value.parameters.flat.clone()
         for place, number in enumerate(self._numbers):
             of_run = reports[place * self._networks : (place + 1) * self._networks]

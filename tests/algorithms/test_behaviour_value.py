@@ -56,6 +56,23 @@ def test_a_fit_does_not_depend_on_the_other_runs():
     assert torch.equal(packed.parameters.flat[1], alone.parameters.flat[0])
 
 
+def test_a_fit_on_a_device_is_that_of_a_copy():
+    """A GPU fits a copy of the networks; the networks themselves stay as they are."""
+    settings = BehaviourValueSettings(hidden=(8,), max_steps=40, check_interval=20)
+    returns = SIGNAL[None]
+    original = BehaviourValue(settings, STATES, returns, [normal_source(generator(3, "init"))])
+    before, copy = original.parameters.flat.clone(), original.on("cpu")
+    reports = [
+        value.fit(STATES, returns, HELD_OUT[None], [uniform_source(generator(3, "batch"))])
+        for value in (copy, original.on("cpu"))
+    ]
+    assert torch.equal(original.parameters.flat, before)
+    assert reports == [original.fit(STATES, returns, HELD_OUT[None], [uniform_source(generator(3, "batch"))])] * 2
+    assert torch.equal(copy.parameters.flat, original.parameters.flat)
+    assert not torch.equal(copy.parameters.flat, before)
+    assert copy.values(STATES[None, :5]).equal(original.values(STATES[None, :5]))
+
+
 def test_further_steps_on_new_returns_change_the_value():
     value, _ = fit([0], max_steps=200)
     before = (value.values(STATES[None]) + 10.0).abs().mean()
