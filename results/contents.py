@@ -14,6 +14,7 @@ from ablations import claims
 from harness import extensions
 from results.claim_sections import ClaimSection, MatrixRow, claim_sections, matrix, places
 from results.figures.aggregates import aggregates, performance_profile, probability_of_improvement
+from results.figures.cause import causes
 from results.figures.claims import claim_figure
 from results.figures.curves import bound_rate, learning_curves, tasks_and_arms, values_and_floors
 from results.figures.drawing import Drawing, Picture, picture
@@ -323,6 +324,7 @@ def task_figures(
     if done(runs).empty:
         return []
     return [
+        *causes(runs, evaluations),
         *learning_curves(runs, evaluations),
         *score_by_floor(runs),
         *(paired_differences(differing) if differing is not None else []),

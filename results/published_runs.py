@@ -21,7 +21,7 @@ PUBLISHED = PROJECT / "results" / "published"
 VERDICTS = PUBLISHED / "verdicts.csv"
 
 # The grids of README and FINDINGS.md, and all grids whose runs are published.
-STUDY, DIP = "study", "dip"
+STUDY, DIP, CAUSE = "study", "dip", "cause"
 GRIDS = (STUDY, DIP, "truncation", "implementation", "floors")
 
 # Columns of verdicts.csv, and the significant digits of its numbers: the last digits of a test can depend on the

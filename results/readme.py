@@ -5,13 +5,14 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
+from results.evidence import Evidence, compact
 from results.figures.drawing import Drawing
 from results.figures.effects import cliffs, dose_numbers, dose_response, effects_figure
 from results.figures.teaser import teaser
-from results.findings import Evidence, compact, dip_evidence
+from results.findings import evidence_of
 from results.frame import done
 from results.page import markdown
-from results.published_runs import PROJECT, PUBLISHED, STUDY, has_frames, published_runs
+from results.published_runs import DIP, PROJECT, PUBLISHED, STUDY, has_frames, published_runs
 from results.style import drawing_style, in_order
 from results.tables.table import NONE, number
 
@@ -37,7 +38,7 @@ def section(folder: Path = PUBLISHED) -> str:
     """The text between the markers, from the frames in a folder; without frames, a sentence that says so."""
     if not has_frames(folder):
         return NOTHING
-    evidence, dip = Evidence(published_runs(STUDY, folder=folder)), dip_evidence(folder)
+    evidence, dip = Evidence(published_runs(STUDY, folder=folder)), evidence_of(DIP, folder)
     shown = {drawing.name: drawing for drawing in drawings(evidence, dip)}
     doses = dose_numbers(evidence.effects, evidence.measures)
     return markdown(
@@ -74,7 +75,7 @@ def write(readme: Path = README, folder: Path = PUBLISHED) -> None:
     readme.write_text(with_section(readme.read_text(encoding="utf-8"), folder), encoding="utf-8")
     if has_frames(folder):
         with drawing_style():
-            for drawing in drawings(Evidence(published_runs(STUDY, folder=folder)), dip_evidence(folder)):
+            for drawing in drawings(Evidence(published_runs(STUDY, folder=folder)), evidence_of(DIP, folder)):
                 drawing.figure.savefig(folder / f"{drawing.name}.png", format="png", dpi=200)
 
 

@@ -1,172 +1,50 @@
-"""Every number of FINDINGS.md is looked up in the frames of the published runs."""
+"""FINDINGS.md and FLOORS.md are up to date, short, and report the grids whose runs are published."""
 
 import textwrap
-from dataclasses import replace
 
 import pytest
 
-from ablations.grids import STUDY_TASKS, runs_of
-from harness.errors import UserError
-from results.findings import FINDINGS, Evidence, dip_evidence, findings
+from ablations.grids import runs_of
+from results.figures.cause import CELLS
+from results.findings import FINDINGS, TEMPLATES, cause_figure, evidence_of, findings
 from results.frame import gather
 from results.frame.frames import export
-from results.tables.table import number
+from results.published_runs import CAUSE, DIP, PUBLISHED
 from tests.support.run_folder_factory import write_done
 
-TASKS = ("pointmaze-umaze-wide", "winding-road")
-ARMS = ("cql", "monte_carlo", "learned", "inflated_0.25", "inflated_0.5", "inflated_1")
+PICK = "fetch-pick-and-place"
 
 
-@pytest.fixture(scope="module")
-def evidence(tmp_path_factory):
-    root = tmp_path_factory.mktemp("study")
-    write_done(root, [run for run in runs_of("study") if run.task.name in TASKS and run.arm in ARMS and run.seed < 8])
-    return Evidence(gather(root))
+@pytest.mark.parametrize("document", TEMPLATES)
+def test_findings_are_up_to_date(document):
+    assert (PUBLISHED / document).read_text() == findings(document=document), "update them with: make report"
 
 
-def test_findings_are_up_to_date():
-    assert FINDINGS.read_text() == findings(), "update them with: make report"
-
-
-def test_findings_fit_on_two_screens():
-    """Fifty lines of 160 characters each, before figures and tables."""
-    text = FINDINGS.read_text().partition("## Figures and tables")[0]
+@pytest.mark.parametrize("document", TEMPLATES)
+def test_findings_fit_on_two_screens(document):
+    """Fifty lines of 160 characters each, before the tables."""
+    text = (PUBLISHED / document).read_text().partition("## Figures and tables")[0]
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, 160) or [""]]
     assert len(lines) <= 100
 
 
-def test_verdicts_are_counted_by_task(evidence):
-    # The synthetic values of CQL end 38 below the returns on both tasks, those of Cal-QL 4 above.
-    assert evidence.outcomes("cql-scale-mismatch") == "supported on 2 of 2 tasks (pointmaze-umaze-wide, winding-road)"
-    assert evidence.outcomes("every-dose-binds", "inflated_1").startswith("supported on 2 of 2 tasks")
-    all_doses = evidence.outcomes("every-dose-binds")
-    assert all_doses == "supported on 6 of 6 tasks and arms (pointmaze-umaze-wide, winding-road)"
+def test_pictures_of_the_findings_are_published():
+    for line in FINDINGS.read_text().splitlines():
+        if line.startswith("!["):
+            assert (PUBLISHED / line.partition("](")[2].rstrip(")")).exists()
 
 
-def test_measured_shows_interval_and_seeds(evidence):
-    (verdict,) = [
-        verdict
-        for verdict in evidence.verdicts
-        if verdict.claim.id == "cql-scale-mismatch" and verdict.task == "winding-road"
-    ]
-    shown = evidence.measured("cql-scale-mismatch", "winding-road", decimals=1)
-    assert shown == f"{verdict.effect:+.1f} [{verdict.low:.1f}, {verdict.high:.1f}], n = 8"
-    with pytest.raises(UserError, match="claim every-dose-binds has 3 verdicts on task 'winding-road', not one"):
-        evidence.measured("every-dose-binds", "winding-road")
-
-
-def test_effects_average_over_tasks_or_show_one_task(evidence):
-    frame = evidence.frames.runs.pivot(index=["task", "seed"], columns="arm", values="offline_score")
-    difference = (frame["inflated_1"] - frame["monte_carlo"]).groupby("task").mean()
-    assert evidence.effect("inflated_1", "offline_score").startswith(f"{difference.mean():+.2f} [")
-    assert evidence.effect("inflated_1", "offline_score").endswith("], n = 16")
-    assert evidence.effect("inflated_1", "offline_score", "winding-road").endswith("], n = 8")
-    assert evidence.moved("inflated_1", "bound_rate").startswith("higher on 2 of 2 tasks")
-    mean = evidence.frames.runs.query("task == 'winding-road' and arm == 'cql'")["offline_score"].mean()
-    assert evidence.mean("offline_score", "winding-road", "cql") == number(mean, 2)
-
-
-def test_means_are_of_runs_and_of_their_first_and_last_online_evaluations(evidence):
-    rows = evidence.frames.evaluations.query("task == 'winding-road' and arm == 'cql'")
-    last = rows[rows["step"] == rows["step"].max()]
-    assert evidence.mean("switch.q_policy", "winding-road", "cql") == number(
-        rows[rows["step"] == 0]["q_policy"].mean(), 2
-    )
-    assert evidence.mean("end.score", "winding-road", "cql", 3) == number(last["score"].mean(), 3)
-    assert evidence.data_seeds == 1
-
-
-def test_the_fall_is_reported_when_its_runs_are_published(evidence, tmp_path):
-    export(evidence.frames, tmp_path)
-    assert dip_evidence(tmp_path) is None
-    runs = [run for run in runs_of("dip") if run.arm in ("cql", "monte_carlo") and run.seed == 300]
-    write_done(tmp_path / "runs", runs)
-    export(gather(tmp_path / "runs"), tmp_path)
-    dip = dip_evidence(tmp_path)
+def test_grids_are_reported_when_their_runs_are_published(tmp_path):
+    named = {
+        DIP: [run for run in runs_of(DIP) if run.arm in ("cql", "monte_carlo") and run.seed == 300],
+        CAUSE: [run for run in runs_of(CAUSE) if run.task.name == PICK and run.arm in CELLS and run.seed == 300],
+    }
+    for grid, runs in named.items():
+        write_done(tmp_path / grid / "runs", runs)
+        export(gather(tmp_path / grid / "runs"), tmp_path / grid)
+    dip = evidence_of(DIP, tmp_path / DIP)
     assert dip.data_seeds == 10
-    assert dip.measured("cql-falls-online", "fetch-pick-and-place").endswith("n = 10")
-
-
-def test_extent_is_the_range_of_the_arms_means(evidence):
-    runs = evidence.frames.runs.query("task == 'winding-road'")
-    means = [runs.loc[runs["arm"] == arm, "offline_score"].mean() for arm in ARMS]
-    assert evidence.extent("offline_score", "winding-road") == f"{number(min(means), 2)} to {number(max(means), 2)}"
-
-
-def test_arm_means_are_compared_and_correlated(evidence):
-    means = evidence.frames.runs.groupby(["task", "arm"])[["dip", "regret_eval", "offline_score"]].mean()
-    larger = sum(means.loc[(task, "cql"), "dip"] >= means.loc[(task, "inflated_1"), "dip"] for task in TASKS)
-    assert evidence.as_large("dip", "cql", "inflated_1") == f"on {larger} of 2 tasks"
-    shares = [means.loc[task].corr().loc["regret_eval", "offline_score"] ** 2 for task in TASKS]
-    text = evidence.explained("regret_eval", "offline_score")
-    assert all(number(share, 2) in text for share in (min(shares), max(shares)))
-
-
-def test_a_claim_about_a_level_can_be_asked_of_other_arms(evidence):
-    assert evidence.also("cql-scale-mismatch", ("cql",)) == f"CQL: {evidence.outcomes('cql-scale-mismatch')}"
-    with pytest.raises(UserError, match="claim every-dose-binds is not about a level"):
-        evidence.also("every-dose-binds", ("cql",))
-
-
-def test_p_values_over_tasks_are_holm_corrected(evidence):
-    p_values = {v.task: v.p_value for v in evidence.verdicts if v.claim.id == "cql-scale-mismatch"}
-    smaller = min(p_values, key=p_values.get)
-    assert evidence.over_tasks("cql-scale-mismatch", smaller) == number(min(1.0, 2 * p_values[smaller]), 2)
-
-
-def test_missing_tasks_and_seeds_are_named(evidence):
-    assert (sorted(evidence.tasks), evidence.arms, evidence.seeds) == (sorted(TASKS), list(ARMS), 8)
-    assert set(evidence.missing) | set(TASKS) == set(STUDY_TASKS)
-    fewer = evidence.frames.runs.drop(index=evidence.frames.runs.index[0])
-    with pytest.raises(UserError, match="findings: tasks and arms have 7 to 8 seeds; run the missing ones"):
-        _ = Evidence(replace(evidence.frames, runs=fewer)).seeds
-
-
-def test_implementation_options_are_compared_with_the_reference(tmp_path):
-    chosen = ("reference", "no_failure_rule", "gap_without_alpha", "reference_cql", "monte_carlo")
-    runs = [run for run in (*runs_of("implementation"), *runs_of("truncation")) if run.arm in chosen]
-    write_done(tmp_path, [run for run in runs if run.seed < 3])
-    evidence = Evidence(gather(tmp_path))
-    options = evidence.options("offline_score", "winding-road-short")
-    assert {effect.arm for effect in options} == {"no_failure_rule", "gap_without_alpha"}
-    sizes = [abs(effect.estimate.mean) for effect in options]
-    assert sizes == sorted(sizes, reverse=True)
-    assert evidence.shown(options[0]).endswith("], n = 3")
-
-
-@pytest.mark.parametrize(
-    "ask",
-    [
-        lambda evidence: evidence.outcomes("no-such-claim"),
-        lambda evidence: evidence.outcomes("cql-scale-mismatch", "learned"),
-        lambda evidence: evidence.effect("exact", "q_policy"),
-        lambda evidence: evidence.moved("inflated_1", "happiness"),
-    ],
-)
-def test_missing_numbers_are_reported_in_one_line(evidence, ask):
-    with pytest.raises(UserError, match=r"^findings: "):
-        ask(evidence)
-
-
-def test_the_tables_have_a_row_per_arm_and_per_tested_claim(evidence):
-    changes = evidence.changes.splitlines()
-    assert [line.split(" | ")[0] for line in changes[2:]] == [
-        "| CQL", "| Cal-QL, learned floor", *(f"| Cal-QL, inflated by {dose}" for dose in ("0.25", "0.5", "1")),
-    ]  # fmt: skip
-    counted = evidence.tally.splitlines()
-    assert len(counted) - 2 == len({verdict.claim.id for verdict in evidence.verdicts})
-    cells = [
-        int(cell) for line in counted[2:] for cell in line.split(" | ")[1:] for cell in cell.split() if cell != "|"
-    ]
-    assert sum(cells) == len(evidence.verdicts)
-
-
-def test_an_effect_is_small_if_its_interval_is(evidence):
-    estimate = next(
-        effect.estimate
-        for effect in evidence.effects
-        if (effect.arm, effect.quantity, effect.task) == ("learned", "regret_eval", "")
-    )
-    largest = max(abs(estimate.low), abs(estimate.high))
-    assert evidence.within("learned", "regret_eval", largest)
-    assert not evidence.within("learned", "regret_eval", 0.99 * largest)
+    assert dip.measured("cql-falls-online", PICK).endswith("n = 10")
+    assert cause_figure(evidence_of(CAUSE, tmp_path / CAUSE)).name == f"cause_{PICK}"
+    assert evidence_of(DIP, tmp_path / CAUSE) is None
+    assert cause_figure(evidence_of(CAUSE, tmp_path / DIP)) is None

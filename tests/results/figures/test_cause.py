@@ -1,0 +1,48 @@
+"""The figure of the cells that tell the scale from the push-down."""
+
+import pytest
+from matplotlib.colors import to_hex
+
+from ablations.axes import split_variant
+from ablations.fine_tuning import CONTROL, PHENOMENON
+from ablations.grids import runs_of
+from results.figures.cause import CELLS, causes
+from results.frame import evaluations, runs
+from results.style import colour
+from tests.support.figure_layout import faults
+from tests.support.run_folder_factory import write_done
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """All cells of one task, and all but one of the other, on three datasets."""
+    root = tmp_path_factory.mktemp("runs")
+    cells = [run for run in runs_of("cause") if run.arm in CELLS and run.task.data.seed < 4 and run.seed == 300]
+    write_done(root, [run for run in cells if (run.task.name, run.arm) != (CONTROL, CELLS[-1])])
+    return runs([root]), evaluations([root])
+
+
+def test_the_cells_are_arms_of_the_grid():
+    arms = {run.arm for run in runs_of("cause")}
+    assert set(CELLS) <= arms
+    assert len(set(CELLS)) == 8
+    assert {split_variant(arm)[0] for arm in CELLS} == {"cql", "monte_carlo"}
+
+
+def test_a_column_per_push_down_and_a_dash_per_shift(frames):
+    (drawing,) = causes(*frames)
+    assert drawing.task == PHENOMENON, "a cell of the other task was not run"
+    assert faults(drawing.figure) == []
+    top_left, top_right, *_ = drawing.figure.axes
+    means = drawing.numbers[drawing.numbers["seed"].isna() & (drawing.numbers["quantity"] == "score")]
+    for panel, off in ((top_left, False), (top_right, True)):
+        assert len(panel.lines) == 4
+        for line in panel.lines:
+            (arm,) = [
+                arm
+                for arm in CELLS
+                if ("alpha=0," in arm, "recalibrate=true" in arm) == (off, line.get_linestyle() == "--")
+                and to_hex(line.get_color()) == colour(split_variant(arm)[0])
+            ]
+            assert list(line.get_ydata()) == list(means[means["arm"] == arm].sort_values("step")["mean"])
+    assert "n = 3 data seeds" in drawing.caption
