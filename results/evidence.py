@@ -88,12 +88,13 @@ class Evidence:
         unit = "tasks" if len({verdict.task for verdict in verdicts}) == len(verdicts) else "tasks and arms"
         return _tallied(verdicts, unit)
 
+    def outcome(self, claim: str, task: str) -> str:
+        """The outcome of a claim on a task, if it has one verdict there."""
+        return self._verdict(claim, task).outcome
+
     def measured(self, claim: str, task: str, arm: str | None = None, decimals: int = 2) -> str:
         """The estimate that decides a claim on a task: "-12.3 [-14.0, -10.5], n = 10"."""
-        verdicts = [verdict for verdict in self._verdicts(claim, arm) if verdict.task == task]
-        if len(verdicts) != 1:
-            raise UserError(f"findings: claim {claim} has {len(verdicts)} verdicts on task {task!r}, not one")
-        return _shown(verdicts[0], decimals)
+        return _shown(self._verdict(claim, task, arm), decimals)
 
     def effect(self, arm: str, quantity: str, task: str = "", decimals: int = 2) -> str:
         """The change by an arm, on a task or averaged over tasks: "+0.12 [0.05, 0.19], n = 90"."""
@@ -214,6 +215,12 @@ class Evidence:
     def commits(self) -> list[str]:
         """The commits that computed the runs."""
         return sorted(self.frames.provenance["commit"].dropna().unique())
+
+    def _verdict(self, claim: str, task: str, arm: str | None = None) -> Verdict:
+        verdicts = [verdict for verdict in self._verdicts(claim, arm) if verdict.task == task]
+        if len(verdicts) != 1:
+            raise UserError(f"findings: claim {claim} has {len(verdicts)} verdicts on task {task!r}, not one")
+        return verdicts[0]
 
     def _verdicts(self, claim: str, arm: str | None) -> list[Verdict]:
         verdicts = [verdict for verdict in self.verdicts if verdict.claim.id == claim and arm in (None, verdict.arm)]

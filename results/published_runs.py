@@ -22,7 +22,7 @@ VERDICTS = PUBLISHED / "verdicts.csv"
 
 # The grids of README and FINDINGS.md, and all grids whose runs are published.
 STUDY, DIP, CAUSE = "study", "dip", "cause"
-GRIDS = (STUDY, DIP, "truncation", "implementation", "floors")
+GRIDS = (STUDY, DIP, CAUSE, "truncation", "implementation", "floors")
 
 # Columns of verdicts.csv, and the significant digits of its numbers: the last digits of a test can depend on the
 # machine.

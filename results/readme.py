@@ -12,7 +12,7 @@ from results.figures.teaser import teaser
 from results.findings import evidence_of
 from results.frame import done
 from results.page import markdown
-from results.published_runs import DIP, PROJECT, PUBLISHED, STUDY, has_frames, published_runs
+from results.published_runs import CAUSE, DIP, PROJECT, PUBLISHED, STUDY, has_frames, published_runs
 from results.style import drawing_style, in_order
 from results.tables.table import NONE, number
 
@@ -45,6 +45,7 @@ def section(folder: Path = PUBLISHED) -> str:
         TEMPLATE,
         study=evidence,
         dip=dip,
+        cause=evidence_of(CAUSE, folder),
         teaser=shown.get("teaser"),
         collapsing=cliffs(doses) if doses is not None else [],
         table=compact(scores_by_task(evidence.frames.runs)),
