@@ -16,13 +16,18 @@ IS = "="
 
 
 def import_runs(
-    file: Annotated[Path, typer.Argument(help="A CSV file, or a folder of d3rlpy with one or several runs.")],
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file, or a folder of d3rlpy with one or several runs.", metavar="FILE")
+    ],
     source: Annotated[str, typer.Option("--as", help="Name of the source in tables and figures, e.g. corl.")],
     offline_steps: Annotated[
         int, typer.Option(min=0, help="Gradient steps of the offline phase; later steps are environment steps.")
     ],
     metric: Annotated[
-        str | None, typer.Option(help="The metric to import: a score per evaluation.", show_default="the only one")
+        str | None,
+        typer.Option(
+            help="The metric to import: a score per evaluation.", show_default="the only one, or environment of d3rlpy"
+        ),
     ] = None,
     unit: Annotated[
         str | None, typer.Option(help="share (0 to 1) or percent.", show_default="as the metric's name says")

@@ -16,10 +16,8 @@ import pandas as pd
 
 from harness.errors import UserError, one_line
 from harness.plain_values import quoted_if_odd, shown
-from results.frame.foreign_formats import Parsed, Row
-from results.frame.frames import SOURCE_NAME, checked_foreign, no_foreign, read_foreign, write_parquet
-
-FOLDER = "imported"
+from results.frame.foreign_formats import LARGEST_WHOLE, Parsed, Row, some_of
+from results.frame.frames import IMPORTED, SOURCE_NAME, checked_foreign, read_foreign, write_parquet
 
 # The source of our runs, in tables and figures that have others.
 OURS = "floorbench"
@@ -60,7 +58,7 @@ def foreign_frame(parsed: Parsed, source: str, file: str, meaning: Meaning) -> p
         )
     if source.lower() == OURS:
         raise UserError(f"--as {source}: is the source of our runs; choose another name")
-    rows = _seeded([_named(row, meaning) for row in parsed.rows])
+    rows = _seeded(_named(parsed.rows, meaning))
     scores = _scores(parsed, meaning)
     frame = pd.DataFrame({
         "source": source,
@@ -81,27 +79,42 @@ def foreign_frame(parsed: Parsed, source: str, file: str, meaning: Meaning) -> p
     return checked_foreign(frame, file)
 
 
-def _named(row: Row, meaning: Meaning) -> Row:
-    """The row with our names of its task and arm."""
-    said = {"task": row.task, "arm": row.arm, "seed": row.seed}
+def _said(row: Row, meaning: Meaning) -> dict[str, str | int | None]:
+    """Task, arm and seed of a run as its file names them: in columns, or in the name of the run."""
+    said: dict[str, str | int | None] = {"task": row.task, "arm": row.arm, "seed": row.seed}
     if meaning.names is not None:
         match = meaning.names.search(row.run)
         if match is None:
             raise UserError(f"--names {meaning.names.pattern}: matches no part of the run name {shown(row.run)}")
         said |= {name: value for name, value in match.groupdict().items() if value is not None}
-    for name, renamed, option in (("task", meaning.tasks, "--task"), ("arm", meaning.arms, "--arm")):
-        said[name] = renamed.get("") or renamed.get(str(said[name]), said[name])
-        if said[name] is None:
-            raise UserError(
-                f"run {quoted_if_odd(row.run)}: the file does not say its {name}; give it with {option}, or the part "
-                f"of run names that does with --names '(?P<{name}>...)'"
-            )
     seed = said["seed"]
-    if seed is not None and not str(seed).isdecimal():
+    if isinstance(seed, str) and (not seed.isdecimal() or int(seed[:20]) >= LARGEST_WHOLE):
         raise UserError(f"--names: finds the seed {shown(seed)} in the run name {shown(row.run)}; it must be a number")
-    return replace(
-        row, task=str(said["task"]), arm=str(said["arm"]), seed=None if seed is None else int(str(seed)[:18])
-    )
+    return {**said, "seed": None if seed is None else int(seed)}
+
+
+def _named(rows: Sequence[Row], meaning: Meaning) -> list[Row]:
+    """The rows with our names of tasks and arms."""
+    said = [_said(row, meaning) for row in rows]
+    for name, renamed, option in (("task", meaning.tasks, "--task"), ("arm", meaning.arms, "--arm")):
+        known = list(dict.fromkeys(str(names[name]) for names in said if names[name] is not None))
+        for theirs in renamed:
+            if theirs and theirs not in known:
+                raise UserError(
+                    f"{option} {quoted_if_odd(theirs)}={renamed[theirs]}: no run has the {name} "
+                    f"{quoted_if_odd(theirs)}; the file has {some_of(known)}"
+                )
+        for row, names in zip(rows, said, strict=True):
+            names[name] = renamed.get("") or renamed.get(str(names[name]), names[name])
+            if names[name] is None:
+                raise UserError(
+                    f"run {quoted_if_odd(row.run)}: the file does not say its {name}; give it with {option}, or the "
+                    f"part of run names that does with --names '(?P<{name}>...)'"
+                )
+    return [
+        replace(row, task=str(names["task"]), arm=str(names["arm"]), seed=names["seed"])  # type: ignore[arg-type]
+        for row, names in zip(rows, said, strict=True)
+    ]
 
 
 def _seeded(rows: list[Row]) -> list[Row]:
@@ -180,7 +193,7 @@ def _refuse_doubles(frame: pd.DataFrame) -> None:
 def store(frame: pd.DataFrame, root: Path) -> Path:
     """Keep the frame of a source in a root and return its file; raises UserError if the source exists."""
     source = str(frame["source"].iloc[0])
-    file = Path(root) / FOLDER / f"{source}.parquet"
+    file = Path(root) / IMPORTED / f"{source}.parquet"
     if file.exists():
         known = read_foreign(file)
         same = "the same content" if known["sha256"].iloc[0] == frame["sha256"].iloc[0] else "other content"
@@ -194,15 +207,6 @@ def store(frame: pd.DataFrame, root: Path) -> Path:
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({one_line(error)}); choose another --root") from None
     return file
-
-
-def load_foreign(roots: Sequence[Path]) -> pd.DataFrame:
-    """The sources of some roots; raises UserError for a damaged file, and if two roots have a source of one name."""
-    files = [file for root in roots for file in sorted((Path(root) / FOLDER).glob("*.parquet"))]
-    for place, file in enumerate(files):
-        if twin := next((other for other in files[:place] if other.name == file.name), None):
-            raise UserError(f"{twin} and {file}: are sources of one name; rename or remove one")
-    return pd.concat([read_foreign(file) for file in files], ignore_index=True) if files else no_foreign()
 
 
 # Under our definitions ------------------------------------------------------------------------------------------------

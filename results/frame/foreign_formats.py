@@ -6,6 +6,7 @@ matches is decided in `results.frame.foreign`.
 
 import csv
 import hashlib
+import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +35,9 @@ PARAMETERS, ENVIRONMENT = "params.json", "environment"
 
 # Relative difference up to which the ends of a chart's bucket are equal: exports have 16 digits.
 SAME = 1e-9
+
+# Larger numbers in a file may have lost digits.
+LARGEST_WHOLE = 2**53
 
 # Number of names that an error lists.
 LISTED = 8
@@ -104,7 +108,7 @@ Lines = Sequence[tuple[int, list[str]]]
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """The lines of a CSV file that are not empty, with their numbers."""
-    reader = csv.reader(text.splitlines(), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
@@ -181,13 +185,18 @@ def _chart(path: Path, header: Sequence[str], lines: Lines, metric: str | None) 
 def chosen_metric(path: Path, names: Iterable[str], wanted: str | None) -> str:
     """The wanted one of the metrics in a file, or the only one; raises UserError otherwise."""
     names = list(names)
-    some = ", ".join(quoted_if_odd(name) for name in names[:LISTED]) or "none"
-    some += f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    some = some_of(names)
     if wanted is None and len(names) != 1:
         raise UserError(f"{path}: has several metrics or none ({some}); choose one with --metric")
     if wanted is not None and wanted not in names:
         raise UserError(f"--metric {quoted_if_odd(wanted)}: is not in {path}, which has {some}")
     return names[0] if wanted is None else wanted
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names, for an error."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return (", ".join(quoted_if_odd(name) for name in names[:LISTED]) or "none") + more
 
 
 def _number(text: str, at: str, heading: str) -> float | None:
@@ -206,8 +215,8 @@ def _number(text: str, at: str, heading: str) -> float | None:
 def _whole(text: str, at: str, heading: str) -> int:
     """The whole number in a cell."""
     value = _number(text, at, heading)
-    if value is None or value < 0 or value != int(value):
-        raise UserError(f"{at}: {quoted_if_odd(heading)} = {shown(text)}: must be a whole number of at least 0")
+    if value is None or not 0 <= value < LARGEST_WHOLE or value != int(value):
+        raise UserError(f"{at}: {quoted_if_odd(heading)} = {shown(text)}: must be a whole number, 0 to 2**53")
     return int(value)
 
 

@@ -1,7 +1,7 @@
 """The frames, their columns, and frames as files: a report can be made from them without the run folders."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from io import BytesIO
 from math import nan
@@ -52,6 +52,9 @@ FOREIGN = {
     "source": "str", "run": "str", "task": "str", "arm": "str", "seed": "int64", "step": "int64", "phase": "str",
     "score": "float64", "offline_steps": "int64", "metric": "str", "file": "str", "sha256": "str",
 }  # fmt: skip
+
+# The folder of a root, or of exported numbers, with a file per source.
+IMPORTED = "imported"
 
 SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
@@ -213,10 +216,8 @@ def load(folder: Path, only: Collection[str] | None = None) -> Frames:
     _add_new_columns(*frames)
     if frames[0].empty:
         raise UserError(f"{folder}: contains none of the named runs" if only is not None else f"{folder}: has no runs")
-    file = Path(folder) / f"{OTHERS}.parquet"
-    foreign = read_foreign(file, exported=True) if file.is_file() else no_foreign()
     runs, evaluations, provenance = frames
-    return checked(Frames(runs, evaluations, provenance, foreign), folder)
+    return checked(Frames(runs, evaluations, provenance, load_foreign([Path(folder)])), folder)
 
 
 def _add_new_columns(runs: pd.DataFrame, evaluations: pd.DataFrame, provenance: pd.DataFrame) -> None:
@@ -249,6 +250,20 @@ def _loaded(path: Path) -> pd.DataFrame:
         frame[column] = [tuple(value.tolist()) if hasattr(value, "tolist") else value for value in frame[column]]
     frame.attrs = {}
     return frame
+
+
+def load_foreign(roots: Sequence[Path]) -> pd.DataFrame:
+    """The sources of some roots, or of exported numbers; raises UserError if two have one name or one is damaged."""
+    exported = [file for root in roots if (file := Path(root) / f"{OTHERS}.parquet").is_file()]
+    files = [file for root in roots for file in sorted((Path(root) / IMPORTED).glob("*.parquet"))]
+    for place, file in enumerate(files):
+        if twin := next((other for other in files[:place] if other.name == file.name), None):
+            raise UserError(f"{twin} and {file}: are sources of one name; rename or remove one")
+    frames = [*(read_foreign(file, exported=True) for file in exported), *map(read_foreign, files)]
+    names = [name for frame in frames for name in frame["source"].unique()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{roots[0]}: source {twice} is imported and among the exported numbers; remove one")
+    return pd.concat(frames, ignore_index=True) if frames else no_foreign()
 
 
 def read_foreign(file: Path, exported: bool = False) -> pd.DataFrame:

@@ -26,7 +26,6 @@ from harness.settings import PREFIX_ARM
 from results.frame import frames as frames_module
 from results.frame import record as record_module
 from results.frame.comparison import refuse_mixed_data, refuse_mixed_settings
-from results.frame.foreign import load_foreign
 from results.frame.frames import (
     EXTENSIONS,
     LEARNED_FLOOR,
@@ -38,6 +37,7 @@ from results.frame.frames import (
     is_exported,
     joined,
     load,
+    load_foreign,
     numeric,
     ordered,
     write_parquet,

@@ -9,7 +9,7 @@ from ablations.grids import runs_of
 from harness.settings import with_settings
 from results.figures.foreign import curves_beside_foreign
 from results.frame import gather
-from results.frame.foreign import load_foreign
+from results.frame.frames import load_foreign
 from results.report import write_report
 from results.taking_away import table
 from tests.results.frame.test_foreign_formats import write_d3rlpy
@@ -114,7 +114,8 @@ def test_folders_of_d3rlpy_with_reference_returns(tmp_path, capsys):
     ("options", "message"),
     [
         (["--as", "../x"], "--as '../x': must be up to 40 letters"),
-        (["--arm", "a<b>=x", "--arm", "CQL=<i>"], "arm '<i>': contains '<'; rename it"),
+        (["--arm", "CQL=<i>"], "arm '<i>': contains '<'; rename it"),
+        (["--arm", "BC=x"], "--arm BC=x: no run has the arm BC; the file has CQL, IQL"),
         (["--task", "a", "--task", "b"], "--task b: must be one name for all runs, or THEIRS=OURS"),
         (["--task", "a="], "--task a=: must be one name for all runs"),
         (["--names", "("], "--names (: not a regular expression"),

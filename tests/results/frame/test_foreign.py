@@ -12,9 +12,9 @@ from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
 from results.frame.comparison import remarks
-from results.frame.foreign import Meaning, foreign_frame, load_foreign, store, summaries, unit_of
+from results.frame.foreign import Meaning, foreign_frame, store, summaries, unit_of
 from results.frame.foreign_formats import Parsed, Row
-from results.frame.frames import export, load
+from results.frame.frames import export, load, load_foreign
 from tests.support.run_folder_factory import write_done
 
 SCORE = "eval/d4rl_normalized_score"
@@ -72,10 +72,12 @@ def test_names_of_runs_say_task_arm_and_seed():
         ([("a", 0, 101.0)], {"metric": "success", "unit": "percent"}, "101 cannot be per cent"),
         ([("a", 0, 1.0)], {"metric": "x", "unit": "share", "references": (0.0, 1.0)}, "exclude each other"),
         ([("a", 0, 1.0)], {"tasks": {}}, "run a: the file does not say its task; give it with --task"),
-        ([("a", 0, 1.0)], {"arms": {"CQL": "cql"}}, "run a: the file does not say its arm; give it with --arm"),
+        ([("a", 0, 1.0)], {"arms": {}}, "run a: the file does not say its arm; give it with --arm"),
         ([("a", 0, 1.0)], {"names": re.compile("(?P<seed>[0-9]+)")}, "--names (?P<seed>[0-9]+): matches no part"),
         ([("a1", 0, 1.0), ("b1", 0, 1.0)], {"names": re.compile("(?P<seed>[0-9]+)")}, "runs a1 and b1: are both maze"),
         ([("ax", 0, 1.0)], {"names": re.compile("(?P<seed>x)")}, "finds the seed 'x' in the run name"),
+        ([("s" + "9" * 20, 0, 1.0)], {"names": re.compile("(?P<seed>[0-9]+)")}, "finds the seed '9999999"),
+        ([("a", 0, 1.0)], {"tasks": {"umaze": "maze"}}, "--task umaze=maze: no run has the task umaze;"),
         ([("a", 7, 1.0), ("a", 7, 2.0)], {}, "run a: has two values at step 7"),
         ([("a", 0, 1.0)], {"source": "../corl"}, "--as '../corl': must be up to 40 letters"),
         ([("a", 0, 1.0)], {"source": "<b>"}, "--as '<b>': must be up to 40 letters"),
@@ -166,3 +168,9 @@ def test_frames_of_runs_carry_the_sources(tmp_path):
     pd.testing.assert_frame_equal(load(tmp_path / "frames").foreign, frames.foreign)
     export(before, tmp_path / "frames")
     assert load(tmp_path / "frames").foreign.empty
+    # Sources can also be imported beside exported numbers.
+    store(frame_of(("a", 100, 40.0), source="other"), tmp_path / "frames")
+    assert load(tmp_path / "frames").foreign["source"].tolist() == ["other"]
+    frames.foreign.assign(source="other").to_parquet(tmp_path / "frames" / "foreign.parquet")
+    with pytest.raises(UserError, match="source other is imported and among the exported numbers"):
+        load(tmp_path / "frames")

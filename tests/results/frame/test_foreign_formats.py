@@ -96,6 +96,7 @@ def test_folders_of_d3rlpy(tmp_path):
         ("step,score\n1,=cmd()\n", None, "file.csv:2: score = '=cmd()': is not a finite number"),
         ("step,score\n1.5,2\n", None, "file.csv:2: step = '1.5': must be a whole number"),
         ("step,score\n-1,2\n", None, "file.csv:2: step = '-1': must be a whole number"),
+        ("step,score\n1e300,2\n", None, "file.csv:2: step = '1e300': must be a whole number"),
         ("step,score\n1,\n", None, "file.csv: has no values of score"),
         ("step,a,b\n1,2,3\n", None, "file.csv: has several metrics or none (a, b); choose one with --metric"),
         ("step,a,b\n1,2,3\n", "c", "--metric c: is not in "),
