@@ -1,7 +1,7 @@
-"""An update with the critics' gradient in three Triton kernels; the rest in torch operations, for a GPU.
+"""An update for a GPU: three Triton kernels for the critics' gradient, one for a step of Adam, one for a Polyak update.
 
-A program takes 64 states of one critic through the network, the loss and back. No order of summation depends on the
-pack. Triton is imported at the first use, because it is optional.
+The rest are torch operations. A program takes 64 states of one critic through the network, the loss and back. No order
+of summation depends on the pack. Triton is imported at the first use, because it is optional.
 """
 
 from dataclasses import dataclass, fields
@@ -9,9 +9,12 @@ from importlib.util import find_spec
 from math import prod
 from typing import Any, Literal
 
+from torch import Tensor
+
 from algorithms.critic_loss import CriticLoss
 from algorithms.kernels.inputs import CriticInputs
-from algorithms.kernels.torch_kernel import adam_step, bellman_target, policy_gradient, polyak_update, samples, values
+from algorithms.kernels.torch_kernel import bellman_target, policy_gradient, samples, values
+from algorithms.optimizer import BETA_1, BETA_2, Adam
 from algorithms.parameters import Parameters
 from algorithms.value_network import ValueNetwork
 
@@ -30,8 +33,8 @@ BLOCKS: dict[Precision, int] = {"ieee": 16, "tf32": 64, "bf16": 32}
 # Least size of a factor in a matrix product.
 SMALLEST = 16
 
-# Elements that one program of the last kernel sums.
-SUM_BLOCK = 1024
+# Elements of one program of the kernels that sum the parts, make a step of Adam or update targets.
+ELEMENTS = 1024
 
 
 def obstacle() -> str | None:
@@ -165,7 +168,7 @@ def critic_gradient(
         **plan.constants(),
         **plan.launch,
     )
-    sum_of_parts_kernel[(networks, -(-plan.row // SUM_BLOCK))](of_parts, gradient.flat, parts, plan.row, SUM_BLOCK)
+    sum_of_parts_kernel[(networks, -(-plan.row // ELEMENTS))](of_parts, gradient.flat, parts, plan.row, ELEMENTS)
     run_loss_kernel[(runs,)](
         sums,
         scalars.alpha.contiguous(),
@@ -180,6 +183,36 @@ def critic_gradient(
     )
     loss, *others = per_run.unbind(1)
     return CriticLoss(loss, value_gradient, *others)
+
+
+def adam_step(adam: Adam, flat: Tensor, gradient: Tensor, learning_rate: Tensor) -> None:
+    """See `Kernel`."""
+    from algorithms.kernels.triton_optimizer import adam_kernel
+
+    # Rows of learned scalars are views of every second row.
+    assert flat.stride() == gradient.stride() == adam.first.stride() == adam.second.stride()
+    (rows, size), strides = flat.shape, (flat.stride(0), learning_rate.stride(0))
+    adam_kernel[(rows, -(-size // ELEMENTS))](
+        flat,
+        adam.first,
+        adam.second,
+        gradient,
+        learning_rate,
+        adam.count.corrections,
+        *strides,
+        size,
+        BETA_1,
+        BETA_2,
+        ELEMENTS,
+    )
+
+
+def polyak_update(targets: Tensor, flat: Tensor, tau: Tensor) -> None:
+    """See `Kernel`."""
+    from algorithms.kernels.triton_optimizer import polyak_kernel
+
+    rows, size = targets.shape
+    polyak_kernel[(rows, -(-size // ELEMENTS))](targets, flat, tau, size, ELEMENTS)
 
 
 def _power_of_two(size: int) -> int:

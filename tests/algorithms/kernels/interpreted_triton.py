@@ -14,6 +14,7 @@ import triton.language as tl
 from algorithms.critic_loss import CriticLoss, CriticLossForm, critic_loss
 from algorithms.kernels import torch_kernel, triton_kernel
 from algorithms.kernels.triton_loss import Options, regulariser_weight, run_loss_kernel, tile_loss
+from algorithms.optimizer import Adam, StepCount
 from tests.algorithms.test_golden_cases import CASES
 from tests.support.golden import TOLERANCE, check
 from tests.support.kernel_inputs import CRITICS, assert_close, in_dtype, random_inputs
@@ -168,6 +169,23 @@ def test_a_runs_bits_do_not_depend_on_its_pack(monkeypatch):
     assert packed["loss"].isnan().tolist() == [True, False, False]
     for name, tensor in packed.items():
         assert torch.equal(tensor.view(3, -1)[1], alone[name].flatten()), name
+
+
+def test_steps_of_adam_and_of_the_targets_agree():
+    """On every second row, as for learned scalars; a row is longer than a block."""
+    rng = torch.Generator().manual_seed(0)
+    results = []
+    tensors = [torch.rand(4, 1088, generator=rng, dtype=torch.float64) for _ in range(6)]
+    for kernel in (triton_kernel, torch_kernel):
+        flat, first, second, gradient, targets, rates = (tensor.clone() for tensor in tensors)
+        count = StepCount(flat)
+        count.advance()
+        rows = slice(1, None, 2)
+        adam = Adam(first[rows], second[rows], count)
+        kernel.adam_step(adam, flat[rows], gradient[rows], rates[rows, :1])
+        kernel.polyak_update(targets, flat, rates[:, :1].contiguous())
+        results.append(torch.stack((flat, first, second, targets)))
+    assert_close(*results, 1e-14)
 
 
 @pytest.mark.slow

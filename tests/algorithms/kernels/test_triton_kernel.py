@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels import triton_kernel
 from algorithms.kernels.triton_kernel import Plan
 from tests.algorithms.kernels.test_fused_critic_gradient import PLAIN
@@ -43,45 +44,91 @@ def test_more_results_in_the_interpreter():
     interpret("slow")
 
 
-def compiled(sizes, hidden, precision, monkeypatch, cache):
-    """The kernel for an H100 (compiled, not run)."""
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(cache))
-    import triton
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+
+def compiled(kernel, constants, options):
+    """A kernel for an H100 (compiled, not run); `constants` by name, all other arguments point to float32."""
+    from triton import compile
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from algorithms.kernels.triton_critic import critic_gradient_kernel as kernel
-
-    inputs = random_inputs(0, 1, sizes, hidden)
-    plan = Plan.of(inputs.network, inputs.parameters, inputs.of_kernel(PLAIN), precision)
-    constants, names = plan.constants(), kernel.arg_names
+    names = kernel.arg_names
+    numbers = {"stride", "rate_stride", "size"} - set(constants)
     source = ASTSource(
         kernel,
-        {name: "constexpr" if name in constants else "*fp32" for name in names},
+        {name: "constexpr" if name in constants else "i32" if name in numbers else "*fp32" for name in names},
         {(names.index(name),): value for name, value in constants.items()},
         {(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if name not in constants},
     )
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=plan.launch)
+    return compile(source, target=GPUTarget("cuda", 90, 32), options=options)
 
 
-@needs_triton
-@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
-def test_the_kernel_compiles_without_a_gpu(monkeypatch, tmp_path):
-    kernel = compiled((3, 2, 8, 1), (8,), "ieee", monkeypatch, tmp_path)
+def compiled_gradient(sizes, hidden, form=PLAIN, precision="ieee"):
+    from algorithms.kernels.triton_critic import critic_gradient_kernel
+
+    inputs = random_inputs(0, 1, sizes, hidden)
+    plan = Plan.of(inputs.network, inputs.parameters, inputs.of_kernel(form), precision)
+    return compiled(critic_gradient_kernel, plan.constants(), plan.launch)
+
+
+def assert_binary(kernel):
     assert "sm_90a" in kernel.asm["ptx"]
     assert kernel.asm["cubin"].startswith(b"\x7fELF")
 
 
+ignore_fusion = pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
+OTHER_FORMS = [
+    CriticLossForm("soft_maximum", False, True, "expectation", True, False, "nothing", "softplus"),
+    CriticLossForm("expectation", True, True),
+    CriticLossForm("soft_maximum", True, True, floor_uniform=True, floor_after_density=True),
+]
+
+
+@needs_triton
+@ignore_fusion
+def test_the_kernel_compiles_without_a_gpu():
+    assert_binary(compiled_gradient((3, 2, 8, 1), (8,), OTHER_FORMS[0]))
+
+
 @needs_triton
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
+@ignore_fusion
+@pytest.mark.parametrize("form", OTHER_FORMS[1:])
+def test_other_forms_compile(form):
+    assert_binary(compiled_gradient((3, 2, 8, 1), (8, 20), form))
+
+
+@needs_triton
+@ignore_fusion
+def test_the_small_kernels_compile_without_a_gpu():
+    from algorithms.kernels.triton_critic import sum_of_parts_kernel
+    from algorithms.kernels.triton_loss import Options, run_loss_kernel
+    from algorithms.kernels.triton_optimizer import adam_kernel, polyak_kernel
+
+    options = tuple(Options.of(OTHER_FORMS[0]))
+    of_run = {"critics": 2, "parts": 4, "batch": 256, "n": 10, "options": options}
+    for kernel, constants in (
+        (run_loss_kernel, of_run),
+        (sum_of_parts_kernel, {"count": 4, "row": 4096, "block": 1024}),
+        (adam_kernel, {"beta_1": 0.9, "beta_2": 0.999, "block": 1024}),
+        (polyak_kernel, {"block": 1024}),
+    ):
+        assert_binary(compiled(kernel, constants, {}))
+
+
+@needs_triton
+@pytest.mark.slow
+@ignore_fusion
 @pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
 @pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
-def test_usual_sizes_fit_into_registers_and_shared_memory(hidden, precision, monkeypatch, tmp_path):
+def test_usual_sizes_fit_into_registers_and_shared_memory(hidden, precision, tmp_path):
     """No register is spilled to memory; a program may use 227 KiB of shared memory."""
     import triton
 
-    kernel = compiled((27, 8, 256, 10), hidden, precision, monkeypatch, tmp_path)
+    kernel = compiled_gradient((27, 8, 256, 10), hidden, precision=precision)
     file = tmp_path / "kernel.cubin"
     file.write_bytes(kernel.asm["cubin"])
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
