@@ -140,13 +140,14 @@ def is_to_compute(folder: RunFolder, submission: Submission) -> bool:
 def tracking_of(place: Place) -> Tracking:
     """The tracking of an array task. A tracker that the node lacks is left out: `floorbench track` catches up."""
     submission = place.submission
-    # The rows of a prefix are among those of the runs that start from it.
-    runs = [run for id in place.runs if (run := RunFolder(place.root / id).run()).arm != PREFIX_ARM]
     try:
+        # The rows of a prefix are among those of the runs that start from it.
+        ids = place.runs if submission.trackers else ()
+        runs = [run for id in ids if (run := RunFolder(place.root / id).run()).arm != PREFIX_ARM]
         return Tracking(submission.trackers, place.root, runs, submission.group, place.name)
     except (UserError, OSError) as error:
         print(f"no tracking: {one_line(error)}", flush=True)
-        return Tracking([], place.root, runs, submission.group)
+        return Tracking([], place.root, [], submission.group)
 
 
 def train(folders: list[RunFolder], profile: Profile, stop: Stop, tracking: Tracking) -> None:
