@@ -23,7 +23,7 @@ from harness.settings import with_settings
 from harness.tasks.registry import DEMO, base_run
 from harness.training.training import train_pack
 from results.frame import evaluations, runs
-from results.verdicts.exact import judge
+from results.verdicts.decisions import judge_exact
 from results.verdicts.runs import judge_runs
 from tests.support.run_folder_factory import write_done
 
@@ -68,7 +68,7 @@ def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, t
     shown = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     assert len(shown) == 4
     assert all(block in EXTENSION.read_text() for block in shown)
-    assert judge(lab.CLAIMS[-1:])[0].outcome == "supported"
+    assert judge_exact(lab.CLAIMS[-1:])[0].outcome == "supported"
     assert {run.arm for run in runs_of("halves")} == {"monte_carlo", "halved"}
     study_of("targets").check()
     folders = []

@@ -216,11 +216,11 @@ def make_exact_report(out: Path, formats: Sequence[str] = ("svg",)) -> tuple[lis
 
     from ablations.exact.lab import CLAIMS, curves
     from results.exact_report import write_exact_report
-    from results.verdicts.exact import judge
+    from results.verdicts.decisions import judge_exact
 
     torch.set_num_threads(1)
     with _display() as display:
-        verdicts = judge(_announced(CLAIMS, display))
+        verdicts = judge_exact(_announced(CLAIMS, display))
         display.add_task("figures")
         page, *_ = write_exact_report(verdicts, curves(), out, formats)
     return verdicts, page

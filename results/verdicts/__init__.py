@@ -1,5 +1,5 @@
 """Verdicts on claims.
 
-`decisions` tests the numbers of runs, `runs` applies them to claims about runs, `exact` judges claims of the exact lab,
-`table` makes a table of all verdicts.
+`decisions` tests numbers of runs and of the exact lab, `runs` applies it to claims about runs, `table` makes a table of
+all verdicts.
 """

@@ -15,7 +15,7 @@ from results.report import PAGES as REPORT
 from results.report import write_report
 from results.style import ON_DARK
 from results.tables import Table
-from results.verdicts.exact import judge
+from results.verdicts.decisions import judge_exact
 from tests.browser.chromium import chromium
 from tests.results.figures.conftest import TINY
 from tests.results.test_exact_report import CLAIMS
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     write_done(root, runs[:-1])
     fail(root, runs[-1], "parameters not finite at update <812> & after")
     out = tmp_path_factory.mktemp("report")
-    verdicts = judge(CLAIMS)
+    verdicts = judge_exact(CLAIMS)
     write_exact_report(verdicts, exact_frames.frames(), out / "exact")
     write_report(gather(root), out, verdicts)
     return out

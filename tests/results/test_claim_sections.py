@@ -5,8 +5,7 @@ from math import nan
 
 from ablations.claim import Claim, Difference, EveryCase
 from results.claim_sections import LAB, ClaimSection, claim_sections, matrix, places
-from results.verdicts.decisions import Verdict
-from results.verdicts.exact import judge
+from results.verdicts.decisions import Verdict, judge_exact
 
 RUNS = Claim("dose", "floor", "Doses cost.", "derived", "score", lambda: (), Difference(("a", "b"), "c", "below"))
 LEVEL = Claim("low", "scale", "It is low.", "derived", "Q", lambda: (), Difference(("a",), "c", "below"))
@@ -30,7 +29,7 @@ VERDICTS = [
 
 
 def test_the_matrix_has_a_row_per_tested_claim_and_a_cell_per_task_and_for_the_exact_lab():
-    verdicts = [*VERDICTS, *judge([EXACT])]
+    verdicts = [*VERDICTS, *judge_exact([EXACT])]
     assert places(verdicts) == ["maze", "road", LAB]
     rows = [(row.topic, row.id, row.link, [cell.text for cell in row.cells]) for row in matrix(verdicts)]
     nothing = "\N{EN DASH}"

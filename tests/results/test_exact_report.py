@@ -8,7 +8,7 @@ import pytest
 from ablations.claim import Claim, EveryCase
 from harness.errors import UserError
 from results.exact_report import FIGURES, summary, write_exact_report
-from results.verdicts.exact import judge
+from results.verdicts.decisions import judge_exact
 from tests.results.test_report import Tags
 from tests.support import exact_frames
 
@@ -27,7 +27,7 @@ CLAIMS = (
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     out = tmp_path_factory.mktemp("exact")
-    return out, write_exact_report(judge(CLAIMS), exact_frames.frames(), out)
+    return out, write_exact_report(judge_exact(CLAIMS), exact_frames.frames(), out)
 
 
 def test_all_files_are_written(report):
@@ -82,7 +82,9 @@ def test_the_page_shows_its_provenance(report):
 
 def test_the_report_is_reproducible_byte_for_byte(report, tmp_path):
     out, files = report
-    for first, second in zip(files, write_exact_report(judge(CLAIMS), exact_frames.frames(), tmp_path), strict=True):
+    for first, second in zip(
+        files, write_exact_report(judge_exact(CLAIMS), exact_frames.frames(), tmp_path), strict=True
+    ):
         assert first.relative_to(out) == second.relative_to(tmp_path)
         assert first.read_bytes() == second.read_bytes(), first.name
 
@@ -94,10 +96,10 @@ def test_csv_files_of_figures_contain_the_numbers_of_the_frames(report):
 
 
 def test_the_summary_counts_every_outcome():
-    assert summary(judge(CLAIMS[1:2])) == "1 claim: 1 supported"
+    assert summary(judge_exact(CLAIMS[1:2])) == "1 claim: 1 supported"
 
 
 def test_an_unwritable_directory_gives_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"report directory .*cannot be written"):
-        write_exact_report(judge(CLAIMS), exact_frames.frames(), tmp_path / "file" / "report")
+        write_exact_report(judge_exact(CLAIMS), exact_frames.frames(), tmp_path / "file" / "report")

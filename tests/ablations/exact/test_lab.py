@@ -13,7 +13,7 @@ from ablations.exact import lab, push_down, tabular, truncation
 from algorithms.critic_loss import critic_loss
 from algorithms.returns import return_to_go
 from results.exact_report import FIGURES
-from results.verdicts.exact import verdict
+from results.verdicts.decisions import verdict
 
 # Claims of the tutorial or of implementations that exact values contradict; a supported claim corrects each.
 CONTRADICTED = {

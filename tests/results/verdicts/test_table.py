@@ -7,8 +7,7 @@ import pytest
 
 from ablations.claim import Claim, EveryCase, Level
 from results.tables import write
-from results.verdicts.decisions import Verdict
-from results.verdicts.exact import judge
+from results.verdicts.decisions import Verdict, judge_exact
 from results.verdicts.table import by_topic, effect, number, verdict_table
 
 
@@ -20,7 +19,7 @@ def claim(name: str, topic: str, numbers=(0.5,), corrects: str | None = None) ->
 @pytest.fixture
 def verdicts() -> list[Verdict]:
     """Two topics, mixed; a correction of a correction far from both; a correction of something not here."""
-    return judge(
+    return judge_exact(
         [
             claim("a", "max", [-35.0, 2.0]),
             claim("b", "bias"),
@@ -38,7 +37,7 @@ def test_topics_as_they_come_and_corrections_below_what_they_correct(verdicts):
 
 
 def test_a_circle_of_corrections_is_refused():
-    circle = judge([claim("a", "t", corrects="b"), claim("b", "t", corrects="a"), claim("c", "t")])
+    circle = judge_exact([claim("a", "t", corrects="b"), claim("b", "t", corrects="a"), claim("c", "t")])
     with pytest.raises(ValueError, match="claims a, b: their corrections form a cycle"):
         by_topic(circle)
 
