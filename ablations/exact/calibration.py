@@ -8,10 +8,9 @@ from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
 from ablations.exact.conservatism import better_policies
-from ablations.exact.problems import FiniteProblem, one_state
+from ablations.exact.problems import FiniteProblem, one_state, policy_value, stopping_value
 from ablations.exact.scale import small_problems
 from ablations.exact.tabular import CriticTables, Masking, PushDown, Rows, expectation, soft_maximum_of
-from ablations.exact.values import policy_value, stopping_value
 
 TOPIC = "Calibration and inflation"
 REFERENCE = "comparison of implementations, the floor is not V"

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
-from ablations.exact.problems import ROWS, FiniteProblem
+from ablations.exact.problems import ROWS, FiniteProblem, action_value, greedy, policy_value
 from ablations.exact.scale import greedy_tables, small_problems
 from ablations.exact.tabular import CriticTables, Rows, expectation, no_floor, soft_maximum
-from ablations.exact.values import action_value, greedy, policy_value
 
 TOPIC = "Conservatism of CQL"
 ALPHAS = (1.0, 5.0)

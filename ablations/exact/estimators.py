@@ -7,9 +7,16 @@ import torch
 from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
-from ablations.exact.problems import FiniteProblem, chain
+from ablations.exact.problems import (
+    FiniteProblem,
+    action_value,
+    chain,
+    greedy,
+    optimal_value,
+    policy_value,
+    return_distribution,
+)
 from ablations.exact.tabular import CriticTables, Rows, expectation
-from ablations.exact.values import action_value, greedy, optimal_value, policy_value, return_distribution
 
 TOPIC = "Estimators of the floor"
 

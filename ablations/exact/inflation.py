@@ -12,10 +12,9 @@ from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
 from ablations.exact.conservatism import better_policies
-from ablations.exact.problems import FiniteProblem
+from ablations.exact.problems import FiniteProblem, action_value, greedy, optimal_value, policy_value, stopping_value
 from ablations.exact.scale import small_problems
 from ablations.exact.tabular import CriticTables, Rows, expectation
-from ablations.exact.values import action_value, greedy, optimal_value, policy_value, stopping_value
 from algorithms.inflation import INFLATIONS, DatasetStatistics, InflationInputs, uncorrelated
 from algorithms.settings import FloorSettings, InflationKind
 

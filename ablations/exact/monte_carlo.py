@@ -8,9 +8,8 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
-from ablations.exact.problems import chain, one_state
+from ablations.exact.problems import chain, one_state, policy_value, return_distribution, return_variance
 from ablations.exact.tabular import CriticTables, Rows, expectation
-from ablations.exact.values import policy_value, return_distribution, return_variance
 
 TOPIC = "Monte Carlo floors"
 REFERENCE = "comparison of implementations, the floor is not V"

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
-from ablations.exact.problems import chain, one_state
+from ablations.exact.problems import chain, one_state, return_distribution
 from ablations.exact.tabular import CriticTables, Masking, expectation, scalars, soft_maximum
-from ablations.exact.values import return_distribution
 from algorithms.critic_loss import CriticLoss, CriticLossForm, critic_loss
 
 TOPIC = "The floor and the push-down"

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
-from ablations.exact.problems import FiniteProblem, garnet, grid
+from ablations.exact.problems import FiniteProblem, garnet, greedy, grid, optimal_value, policy_value
 from ablations.exact.tabular import CriticTables, Rows, soft_maximum
-from ablations.exact.values import greedy, optimal_value, policy_value
 
 TOPIC = "Regret of fine-tuning"
 REFERENCE = "comparison of implementations, the floor is not V"

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
-from ablations.exact.problems import FiniteProblem, chain, garnet, grid, one_state, side_by_side
+from ablations.exact.problems import FiniteProblem, chain, garnet, grid, one_state, policy_value, side_by_side
 from ablations.exact.tabular import CriticTables, Rows, expectation, no_floor, soft_maximum
-from ablations.exact.values import policy_value
 
 TOPIC = "The scale of the values"
 UNLEARNING = "tutorial, the problem: unlearning from over-pessimism"

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from ablations.exact.estimators import distributions, expectile, quantile, sum_bias, td_value, visits
-from ablations.exact.problems import FiniteProblem, chain
-from ablations.exact.values import policy_value
+from ablations.exact.problems import FiniteProblem, chain, policy_value
 from algorithms.behaviour_value import BehaviourValue
 from algorithms.settings import BehaviourValueSettings
 

@@ -20,10 +20,9 @@ from ablations.exact.inflation import (
     learned,
     reach,
 )
-from ablations.exact.problems import FiniteProblem, chain
+from ablations.exact.problems import FiniteProblem, chain, optimal_value
 from ablations.exact.scale import small_problems
 from ablations.exact.tabular import CriticTables, Rows, expectation
-from ablations.exact.values import optimal_value
 from algorithms.inflation import INFLATIONS
 from algorithms.settings import InflationKind
 

@@ -5,7 +5,7 @@ from math import inf
 import pytest
 import torch
 
-from ablations.exact.problems import ROWS, chain, garnet, one_state
+from ablations.exact.problems import ROWS, action_value, chain, garnet, greedy, one_state, policy_value
 from ablations.exact.tabular import (
     CriticTables,
     Rows,
@@ -15,7 +15,6 @@ from ablations.exact.tabular import (
     soft_maximum,
     soft_maximum_of,
 )
-from ablations.exact.values import action_value, greedy, policy_value
 from algorithms.critic_loss import critic_loss
 
 
