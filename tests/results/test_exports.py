@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from harness.errors import UserError
+from results.exports import rliable_scores, table, to_csv, to_latex
 from results.frame.frames import load
 from results.published_runs import PUBLISHED
-from results.taking_away import rliable_scores, table, to_csv, to_latex
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "questions.ipynb"
 
