@@ -1,4 +1,4 @@
-"""The claims in a report: a matrix of claims and tasks, and a section per claim about runs."""
+"""The claims in a report: the sentences with which it begins, a matrix of claims and tasks, and a section per claim."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,11 @@ from typing import get_args
 import pandas as pd
 
 from ablations.claim import Claim
+from results.frame import PAIRING
+from results.frame.per_run import replicates
+from results.statistics.intervals import Estimate, mean_interval
 from results.style import label
+from results.tables.table import interval_text, number
 from results.verdicts.decisions import DECIDED, Outcome, Verdict
 from results.verdicts.table import by_claim, by_topic, correlation, effect, p_value
 
@@ -23,6 +27,23 @@ SYMBOLS: dict[Outcome, str] = {
     "inconclusive": "?",
     "too few seeds": "n",
     "not tested": "\N{EN DASH}",
+}
+
+# The claims whose verdicts are put in words, and the arms that they compare.
+FALLS, FALLS_LESS = "cql-falls-online", "cal-ql-falls-less"
+WITHOUT, WITH = "cql", "monte_carlo"
+
+CHANGES: dict[Outcome, str] = {
+    "supported": "falls after the switch",
+    "contradicted": "rises after the switch",
+    "inconclusive": "does not change significantly after the switch",
+}
+
+# Of a change of CQL that is not a fall.
+BESIDE: dict[Outcome, str] = {
+    "supported": "Cal-QL's changes for the better beside it",
+    "contradicted": "Cal-QL's changes for the worse beside it",
+    "inconclusive": "Cal-QL's change does not differ significantly",
 }
 
 
@@ -152,3 +173,47 @@ def _cell(verdicts: Sequence[Verdict]) -> Cell:
         (outcome, count), *_ = ordered.items()
         return Cell(outcome, SYMBOLS[outcome] if count == 1 else f"{count} {SYMBOLS[outcome]}", title)
     return Cell("inconclusive", " ".join(f"{count} {SYMBOLS[outcome]}" for outcome, count in ordered.items()), title)
+
+
+def headlines(verdicts: Sequence[Verdict], measures: pd.DataFrame) -> list[str]:
+    """A sentence per task on which both claims were decided or inconclusive, and the numbers behind it.
+
+    `measures`: the frame of `results.frame.per_run.per_run`. Words follow from the verdicts, and "does not" means: not
+    significantly, by the interval of the change.
+    """
+    outcome = {(verdict.claim.id, verdict.task): verdict.outcome for verdict in verdicts if verdict.n}
+    tasks = list(dict.fromkeys(task for claim, task in outcome if claim == FALLS))
+    return [
+        f"On {task}, {_seen(outcome[FALLS, task], outcome[FALLS_LESS, task], changes[WITH])} {_numbers(changes, table)}"
+        for task in tasks
+        if (FALLS_LESS, task) in outcome and {outcome[FALLS, task], outcome[FALLS_LESS, task]} <= set(CHANGES)
+        for table in [_changes_of(measures[measures["task"] == task])]
+        for changes in [{arm: mean_interval(table["online_change", arm]) for arm in (WITHOUT, WITH)}]
+    ]
+
+
+def _seen(falls: Outcome, less: Outcome, with_floor: Estimate) -> str:
+    """The sentence of one task."""
+    change = f"CQL's success rate {CHANGES[falls]}"
+    if falls != "supported":
+        return f"{change}; {BESIDE[less]}."
+    if less == "supported":
+        return f"{change} and Cal-QL's {'falls less' if with_floor.high < 0 else 'does not'}."
+    return f"{change}, and Cal-QL's {'falls more' if less == 'contradicted' else 'not significantly less'}."
+
+
+def _numbers(changes: dict[str, Estimate], table: pd.DataFrame) -> str:
+    """The changes of both arms with n."""
+    parts = [
+        f"{name} {interval_text(changes[arm], 2, sign=True)} from {number(table['baseline_score', arm].mean(), 2)}"
+        for arm, name in ((WITHOUT, "CQL"), (WITH, "Cal-QL"))
+    ]
+    unit = "data seeds" if table.index.name == "data_seed" else "seeds"
+    return f"Mean change over the online phase: {', '.join(parts)} (95% t intervals, n = {len(table)} {unit})."
+
+
+def _changes_of(measures: pd.DataFrame) -> pd.DataFrame:
+    """Score before the switch and change online of both arms [seeds, (quantity, arm)], for seeds that have both."""
+    both = measures[measures["arm"].isin((WITHOUT, WITH))]
+    table = both.pivot(index=PAIRING, columns="arm", values=["baseline_score", "online_change"]).dropna()
+    return replicates(table)

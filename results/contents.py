@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablations import claims
 from harness import extensions
-from results.claim_sections import ClaimSection, MatrixRow, claim_sections, matrix, places
+from results.claim_sections import ClaimSection, MatrixRow, claim_sections, headlines, matrix, places
 from results.figures.aggregates import aggregates, performance_profile, probability_of_improvement
 from results.figures.cause import causes
 from results.figures.claims import claim_figure
@@ -26,7 +26,6 @@ from results.figures.scores import score_by_floor
 from results.frame import Frames, done, settings_columns
 from results.frame.comparison import remarks
 from results.frame.per_run import per_run
-from results.headline import headlines
 from results.style import in_order, label
 from results.tables import Table
 from results.tables.cost import MILLION, cost, time_spent
@@ -88,7 +87,7 @@ class Contents:
     """What the pages about runs show."""
 
     title: str
-    # What is seen, in sentences; empty without the claims of `results.headline`.
+    # What is seen, in sentences; empty without verdicts on FALLS and FALLS_LESS.
     headlines: list[str]
     runs: pd.DataFrame
     # Number of runs by state, for example "29 done, 1 failed".
