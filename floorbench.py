@@ -13,12 +13,12 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 
 import typer
 import typer.core
@@ -57,14 +57,48 @@ EXTENSION = "--extension"
 # The order of floorbench's commands in `--help`; commands of other packages follow by name.
 ORDER = (
     "data", "grids", "arms", "plan", "run", "submit", "status", "logs", "track", "cancel", "retry", "verify", "rollout",
-    "report", "import", "tune", "doctor",
+    "report", "import", "power", "tune", "doctor",
 )  # fmt: skip
 
 ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+HELP = {"help_option_names": ["-h", "--help"]}
+
+# How help names the values of options that give no name of their own.
+VALUES = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"}
+
+
+def with_value_names(parameters: list[Any]) -> list[Any]:
+    """Name the values of options in help texts: nothing for flags and arguments, and no Python types."""
+    for parameter in parameters:
+        if isinstance(parameter, typer.core.TyperArgument):
+            argument = cast(Any, parameter)
+            argument.display_type_rich = lambda ctx: ""
+            argument.get_usage_pieces = partial(usage_pieces, argument)
+        elif parameter.metavar is None:
+            annotation = parameter.type_descriptor.annotation
+            value = next(iter(get_args(annotation)), annotation)
+            parameter.metavar = "" if parameter.is_flag else VALUES.get(value)
+    return parameters
+
+
+def usage_pieces(argument: Any, ctx: Any) -> list[str]:
+    """An argument in a line of usage: RUN, [GRID], [GRID]..., or several words that its metavar names."""
+    name = argument.metavar or argument.name.upper()
+    return [(name if argument.required else f"[{name}]") + ("" if argument.nargs == 1 or " " in name else "...")]
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose help names values in capitals."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return with_value_names(super().get_params(ctx))
 
 
 class Commands(typer.core.TyperGroup):
     """The commands that installed packages register; a command's module is imported at its first use."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return with_value_names(super().get_params(ctx))
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
         return super().make_context(info_name, extensions_first(args), parent, **extra)
@@ -125,7 +159,7 @@ def load(entry: EntryPoint) -> Any:
 
 def _command(name: str, function: Callable[..., Any], **options: Any) -> Any:
     app = _app()
-    app.command(name, **options)(function)
+    app.command(name, cls=Command, **{"context_settings": HELP, **options})(function)
     return typer.main.get_command(app)
 
 
@@ -138,7 +172,7 @@ def _app(completion: bool = False, **options: Any) -> typer.Typer:
     return typer.Typer(add_completion=completion, pretty_exceptions_enable=False, **options)
 
 
-app = _app(completion=True, cls=Commands, no_args_is_help=True)
+app = _app(completion=True, cls=Commands, context_settings=HELP, no_args_is_help=True)
 
 
 def load_extensions(files: list[Path] | None) -> list[Path]:

@@ -38,6 +38,23 @@ def test_the_order_of_the_help_names_all_commands_of_floorbench():
     assert set(floorbench.ORDER) <= set(floorbench.registered_entries())
 
 
+@pytest.mark.parametrize("command", sorted(floorbench.registered_entries()))
+def test_help_names_values_in_capitals_and_fits_80_columns(command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = call_here(capsys, command, "-h").stdout
+    assert shown == call_here(capsys, command, "--help").stdout
+    assert not [line for line in shown.splitlines() if "<" in line or len(line) > 80]
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [("logs", "RUN"), ("plan", "[GRID]"), ("report", "[GRID]..."), ("tune", "[best|status] STUDY")],
+)
+def test_usage_shows_which_arguments_are_required(command, usage, capsys):
+    lines = call_here(capsys, command, "-h").stdout.splitlines()
+    assert f" Usage: floorbench {command} [OPTIONS] {usage}" in [line.rstrip() for line in lines]
+
+
 def test_a_package_adds_a_command(registered, capsys):
     registered(hello="tests.test_commands:hello")
     assert call_here(capsys, "hello", "--name", "moon").stdout == "hello moon\n"

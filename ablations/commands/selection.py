@@ -18,13 +18,13 @@ from harness.settings import Run, with_settings
 Grid = Annotated[
     str | None,
     typer.Argument(
-        help="Name of a grid, e.g. floors, or a grid file (.toml); without: --task, --arm and --seed.", metavar="[GRID]"
+        help="Name of a grid, e.g. floors, or a grid file (.toml); without: --task, --arm and --seed.", metavar="GRID"
     ),
 ]
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Run ids, their unique beginnings, or grids; without: --task, --arm or --seed.", metavar="[RUN|GRID]..."
+        help="Run ids, their unique beginnings, or grids; without: --task, --arm or --seed.", metavar="RUN|GRID"
     ),
 ]
 Tasks = Annotated[

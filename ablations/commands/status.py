@@ -42,7 +42,7 @@ NAMED = 5
 
 
 def status(
-    grid: Annotated[str | None, typer.Argument(help="Show only the runs of this grid.", metavar="[GRID]")] = None,
+    grid: Annotated[str | None, typer.Argument(help="Show only the runs of this grid.", metavar="GRID")] = None,
     root: Root = RUNS,
     tasks: Tasks = None,
     arms: Arms = None,

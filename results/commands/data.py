@@ -22,7 +22,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def data(
-    tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks.", metavar="TASK...")] = None,
+    tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks.", metavar="TASK")] = None,
     scale: Scale = "demo",
     data_seed: Annotated[int, typer.Option(min=0, help="Seed with which data are collected.")] = 0,
     list_tasks: Annotated[bool, typer.Option("--list", help="List all tasks and whether their data exist.")] = False,

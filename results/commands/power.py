@@ -14,9 +14,7 @@ from harness.folders.limits import usable_cores
 
 
 def power(
-    grids: Annotated[
-        list[str] | None, typer.Argument(help="Use only the runs of these grids.", metavar="[GRID]...")
-    ] = None,
+    grids: Annotated[list[str] | None, typer.Argument(help="Use only the runs of these grids.", metavar="GRID")] = None,
     arm: Annotated[str, typer.Option(help="The arm that is compared.")] = "monte_carlo",
     baseline: Annotated[str, typer.Option(help="The arm with which it is compared.")] = "cql",
     metric: Annotated[

@@ -71,7 +71,7 @@ def report(
         list[str] | None,
         typer.Argument(
             help="Report only the runs of these grids; exact: (also) the exact lab; bench: speed.",
-            metavar="[GRID]...",
+            metavar="GRID",
         ),
     ] = None,
     root: Annotated[
