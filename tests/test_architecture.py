@@ -72,11 +72,15 @@ def test_layers_of_harness_import_downwards(graph):
     assert {name for *_, name in layers} <= set(level)
     upward = [
         f"{module} imports {target}"
-        for module, target, own, other in layers
-        if own != other and own in level and other in level and level[own] <= level[other] and level[own] > 0
+        for module, target, package, other in layers
+        if package != other
+        and package in level
+        and other in level
+        and level[package] <= level[other]
+        and level[package] > 0
     ]
-    upward += [f"{module} imports {target}" for module, target, own, other in layers
-               if own in level and level[own] == 0 and level.get(other, 1) > 0]  # fmt: skip
+    upward += [f"{module} imports {target}" for module, target, package, other in layers
+               if package in level and level[package] == 0 and level.get(other, 1) > 0]  # fmt: skip
     assert not upward
 
 

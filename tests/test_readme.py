@@ -78,9 +78,9 @@ def test_readme_adds_a_floor_an_arm_a_task_a_grid_a_study_and_claims(extended, t
         folders[-1].create(run)
     ensure_dataset(run.task)
     train_pack(folders)
-    whole, half = (folder.metrics()[-1] for folder in folders)
+    full, half = (folder.metrics()[-1] for folder in folders)
     assert folders[1].status()["state"] == "done"
-    assert half["floor_mean"] == pytest.approx(0.5 * whole["floor_mean"], rel=1e-5)
+    assert half["floor_mean"] == pytest.approx(0.5 * full["floor_mean"], rel=1e-5)
     (block,) = re.findall(
         r"```python\n(  from results import evaluate_policy, load_policy\n.*?)  ```", README, re.DOTALL
     )

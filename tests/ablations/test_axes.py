@@ -15,8 +15,8 @@ def runs(arms=("cql",), seeds=range(1)):
 
 
 def test_the_product_of_axes():
-    found = varied(runs(), {ALPHA: [1, 5], MIXING: [0, 0.25]})
-    assert [(run.arm, run.algorithm.alpha, run.schedule.mixing_ratio) for run in found] == [
+    variants = varied(runs(), {ALPHA: [1, 5], MIXING: [0, 0.25]})
+    assert [(run.arm, run.algorithm.alpha, run.schedule.mixing_ratio) for run in variants] == [
         ("cql[alpha=1,mixing_ratio=0]", 1.0, 0.0),
         ("cql[alpha=1,mixing_ratio=0.25]", 1.0, 0.25),
         ("cql[alpha=5,mixing_ratio=0]", 5.0, 0.0),
@@ -25,31 +25,31 @@ def test_the_product_of_axes():
 
 
 def test_joint_axes_vary_together():
-    found = varied(runs(), {ALPHA: [1, 5], MIXING: [0, 0.25]}, joint=True)
-    assert [(run.algorithm.alpha, run.schedule.mixing_ratio) for run in found] == [(1.0, 0.0), (5.0, 0.25)]
+    variants = varied(runs(), {ALPHA: [1, 5], MIXING: [0, 0.25]}, joint=True)
+    assert [(run.algorithm.alpha, run.schedule.mixing_ratio) for run in variants] == [(1.0, 0.0), (5.0, 0.25)]
 
 
 def test_a_combination_that_changes_nothing_is_the_arm_itself():
     """The demo's alpha is 20."""
     base = runs()
-    found = varied(base, {ALPHA: [5, 20.0]})
-    assert [run.arm for run in found] == ["cql[alpha=5]", "cql"]
-    assert found[1].id == base[0].id
+    variants = varied(base, {ALPHA: [5, 20.0]})
+    assert [run.arm for run in variants] == ["cql[alpha=5]", "cql"]
+    assert variants[1].id == base[0].id
 
 
 def test_a_variant_can_be_varied_further():
-    found = varied(
+    variants = varied(
         varied(runs(), {MIXING: [0.0, 0.5]}), {"online.alpha": [None, 0], "online.alpha_decay": [0, 1]}, True
     )
-    assert [run.arm for run in found] == [
+    assert [run.arm for run in variants] == [
         "cql[mixing_ratio=0]", "cql[mixing_ratio=0,alpha=0,alpha_decay=1]", "cql", "cql[alpha=0,alpha_decay=1]",
     ]  # fmt: skip
 
 
 def test_every_arm_and_seed_is_varied_and_ids_differ():
-    found = varied(runs(("cql", "monte_carlo"), range(3)), {ALPHA: [1, 2]})
-    assert len({run.id for run in found}) == 2 * 3 * 2
-    assert {run.arm for run in found} == {f"{arm}[alpha={n}]" for arm in ("cql", "monte_carlo") for n in (1, 2)}
+    variants = varied(runs(("cql", "monte_carlo"), range(3)), {ALPHA: [1, 2]})
+    assert len({run.id for run in variants}) == 2 * 3 * 2
+    assert {run.arm for run in variants} == {f"{arm}[alpha={n}]" for arm in ("cql", "monte_carlo") for n in (1, 2)}
 
 
 def test_equal_values_give_one_run():

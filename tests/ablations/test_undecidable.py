@@ -20,9 +20,9 @@ def runs(*arms, seeds=6):
 def test_six_seeds_decide_one_comparison_but_not_two():
     """2 / 2^6 = 0.031 passes, twice that does not; seven seeds give 2 x 2 / 2^7 = 0.031."""
     one, two = (claim(Difference(arms, "cql", "above")) for arms in (("learned",), ("learned", "monte_carlo")))
-    found = runs("cql", "learned", "monte_carlo")
-    assert undecidable(found, [one]) == []
-    (entry,) = undecidable(found, [two])
+    grid = runs("cql", "learned", "monte_carlo")
+    assert undecidable(grid, [one]) == []
+    (entry,) = undecidable(grid, [two])
     assert (entry.task, entry.seeds, entry.needed) == (TASK, 6, 7)
     assert undecidable(runs("cql", "learned", "monte_carlo", seeds=7), [two]) == []
 
@@ -50,9 +50,9 @@ def test_several_data_seeds_are_counted_instead_of_seeds():
 
 def test_primary_claims_are_one_family():
     single = claim(Difference(("learned",), "cql", "above"), primary=True)
-    found = runs("cql", "learned")
-    assert undecidable(found, [single]) == []
-    assert [entry.needed for entry in undecidable(found, [single, single])] == [7, 7]
+    grid = runs("cql", "learned")
+    assert undecidable(grid, [single]) == []
+    assert [entry.needed for entry in undecidable(grid, [single, single])] == [7, 7]
 
 
 @pytest.mark.parametrize("name", ["smoke", "floors"])

@@ -170,17 +170,17 @@ def test_temporal_differences_learn_the_value_of_a_random_walk(td_lambda):
     ends = torch.tensor([-0.5, 0.0, 0.0, 0.0, 0.5], dtype=torch.float64)
     exact = torch.linalg.solve(torch.eye(count, dtype=torch.float64) - discount * moves, ends)
     rng = generator(0, "walk")
-    here, following, rewards, terminated, last = [], [], [], [], []
+    states, following, rewards, terminated, last = [], [], [], [], []
     for _ in range(1500):
-        state, start = int(rng.integers(count)), len(here)
+        state, start = int(rng.integers(count)), len(states)
         while 0 <= state < count:
             step = state + (1 if rng.random() < 0.5 else -1)
-            here.append(state)
+            states.append(state)
             following.append(min(max(step, 0), count - 1))
             terminated.append(not 0 <= step < count)
             rewards.append((1.0 if step > 0 else -1.0) * terminated[-1])
             state = step
-        last += [len(here) - 1] * (len(here) - start)
+        last += [len(states) - 1] * (len(states) - start)
     sums = list(rewards)
     for row in reversed(range(len(sums))):
         if not terminated[row]:
@@ -193,8 +193,8 @@ def test_temporal_differences_learn_the_value_of_a_random_walk(td_lambda):
         hidden=(32,), estimator="td", td_lambda=td_lambda, max_steps=1500, patience=100, learning_rate=3e-3
     )
     returns = torch.tensor(sums)[None]
-    value = BehaviourValue(settings, one_hot[here], returns, [normal_source(generator(0, "init"))])
+    value = BehaviourValue(settings, one_hot[states], returns, [normal_source(generator(0, "init"))])
     held_out = (torch.tensor(last) % 5 == 0)[None]
-    value.fit(one_hot[here], returns, held_out, [uniform_source(generator(0, "batch"))], successors=successors)
+    value.fit(one_hot[states], returns, held_out, [uniform_source(generator(0, "batch"))], successors=successors)
     estimates = value.values(one_hot[None])[0]
     torch.testing.assert_close(estimates, exact.float(), atol=0.06, rtol=0.0)

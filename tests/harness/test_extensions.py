@@ -68,8 +68,8 @@ def test_workers_load_it_from_the_root(tmp_path):
     assert runs["monte_carlo"].run().extensions == ()
     assert (root / "extensions" / f"{label}.py").read_bytes() == EXAMPLE.read_bytes()
     assert runs["halved"].provenance()["extensions"] == {"halved": label.partition("@")[2]}
-    whole, half = (runs[arm].metrics()[-1]["floor_mean"] for arm in ("monte_carlo", "halved"))
-    assert half == pytest.approx(0.5 * whole, rel=1e-5)
+    full, half = (runs[arm].metrics()[-1]["floor_mean"] for arm in ("monte_carlo", "halved"))
+    assert half == pytest.approx(0.5 * full, rel=1e-5)
 
     file.unlink()
     id, metrics = runs["halved"].id, runs["halved"].metrics_file.read_bytes()

@@ -36,7 +36,7 @@ def test_every_part_is_a_row_with_what_was_measured(file):
     assert (frame["shape"] == "64x2").all()
     assert (frame["runs"] == 8).all()
     assert (frame["kernel"] == "fused").all()
-    raw = {each["name"]: each for each in json.loads(file.read_text())["benchmarks"]}
+    raw = {benchmark["name"]: benchmark for benchmark in json.loads(file.read_text())["benchmarks"]}
     assert frame.loc["update", "seconds"] == raw["test_update[64x2-8-fused]"]["stats"]["median"]
     loss = frame.loc["critic loss"]
     # Two critics of widths 2-64-64-1, 8 runs, 64 states, 13 actions; forward and twice as much backward.

@@ -63,14 +63,14 @@ def test_tasks_without_pairs_are_left_out():
 
 def test_table_and_figure_show_the_same_pilots():
     frame = pd.concat([pilot_frame([0.1, 0.3, 0.0]), pilot_frame([0.4, -0.9, 9.0, -9.0], task="noisy")])
-    found = pilots(frame, COMPARISON)
-    table, drawing = power_table(found, COMPARISON), power_figure(found, COMPARISON)
+    results = pilots(frame, COMPARISON)
+    table, drawing = power_table(results, COMPARISON), power_figure(results, COMPARISON)
     assert list(table.numbers["task"]) == ["maze", "noisy"]
     assert table.text["Seeds for a difference of 0.15"][0] == (
-        f"{found[0].difference_seeds} ({found[0].difference_seeds_upper})"
+        f"{results[0].difference_seeds} ({results[0].difference_seeds_upper})"
     )
     assert "more than 10,000" in table.text["Seeds for equivalence within 0.1"][1]
     at = drawing.numbers[(drawing.numbers["task"] == "maze") & (drawing.numbers["test"] == "difference of")]
     row = at.iloc[3]
-    assert row["power"] == pytest.approx(difference_power(int(row["seeds"]), 0.15, found[0].deviation))
+    assert row["power"] == pytest.approx(difference_power(int(row["seeds"]), 0.15, results[0].deviation))
     assert (drawing.numbers["power_upper"] <= drawing.numbers["power"] + 1e-9).all()

@@ -57,11 +57,11 @@ def test_findings_fit_the_terminal_and_lose_no_word(width, findings, monkeypatch
 def test_folders_that_cannot_be_written_are_problems(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file"))
-    found = {finding.name: finding for finding in findings_at(tmp_path / "file" / "runs")}
-    assert found["runs"].verdict == "problem"
-    assert found["datasets"].verdict == "problem"
-    assert "cannot be created" in found["datasets"].text
-    assert not any("\n" in finding.text for finding in found.values())
+    findings = {finding.name: finding for finding in findings_at(tmp_path / "file" / "runs")}
+    assert findings["runs"].verdict == "problem"
+    assert findings["datasets"].verdict == "problem"
+    assert "cannot be created" in findings["datasets"].text
+    assert not any("\n" in finding.text for finding in findings.values())
 
 
 def test_looking_leaves_no_trace(tmp_path):
@@ -91,9 +91,9 @@ def test_faults_of_run_folders_are_problems_one_by_one(tmp_path):
     assert doctor.run_faults(tmp_path) == [Finding("run folder", "ok", f"4 in {tmp_path}, no faults")]
     (folders[0].path / "config.json").write_text("{")
     (folders[2].path / "metrics.jsonl").write_text("")
-    found = doctor.run_faults(tmp_path)
-    assert [(finding.name, finding.verdict) for finding in found] == [("run folder", "problem")] * 2
-    assert {finding.text.split(": is damaged")[0] for finding in found} == {
+    findings = doctor.run_faults(tmp_path)
+    assert [(finding.name, finding.verdict) for finding in findings] == [("run folder", "problem")] * 2
+    assert {finding.text.split(": is damaged")[0] for finding in findings} == {
         str(folders[0].path / "config.json"), str(folders[2].path / "metrics.jsonl"),
     }  # fmt: skip
     assert doctor.run_faults(tmp_path / "nowhere")[0].verdict == "ok"

@@ -42,15 +42,15 @@ def drafted(root, profile=PLAIN, limits=Limits(), queue=(), retry_failed=False):
 
 
 def test_packs_form_tasks_and_tasks_form_arrays(tmp_path):
-    found = drafted(tmp_path, limits=Limits(max_array_size=3))
+    submission = drafted(tmp_path, limits=Limits(max_array_size=3))
     ids = [run.id for run in RUNS]
-    assert found.runs == tuple(RUNS)
-    assert found.tasks == tuple(((id,),) for id in ids)
-    assert [(array.tasks, array.limit, array.job_id) for array in found.arrays] == [
-        (found.tasks[:2], 1, None),
-        (found.tasks[2:], 2, None),
+    assert submission.runs == tuple(RUNS)
+    assert submission.tasks == tuple(((id,),) for id in ids)
+    assert [(array.tasks, array.limit, array.job_id) for array in submission.arrays] == [
+        (submission.tasks[:2], 1, None),
+        (submission.tasks[2:], 2, None),
     ]
-    assert len({array.job_name for array in found.arrays}) == 2
+    assert len({array.job_name for array in submission.arrays}) == 2
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,8 +75,8 @@ def test_done_failed_and_queued_runs_are_skipped(tmp_path):
 
 def test_runs_beyond_the_queue_limit_are_left(tmp_path):
     others = [QueuedTask(str(number), str(number), "RUNNING", "None", "n1", "other") for number in range(5)]
-    found = drafted(tmp_path, limits=Limits(max_submitted=8), queue=others)
-    assert (found.runs, found.left) == (tuple(RUNS[:3]), 1)
+    submission = drafted(tmp_path, limits=Limits(max_submitted=8), queue=others)
+    assert (submission.runs, submission.left) == (tuple(RUNS[:3]), 1)
     full = drafted(tmp_path, limits=Limits(max_submitted=5), queue=others)
     assert (full.runs, full.arrays, full.left) == ((), (), 4)
 
@@ -87,25 +87,25 @@ def test_the_job_script_has_the_options_of_the_profile(tmp_path):
         memory_gb=1.5, requeue=False, signal_seconds=33, setup=("module load x",), python="/opt/py thon",
         sbatch={"mail-type": "END", "exclusive": True, "contiguous": False}, packs_per_task=2, array_limit=2,
     )  # fmt: skip
-    found = job_script(drafted(tmp_path, profile), profile, 0)
-    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", found, re.MULTILINE))
+    script = job_script(drafted(tmp_path, profile), profile, 0)
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", script, re.MULTILINE))
     del options["job-name"], options["output"]
     assert options == {
         "time": "90", "partition": "gpu", "account": "me", "qos": "high", "gres": "gpu:2", "constraint": "a100",
         "cpus-per-task": "3", "mem": "1536M", "no-requeue": "", "signal": "USR2@33", "mail-type": "END",
         "exclusive": "", "nodes": "1", "ntasks-per-node": "1", "open-mode": "append", "chdir": str(tmp_path),
     }  # fmt: skip
-    assert found.index("module load x") < found.index("export PYTHONPATH=") < found.index("srun ")
-    assert "'/opt/py thon' -P -u -m submitit.core._submit" in found
+    assert script.index("module load x") < script.index("export PYTHONPATH=") < script.index("srun ")
+    assert "'/opt/py thon' -P -u -m submitit.core._submit" in script
 
 
 def test_range_limit_and_dependency_of_arrays(tmp_path):
     profile = Profile(time_minutes=5, runs_per_pack=1, array_limit=1)
-    found = drafted(tmp_path, profile, Limits(max_array_size=2))
-    scripts = [job_script(found, profile, number) for number in range(2)]
+    submission = drafted(tmp_path, profile, Limits(max_array_size=2))
+    scripts = [job_script(submission, profile, number) for number in range(2)]
     assert "#SBATCH --array=0-1%1" in scripts[0]
     assert "--dependency" not in scripts[0]
-    assert f"#SBATCH --dependency='afterany:<{found.arrays[0].job_name}>'" in scripts[1]
+    assert f"#SBATCH --dependency='afterany:<{submission.arrays[0].job_name}>'" in scripts[1]
 
 
 def arms_of_the_switch(count=2):
@@ -118,13 +118,13 @@ def arms_of_the_switch(count=2):
 def test_runs_that_start_from_a_prefix_wait_for_the_other_arrays(tmp_path):
     runs = arms_of_the_switch()
     prefixes = [prefix_of(run).id for run in runs[1:3]]
-    found = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False)
-    first, then = found.arrays
+    submission = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False)
+    first, then = submission.arrays
     assert first.tasks == tuple(((id,),) for id in (*prefixes, runs[0].id))
     assert then.tasks == tuple(((run.id,),) for run in runs[1:])
     assert (first.waits_for, then.waits_for) == ((), (0,))
-    assert [run.id for run in found.runs] == [*prefixes, *(run.id for run in runs)]
-    assert f"#SBATCH --dependency='afterany:<{first.job_name}>'" in job_script(found, PLAIN, 1)
+    assert [run.id for run in submission.runs] == [*prefixes, *(run.id for run in runs)]
+    assert f"#SBATCH --dependency='afterany:<{first.job_name}>'" in job_script(submission, PLAIN, 1)
     alone = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False, shared_prefix=False)
     assert ([run.id for run in alone.runs], len(alone.arrays)) == ([run.id for run in runs], 1)
     # Prefixes have priority where the queue is limited.
@@ -140,10 +140,10 @@ def test_runs_wait_for_prefixes_of_earlier_submissions(tmp_path):
     arrays = (submissions.Array("name", tuple(((id,),) for id in prefixes), 2, job_id="7"),)
     write(tmp_path, submissions.Submission("s", "smoke", "me", "login", 1.0, {}, "0" * 16, arrays))
     waiting = [QueuedTask(f"7_{index}", "7", "PENDING", "Resources", "", "name") for index in range(2)]
-    found = draft(plan(runs, tmp_path), PLAIN, Limits(), waiting, retry_failed=False)
-    (array,) = found.arrays
+    submission = draft(plan(runs, tmp_path), PLAIN, Limits(), waiting, retry_failed=False)
+    (array,) = submission.arrays
     assert (array.waits_for, array.prefix_jobs) == ((), ("7_0", "7_1"))
-    assert "#SBATCH --dependency=afterany:7_0:7_1" in job_script(found, PLAIN, 0)
+    assert "#SBATCH --dependency=afterany:7_0:7_1" in job_script(submission, PLAIN, 0)
     # Once they are done, there is nothing to wait for.
     write_done(tmp_path, [prefix_of(run) for run in runs[:2]])
     (array,) = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False).arrays
@@ -155,9 +155,9 @@ def test_the_expected_cost_has_an_offline_phase_once(tmp_path):
     write_done(tmp_path, [runs[0], prefix_of(runs[0])])
     for run in (runs[0], prefix_of(runs[0])):
         RunFolder.of(tmp_path, run).write_status("done", updates_per_second=2.0, updates=1000, pack=1)
-    found = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False)
+    submission = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False)
     # One prefix of 400 updates, and three online phases of 600.
-    assert expectation(found, PLAIN).by_task[0].updates == 400 + 3 * 600
+    assert expectation(submission, PLAIN).by_task[0].updates == 400 + 3 * 600
 
 
 def test_folders_and_groups_are_named_by_grid():
@@ -195,30 +195,30 @@ def test_chunks_by_hand():
     assert chunks(7, 2, 3) == [Chunk(0, 1, 1), Chunk(1, 2, 1), Chunk(3, 2, 1), Chunk(5, 2, 1, after=0)]
 
 
-def most_at_once(found):
+def most_at_once(ranges):
     """The number of array tasks that can run at the same time: the sum over lanes of the largest limit."""
     lanes = {}
-    for number, chunk in enumerate(found):
+    for number, chunk in enumerate(ranges):
         lanes[number] = number if chunk.after is None else lanes[chunk.after]
     return sum(
-        max(chunk.limit for number, chunk in enumerate(found) if lanes[number] == lane) for lane in set(lanes.values())
+        max(chunk.limit for number, chunk in enumerate(ranges) if lanes[number] == lane) for lane in set(lanes.values())
     )
 
 
 @settings(deadline=None)
 @given(st.integers(0, 300), st.integers(1, 90), st.integers(1, 100))
 def test_chunks_cover_every_task_once_within_all_limits(tasks, largest, at_once):
-    found = chunks(tasks, largest, at_once)
-    assert [task for chunk in found for task in range(chunk.start, chunk.start + chunk.count)] == list(range(tasks))
-    assert all(1 <= chunk.count <= largest and 1 <= chunk.limit <= chunk.count for chunk in found)
-    assert all(chunk.after is None or chunk.after < number for number, chunk in enumerate(found))
-    assert most_at_once(found) <= at_once
-    if found:
-        sizes = [chunk.count for chunk in found]
+    ranges = chunks(tasks, largest, at_once)
+    assert [task for chunk in ranges for task in range(chunk.start, chunk.start + chunk.count)] == list(range(tasks))
+    assert all(1 <= chunk.count <= largest and 1 <= chunk.limit <= chunk.count for chunk in ranges)
+    assert all(chunk.after is None or chunk.after < number for number, chunk in enumerate(ranges))
+    assert most_at_once(ranges) <= at_once
+    if ranges:
+        sizes = [chunk.count for chunk in ranges]
         assert max(sizes) - min(sizes) <= 1
-        assert len(found) == -(-tasks // largest)
+        assert len(ranges) == -(-tasks // largest)
         # The limit is used up, unless an array has fewer tasks than its part of it.
-        assert most_at_once(found) >= min(at_once, len(found) * min(sizes))
+        assert most_at_once(ranges) >= min(at_once, len(ranges) * min(sizes))
 
 
 def command(*arguments):

@@ -12,11 +12,11 @@ def at(step, size=40):
     return Checkpoint(Position(step, 0, True), arrays, {"metrics": {"bytes": step, "sha256": "ab"}})
 
 
-def assert_equal(found, expected):
-    assert found.position == expected.position
-    assert found.numbers == expected.numbers
-    assert found.arrays.keys() == expected.arrays.keys()
+def assert_equal(loaded, expected):
+    assert loaded.position == expected.position
+    assert loaded.numbers == expected.numbers
+    assert loaded.arrays.keys() == expected.arrays.keys()
     for name, array in expected.arrays.items():
-        assert found.arrays[name].dtype == array.dtype
-        assert found.arrays[name].shape == array.shape
-        assert found.arrays[name].tobytes() == array.tobytes()
+        assert loaded.arrays[name].dtype == array.dtype
+        assert loaded.arrays[name].shape == array.shape
+        assert loaded.arrays[name].tobytes() == array.tobytes()

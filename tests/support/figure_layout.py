@@ -29,16 +29,16 @@ def faults(figure: Figure) -> list[str]:
         renderer = figure.canvas.get_renderer()
         canvas = figure.bbox
         boxes = [(text, text.get_window_extent(renderer)) for text in _texts(figure)]
-        found = [f"clipped: {text.get_text()!r}" for text, box in boxes if _outside(box, canvas)]
-        found += [
+        lines = [f"clipped: {text.get_text()!r}" for text, box in boxes if _outside(box, canvas)]
+        lines += [
             f"overlapping: {first.get_text()!r} and {second.get_text()!r}"
             for place, (first, one) in enumerate(boxes)
             for second, other in boxes[place + 1 :]
             if _overlap(one, other)
         ]
         legends = figure.findobj(Legend)
-        found += ["legend outside" for legend in legends if _outside(legend.get_window_extent(renderer), canvas)]
-    return found + _without_unit(figure)
+        lines += ["legend outside" for legend in legends if _outside(legend.get_window_extent(renderer), canvas)]
+    return lines + _without_unit(figure)
 
 
 def _texts(figure: Figure) -> list[Text]:
@@ -75,7 +75,7 @@ def _overlap(one: Bbox, other: Bbox) -> bool:
 
 def _without_unit(figure: Figure) -> list[str]:
     """Axes of numbers without a unit in their label, or in the label or title that they share."""
-    found = []
+    lines = []
     for axes in figure.axes:
         for axis, shared in ((axes.xaxis, figure.get_supxlabel()), (axes.yaxis, figure.get_supylabel())):
             ticks = [label for label in axis.get_ticklabels() if label.get_text()]
@@ -84,8 +84,8 @@ def _without_unit(figure: Figure) -> list[str]:
             first = figure.axes[0].get_ylabel() if axis is axes.yaxis else ""
             labels = [axis.get_label_text() or shared or first, axes.get_title(), axes.get_title(loc="left")]
             if not any(UNIT.search(label) for label in labels):
-                found.append(f"no unit: {labels}")
-    return found
+                lines.append(f"no unit: {labels}")
+    return lines
 
 
 def _is_of_names(axis: Axis) -> bool:

@@ -20,5 +20,5 @@ def frame_of(*rows: tuple, **changes) -> pd.DataFrame:
 
 
 def number(table, arm, metric):
-    here = table.numbers
-    return here[(here["arm"] == arm) & (here["metric"] == metric)].iloc[0]
+    numbers = table.numbers
+    return numbers[(numbers["arm"] == arm) & (numbers["metric"] == metric)].iloc[0]

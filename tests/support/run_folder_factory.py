@@ -52,14 +52,14 @@ def begin(root: Path, run: Run) -> RunFolder:
     """A folder whose run has just started."""
     folder = RunFolder.of(root, run)
     folder.create(run)
-    own = {
+    lasting = {
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "difference": None,
         "packages": {"torch": "2.13.0", "mujoco": "3.3.7"},
         "machine": {"processor": "a processor", "cores": 2},
     }
-    folder.begin_attempt({**own, "launcher": "local pool"})
-    folder.record_provenance({**own, "dataset": "89abcdef01234567"})
+    folder.begin_attempt({**lasting, "launcher": "local pool"})
+    folder.record_provenance({**lasting, "dataset": "89abcdef01234567"})
     folder.write_status("running", phase="offline", step=0)
     return folder
 

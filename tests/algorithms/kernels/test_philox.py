@@ -24,8 +24,8 @@ KNOWN = [
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
 def test_known_answers(counter, key, words):
-    found = philox([torch.tensor(word) for word in counter], [torch.tensor(word) for word in key])
-    assert tuple(int(word) for word in found) == words
+    drawn = philox([torch.tensor(word) for word in counter], [torch.tensor(word) for word in key])
+    assert tuple(int(word) for word in drawn) == words
 
 
 def drawn(fill, seeds=(3,), updates=2, shape=(5, 7), update=0, stream="state") -> torch.Tensor:

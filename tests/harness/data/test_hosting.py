@@ -32,7 +32,7 @@ def elsewhere(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def minari_root(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "here"))
     return tmp_path / "here"
 
@@ -48,12 +48,12 @@ def test_from_a_folder(elsewhere):
     assert len(load_dataset(PEN).trajectories) == 3
 
 
-def test_from_an_archive(elsewhere, tmp_path, here):
+def test_from_an_archive(elsewhere, tmp_path, minari_root):
     archive = shutil.make_archive(str(tmp_path / "pen"), "gztar", elsewhere)
     take_sets(PEN, tmp_path / "pen.tar.gz")
     assert archive == str(tmp_path / "pen.tar.gz")
     assert missing_ids(PEN) == ()
-    assert [path.name for path in here.iterdir()] == ["D4RL"]
+    assert [path.name for path in minari_root.iterdir()] == ["D4RL"]
 
 
 @pytest.mark.parametrize("place", ["", "data", "data/main_data.hdf5"])
@@ -110,13 +110,13 @@ def test_another_copy_never_replaces_a_set(elsewhere, tmp_path):
     assert contents(dataset_folders(PEN)) == before
 
 
-def test_a_refused_copy_leaves_nothing_behind(elsewhere, tmp_path, here):
+def test_a_refused_copy_leaves_nothing_behind(elsewhere, tmp_path, minari_root):
     shutil.copytree(elsewhere / HUMAN, tmp_path / "bad")
     with h5py.File(tmp_path / "bad/data/main_data.hdf5", "r+") as stored:
         stored["episode_1/actions"][0] = 7.0
     with pytest.raises(UserError, match=r"episode 1: action 0 is .* outside the action box .*; nothing was imported$"):
         take_sets(PEN, tmp_path / "bad")
-    assert [path for path in here.rglob("*") if path.is_file()] == []
+    assert [path for path in minari_root.rglob("*") if path.is_file()] == []
 
 
 def test_an_invalid_source_is_a_one_line_error(tmp_path):
@@ -176,13 +176,14 @@ def test_an_incomplete_set_in_arrow_is_refused(tmp_path, monkeypatch):
     assert before is not None
 
 
-def test_without_a_network_the_error_suggests_a_local_copy(monkeypatch, here):
+def test_without_a_network_the_error_suggests_a_local_copy(monkeypatch, minari_root):
     # Nobody listens there.
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError) as error:
         download_sets(PEN)
     line = str(error.value)
-    assert line.startswith(f"dataset {HUMAN}: not found in {here} and cannot be downloaded (server unreachable: ")
+    prefix = f"dataset {HUMAN}: not found in {minari_root} and cannot be downloaded (server unreachable: "
+    assert line.startswith(prefix)
     assert line.endswith("run floorbench data pen-binary where there is a network, or import a copy with --from")
     assert "\n" not in line
 

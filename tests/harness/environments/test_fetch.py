@@ -56,8 +56,8 @@ def test_reaching_goes_straight_to_the_goal():
     ],
 )
 def test_pushing_goes_around_the_block(gripper, way):
-    found, fingers = push(with_block(gripper, (0, 0, 0), (0.2, 0, 0)))
-    assert found == pytest.approx(way)
+    action, fingers = push(with_block(gripper, (0, 0, 0), (0.2, 0, 0)))
+    assert action == pytest.approx(way)
     assert fingers == CLOSED
 
 
@@ -77,8 +77,8 @@ def test_a_push_ends_at_the_goal():
     ],
 )
 def test_picking_and_placing_step_by_step(gripper, fingers, way, does):
-    found, pushes = pick_and_place(with_block(gripper, (0, 0, 0), (0.1, 0.2, 0.3), fingers))
-    assert found == pytest.approx(way)
+    action, pushes = pick_and_place(with_block(gripper, (0, 0, 0), (0.1, 0.2, 0.3), fingers))
+    assert action == pytest.approx(way)
     assert pushes == does
 
 

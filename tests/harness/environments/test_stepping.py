@@ -78,8 +78,8 @@ def test_success_and_score_are_those_of_the_finished_episode(road_task, in_proce
     np.testing.assert_array_equal(place.reset(5), environment.reset(5))
     ahead, over = np.ones(1, np.float32), False
     while not over:
-        expected, found = environment.step(ahead), place.step(ahead)
-        assert found[1:] == expected[1:]
+        expected, stepped = environment.step(ahead), place.step(ahead)
+        assert stepped[1:] == expected[1:]
         over = expected[2] or expected[3]
     assert place.success == environment.success
     assert in_processes.records.scores[1] == environment.score

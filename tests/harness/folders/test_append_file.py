@@ -108,14 +108,14 @@ def test_every_changed_byte_before_the_mark_is_detected(path):
     mark = file.mark()
     file.append(chance.randbytes(500))
     content = path.read_bytes()
-    found = 0
+    detected = 0
     for _ in range(200):
         at = chance.randrange(2500)
         path.write_bytes(content[:at] + bytes([content[at] ^ chance.randrange(1, 256)]) + content[at + 1 :])
         with pytest.raises(DamagedFileError):
             contents(path, mark)
-        found += 1
-    assert found == 200
+        detected += 1
+    assert detected == 200
     path.write_bytes(data + b"anything")
     assert contents(path, mark) == data
 

@@ -204,11 +204,11 @@ def test_heartbeats_are_written_until_the_block_ends(tmp_path, monkeypatch):
     folders = [tmp_path / name for name in ("a", "b")]
     for folder in folders:
         folder.mkdir()
-    own = [acquire(folder, {}) for folder in folders]
-    own[0].file.rename(tmp_path / "moved")
+    leases = [acquire(folder, {}) for folder in folders]
+    leases[0].file.rename(tmp_path / "moved")
     forge(folders[1], age=1000.0)
     before = threading.active_count()
-    with Heartbeat(own):
+    with Heartbeat(leases):
         # The first of the two cannot be touched, which must not keep the other from being.
         wait_until(lambda: time.time() - latest_attempt(folders[1]).heartbeat < 5.0)
     assert threading.active_count() == before

@@ -204,14 +204,14 @@ def test_changed_bytes_are_detected(checkpoints):
     file = checkpoints.folder / "000000001-000000000-1.ckpt"
     sound = file.read_bytes()
     chance = random.Random(20)
-    found = 0
+    detected = 0
     for _ in range(200):
         where = chance.randrange(len(sound))
         changed = chance.choice([value for value in range(256) if value != sound[where]])
         file.write_bytes(sound[:where] + bytes([changed]) + sound[where + 1 :])
         assert refusal(checkpoints, 1) == "is damaged: its checksum does not match"
-        found += 1
-    assert found == 200
+        detected += 1
+    assert detected == 200
     file.write_bytes(sound)
     assert_equal(checkpoints.load(Position(1, 0, True)), at(1, size=2000))
 

@@ -26,23 +26,25 @@ from harness.folders.provenance import (
 
 
 def test_provenance_of_a_run():
-    told = provenance(dataset_hash="abc")
-    json.dumps(told, allow_nan=False)
-    assert told["dataset"] == "abc"
-    assert told["packages"]["torch"] == importlib.metadata.version("torch")
-    assert told["packages"]["mujoco"] == importlib.metadata.version("mujoco")
-    assert told["threads"] == torch.get_num_threads()
-    assert told["machine"]["cores"] == usable_cores() >= 1
-    assert told["machine"]["python"] == sys.version.split()[0]
-    assert told["lock"] == file_hash(PROJECT / "requirements.lock")
-    assert told["gpus"] is None or torch.cuda.is_available()
+    record = provenance(dataset_hash="abc")
+    json.dumps(record, allow_nan=False)
+    assert record["dataset"] == "abc"
+    assert record["packages"]["torch"] == importlib.metadata.version("torch")
+    assert record["packages"]["mujoco"] == importlib.metadata.version("mujoco")
+    assert record["threads"] == torch.get_num_threads()
+    assert record["machine"]["cores"] == usable_cores() >= 1
+    assert record["machine"]["python"] == sys.version.split()[0]
+    assert record["lock"] == file_hash(PROJECT / "requirements.lock")
+    assert record["gpus"] is None or torch.cuda.is_available()
 
 
 def test_details_of_an_attempt(monkeypatch):
-    told, lasting = attempt_details(), provenance(dataset_hash="")
-    json.dumps(told, allow_nan=False)
-    assert told.pop("launcher") == "by hand"
-    assert told == {name: lasting[name] for name in ("commit", "difference", "version", "build", "packages", "machine")}
+    details, lasting = attempt_details(), provenance(dataset_hash="")
+    json.dumps(details, allow_nan=False)
+    assert details.pop("launcher") == "by hand"
+    assert details == {
+        name: lasting[name] for name in ("commit", "difference", "version", "build", "packages", "machine")
+    }
     monkeypatch.setenv(module.LAUNCHER_VARIABLE, "local pool")
     assert attempt_details()["launcher"] == "local pool"
 

@@ -288,6 +288,6 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 def test_only_run_folders_are_listed(tmp_path, folder):
     (tmp_path / "report").mkdir()
-    assert [found.id for found in run_folders(tmp_path)] == [folder.id]
+    assert [listed.id for listed in run_folders(tmp_path)] == [folder.id]
     with pytest.raises(UserError, match="no such folder of runs"):
         list(run_folders(tmp_path / "nowhere"))

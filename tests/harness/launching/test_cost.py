@@ -38,8 +38,8 @@ def test_the_nearest_pack_size_is_used_and_short_attempts_are_not(tmp_path):
     finish(tmp_path, RUNS[2:3], updates_per_second=1.0, updates=499, pack=3)
     fail(tmp_path, RUNS[3], "of something")
     for pack, cost in {1: (0.01, 1), 2: (0.01, 1), 3: (0.02, 3), 8: (0.02, 3)}.items():
-        found = finished_costs(tmp_path, {KEY}, pack)[KEY]
-        assert (found.seconds, found.pack) == (pytest.approx(cost[0]), cost[1])
+        cost_of_update = finished_costs(tmp_path, {KEY}, pack)[KEY]
+        assert (cost_of_update.seconds, cost_of_update.pack) == (pytest.approx(cost[0]), cost[1])
 
 
 def test_other_shapes_and_older_versions_are_ignored(tmp_path):

@@ -62,12 +62,12 @@ def test_duplicate_runs_are_named(tmp_path, runs):
 def test_foreign_and_damaged_folders_are_refused(tmp_path, runs):
     folder = commit(runs[:1], tmp_path)[0]
     config = folder.path / "config.json"
-    whole = json.loads(config.read_text())
+    settings = json.loads(config.read_text())
     for text, message in [
         ("{", r"config.json: is damaged"),
-        (json.dumps({**whole, "seed": 9}), r"config.json: its settings belong to run"),
-        (json.dumps({**whole, "schema_version": 0}), r"config.json: schema version 0 cannot be read"),
-        (json.dumps({**whole, "colour": 1}), r"config.json: setting colour: unknown setting"),
+        (json.dumps({**settings, "seed": 9}), r"config.json: its settings belong to run"),
+        (json.dumps({**settings, "schema_version": 0}), r"config.json: schema version 0 cannot be read"),
+        (json.dumps({**settings, "colour": 1}), r"config.json: setting colour: unknown setting"),
     ]:
         config.write_text(text)
         with pytest.raises(UserError, match=message):

@@ -91,8 +91,8 @@ def test_the_number_of_workers_is_bounded_and_each_has_one_thread(tmp_path):
     assert states(packs) == [["done"]] * 4
     assert max(seen) == 2
     # Each has a place of its own: on machines with several cards, its card.
-    assert {place for own in places for place in own} == {"0", "1"}
-    assert all(len(set(own)) == len(own) for own in places)
+    assert {place for gpus in places for place in gpus} == {"0", "1"}
+    assert all(len(set(gpus)) == len(gpus) for gpus in places)
     folders = [folder for pack in packs for folder in pack]
     assert [folder.provenance()["threads"] for folder in folders] == [1] * 4
     assert [folder.provenance()["attempts"][0]["launcher"] for folder in folders] == ["local pool"] * 4
@@ -186,9 +186,9 @@ def test_a_killed_worker_with_progress_leaves_its_run_interrupted(tmp_path, monk
     packs = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)
     folder = packs[0][0]
 
-    def kill_when(there):
+    def kill_when(is_reached):
         status = folder.status()
-        if status["state"] == "running" and status.get("phase") == "offline" and there():
+        if status["state"] == "running" and status.get("phase") == "offline" and is_reached():
             os.kill(status["process"], signal.SIGKILL)
 
     monkeypatch.setenv(CHECKPOINT_VARIABLE, "0.1")
@@ -245,21 +245,21 @@ def limited(folder, blocks):
 def test_a_disk_error_interrupts_a_run_without_losing_work(tmp_path):
     """Checkpoints do not fit any more, then not even the smallest file; with room again the run ends as if nothing
     had happened."""
-    whole, broken = (folders_of(tiny(runs_of("smoke")[:1]), tmp_path / name, limit=1)[0][0] for name in ("a", "b"))
-    run_packs([[whole]], workers=1)
+    sound, broken = (folders_of(tiny(runs_of("smoke")[:1]), tmp_path / name, limit=1)[0][0] for name in ("a", "b"))
+    run_packs([[sound]], workers=1)
     assert limited(broken, blocks=16) == ""
     assert broken.status()["state"] == "interrupted"
     assert broken.status()["reason"].endswith(".ckpt: file too large")
     assert str(broken.checkpoints) in broken.status()["reason"]
     assert broken.log_tail() == f"error: {broken.status()['reason']}"
     before = {file: file.read_bytes() for file in broken.path.rglob("*") if file.is_file()}
-    said = limited(broken, blocks=0)
-    assert said.startswith(f"error: {broken.path / 'attempts'}")
-    assert all(line.endswith(": file too large") for line in said.splitlines())
+    errors = limited(broken, blocks=0)
+    assert errors.startswith(f"error: {broken.path / 'attempts'}")
+    assert all(line.endswith(": file too large") for line in errors.splitlines())
     assert {file: file.read_bytes() for file in broken.path.rglob("*") if file.is_file()} == before
     run_packs([[broken]], workers=1)
-    assert broken.metrics_file.read_bytes() == whole.metrics_file.read_bytes()
-    assert broken.summary() == whole.summary()
+    assert broken.metrics_file.read_bytes() == sound.metrics_file.read_bytes()
+    assert broken.summary() == sound.summary()
 
 
 def test_output_of_a_worker_is_in_the_logs_of_its_runs(tmp_path):
@@ -314,8 +314,8 @@ def test_a_second_signal_does_not_disturb_the_shutdown(tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             pool.wait(0.3)
     os.kill(worker, signal.SIGCONT)
-    _, said = pool.communicate(timeout=30)
-    assert said.endswith("KeyboardInterrupt\n")
+    _, errors = pool.communicate(timeout=30)
+    assert errors.endswith("KeyboardInterrupt\n")
     assert endings([[folder]]) == [[["interrupted: stopped by SIGTERM"]]]
 
 

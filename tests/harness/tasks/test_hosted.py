@@ -19,14 +19,14 @@ def episode(environment, seed, steps=12):
     """Observations, rewards and flags of some random actions, up to the end of the episode."""
     actions = np.random.default_rng(seed).uniform(-1.2, 1.2, size=(steps, environment.action_dim)).astype(np.float32)
     seen = [environment.reset(seed)]
-    told = []
+    steps_taken = []
     for action in actions:
         observation, *step = environment.step(action)
         seen.append(observation)
-        told.append((*step, environment.success, environment.score))
+        steps_taken.append((*step, environment.success, environment.score))
         if step[1] or step[2]:
             break
-    return np.stack(seen), told
+    return np.stack(seen), steps_taken
 
 
 @pytest.mark.parametrize("name", HOSTED)
@@ -45,8 +45,8 @@ def test_episodes_depend_on_their_seed_only(name):
 @pytest.mark.parametrize("name", [name for name in HOSTED if HOSTED[name].task.failure_reward is not None])
 def test_a_step_without_success_has_the_failure_reward(name):
     task = HOSTED[name].task
-    _, told = episode(Environment(task), 5)
-    for reward, terminated, _, success, score in told:
+    _, steps_taken = episode(Environment(task), 5)
+    for reward, terminated, _, success, score in steps_taken:
         assert (reward == task.failure_reward) == (not success)
         assert terminated == success
         assert score == float(success)
@@ -85,23 +85,23 @@ def test_kitchen_rewards_count_completed_subtasks():
     environment = Environment(HOSTED["kitchen-complete"].task)
     environment.reset(0)
     kitchen = environment._environment.unwrapped
-    goals, told = dict(kitchen.goal), []
+    goals, steps_taken = dict(kitchen.goal), []
     from gymnasium_robotics.envs.franka_kitchen.kitchen_env import OBS_ELEMENT_INDICES
 
     for subtask in ("light switch", "slide cabinet", "microwave", "kettle"):
         kitchen.data.qpos[OBS_ELEMENT_INDICES[subtask]] = goals[subtask]
         _, reward, terminated, _ = environment.step(np.zeros(9, np.float32))
-        told.append((reward, environment.score, environment.success, terminated))
-    assert told == [
+        steps_taken.append((reward, environment.score, environment.success, terminated))
+    assert steps_taken == [
         (-3.0, 0.25, False, False), (-2.0, 0.5, False, False), (-1.0, 0.75, False, False), (0.0, 1.0, True, True),
     ]  # fmt: skip
 
 
 def test_locomotion_scores_are_returns_between_the_reference_returns():
     task = HOSTED["hopper-expert"].task
-    _, told = episode(environment := Environment(task), 0)
+    _, steps_taken = episode(environment := Environment(task), 0)
     zero, one = task.reference_returns
-    rewards = [reward for reward, *_ in told]
+    rewards = [reward for reward, *_ in steps_taken]
     assert environment.score == pytest.approx((sum(rewards) - zero) / (one - zero))
 
 

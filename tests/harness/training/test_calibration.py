@@ -24,8 +24,8 @@ def test_shares_by_hand():
 
 
 def value(run, tmp_path, states):
-    found = behaviour_value(run, ensure_dataset(run.task), FitStore(tmp_path))
-    return None if found is None else found(states)
+    function = behaviour_value(run, ensure_dataset(run.task), FitStore(tmp_path))
+    return None if function is None else function(states)
 
 
 def test_all_arms_and_seeds_are_compared_with_one_estimate(tiny_task, tmp_path):

@@ -161,10 +161,10 @@ def test_inflation_by_the_value_gap_leads_from_the_behaviour_to_the_optimal_valu
     settings = [
         {"floor.base": "exact", "floor.inflation_kind": "value_gap", "floor.inflation": dose} for dose in (0.5, 1)
     ]
-    states, (half, whole), _ = road_columns(road_task, *settings)
+    states, (half, complete), _ = road_columns(road_task, *settings)
     values = exact_values(road_task)
     behaviour, optimal = values.behaviour(states), values.optimal(states)
-    np.testing.assert_allclose(whole, optimal, rtol=1e-5)
+    np.testing.assert_allclose(complete, optimal, rtol=1e-5)
     np.testing.assert_allclose(half, 0.5 * (behaviour + optimal), rtol=1e-5)
 
 

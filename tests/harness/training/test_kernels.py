@@ -104,8 +104,8 @@ def test_cpu_runs_use_all_cores_in_small_packs():
 
 
 def test_workers_share_the_memory_of_the_smallest_gpu(monkeypatch):
-    each = bytes_of_run(ON_GPU[0].algorithm)
-    monkeypatch.setattr(gpu, "free_memory", lambda: (100 * each, 41 * each // 2))
+    bytes_per_run = bytes_of_run(ON_GPU[0].algorithm)
+    monkeypatch.setattr(gpu, "free_memory", lambda: (100 * bytes_per_run, 41 * bytes_per_run // 2))
     assert pack_limit_for(ON_GPU) == pack_limit_for(ON_GPU, workers=2) == 14
     assert pack_limit_for(ON_GPU, workers=3) == 7, "two workers on one of the GPUs"
     monkeypatch.setattr(gpu, "free_memory", lambda: ())

@@ -105,8 +105,8 @@ def test_noise_on_a_gpu_is_independent_of_the_pack(monkeypatch):
 
 
 def test_updates_and_steps_never_repeat():
-    own = streams([0])
-    seen = {float(own.at(update)[1].state.flatten()[0]) for update in range(3 * BLOCK)}
+    run_streams = streams([0])
+    seen = {float(run_streams.at(update)[1].state.flatten()[0]) for update in range(3 * BLOCK)}
     assert len(seen) == 3 * BLOCK
     steps = StepStreams([0], "exploration", 2)
     assert len({float(steps.at(step)[0, 0]) for step in range(3000)}) > 2990

@@ -15,8 +15,8 @@ def test_processor_time_of_other_processes_counts_for_the_part_in_which_it_was_s
         used[:] = [4.0, 3.5]
     with clock.part("update"):
         pass
-    own = time.process_time() - began
+    this_process = time.process_time() - began
     assert clock.effort.elsewhere == 3.5
-    assert 2.5 <= clock.effort.seconds["environment"] <= 2.5 + own
-    assert 5.0 <= clock.effort.seconds["update"] <= 5.0 + own
+    assert 2.5 <= clock.effort.seconds["environment"] <= 2.5 + this_process
+    assert 5.0 <= clock.effort.seconds["update"] <= 5.0 + this_process
     assert before == Effort({"update": 5.0}, elsewhere=1.0), "an earlier pack keeps its own sums"

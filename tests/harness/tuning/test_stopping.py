@@ -101,7 +101,7 @@ def test_a_failed_run_ends_its_trial_and_what_is_done_stays(tmp_path, ask):
 
 
 @pytest.mark.parametrize(
-    ("own", "worse"),
+    ("scores", "worse"),
     [
         ([0.5, 0.5, 0.5, 0.5], True),
         # One better seed, by less than the others are worse: p = 2/16.
@@ -110,13 +110,13 @@ def test_a_failed_run_ends_its_trial_and_what_is_done_stays(tmp_path, ask):
         ([0.9, 0.9, 0.9, 0.9], False),
     ],
 )
-def test_four_of_four_pairs_decide_and_three_do_not(own, worse):
+def test_four_of_four_pairs_decide_and_three_do_not(scores, worse):
     score, best = OBJECTIVES["final_score"], [rows_of(0.1, 0.8)] * 4
-    assert is_worse(score, [rows_of(0.1, each) for each in own], best, 1) == worse
-    assert not is_worse(score, [rows_of(0.1, each) for each in own[:3]], best[:3], 1)
+    assert is_worse(score, [rows_of(0.1, final_score) for final_score in scores], best, 1) == worse
+    assert not is_worse(score, [rows_of(0.1, final_score) for final_score in scores[:3]], best[:3], 1)
     # Regret is smaller where scores are larger.
     regret = OBJECTIVES["regret_eval"]
-    assert is_worse(regret, [rows_of(0.1, each) for each in own], best, 1) == worse
+    assert is_worse(regret, [rows_of(0.1, final_score) for final_score in scores], best, 1) == worse
 
 
 def test_objectives_by_hand():

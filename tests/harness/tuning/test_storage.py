@@ -34,14 +34,14 @@ def contents(folder):
 def test_an_incomplete_last_line_is_dropped(folder, left, capsys):
     """As after a full disk; a search that goes on is the same as one that was never disturbed."""
     journal = folder / JOURNAL
-    whole = journal.read_bytes()
-    journal.write_bytes(whole + left)
+    content = journal.read_bytes()
+    journal.write_bytes(content + left)
     assert {arm: len(trials) for arm, trials in states(folder).items()} == {"cql": 2, "monte_carlo": 2}
-    assert journal.read_bytes() == whole + left
+    assert journal.read_bytes() == content + left
     driver = make_driver(folder.parents[1], trials=4)
     assert driver.run(compute)
     assert f"{journal}: dropped an incomplete last line of {len(left)} bytes" in capsys.readouterr().err
-    assert journal.read_bytes().startswith(whole)
+    assert journal.read_bytes().startswith(content)
     assert all(json.loads(line) for line in journal.read_bytes().splitlines())
     undisturbed = make_driver(folder.parents[1] / "other", trials=2)
     assert undisturbed.run(compute)
@@ -53,7 +53,7 @@ def test_an_incomplete_last_line_is_dropped(folder, left, capsys):
 def test_a_full_disk_leaves_the_journal_unchanged(folder, monkeypatch):
     """The write fails in its middle, or when it is made durable."""
     storage = open_storage(folder)
-    whole = (folder / JOURNAL).read_bytes()
+    content = (folder / JOURNAL).read_bytes()
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_the_journal_unchanged(folder, monkeypatch):
     with pytest.raises(OSError, match="No space left") as error:
         storage.create_new_study(["minimize"], "another")
     assert error.value.filename == str(folder / JOURNAL)
-    assert (folder / JOURNAL).read_bytes() == whole
+    assert (folder / JOURNAL).read_bytes() == content
 
 
 def test_a_damaged_journal_is_a_one_line_error(folder):

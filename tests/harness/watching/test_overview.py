@@ -99,12 +99,12 @@ def row(state, progress=0.0, speed=None, end=None, **values):
 def test_the_expected_end_follows_from_the_current_speed():
     waiting = [row("planned", updates=1000), row("queued", progress=0.5, updates=1000), row("failed", updates=9999)]
     running = [row("running", 0.5, 10.0, NOON + 50, updates=1000), row("running", 0.9, 5.0, NOON + 20, updates=1000)]
-    found = total([*waiting, *running], NOON)
-    assert found.expected_end == pytest.approx(NOON + (1000 + 500 + 500 + 100) / 15.0)
-    assert found.updates_per_second == 15.0
-    assert found.progress == pytest.approx((0.5 + 0.5 + 0.9) / 5)
-    assert found.counts == {"planned": 1, "queued": 1, "running": 2, "failed": 1}
-    assert list(found.counts) == ["planned", "queued", "running", "failed"]
+    summary = total([*waiting, *running], NOON)
+    assert summary.expected_end == pytest.approx(NOON + (1000 + 500 + 500 + 100) / 15.0)
+    assert summary.updates_per_second == 15.0
+    assert summary.progress == pytest.approx((0.5 + 0.5 + 0.9) / 5)
+    assert summary.counts == {"planned": 1, "queued": 1, "running": 2, "failed": 1}
+    assert list(summary.counts) == ["planned", "queued", "running", "failed"]
 
 
 def test_without_waiting_runs_the_last_running_one_decides():

@@ -52,14 +52,14 @@ def root(tmp_path_factory):
 
 
 def test_a_killed_search_resumes_without_duplicate_trials(root):
-    told = json.loads(call("status", "smoke", "--root", root, "--json", *SHORT).stdout)
-    assert [(row["arm"], row["number"], row["state"]) for row in told["trials"]] == [
+    shown = json.loads(call("status", "smoke", "--root", root, "--json", *SHORT).stdout)
+    assert [(row["arm"], row["number"], row["state"]) for row in shown["trials"]] == [
         (arm, number, "complete") for arm in ("cql", "monte_carlo") for number in (0, 1)
     ]
     folders = list(run_folders(root / "studies" / "smoke" / "runs"))
-    assert sorted(folder.id for folder in folders) == sorted(id for row in told["trials"] for id in row["runs"])
+    assert sorted(folder.id for folder in folders) == sorted(id for row in shown["trials"] for id in row["runs"])
     assert {folder.status()["state"] for folder in folders} == {"done"}
-    for row in told["trials"]:
+    for row in shown["trials"]:
         values = [folder.summary()["regret_eval"] for folder in folders if folder.id in row["runs"]]
         assert row["value"] == pytest.approx(sum(values) / 3)
         # 30 gradient steps offline and 30 online, three seeds.
@@ -103,10 +103,10 @@ def test_best_runs_the_best_settings_and_the_defaults(root, capsys):
 
     assert report_best(study, root, launch, None) == INTERRUPTED
     assert "equal effort: 2 trials per arm" in capsys.readouterr().err
-    told = json.loads(call("status", "smoke", "--root", root, "--json", *SHORT).stdout)
+    shown = json.loads(call("status", "smoke", "--root", root, "--json", *SHORT).stdout)
     assert set(study.runs) < set(asked)
     for arm in ("cql", "monte_carlo"):
-        rows = [row for row in told["trials"] if row["arm"] == arm]
+        rows = [row for row in shown["trials"] if row["arm"] == arm]
         best = min(rows, key=lambda row: row["value"])["settings"]
         tuned = [run for run in asked if run.arm == f"{arm}_tuned"]
         assert [run.seed for run in tuned] == [0, 1]

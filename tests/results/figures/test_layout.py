@@ -40,7 +40,7 @@ def test_the_figures_over_tasks(frames):
     drawings = [tasks_and_arms(runs, evaluations), learned_floor(per_run), *aggregate_figures(done(runs), pooled(runs))]
     several = frame(arms={**ARMS, "inflated_1": (1.0, 40.0, 10.0, 0.1)})
     drawings += [effects_figure(effects(several)), dose_response(effects(several), several)]
-    assert {drawing.name: found for drawing in drawings if (found := faults(drawing.figure))} == {}
+    assert {drawing.name: problems for drawing in drawings if (problems := faults(drawing.figure))} == {}
 
 
 def test_the_figures_of_claims(frames):
@@ -51,13 +51,13 @@ def test_the_figures_of_claims(frames):
              "inflation-lifts-unseen-actions", "every-dose-lifts-unseen-actions")  # fmt: skip
     claims = {claim.id: claim for claim in CLAIMS}
     drawings = [claim_figure(verdicts[name], measured(claims[name], per_run)) for name in names]
-    assert {drawing.name: found for drawing in drawings if (found := faults(drawing.figure))} == {}
+    assert {drawing.name: problems for drawing in drawings if (problems := faults(drawing.figure))} == {}
 
 
 def test_the_figures_of_searches(tmp_path):
     ledger = read_ledger(write_ledger(tmp_path))
     drawings = [*tuning_figures(ledger), searches([ledger] * 3)]
-    assert {drawing.name: found for drawing in drawings if (found := faults(drawing.figure))} == {}
+    assert {drawing.name: problems for drawing in drawings if (problems := faults(drawing.figure))} == {}
 
 
 @pytest.mark.parametrize("draw", FIGURES)
@@ -74,8 +74,8 @@ def test_faults_are_found():
         panel.text(0.5, 0.5, "one text")
         panel.text(0.52, 0.5, "another text")
         panel.legend(loc="upper left", bbox_to_anchor=(0.2, 1.0))
-    found = faults(figure)
-    assert "overlapping: 'one text' and 'another text'" in found
-    assert "legend outside" in found
-    assert any(fault.startswith("clipped: 'a label") for fault in found)
-    assert any(fault.startswith("no unit: ['Score'") for fault in found)
+    problems = faults(figure)
+    assert "overlapping: 'one text' and 'another text'" in problems
+    assert "legend outside" in problems
+    assert any(fault.startswith("clipped: 'a label") for fault in problems)
+    assert any(fault.startswith("no unit: ['Score'") for fault in problems)

@@ -25,9 +25,9 @@ def test_every_column_of_both_frames_is_explained(root):
     assert (explained["meaning"] != "").all()
     assert not explained["meaning"].str.contains("[{}]").any(), "a placeholder"
     for name, frame in (("runs", results.runs(root)), ("evaluations", results.evaluations(root))):
-        there = [column for column in frame.columns if not column.startswith(SETTINGS) and ".name" not in column]
-        assert set(there) <= set(explained.index), name
-        assert set(explained.loc[there, "frame"]) <= {name, "both"}
+        metrics = [column for column in frame.columns if not column.startswith(SETTINGS) and ".name" not in column]
+        assert set(metrics) <= set(explained.index), name
+        assert set(explained.loc[metrics, "frame"]) <= {name, "both"}
     assert explained.loc["final_score", "better"] == "higher"
     assert explained.loc["q_data", "unit"] == "mapped return"
 

@@ -26,8 +26,10 @@ def frames(tmp_path_factory):
 
 def without(frames, **names):
     """The frames without the runs that have all these values."""
-    own = frames.runs[(frames.runs[list(names)] == list(names.values())).all(axis=1)]["run"]
-    return Frames(*(frame[~frame["run"].isin(own)] for frame in (frames.runs, frames.evaluations, frames.provenance)))
+    left_out = frames.runs[(frames.runs[list(names)] == list(names.values())).all(axis=1)]["run"]
+    return Frames(
+        *(frame[~frame["run"].isin(left_out)] for frame in (frames.runs, frames.evaluations, frames.provenance))
+    )
 
 
 def test_sound_frames_have_no_remark(frames):
@@ -35,8 +37,8 @@ def test_sound_frames_have_no_remark(frames):
 
 
 def test_a_missing_seed_is_named_and_a_single_one(frames):
-    found = remarks(without(frames, arm="monte_carlo", seed=1))
-    assert found == [
+    lines = remarks(without(frames, arm="monte_carlo", seed=1))
+    assert lines == [
         "pointmaze-umaze, Cal-QL, Monte Carlo floor: no run of seed 1, which other arms have",
         "pointmaze-umaze: one finished seed, so no interval, for Cal-QL, Monte Carlo floor",
     ]
@@ -67,9 +69,9 @@ def test_tasks_of_different_grids_are_not_compared(tmp_path):
 
 def test_tasks_that_lack_the_same_arms_share_a_line(tmp_path):
     runs = [run for run in runs_of("study") if run.seed < 2]
-    whole = [run for run in runs if run.task.name == "fetch-push" and run.arm in ("cql", "monte_carlo", "learned")]
+    complete = [run for run in runs if run.task.name == "fetch-push" and run.arm in ("cql", "monte_carlo", "learned")]
     others = [run for run in runs if run.task.name in ("fetch-reach", "winding-road") and run.arm == "cql"]
-    write_done(tmp_path, [*whole, *others])
+    write_done(tmp_path, [*complete, *others])
     assert remarks(gather(tmp_path)) == [
         "fetch-reach, winding-road: no runs of Cal-QL, Monte Carlo floor; Cal-QL, learned floor, which other tasks have"
     ]
@@ -79,8 +81,8 @@ def test_numbers_that_finished_runs_lack_are_named(frames):
     runs, evaluations = frames.runs.copy(), frames.evaluations.copy()
     runs.loc[2, "regret_train"] = math.nan
     evaluations.loc[evaluations["run"] == runs.loc[0, "run"], "score"] = math.nan
-    found = remarks(Frames(runs, evaluations, frames.provenance))
-    assert found == [
+    lines = remarks(Frames(runs, evaluations, frames.provenance))
+    assert lines == [
         f"pointmaze-umaze: 1 finished run has no regret_train and not in its mean: {runs.loc[2, 'run']} (Cal-QL, Monte "
         "Carlo floor, seed 0)",
         f"pointmaze-umaze: 1 finished run has evaluations without a score: {runs.loc[0, 'run']} (CQL, seed 0)",

@@ -94,10 +94,10 @@ def test_exported_runs_equal_their_folders(tmp_path):
     folders = write_done(tmp_path / "runs", SMOKE[:2])
     fail(tmp_path / "runs", SMOKE[2], "diverged")
     export(gather(tmp_path / "runs"), tmp_path / "frames")
-    found = originals(load(tmp_path / "frames"), SMOKE, tmp_path / "frames")
-    assert set(found) == {folder.id for folder in folders}
+    exported = originals(load(tmp_path / "frames"), SMOKE, tmp_path / "frames")
+    assert set(exported) == {folder.id for folder in folders}
     for folder in folders:
-        original, provenance = found[folder.id], folder.provenance()
+        original, provenance = exported[folder.id], folder.provenance()
         assert original.run == folder.run()
         known = [{name: value for name, value in row.items() if value is not None} for row in folder.metrics()]
         assert original.rows == known
@@ -121,10 +121,10 @@ def test_a_published_run_trained_again_has_its_numbers(tmp_path, monkeypatch):
     folder = RunFolder.of(tmp_path / "runs", run)
     folder.create(run)
     train_pack([folder])
-    found = verify(original, folder)
-    assert found.difference is None, f"{found.comparison.kind}: {found.difference}"
+    verified = verify(original, folder)
+    assert verified.difference is None, f"{verified.comparison.kind}: {verified.difference}"
     if processor().startswith("AMD EPYC"):
-        assert found.comparison.kind in ("numbers", "training"), found.comparison
+        assert verified.comparison.kind in ("numbers", "training"), verified.comparison
 
 
 def test_frames_exported_without_data_seeds_get_them_from_the_settings(frames, tmp_path):

@@ -123,7 +123,7 @@ def rewritten(folder, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda row: {**row, "score": "high"}, "holds str where numbers should be"),
         (lambda row: {**row, "score": [1.0]}, "holds list where numbers should be"),
@@ -131,10 +131,10 @@ def rewritten(folder, change):
         (lambda row: {**row, "phase": "online", "online_step": None, "score": True}, "holds bool where"),
     ],
 )
-def test_rows_that_are_no_evaluations_are_refused(tmp_path, smoke, change, said):
+def test_rows_that_are_no_evaluations_are_refused(tmp_path, smoke, change, message):
     folders = write_done(tmp_path, smoke)
     rewritten(folders[2], change)
-    with pytest.raises(UserError, match=rf"{smoke[2].id}/metrics.jsonl: is damaged: {said}"):
+    with pytest.raises(UserError, match=rf"{smoke[2].id}/metrics.jsonl: is damaged: {message}"):
         gather(tmp_path)
 
 

@@ -29,8 +29,8 @@ def account(hours, **details):
 
 
 def test_attempts_complete_the_accounting():
-    found = cost_columns([account(1.0, pack_size=2, peak_memory=7), account(0.5)], NOON)
-    assert found == {
+    accounting = cost_columns([account(1.0, pack_size=2, peak_memory=7), account(0.5)], NOON)
+    assert accounting == {
         "attempts": 2, "wall_hours": 1.5, "core_hours": 1.0, "gpu_hours": 0.0, "peak_memory": 7, "cost_source": "runs",
         **dict.fromkeys(SECONDS),
     }  # fmt: skip

@@ -67,8 +67,8 @@ def test_leading_axes_of_paired_arms():
     generator = np.random.default_rng(0)
     tasks = [generator.integers(0, 4, (3, n, 2)).astype(float) for n in (4, 6)]
     for statistic in (probability_of_improvement, iqm_difference):
-        each = [statistic([task[study] for task in tasks]) for study in range(3)]
-        assert statistic(tasks) == pytest.approx(each)
+        one_by_one = [statistic([task[study] for task in tasks]) for study in range(3)]
+        assert statistic(tasks) == pytest.approx(one_by_one)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=6))
@@ -131,7 +131,7 @@ def test_the_same_generator_gives_the_same_interval_in_any_pieces(monkeypatch):
 def test_a_band_has_a_value_per_threshold():
     tasks = list(np.random.default_rng(1).random((3, 6)))
     thresholds = [0.0, 0.5, 1.0]
-    point, low, high = stratified_band(tasks, lambda each: performance_profile(each, thresholds), generator())
+    point, low, high = stratified_band(tasks, lambda resampled: performance_profile(resampled, thresholds), generator())
     assert list(point) == list(performance_profile(tasks, thresholds))
     assert (low <= point).all()
     assert (point <= high).all()

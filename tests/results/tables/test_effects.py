@@ -35,21 +35,21 @@ def frame(tasks=("first", "second"), seeds=8, arms=ARMS):
     return pd.DataFrame(rows)
 
 
-def of(found, arm, quantity, task=""):
-    (effect,) = [each for each in found if (each.arm, each.quantity, each.task) == (arm, quantity, task)]
+def of(estimated, arm, quantity, task=""):
+    (effect,) = [one for one in estimated if (one.arm, one.quantity, one.task) == (arm, quantity, task)]
     return effect
 
 
 def test_a_score_is_compared_within_seed_and_every_task_counts_once():
-    found = effects(frame())
-    first = of(found, "cql", "offline_score", "first")
+    estimated = effects(frame())
+    first = of(estimated, "cql", "offline_score", "first")
     assert first.estimate.mean == pytest.approx(-0.4)
     assert first.estimate.n == 8
     # All eight differences have one sign, 2 of 2^8 assignments are as extreme; twice for the task's two arms.
     assert first.p_holm == pytest.approx(2 * 2 / 2**8)
     assert first.direction == -1
-    assert of(found, "cql", "offline_score", "second").direction == 0
-    pooled = of(found, "cql", "offline_score")
+    assert of(estimated, "cql", "offline_score", "second").direction == 0
+    pooled = of(estimated, "cql", "offline_score")
     assert pooled.estimate.mean == pytest.approx(-0.2)
     assert pooled.estimate.n == 16
     assert pooled.direction == 0
@@ -66,15 +66,15 @@ def test_with_several_data_seeds_each_counts_once():
 
 def test_values_are_shares_of_the_range_that_inflation_adds():
     """Inflation by a half adds 50 on the first task and 500 on the second: ranges of 100 and of 1,000."""
-    found = effects(frame())
+    estimated = effects(frame())
     for task in ("first", "second", ""):
-        assert of(found, "inflated_0.5", "q_policy", task).estimate.mean == pytest.approx(0.25)
-        assert of(found, "cql", "q_uniform", task).estimate.mean == pytest.approx(-0.2)
+        assert of(estimated, "inflated_0.5", "q_policy", task).estimate.mean == pytest.approx(0.25)
+        assert of(estimated, "cql", "q_uniform", task).estimate.mean == pytest.approx(-0.2)
 
 
 def test_without_an_inflated_arm_values_are_omitted():
-    found = effects(frame(arms={arm: ARMS[arm] for arm in ("cql", "monte_carlo")}))
-    assert {effect.quantity for effect in found} == {"offline_score", "final_score", "regret_eval", "dip"}
+    estimated = effects(frame(arms={arm: ARMS[arm] for arm in ("cql", "monte_carlo")}))
+    assert {effect.quantity for effect in estimated} == {"offline_score", "final_score", "regret_eval", "dip"}
 
 
 def test_a_row_of_text_per_arm():
@@ -100,7 +100,7 @@ def test_implementation_arms_are_compared_with_their_reference():
         "floor_on_uniform": (0.0, -60.0, -40.0, 0.1),
     }
     assert {effect.arm for effect in effects(frame(arms=arms))} == {"cql", "inflated_0.5"}
-    found = effects(frame(arms=arms), "reference")
-    assert {effect.arm for effect in found} == {"official", "floor_on_uniform"}
-    assert of(found, "official", "offline_score", "first").estimate.mean == pytest.approx(0.2)
-    assert not [effect for effect in found if effect.quantity == "q_policy"], "no inflated arm tells the range"
+    estimated = effects(frame(arms=arms), "reference")
+    assert {effect.arm for effect in estimated} == {"official", "floor_on_uniform"}
+    assert of(estimated, "official", "offline_score", "first").estimate.mean == pytest.approx(0.2)
+    assert not [effect for effect in estimated if effect.quantity == "q_policy"], "no inflated arm tells the range"

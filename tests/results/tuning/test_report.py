@@ -73,8 +73,8 @@ def test_effort_and_outcome_by_hand(ledger):
 
 def test_the_history_keeps_the_best_complete_one(ledger):
     numbers = history(ledger).numbers
-    own = numbers[numbers["arm"] == "cql"]
-    assert list(own["best_so_far"]) == [0.5, 0.5, 0.2, 0.2]
+    of_cql = numbers[numbers["arm"] == "cql"]
+    assert list(of_cql["best_so_far"]) == [0.5, 0.5, 0.2, 0.2]
     assert "CQL: 3 complete, 1 pruned; Cal-QL, Monte Carlo floor: 1 complete, 1 failed" in history(ledger).caption
 
 
@@ -95,9 +95,9 @@ def test_the_setting_that_decides_is_the_important_one(tmp_path):
     alphas = [0.1 * 1.4**number for number in range(20)]
     trials = [trial("cql", number, abs(number - 9.0), alpha, ("off", "min_then_max")[number % 2])
               for number, alpha in enumerate(alphas)]  # fmt: skip
-    found = importance(read_ledger(write_ledger(tmp_path, trials))).set_index("setting")["importance"]
-    assert found.sum() == pytest.approx(1.0)
-    assert found["algorithm.alpha"] > 0.6
+    shares = importance(read_ledger(write_ledger(tmp_path, trials))).set_index("setting")["importance"]
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares["algorithm.alpha"] > 0.6
 
 
 def test_few_trials_give_no_importance_of_settings(ledger):

@@ -98,8 +98,8 @@ def test_equivalence_is_contradicted_by_a_difference_beyond_the_margin_either_wa
     """Differences of 0.3 +- 0.02 exceed 0.1; of 0.12 +- 0.02 they do, too, but of 0.11 +- 0.02 not surely."""
     test = Equivalence("a", "b", margin=0.1, control="c")
     small = np.array([0.02, -0.02] * 3)
-    found = [one(decisions.equivalence(sign * (shift + small), np.zeros(6), test), test)[0] for shift in (0.3, 0.11)]
-    assert found == ["contradicted", "inconclusive"]
+    outcomes = [one(decisions.equivalence(sign * (shift + small), np.zeros(6), test), test)[0] for shift in (0.3, 0.11)]
+    assert outcomes == ["contradicted", "inconclusive"]
 
 
 def test_equal_arms_are_equivalent():
@@ -147,7 +147,7 @@ NORMAL = [
 ]
 
 
-def found(test, generator: np.random.Generator, seeds: int):
+def outcome_at_the_edge(test, generator: np.random.Generator, seeds: int):
     """The outcome where the claim is just not true: no level, no difference, a difference of just the margin."""
     baseline = generator.normal(size=seeds)
     values = baseline + generator.normal(size=seeds)
@@ -171,7 +171,7 @@ def found(test, generator: np.random.Generator, seeds: int):
 def test_type_1_errors_occur_at_rate_alpha(test, seeds):
     """Both outcomes are wrong where there is nothing; at the edge of a margin each is allowed alpha."""
     generator, repetitions = np.random.default_rng(11), 2000
-    outcomes = [found(test, generator, seeds) for _ in range(repetitions)]
+    outcomes = [outcome_at_the_edge(test, generator, seeds) for _ in range(repetitions)]
     allowed = test.alpha + 3 * sqrt(test.alpha * (1 - test.alpha) / repetitions)
     shares = {outcome: outcomes.count(outcome) / repetitions for outcome in ("supported", "contradicted")}
     if isinstance(test, Equivalence | NonInferiority):

@@ -118,7 +118,10 @@ def test_every_task_has_a_verdict():
     values = {**TWO_ARMS, **{("road", arm): dips for (_, arm), dips in TWO_ARMS.items()}}
     values["road", "monte_carlo"] = [20.0] * 6
     verdicts = judge(Difference(("monte_carlo",), "cql", "below"), *frames(values))
-    assert [(each.task, each.outcome) for each in verdicts] == [("maze", "supported"), ("road", "contradicted")]
+    assert [(verdict.task, verdict.outcome) for verdict in verdicts] == [
+        ("maze", "supported"),
+        ("road", "contradicted"),
+    ]
 
 
 @pytest.mark.parametrize("measure", [lambda runs: runs["switch.q_nowhere"], lambda runs: runs["dip"] * nan])

@@ -61,12 +61,12 @@ def test_verdicts_on_runs_have_their_place_test_and_remark():
     """Two tasks of one claim stand together, and its correction once, behind both."""
     level = Claim("low", "scale", "It is low.", "tutorial", "Q", lambda: (), Level(("cql",), "below"))
     instead = Claim("lower", "scale", "It is lower.", "derived", "Q", lambda: (), Level(("cql",), "below"), "low")
-    found = [
+    verdicts = [
         Verdict(level, "supported", -3.0, -4.0, -2.0, 6, "t", "maze", "cql", 0.03125, nan, "", ("a1", "b2")),
         Verdict(level, "not tested", nan, nan, nan, 0, "", "road", "cql", remark="no finished run of cql"),
         Verdict(instead, "contradicted", 2.0, 1.0, 3.0, 6, "t", "maze", "cql", 1e-5, -0.6),
     ]
-    table = verdict_table(found)
+    table = verdict_table(verdicts)
     text, numbers = table.text.set_index("Id"), table.numbers
     assert list(text.index) == ["low", "low", "lower"]
     assert text["Where"].to_list() == ["maze, CQL", "road, CQL", "maze, CQL"]

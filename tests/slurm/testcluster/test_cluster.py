@@ -81,7 +81,9 @@ def test_every_listener_is_on_the_loopback_address(cluster, tmp_path):
     number = submit(cluster, tmp_path, "srun sleep 3", "--gres=gpu:1")
 
     def ports_of(program):
-        return listeners([found.number for found in processes.of_cluster(cluster.folder) if found.program == program])
+        return listeners(
+            [process.number for process in processes.of_cluster(cluster.folder) if process.program == program]
+        )
 
     wait_until(lambda: bool(ports_of("srun")))
     assert all(ports_of(program) for program in ("slurmctld", "slurmd", "slurmdbd"))
@@ -175,7 +177,7 @@ def test_down_leaves_no_process_and_no_listener(folder, tmp_path):
     cluster.up()
     number = submit(cluster, tmp_path, "trap '' TERM; env -i sleep 100 & srun sleep 100", "--gres=gpu:1")
     wait_until(
-        lambda: {"sleep", "srun", "slurmstepd"} <= {found.program for found in processes.of_cluster(cluster.folder)}
+        lambda: {"sleep", "srun", "slurmstepd"} <= {process.program for process in processes.of_cluster(cluster.folder)}
     )
     # A crashed slurmd leaves the processes of the job running.
     cluster.kill(f"slurmd.{job(cluster, number)['NodeList']}")

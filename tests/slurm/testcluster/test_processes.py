@@ -32,8 +32,10 @@ def children(number):
 def test_daemons_by_their_variables_and_descendants_by_their_parents(start, tmp_path):
     marks = {processes.FOLDER_VARIABLE: str(tmp_path), processes.DAEMON_VARIABLE: "slurmd.vm"}
     daemon = start("sh", "-c", "env -i sleep 60; true", **marks)
-    wait_until(lambda: [found.program for found in processes.running() if found.parent == daemon.pid] == ["sleep"])
-    assert {found.number: found.daemon for found in processes.of_cluster(tmp_path)} == {
+    wait_until(
+        lambda: [process.program for process in processes.running() if process.parent == daemon.pid] == ["sleep"]
+    )
+    assert {process.number: process.daemon for process in processes.of_cluster(tmp_path)} == {
         daemon.pid: "slurmd.vm",
         children(daemon.pid)[0]: "",
     }
@@ -48,7 +50,7 @@ def test_a_job_belongs_to_the_cluster_and_a_shell_that_uses_it_does_not(start, t
     configuration = str(tmp_path / "etc" / "slurm.conf")
     start("sleep", "60", SLURM_CONF=configuration)
     job = start("sleep", "60", SLURM_CONF=configuration, SLURM_JOB_ID="1")
-    wait_until(lambda: [found.number for found in processes.of_cluster(tmp_path)] == [job.pid])
+    wait_until(lambda: [process.number for process in processes.of_cluster(tmp_path)] == [job.pid])
 
 
 def test_a_step_that_overwrote_its_environment_by_its_directory(tmp_path):
@@ -56,9 +58,9 @@ def test_a_step_that_overwrote_its_environment_by_its_directory(tmp_path):
     program = tmp_path / "slurmstepd"
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program, "60"], cwd=tmp_path / "run", env={}) as step:
-        wait_until(lambda: [found.number for found in processes.of_cluster(tmp_path)] == [step.pid])
+        wait_until(lambda: [process.number for process in processes.of_cluster(tmp_path)] == [step.pid])
         (tmp_path / "run").rmdir()
-        assert [found.number for found in processes.of_cluster(tmp_path)] == [step.pid]
+        assert [process.number for process in processes.of_cluster(tmp_path)] == [step.pid]
         step.kill()
 
 
@@ -69,8 +71,8 @@ def test_end_waits_for_slow_processes(start):
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as slow:
         slow.stdout.readline()
-        (found,) = [process for process in processes.running() if process.number == slow.pid]
-        processes.end([found], patience=10)
+        (remaining,) = [process for process in processes.running() if process.number == slow.pid]
+        processes.end([remaining], patience=10)
         # It is a zombie until its exit code is read.
         assert not processes.is_alive(slow.pid)
         assert slow.wait() == 0
