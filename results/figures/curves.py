@@ -114,8 +114,7 @@ def finish_curves(panel: Axes, finished: pd.DataFrame) -> None:
     panel.axvline(switch, color=INK, linestyle=(0, (4, 2)), linewidth=0.7, zorder=2)
     factor = max(1.0, ONLINE_SHARE / (1 - ONLINE_SHARE) * switch / online) if online else 1.0
     panel.set_xscale("function", functions=(partial(stretch, switch, factor), partial(stretch, switch, 1 / factor)))
-    offline_ticks = [tick for tick in _rounds(switch) if tick < 0.9 * switch]
-    ticks = {tick: f"{tick / 1000:g}" for tick in [0.0, *offline_ticks]}
+    ticks = {tick: f"{tick / 1000:g}" for tick in (0.0, switch)}
     ticks |= {switch + tick: f"+{tick / 1000:g}" for tick in _rounds(online)}
     panel.set_xticks(list(ticks), list(ticks.values()))
     panel.margins(x=0.02)

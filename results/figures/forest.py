@@ -31,6 +31,8 @@ def forest(
     figure = Figure(figsize=(width, extra + 0.19 * rows), layout="constrained")
     panels = list(figure.subplots(1, columns, sharey=True, squeeze=False)[0])
     for panel in panels:
+        # Bars keep a margin to the ends of the axis.
+        panel.use_sticky_edges = False
         panel.set_ylim(rows - 0.4, -0.6)
         panel.tick_params(axis="y", length=0)
         panel.spines["left"].set_visible(False)
