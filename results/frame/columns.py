@@ -15,7 +15,7 @@ UNITS = {"share": "share (0 to 1)", "return": "mapped return", "1": "none"}
 # Columns that every frame has, and those of costs: frame, meaning, unit.
 KEYS = {
     "run": ("both", "id of the run: the hash of its settings", ""),
-    "grid": ("runs", "the registered grids that contain the run, with runs(..., grids=True)", ""),
+    "grid": ("runs", "the registered grids that contain the run, separated by spaces", ""),
     "task": ("both", "environment, dataset and settings", ""),
     "arm": ("both", "what the run changes (ablations/arms.py)", ""),
     "data_seed": ("both", "seed of the dataset's collection; 0 for hosted data", ""),

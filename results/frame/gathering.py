@@ -7,8 +7,9 @@ folder is an error: no run is dropped silently.
 import contextlib
 import sys
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from harness.folders.reader import RunReader, refuse
 from harness.folders.run_folder import PREFIX, RunFolder, run_folders
 from harness.folders.state import RunState
 from harness.folders.usage import known_usage
-from harness.settings import PREFIX_ARM
+from harness.settings import PREFIX_ARM, Run
 from results.frame import frames as frames_module
 from results.frame import record as record_module
 from results.frame.comparison import refuse_mixed_data, refuse_mixed_settings
@@ -89,16 +90,16 @@ def gather(roots: Roots, only: Collection[str] | None = None, workers: int = 1) 
     return checked(frames, ", ".join(map(str, paths)))
 
 
-def runs(roots: Roots, only: Collection[str] | None = None, grids: bool = False) -> pd.DataFrame:
+def runs(roots: Roots, only: Collection[str] | None = None, grids: bool = True) -> pd.DataFrame:
     """One row per run in the folders `roots` or in exported numbers; with `only` just the runs with these ids.
 
-    Columns: run (id), with `grids` grid (names of the registered grids with the run; creating all grids takes seconds),
-    task, arm, data_seed (0 for hosted data), seed, state, reason (of a failure, else empty), prefix
-    (its id, else empty), every setting by its dotted path ("algorithm.alpha"), the numbers of `SUMMARY` and
-    "learned_floor.*" (NaN for unfinished runs and where they do not apply), and the cost: attempts, wall_hours,
-    core_hours, gpu_hours, peak_memory (bytes, NaN if not measured) and cost_source ("runs", "accounting" or "both").
-    Prefixes have no rows: their cost is divided equally among the runs of the root that start from them. Sorted by
-    task, arm, data seed and seed. Raises UserError as `gather` does.
+    Columns: run (id), grid (names of the registered grids with the run; without `grids` left out, since creating all
+    grids takes about two seconds once), task, arm, data_seed (0 for hosted data), seed, state, reason (of a failure,
+    else empty), prefix (its id, else empty), every setting by its dotted path ("algorithm.alpha"), the numbers of
+    `SUMMARY` and "learned_floor.*" (NaN for unfinished runs and where they do not apply), and the cost: attempts,
+    wall_hours, core_hours, gpu_hours, peak_memory (bytes, NaN if not measured) and cost_source ("runs", "accounting" or
+    "both"). Prefixes have no rows: their cost is divided equally among the runs of the root that start from them.
+    Sorted by task, arm, data seed and seed. Raises UserError as `gather` does.
     """
     frame = gather(roots, only).runs
     if not grids:
@@ -120,14 +121,22 @@ def evaluations(roots: Roots, only: Collection[str] | None = None) -> pd.DataFra
 
 def grids_of(ids: Iterable[str]) -> dict[str, str]:
     """The names of the registered grids that contain runs, by id, separated by spaces; runs in none are left out."""
-    from ablations.grids import GRIDS, runs_of
+    from ablations.grids import GRIDS
 
+    names: dict[str, str] = {}
     wanted = set(ids)
-    found: dict[str, str] = {}
-    for name in GRIDS:
-        for run in {run.id for scale in ("demo", "paper") for run in runs_of(name, scale)} & wanted:
-            found[run] = f"{found[run]} {name}" if run in found else name
-    return found
+    for grid, function in GRIDS.items():
+        for run in ids_of_grid(grid, function) & wanted:
+            names[run] = f"{names[run]} {grid}" if run in names else grid
+    return names
+
+
+@cache
+def ids_of_grid(name: str, function: Callable[[str], list[Run]]) -> frozenset[str]:
+    """The ids of the runs of a grid at both scales. `function` is the one registered under the name."""
+    from ablations.grids import runs_of
+
+    return frozenset(run.id for scale in ("demo", "paper") for run in runs_of(name, scale))
 
 
 # Roots ----------------------------------------------------------------------------------------------------------------

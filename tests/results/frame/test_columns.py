@@ -33,7 +33,8 @@ def test_every_column_of_both_frames_is_explained(root):
 
 
 def test_runs_name_their_grid(root):
-    assert set(results.runs(root, grids=True)["grid"]) == {"smoke"}
+    assert set(results.runs(root)["grid"]) == {"smoke"}
+    assert "grid" not in results.runs(root, grids=False)
 
 
 def test_exported_numbers_are_read_like_run_folders(root, tmp_path):
