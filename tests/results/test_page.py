@@ -35,7 +35,7 @@ def test_text_has_no_number(cell):
 
 def test_mathematics_is_set_as_mathematics():
     assert maths("Q(s, pi(s)) - V_mu <= 3") == (
-        "<i>Q</i>(<i>s</i>, \N{GREEK SMALL LETTER PI}(<i>s</i>)) - <i>V</i><sub>\N{GREEK SMALL LETTER MU}</sub> "
-        "\N{LESS-THAN OR EQUAL TO} 3"
+        "<i>Q</i>(<i>s</i>, \N{GREEK SMALL LETTER PI}(<i>s</i>)) "
+        "\N{MINUS SIGN} <i>V</i><sub>\N{GREEK SMALL LETTER MU}</sub> \N{LESS-THAN OR EQUAL TO} 3"
     )
     assert maths("a < b & -1") == "a &lt; b &amp; \N{MINUS SIGN}1"
