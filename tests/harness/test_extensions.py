@@ -29,7 +29,7 @@ SELECTION = ("--task", "winding-road", "--arm", "halved", "--arm", "monte_carlo"
 
 @pytest.fixture(autouse=True)
 def nothing_loaded():
-    """Forget what a test loads."""
+    """Unload the extensions that a test loads."""
     before = dict(extensions._loaded), dict(extensions._owners)
     yield
     for registry, entries in zip((extensions._loaded, extensions._owners), before, strict=True):
@@ -43,7 +43,7 @@ def planned(*options):
 
 
 def begin_again(folder):
-    """Leave nothing but the settings of a run that failed."""
+    """Remove everything but the settings of a failed run."""
     for path in folder.path.iterdir():
         if path.name != "config.json":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -59,7 +59,7 @@ def test_an_extension_is_part_of_the_ids_of_the_runs_that_use_it(tmp_path):
 
 
 def test_workers_load_it_from_the_root(tmp_path):
-    """Even if the file has changed or is gone; provenance names it; its arm has its label in a report."""
+    """Even if the file was changed or removed; provenance names it, and reports show the label of its arm."""
     file, root = tmp_path / "halved.py", tmp_path / "runs"
     shutil.copy(EXAMPLE, file)
     call("run", *SELECTION, *CHANGES, "--root", root, "--extension", file)

@@ -13,7 +13,7 @@ from harness.training.evaluation import TRUTH, summarise
 
 GOLDEN = Path(__file__).parent / "training" / "golden_runs"
 
-# Columns of metrics.jsonl that say where the run stands, and numbers of done.json that are no metrics.
+# Columns of metrics.jsonl with the position of the run, and numbers of done.json that are not metrics.
 POSITION = {"phase", "offline_step", "online_step"}
 
 

@@ -70,7 +70,7 @@ def test_equal_settings_have_equal_ids_in_any_order(run):
 
 
 def test_ids_are_unchanged_by_newer_settings():
-    """Ids that were made before `algorithm.policy_objective` came."""
+    """Ids from before `algorithm.policy_objective` existed."""
     assert [run.id for run in runs_of("smoke")] == [
         "7fe05232cb23", "3a364678b67b", "ad0889ede794", "78eedd9e8be0",
     ]  # fmt: skip
@@ -100,7 +100,7 @@ def test_a_known_id_is_no_setting_and_does_not_pass_to_changed_runs(run):
 
 
 def test_every_setting_changes_the_id(run):
-    """A setting that the id forgot would let two different runs share a folder."""
+    """If a setting were missing from the id, two different runs would share a folder."""
     changed = {
         "task.name": "x", "task.environment": "X-v0", "arm": "x", "schema_version": None,
         "floor.base": "none", "floor.truncation": "sum", "algorithm.form": "expectation",
@@ -276,7 +276,7 @@ PATHS = sorted({path for base in BASES for path in setting_paths(base)} | set(GR
 
 
 def nested(values, path):
-    """The dictionary that holds the last name of a path; None where an earlier mutation took it away."""
+    """The dictionary with the last name of a path; None if an earlier mutation removed it."""
     for name in path[:-1]:
         values = values.get(name) if isinstance(values, dict) else None
     return values if isinstance(values, dict) else None

@@ -1,4 +1,4 @@
-"""What sacct printed on the test cluster, taken apart and shared out; and the real thing."""
+"""Recorded output of sacct, parsed and divided among runs; and a real cluster."""
 
 import getpass
 import json

@@ -1,4 +1,4 @@
-"""The doctor finds what is there and what is missing on the real machine."""
+"""The doctor reports what this machine supports and what is missing."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from tests.support.run_folder_factory import write_done
 
 @pytest.fixture(autouse=True)
 def folder_without_data(tmp_path_factory, monkeypatch):
-    """The factory's runs name data that nobody has; what other tests collected must not be compared with them."""
+    """The factory's runs have a fictitious data hash, which must not be compared with data of other tests."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
 
 

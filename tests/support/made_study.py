@@ -1,4 +1,4 @@
-"""A study whose runs are made up: their scores follow from their settings, so a whole search takes a second.
+"""A study with synthetic runs: their scores follow from their settings, so a search takes a second.
 
 `python -m tests.support.made_study ROOT TRIALS [URL]` is a driver of it, slow enough to be killed in the middle.
 """
@@ -67,7 +67,7 @@ def make_driver(
 
 
 def outcome(driver: Driver) -> dict[str, list[tuple]]:
-    """By arm, the settings and values of the trials that count, in their order."""
+    """The settings and values of the counted trials, by arm, in order."""
     return {
         arm: [(trial.state.name, trial.value, *trial.params.values()) for trial in search.trials()]
         for arm, search in driver.searches.items()

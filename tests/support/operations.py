@@ -53,7 +53,7 @@ def interposed(before: Before) -> Iterator[None]:
 
 
 def shortened(data: Any) -> memoryview:
-    """The first half of some bytes, or all if they are few: as much as a disk may write at once."""
+    """The first half of some bytes, or all if they are few: what a disk may write at once."""
     return memoryview(data)[: max(len(data) // 2, 64)]
 
 
@@ -63,7 +63,7 @@ def refusing(number: int, *further: int, code: int = errno.ENOSPC) -> Before:
 
     def before(name: str, target: Any) -> None:
         if next(counter) in (number, *further):
-            # Of an open file the system does not know the name.
+            # The system does not know the name of an open file.
             named = () if isinstance(target, int) else (os.fspath(target),)
             raise OSError(code, os.strerror(code), *named)
 
@@ -71,7 +71,7 @@ def refusing(number: int, *further: int, code: int = errno.ENOSPC) -> Before:
 
 
 def killed_at(number: int, action: Callable[[], object]) -> bool:
-    """Run `action` in a process of its own and SIGKILL it ahead of that operation; whether it came that far."""
+    """Run `action` in another process and SIGKILL it before that operation; returns whether it got there."""
     counter = itertools.count()
 
     def before(name: str, target: Any) -> None:

@@ -73,7 +73,7 @@ def fail(root: Path, run: Run, reason: str) -> RunFolder:
 
 
 def lose(root: Path, run: Run) -> RunFolder:
-    """A folder whose run's heart stopped an hour ago."""
+    """A folder whose run had its last heartbeat an hour ago."""
     folder = begin(root, run)
     long_ago = time.time() - 3600
     os.utime(folder.attempt.file, (long_ago, long_ago))
@@ -137,12 +137,12 @@ def metrics(run: Run) -> list[dict[str, Any]]:
 
 
 def bound_rate(run: Run, q_policy: float, floor: float) -> float:
-    """Made up: the further the floor lies above the values, and the larger the dose, the more is bound."""
+    """Synthetic: the bound rate rises with the dose and with the distance from the values to the floor."""
     return float(np.clip(0.3 + 0.4 * run.floor.inflation + 0.01 * (floor - q_policy), 0, 1))
 
 
 def against_truth(run: Run, q_policy: float, score: float) -> dict[str, float | None]:
-    """Values against a made-up truth where the task has one, nothing elsewhere."""
+    """Differences to synthetic exact values for tasks that have them; empty for others."""
     if run.task.environment != WINDING_ROAD:
         return dict.fromkeys(TRUTH)
     policy = RETURN_TO_GO + 10.0 * score
@@ -152,7 +152,7 @@ def against_truth(run: Run, q_policy: float, score: float) -> dict[str, float | 
 
 
 def summary(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What training writes into `done.json` for these rows."""
+    """The contents of `done.json` that training writes for these rows."""
     learned = {"held_out_rmse": 3.0 + 0.25 * run.seed, "held_out_r2": 0.96, "steps": 900}
     floor = learned if run.floor.base == "learned" else None
     return {**summarise(rows, run.schedule), "learned_floor": floor}

@@ -29,7 +29,7 @@ def card(arrays):
 
 
 def test_floors_under_each_rule_by_hand(arrays):
-    """A failure of two steps of -1 at a discount of 0.5: -2 for ever, -1.5 and -1 as a sum, -2 when it fails on."""
+    """A failure of two steps of -1, discount 0.5: -2 by the failure rule, -1.5 and -1 as a sum, -2 by bootstrapping."""
     successes = [-1.5, -1.0, 0.0] * 3
     assert arrays.floors["failure_rule"].tolist() == [*successes, -2.0, -2.0]
     assert arrays.floors["sum"].tolist() == [*successes, -1.5, -1.0]

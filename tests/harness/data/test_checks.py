@@ -235,7 +235,7 @@ def test_parts_whose_keys_are_mixed_up(tiny_task, folder):
 
 
 def test_goal_and_position_swapped(tiny_task, folder):
-    """Both are two numbers wide; only the dynamics tell them apart."""
+    """Both have two dimensions; only the dynamics distinguish them."""
     with h5py.File(folder / "data/main_data.hdf5", "a") as file:
         parts = file["episode_1/observations"]
         parts.move("achieved_goal", "aside")
@@ -261,7 +261,7 @@ def test_another_environment(tiny_task, folder, other):
 
 
 def test_episodes_of_different_width(tiny_task, folder):
-    """All of one width but the last."""
+    """All have the same width except the last."""
     with h5py.File(folder / "data/main_data.hdf5", "a") as file:
         last = len(file) - 1
         replace(file[f"episode_{last}"], STATE, lambda array: array[:, :3])

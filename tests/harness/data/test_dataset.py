@@ -152,7 +152,7 @@ def test_killed_collection_leaves_nothing_that_loads(tiny_task, dataset, tmp_pat
 
 
 def test_collection_stopped_while_moving_files_starts_over(tiny_task, dataset, minari_folder, empty_folder):
-    """Minari moves its two files into place one after the other; with one of them there the dataset is not."""
+    """Minari moves its two files into place one after the other; a dataset with only one of them is incomplete."""
     (empty_folder / dataset.id / "data").mkdir(parents=True)
     shutil.copy(minari_folder / dataset.id / "data/metadata.json", empty_folder / dataset.id / "data")
     assert not dataset_exists(tiny_task)
@@ -177,7 +177,7 @@ def test_an_unwritable_folder_is_a_one_line_error(tiny_task, tmp_path, monkeypat
 
 
 def test_a_folder_without_write_permission_is_a_one_line_error(tiny_task, monkeypatch):
-    # In /proc not even root can make a file.
+    # Not even root can create files in /proc.
     monkeypatch.setenv("MINARI_DATASETS_PATH", "/proc/self")
     with pytest.raises(UserError, match=r"^Minari folder /proc/self: cannot be written") as error:
         ensure_dataset(tiny_task)
@@ -192,7 +192,7 @@ def test_too_little_space_is_reported_before_collecting(tiny_task, empty_folder)
 
 
 def test_a_disk_that_fills_up_is_a_one_line_error(tiny_task, tmp_path):
-    """A file size limit makes the writing fail in the middle."""
+    """A file size limit makes a write fail half-way."""
     code = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:

@@ -30,7 +30,7 @@ def data(tiny_task, tmp_path, monkeypatch):
 
 
 def change(task, step=3):
-    """Another reward in the first episode, as an editor of the data leaves it: same size, later time."""
+    """Change a reward of the first episode in place: same file size, later modification time."""
     with h5py.File(dataset_folder(task) / "data/main_data.hdf5", "r+") as stored:
         stored["episode_0"]["rewards"][step] += 0.5
 
@@ -81,7 +81,7 @@ def test_a_damaged_hash_file_is_ignored(tiny_task, data, kept):
 
 
 def test_data_in_a_read_only_folder_are_read_once_per_process(tiny_task, data):
-    """A folder in the note's place refuses it, as a folder without write permission does (but for root)."""
+    """A folder at the path of the note makes writing fail, as missing write permission does (except for root)."""
     before = dataset_hash(tiny_task)
     (dataset_folder(tiny_task) / HASH_FILE).unlink()
     (dataset_folder(tiny_task) / HASH_FILE).mkdir()

@@ -22,7 +22,7 @@ HUMAN, CLONED = PEN.data.ids
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """The folder of another machine that has both sets."""
+    """A folder with both sets, as on another machine."""
     folder = tmp_path_factory.mktemp("elsewhere")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(folder))
@@ -58,7 +58,7 @@ def test_from_an_archive(elsewhere, tmp_path, minari_root):
 
 @pytest.mark.parametrize("place", ["", "data", "data/main_data.hdf5"])
 def test_one_by_one(elsewhere, place):
-    """From each set's own folder, its data folder or its HDF5 file; one that is there already is not asked for."""
+    """From the folder of a set, its data folder or its HDF5 file; a set that exists already is not needed."""
     with pytest.raises(UserError, match=f"does not contain {CLONED}; contains {HUMAN}$"):
         take_sets(PEN, elsewhere / HUMAN / place)
     assert missing_ids(PEN) == (CLONED,)
@@ -70,7 +70,7 @@ def test_one_by_one(elsewhere, place):
 
 
 def test_a_named_file_is_read_whatever_lies_around_it(elsewhere, tmp_path):
-    """Other sets above and beside the named file are not looked at."""
+    """Other sets above and beside the named file are ignored."""
     shutil.copytree(elsewhere, tmp_path / "down/others")
     lonely = tmp_path / "down/files/pen.hdf5"
     lonely.parent.mkdir()
@@ -95,7 +95,7 @@ def test_a_set_that_is_there_twice_is_refused(elsewhere, tmp_path):
 
 
 def test_another_copy_never_replaces_a_set(elsewhere, tmp_path):
-    """The same bytes are accepted; other data are not passed over without a word."""
+    """The same bytes are accepted; other data are an error."""
     take_sets(PEN, elsewhere)
     before = contents(dataset_folders(PEN))
     take_sets(PEN, elsewhere / HUMAN)
@@ -189,7 +189,7 @@ def test_without_a_network_the_error_suggests_a_local_copy(monkeypatch, minari_r
 
 
 def test_compute_nodes_do_not_download():
-    """`run` says what is missing; the client of the server is not even imported."""
+    """`run` names what is missing, without importing the client of the server."""
     code = (
         "import sys; from harness.launching.progress import make_datasets\n"
         "from harness.tasks.hosted import HOSTED\n"

@@ -98,7 +98,7 @@ def test_returns_of_the_maze_by_hand(files):
     assert card["success_share"] == 14 / 16
     assert arrays.returns.tolist() == [-150, -25, *[5] * 9, -70, -125, 5, 5, 5]
     floor = arrays.floors["failure_rule"]
-    # Cut off on the way: fails for ever. At the goal: 5. Six steps before it: 6 times -5 and then 5, discounted.
+    # Truncated before the goal: a failure. At the goal: 5. Six steps before it: 6 times -5, then 5, discounted.
     np.testing.assert_allclose(floor[:30], -500.0)
     np.testing.assert_allclose(floor[37:46], 5.0)
     np.testing.assert_allclose(floor[30], -5 * (1 - 0.99**6) / 0.01 + 5 * 0.99**6, rtol=1e-6)
@@ -109,7 +109,7 @@ def test_robot_arm_rewards_count_unsolved_subtasks(files):
     rows = load_dataset(PUZZLE).rows
     assert rows.lengths.tolist() == [30, 21, 9, 30]
     assert rows.rewards.tolist() == [-1] * 30 + [-2] * 20 + [0] + [-2] * 9 + [-3] * 30
-    # No failure rule: a piece that is cut off is the plain sum.
+    # Without the failure rule, a truncated piece has the plain sum.
     floor = return_to_go(*map(torch_column, (rows.rewards[:30], rows.terminated[:30])), PUZZLE.discount)
     np.testing.assert_allclose(floor[0], -(1 - 0.99**30) / 0.01, rtol=1e-6)
     take_sets(CUBE, files)
@@ -123,7 +123,7 @@ def torch_column(array):
 
 
 def test_five_tasks_share_a_file(files):
-    """Another goal, other rewards of the same transitions."""
+    """With another goal the same transitions have other rewards."""
     other = OGBENCH["pointmaze-medium-navigate-singletask-task5-v0"].task
     take_sets(MAZE, files)
     take_sets(other, files)

@@ -77,7 +77,7 @@ def test_ant_episodes_continue_at_the_goal():
 
 
 def test_the_evaluation_map_contradicts_the_data():
-    """The defect: in the map that the set names, an ant put where the data's ant was stands in a wall."""
+    """The defect: in the map that the set names, positions from the data lie inside walls."""
     positions = np.concatenate([episode.observations["achieved_goal"] for episode in stored(ANTMAZE)])
     theirs = minari.load_dataset(ANTMAZE.data.ids[0]).recover_environment(eval_env=True)
     repaired = gymnasium_environment(ANTMAZE)
@@ -150,7 +150,7 @@ def test_v5_ants_have_78_additional_observations():
 
 
 def test_ball_episodes_start_with_the_previous_goal():
-    """The defect: the first observation's goal is where the ball already is, and no success terminates."""
+    """The defect: the goal of the first observation is the ball's position, and successes do not terminate."""
     episodes = stored(POINTMAZE)
     later = [episode for episode in episodes[1:] if len(episode) > 1]
     assert len(later) >= 3
@@ -196,7 +196,7 @@ def test_hand_rewards_are_binary():
 
 
 def test_hand_data_without_successes_are_refused():
-    """Of dense rewards alone no binary ones can be made."""
+    """Binary rewards cannot be derived from dense rewards alone."""
     task = dataclasses.replace(PEN, data=HostedData(("tests/silent-v0",)))
     adroit_set("tests/silent-v0", record_infos=False)
     with pytest.raises(UserError, match=r"tests/silent-v0: episode 0: infos\[success\] must hold 11 booleans"):
@@ -218,7 +218,7 @@ def test_kitchen_episodes_end_when_all_subtasks_are_completed():
 
 @pytest.mark.parametrize("task", [ANTMAZE, POINTMAZE, PEN, KITCHEN], ids=lambda task: task.name)
 def test_repairs_are_idempotent(task):
-    """Each repair leaves what it has repaired as it is: the very same object."""
+    """A repair returns data that it has repaired unchanged, as the same object."""
     for episode in stored(task):
         if task.reward == "binary":
             episode = dataclasses.replace(episode, rewards=episode.infos["success"][1:] - 1.0)
@@ -235,7 +235,7 @@ def test_repairs_are_idempotent(task):
 
 @pytest.mark.parametrize("task", [ANTMAZE, POINTMAZE, PEN, KITCHEN], ids=lambda task: task.name)
 def test_reading_twice_gives_the_same_data(task):
-    """What is mapped the second time is what was read the first time."""
+    """The second time the rows that were read the first time are mapped."""
     first, second = load_dataset(task), load_dataset(task)
     np.testing.assert_array_equal(first.rows.table, second.rows.table)
     assert (first.content_hash, first.repairs) == (second.content_hash, second.repairs)

@@ -52,7 +52,7 @@ def test_each_way_of_reading_has_its_rows(tiny_task, data):
     assert len(kept(tiny_task)) == 2
     load_dataset(scaled)
     assert len(data) == 1
-    # What does not change the rows shares them.
+    # Settings that do not change the rows share them.
     load_dataset(dataclasses.replace(tiny_task, discount=0.5))
     assert len(data) == 1
 
@@ -89,7 +89,7 @@ def test_rows_of_other_contents_are_removed(tiny_task, data):
 
 
 def test_an_unwritable_folder_has_no_cached_rows(tiny_task, data):
-    """A file in the folder's place refuses them, as a folder without write permission does (but for root)."""
+    """A file at the path of the folder makes writing fail, as missing write permission does (except for root)."""
     for folder in (dataset_folder(tiny_task) / FOLDER).iterdir():
         for file in folder.iterdir():
             file.unlink()

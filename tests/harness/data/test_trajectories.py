@@ -9,7 +9,7 @@ from harness.data.trajectories import Trajectory, stack
 
 @st.composite
 def trajectories(draw):
-    """One to four trajectories of the same widths, ended or cut off."""
+    """One to four trajectories of the same widths, terminated or truncated."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     states, actions = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     made = []

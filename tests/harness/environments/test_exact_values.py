@@ -20,7 +20,7 @@ def values(road_task):
 
 
 def askew(states: np.ndarray) -> np.ndarray:
-    """A smooth policy that goes round in the wrong place: it neither fails nor is optimal."""
+    """A smooth policy with a detour: it neither fails nor is optimal."""
     return 0.3 * np.sin(5.0 * states) + 0.1
 
 
@@ -67,7 +67,7 @@ def test_roll_outs_of_the_environment_agree(road_task, values, start, whose):
 
 
 def test_the_discrete_bellman_equation(road_task, values):
-    """The value at a node is its reward plus the discounted values at the nodes, put together without the solver."""
+    """The value at a node is its reward plus the discounted values at the nodes, computed without the solver."""
     nodes, weights = values.nodes, values._weights
     at_nodes = values.of_policy(askew, nodes)
     for start in (0, 40, 200):
@@ -107,7 +107,7 @@ def test_without_wind_the_optimal_value_counts_steps(road_task):
 
 
 def test_without_arrival_the_value_is_that_of_permanent_failure(road_task):
-    """Against the road and hardly any wind: -1 a step, -1 / (1 - 0.99) in all."""
+    """Against the road with hardly any noise: -1 per step, -1 / (1 - 0.99) in total."""
     calm = RoadValues(road_task, Road(speed=0.05, gust=0.005), nodes=600)
     lost = calm.of_policy(lambda states: ROAD.direction(states) + 1.0, np.array([[0.0], [0.5]]))
     np.testing.assert_allclose(lost, -100.0, atol=1e-6)

@@ -146,7 +146,7 @@ def test_an_episode_without_success_is_truncated_at_the_horizon():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_rewards_at_both_scales(name):
-    """Failing for ever is worth -200 and -500."""
+    """A failure has the values -200 and -500."""
     demo, paper = DEMO[name].task, PAPER[name].task
     assert (-1 * demo.reward_scale + demo.reward_bias, 0 * demo.reward_scale + demo.reward_bias) == (-2.0, 0.0)
     assert (-1 * paper.reward_scale + paper.reward_bias, 0 * paper.reward_scale + paper.reward_bias) == (-5.0, 5.0)
@@ -182,7 +182,7 @@ def test_positions_are_in_decimetres_from_the_centre(name):
 
 
 def test_data_and_environment_have_the_same_observations():
-    """A gripper as it comes is 13 decimetres from the origin; here it is never farther than 4 from the middle."""
+    """Raw gripper positions are 13 decimetres from the origin; the mapped ones are at most 4 from the middle."""
     task = DEMO["fetch-reach"].task
     dataset = ensure_dataset(replace(task, data=replace(task.collected, transitions=20)))
     for trajectory in dataset.trajectories:

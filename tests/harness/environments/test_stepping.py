@@ -1,4 +1,4 @@
-"""Environments stepped together: the same episodes as alone, here and in other processes, and what their errors do."""
+"""Environments stepped together have the same episodes as alone, in this and in other processes; their errors."""
 
 import os
 import pickle
@@ -20,7 +20,7 @@ def actions(step, dim):
 
 
 def alone(task, steps):
-    """What environments return that are stepped one after the other."""
+    """The results of environments that are stepped one after the other."""
     episodes = []
     for number, seed in enumerate(SEEDS):
         environment = Environment(task)

@@ -134,7 +134,7 @@ def test_collected_episodes_end_at_the_goal(road_task, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("scale", ["demo", "paper"])
 def test_the_traveller_nearly_always_arrives_within_the_horizon(scale):
-    """The truth knows no horizon, so that truncation must not matter: over 99.9 % of 20,000 travellers arrive."""
+    """Exact values have no horizon, so truncation must not matter: over 99.9 % of 20,000 episodes reach the goal."""
     task = base_run("winding-road", scale, seed=0).task
     generator = np.random.default_rng(0)
     positions = generator.uniform(0.0, LAST_START, size=20_000)

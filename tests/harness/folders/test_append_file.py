@@ -37,7 +37,7 @@ def test_other_processes_read_a_row_immediately(path):
 
 def test_a_mark_is_length_and_hash(path):
     file = started(path)
-    # The hash of nothing, as the standard gives it.
+    # The SHA-256 of an empty file.
     assert file.mark() == {"bytes": 0, "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
     file.append(b"ab")
     file.append(b"c")
@@ -130,7 +130,7 @@ def test_a_file_of_several_blocks_is_restored(path):
 
 
 def test_a_full_disk_leaves_no_incomplete_row(path):
-    """A limit on file sizes makes writing fail in the middle, as a full disk does."""
+    """A limit on file sizes makes a write fail half-way, as a full disk does."""
     file = started(path, b"a" * 80)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, unlimited[1]))
@@ -146,7 +146,7 @@ def test_a_full_disk_leaves_no_incomplete_row(path):
 
 
 def test_a_file_remains_usable_after_any_failed_operation(path):
-    """Also if cutting back is refused, so that half a row stays: the next row is written over it."""
+    """Also if truncation fails, so that half a row remains: the next row overwrites it."""
 
     def append_and_mark(file, row):
         file.append(row)
@@ -182,7 +182,7 @@ def test_a_kill_at_any_operation_preserves_the_marked_bytes(path):
 
 
 class Life(RuleBasedStateMachine):
-    """A file whose owners come and go, beside the bytes it should hold."""
+    """A file with changing owners, and the bytes that it should contain."""
 
     def __init__(self):
         super().__init__()
@@ -203,7 +203,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(choice=st.integers(min_value=0))
     def restore(self, choice):
-        # What lies behind the mark is cut off, so later marks do not hold any more.
+        # Bytes after the mark are truncated, so later marks are no longer valid.
         del self.marks[choice % len(self.marks) + 1 :]
         mark, self.expected = self.marks[-1]
         self.former.append(self.file)

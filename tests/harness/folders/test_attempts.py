@@ -27,7 +27,7 @@ print("taken", flush=True)
 time.sleep(60)
 """
 
-# Writes a line whenever it is asked to on stdin, for as long as it owns the run.
+# Writes a line for every line on stdin while it owns the run.
 WRITE = """
 import sys
 from pathlib import Path
@@ -62,7 +62,7 @@ def holder(tmp_path):
 
 
 def forge(folder, age=0.0, **changes):
-    """Change what the newest attempt's file says and how long ago its owner's heart beat."""
+    """Change the file of the newest attempt and the age of its heartbeat."""
     file = latest_attempt(folder).file
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
     os.utime(file, (time.time() - age,) * 2)
@@ -97,7 +97,7 @@ def test_a_new_folder_has_no_attempts(tmp_path):
 
 
 def race(folders, barrier, results):
-    """One racer: all take the same run at the same moment, and nobody leaves before everybody has tried."""
+    """One of several processes that acquire a run at the same moment; none ends before all have tried."""
     for folder in folders:
         barrier.wait(timeout=60)
         attempt = acquire(folder, {})
@@ -106,7 +106,7 @@ def race(folders, barrier, results):
 
 
 def winners(folders):
-    """By folder the numbers of the attempts that racing processes got."""
+    """The numbers of the attempts that racing processes acquired, by folder."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(RACERS), context.Queue()
     racers = [context.Process(target=race, args=(folders, barrier, results)) for _ in range(RACERS)]
@@ -124,7 +124,7 @@ def winners(folders):
 
 
 def test_exactly_one_of_many_processes_acquires_a_run(tmp_path):
-    """Half of the runs are new, the other half was left by somebody elsewhere whose heart has stopped."""
+    """Half of the runs are new; the others belong to an owner on another machine without a recent heartbeat."""
     folders = [tmp_path / str(number) for number in range(2 * ROUNDS)]
     for folder in folders:
         folder.mkdir()
@@ -171,7 +171,7 @@ def test_a_reused_process_id_is_not_the_owner(tmp_path, holder):
 
 
 def test_the_clock_of_the_file_system_is_used(tmp_path, holder, monkeypatch):
-    """A machine whose clock is an hour ahead must not take every run for lost."""
+    """A machine whose clock is an hour ahead must not consider every run lost."""
     forge(tmp_path, boot="another")
     ahead = time.time() + 3600
     monkeypatch.setattr(attempts.time, "time", lambda: ahead)
@@ -209,7 +209,7 @@ def test_heartbeats_are_written_until_the_block_ends(tmp_path, monkeypatch):
     forge(folders[1], age=1000.0)
     before = threading.active_count()
     with Heartbeat(leases):
-        # The first of the two cannot be touched, which must not keep the other from being.
+        # The heartbeat of the first cannot be written, which must not affect the second.
         wait_until(lambda: time.time() - latest_attempt(folders[1]).heartbeat < 5.0)
     assert threading.active_count() == before
     forge(folders[1], age=1000.0)
@@ -218,7 +218,7 @@ def test_heartbeats_are_written_until_the_block_ends(tmp_path, monkeypatch):
 
 
 def test_temporary_files_are_not_attempts(tmp_path):
-    """What a taker leaves that is killed before it has linked its file."""
+    """The file that a process leaves when it is killed before linking it."""
     acquire(tmp_path, {}).end("done")
     for name in (".0123456789abcdef", "..0123456789abcdef.01234567", ".000001.json.01234567", "000009.txt"):
         (tmp_path / "attempts" / name).write_text("{")
@@ -235,7 +235,7 @@ def test_damage_is_named_by_file(tmp_path, text):
 
 
 def test_a_lost_reply_of_a_file_server_does_not_lose_the_run(tmp_path, monkeypatch):
-    """Over NFS a link can be made while the answer that it was gets lost; the second try then finds it there."""
+    """Over NFS a link can be created while the reply is lost; the second try then finds it."""
 
     def link_twice(source, target, link=os.link):
         link(source, target)

@@ -18,7 +18,7 @@ def place(tmp_path):
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
-    """A file that has not changed for long, as all files here: also that of the entry is not held against them."""
+    """All files are old, so that they are cached immediately; also the file of the entry."""
     monkeypatch.setattr("harness.folders.cache.SETTLED", -60.0)
     file = tmp_path / "a.txt"
     file.write_bytes(b"one")

@@ -30,7 +30,7 @@ def checkpoints(tmp_path):
 
 
 def signed(content):
-    """A file with the right checksum, as somebody could make who wants it to be read."""
+    """A file with a valid checksum, as an attacker could create."""
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
@@ -56,7 +56,7 @@ def test_positions_round_trip_through_text(offline, online, evaluated):
     assert Position.parse(str(position)) == position
 
 
-# What comes back ------------------------------------------------------------------------------------------------------
+# Round trips ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -137,7 +137,7 @@ def test_the_name_of_the_numbers_is_reserved(checkpoints):
         checkpoints.save(Checkpoint(Position(0, 0, True), {"numbers": np.zeros(1)}, {}))
 
 
-# Which ones there are -------------------------------------------------------------------------------------------------
+# Which checkpoints are kept -------------------------------------------------------------------------------------------
 
 
 def test_the_two_newest_checkpoints_are_kept(checkpoints):
@@ -190,7 +190,7 @@ def test_leftovers_of_a_kill_are_removed_by_the_next_save(checkpoints):
 
 
 def refusal(checkpoints, step, kind=DamagedFileError):
-    """The one line that loading says, after the name of the file."""
+    """The error of loading, without the name of the file."""
     with pytest.raises(kind) as error:
         checkpoints.load(Position(step, 0, True))
     name, _, line = str(error.value).partition(": ")
@@ -217,7 +217,7 @@ def test_changed_bytes_are_detected(checkpoints):
 
 
 def test_every_changed_bit_of_the_checksum_is_detected(checkpoints):
-    """Among them the ones that turn a digit into its capital letter and the newline into another white space."""
+    """Including bits that change a digit to a capital letter and the newline to other white space."""
     checkpoints.save(at(1))
     file = checkpoints.folder / "000000001-000000000-1.ckpt"
     sound = file.read_bytes()
@@ -264,7 +264,7 @@ def test_another_format_version_is_refused_but_not_damage(checkpoints, monkeypat
 
 
 class Trap:
-    """Unpickling one makes a file."""
+    """Unpickling it creates a file."""
 
     def __init__(self, file):
         self.file = file

@@ -35,7 +35,7 @@ def test_a_kill_at_any_operation_leaves_two_intact_checkpoints(tmp_path):
         assert len(os.listdir(checkpoints.folder)) == 2
         if not killed:
             break
-    # Killed before the renaming it is the old one, after it the new one; both happen at many operations.
+    # Before the rename it is the old one, after it the new one; both occur at many operations.
     assert newest == sorted(newest)
     assert newest.count(2) >= 10
     assert newest.count(3) >= 5
@@ -60,7 +60,7 @@ def test_a_failed_operation_is_reported_and_leaves_two_intact_checkpoints(tmp_pa
     operations = operations_of_a_save(Checkpoints(tmp_path / "whole"))
     for number, operation in enumerate(operations):
         if operation == "mkdir folder":
-            # The folder is there already; no matter that it could not be made.
+            # The folder exists already, so failing to create it does not matter.
             continue
         checkpoints = Checkpoints(tmp_path / str(number))
         for step in (1, 2):
@@ -73,7 +73,7 @@ def test_a_failed_operation_is_reported_and_leaves_two_intact_checkpoints(tmp_pa
 
 
 def operations_of_a_save(checkpoints):
-    """What the third save does to its files and their folder."""
+    """The file operations of the third save."""
     for step in (1, 2):
         checkpoints.save(at(step))
     log = []

@@ -19,7 +19,7 @@ from harness.training.timing import CHECKPOINT_VARIABLE
 
 KILLS = tuple(product(("launcher", "worker"), (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
 
-# Of one grid, before it is left to come to its end.
+# Kills per grid before it may finish.
 KILLS_PER_GRID = 5
 
 
@@ -48,7 +48,7 @@ def start(root):
 
 
 def workers_of(launcher):
-    """The ids of its workers; other packages start processes of theirs."""
+    """The ids of its workers, without processes that other packages start."""
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     return [int(child) for child in children if b"harness.launching.worker" in command_of(child)]
 
@@ -62,7 +62,7 @@ def command_of(process):
 
 
 def kill(launcher, target, number, rng):
-    """Send the signal; whether there was somebody to send it to."""
+    """Send the signal; returns whether the process existed."""
     victims = [launcher.pid] if target == "launcher" else workers_of(launcher)
     if not victims:
         return False
@@ -71,7 +71,7 @@ def kill(launcher, target, number, rng):
 
 
 def run_to_the_end(root, seconds=300):
-    """Start the grid again until nothing of it is left to do; a run in an orphan's hands is waited for."""
+    """Start the grid again until all runs are done; runs of orphaned workers are waited for."""
     deadline = time.monotonic() + seconds
     while plan(runs_of("smoke"), root).counts() != {"done": 4}:
         assert time.monotonic() < deadline, plan(runs_of("smoke"), root).counts()
@@ -85,7 +85,7 @@ def results(root):
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory):
-    """The results of a grid that nobody disturbed, and the seconds it took."""
+    """The results of an uninterrupted grid, and its duration in seconds."""
     root = tmp_path_factory.mktemp("untouched")
     began = time.monotonic()
     run_to_the_end(root)

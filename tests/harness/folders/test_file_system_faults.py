@@ -76,7 +76,7 @@ class Owner:
 
 @contextmanager
 def failing(generator, share):
-    """Let a share of the operations on files fail, and some listings of folders be out of date."""
+    """Make a share of the file operations fail and some directory listings out of date."""
 
     def before(name, target):
         if generator.random() < share:
@@ -99,7 +99,7 @@ def failing(generator, share):
 
 
 def failure(work):
-    """The line of the error that a piece of work ends with; None if it succeeds."""
+    """The one-line error of an operation; None if it succeeds."""
     try:
         work()
     except (OSError, UserError, TakenOver) as error:
@@ -142,12 +142,12 @@ def scenario(root, generator):
         with failing(generator, share):
             error = failure(attempt)
         if owner.folder.attempt is not None and owner.folder.state is not RunState.DONE:
-            # It has crashed, or hangs until after another process has taken the run over.
+            # It has crashed, or hangs until another process has taken the run over.
             owner.is_silent()
             if error is None:
                 sleepers.append(owner)
         for sleeper in [sleeper for sleeper in sleepers if sleeper is not owner and generator.random() < 0.5]:
-            # It wakes up and goes on, until it notices; what it writes reaches no file of the new owner.
+            # It resumes until it notices the takeover; its writes reach no file of the new owner.
             if failure(sleeper.advance):
                 sleepers.remove(sleeper)
     last = Owner(path)

@@ -19,7 +19,7 @@ TELL = (
 
 @pytest.fixture
 def other():
-    """Another living process and what it says of itself."""
+    """Another running process and its description."""
     code = f"{TELL}; time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         yield process, json.loads(process.stdout.readline())
@@ -40,7 +40,7 @@ def test_another_process_of_this_machine(other):
     process.send_signal(signal.SIGSTOP)
     assert not has_ended(description)
     process.kill()
-    # Nobody has asked for its exit code yet: a zombie.
+    # Its exit code has not been read yet: a zombie.
     wait_until(lambda: has_ended(description))
     process.wait()
     assert has_ended(description)

@@ -50,7 +50,7 @@ def test_details_of_an_attempt(monkeypatch):
 
 
 def test_an_attempt_is_described_without_torch():
-    """A worker takes its runs before it imports what takes seconds."""
+    """A worker acquires its runs before its slow imports."""
     code = (
         "import sys; from harness.launching.worker import attempt_details; attempt_details();"
         "assert 'torch' not in sys.modules"
@@ -87,7 +87,7 @@ def checkout_in(folder, **options):
 
 @pytest.fixture
 def copy(tmp_path):
-    """The code in a folder of its own, without git."""
+    """A copy of the code without git."""
     for package in ("harness", "algorithms"):
         shutil.copytree(PROJECT / package, tmp_path / "copy" / package, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "copy"
@@ -165,7 +165,7 @@ def test_the_users_git_does_not_take_part(checkout, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 def test_a_checkout_of_another_user(checkout):
-    """Git refuses to read it by default; its code runs already, so nothing is gained by that."""
+    """Git refuses to read it by default, which protects nothing, since its code runs already."""
     copy, commit = checkout
     for path in (copy, copy / ".git"):
         os.chown(path, 12345, 12345)

@@ -1,4 +1,4 @@
-"""Every fault of a run folder is found and named, nothing else is called one, and looking changes nothing."""
+"""Every fault of a run folder is found and named, sound folders have none, and reading changes nothing."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A summary says what the folders themselves say, remembers what it saw, and believes its memory nothing."""
+"""Summaries match the folders, are cached, and a damaged or outdated cache is never used."""
 
 import dataclasses
 import os

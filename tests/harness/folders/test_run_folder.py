@@ -71,7 +71,7 @@ def test_states_of_a_run_from_creation_to_completion(folder):
 
 def test_the_summary_records_a_hash_of_the_metrics(folder):
     folder.finish({})
-    # The published SHA-256 of nothing.
+    # The SHA-256 of an empty file.
     nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert folder.summary() == {"metrics": {"rows": 0, "bytes": 0, "sha256": nothing}}
     folder.metrics_file.write_text('{"step": 0}\n{"step": 1}\n')
@@ -118,7 +118,7 @@ def test_a_failure_keeps_its_reason_and_step(folder):
 
 
 def age(folder, seconds, **changes):
-    """Let the heartbeat of a run's owner be older, and its file say something else."""
+    """Make the heartbeat of a run's owner older and change its file."""
     file = latest_attempt(folder.path).file
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
     os.utime(file, (time.time() - seconds,) * 2)
@@ -190,7 +190,7 @@ def test_files_are_replaced_atomically(tmp_path):
 
 
 def test_a_disk_error_names_the_file(tmp_path):
-    """A limit on file sizes makes writing fail in the middle, as a full disk does."""
+    """A limit on file sizes makes a write fail half-way, as a full disk does."""
     code = (
         "import resource, sys; from pathlib import Path; from harness.folders.run_folder import write_json\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"

@@ -79,7 +79,7 @@ def test_foreign_and_damaged_folders_are_refused(tmp_path, runs):
 
 
 def test_a_folder_without_content_is_new(tmp_path, runs):
-    """A launcher that was killed while it made the folder leaves it like this; the next one goes on."""
+    """A launcher that is killed while it creates the folder leaves it empty; the next one continues."""
     RunFolder.of(tmp_path, runs[0]).path.mkdir()
     (tmp_path / runs[0].id / ".config.json.0123abcd").write_text("{")
     assert plan(runs, tmp_path).counts() == {"new": 4}

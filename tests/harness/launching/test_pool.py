@@ -58,7 +58,7 @@ def start_pool(packs, **options):
 
 
 def endings(packs):
-    """By run how each of its attempts ended."""
+    """The outcomes of the attempts, by run."""
     return [[[attempt.get("reason") for attempt in history(folder.path)] for folder in pack] for pack in packs]
 
 
@@ -67,7 +67,7 @@ def states(packs):
 
 
 def place_of(process):
-    """The place that a worker was given."""
+    """The slot of a worker."""
     variables = Path(f"/proc/{process}/environ").read_text().split("\0")
     return dict(variable.split("=", 1) for variable in variables if "=" in variable).get(PLACE_VARIABLE)
 
@@ -90,7 +90,7 @@ def test_the_number_of_workers_is_bounded_and_each_has_one_thread(tmp_path):
     run_packs(packs, workers=2, watch=look)
     assert states(packs) == [["done"]] * 4
     assert max(seen) == 2
-    # Each has a place of its own: on machines with several cards, its card.
+    # Each worker has its slot, which on a machine with several GPUs is its GPU.
     assert {place for gpus in places for place in gpus} == {"0", "1"}
     assert all(len(set(gpus)) == len(gpus) for gpus in places)
     folders = [folder for pack in packs for folder in pack]
@@ -118,7 +118,7 @@ def test_a_failed_pack_does_not_affect_others(tmp_path):
 
 
 def test_the_same_error_again_and_again_stops_the_launch(tmp_path, capsys):
-    """As of an environment that a node lacks: six runs in packs of one, of which two may fail for one reason."""
+    """As with an environment that a node lacks: six runs in packs of one; two may fail for the same reason."""
     runs = tiny([with_settings(runs_of("smoke")[0], {"seed": seed}) for seed in range(6)])
     commit(runs, tmp_path)
     for run in runs:
@@ -182,7 +182,7 @@ def test_a_killed_worker_is_reported_and_does_not_affect_others(tmp_path):
 
 
 def test_a_killed_worker_with_progress_leaves_its_run_interrupted(tmp_path, monkeypatch):
-    """It goes on from its checkpoint when it is started again, which the pool leaves to somebody else."""
+    """It resumes from its checkpoint when it is started again, which the pool does not do."""
     packs = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)
     folder = packs[0][0]
 
@@ -213,7 +213,7 @@ def test_a_worker_stopped_during_start_up_has_not_failed(tmp_path, monkeypatch):
 
 
 def test_runs_owned_by_another_process_are_skipped(tmp_path):
-    """Their owner gives one back while the worker, to which it was refused, fails with another."""
+    """Their owner releases one while the worker, which could not acquire it, fails with another."""
     first, second = tiny(runs_of("smoke")[:2])
     folders = commit([with_settings(run, {"task.data.seed": 99}) for run in (first, second)], tmp_path)
     other = RunFolder(folders[0].path)
@@ -232,7 +232,7 @@ def test_runs_owned_by_another_process_are_skipped(tmp_path):
 
 
 def limited(folder, blocks):
-    """The pool under a limit on the size of files, in blocks of 1024 bytes: a disk that refuses beyond."""
+    """The pool with a limit on file sizes, in blocks of 1,024 bytes, which acts as a full disk."""
     command = shlex.join([sys.executable, "-c", POOL, str(folder.path)])
     environment = {**os.environ, CHECKPOINT_VARIABLE: "0.2"}
     done = subprocess.run(
@@ -263,7 +263,7 @@ def test_a_disk_error_interrupts_a_run_without_losing_work(tmp_path):
 
 
 def test_output_of_a_worker_is_in_the_logs_of_its_runs(tmp_path):
-    """A process that dies before it can mark anything, as a broken installation does."""
+    """A process that dies before it writes a status, as with a broken installation."""
     packs = folders_of(tiny(runs_of("smoke")[:2]), tmp_path, limit=2)
     broken = tmp_path / "torch.py"
     broken.write_text("import sys, os; print('no such symbol', file=sys.stderr, flush=True); os._exit(7)")

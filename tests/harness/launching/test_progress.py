@@ -60,7 +60,7 @@ def test_duration(seconds, text):
 
 
 def lines_of(packs, act):
-    """What a display on no terminal prints when refreshed at once after each step of `act`."""
+    """The output without a terminal when the display is refreshed after every step of `act`."""
     stream = io.StringIO()
     with ProgressDisplay(packs, Console(file=stream, width=300)) as display:
         display.refresh()

@@ -1,4 +1,4 @@
-"""A worker marks what happened to its runs, whatever happens to it.
+"""A worker records what happened to its runs, however it ends.
 
 `work` takes its training function as an argument: the stories here need trainings that break in a chosen way. The
 real training runs in test_pool.py and test_cli.py.
@@ -45,7 +45,7 @@ def states(folders):
 
 
 def endings(folders):
-    """By run how each of its attempts ended."""
+    """The outcomes of the attempts, by run."""
     return [[attempt.get("reason") for attempt in history(folder.path)] for folder in folders]
 
 
@@ -238,7 +238,7 @@ def start(folders, **variables):
 
 
 def test_a_missing_dataset_is_a_one_line_failure(folders):
-    """The real training in the real process; nobody made the data here."""
+    """The real training in the real process, without data."""
     worker = start(folders[:2], MINARI_DATASETS_PATH=str(folders[0].path.parent / "empty"))
     output, _ = worker.communicate(timeout=60)
     assert worker.returncode == 1, output
@@ -248,7 +248,7 @@ def test_a_missing_dataset_is_a_one_line_failure(folders):
 
 
 def test_a_suspended_worker_that_lost_its_run_stops_writing(tmp_path):
-    """The real training: another worker goes on from the first one's checkpoint, which then wakes up again."""
+    """The real training: another worker resumes from the checkpoint of the first, which then wakes up."""
     run = with_settings(runs_of("smoke")[0], {"schedule.offline_steps": 6000, "schedule.online_steps": 0})
     ensure_dataset(run.task)
     untouched, folder = (commit([run], tmp_path / name)[0] for name in ("untouched", "taken"))
@@ -287,7 +287,7 @@ def test_signals_stop_the_worker_without_a_traceback(long_folders, number):
 
 
 def test_the_worker_stops_when_its_parent_ends(long_folders, tmp_path):
-    """A parent that is killed cannot stop its workers, so they look after themselves."""
+    """A killed parent cannot stop its workers, so they stop themselves."""
     code = (
         "import os, subprocess, sys, time;"
         "subprocess.Popen(sys.argv[1:], env={**os.environ, 'FLOORBENCH_PARENT': str(os.getpid())}); time.sleep(60)"

@@ -31,7 +31,7 @@ def episode(environment, seed, steps=12):
 
 @pytest.mark.parametrize("name", HOSTED)
 def test_episodes_depend_on_their_seed_only(name):
-    """Evaluation, and resuming in the middle of an episode, rely on it to the bit."""
+    """Evaluation and resuming within an episode rely on bit-identical replays."""
     environment = Environment(HOSTED[name].task)
     first = episode(environment, 3)
     assert first[0].dtype == np.float32
@@ -73,7 +73,7 @@ def test_settings_match_the_published_tables():
 
 @pytest.mark.parametrize("name", [name for name in HOSTED if HOSTED[name].task.failure_reward is not None])
 def test_sparse_rewards_become_minus_and_plus_five(name):
-    """Failure and success as the official code maps them: -5 and +5, so that failing for ever is worth -500."""
+    """Failure and success as the official code maps them: -5 and +5, so that a failure has the value -500."""
     task = HOSTED[name].task
     assert task.success_reward * task.reward_scale + task.reward_bias == 5.0
     assert (task.success_reward - 1.0) * task.reward_scale + task.reward_bias == task.failure_reward == -5.0
@@ -81,7 +81,7 @@ def test_sparse_rewards_become_minus_and_plus_five(name):
 
 
 def test_kitchen_rewards_count_completed_subtasks():
-    """Doors and knobs are put where a subtask wants them: each is worth 1 a step, and all four end the episode."""
+    """Doors and knobs are set as subtasks require: each gives 1 per step, and all four end the episode."""
     environment = Environment(HOSTED["kitchen-complete"].task)
     environment.reset(0)
     kitchen = environment._environment.unwrapped

@@ -25,7 +25,7 @@ def test_horizon_and_names_match_ogbench(name):
     assert spec.kwargs["success_timing"] == "pre"
     splits = name.split("-")
     place = splits.index("singletask")
-    # As ogbench.utils names environment and file.
+    # Names of environments and files as in ogbench.utils.
     assert task.environment == "-".join(splits[: place - 1] + splits[place:])
     assert task.data.ids == (f"ogbench/{name}",)
     assert OGBENCH[name].schedule.evaluation_episodes == 50

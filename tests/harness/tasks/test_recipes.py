@@ -24,7 +24,7 @@ def test_every_studied_task_was_searched_with_the_budget_and_the_seeds_of_its_st
 
 @pytest.mark.parametrize("task", STUDY_TASKS)
 def test_a_task_has_the_settings_of_its_best_trial(task):
-    """Of those that every study has: a longer search of one task does not count for it."""
+    """The studies that every task has; a longer search of one task is left out."""
     ledger = LEDGERS[task]
     complete = ledger.complete()
     best = ledger.best_first(complete[complete["number"] < study_of(f"study-{task}").trials]).iloc[0]

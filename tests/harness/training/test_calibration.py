@@ -18,7 +18,7 @@ def test_shares_by_hand():
     q = torch.tensor([1.0, 2.0, 3.0, 4.0, 2.0])
     behaviour = torch.tensor([2.0, 2.0, 1.0, 1.0, 3.0])
     policy = torch.tensor([3.0, 2.0, 3.5, 3.0, 1.0])
-    # Below; equal to both; between; above; below the one and above the other.
+    # Below both; equal to both; between; above both; below one and above the other.
     shares = calibration_shares(q, behaviour, policy)
     assert shares == pytest.approx({"calibrated_share": 0.4, "below_behaviour_share": 0.4, "above_policy_share": 0.4})
 

@@ -29,7 +29,7 @@ SETTINGS = AlgorithmSettings(policy_hidden=(8,), critic_hidden=(8,))
 
 @pytest.fixture(scope="module")
 def pack(tiny_task):
-    """An evaluator of a CQL and a Cal-QL run whose critics say 3 and 5 everywhere."""
+    """An evaluator of a CQL and a Cal-QL run whose critics have the values 3 and 5 everywhere."""
     runs = [
         with_settings(Run(tiny_task, "arm", 4, algorithm=SETTINGS, schedule=SCHEDULE), {"floor.base": base})
         for base in ("none", "monte_carlo")
@@ -78,7 +78,7 @@ def test_a_policy_that_does_not_move_never_succeeds(pack, tiny_task):
     assert row["score"] == 0.0
     assert row["episode_length"] == tiny_task.horizon
     assert row["episode_return"] == -tiny_task.horizon
-    # Q says 4, the failure is worth -1 / (1 - 0.99).
+    # Q is 4, the failure has the value -1 / (1 - 0.99).
     assert row["calibration_policy"] == pytest.approx(4.0 + 100.0, rel=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_without_exact_values_their_columns_are_missing(pack):
 
 @pytest.fixture
 def road_pack(road_task):
-    """A CQL and a Cal-QL run on the road: critics say -3 and -5 everywhere, policies head straight on."""
+    """A CQL and a Cal-QL run on the road: critics are -3 and -5 everywhere, policies head straight on."""
     runs = [
         with_settings(Run(road_task, "arm", 4, algorithm=SETTINGS, schedule=SCHEDULE), {"floor.base": base})
         for base in ("none", "monte_carlo")

@@ -18,7 +18,7 @@ from harness.training.transitions import Transitions
 from tests.support.trajectories import dataset, trajectory
 
 TASK = Task(name="hand-made", environment="none", horizon=10, failure_reward=-1.0, discount=0.5)
-# A success of 3 steps: returns -1.5, -1, 0. A failure of 2 steps: -2 for ever.
+# A success of 3 steps: returns -1.5, -1, 0. A failure of 2 steps: -2.
 DATA = dataset(trajectory(0, 3), trajectory(10, 2, terminated=False))
 
 
@@ -96,7 +96,7 @@ def test_a_learned_floor_reports_its_error_and_reaches_online_states():
     transitions = Transitions(data, 2, capacity=10)
     floors = FloorColumns(runs, data, transitions)
     assert list(floors.fit_reports) == [1]
-    # The return depends on the step, which the state does not tell: a value is close to the mean, about -1.3.
+    # The return depends on the step, which is not part of the state: values are close to the mean, about -1.3.
     column = transitions.floor[1, : transitions.offline]
     mean_return = transitions.return_to_go[1, : transitions.offline].mean().item()
     assert column.mean().item() == pytest.approx(mean_return, abs=0.3)
@@ -128,7 +128,7 @@ def test_a_learned_floor_that_keeps_learning_fits_online_returns(estimator):
 
 
 def test_an_exact_floor_is_the_behaviour_value_offline_and_online(road_task):
-    """On the road V_mu is known to roll-outs of test_road_values.py; here it only has to reach the columns."""
+    """Other tests compare V_mu on the road with roll-outs; this one tests that it reaches the columns."""
     data = ensure_dataset(road_task)
     runs = [with_settings(Run(road_task, "arm", 0), {"floor.base": base}) for base in ("exact", "monte_carlo")]
     transitions = Transitions(data, 2, capacity=200)

@@ -56,7 +56,7 @@ def test_out_of_fold_networks_have_not_seen_the_trajectories_they_value():
 
 
 def test_out_of_fold_values_do_not_depend_on_the_returns_of_their_trajectory():
-    """Trajectory 7 gets other rewards: the values of its states stay, those of others change."""
+    """Trajectory 7 gets other rewards: the values of its states do not change, those of others do."""
     changed = dataset(*(
         trajectory(start, 5, terminated=start % 4 != 0, reward=-1.0 if start != 7 else -5.0) for start in range(40)
     ))  # fmt: skip

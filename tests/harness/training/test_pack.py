@@ -1,4 +1,4 @@
-"""What the status of a running pack says."""
+"""The status of a running pack."""
 
 import pytest
 

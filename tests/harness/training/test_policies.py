@@ -82,7 +82,7 @@ def test_other_seeds_give_other_episodes_in_any_number(finished):
     assert not np.array_equal(four.starts, other.starts)
     evaluation = evaluation_seeds(policy.run, 3)
     assert not set(evaluation) & set(evaluation_seeds(policy.run, 100, policy.run.seed))
-    # One after the other in an environment of the caller.
+    # One after the other in an environment that the caller provides.
     alone = evaluate_policy(policy, 4, 1, environment=Environment(policy.run.task))
     np.testing.assert_array_equal(alone.starts, four.starts)
 

@@ -16,7 +16,7 @@ from tests.harness.training.test_training import folders
 
 
 class StopAtLook(Stop):
-    """Requests a stop when it is looked at for the n-th time."""
+    """Requests a stop at its n-th check."""
 
     def __init__(self, look):
         super().__init__()
@@ -29,7 +29,7 @@ class StopAtLook(Stop):
 
 
 def train_in_pieces(made, looks):
-    """Train, stopping after each of the given numbers of looks; returns how often it was stopped."""
+    """Train, stopping after each of these numbers of checks; returns how often it was stopped."""
     stopped = 0
     for look in looks:
         try:
@@ -56,13 +56,13 @@ CHANGES = {
     "after episodes": {"schedule.update_block": None},
 }
 
-# Arms and seeds where others could not share the pack.
+# Arms and seeds of changes that cannot share a pack with the default ones.
 WHO = {"learning": (("learned",), (0, 1)), "after episodes": (("monte_carlo",), (0,))}
 
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory):
-    """The results without any stop, by name of the changes."""
+    """The results without stops, by name of the changes."""
     results = {}
     for name, changes in CHANGES.items():
         arms, seeds = WHO.get(name, (("none", "learned"), (0, 1)))
@@ -107,7 +107,7 @@ def test_every_step_can_be_saved(tmp_path, untouched, monkeypatch):
 
 
 def stop_in_the_online_phase(root, monkeypatch):
-    """One run, saved at every step and left behind in the online phase, with two checkpoints."""
+    """A run that is saved at every step and interrupted in the online phase, with two checkpoints."""
     monkeypatch.setenv(CHECKPOINT_VARIABLE, "0")
     (folder,) = folders(root, arms=("monte_carlo",), seeds=(0,))
     with pytest.raises(Stopped):

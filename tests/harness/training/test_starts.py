@@ -110,7 +110,7 @@ def test_results_from_a_prefix_are_byte_identical(base, setting, tmp_path):
 
 
 def test_arms_of_the_switch_in_one_pack_are_byte_identical(base, tmp_path):
-    """The arms that differ from the switch on and may share a pack, with noisy floors; one of them begins anew."""
+    """Arms that differ after the switch and share a pack, with noisy floors; one trains its own offline phase."""
     plain = with_settings(base, {"floor.base": "monte_carlo", "floor.noise": 0.25})
     arms = [with_arm(plain, arm) for arm in SWITCH_ARMS]
     runs = [replace(run, floor=replace(run.floor, noise=0.25)) for run in arms if pack_key(run) == pack_key(arms[0])]
@@ -169,7 +169,7 @@ def test_a_start_continues_the_networks_of_a_run(base, tmp_path):
     logged = ("critic_loss", "td_error", "difference", "bound_rate_current", "bound_rate_next", "policy_loss",
               "policy_log_prob", "entropy_temperature", "lagrange_multiplier")  # fmt: skip
     at_switch = next(row for row in expected if row["offline_step"] == 60)
-    # What is averaged over updates is not known for those of another run.
+    # Averages over updates are unknown for the updates of another run.
     assert rows == [{**at_switch, **dict.fromkeys(logged)}, *[row for row in expected if row["phase"] == "online"]]
     assert source.summary()["parameters_hash"] != ""
 

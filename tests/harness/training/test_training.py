@@ -186,7 +186,7 @@ def test_a_diverged_run_fails_alone(tmp_path):
 
 
 def test_a_pack_that_exhausts_the_gpu_goes_on_in_halves(tmp_path, trained, monkeypatch):
-    """Memory for two runs, which gives out in the online phase: 3 runs become 2 and 1, from their checkpoints."""
+    """Memory for two runs is exhausted in the online phase: 3 runs become 2 and 1, from their checkpoints."""
     sizes = []
     update = Learner.update
 

@@ -29,7 +29,7 @@ def program(name):
 
 @pytest.fixture(scope="module")
 def url():
-    """The URL of an empty database on a server of the test's own, reached by a socket; skips where there is none."""
+    """The URL of an empty database on a server that the test starts, by socket; skips if there is no server."""
     missing = [name for name in ("initdb", "postgres", "createdb") if program(name) is None]
     missing += [name for name in ("psycopg",) if importlib.util.find_spec(name) is None]
     if missing:
@@ -54,7 +54,7 @@ def url():
 
 @pytest.mark.slow
 def test_drivers_share_a_database(url, tmp_path):
-    """One driver is killed at work; two others then divide the rest, to the trials that an undisturbed one makes."""
+    """One driver is killed; two others share the remaining trials and make those of an uninterrupted search."""
     command = [sys.executable, "-m", "tests.support.made_study", str(tmp_path), "12", url]
     killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     killed.stdout.readline()

@@ -1,4 +1,4 @@
-"""Drivers spend exactly the budget, alone, together and when killed."""
+"""Drivers use exactly the budget, alone, together and when killed."""
 
 import random
 import subprocess
@@ -113,7 +113,7 @@ def test_a_lease_has_one_living_driver(tmp_path):
 
 
 def disturb(root, kills, seed):
-    """Kill drivers at random times, then let one finish; returns it and how many were killed at work."""
+    """Kill drivers at random times, then let one finish; returns it and the number of kills during work."""
     rng, killed = random.Random(seed), 0
     while killed < kills:
         process = start(root)
@@ -161,7 +161,7 @@ def test_killed_drivers_lose_nothing_twenty_times(tmp_path, uninterrupted, seed)
 
 
 def test_two_drivers_share_a_study(tmp_path):
-    """The budget is spent exactly, no run is computed twice, and both leases have trials."""
+    """Exactly the budget is used, no run is computed twice, and both leases have trials."""
     processes = [start(tmp_path, trials=15) for _ in range(2)]
     wait_until(lambda: all(process.poll() is not None for process in processes), 240)
     for process in processes:

@@ -1,4 +1,4 @@
-"""A search counts every trial once and continues the same way after an interruption."""
+"""A search counts every trial once and continues identically after an interruption."""
 
 import optuna
 import pytest

@@ -76,7 +76,7 @@ def test_a_study_without_a_rung_prunes_nothing(tmp_path, ask):
 
 
 def test_a_trial_is_compared_with_the_best_seed_by_seed(tmp_path, ask):
-    """Halving has nothing to say before the second rung; all four seeds are behind those of the best."""
+    """Halving does not apply before the second rung; all four seeds are behind those of the best."""
     best, worse = ask(), ask()
     write_rows(best, tmp_path, *[[0.5, 0.5, 0.5, 0.5, 0.9]] * 4)
     best.search.tell(best.number, 0.9)

@@ -32,7 +32,7 @@ def contents(folder):
 
 @pytest.mark.parametrize("left", [b"{", b'{"op_code":4,"worker_id":"x"}', b"x" * 200_000])
 def test_an_incomplete_last_line_is_dropped(folder, left, capsys):
-    """As after a full disk; a search that goes on is the same as one that was never disturbed."""
+    """As after a full disk; a continued search equals an uninterrupted one."""
     journal = folder / JOURNAL
     content = journal.read_bytes()
     journal.write_bytes(content + left)
@@ -51,7 +51,7 @@ def test_an_incomplete_last_line_is_dropped(folder, left, capsys):
 
 
 def test_a_full_disk_leaves_the_journal_unchanged(folder, monkeypatch):
-    """The write fails in its middle, or when it is made durable."""
+    """The write fails half-way, or when it is synchronised."""
     storage = open_storage(folder)
     content = (folder / JOURNAL).read_bytes()
 
@@ -75,7 +75,7 @@ def test_a_damaged_journal_is_a_one_line_error(folder):
 
 
 def test_a_lock_that_was_left_behind_does_not_block(folder):
-    """Optuna's own lock, of an older version, as it looks after the folder was moved: a link to nowhere."""
+    """The lock of an older version of Optuna after the folder was moved: a dangling link."""
     os.symlink("/moved/away/journal.log", folder / "journal.log.lock")
     assert make_driver(folder.parents[1], trials=3).run(compute)
 

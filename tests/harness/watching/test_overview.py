@@ -21,7 +21,7 @@ RUNS = Queued("12_3", False, "None", "node7", submitted=0.0)
 
 @pytest.fixture(autouse=True)
 def folder_without_data(tmp_path_factory, monkeypatch):
-    """The factory's runs name data that nobody has; what other tests collected must not be compared with them."""
+    """The factory's runs have a fictitious data hash, which must not be compared with data of other tests."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("no_data")))
 
 

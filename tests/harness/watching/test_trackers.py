@@ -75,7 +75,7 @@ def test_tensorboard(folders, tmp_path):
 def test_json_lines(folders, tmp_path):
     track_twice("jsonl", tmp_path, folders)
     file = tmp_path / "tracking" / "jsonl" / "metrics.jsonl"
-    # A crash while writing leaves half a line.
+    # A crash during a write leaves half a line.
     with open(file, "a") as stream:
         stream.write('{"run": "')
     assert Tracking(["jsonl"], tmp_path, RUNS, "smoke").update() == 0
