@@ -53,6 +53,18 @@ def test_progress_is_the_cosine_of_the_angle_to_the_road(position, action, expec
     assert (reward, terminated) == (0.0, False)
 
 
+def test_a_step_has_the_bits_of_the_dynamics_on_arrays():
+    """The environment computes with numbers, the exact values and earlier versions with arrays."""
+    environment, seeds = WindingRoad(), np.random.default_rng(0)
+    for episode in range(20):
+        environment.reset(seed=episode)
+        drawn = np.random.default_rng(episode)
+        position = np.array([drawn.uniform(0.0, LAST_START)])
+        for action in seeds.uniform(-1.0, 1.0, (50, 1)).astype(np.float32):
+            position = np.clip(ROAD.aim(position, action.astype(np.float64)) + ROAD.gust * drawn.normal(), 0.0, 1.0)
+            assert environment.step(action)[0].tobytes() == position.astype(np.float32).tobytes()
+
+
 def test_arrival_pays_and_terminates():
     # At 0.95 the road heads half of sin(0.95 turns), -0.1545.
     assert calm_step(0.95, -0.1545) == (1.0, 1.0, True)
