@@ -1,8 +1,9 @@
 """The Triton kernels in Triton's interpreter, which is chosen when triton is imported: `test_triton_kernel.py` runs
-this file in a process of its own.
+this file in a process of its own. The interpreter rounds no operand to TF32 and multiplies the bit patterns of bfloat16,
+so that these precisions are only tested on a GPU.
 """
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from itertools import product
 from random import Random
 
@@ -18,6 +19,7 @@ from algorithms.optimizer import Adam, StepCount
 from tests.algorithms.test_golden_cases import CASES
 from tests.support.golden import TOLERANCE, check
 from tests.support.kernel_inputs import CRITICS, assert_close, in_dtype, random_inputs
+from tests.support.packs import TINY, train
 
 FORMS = [
     CriticLossForm(*values)
@@ -189,17 +191,15 @@ def test_steps_of_adam_and_of_the_targets_agree():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
-@pytest.mark.parametrize("batch", [256, 97])
+@pytest.mark.parametrize(("hidden", "batch"), [((64, 64), 67), ((256, 256), 5)])
 def test_gradients_agree_for_usual_sizes(hidden, batch):
     compare(random_inputs(8, 1, (27, 8, batch, 10), hidden, torch.float64), PLAIN, 1e-10)
 
 
 @pytest.mark.slow
-def test_rounded_operands_give_nearly_the_same_gradient():
-    """The interpreter multiplies in float32 for TF32, so that only bfloat16 shows."""
-    inputs = random_inputs(9, 1, (27, 8, 16, 10), (64, 64))
-    expected = computed(torch_kernel, inputs)["gradient of parameters"]
-    rounded = computed(triton_kernel, inputs, precision="bf16")["gradient of parameters"]
-    error = (rounded - expected).norm() / expected.norm()
-    assert 1e-5 < error < 0.02
+def test_a_learner_makes_the_same_updates():
+    """The whole update, recorded as on a GPU; the last digits differ."""
+    settings = replace(TINY, lagrange=True, kernel="torch")
+    ours = train([replace(settings, kernel="triton")], [3], updates=2, device="cpu").state(0)
+    for name, expected in train([settings], [3], updates=2).state(0).items():
+        assert_close(ours[name], expected, 1e-4, 1.0)
