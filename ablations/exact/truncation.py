@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ablations.claim import Claim, EveryCase
 from ablations.exact.problems import chain
-from algorithms.returns import Truncation, return_to_go
+from algorithms.floors import return_to_go
+from algorithms.settings import Truncation
 
 TOPIC = "Truncated trajectories"
 REFERENCE = "comparison of implementations, return-to-go"

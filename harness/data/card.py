@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from algorithms.returns import return_to_go
+from algorithms.floors import return_to_go
 from harness.data.dataset import Dataset
 from harness.data.files import origins
 from harness.settings import Task

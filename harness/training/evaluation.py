@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.floors import return_to_go
 from algorithms.learner import Learner
-from algorithms.returns import return_to_go
 from harness.environments.families import exact_values
 from harness.environments.stepping import Environments
 from harness.settings import Run, Schedule

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from algorithms.batch import Batch
 from algorithms.behaviour_value import FitReport
-from algorithms.floors import FloorInputs, floor_base, floor_column
+from algorithms.floors import FloorInputs, floor_base, floor_column, return_to_go
 from algorithms.inflation import DatasetStatistics, NeighbourDistances, uncorrelated
-from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset, load_dataset
 from harness.data.trajectories import Trajectory
 from harness.environments.families import exact_values

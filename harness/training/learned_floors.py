@@ -10,8 +10,8 @@ from torch import Tensor
 
 from algorithms.batch import Batch
 from algorithms.behaviour_value import BehaviourValue, FitReport, Successors
+from algorithms.floors import return_to_go
 from algorithms.kernels import gpu
-from algorithms.returns import return_to_go
 from harness.data.dataset import Dataset
 from harness.environments.families import exact_values
 from harness.errors import UserError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.returns import return_to_go
+from algorithms.floors import return_to_go
 from harness.data.dataset import ensure_dataset, load_dataset
 from harness.settings import with_settings
 from harness.tasks.registry import base_run

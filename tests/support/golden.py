@@ -23,7 +23,7 @@ from algorithms.critic_loss import (
     critic_loss,
     uniform_log_density,
 )
-from algorithms.returns import return_to_go
+from algorithms.floors import return_to_go
 
 TOLERANCE = 1e-6
 

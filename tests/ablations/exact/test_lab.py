@@ -11,7 +11,7 @@ import torch
 
 from ablations.exact import lab, push_down, tabular, truncation
 from algorithms.critic_loss import critic_loss
-from algorithms.returns import return_to_go
+from algorithms.floors import return_to_go
 from results.exact_report import FIGURES
 from results.verdicts.decisions import verdict
 

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from algorithms.returns import return_to_go
+from algorithms.floors import return_to_go
 from harness.data.card import card_arrays, dataset_card
 from harness.data.dataset import load_dataset
 from harness.data.files import dataset_folder, missing_ids
