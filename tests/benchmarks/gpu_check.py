@@ -21,7 +21,7 @@ import torch
 
 from algorithms.kernels import gpu
 from harness.files import write_json
-from tests.benchmarks.gpu_speed import HOW, measure, ours, plain
+from tests.benchmarks.gpu_speed import measure, ours, plain
 from tests.benchmarks.peers.sizes import SIZES, Size
 from tests.support.packs import SHORT
 
@@ -29,11 +29,17 @@ ROOT = Path(__file__).parents[2]
 
 # Seconds that a phase may take; together at most eight minutes.
 DEADLINES = {
-    "machine": 40, "correctness": 100, "demo": 50, "reference": 70, "compiled demo": 60, "compiled reference": 80,
-    "training": 80,
+    "machine": 40, "correctness": 90, "demo": 45, "reference": 60, "compiled demo": 50, "compiled reference": 65,
+    "triton reference": 60, "training": 70,
 }  # fmt: skip
 
 PACKS = (1, 8, 32, 64)
+
+# The ways of updates that need no compilation.
+PLAIN_WAYS = ("eager", "captured", "drawn")
+
+# What a phase measures on a device, or in tiny sizes.
+Phase = Callable[[str, bool], dict[str, Any]]
 
 # With --tiny every phase takes a second or two, on the CPU too.
 TINY_PACKS, TINY = (1, 2), {"hidden": (8, 8), "batch_size": 4, "n_actions": 2}
@@ -190,21 +196,19 @@ def training(device: str, tiny: bool) -> dict[str, Any]:
     return {"runs": len(files), "seconds_whole": seconds}
 
 
-# The ways of updates but the compiled one, which has a phase of its own for every size.
-WAYS = tuple(how for how in HOW if how != "compiled")
+def speed(name: str, ways: tuple[str, ...], packs: tuple[int, ...], on_cpu: bool = True) -> Phase:
+    """The phase that measures the updates of a size; ways that compile for a GPU are left out on the CPU."""
+    return lambda device, tiny: updates(SIZES[name], device, tiny, ways if on_cpu or device != "cpu" else (), packs)
 
-PHASES: dict[str, Callable[[str, bool], dict[str, Any]]] = {
+
+PHASES: dict[str, Phase] = {
     "machine": machine,
     "correctness": correctness,
-    "demo": lambda device, tiny: updates(SIZES["demo"], device, tiny, WAYS, PACKS),
-    "reference": lambda device, tiny: updates(SIZES["reference"], device, tiny, WAYS, PACKS),
-    # Compiling takes minutes on the CPU, so that there it is left out.
-    "compiled demo": lambda device, tiny: updates(
-        SIZES["demo"], device, tiny, () if device == "cpu" else ("compiled",), (64,)
-    ),
-    "compiled reference": lambda device, tiny: updates(
-        SIZES["reference"], device, tiny, () if device == "cpu" else ("compiled",), (64,)
-    ),
+    "demo": speed("demo", PLAIN_WAYS, PACKS),
+    "reference": speed("reference", PLAIN_WAYS, PACKS),
+    "compiled demo": speed("demo", ("compiled",), (64,), on_cpu=False),
+    "compiled reference": speed("reference", ("compiled",), (64,), on_cpu=False),
+    "triton reference": speed("reference", ("triton",), PACKS, on_cpu=False),
     "training": training,
 }
 

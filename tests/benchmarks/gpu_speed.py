@@ -21,10 +21,11 @@ WARM_UP = 5
 AT_ONCE = 10
 
 # Ways to make an update of a pack. Eager runs torch's operations one by one, on inputs that were moved before. Captured
-# takes batches from the CPU and noise on the GPU. Drawn and compiled draw both on the GPU, a block of updates at once,
-# as in training.
-HOW = ("eager", "captured", "drawn", "compiled")
-KERNEL = {"eager": "torch", "captured": "cuda", "drawn": "cuda", "compiled": "cuda_compiled"}
+# takes batches from the CPU and noise on the GPU. The others draw both on the GPU, a block of updates at once, as in
+# training.
+DRAWN = ("drawn", "compiled", "triton")
+HOW = ("eager", "captured", *DRAWN)
+KERNEL = {"eager": "torch", "captured": "cuda", "drawn": "cuda", "compiled": "cuda_compiled", "triton": "triton"}
 
 # Transitions from which batches are drawn.
 TRANSITIONS = 10_000
@@ -53,7 +54,7 @@ def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
     settings = replace(settings_of(size), kernel=KERNEL[how])
     sources = [normal_source(generator(seed, "init")) for seed in range(runs)]
     learner = Learner([settings] * runs, size.state_dim, size.action_dim, [DISCOUNT] * runs, sources, device=device)
-    if how in ("drawn", "compiled"):
+    if how in DRAWN:
         table = torch.randn(TRANSITIONS, 2 * size.state_dim + size.action_dim + 2)
         sizes = size.state_dim, size.action_dim
         replay = DeviceReplay(range(runs), settings, table, 0, *sizes, learner.device)
@@ -71,7 +72,7 @@ def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
 
 def measure(side: str, runs: int, make: Callable[[], Callable[[], Any]], device: str, seconds: float) -> Measured:
     """Build a side's update and repeat it for `seconds`."""
-    block = BLOCK if side in ("drawn", "compiled") else 1
+    block = BLOCK if side in DRAWN else 1
     on_gpu = device != "cpu"
     wait = torch.cuda.synchronize if on_gpu else lambda: None
     if on_gpu:
