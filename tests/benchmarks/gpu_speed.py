@@ -80,15 +80,16 @@ def measure(side: str, runs: int, make: Callable[[], Callable[[], Any]], device:
         torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated() if on_gpu else 0
     update = make()
-    for _ in range(WARM_UP):
+    for _ in range(max(1, WARM_UP // block)):
         update()
     wait()
     begin, updates = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds:
-        for _ in range(AT_ONCE):
+        calls = max(1, AT_ONCE // block)
+        for _ in range(calls):
             update()
         wait()
-        updates += AT_ONCE * block
+        updates += calls * block
     speed = runs * updates / (time.perf_counter() - begin)
     return Measured(side, runs, speed, torch.cuda.max_memory_allocated() - before if on_gpu else 0)
 

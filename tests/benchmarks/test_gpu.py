@@ -4,7 +4,6 @@
 """
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ PACKS = (1, 8, 32, 64)
 SECONDS = 2.0
 
 
-@pytest.mark.parametrize("phase", [phase for phase in gpu_check.DEADLINES if phase not in ("training", "correctness")])
+@pytest.mark.parametrize("phase", ["machine", "demo", "compiled demo", "triton reference"])
 def test_a_phase_of_the_check_runs_without_a_gpu(phase, capsys):
     assert gpu_check.main(["--phase", phase, "--device", "cpu", "--tiny"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -61,15 +60,6 @@ def test_updates_on_a_gpu(name, capsys):
     with capsys.disabled():
         print(f"\n{torch.cuda.get_device_name()}\n{table(name, measured)}")
     assert all(row.updates_per_second > 0 for row in measured)
-
-
-def test_all_sides_that_need_no_compiler_run_on_the_cpu(monkeypatch):
-    """The code for GPUs is exercised without one."""
-    monkeypatch.setattr("tests.benchmarks.gpu_speed.HOW", gpu_check.PLAIN_WAYS)
-    small = replace(SIZES["reference"], hidden=(8, 8), batch_size=4, n_actions=2)
-    measured = list(sides(small, (1, 2), "cpu", 0.01))
-    assert [row.runs for row in measured] == [1, 1, 1, 1, 2, 2, 2]
-    assert table("small", measured).count("\n") == 7
 
 
 def test_the_table():
