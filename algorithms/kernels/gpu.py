@@ -31,6 +31,9 @@ INPUTS = 128
 # Updates that are recorded together, for which noise is drawn at once; and an upper estimate of the action dimension.
 BLOCK, ACTIONS = 32, 32
 
+# Graphs that hold activations at the same time: of one update, and of a block of them.
+GRAPHS = 2
+
 # Share of the free memory that a pack may use; the rest is for torch and for what the estimate leaves out.
 MEMORY_SHARE = 0.7
 
@@ -104,7 +107,11 @@ def runs_that_fit(settings: AlgorithmSettings, free: int) -> int:
 
 
 def bytes_of_run(settings: AlgorithmSettings) -> int:
-    """Estimated GPU memory of one run in bytes: parameters, activations and noise in float32."""
+    """Estimated GPU memory of one run in bytes: parameters, activations and noise in float32.
+
+    Single updates and blocks of updates are graphs with activations of their own; see `has_room_for_replay` for the
+    transitions.
+    """
     critics, widths = settings.critics, settings.critic_hidden
     # Parameters, gradients, two moments and targets. The policy has no target, which is negligible.
     parameters = 5 * (critics * _parameters(widths) + _parameters(settings.policy_hidden))
@@ -114,7 +121,7 @@ def bytes_of_run(settings: AlgorithmSettings) -> int:
     kept = sum(widths) * (1 if settings.layer_norm == "none" else 2)
     activations = rows * (kept + 2 * max(widths) + INPUTS)
     noise = BLOCK * ACTIONS * settings.batch_size * (1 + 4 * settings.n_actions)
-    return 4 * (parameters + activations + noise)
+    return 4 * (parameters + GRAPHS * activations + noise)
 
 
 @dataclass(frozen=True)

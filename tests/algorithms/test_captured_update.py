@@ -8,8 +8,19 @@ import pytest
 import torch
 
 from algorithms.captured_update import CapturedUpdate, without_collection
+from algorithms.device_replay import DeviceReplay
 from algorithms.learner import compiled_update
-from tests.support.packs import TINY, continue_training, make_batch, make_learner, make_noise, train
+from harness.training.streams import generator, normal_source
+from tests.support.packs import (
+    ACTION_DIM,
+    STATE_DIM,
+    TINY,
+    continue_training,
+    make_batch,
+    make_learner,
+    make_noise,
+    train,
+)
 from tests.support.recorded_graphs import emulated_gpu, recording
 
 VARIANTS = {
@@ -190,6 +201,26 @@ def test_an_update_needs_no_values_on_the_host_and_stays_on_its_device(variant):
         learner.finite()
 
 
+def drawn_updates(seeds, device, *calls):
+    """A learner after calls for some updates each, with batches drawn from 200 random transitions."""
+    settings = [replace(TINY, kernel="cuda")] * len(seeds)
+    learner = make_learner(settings, seeds, device=device)
+    table = normal_source(generator(0, "table"))(200, 2 * STATE_DIM + ACTION_DIM + 2)
+    replay = DeviceReplay(seeds, settings[0], table, 0, STATE_DIM, ACTION_DIM, device)
+    replay.floor.zero_()
+    for updates in calls:
+        learner.update_from(replay, updates)
+    return learner
+
+
+def test_a_block_of_drawn_updates_has_the_bytes_of_single_ones():
+    with emulated_gpu() as graphs:
+        block, single = drawn_updates(SEEDS, "cpu", 34), drawn_updates(SEEDS, "cpu", 3, 29, 2)
+    assert_equal(block, single)
+    # A block, a draw and two updates; two draws and 34 updates.
+    assert [graph.replays for graph in graphs] == [1, 1, 2, 2, 34]
+
+
 def test_inputs_of_another_shape_are_an_error():
     learner = train([replace(TINY, kernel="cuda")], [0], updates=1, device="cpu")
     with pytest.raises(RuntimeError, match="size"):
@@ -244,6 +275,27 @@ def test_gpu_and_cpu_agree(gpu, variant, kernel):
         torch.testing.assert_close(
             tensor, expected, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+@pytest.mark.gpu
+def test_drawn_updates_on_a_gpu_do_not_wait_and_are_repeatable(gpu):
+    """Twice the same bytes; the first run of a pack has the numbers that it has alone."""
+    packed, again = drawn_updates(SEEDS, gpu, 65), drawn_updates(SEEDS, gpu, 1, 64)
+    assert_equal(packed, again)
+    alone = drawn_updates(SEEDS[:1], gpu, 65)
+    for name, tensor in alone.state(0).items():
+        torch.testing.assert_close(packed.state(0)[name], tensor, rtol=1e-4, atol=1e-4)
+    settings = replace(TINY, kernel="cuda")
+    learner = make_learner([settings], [0], device=gpu)
+    table = torch.randn(200, 2 * STATE_DIM + ACTION_DIM + 2)
+    replay = DeviceReplay([0], settings, table, 0, STATE_DIM, ACTION_DIM, gpu)
+    learner.update_from(replay, 33)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        learner.update_from(replay, 31)
+        learner.update_from(replay, 32)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu
