@@ -1,6 +1,7 @@
-"""The Triton kernels in Triton's interpreter, which is chosen when triton is imported: `test_triton_kernel.py` runs
-this file in a process of its own. The interpreter rounds no operand to TF32 and multiplies the bit patterns of bfloat16,
-so that these precisions are only tested on a GPU.
+"""The Triton kernels in Triton's interpreter, which is chosen when triton is imported.
+
+`test_triton_kernel.py` runs this file in a process of its own. The interpreter rounds no operand to TF32 and multiplies
+the bit patterns of bfloat16, so that these precisions are only tested on a GPU.
 """
 
 from dataclasses import astuple, replace
