@@ -28,7 +28,7 @@ from results.frame.comparison import remarks
 from results.frame.per_run import per_run
 from results.style import in_order, label
 from results.tables import Table
-from results.tables.cost import MILLION, cost, time_spent
+from results.tables.cost import MILLION, cost, expectation, time_spent
 from results.tables.doses import doses
 from results.tables.effects import effects, effects_table
 from results.tables.foreign import beside_foreign
@@ -118,6 +118,7 @@ class Contents:
     run_list: Table
     cost: Table | None
     time: Table | None
+    expectation: Table | None
     columns: Table
     provenance: Table
     # All figures in the order of their page, by heading.
@@ -300,6 +301,7 @@ def contents(
         run_list=run_list(frame),
         cost=cost_table,
         time=time_spent(frame),
+        expectation=expectation(frame),
         columns=columns_table(),
         provenance=provenance_table(frames.provenance),
         gallery={title: pictures for title, pictures in gallery.items() if pictures},

@@ -10,7 +10,7 @@ from harness.errors import UserError
 from results.frame.frames import PAIRING, Frames, done
 from results.frame.per_run import per_run
 from results.style import in_order
-from results.tables.cost import cost, time_spent
+from results.tables.cost import cost, expectation, time_spent
 from results.tables.doses import doses
 from results.tables.effects import effects, effects_table
 from results.tables.foreign import beside_foreign
@@ -34,6 +34,7 @@ TABLES: dict[str, Callable[[Frames], Table | None]] = {
     "truth": lambda frames: truth(frames.evaluations),
     "cost": lambda frames: cost(frames.runs),
     "time": lambda frames: time_spent(frames.runs),
+    "expectation": lambda frames: expectation(frames.runs),
 }
 
 

@@ -48,7 +48,7 @@ def write_report(
         files = _write_pages(page, out)
         page.runs.to_csv(out / "tables" / "runs.csv", index=False, lineterminator="\n")
         tables = {table.name: table for table in (page.verdicts, *page.general, *page.tables)}
-        tables |= {table.name: table for table in (page.cost, page.time, page.searches) if table}
+        tables |= {table.name: table for table in (page.cost, page.time, page.expectation, page.searches) if table}
         files += [path for table in tables.values() for path in write(table, out / "tables")]
     except OSError as error:
         raise UserError(

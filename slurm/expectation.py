@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.command_line import text_table
 from harness.folders.run_folder import RunFolder
-from harness.launching.cost import costs, makespan
+from harness.folders.state import RunState
+from harness.launching.cost import Costs, Work, makespan, work_of
 from harness.launching.progress import duration
-from harness.settings import Run, pack_key, total_updates
+from harness.settings import Run
 from slurm.profile import Profile
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class TaskExpectation:
     runs: int
     packs: int
     updates: int  # remaining, of all runs
-    update_seconds: float  # per update of a pack, evaluations included; mean over the packs
+    update_seconds: float  # per update of a pack, all else included; mean over the packs
     longest_pack: float  # seconds
     core_hours: float
     gpu_hours: float
@@ -55,18 +56,21 @@ class _Pack:
 
 
 def expectation(drafted: Draft, profile: Profile) -> Expectation:
-    """The expected cost of a draft, by the cost of packs of each shape and the remaining updates of each run.
+    """The expected cost of a draft, by finished runs of the root, or measurements of each shape on this machine.
 
     The packs of an array task share its reserved time in proportion to their expected times.
     """
-    pack_costs = costs(drafted.runs, drafted.plan.root, profile.pack_limit(drafted.runs))
+    planned = drafted.plan
+    done = [run.id for run in planned.in_state(RunState.DONE)]
+    costs = Costs(drafted.runs, planned.root, done, measures=True)
     by_id = {run.id: run for run in drafted.runs}
+    works = {run.id: _work(run, drafted) for run in drafted.runs}
 
     def updates_of(pack: Sequence[str]) -> float:
-        return max(_remaining(by_id[id], drafted) for id in pack)
+        return max(works[id].updates for id in pack)
 
     def seconds_of(pack: Sequence[str]) -> float:
-        return updates_of(pack) * pack_costs[pack_key(by_id[pack[0]])].of_pack(len(pack))
+        return costs.seconds([by_id[id] for id in pack], [works[id] for id in pack])
 
     lengths, packs = [], list[_Pack]()
     for array_task in drafted.tasks:
@@ -83,7 +87,7 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
         all_tasks=makespan(lengths, profile.array_limit),
         core_hours=hours * profile.cpus_per_task,
         gpu_hours=hours * profile.gpus,
-        source="; ".join(dict.fromkeys(cost.source for cost in pack_costs.values())),
+        source="; ".join(costs.sources),
         by_task=tuple(
             _of_task([pack for pack in packs if pack.task == name], profile)
             for name in dict.fromkeys(pack.task for pack in packs)
@@ -91,11 +95,11 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
     )
 
 
-def _remaining(run: Run, drafted: Draft) -> float:
-    """The remaining updates of a run, without those of its prefix."""
+def _work(run: Run, drafted: Draft) -> Work:
+    """The remaining work of a run, without its prefix."""
     if run.id in drafted.shared.of_run:
-        return total_updates(run) - run.schedule.offline_steps
-    return (1.0 - RunFolder.of(drafted.plan.root, run).status().get("progress", 0.0)) * total_updates(run)
+        return work_of(run, offline=False)
+    return work_of(run, progress=RunFolder.of(drafted.plan.root, run).status().get("progress", 0.0))
 
 
 def _of_task(packs: Sequence[_Pack], profile: Profile) -> TaskExpectation:

@@ -1,14 +1,18 @@
 """`floorbench grids` and `floorbench arms`: what there is to run, with sizes and expected times."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from harness.command_line import FittedTable, Json, Scale, print_json, remark_console, result_console
-from harness.launching.cost import nominal_core_seconds
+from harness.launching.cost import Costs, expected, preparation
+from harness.launching.planner import packs
+from harness.launching.preflight import data_of
 from harness.launching.progress import duration
-from harness.settings import Run
+from harness.settings import Run, prefix_of
+from harness.training.kernels import PACK_LIMIT
 
 # Cores for which times are given.
 CORES = 2
@@ -27,24 +31,33 @@ def grids(scale: Scale = "demo", json: Json = False) -> None:
         print_json({"scale": scale, "cores": CORES, "grids": lines})
         return
     for line in lines:
-        line["time"] = duration(float(str(line.pop("core_seconds"))) / CORES)
+        line["time"] = duration(float(str(line["seconds"])))
         line["runs"] = f"{line['runs']:,}"
     order = ("grid", "tasks", "arms", "seeds", "runs", "time", "about")
     shown = [{name: line[name] for name in order} for line in lines]
     result_console().print(FittedTable(shown, ("seeds", "arms", "tasks"), flexible="about"))
     remark_console().print(
-        f"time: on {CORES} cores, estimated from the published study; run one with: floorbench run GRID --scale {scale}"
+        f"time: on {CORES} cores, by defaults that were measured on another machine; `floorbench plan` knows better "
+        f"once runs have finished here; run one with: floorbench run GRID --scale {scale}"
     )
 
 
 def size_of(runs: Sequence[Run]) -> dict[str, object]:
-    """The numbers of tasks, arms, seeds and runs, and the expected core-seconds."""
+    """The numbers of tasks, arms, seeds and runs, and the expected seconds on `CORES` cores and core-seconds."""
+    prefixes = {run: prefix for run in runs if (prefix := prefix_of(run))}
+    users = Counter(prefixes.values())
+    shared = {run.id for run, prefix in prefixes.items() if users[prefix] > 1}
+    parts = ([prefix for prefix, count in users.items() if count > 1], [run for run in runs if run.id not in shared],
+             [run for run in runs if run.id in shared])  # fmt: skip
+    time = expected([pack for part in parts for pack in packs(part, PACK_LIMIT, CORES)], CORES, Costs(runs, None),
+                    shared, before=preparation(data_of(runs)))  # fmt: skip
     return {
         "tasks": len({run.task.name for run in runs}),
         "arms": len({run.arm for run in runs}),
         "seeds": len({run.seed for run in runs}),
         "runs": len(runs),
-        "core_seconds": round(sum(map(nominal_core_seconds, runs))),
+        "seconds": round(time.seconds),
+        "core_seconds": round(time.core_seconds),
     }
 
 

@@ -1,8 +1,9 @@
 """`floorbench plan` and `floorbench run`: show the states of a grid's runs, and run them on this machine."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,15 +29,15 @@ from harness.command_line import (
     remark_console,
     result_console,
 )
-from harness.folders.provenance import usable_cores
 from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
-from harness.launching.cost import nominal_core_seconds
+from harness.launching.cost import Costs, Expected, expected, preparation
+from harness.launching.measurement import UnknownCostError
 from harness.launching.planner import Plan, commit
 from harness.launching.pool import kind_of, run_packs
-from harness.launching.prefixes import commit_prefixes, packs_in_order, shared_prefixes
+from harness.launching.prefixes import SharedPrefixes, commit_prefixes, packs_in_order, shared_prefixes
 from harness.launching.preflight import check_environments, check_root, check_settings, data_of, tasks_of
 from harness.launching.progress import ProgressDisplay, duration, make_datasets
 from harness.settings import Run
@@ -153,7 +154,8 @@ def show_plan(
         ]
         counts = {"counts": planned.counts(), "updates_saved": shared.all_updates_saved}
         grid = {"grid": meaning} if meaning else {}
-        print_json({"root": str(root), **grid, **counts, "runs": named, "prefixes": prefixes})
+        time = expectation(planned, shared)
+        print_json({"root": str(root), **grid, **counts, "expected": time, "runs": named, "prefixes": prefixes})
         return
     console = result_console()
     if shared.of_run:
@@ -166,8 +168,8 @@ def show_plan(
         lines = [dict(zip(columns, row, strict=True)) for row in rows]
         console.print(FittedTable(lines, ("data_seed",), common if len(lines) > 1 else ()))
     console.print(counts_line(planned))
-    if chosen := planned.to_start():
-        console.print(f"expected: about {expected_time(chosen)}")
+    if planned.to_start():
+        console.print(expected_line(planned, shared))
     for line in undecided_lines(runs):
         console.print(line)
     if shared.of_run:
@@ -192,11 +194,52 @@ def summary_of(planned: Plan) -> list[dict[str, object]]:
     ]
 
 
-def expected_time(runs: Sequence[Run]) -> str:
-    """The expected cost of runs: "12 min on 2 cores (0.4 core-hours)", from `nominal_core_seconds`."""
-    seconds = sum(map(nominal_core_seconds, runs))
-    cores = min(usable_cores(), len(runs))
-    return f"{duration(seconds / cores)} on {cores} core{'s' if cores > 1 else ''} ({seconds / 3600:,.1f} core-hours)"
+def expected_time(planned: Plan, shared: SharedPrefixes) -> Expected:
+    """The expected time of the runs to start on this machine, in packs of the default size."""
+    chosen = planned.to_start()
+    workers = workers_for(chosen)
+    parts = (shared.to_start(), [run for run in chosen if run.id not in shared.of_run],
+             [run for run in chosen if run.id in shared.of_run])  # fmt: skip
+    packs = [pack for part in parts for pack in planner.packs(part, pack_limit_for(chosen, workers), workers)]
+    return expected_of(packs, workers, planned, shared)
+
+
+def expected_of(packs: Sequence[Sequence[Run]], workers: int, planned: Plan, shared: SharedPrefixes) -> Expected:
+    """The expected time of packs of a plan's runs and their prefixes, datasets included."""
+    runs = [run for pack in packs for run in pack]
+    begun = {run.id for run, state in zip(planned.runs, planned.states, strict=True) if state is not RunState.NEW}
+    done = [run.id for run in planned.in_state(RunState.DONE)]
+    progress = {
+        run.id: RunFolder.of(planned.root, run).status().get("progress", 0.0) for run in runs if run.id in begun
+    }
+    costs = Costs(runs, planned.root, done)
+    return expected(packs, workers, costs, shared.of_run, progress, preparation(data_of(runs)))
+
+
+def expectation(planned: Plan, shared: SharedPrefixes) -> dict[str, Any] | None:
+    """The expected time for JSON; None if there is nothing to start or it is unknown."""
+    try:
+        return asdict(expected_time(planned, shared)) if planned.to_start() else None
+    except UnknownCostError:
+        return None
+
+
+def expected_line(
+    planned: Plan, shared: SharedPrefixes, packs: Sequence[Sequence[RunFolder]] | None = None, workers: int = 1
+) -> str:
+    """The expected time in words: "expected: about 12 min on 2 cores (0.4 core-hours; from ...)"."""
+    try:
+        if packs is None:
+            time = expected_time(planned, shared)
+        else:
+            time = expected_of([[folder.run() for folder in pack] for pack in packs], workers, planned, shared)
+    except UnknownCostError as error:
+        return f"expected time unknown: {error}"
+    cores = f"{time.workers} core{'s' if time.workers > 1 else ''}"
+    return (
+        f"expected: about {duration(time.seconds)} on {cores} ({time.core_seconds / 3600:,.2g} core-hours; "
+        f"estimated from {time.source})"
+    )
 
 
 def undecided_lines(runs: Sequence[Run]) -> list[str]:
@@ -287,6 +330,7 @@ def train_runs(
         commit_prefixes(chosen, shared)
         workers = workers or workers_for(chosen)
         packs = packs_in_order(chosen, shared, pack_limit or pack_limit_for(chosen, workers), workers, retry_failed)
+        console.print(expected_line(planned, shared, packs, workers))
         try:
             with ProgressDisplay(packs, console) as display:
 

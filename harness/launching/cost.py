@@ -1,196 +1,353 @@
-"""Estimate the cost of runs: seconds per update, from finished runs of equal shape or from a short measurement."""
+"""Estimate how long packs take: from finished runs of equal shape, a short measurement, or documented defaults."""
 
 import heapq
 import statistics
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from algorithms.settings import AlgorithmSettings
-from harness.folders.run_folder import run_folders
+from harness.environments.families import FETCH, KITCHEN, POINTMAZE, WINDING_ROAD, family
+from harness.errors import UserError
+from harness.folders import attempts
+from harness.folders.run_folder import RunFolder, run_folders
 from harness.folders.state import RunState
-from harness.settings import Run, Schedule, pack_key, total_updates
+from harness.folders.usage import PARTS, parts
+from harness.launching.measurement import MEASURED_SECONDS, measured
+from harness.settings import HostedData, Run, Schedule, Task, total_updates
 
-if TYPE_CHECKING:
-    from harness.environments.environment import Environment
+# Largest number of finished runs used per shape and pack size, and of folders in which they are looked for.
+SAMPLES, LOOKED_AT = 20, 1_000
 
-# Seconds for which updates and environment steps are timed, after a warm-up.
-MEASURED_SECONDS = 2.0
-
-# Largest number of finished runs used per shape and pack size.
-SAMPLES = 20
-
-# Smallest fraction of a run's updates in one process for its speed to count, because starting takes time too.
-SMALLEST_FRACTION = 0.5
+# Smallest number of a run's updates for its seconds to count.
+FEWEST_UPDATES = 100
 
 
 @dataclass(frozen=True)
-class Cost:
-    """The cost of one gradient step of a pack.
+class Work:
+    """What a run still computes: gradient steps, environment steps of the online phase, and evaluations."""
 
-    Attributes:
-        seconds: seconds on one core, including evaluations and everything else between the steps.
-        pack: number of runs in the pack.
-        source: where the number comes from, in words.
-    """
+    updates: float
+    steps: float
+    evaluations: float
 
-    seconds: float
-    pack: int
-    source: str
-
-    def of_pack(self, runs: int) -> float:
-        """Seconds per gradient step of a pack of another size; larger packs take proportionally longer."""
-        return self.seconds * max(1.0, runs / self.pack)
+    def part(self, fraction: float) -> "Work":
+        """A fraction of the work."""
+        return Work(fraction * self.updates, fraction * self.steps, fraction * self.evaluations)
 
 
-def costs(runs: Sequence[Run], root: Path, pack: int) -> dict[str, Cost]:
-    """The cost of every shape among some runs, by `pack_key`, for packs of at most `pack` runs.
-
-    The source is finished runs in the root, preferably in packs of that size, or else a measurement.
-    """
-    wanted = {pack_key(run): run for run in runs}
-    known = finished_costs(root, set(wanted), pack) if Path(root).is_dir() else {}
-    return {key: known.get(key) or measured_cost(run, pack) for key, run in wanted.items()}
-
-
-def finished_costs(root: Path, keys: set[str], pack: int) -> dict[str, Cost]:
-    """Median costs of shapes over finished runs in the root, in packs of the nearest size."""
-    seconds: dict[tuple[str, int], list[float]] = {}
-    for folder in run_folders(root):
-        status = folder.status()
-        speed, size = status.get("updates_per_second"), status.get("pack")
-        if status["state"] != RunState.DONE or not speed or not size:
-            continue
-        run = folder.run()
-        samples = seconds.setdefault((pack_key(run), size), []) if pack_key(run) in keys else []
-        if status.get("updates", 0) >= SMALLEST_FRACTION * total_updates(run) and len(samples) < SAMPLES:
-            samples.append(1.0 / speed)
-    result = {}
-    for key in keys:
-        sizes = [size for other, size in seconds if other == key and seconds[other, size]]
-        if sizes:
-            nearest = min(sizes, key=lambda size: (abs(size - pack), size))
-            samples = seconds[key, nearest]
-            result[key] = Cost(
-                statistics.median(samples), nearest, f"{len(samples)} finished runs in {root}, in packs of {nearest}"
-            )
-    return result
-
-
-# Floating-point operations per second of one core with the fused kernel, and seconds of an environment step with its
-# share of everything else: 1,720 runs of the published study (23.9 million updates of 64 x 64 networks, 174 million
-# environment steps if evaluation episodes last to the horizon) took 8.5 core-hours. Fetch's simulation is slower.
-NOMINAL_SPEED, NOMINAL_STEP, NOMINAL_FETCH_STEP = 2e11, 1.4e-4, 6e-4
-
-# Numbers per observation and action, where no environment is created to count them.
-NOMINAL_INPUTS = 32
-
-
-def nominal_core_seconds(run: Run) -> float:
-    """A rough estimate of a run's time on one core, without a measurement."""
-    from harness.environments.families import FETCH, family
-
-    algorithm, schedule = run.algorithm, run.schedule
-    widths = [NOMINAL_INPUTS, *algorithm.critic_hidden, 1]
-    parameters = sum(first * second for first, second in pairwise(widths))
-    # Two critics on the batch and on n_actions of three kinds; forward and twice as much backward.
-    evaluations = 2 * algorithm.batch_size * (3 * algorithm.n_actions + 2)
-    updates = total_updates(run) * 6 * evaluations * parameters / NOMINAL_SPEED
-    steps = schedule.online_steps + _evaluations(schedule) * schedule.evaluation_episodes * run.task.horizon
-    return updates + (NOMINAL_FETCH_STEP if family(run.task) in FETCH else NOMINAL_STEP) * steps
+def work_of(run: Run, offline: bool = True, progress: float = 0.0) -> Work:
+    """The work of a run: without its offline phase if it starts after it, and after a fraction of all its updates."""
+    schedule = run.schedule
+    evaluations = _evaluations(schedule)
+    total = updates = total_updates(run)
+    if run.online.start is not None or not offline:
+        updates -= schedule.offline_steps
+        evaluations -= _offline_evaluations(schedule)
+    remaining = min(1.0, (1.0 - progress) * total / updates) if updates else 1.0
+    return Work(updates, schedule.online_steps, evaluations).part(remaining)
 
 
 @cache
 def _evaluations(schedule: Schedule) -> int:
-    from harness.training.timing import offline_marks, online_marks
+    from harness.training.timing import online_marks
 
     # Rounded log-spaced steps may coincide, which hardly matters here; placing them needs NumPy.
     log_spaced = schedule.log_spaced_evaluations if schedule.online_steps else 0
-    return len(offline_marks(schedule)) + (log_spaced or len(online_marks(schedule)))
+    return _offline_evaluations(schedule) + (log_spaced or len(online_marks(schedule)))
 
 
-def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cost:
-    """Time updates of random networks on random data, and the environment, on this machine.
+def _offline_evaluations(schedule: Schedule) -> int:
+    from harness.training.timing import offline_marks
 
-    Evaluation episodes are assumed to last to the horizon. If a GPU is needed and missing, the time of updates is
-    estimated from the rates of the last gpu-check, or else from assumed ones.
+    return len(offline_marks(schedule))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that a worker spends on a pack.
+
+    Attributes:
+        start: what happens once: start of processes, imports, data, kernels, floors, the last checkpoint.
+        update: a gradient step of the pack, with the checkpoints.
+        step: an environment step of each of its runs in the online phase.
+        evaluation: an evaluation of all its runs.
+        pack: number of runs in the pack.
+        source: where the numbers come from, in words.
     """
-    from algorithms.kernels import gpu
-    from harness.environments.environment import Environment
-    from harness.training.kernels import provide_kernels, uses_gpu
-    from harness.training.timing import offline_marks, online_marks
 
-    on_gpu = uses_gpu([run])
-    environment = Environment(run.task)
-    dimensions = environment.observation_dim, environment.action_dim
-    if on_gpu and gpu.obstacle():
-        rates = gpu.known_rates()
-        per_update, source = gpu.estimated_update_seconds(run.algorithm, sum(dimensions), pack, rates), rates.source
-    else:
-        provide_kernels([run])
-        per_update = update_seconds(run.algorithm, *dimensions, pack, seconds)
-        source = f"a short measurement on {'a GPU' if on_gpu else 'one core'} of this machine"
-    per_step = step_seconds(environment, seconds)
-    schedule = run.schedule
-    evaluations = len(offline_marks(schedule)) + len(online_marks(schedule))
-    steps = schedule.online_steps + evaluations * schedule.evaluation_episodes * run.task.horizon
-    updates = max(total_updates(run), 1)
+    start: float
+    update: float
+    step: float
+    evaluation: float
+    pack: int
+    source: str
+
+    def of(self, work: Work) -> float:
+        """Seconds of a pack whose runs do this work."""
+        return self.start + self.update * work.updates + self.step * work.steps + self.evaluation * work.evaluations
+
+    def times(self, factor: float, source: str) -> "Cost":
+        """The cost on a machine that takes `factor` times as long."""
+        return replace(self, source=source, **{name: factor * getattr(self, name) for name in SECONDS})
+
+
+# The fields of a cost that are seconds.
+SECONDS = ("start", "update", "step", "evaluation")
+
+# Settings that decide what an update, a step and an evaluation cost.
+SHAPE = attrgetter(
+    "task.environment", "task.maze", "task.horizon", "schedule.evaluation_episodes", "schedule.probe_states",
+    *(f"algorithm.{name}" for name in ("kernel", "batch_size", "n_actions", "critic_hidden", "policy_hidden",
+      "critics", "target_critics")),
+)  # fmt: skip
+
+# Defaults, where nothing was measured: processor time of packs of 1 to 8 runs of the grids smoke, floors, truth and
+# switch on two cores of an AMD EPYC (2 of 3 parts busy with other work), in seconds.
+START = 3.0
+# Until a worker owns its runs.
+PROCESS = 0.5
+# A gradient step of a pack of R runs: fixed + R * (per run + floating-point operations / speed).
+UPDATES = {"fused": (0.0, 5e-5, 1.2e11), "torch": (2.5e-3, 1e-4, 2.5e10)}
+# An environment step in an evaluation, by family, and what is added to it in training.
+QUICK_STEP, FETCH_STEP, KITCHEN_STEP, MANIPULATION_STEP, OTHER_STEP = 2.4e-5, 1.25e-3, 2.4e-3, 2.7e-3, 4.5e-4
+TRAINING_STEP = 7e-5
+# One step of all episodes of a pack together, and what an evaluation takes besides the episodes, per run.
+COMMON_STEP, PROBES = 1e-4, 5e-3
+# Length of an evaluation episode as a fraction of the horizon: 0.5 to 0.7 in most of the published runs.
+EPISODE_LENGTH = 0.6
+# Saving the last checkpoint, per run.
+SAVE = 1e-2
+# Fitting the networks of a learned floor, per run.
+FIT = 1.0
+DEFAULTS = "defaults, not measured here"
+# The command itself, and collecting a transition in addition to the environment's step.
+COMMAND, COLLECTED = 2.0, 1e-4
+# Numbers per observation and action, where no environment is created to count them.
+NOMINAL_INPUTS = 32
+
+
+def default_cost(run: Run, pack: int) -> Cost:
+    """The documented defaults for packs of `pack` such runs; for updates on a GPU, its known or assumed rates."""
+    source = DEFAULTS
+    if run.algorithm.on_gpu:
+        from algorithms.kernels import gpu
+
+        source = gpu.known_rates().source
+    return _cost(run, pack, _default_update(run.algorithm, pack), _default_step(run.task), source)
+
+
+def _cost(run: Run, pack: int, update: float, step: float, source: str) -> Cost:
+    """The cost of a pack by the seconds of one of its updates and of an environment step."""
+    schedule, horizon = run.schedule, run.task.horizon
+    episode_steps = schedule.evaluation_episodes * EPISODE_LENGTH * horizon
     return Cost(
-        per_update + per_step * steps * pack / updates,
-        pack,
-        source,
+        start=PROCESS + START + pack * SAVE,
+        update=update,
+        step=pack * (step + TRAINING_STEP),
+        evaluation=horizon * COMMON_STEP + pack * (episode_steps * step + PROBES),
+        pack=pack,
+        source=source,
     )
 
 
-@cache
-def update_seconds(
-    settings: AlgorithmSettings, observation_dim: int, action_dim: int, pack: int, seconds: float
-) -> float:
-    """Seconds of one gradient step of a pack on one thread, measured once per shape."""
-    import torch
+def _default_update(settings: AlgorithmSettings, pack: int) -> float:
+    if settings.on_gpu:
+        from algorithms.kernels import gpu
 
-    from algorithms.batch import Batch
-    from algorithms.learner import Learner
-    from harness.training.streams import UpdateStreams, generator, normal_source
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    sources = [normal_source(generator(seed, "init")) for seed in range(pack)]
-    learner = Learner([settings] * pack, observation_dim, action_dim, [0.99] * pack, sources)
-    streams = UpdateStreams(range(pack), settings, action_dim, learner.device)
-    column = torch.zeros(pack, settings.batch_size)
-    states = torch.randn(*column.shape, observation_dim)
-    batch = Batch(states, torch.rand(*column.shape, action_dim), column, states, column, column, column)
-
-    def update(number: int) -> None:
-        learner.update(batch, streams.at(number)[1])
-        learner.synchronize()
-
-    try:
-        return repeated(update, seconds)
-    finally:
-        torch.set_num_threads(threads)
+        return gpu.estimated_update_seconds(settings, NOMINAL_INPUTS, pack, gpu.known_rates())
+    fixed, per_run, speed = UPDATES[settings.kernel]
+    widths = [NOMINAL_INPUTS, *settings.critic_hidden, 1]
+    parameters = sum(first * second for first, second in pairwise(widths))
+    # Critics on the batch and on n_actions of three kinds; forward and twice as much backward.
+    evaluations = settings.critics * settings.batch_size * (3 * settings.n_actions + 2)
+    return fixed + pack * (per_run + 6 * evaluations * parameters / speed)
 
 
-def step_seconds(environment: "Environment", seconds: float) -> float:
-    """Seconds of one environment step."""
-    import numpy as np
+def _default_step(task: Task) -> float:
+    name = family(task)
+    if name == POINTMAZE or task.environment == WINDING_ROAD:
+        return QUICK_STEP
+    if name in FETCH:
+        return FETCH_STEP
+    if name.startswith(("cube", "scene", "puzzle")):
+        return MANIPULATION_STEP
+    return KITCHEN_STEP if name == KITCHEN else OTHER_STEP
 
-    action = np.zeros(environment.action_dim, np.float32)
-    finished = True
 
-    def step(number: int) -> None:
-        nonlocal finished
-        if finished:
-            environment.reset(seed=number)
-        *_, terminated, truncated = environment.step(action)
-        finished = terminated or truncated
+def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cost:
+    """Measured seconds of updates and environment steps on this machine (`measured`); defaults for the rest."""
+    update, step, place = measured(run, pack, seconds)
+    return _cost(run, pack, update, step, place)
 
-    return repeated(step, seconds / 4)
+
+def finished_costs(root: Path, shapes: Collection[Any], first: Iterable[str] = ()) -> list[tuple[Run, Cost, Work]]:
+    """Finished runs of a root whose seconds by part were recorded: each with the cost of its pack, and its work.
+
+    Reads the runs `first`, by id, then others; at most `SAMPLES` of each shape among `shapes` and size of pack.
+    """
+    result: list[tuple[Run, Cost, Work]] = []
+    counts: dict[tuple[Any, int], int] = {}
+    for folder in _distinct([*(RunFolder(root / id) for id in first), *run_folders(root)]):
+        try:
+            sample = _finished(folder)
+        except (UserError, KeyError, OSError):
+            continue
+        if sample is not None:
+            key = (SHAPE(sample[0]), sample[1].pack)
+            counts[key] = counts.get(key, 0) + 1
+            if counts[key] <= SAMPLES:
+                result.append(sample)
+            elif {shape for (shape, _), count in counts.items() if count > SAMPLES}.issuperset(shapes):
+                break
+    return result
+
+
+def _distinct(folders: Iterable[RunFolder]) -> list[RunFolder]:
+    return list({folder.path: folder for folder in folders}.values())[:LOOKED_AT]
+
+
+def _finished(folder: RunFolder) -> tuple[Run, Cost, Work] | None:
+    """The run of a folder with the cost of its pack, if it is done and its attempts have recorded seconds by part.
+
+    The time of a core that was idle is divided among the parts in proportion to their processor time.
+    """
+    if folder.status()["state"] != RunState.DONE:
+        return None
+    accounts = [account for account in attempts.history(folder.path) if account.get("seconds")]
+    run, spent = folder.run(), parts(accounts)
+    busy = sum(spent.get(name, 0.0) for name in PARTS if name != "idle")
+    work = work_of(run, offline=not (folder.prefix_record() or {}).get("prefix"))
+    if not accounts or not busy or work.updates < FEWEST_UPDATES:
+        return None
+    stretch = sum(account["ended"] - account["started"] for account in accounts) / busy
+
+    def of(name: str, units: float) -> float:
+        return stretch * spent.get(name, 0.0) / units if units else 0.0
+
+    cost = Cost(
+        start=PROCESS + of("start", len(accounts)),
+        update=of("update", work.updates) + of("checkpoint", work.updates),
+        step=of("environment", work.steps),
+        evaluation=of("evaluation", work.evaluations),
+        pack=accounts[-1].get("pack_size", 1),
+        source=str(folder.path.parent),
+    )
+    return run, cost, work
+
+
+class Costs:
+    """What packs cost: by finished runs of equal shape in a root, else a measurement or the defaults.
+
+    The defaults are adjusted by what other finished runs of the root have taken in comparison with them.
+
+    Attributes:
+        sources: where the numbers used so far come from, in words.
+    """
+
+    def __init__(self, runs: Sequence[Run], root: Path | None, done: Iterable[str] = (), measures: bool = False):
+        """`done`: ids of finished runs of the root to read first. With `measures` unknown shapes are measured."""
+        self.root, self.measures = root, measures
+        self.sources: list[str] = []
+        shapes = {SHAPE(run) for run in runs}
+        samples = finished_costs(root, shapes, done) if root is not None and root.is_dir() else []
+        self._known: dict[Any, list[tuple[Run, Cost, Work]]] = {}
+        for sample in samples:
+            self._known.setdefault(SHAPE(sample[0]), []).append(sample)
+        ratios = [cost.of(work) / default_cost(run, cost.pack).of(work)
+                  for run, cost, work in samples if not run.algorithm.on_gpu]  # fmt: skip
+        self._factor = statistics.median(ratios) if ratios else None
+        self._made: dict[Any, Cost] = {}
+
+    def seconds(self, pack: Sequence[Run], works: Iterable[Work]) -> float:
+        """Seconds that a worker takes for a pack, whose runs have still to do these works."""
+        works = list(works)
+        most = Work(*(max(getattr(work, name) for work in works) for name in ("updates", "steps", "evaluations")))
+        cost = self.cost(pack[0], len(pack))
+        fits = 0.0 if SHAPE(pack[0]) in self._known else FIT * sum(run.floor.base == "learned" for run in pack)
+        return cost.of(most) + fits
+
+    def cost(self, run: Run, pack: int) -> Cost:
+        """The cost of packs of `pack` runs of the same shape."""
+        key = SHAPE(run), pack
+        if key not in self._made:
+            self._made[key] = self._cost(run, pack)
+        if self._made[key].source not in self.sources:
+            self.sources.append(self._made[key].source)
+        return self._made[key]
+
+    def _cost(self, run: Run, pack: int) -> Cost:
+        if samples := self._known.get(SHAPE(run)):
+            size = min((cost.pack for _, cost, _ in samples), key=lambda size: (abs(size - pack), size))
+            known = [cost for _, cost, _ in samples if cost.pack == size]
+            source = f"{len(known)} finished runs in {self.root}, in packs of {size}"
+            medians = {name: statistics.median(getattr(cost, name) for cost in known) for name in SECONDS}
+            median = Cost(**medians, pack=size, source=source)
+            return _of_size(median, run.algorithm, pack)
+        if self.measures:
+            return measured_cost(run, pack)
+        cost = default_cost(run, pack)
+        if self._factor is None or run.algorithm.on_gpu:
+            return cost
+        return cost.times(self._factor, f"defaults, adjusted by the finished runs in {self.root}")
+
+
+def _of_size(cost: Cost, settings: AlgorithmSettings, pack: int) -> Cost:
+    """The cost for another number of runs: updates grow as by default, steps and evaluations in proportion."""
+    ratio = pack / cost.pack
+    update = _default_update(settings, pack) / _default_update(settings, cost.pack)
+    return replace(cost, update=update * cost.update, step=ratio * cost.step, evaluation=ratio * cost.evaluation)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The expected time of some packs in seconds: until the last has ended, and on all cores together.
+
+    `source` says in words where it comes from.
+    """
+
+    seconds: float
+    core_seconds: float
+    workers: int
+    source: str
+
+
+def expected(
+    packs: Sequence[Sequence[Run]],
+    workers: int,
+    costs: Costs,
+    shared: Collection[str] = (),
+    progress: Mapping[str, float] | None = None,
+    before: float = 0.0,
+) -> Expected:
+    """The expected time of packs on `workers` cores, started in this order.
+
+    Args:
+        shared: ids of the runs that start from a prefix, which is a run of its own.
+        progress: fractions of their updates that runs have made, by id.
+        before: seconds until the first pack starts.
+    """
+    progress = progress or {}
+    seconds = [
+        costs.seconds(pack, [work_of(run, run.id not in shared, progress.get(run.id, 0.0)) for run in pack])
+        for pack in packs
+    ]
+    return Expected(before + makespan(seconds, workers), before + sum(seconds), workers, "; ".join(costs.sources))
+
+
+def preparation(tasks: Iterable[Task]) -> float:
+    """Seconds before the first pack starts: the command itself, and collecting missing datasets."""
+    from harness.data.files import dataset_exists
+
+    seconds = COMMAND
+    for task in tasks:
+        if not isinstance(task.data, HostedData) and not dataset_exists(task):
+            seconds += task.data.transitions * (_default_step(task) + COLLECTED)
+    return seconds
 
 
 def makespan(seconds: Iterable[float], places: int) -> float:
@@ -199,13 +356,3 @@ def makespan(seconds: Iterable[float], places: int) -> float:
     for duration in seconds:
         heapq.heappushpop(ends, ends[0] + duration)
     return max(ends)
-
-
-def repeated(action: Callable[[int], None], seconds: float) -> float:
-    """The mean duration of an action over at least `seconds` seconds, after a warm-up."""
-    action(0)
-    begin, count = time.perf_counter(), 0
-    while time.perf_counter() - begin < seconds:
-        count += 1
-        action(count)
-    return (time.perf_counter() - begin) / count

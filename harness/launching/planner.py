@@ -90,17 +90,25 @@ def packs(
     differ by at most one, larger ones first. Their number is the smallest multiple of `workers` that respects the
     limit, so that all workers are equally busy.
     """
-    from harness.folders.checkpoint import grouped
-
     of_key: dict[str, list[Run]] = {}
     for run in runs:
         of_key.setdefault(pack_key(run), []).append(run)
     result = []
     for equal in of_key.values():
-        by_id = {run.id: run for run in equal}
-        for ids, _ in grouped({id: set((positions or {}).get(id, ())) for id in by_id}):
-            result += _cut([by_id[id] for id in ids], 1 if trains_alone(equal[0]) else limit, workers)
+        for together in _resumable(equal, positions or {}):
+            result += _cut(together, 1 if trains_alone(equal[0]) else limit, workers)
     return result
+
+
+def _resumable(runs: list[Run], positions: Mapping[str, Collection[Any]]) -> list[list[Run]]:
+    """Groups of runs that can be resumed from a common position."""
+    if not any(positions.get(run.id) for run in runs):
+        return [runs]
+    # Imports NumPy, which plans of new runs do not need.
+    from harness.folders.checkpoint import grouped
+
+    by_id = {run.id: run for run in runs}
+    return [[by_id[id] for id in ids] for ids, _ in grouped({id: set(positions.get(id, ())) for id in by_id})]
 
 
 def cut_packs(runs: Sequence[Run], root: Path, limit: int, workers: int) -> list[list[RunFolder]]:

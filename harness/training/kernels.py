@@ -76,9 +76,9 @@ def workers_for(runs: Sequence[Run]) -> int:
 
     Fewer if the memory limit of a container or batch job does not suffice for them.
     """
-    import torch
-
     if uses_gpu(runs):
+        import torch
+
         return max(1, torch.cuda.device_count())
     memory = usable_memory()
     return usable_cores() if memory is None else max(1, min(usable_cores(), memory // WORKER_MEMORY))
@@ -90,10 +90,10 @@ def pack_limit_for(runs: Sequence[Run], workers: int = 1) -> int:
     On GPUs, `workers` processes share the visible ones; the smallest share of the free memory decides. Where it is not
     known, as on a machine without a GPU, the pack has as many runs as are ever useful.
     """
-    from algorithms.kernels import gpu
-
     gpu_settings = {run.algorithm for run in runs if run.algorithm.on_gpu}
     if gpu_settings:
+        from algorithms.kernels import gpu
+
         free = gpu.free_memory()
         if not free:
             return gpu.RUNS_LIMIT

@@ -36,6 +36,7 @@ COSTS = {
     "gpu_hours": ("runs", "the same for GPUs", "hours"),
     "peak_memory": ("runs", "largest memory of the process", "bytes"),
     **{f"seconds.{part}": ("runs", f"core-seconds of the run: {part}", "seconds") for part in PARTS},
+    "expected_seconds": ("runs", "core-seconds expected of the run by the defaults of plan", "seconds"),
     "cost_source": ("runs", "who measured the cost: runs, accounting or both", ""),
 }
 

@@ -34,6 +34,9 @@ COST = ("attempts", "wall_hours", "core_hours", "gpu_hours", "peak_memory", "cos
 # The core-seconds of a run by part of the work (`harness.folders.usage.parts`).
 SECONDS = tuple(f"seconds.{name}" for name in PARTS)
 
+# The core-seconds that the defaults of `harness.launching.cost` expect of a run.
+EXPECTED = "expected_seconds"
+
 # Columns that identify an evaluation, and those of them that hold text; all others hold numbers.
 EVALUATION_KEYS = ("run", "task", "arm", "data_seed", "seed", "step", "phase")
 TEXT = ("run", "task", "arm", "phase")

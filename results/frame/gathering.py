@@ -23,11 +23,13 @@ from harness.folders.reader import RunReader, refuse
 from harness.folders.run_folder import PREFIX, RunFolder, run_folders
 from harness.folders.state import RunState
 from harness.folders.usage import known_usage
+from harness.launching import cost
 from harness.settings import PREFIX_ARM, Run
 from results.frame import frames as frames_module
 from results.frame import record as record_module
 from results.frame.comparison import refuse_mixed_data, refuse_mixed_settings
 from results.frame.frames import (
+    EXPECTED,
     EXTENSIONS,
     LEARNED_FLOOR,
     PAIRING,
@@ -250,7 +252,7 @@ class FrameCache:
     """The finished runs of one root: records in a `Cache`, their evaluations in a parquet file beside it."""
 
     def __init__(self, root: Path):
-        modules = [sys.modules[__name__], record_module, frames_module, usage]
+        modules = [sys.modules[__name__], record_module, frames_module, usage, cost]
         self.records = Cache.of(root, "frames", modules)
         assert self.records.file is not None
         self.file = self.records.file.with_suffix(".parquet")
@@ -332,7 +334,7 @@ def chosen_places(roots: Sequence[Batch]) -> dict[str, int]:
 def runs_frame(records: Sequence[Record]) -> pd.DataFrame:
     """The frame of runs, in the order of the tables."""
     frame = pd.DataFrame([{name: _comparable(value) for name, value in record.run.items()} for record in records])
-    numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR), "peak_memory", *SECONDS]
+    numbers = [*SUMMARY, *(f"learned_floor.{name}" for name in LEARNED_FLOOR), "peak_memory", *SECONDS, EXPECTED]
     if EXTENSIONS in frame:
         frame[EXTENSIONS] = frame[EXTENSIONS].fillna("")
     frame[numbers] = frame[numbers].apply(pd.to_numeric).astype(float)

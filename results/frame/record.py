@@ -10,9 +10,10 @@ from harness.folders.reader import RunContents
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import PARTS, Known, parts, usage
+from harness.launching.cost import UPDATES, Costs, work_of
 from harness.plain_values import flat
 from harness.settings import PREFIX_ARM, Run, run_to_dict
-from results.frame.frames import EXTENSIONS, LEARNED_FLOOR, SECONDS, SUMMARY
+from results.frame.frames import EXPECTED, EXTENSIONS, LEARNED_FLOOR, SECONDS, SUMMARY
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def run_record(folder: RunFolder, contents: RunContents) -> Record:
     finished = state is RunState.DONE
     summary = (contents.summary or {}) if finished else {}
     learned = summary.get("learned_floor") or {}
+    prefix = (folder.prefix_record() or {}).get("prefix", "")
     row = {
         **flat({name: value for name, value in run_to_dict(run).items() if name != EXTENSIONS}),
         **({EXTENSIONS: " ".join(run.extensions)} if run.extensions else {}),
@@ -47,10 +49,11 @@ def run_record(folder: RunFolder, contents: RunContents) -> Record:
         "seed": run.seed,
         "state": state.value,
         "reason": "" if finished else status.get("reason") or "",
-        "prefix": (folder.prefix_record() or {}).get("prefix", ""),
+        "prefix": prefix,
         **{name: summary.get(name) for name in SUMMARY},
         **{f"learned_floor.{name}": learned.get(name) for name in LEARNED_FLOOR},
         **cost_columns(contents.provenance.get("attempts", []), time.time()),
+        EXPECTED: expected_seconds(run, contents.provenance.get("attempts", []), bool(prefix)),
     }
     return Record(folder, row, provenance_row(folder, contents.provenance))
 
@@ -75,11 +78,20 @@ def cost_columns(accounts: Sequence[dict[str, Any]], now: float, known: Known | 
     }
 
 
+def expected_seconds(run: Run, accounts: Sequence[dict[str, Any]], has_prefix: bool) -> float | None:
+    """The core-seconds that the defaults expect of a run in its last pack; None without any, or before an attempt."""
+    size = accounts[-1].get("pack_size") if accounts else None
+    if not size or run.algorithm.kernel not in UPDATES:
+        return None
+    work = work_of(run, offline=not has_prefix)
+    return Costs([run], None).seconds([run] * size, [work]) / size
+
+
 def with_prefix(record: Record, prefix: Record, users: int) -> Record:
     """A record with its share of the cost of its prefix, from which `users` runs start."""
     row, cost = record.run, prefix.run
     shared = {name: row[name] + cost[name] / users for name in ("wall_hours", "core_hours", "gpu_hours")}
-    for name in SECONDS:
+    for name in (*SECONDS, EXPECTED):
         values = [value for value in (row[name], cost[name] and cost[name] / users) if value is not None]
         shared[name] = sum(values) if values else None
     sources = {row["cost_source"], cost["cost_source"]} - {""}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from results.frame.frames import COST, SECONDS
+from results.frame.frames import COST, EXPECTED, SECONDS
 from results.style import label
 from results.tables.table import NONE, Table, number
 
@@ -80,6 +80,40 @@ def time_spent(runs: pd.DataFrame) -> Table | None:
         "floors. Idle: time without processor time.",
     )
     return Table("time", "Core-seconds of a run", numbers, text, notes)
+
+
+def expectation(runs: pd.DataFrame) -> Table | None:
+    """Expected and taken core-seconds of finished runs by task; None if no run has recorded them.
+
+    Numbers: task, runs, expected, taken (means over runs), ratio (taken to expected), idle (part of what was taken).
+    """
+    if not {EXPECTED, *SECONDS} <= set(runs.columns):
+        return None
+    measured = runs[(runs["state"] == "done") & runs["seconds.update"].notna() & runs[EXPECTED].notna()]
+    if measured.empty:
+        return None
+    taken = measured[list(SECONDS)].fillna(0.0).sum(axis=1)
+    frame = measured[["task"]].assign(expected=measured[EXPECTED], taken=taken, idle=measured["seconds.idle"])
+    means = frame.groupby("task", sort=False).mean()
+    counts = frame.groupby("task", sort=False).size()
+    ratio, idle = means["taken"] / means["expected"], means["idle"] / means["taken"]
+    columns = {"runs": counts, "expected": means["expected"], "taken": means["taken"], "ratio": ratio, "idle": idle}
+    numbers = pd.DataFrame(columns).reset_index()
+    text = pd.DataFrame(
+        {
+            "Task": numbers["task"],
+            "Runs": numbers["runs"].map(str),
+            "Expected [s]": numbers["expected"].map(lambda value: number(value, 1)),
+            "Taken [s]": numbers["taken"].map(lambda value: number(value, 1)),
+            "Taken / expected": numbers["ratio"].map(lambda value: number(value, 2)),
+            "Idle": numbers["idle"].map(lambda value: f"{100 * value:.0f}%"),
+        }
+    )
+    notes = (
+        "Core-seconds of a run, means over finished runs. Expected: by the defaults with which the time of a grid is "
+        "estimated before any of its runs has finished on a machine; afterwards it is estimated from these.",
+    )
+    return Table("expectation", "Expected and taken time", numbers, text, notes)
 
 
 def _lines(runs: pd.DataFrame) -> Iterator[dict]:

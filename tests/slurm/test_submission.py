@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.folders.run_folder import RunFolder
+from harness.launching.cost import PROCESS
 from harness.launching.planner import commit, plan
 from harness.settings import prefix_of, with_settings
 from slurm import submissions
@@ -31,7 +31,7 @@ from slurm.submission import (
     short_name,
 )
 from tests.slurm.test_submissions import write
-from tests.support.run_folder_factory import fail, write_done
+from tests.support.run_folder_factory import fail, spend, write_done
 
 RUNS = runs_of("smoke")
 PLAIN = Profile(time_minutes=5, runs_per_pack=1, array_limit=3)
@@ -152,9 +152,8 @@ def test_runs_wait_for_prefixes_of_earlier_submissions(tmp_path):
 
 def test_the_expected_cost_has_an_offline_phase_once(tmp_path):
     runs = arms_of_the_switch()[1:]
-    write_done(tmp_path, [runs[0], prefix_of(runs[0])])
-    for run in (runs[0], prefix_of(runs[0])):
-        RunFolder.of(tmp_path, run).write_status("done", updates_per_second=2.0, updates=1000, pack=1)
+    for folder in write_done(tmp_path, [runs[0], prefix_of(runs[0])]):
+        spend(folder, wall=500.0, pack=1, seconds={"update": 500.0}, processor=500.0)
     submission = draft(plan(runs, tmp_path), PLAIN, Limits(), (), retry_failed=False)
     # One prefix of 400 updates, and three online phases of 600.
     assert expectation(submission, PLAIN).by_task[0].updates == 400 + 3 * 600
@@ -230,9 +229,8 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
     # The datasets of the fabricated runs do not exist.
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     root = tmp_path / "runs"
-    write_done(root, RUNS[:1])
-    for folder in (RunFolder.of(root, run) for run in RUNS[:1]):
-        folder.write_status("done", updates_per_second=2.0, updates=1000, pack=1)
+    for folder in write_done(root, RUNS[:1]):
+        spend(folder, wall=500.0 - PROCESS, pack=1, seconds={"update": 1.0}, processor=1.0)
     before = sorted(root.rglob("*"))
     profile = tmp_path / "mine.toml"
     profile.write_text('time_minutes = 5\nruns_per_pack = 1\ngres = "gpu:2"\nrequeue = false\nsignal_seconds = 30\n')
@@ -241,7 +239,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
     assert f"4 runs in {root}: 3 new, 1 done; 0 of them queued in SLURM" in out
     assert "to submit: 3 runs in 3 packs and 3 array tasks" in out
     assert "0-2%3" in out
-    # Three times 1,000 updates of 0.5 s: 1,500 s, on one core and two GPUs each.
+    # Three times 500 s: 1,500 s, on one core and two GPUs each.
     assert "expected: 0.417 core-hours and 0.833 GPU-hours; the longest array task takes 8 min of its 5 min" in out
     assert f"(estimated from 1 finished runs in {root}, in packs of 1)" in out
     row = next(line.split() for line in out.splitlines() if line.startswith("pointmaze-umaze"))
@@ -263,11 +261,11 @@ def test_a_dry_run_needs_no_gpu(tmp_path):
 
 def test_expected_costs_of_tasks_add_up(tmp_path):
     """Three packs of 500 s each, two of them in one array task, whose cost they share."""
-    write_done(tmp_path, RUNS[:1])
-    RunFolder.of(tmp_path, RUNS[0]).write_status("done", updates_per_second=2.0, updates=1000, pack=1)
+    for folder in write_done(tmp_path, RUNS[:1]):
+        spend(folder, wall=500.0 - PROCESS, pack=1, seconds={"update": 1.0}, processor=1.0)
     profile = Profile(time_minutes=60, runs_per_pack=1, packs_per_task=2, workers=2, cpus_per_task=3, gres="gpu:1")
     expected = expectation(drafted(tmp_path, profile), profile)
-    assert (expected.longest_task, expected.all_tasks) == (500.0, 500.0)
+    assert (expected.longest_task, expected.all_tasks) == (pytest.approx(500.0), pytest.approx(500.0))
     assert expected.core_hours == pytest.approx(3 * 1000 / 3600)
     (task,) = expected.by_task
     assert (task.task, task.runs, task.packs, task.updates) == ("pointmaze-umaze", 3, 3, 3000)

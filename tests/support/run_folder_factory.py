@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from harness.environments.families import WINDING_ROAD
+from harness.files import write_json
+from harness.folders.attempts import latest_attempt
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run
 from harness.training.evaluation import TRUTH, summarise
@@ -156,3 +158,12 @@ def summary(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
     learned = {"held_out_rmse": 3.0 + 0.25 * run.seed, "held_out_r2": 0.96, "steps": 900}
     floor = learned if run.floor.base == "learned" else None
     return {**summarise(rows, run.schedule), "learned_floor": floor}
+
+
+def spend(folder: RunFolder, wall: float, pack: int, seconds: dict[str, float], processor: float) -> None:
+    """Change what the last attempt has recorded: wall-clock time, size of the pack, processor time by part and all."""
+    attempt = latest_attempt(folder.path)
+    assert attempt is not None
+    ended = attempt.details["started"] + wall
+    used = {"ended": ended, "pack_size": pack, "seconds": seconds, "processor_seconds": processor}
+    write_json(attempt.file, {**attempt.details, **used})

@@ -8,9 +8,7 @@ from rich.console import Console
 
 from ablations.arms import ARMS
 from ablations.commands import listing
-from ablations.grids import GRIDS, runs_of
-from harness.launching.cost import nominal_core_seconds
-from harness.settings import with_settings
+from ablations.grids import GRIDS
 from tests.support.command_line import call
 
 
@@ -19,7 +17,10 @@ def test_grids_are_listed_with_their_sizes():
     assert list(grids) == list(GRIDS)
     floors = grids["floors"]
     assert (floors["tasks"], floors["arms"], floors["seeds"], floors["runs"]) == (1, 5, 6, 30)
-    assert floors["core_seconds"] == round(sum(map(nominal_core_seconds, runs_of("floors"))))
+    # On two cores, except for the command itself and the data.
+    assert floors["core_seconds"] / 2 < floors["seconds"] < floors["core_seconds"]
+    smoke = grids["smoke"]
+    assert (smoke["seconds"], smoke["core_seconds"]) < (floors["seconds"], floors["core_seconds"])
 
 
 def test_arms_are_listed_with_their_settings():
@@ -30,15 +31,6 @@ def test_arms_are_listed_with_their_settings():
     shown = call("arms", "noise").stdout
     assert "noisy_0.25" in shown
     assert "expectation" not in shown
-
-
-def test_the_nominal_cost_grows_with_what_is_computed():
-    run = runs_of("floors")[0]
-    cost = nominal_core_seconds(run)
-    for changes in ({"algorithm.critic_hidden": (256, 256)}, {"schedule.offline_steps": 100_000},
-                    {"schedule.evaluation_episodes": 100}):  # fmt: skip
-        assert nominal_core_seconds(with_settings(run, changes)) > cost
-    assert nominal_core_seconds(run) == pytest.approx(cost)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -1,73 +1,165 @@
-"""Costs from finished runs or a measurement, and the makespan of jobs."""
-
-import time
+"""The expected time of packs: by finished runs, a measurement or defaults; and the makespan of jobs."""
 
 import pytest
 
 from ablations.grids import runs_of
-from harness.launching.cost import Cost, costs, finished_costs, makespan, measured_cost, repeated
-from harness.settings import pack_key, total_updates, with_settings
-from tests.support.run_folder_factory import fail, write_done
+from harness.environments.families import family
+from harness.folders.run_folder import RunFolder
+from harness.launching.cost import (
+    COLLECTED,
+    COMMAND,
+    FIT,
+    PROCESS,
+    QUICK_STEP,
+    SHAPE,
+    Cost,
+    Costs,
+    Work,
+    default_cost,
+    expected,
+    finished_costs,
+    makespan,
+    measured_cost,
+    preparation,
+    work_of,
+)
+from harness.launching.measurement import UnknownCostError
+from harness.settings import prefix_of, total_updates, with_settings
+from tests.support.run_folder_factory import fail, spend, write_done
 
 RUNS = runs_of("smoke")
-KEY = pack_key(RUNS[0])
+# Of every smoke run: 400 + 600 updates, 600 environment steps, evaluations at 0, 200, 400 and 150, 300, 600.
+WORK = Work(1000, 600, 6)
 
 
-def finish(root, runs, **measured):
-    for folder in write_done(root, runs):
-        folder.write_status("done", **measured)
+def test_work_by_hand():
+    run = RUNS[0]
+    assert total_updates(run) == 1000
+    assert work_of(run) == WORK
+    assert work_of(run, offline=False) == Work(600, 600, 3)
+    assert work_of(prefix_of(run)) == Work(400, 0, 3)
+    assert work_of(run, progress=0.75) == Work(250, 150, 1.5)
+    # A run that starts from a prefix has 40% of its updates when it begins.
+    assert work_of(run, offline=False, progress=0.4) == Work(600, 600, 3)
+    started = with_settings(run, {"online.start": "0" * 12})
+    assert work_of(started) == Work(600, 600, 3)
 
 
-def test_updates_of_a_run():
-    assert total_updates(RUNS[0]) == 400 + 600
+def test_log_spaced_evaluations_are_counted():
+    run = with_settings(RUNS[0], {"schedule.log_spaced_evaluations": 5})
+    assert work_of(run).evaluations == 3 + 5
+
+
+def test_the_parts_of_a_cost_add_up():
+    assert Cost(3.0, 0.5, 0.25, 2.0, pack=2, source="").of(Work(10, 4, 3)) == 3 + 5 + 1 + 6
 
 
 def test_costs_come_from_finished_runs_of_equal_shape(tmp_path):
-    for run, speed in zip(RUNS, (50.0, 100.0, 200.0, 400.0), strict=True):
-        finish(tmp_path, [run], updates_per_second=speed, updates=1000, pack=2)
-    (cost,) = costs(RUNS, tmp_path, pack=4).values()
-    # The median of 1/50, 1/100, 1/200 and 1/400.
-    assert cost == Cost(pytest.approx(0.0075), 2, f"4 finished runs in {tmp_path}, in packs of 2")
-    assert cost.of_pack(1) == cost.of_pack(2) == cost.seconds
-    assert cost.of_pack(4) == 2 * cost.seconds
+    """One pack of two runs, of which a core was busy for half of 80 s: every part counts twice."""
+    seconds = {"update": 10.0, "environment": 3.0, "evaluation": 1.2, "checkpoint": 2.0}
+    for folder in write_done(tmp_path, RUNS[:2]):
+        spend(folder, wall=80.0, pack=2, seconds=seconds, processor=40.0)
+    costs = Costs(RUNS, tmp_path)
+    cost = costs.cost(RUNS[0], 2)
+    start = 40 - sum(seconds.values())
+    expected_cost = Cost(PROCESS + 2 * start, 2 * 12 / 1000, 2 * 3 / 600, 2 * 1.2 / 6, 2, costs.sources[0])
+    for name in ("start", "update", "step", "evaluation"):
+        assert getattr(cost, name) == pytest.approx(getattr(expected_cost, name)), name
+    assert costs.sources == [f"2 finished runs in {tmp_path}, in packs of 2"]
+    assert costs.seconds(RUNS[:2], [WORK] * 2) == pytest.approx(PROCESS + 80)
+    # Twice as many runs: twice the steps and updates, one start.
+    assert costs.seconds(RUNS, [WORK] * 4) == pytest.approx(PROCESS + 2 * start + 2 * (80 - 2 * start))
 
 
-def test_the_nearest_pack_size_is_used_and_short_attempts_are_not(tmp_path):
-    finish(tmp_path, RUNS[:1], updates_per_second=100.0, updates=1000, pack=1)
-    finish(tmp_path, RUNS[1:2], updates_per_second=50.0, updates=500, pack=3)
-    finish(tmp_path, RUNS[2:3], updates_per_second=1.0, updates=499, pack=3)
-    fail(tmp_path, RUNS[3], "of something")
-    for pack, cost in {1: (0.01, 1), 2: (0.01, 1), 3: (0.02, 3), 8: (0.02, 3)}.items():
-        cost_of_update = finished_costs(tmp_path, {KEY}, pack)[KEY]
-        assert (cost_of_update.seconds, cost_of_update.pack) == (pytest.approx(cost[0]), cost[1])
+def test_the_nearest_pack_size_is_used(tmp_path):
+    for run, pack, update in ((RUNS[0], 1, 10.0), (RUNS[1], 3, 60.0)):
+        (folder,) = write_done(tmp_path, [run])
+        spend(folder, wall=update, pack=pack, seconds={"update": update}, processor=update)
+    fail(tmp_path, RUNS[2], "of something")
+    costs = Costs(RUNS, tmp_path)
+    for pack, update in {1: 0.01, 2: 2 * 0.01, 3: 0.06, 4: 0.08}.items():
+        assert costs.cost(RUNS[0], pack).update == pytest.approx(update)
 
 
-def test_other_shapes_and_older_versions_are_ignored(tmp_path):
-    finish(tmp_path, RUNS[:1])
-    finish(
-        tmp_path, [with_settings(RUNS[1], {"algorithm.batch_size": 16})], updates_per_second=1.0, updates=999, pack=1
-    )
-    assert finished_costs(tmp_path, {KEY}, 1) == {}
+def test_a_run_that_started_from_a_prefix_counts_without_it(tmp_path):
+    (folder,) = write_done(tmp_path, RUNS[:1])
+    spend(folder, wall=60.0, pack=1, seconds={"update": 60.0}, processor=60.0)
+    folder.write_prefix({"prefix": "0" * 12})
+    ((_, cost, work),) = finished_costs(tmp_path, {SHAPE(RUNS[0])})
+    assert (work, cost.update) == (Work(600, 600, 3), pytest.approx(0.1))
 
 
-def test_without_finished_runs_the_cost_is_measured(tmp_path):
+def test_other_shapes_only_adjust_the_defaults(tmp_path):
+    other = with_settings(RUNS[1], {"algorithm.batch_size": 16})
+    (folder,) = write_done(tmp_path, [other])
+    before = default_cost(other, 1).of(WORK)
+    spend(folder, wall=3 * before - PROCESS, pack=1, seconds={"update": 1.0}, processor=1.0)
+    costs = Costs(RUNS, tmp_path)
+    assert costs.seconds(RUNS[:1], [WORK]) == pytest.approx(3 * default_cost(RUNS[0], 1).of(WORK), rel=0.01)
+    assert costs.sources == [f"defaults, adjusted by the finished runs in {tmp_path}"]
+
+
+def test_runs_without_recorded_seconds_and_damaged_folders_are_passed_over(tmp_path):
+    write_done(tmp_path, RUNS[:2])
+    (RunFolder.of(tmp_path, RUNS[0]).path / "status.json").write_text("{")
+    assert finished_costs(tmp_path, {SHAPE(RUNS[0])}) == []
+
+
+def test_defaults_grow_with_what_is_computed():
+    run = runs_of("floors")[0]
+    seconds = default_cost(run, 1).of(work_of(run))
+    for changes in ({"algorithm.critic_hidden": (256, 256)}, {"schedule.offline_steps": 100_000},
+                    {"schedule.evaluation_episodes": 100}, {"algorithm.kernel": "torch"}):  # fmt: skip
+        changed = with_settings(run, changes)
+        assert default_cost(changed, 1).of(work_of(changed)) > seconds
+    # Packs share what happens once.
+    assert default_cost(run, 8).of(work_of(run)) < 8 * seconds
+
+
+def test_every_family_has_a_default(tmp_path):
+    for grid in ("paper", "ogbench", "switch", "truth"):
+        for run in runs_of(grid)[::7]:
+            assert default_cost(run, 8).of(work_of(run)) > 1, family(run.task)
+
+
+def test_a_learned_floor_is_fitted(tmp_path):
+    learned = with_settings(RUNS[0], {"arm": "learned", "floor.base": "learned"})
+    costs = Costs([learned], None)
+    assert costs.seconds([learned], [WORK]) == pytest.approx(costs.seconds(RUNS[:1], [WORK]) + FIT)
+
+
+def test_the_speed_of_a_gpu_has_no_default():
+    on_gpu = with_settings(RUNS[0], {"algorithm.kernel": "cuda"})
+    with pytest.raises(UnknownCostError, match=r"algorithm\.kernel = 'cuda' has no default"):
+        Costs([on_gpu], None).cost(on_gpu, 2)
+
+
+def test_unknown_shapes_are_measured_on_request(tmp_path):
     cost = measured_cost(RUNS[0], pack=2, seconds=0.1)
     assert cost.pack == 2
     assert "short measurement on one core" in cost.source
-    assert 0 < cost.seconds < 10
-    assert costs([], tmp_path, 2) == {}
+    assert 0 < cost.update < 10
+    assert 0 < cost.step < 10
 
 
-def test_the_warm_up_is_not_timed():
-    calls = []
+def test_the_expected_time_of_packs_by_hand(tmp_path):
+    """Packs of 1, 2 and 3 s on two workers: the third starts after 1 s."""
+    for folder, wall in zip(write_done(tmp_path, RUNS[:1]), (1.0,), strict=True):
+        spend(folder, wall=wall, pack=1, seconds={"update": 1.0}, processor=1.0)
+    costs = Costs(RUNS, tmp_path)
+    packs = [RUNS[:1], RUNS[1:2], RUNS[2:3]]
+    result = expected(packs, 2, costs, before=5.0)
+    one = 1 + PROCESS
+    assert (result.seconds, result.core_seconds) == (pytest.approx(5 + 2 * one), pytest.approx(5 + 3 * one))
+    half = expected(packs[:1], 2, costs, progress={RUNS[0].id: 0.5})
+    assert half.seconds == pytest.approx(PROCESS + 0.5)
 
-    def action(number):
-        calls.append(number)
-        time.sleep(0.01)
 
-    assert repeated(action, 0.05) >= 0.01
-    assert calls == list(range(len(calls)))
-    assert len(calls) >= 2
+def test_missing_data_are_collected_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    task = RUNS[0].task
+    assert preparation([task]) == pytest.approx(COMMAND + 600 * (QUICK_STEP + COLLECTED))
+    assert preparation([]) == COMMAND
 
 
 @pytest.mark.parametrize(
