@@ -4,6 +4,7 @@ submitit calls `run_task` in the code of the snapshot, with paths and numbers on
 When SLURM signals the task, the pool saves all runs and stops its workers first.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from harness.folders.provenance import LAUNCHER_VARIABLE, attempt_details, slurm
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching.planner import cut_packs
-from harness.launching.pool import run_packs
+from harness.launching.pool import Failures, run_packs
 from harness.launching.progress import ProgressDisplay
 from harness.launching.worker import mark
 from harness.settings import PREFIX_ARM
@@ -44,6 +45,9 @@ POLL_INTERVAL = 2.0
 # Number of consecutive starts without a newer checkpoint after which a run fails.
 RESTART_LIMIT = 3
 
+# How many runs of earlier array tasks are read for each that may fail.
+READ_PER_FAILURE = 5
+
 # Maximum length of a progress line.
 LINE_WIDTH = 500
 
@@ -63,7 +67,10 @@ def run_task(root: str, name: str, array: int, task: int) -> NoReturn:
     profile = profile_from_dict(place.submission.profile, f"submission {name}")
     print(f"array task {job['job']}, start {job['restart'] + 1}, on {job['node']}: {len(place.runs)} runs", flush=True)
     try:
-        compute(place, profile, signals.stop)
+        if reason := compute(place, profile, signals.stop):
+            print(f"stopped: {profile.max_failures} runs of this array have ended for the same reason and none is done "
+                  f"(max_failures): {reason}", flush=True)  # fmt: skip
+            sys.exit(UNFINISHED)
     except Stopped as stopped:
         print(f"stopped by {stopped}; all runs are saved", flush=True)
         if signals.warned and profile.requeue:
@@ -109,8 +116,10 @@ def folders_of(place: Place) -> list[RunFolder]:
     return [RunFolder(place.root / run) for run in runs]
 
 
-def compute(place: Place, profile: Profile, stop: Stop) -> None:
+def compute(place: Place, profile: Profile, stop: Stop) -> str | None:
     """Train every unfinished run once; raises `Stopped` on request, after everything is saved.
+
+    Starts no more runs, and returns the reason, if `max_failures` runs of the array end for it and none is done.
 
     Waits for runs that another process owns: an earlier start of this task may have survived its node's daemon, and
     either finishes the run or is soon found to have ended.
@@ -118,17 +127,36 @@ def compute(place: Place, profile: Profile, stop: Stop) -> None:
     tried: set[str] = set()
     while True:
         stop.check()
+        failures = earlier_failures(place, profile.max_failures)
+        if failures.repeated:
+            return failures.repeated
         waiting = [folder for folder in folders_of(place) if is_to_compute(folder, place.submission)]
         owned = [folder for folder in waiting if folder.is_owned()]
         free = [folder for folder in waiting if folder not in owned and folder.id not in tried]
         startable = [folder for folder in free if not makes_no_progress(folder)]
         if startable:
             tried |= {folder.id for folder in startable}
-            train(startable, profile, stop, tracking_of(place))
+            if reason := train(startable, profile, stop, tracking_of(place), failures):
+                return reason
         elif owned:
             time.sleep(POLL_INTERVAL)
         else:
-            return
+            return None
+
+
+def earlier_failures(place: Place, limit: int) -> Failures:
+    """How runs of the array tasks before this one have ended since their submission.
+
+    The tasks of an array start in this order. The nearest ones are read, `READ_PER_FAILURE` runs per allowed failure.
+    """
+    failures = Failures(limit)
+    earlier = [run for task in place.job_array.tasks[: place.task] for pack in task for run in pack]
+    for run in reversed(earlier[-READ_PER_FAILURE * limit :] if limit else []):
+        folder = RunFolder(place.root / run)
+        with contextlib.suppress(UserError):
+            if folder.status().get("heartbeat", 0.0) >= place.submission.submitted:
+                failures.add([folder])
+    return failures
 
 
 def is_to_compute(folder: RunFolder, submission: Submission) -> bool:
@@ -150,8 +178,10 @@ def tracking_of(place: Place) -> Tracking:
         return Tracking([], place.root, [], submission.group)
 
 
-def train(folders: list[RunFolder], profile: Profile, stop: Stop, tracking: Tracking) -> None:
-    """Train runs in the local pool, as `floorbench run` does."""
+def train(
+    folders: list[RunFolder], profile: Profile, stop: Stop, tracking: Tracking, failures: Failures
+) -> str | None:
+    """Train runs in the local pool, as `floorbench run` does; returns the reason if too many have failed for one."""
     runs = [folder.run() for folder in folders]
     limit = profile.pack_limit(runs)
     if uses_gpu(runs):
@@ -165,7 +195,7 @@ def train(folders: list[RunFolder], profile: Profile, stop: Stop, tracking: Trac
 
     try:
         with ProgressDisplay(packs, Console(width=LINE_WIDTH, highlight=False, markup=False)) as display:
-            run_packs(packs, profile.workers, watch)
+            return run_packs(packs, profile.workers, watch, failures)
     finally:
         tracking.finish()
         if tracking.problem:

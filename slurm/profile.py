@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from algorithms.settings import CONFIG, Count, Positive
 from harness.errors import UserError
+from harness.launching.pool import FAILURE_LIMIT
 from harness.plain_values import first_problem, quoted_if_odd, shown
 from harness.settings import Run
 from harness.training.kernels import uses_gpu
@@ -64,6 +65,8 @@ class Profile:
         packs_per_task: maximum number of packs of an array task.
         root: directory of the run folders, on a file system that all nodes share.
         python: the interpreter of the job; None: the one that submits.
+        max_failures: number of runs of an array that may end for one reason, before any is done, until its array tasks
+            start no more; 0: any.
     """
 
     time_minutes: Count
@@ -84,6 +87,7 @@ class Profile:
     packs_per_task: Count = 1
     root: Text | None = None
     python: Text | None = None
+    max_failures: Annotated[int, Field(ge=0)] = FAILURE_LIMIT
 
     @model_validator(mode="after")
     def _agrees(self) -> "Profile":

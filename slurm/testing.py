@@ -53,6 +53,7 @@ INTERVAL = 2.0
 # Fields of a profile that do not decide whether a job starts.
 WITHOUT_EFFECT = (
     "time_minutes", "array_limit", "requeue", "signal_seconds", "runs_per_pack", "workers", "packs_per_task", "root",
+    "max_failures",
 )  # fmt: skip
 
 # Names of datasets have at most so many parts, such as floorbench/pointmaze-umaze-0123abcd-v0.

@@ -149,8 +149,12 @@ def retry_runs(
     console.print(f"retrying {described(chosen)}")
     if cluster is None:
         return run_grid(chosen, root, workers, pack_limit, retry_failed=True)
-    from ablations.commands.submit import submit_grid
+    from ablations.commands.submit import offer_test_job, submit_grid
     from slurm.profile import load
 
-    submit_grid(chosen, root, load(cluster), words, retry_failed=True, as_json=False)
+    profile = load(cluster)
+    advice = offer_test_job(cluster, profile, root, asks=True)
+    submit_grid(chosen, root, profile, words, retry_failed=True, as_json=False)
+    if advice:
+        console.print(advice)
     return DONE

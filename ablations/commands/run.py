@@ -36,16 +36,13 @@ from harness.launching import planner
 from harness.launching.cost import Costs, Expected, expected, preparation
 from harness.launching.measurement import UnknownCostError
 from harness.launching.planner import Plan, commit
-from harness.launching.pool import kind_of, run_packs
+from harness.launching.pool import FAILURE_LIMIT, Failures, kind_of, run_packs
 from harness.launching.prefixes import SharedPrefixes, commit_prefixes, packs_in_order, shared_prefixes
 from harness.launching.preflight import check_environments, check_root, check_settings, data_of, tasks_of
 from harness.launching.progress import ProgressDisplay, duration, make_datasets
 from harness.settings import Run
 from harness.training.kernels import check_kernels, pack_limit_for, provide_kernels, workers_for
 from harness.watching.trackers import Tracking
-
-# Number of runs that end for the same reason, before any is done, after which no more are started.
-FAILURE_LIMIT = 20
 
 # Number of runs that are named for each reason why some failed.
 NAMED = 5
@@ -338,7 +335,7 @@ def train_runs(
                     display.refresh()
                     watch()
 
-                repeated = run_packs(packs, workers, refresh, failure_limit)
+                repeated = run_packs(packs, workers, refresh, Failures(failure_limit))
             if repeated:
                 console.print(
                     f"stopped: {failure_limit} runs have ended for the same reason and none is done; --max-failures "

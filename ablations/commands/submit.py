@@ -282,12 +282,14 @@ def description(drafted: Draft, submission: Submission | None) -> dict[str, Any]
 def on_cluster(profile_name: str, words: str) -> Launch:
     """Launch runs on a cluster, and submit unfinished ones again as long as this makes progress.
 
-    `words` describe the submissions to a reader. An interruption leaves the jobs in the queue; launching the same runs
-    again finds them there.
+    Offers a test job first if the profile was never used in the root of the runs. `words` describe the submissions to a
+    reader. An interruption leaves the jobs in the queue; launching the same runs again finds them there.
     """
     profile = load(profile_name)
 
     def launch(runs: Sequence[Run], root: Path, watch: Callable[[], None]) -> bool:
+        if remark := offer_test_job(profile_name, profile, root, asks=True):
+            remark_console().print(remark)
         try:
             before = len(runs) + 1
             while (waiting := plan(runs, root).where(lambda state: not state.is_terminal)) and len(waiting) < before:

@@ -33,6 +33,9 @@ GRACE_PERIOD = 60.0
 # Seconds to wait for the remaining output of a worker that has ended.
 COPIER_PERIOD = 15.0
 
+# Number of runs that end for the same reason, before any is done, after which no more are started.
+FAILURE_LIMIT = 20
+
 # Signals that ask a process to stop; ending by one of them is not a failure.
 REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -92,18 +95,18 @@ def kind_of(reason: str) -> str:
 
 
 def run_packs(
-    packs: Sequence[Pack], workers: int, watch: Callable[[], None] = lambda: None, failure_limit: int = 0
+    packs: Sequence[Pack], workers: int, watch: Callable[[], None] = lambda: None, failures: Failures | None = None
 ) -> str | None:
     """Train every pack, at most `workers` at a time, and return when all have ended.
 
-    If `failure_limit` runs end for the same reason before any is done, no more are started, and the reason is returned.
+    If as many runs end for the same reason as `failures` allows, no more are started, and the reason is returned.
     The results are in the run folders, and a pack that crashes affects no other, except that runs wait for their
     prefixes. `watch` is called several times a second. After any exception, including Ctrl-C, the workers are stopped
     and their runs left interrupted.
     """
     waiting = list(packs)
     active: list[Worker] = []
-    failures = Failures(failure_limit)
+    failures = failures or Failures(0)
     with one_interrupt():
         _run(waiting, active, workers, watch, failures)
     return failures.repeated

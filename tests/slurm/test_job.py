@@ -179,3 +179,50 @@ def test_an_array_task_trains_its_runs_and_prints_their_states(tmp_path):
     (attempt,) = RunFolder.of(tmp_path, RUN).provenance()["attempts"]
     assert attempt["launcher"] == "slurm 7"
     assert attempt["slurm"] == {"job": "7", "raw_job": "7", "restart": 2, "node": "n1"}
+
+
+def failing_array(root):
+    """An array of six tasks of one run each, which fail at once for the same reason; folders, places and profile."""
+    runs = [with_settings(RUN, {"seed": seed}) for seed in range(6)]
+    for folder in commit(runs, root):
+        (folder.path / "metrics.jsonl").mkdir()
+    array = Array("name-0", tuple(((run.id,),) for run in runs), 1, job_id="7")
+    profile = replace(PROFILE, max_failures=2)
+    written = Submission("s", "smoke", "me", "login", time.time(), profile_to_dict(profile), "0" * 16, (array,))
+    write(root, written)
+    return [RunFolder.of(root, run) for run in runs], [Place(root, written, 0, task) for task in range(6)], profile
+
+
+def test_array_tasks_stop_starting_runs_that_fail_for_one_reason(tmp_path):
+    """The second task sees the limit reached, the third starts nothing; a run that is done lets the others go on."""
+    ensure_dataset(RUN.task)
+    folders, places, profile = failing_array(tmp_path)
+    reasons = [compute(place, profile, Stop()) for place in places[:3]]
+    assert reasons[0] is None
+    assert [reason is not None and reason.endswith("is a directory") for reason in reasons[1:]] == [True, True]
+    assert [folder.state for folder in folders[:2]] == ["failed"] * 2
+    assert folders[2].state == "planned"
+    unlimited = replace(profile, max_failures=0)
+    assert compute(places[2], unlimited, Stop()) is None
+    assert folders[2].state == "failed"
+    folders[3].write_status("done")
+    assert job.earlier_failures(places[4], 2).repeated is None
+
+
+def test_failures_before_the_submission_do_not_count(tmp_path):
+    folders, places, _ = failing_array(tmp_path)
+    for folder in folders[:3]:
+        folder.write_status("failed", reason="of something")
+    assert job.earlier_failures(places[3], 2).repeated == "of something"
+    later = replace(places[3], submission=replace(places[3].submission, submitted=time.time() + 60))
+    assert job.earlier_failures(later, 2).repeated is None
+
+
+def test_packs_of_one_array_task_count_together(tmp_path):
+    ensure_dataset(RUN.task)
+    folders, places, profile = failing_array(tmp_path)
+    array = replace(places[0].job_array, tasks=(tuple((folder.id,) for folder in folders),))
+    submission = replace(places[0].submission, arrays=(array,))
+    write(tmp_path, submission)
+    assert compute(Place(tmp_path, submission, 0, 0), replace(profile, runs_per_pack=1), Stop())
+    assert [folder.state for folder in folders] == ["failed"] * 2 + ["planned"] * 4

@@ -7,9 +7,12 @@ import pytest
 import typer
 
 from ablations.commands import submit
+from ablations.commands.control import retry_runs
+from ablations.grids import runs_of
 from harness.watching.doctor import Finding
 from slurm import doctor, testing
 from slurm.profile import Profile
+from tests.support.run_folder_factory import fail
 from tests.support.slurm.grids import FIELDS
 
 # Without the cluster's GPUs, which torch cannot use.
@@ -99,6 +102,35 @@ def test_a_submission_offers_a_test_job_once(tmp_path, monkeypatch):
     assert testing.is_tried(tmp_path, Profile(**{**FIELDS, "gres": None, "time_minutes": 5, "workers": 1}))
     assert not testing.is_tried(tmp_path, Profile(**{**FIELDS, "gres": None, "setup": ("module load x",)}))
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize("way", ["retry", "tune"])
+def test_retry_and_tune_offer_the_test_job_too(tmp_path, monkeypatch, way, capsys):
+    """At a terminal a test job that finds problems ends the command before anything is submitted."""
+    profile = tmp_path / "mine.toml"
+    profile.write_text("time_minutes = 5\n")
+    root, runs = tmp_path / "root", runs_of("smoke")[:1]
+    fail(root, runs[0], "of something")
+    submitted = []
+    monkeypatch.setattr(submit, "submit_grid", lambda runs, *_, **__: submitted.append(len(runs)))
+    monkeypatch.setattr(submit, "wait_for", lambda *_: None)
+    monkeypatch.setattr(submit, "show_test_job", lambda *_: 1)
+    monkeypatch.setattr(typer, "confirm", lambda text, **_: True)
+
+    def start():
+        if way == "retry":
+            retry_runs(runs, root, None, None, str(profile), "retry")
+        else:
+            submit.on_cluster(str(profile), "tune smoke")(runs_of("smoke")[1:2], root, lambda: None)
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    with pytest.raises(typer.Exit):
+        start()
+    assert submitted == []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    start()
+    assert submitted == [1]
+    assert "a test job shows whether it works: floorbench doctor --cluster" in capsys.readouterr().err
 
 
 @pytest.mark.slurm

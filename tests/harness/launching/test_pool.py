@@ -124,7 +124,7 @@ def test_the_same_error_again_and_again_stops_the_launch(tmp_path, capsys):
     for run in runs:
         (RunFolder.of(tmp_path, run).path / "metrics.jsonl").mkdir()
     folders = [[RunFolder.of(tmp_path, run)] for run in runs]
-    repeated = run_packs(folders, 1, failure_limit=2)
+    repeated = run_packs(folders, 1, failures=Failures(2))
     assert repeated is not None
     assert [folder.state for (folder,) in folders] == ["failed"] * 2 + ["planned"] * 4
     assert conclude(plan(runs, tmp_path)) == 1
