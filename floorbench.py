@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -19,10 +20,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, cast, get_args
-
-import typer
-import typer.core
-import typer.main
 
 PACKAGES = ("algorithms", "harness", "slurm", "ablations", "results")
 
@@ -45,11 +42,22 @@ def refuse_shadows() -> None:
 # Before the first import from a package.
 refuse_shadows()
 
-from harness import extensions  # noqa: E402
-from harness.command_line import INTERRUPTED, INVALID  # noqa: E402
-from harness.errors import UserError, is_of_system, one_line  # noqa: E402
+try:
+    import typer
+    import typer.core
+    import typer.main
+
+    from harness import extensions
+    from harness.command_line import INTERRUPTED, INVALID
+    from harness.errors import UserError, is_of_system, one_line
+except KeyboardInterrupt:
+    # As in `main`, which has not begun.
+    sys.exit(130)
 
 GROUP = "floorbench.commands"
+
+# Seconds after which an interruption that could not be raised is sent once more.
+REPEATED_AFTER = 0.05
 
 # The option that names a file of an extension.
 EXTENSION = "--extension"
@@ -222,7 +230,6 @@ def __getattr__(name: str) -> Any:
 def main() -> None:
     """Run the command `floorbench`. Exit codes: 0 done, 1 a run failed, 2 invalid usage or input, 130 interrupted."""
     requests: list[int] = []
-    leave_surroundings()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         requests.append(number)
@@ -231,8 +238,13 @@ def main() -> None:
     # SIGTERM is handled like Ctrl-C: the command saves its state and exits.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
+    sys.unraisablehook = repeat_interruption(requests)
     try:
+        leave_surroundings()
         app(prog_name="floorbench")
+    except KeyboardInterrupt:
+        # The command had ended, or had not begun.
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if requests:
             # A package that was being imported has caught the interruption and raised an error of its own.
@@ -242,6 +254,22 @@ def main() -> None:
         if is_of_system(error):
             fail(one_line(error))
         raise
+    finally:
+        # From here on there is nothing to save: a signal ends the process at once and silently.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+
+
+def repeat_interruption(requests: list[int]) -> Callable[[Any], object]:
+    """A hook for exceptions where none can be raised, as in a destructor: an interruption there is sent once more."""
+
+    def hook(unraisable: Any) -> None:
+        if requests and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            threading.Timer(REPEATED_AFTER, os.kill, (os.getpid(), requests[-1])).start()
+        else:
+            sys.__unraisablehook__(unraisable)
+
+    return hook
 
 
 def leave_surroundings() -> None:

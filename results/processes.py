@@ -27,8 +27,13 @@ def processes(workers: int = 1) -> Iterator[Callable[..., Future[Any]]]:
         yield _at_once
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(extensions.files(),))
+
+    def submit(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        with _without_interruption():
+            return pool.submit(work, *arguments)
+
     try:
-        yield pool.submit
+        yield submit
     except BrokenProcessPool:
         raise UserError(
             "report: a worker process was killed, possibly for lack of memory; free memory and try again"
@@ -41,6 +46,16 @@ def mapped(work: Callable[[Item], Result], items: Sequence[Item], workers: int =
     """Apply `work` to every item in at most `workers` processes; results in the order of the items."""
     with processes(min(workers, len(items))) as submit:
         return [future.result() for future in [submit(work, item) for item in items]]
+
+
+@contextmanager
+def _without_interruption() -> Iterator[None]:
+    """Block Ctrl-C in processes that are started in the block, which would print a traceback for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(files: Sequence[Path]) -> None:

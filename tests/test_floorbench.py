@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -46,7 +47,7 @@ def test_an_interrupted_grid_resumes_byte_identically(smoke, tmp_path):
     process = subprocess.Popen([*FLOORBENCH, *map(str, command)], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: any(metrics_begun(tmp_path)))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "resume with the same command" in errors
     assert "Traceback" not in errors
@@ -103,7 +104,7 @@ def test_watch_refreshes_until_interrupted(tmp_path):
         lines = [process.stdout.readline() for _ in range(3)]
         assert re.search(r"running +online +12 +25%", lines[1])
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) != 0
+        assert process.wait(timeout=300) != 0
 
 
 def test_runs_are_named_by_prefixes_of_ids(smoke):
@@ -166,7 +167,7 @@ def test_a_failed_run_gives_exit_code_1_and_is_retried_on_request(tmp_path):
     wait_until(lambda: "running" in states(tmp_path))
     victim = next(folder for folder in run_folders(tmp_path) if folder.status()["state"] == "running")
     os.kill(victim.status()["process"], signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 1, errors
     assert sorted(states(tmp_path)) == ["done", "done", "failed", "failed"]
     assert f"failed: {victim.id}" in errors
@@ -186,7 +187,7 @@ def test_a_terminated_command_stops_its_workers(tmp_path):
     wait_until(lambda: "running" in states(tmp_path))
     worker = next(folder.status()["process"] for folder in run_folders(tmp_path) if "process" in folder.status())
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 130
     assert set(states(tmp_path)) == {"interrupted"}
     with pytest.raises(ProcessLookupError):
@@ -270,3 +271,46 @@ def test_help_names_the_commands():
     done = call("--help")
     for command in ("data", "plan", "run", "status", "verify", "report", "tune", "doctor"):
         assert re.search(rf"^\W*{command} ", done.stdout, re.MULTILINE)
+
+
+INTERRUPTED_IMPORT = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "harness.settings":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+import floorbench
+"""
+
+INTERRUPTED_DESTRUCTOR = """
+import os, signal, sys, time
+import floorbench
+class Closed:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+def command(**_):
+    Closed()
+    time.sleep(30)
+floorbench.app = command
+floorbench.main()
+"""
+
+INTERRUPTED_EXIT = """
+import atexit, os, signal
+import floorbench
+atexit.register(lambda: (os.kill(os.getpid(), signal.SIGTERM), [None for _ in range(1000)]))
+floorbench.app = lambda **_: None
+floorbench.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"),
+    [(INTERRUPTED_IMPORT, 130), (INTERRUPTED_DESTRUCTOR, 130), (INTERRUPTED_EXIT, -signal.SIGTERM)],
+    ids=["in an import", "in a destructor", "after the command"],
+)
+def test_no_interruption_prints_a_traceback_or_is_lost(code, ends):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (ends, "", "")

@@ -39,3 +39,14 @@ def test_a_single_worker_runs_in_this_process(workers):
 def test_a_killed_process_gives_a_one_line_error():
     with pytest.raises(UserError, match=r"^report: a worker process was killed"), processes(2) as submit:
         submit(kill_this_process, 1).result()
+
+
+def mask(_):
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGINT)
+
+
+def test_ctrl_c_at_a_terminal_reaches_only_the_parent():
+    """Also while a process starts, when its own handler is not installed yet."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert mapped(mask, [1, 2], 2) == [({signal.SIGINT}, signal.SIG_IGN)] * 2
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

@@ -20,7 +20,7 @@ SHORT = [
 
 
 def call(*arguments, code=0):
-    done = subprocess.run([*FLOORBENCH, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*FLOORBENCH, *map(str, arguments)], capture_output=True, text=True, timeout=300)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return done
 

@@ -133,7 +133,7 @@ print(ensure_dataset(task, lambda done, total: calls.append(done)).content_hash,
     processes = [start(code, tiny_task, tmp_path) for _ in range(2)]
     answers = []
     for process in processes:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         assert errors == ""
         answers.append(output.split())
@@ -144,7 +144,7 @@ print(ensure_dataset(task, lambda done, total: calls.append(done)).content_hash,
 def test_killed_collection_leaves_nothing_that_loads(tiny_task, dataset, tmp_path, monkeypatch):
     code = "ensure_dataset(task, lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done >= 200 else None)"
     process = start(code, tiny_task, tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == -9
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     assert not dataset_exists(tiny_task)
@@ -200,7 +200,7 @@ try:
 except UserError as error:
     print(error)
 """
-    output, errors = start(code, tiny_task, tmp_path).communicate(timeout=60)
+    output, errors = start(code, tiny_task, tmp_path).communicate(timeout=300)
     assert output.startswith(f"Minari folder {tmp_path}: cannot be written (file too large)"), output + errors
     assert output.count("\n") == 1
 

@@ -99,10 +99,10 @@ def test_a_new_folder_has_no_attempts(tmp_path):
 def race(folders, barrier, results):
     """One of several processes that acquire a run at the same moment; none ends before all have tried."""
     for folder in folders:
-        barrier.wait(timeout=60)
+        barrier.wait(timeout=300)
         attempt = acquire(folder, {})
         results.put((folder.name, attempt and attempt.number))
-        barrier.wait(timeout=60)
+        barrier.wait(timeout=300)
 
 
 def winners(folders):
@@ -112,9 +112,9 @@ def winners(folders):
     racers = [context.Process(target=race, args=(folders, barrier, results)) for _ in range(RACERS)]
     for racer in racers:
         racer.start()
-    answers = [results.get(timeout=60) for _ in range(RACERS * len(folders))]
+    answers = [results.get(timeout=300) for _ in range(RACERS * len(folders))]
     for racer in racers:
-        racer.join(timeout=60)
+        racer.join(timeout=300)
         assert racer.exitcode == 0
     got = {folder.name: [] for folder in folders}
     for name, number in answers:
@@ -191,7 +191,7 @@ def test_a_suspended_owner_stops_writing_after_a_takeover(tmp_path):
         rows.write_text("new owner\n")
         owner.stdin.write("go\n")
         owner.send_signal(signal.SIGCONT)
-        _, errors = owner.communicate(timeout=30)
+        _, errors = owner.communicate(timeout=300)
     assert owner.returncode == 1
     assert errors.startswith("stopped: ")
     assert "000002.json: another process has taken the run over" in errors

@@ -102,7 +102,7 @@ def test_the_number_of_workers_is_bounded_and_each_has_one_thread(tmp_path):
 def test_two_pools_share_the_runs(tmp_path):
     packs = folders_of(tiny(runs_of("smoke")[:2]), tmp_path, limit=1)
     pools = [start_pool(packs) for _ in range(2)]
-    assert [pool.wait(120) for pool in pools] == [0, 0]
+    assert [pool.wait(300) for pool in pools] == [0, 0]
     assert states(packs) == [["done"]] * 2
     assert endings(packs) == [[["done"]]] * 2
 
@@ -296,7 +296,7 @@ def test_an_exception_stops_the_workers_gracefully(tmp_path):
 def test_workers_do_not_outlive_a_killed_pool(tmp_path):
     packs = folders_of(with_long(runs_of("smoke")[:2]), tmp_path, limit=2)
     pool = start_pool(packs)
-    wait_until(lambda: packs[0][0].status().get("phase") == "floor")
+    wait_until(lambda: packs[0][0].status().get("phase") in ("floor", "offline"))
     pool.kill()
     pool.wait()
     wait_until(lambda: states(packs) == [["interrupted"] * 2])
@@ -314,7 +314,7 @@ def test_a_second_signal_does_not_disturb_the_shutdown(tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             pool.wait(0.3)
     os.kill(worker, signal.SIGCONT)
-    _, errors = pool.communicate(timeout=30)
+    _, errors = pool.communicate(timeout=300)
     assert errors.endswith("KeyboardInterrupt\n")
     assert endings([[folder]]) == [[["interrupted: stopped by SIGTERM"]]]
 

@@ -240,7 +240,7 @@ def start(folders, **variables):
 def test_a_missing_dataset_is_a_one_line_failure(folders):
     """The real training in the real process, without data."""
     worker = start(folders[:2], MINARI_DATASETS_PATH=str(folders[0].path.parent / "empty"))
-    output, _ = worker.communicate(timeout=60)
+    output, _ = worker.communicate(timeout=300)
     assert worker.returncode == 1, output
     assert states(folders) == ["failed", "failed", "planned", "planned"]
     assert "create it with: floorbench data pointmaze-umaze" in folders[0].status()["reason"]
@@ -252,19 +252,19 @@ def test_a_suspended_worker_that_lost_its_run_stops_writing(tmp_path):
     run = with_settings(runs_of("smoke")[0], {"schedule.offline_steps": 6000, "schedule.online_steps": 0})
     ensure_dataset(run.task)
     untouched, folder = (commit([run], tmp_path / name)[0] for name in ("untouched", "taken"))
-    assert start([untouched]).wait(60) == 0
+    assert start([untouched]).wait(300) == 0
     first = start([folder], FLOORBENCH_CHECKPOINT_SECONDS="0.5")
     wait_until(lambda: len(list(folder.checkpoints.glob("*.ckpt"))) == 2)
     first.send_signal(signal.SIGSTOP)
-    assert start([folder]).wait(60) == 0
+    assert start([folder]).wait(300) == 0
     assert states([folder]) == ["running"]
     file = latest_attempt(folder.path).file
     os.utime(file, (file.stat().st_mtime - HEARTBEAT_LIMIT - 5,) * 2)
-    assert start([folder]).wait(60) == 0
+    assert start([folder]).wait(300) == 0
     assert states([folder]) == ["done"]
     before = files_of(folder)
     first.send_signal(signal.SIGCONT)
-    output, _ = first.communicate(timeout=60)
+    output, _ = first.communicate(timeout=300)
     assert (first.returncode, output) == (0, b"")
     assert files_of(folder) == before
     assert endings([folder]) == [["lost: no end recorded", "done"]]
@@ -279,7 +279,7 @@ def test_signals_stop_the_worker_without_a_traceback(long_folders, number):
     worker = start(long_folders)
     wait_until(lambda: all(folder.status().get("step", 0) > 0 for folder in long_folders))
     worker.send_signal(number)
-    output, _ = worker.communicate(timeout=30)
+    output, _ = worker.communicate(timeout=300)
     assert (worker.returncode, output) == (130, b"")
     assert states(long_folders) == ["interrupted"] * 4
     assert all(folder.status()["step"] > 0 for folder in long_folders)

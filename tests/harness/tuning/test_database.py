@@ -48,7 +48,7 @@ def url():
         yield f"postgresql+psycopg://tester@/studies?host={folder}"
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait(60)
+        server.wait(300)
         shutil.rmtree(folder)
 
 
