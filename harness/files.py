@@ -124,11 +124,18 @@ def json_bytes(value: Any) -> bytes:
 def read_json(file: Path) -> dict[str, Any] | None:
     """The object in a JSON file, or None if the file does not exist. Raises `DamagedFileError`."""
     try:
-        value = json.loads(file.read_bytes())
+        text = file.read_bytes()
     except FileNotFoundError:
         return None
     except IsADirectoryError:
         raise DamagedFileError(f"{file}: is a folder where a file should be") from None
+    return json_object(text, file)
+
+
+def json_object(text: bytes, file: Path) -> dict[str, Any]:
+    """The object in the text of a JSON file. Raises `DamagedFileError`, which names the file."""
+    try:
+        value = json.loads(text)
     except (ValueError, RecursionError):
         raise DamagedFileError(f"{file}: is damaged (not JSON)") from None
     if not isinstance(value, dict):

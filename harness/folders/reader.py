@@ -153,7 +153,7 @@ class RunReader:
         whose last row of metrics is incomplete, or whose newest checkpoint is damaged while an older one is intact.
         """
         folder = RunFolder(self.root / id)
-        if folder.path.is_dir() and not any(folder.path.glob("[!.]*")):
+        if folder.path.is_dir() and not folder.exists:
             return RunContents(None, {"state": RunState.PLANNED}, [], None, {}, ())
         faults: list[str] = []
 

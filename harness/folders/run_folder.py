@@ -11,13 +11,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, json_bytes, naming, read_json, write_json
+from harness.files import DamagedFileError, json_bytes, json_object, naming, read_json, write_json
 from harness.folders import attempts
 from harness.folders.append_file import contents
 from harness.folders.attempts import Attempt
@@ -37,6 +38,9 @@ CANCEL = "cancel.json"
 
 # Names the prefix of a run.
 PREFIX = "prefix.json"
+
+# Number of settings that are kept after they have been checked.
+PARSED = 50_000
 
 # Bytes at the end of a log that are read for its last line.
 TAIL = 8192
@@ -65,20 +69,28 @@ class RunFolder:
     def id(self) -> str:
         return self.path.name
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a folder, or a file, with more than temporary files in it."""
+        # The folder is listed only if it has no settings: in a large root this takes most of the time.
+        if (self.path / "config.json").exists():
+            return True
+        return self.path.exists() and not (self.path.is_dir() and not any(self.path.glob("[!.]*")))
+
     # Reading ---------------------------------------------------------------------------------------------------------
 
     def run(self) -> Run:
         """The run in `config.json`, which must be byte-identical to the text of its settings."""
         file = self.path / "config.json"
-        values = self._read("config.json")
-        if values is None:
-            raise UserError(f"{file}: is missing; this is not a run folder")
-        run = run_from_dict(values, source=str(file))
-        if run.id != self.id:
-            raise UserError(f"{file}: its settings belong to run {run.id}, not to this folder")
-        if file.read_bytes() != json_bytes(configuration(run)):
-            raise DamagedFileError(f"{file}: is damaged: it must be byte-identical to the text of its settings")
-        return run
+        try:
+            text = file.read_bytes()
+        except FileNotFoundError:
+            raise UserError(f"{file}: is missing; this is not a run folder") from None
+        except IsADirectoryError:
+            raise DamagedFileError(f"{file}: is a folder where a file should be") from None
+        except NotADirectoryError:
+            raise UserError(f"{self.path}: is a file, not a run folder") from None
+        return run_of_text(text, file)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of `metrics.jsonl`.
@@ -321,6 +333,20 @@ def _described(mark: Any) -> str:
     if not isinstance(mark, dict):
         return repr(mark)
     return f"{mark.get('rows')} rows in {mark.get('bytes')} bytes (SHA-256 {str(mark.get('sha256'))[:12]})"
+
+
+@lru_cache(maxsize=PARSED)
+def run_of_text(text: bytes, file: Path) -> Run:
+    """The run of the text of a `config.json`, which commands need several times.
+
+    Raises UserError unless it is that of the run after which its folder is named.
+    """
+    run = run_from_dict(json_object(text, file), source=str(file))
+    if run.id != file.parent.name:
+        raise UserError(f"{file}: its settings belong to run {run.id}, not to this folder")
+    if text != json_bytes(configuration(run)):
+        raise DamagedFileError(f"{file}: is damaged: it must be byte-identical to the text of its settings")
+    return run
 
 
 def run_folders(root: Path) -> Iterator[RunFolder]:

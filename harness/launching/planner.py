@@ -64,7 +64,7 @@ def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:
 
 def state_of(folder: RunFolder) -> RunState:
     """The state of a run folder, after checking that its settings have the folder's id."""
-    if not folder.path.exists() or (folder.path.is_dir() and not any(folder.path.glob("[!.]*"))):
+    if not folder.exists:
         # A launcher killed while creating the folder leaves at most a temporary file.
         return RunState.NEW
     folder.run()

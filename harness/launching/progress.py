@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 REFRESH_INTERVAL = 1.0
 LINE_INTERVAL = 15.0
 
+# Largest fraction of its time that a launcher spends on reading progress, where thousands of runs are queued.
+REFRESH_FRACTION = 0.05
+
 # Width of a bar in characters.
 BAR_WIDTH = 12
 
@@ -129,7 +132,6 @@ class ProgressDisplay:
         now = time.monotonic()
         if now < self.next_refresh:
             return
-        self.next_refresh = now + (REFRESH_INTERVAL if self.console.is_terminal else LINE_INTERVAL)
         progress = [pack_progress(title, [self._read(folder) for folder in pack]) for title, pack in self.packs]
         completed = sum(pack.progress * len(pack.states) for pack in progress)
         self.bars.update(self.overall, completed=completed)
@@ -142,6 +144,9 @@ class ProgressDisplay:
             percentage = f"{self.bars.tasks[0].percentage:.0f}%"
             summary = f"{done} runs done{failed}, {speed}, {self._time_left()}"
             self.console.print(" | ".join([percentage, summary, *active]))
+        interval = REFRESH_INTERVAL if self.console.is_terminal else LINE_INTERVAL
+        took = time.monotonic() - now
+        self.next_refresh = now + took + max(interval, took / REFRESH_FRACTION)
 
     def _read(self, folder: RunFolder) -> RunSummary:
         assert self.reader is not None

@@ -146,3 +146,19 @@ def test_bar_remaining_time_and_counts_are_visible_at_every_width(packs, width):
     assert "0/4" in last[0]
     assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * 3 in last[1]
     assert "offline 1,500" in last[1]
+
+
+def test_reading_thousands_of_runs_takes_a_small_part_of_the_launchers_time(packs, monkeypatch):
+    """A refresh of 3 s on a terminal, with at most 5% of the time for refreshes: the next one begins 60 s later."""
+    clock = [100.0]
+
+    def read(self, folder):
+        clock[0] += 3.0 / 4
+        return RunReader(folder.path.parent).summary(folder.id)
+
+    monkeypatch.setattr(ProgressDisplay, "_read", read)
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    display = ProgressDisplay(packs, console)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    display.refresh()
+    assert display.next_refresh == pytest.approx(100 + 3 + 3 / 0.05)
