@@ -70,10 +70,11 @@ format: setup  ## format the code
 	@$(BIN)/ruff check --fix --exit-zero --quiet
 	@$(BIN)/ruff format
 
-lint: setup  ## check style and types
+lint: setup  ## check style, types and known vulnerabilities of packages
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@.ci/audit
 
 # Faster but less precise: make bench BENCH=--benchmark-max-time=0.01. Plot the results with floorbench report bench.
 bench: setup  ## speed of an update and its parts
