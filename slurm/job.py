@@ -178,9 +178,7 @@ def tracking_of(place: Place) -> Tracking:
         return Tracking([], place.root, [], submission.group)
 
 
-def train(
-    folders: list[RunFolder], profile: Profile, stop: Stop, tracking: Tracking, failures: Failures
-) -> str | None:
+def train(folders: list[RunFolder], profile: Profile, stop: Stop, tracking: Tracking, failures: Failures) -> str | None:
     """Train runs in the local pool, as `floorbench run` does; returns the reason if too many have failed for one."""
     runs = [folder.run() for folder in folders]
     limit = profile.pack_limit(runs)
