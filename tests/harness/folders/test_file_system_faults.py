@@ -2,7 +2,8 @@
 
 A scenario is a series of attempts at one run, whose training is a sequence of rows and checkpoints with known content.
 Operations fail with the errors of network file systems and full disks, folders are listed as they were earlier, owners
-are taken over and wake up again, and readers look at the folder all the time.
+are taken over and wake up again, and readers look at the folder all the time, where they see some replaced files as
+they were before.
 """
 
 import errno
@@ -10,6 +11,7 @@ import os
 import random
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,7 +71,7 @@ class Owner:
 
     def is_silent(self):
         """The last heartbeat was long ago, as of a process that hangs."""
-        attempt = attempts.latest_attempt(self.folder.path)
+        attempt = self.folder.attempt or attempts.latest_attempt(self.folder.path)
         old = time.time() - 2 * HEARTBEAT_LIMIT
         os.utime(attempt.file, (old, old))
 
@@ -110,11 +112,28 @@ def failure(work):
     return line
 
 
-def look(path):
-    """What status, report and plan read; a failure is one line."""
+@contextmanager
+def late_renames(generator, seen):
+    """Let some replaced files be read as they were when they were `seen`, as by another client of a file server."""
+    read_now = Path.read_bytes
+
+    def read_bytes(file):
+        if file in seen and generator.random() < 0.3:
+            return seen[file]
+        seen[file] = read_now(file)
+        return seen[file]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_bytes)
+        yield
+
+
+def look(path, generator, seen):
+    """What status, report and plan read on another machine; a failure is one line."""
     folder = RunFolder(path)
-    for read in (folder.status, folder.metrics, folder.provenance, lambda: faults(folder)):
-        failure(read)
+    with late_renames(generator, seen):
+        for read in (folder.status, folder.metrics, folder.provenance, lambda: faults(folder)):
+            failure(read)
 
 
 @pytest.mark.parametrize("block", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, 10))])
@@ -127,7 +146,7 @@ def scenario(root, generator):
     run = runs_of("smoke")[0]
     RunFolder.of(root, run).create(run)
     path, share = root / run.id, generator.choice([0.0, 0.02, 0.05, 0.1])
-    sleepers = []
+    sleepers, seen = [], {}
     for _ in range(8):
         owner = Owner(path)
 
@@ -135,7 +154,7 @@ def scenario(root, generator):
             if owner.begin():
                 for _ in range(generator.randrange(1, 2 * STEPS)):
                     if generator.random() < 0.2:
-                        look(path)
+                        look(path, generator, seen)
                     if owner.advance():
                         break
 
