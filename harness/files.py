@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,8 +48,11 @@ def check_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_write(file: Path) -> Iterator[BinaryIO]:
+def atomic_write(file: Path, check: Callable[[], None] = lambda: None) -> Iterator[BinaryIO]:
     """Yield a stream to a temporary file, which is synchronised and renamed to `file` at the end of the block.
+
+    `check` is called between the two, as synchronising and closing a file may take long; if it raises, nothing is
+    renamed.
 
     After an error `file` is unchanged. A killed process leaves `.<name>.<random digits>` behind.
     """
@@ -60,6 +63,7 @@ def atomic_write(file: Path) -> Iterator[BinaryIO]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
+            check()
             os.replace(temporary, file)
     except BaseException:
         # A read-only disk raises here too; the first error is the one to report.
@@ -109,10 +113,10 @@ def synchronise_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_json(file: Path, value: Any) -> None:
-    """Write a JSON file atomically; NaN and infinity raise ValueError."""
+def write_json(file: Path, value: Any, check: Callable[[], None] = lambda: None) -> None:
+    """Write a JSON file atomically (`atomic_write`); NaN and infinity raise ValueError."""
     data = json_bytes(value)
-    with atomic_write(file) as stream:
+    with atomic_write(file, check) as stream:
         stream.write(data)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
@@ -35,17 +35,20 @@ class AppendFile:
         self._hash = hashlib.sha256()
 
     @classmethod
-    def create(cls, path: Path) -> "AppendFile":
-        """Create an empty file, replacing an existing one."""
-        with atomic_write(path) as stream:
+    def create(cls, path: Path, check: Callable[[], None] = lambda: None) -> "AppendFile":
+        """Create an empty file, replacing an existing one unless `check` raises."""
+        with atomic_write(path, check) as stream:
             file = cls(path, stream)
         synchronise_folder(path.parent)
         return file
 
     @classmethod
-    def restore(cls, path: Path, mark: Mark) -> "AppendFile":
-        """Truncate a file to a mark. Raises `DamagedFileError`, and leaves the file unchanged, if its bytes differ."""
-        with atomic_write(path) as stream:
+    def restore(cls, path: Path, mark: Mark, check: Callable[[], None] = lambda: None) -> "AppendFile":
+        """Truncate a file to a mark. Raises `DamagedFileError`, and leaves the file unchanged, if its bytes differ.
+
+        The same holds if `check` raises.
+        """
+        with atomic_write(path, check) as stream:
             file = cls(path, stream)
             for block in _prefix(path, mark):
                 file.append(block)

@@ -11,7 +11,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,10 @@ class Checkpoints:
         positions = [Position.parse(name.removesuffix(SUFFIX)) for name in self._names() if name.endswith(SUFFIX)]
         return sorted((position for position in positions if position is not None), reverse=True)
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint, check: Callable[[], None] = lambda: None) -> None:
         """Write a checkpoint atomically, then remove all but the two newest.
 
+        `check` is called ahead of each of the two; if it raises, the files are as before.
         Raises ValueError for arrays of objects and for numbers that JSON would change.
         """
         content = _encode(checkpoint)
@@ -105,10 +106,11 @@ class Checkpoints:
             # Left by `atomic_write` when its process was killed.
             if name.startswith(".") and f"{SUFFIX}." in name:
                 (self.folder / name).unlink(missing_ok=True)
-        with atomic_write(file) as stream:
+        with atomic_write(file, check) as stream:
             stream.write(hashlib.sha256(content).hexdigest().encode() + b"\n")
             stream.write(content)
         synchronise_folder(self.folder)
+        check()
         self._discard(self.positions()[KEPT:])
 
     def load(self, position: Position) -> Checkpoint:

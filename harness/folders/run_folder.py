@@ -283,7 +283,7 @@ class RunFolder:
         """Write `done.json`, the last file of a run: its summary, and length and hash of the metrics."""
         self.check_owner()
         metrics = self.metrics_file.read_bytes() if self.metrics_file.exists() else b""
-        write_json(self.path / "done.json", {**summary, "metrics": measured(metrics)})
+        write_json(self.path / "done.json", {**summary, "metrics": measured(metrics)}, self.check_owner)
 
 
 def tail(file: Path) -> str:

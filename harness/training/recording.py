@@ -34,11 +34,12 @@ class Recorder:
             self._checkpoints.discard_newer(checkpoint.position)
         folder.replay.parent.mkdir(exist_ok=True)
         if checkpoint is None:
-            self._metrics, self._replay = AppendFile.create(folder.metrics_file), AppendFile.create(folder.replay)
+            self._metrics = AppendFile.create(folder.metrics_file, folder.check_owner)
+            self._replay = AppendFile.create(folder.replay, folder.check_owner)
         else:
             self.rows = metrics_of(folder, checkpoint)
-            self._metrics = AppendFile.restore(folder.metrics_file, checkpoint.numbers[METRICS])
-            self._replay = AppendFile.restore(folder.replay, checkpoint.numbers[REPLAY])
+            self._metrics = AppendFile.restore(folder.metrics_file, checkpoint.numbers[METRICS], folder.check_owner)
+            self._replay = AppendFile.restore(folder.replay, checkpoint.numbers[REPLAY], folder.check_owner)
 
     def append_row(self, row: dict[str, Any]) -> None:
         """Append a row of metrics; NaN and infinity raise a ValueError, so that a row is always valid JSON."""
@@ -56,7 +57,8 @@ class Recorder:
         """Save a checkpoint; the two newest are kept."""
         self.folder.check_owner()
         marks = {METRICS: self._metrics.mark(), REPLAY: self._replay.mark()}
-        self._checkpoints.save(Checkpoint(position, dict(arrays), {**numbers, **marks}))
+        checkpoint = Checkpoint(position, dict(arrays), {**numbers, **marks})
+        self._checkpoints.save(checkpoint, self.folder.check_owner)
 
     def finish(self, summary: Mapping[str, Any], final: Position) -> None:
         """Write `done.json`; delete the replay file and all checkpoints but the last, which holds the parameters."""

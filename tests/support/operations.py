@@ -35,9 +35,13 @@ def interposed(before: Before) -> Iterator[None]:
             before("write", self.fileno())
             return super().write(shortened(data))
 
-    def opened(path: Any, mode: str, buffering: int = -1) -> Any:
+    real_open = builtins.open
+
+    def opened(path: Any, mode: str, buffering: int = -1, **text: Any) -> Any:
         if isinstance(path, str | os.PathLike):
             before("open", path)
+        if text:
+            return real_open(path, mode, buffering, **text)
         raw = ShortWrites(path, mode.replace("b", ""))
         if not buffering:
             return raw

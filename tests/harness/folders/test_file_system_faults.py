@@ -2,8 +2,8 @@
 
 A scenario is a series of attempts at one run, whose training is a sequence of rows and checkpoints with known content.
 Operations fail with the errors of network file systems and full disks, folders are listed as they were earlier, owners
-are taken over and wake up again, and readers look at the folder all the time, where they see some replaced files as
-they were before.
+are taken over and wake up again, also while they close a file, and readers look at the folder all the time, where they
+see some replaced files as they were before.
 """
 
 import errno
@@ -29,6 +29,7 @@ from tests.support.operations import interposed
 
 SCENARIOS = 200
 STEPS, SAVED_EVERY = 9, 3
+SLOW_CLOSES = 0.1
 CODES = [errno.ESTALE, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ETIMEDOUT, errno.ENOLCK]
 
 EXPECTED = [{"phase": "offline", "offline_step": step, "score": step / 7} for step in range(1, STEPS + 1)]
@@ -77,10 +78,15 @@ class Owner:
 
 
 @contextmanager
-def failing(generator, share):
-    """Make a share of the file operations fail and some directory listings out of date."""
+def failing(generator, share, slow_close=lambda: None):
+    """Make a share of the file operations fail and some directory listings out of date.
+
+    `slow_close` happens while some of the files are written to the disk and closed.
+    """
 
     def before(name, target):
+        if name == "fsync" and generator.random() < SLOW_CLOSES:
+            slow_close()
         if generator.random() < share:
             code = generator.choice(CODES)
             named = () if isinstance(target, int) else (os.fspath(target),)
@@ -146,9 +152,20 @@ def scenario(root, generator):
     run = runs_of("smoke")[0]
     RunFolder.of(root, run).create(run)
     path, share = root / run.id, generator.choice([0.0, 0.02, 0.05, 0.1])
-    sleepers, seen = [], {}
+    sleepers, rivals, seen = [], [], {}
     for _ in range(8):
         owner = Owner(path)
+
+        def take_over(owner=owner):
+            """Another process takes the run over and computes a step, while this one closes a file."""
+            rival = Owner(path)
+            if owner.folder.attempt is not None and owner not in rivals:
+                owner.is_silent()
+                rivals.append(owner)
+                if failure(lambda: rival.begin() and rival.advance()) is None and rival.folder.attempt is not None:
+                    sleepers.append(rival)
+                if rival.folder.attempt is not None and rival.folder.state is not RunState.DONE:
+                    rival.is_silent()
 
         def attempt(owner=owner):
             if owner.begin():
@@ -158,7 +175,7 @@ def scenario(root, generator):
                     if owner.advance():
                         break
 
-        with failing(generator, share):
+        with failing(generator, share, take_over):
             error = failure(attempt)
         if owner.folder.attempt is not None and owner.folder.state is not RunState.DONE:
             # It has crashed, or hangs until another process has taken the run over.
