@@ -34,7 +34,6 @@ from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
 from harness.launching.cost import Costs, Expected, expected, preparation
-from harness.launching.measurement import UnknownCostError
 from harness.launching.planner import Plan, commit
 from harness.launching.pool import FAILURE_LIMIT, Failures, kind_of, run_packs
 from harness.launching.prefixes import SharedPrefixes, commit_prefixes, packs_in_order, shared_prefixes
@@ -214,24 +213,18 @@ def expected_of(packs: Sequence[Sequence[Run]], workers: int, planned: Plan, sha
 
 
 def expectation(planned: Plan, shared: SharedPrefixes) -> dict[str, Any] | None:
-    """The expected time for JSON; None if there is nothing to start or it is unknown."""
-    try:
-        return asdict(expected_time(planned, shared)) if planned.to_start() else None
-    except UnknownCostError:
-        return None
+    """The expected time for JSON; None if there is nothing to start."""
+    return asdict(expected_time(planned, shared)) if planned.to_start() else None
 
 
 def expected_line(
     planned: Plan, shared: SharedPrefixes, packs: Sequence[Sequence[RunFolder]] | None = None, workers: int = 1
 ) -> str:
     """The expected time in words: "expected: about 12 min on 2 cores (0.4 core-hours; from ...)"."""
-    try:
-        if packs is None:
-            time = expected_time(planned, shared)
-        else:
-            time = expected_of([[folder.run() for folder in pack] for pack in packs], workers, planned, shared)
-    except UnknownCostError as error:
-        return f"expected time unknown: {error}"
+    if packs is None:
+        time = expected_time(planned, shared)
+    else:
+        time = expected_of([[folder.run() for folder in pack] for pack in packs], workers, planned, shared)
     cores = f"{time.workers} core{'s' if time.workers > 1 else ''}"
     return (
         f"expected: about {duration(time.seconds)} on {cores} ({time.core_seconds / 3600:,.2g} core-hours; "

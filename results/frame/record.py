@@ -10,7 +10,7 @@ from harness.folders.reader import RunContents
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import PARTS, Known, parts, usage
-from harness.launching.cost import UPDATES, Costs, work_of
+from harness.launching.cost import Costs, work_of
 from harness.plain_values import flat
 from harness.settings import PREFIX_ARM, Run, run_to_dict
 from results.frame.frames import EXPECTED, EXTENSIONS, LEARNED_FLOOR, SECONDS, SUMMARY
@@ -79,9 +79,9 @@ def cost_columns(accounts: Sequence[dict[str, Any]], now: float, known: Known | 
 
 
 def expected_seconds(run: Run, accounts: Sequence[dict[str, Any]], has_prefix: bool) -> float | None:
-    """The core-seconds that the defaults expect of a run in its last pack; None without any, or before an attempt."""
+    """The core-seconds that the defaults expect of a run in its last pack; None on a GPU, or before an attempt."""
     size = accounts[-1].get("pack_size") if accounts else None
-    if not size or run.algorithm.kernel not in UPDATES:
+    if not size or run.algorithm.on_gpu:
         return None
     work = work_of(run, offline=not has_prefix)
     return Costs([run], None).seconds([run] * size, [work]) / size

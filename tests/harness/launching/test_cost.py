@@ -3,12 +3,14 @@
 import pytest
 
 from ablations.grids import runs_of
+from algorithms.kernels import gpu
 from harness.environments.families import family
 from harness.folders.run_folder import RunFolder
 from harness.launching.cost import (
     COLLECTED,
     COMMAND,
     FIT,
+    NOMINAL_INPUTS,
     PROCESS,
     QUICK_STEP,
     SHAPE,
@@ -23,7 +25,6 @@ from harness.launching.cost import (
     preparation,
     work_of,
 )
-from harness.launching.measurement import UnknownCostError
 from harness.settings import prefix_of, total_updates, with_settings
 from tests.support.run_folder_factory import fail, spend, write_done
 
@@ -128,10 +129,15 @@ def test_a_learned_floor_is_fitted(tmp_path):
     assert costs.seconds([learned], [WORK]) == pytest.approx(costs.seconds(RUNS[:1], [WORK]) + FIT)
 
 
-def test_the_speed_of_a_gpu_has_no_default():
+def test_updates_on_a_gpu_are_estimated_from_its_rates(tmp_path):
+    """Without a measurement there are assumed rates, which say so; runs on the CPU do not adjust them."""
     on_gpu = with_settings(RUNS[0], {"algorithm.kernel": "cuda"})
-    with pytest.raises(UnknownCostError, match=r"algorithm\.kernel = 'cuda' has no default"):
-        Costs([on_gpu], None).cost(on_gpu, 2)
+    for folder in write_done(tmp_path, RUNS[:1]):
+        spend(folder, wall=500.0, pack=1, seconds={"update": 1.0}, processor=1.0)
+    costs = Costs([on_gpu], tmp_path)
+    rates = gpu.known_rates()
+    assert costs.cost(on_gpu, 64).update == gpu.estimated_update_seconds(on_gpu.algorithm, NOMINAL_INPUTS, 64, rates)
+    assert costs.sources == [rates.source]
 
 
 def test_unknown_shapes_are_measured_on_request(tmp_path):
