@@ -27,10 +27,12 @@ BUILD_PATIENCE = 600
 
 # Use this machine's instructions and fused multiply-add, but keep the semantics of infinity and NaN. Only marked loops
 # are vectorised: for others the compiler would generate several versions with different rounding and select one by the
-# alignment of the data, so that a run's bits would depend on the pack.
+# alignment of the data, so that a run's bits would depend on the pack. GCC avoids chains of fused multiply-adds for
+# some processors (Zen) up to a certain width of registers, so that bits would depend on processor and width.
 FLAGS = (
     "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-tree-vectorize",
     "-fno-tree-slp-vectorize", "-fopenmp-simd", "-Wno-ignored-attributes",
+    "--param=avoid-fma-max-bits=0",
 )  # fmt: skip
 
 # The program that compiles the kernels; its arguments are their name, the source, the build folder and the flags.

@@ -135,14 +135,14 @@ def test_policies_agree_in_float64(seed, runs, sizes, hidden, critic_hidden, lay
 @given(seed=st.integers(0, 10_000), sizes=SIZES, hidden=HIDDEN)
 @settings(max_examples=30, deadline=None)
 def test_samples_in_float32_equal_those_in_float64(seed, sizes, hidden):
-    """Including actions near -1 and 1 and very low densities."""
+    """Including actions near -1 and 1 and very low densities; near 0, to 2e-6: terms of about 1 cancel."""
     pack = Pack(seed, 1, sizes, hidden, dtype=torch.float32)
     ours = pack.samples(FUSED)
     for name in ("states", "noise"):
         setattr(pack, name, getattr(pack, name).double())
     pack.parameters = Parameters(pack.parameters.shapes, pack.parameters.flat.double())
     for sample, expected in zip(ours, pack.samples(TORCH), strict=True):
-        assert_close(sample.double(), expected, 1e-5)
+        assert_close(sample.double(), expected, 1e-5, 0.2)
 
 
 @given(seed=st.integers(0, 10_000), sizes=SIZES, hidden=HIDDEN, threads=st.integers(1, 3), layer_norm=st.booleans())

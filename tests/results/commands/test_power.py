@@ -24,7 +24,7 @@ def test_the_published_study_as_a_pilot(tmp_path, capsys):
         (["--margin", "inf"], "--margin inf: must be positive and finite"),
         (["--arm", "cql"], "--arm cql: is the baseline as well; name two arms"),
         (["--metric", "task.name"], "--metric task.name: no number of runs"),
-        (["--arm", "optimal"], "no task has two seeds with optimal and cql"),
+        (["study", "--arm", "optimal"], "no task has two seeds with optimal and cql"),
         (["--root", "runs"], "--root and --from exclude each other"),
     ],
 )
