@@ -135,10 +135,15 @@ def grids_of(ids: Iterable[str]) -> dict[str, str]:
 
 @cache
 def ids_of_grid(name: str, function: Callable[[str], list[Run]]) -> frozenset[str]:
-    """The ids of the runs of a grid at both scales. `function` is the one registered under the name."""
+    """The ids of the runs of a grid at the scales that its tasks have. `function` is registered under the name."""
     from ablations.grids import runs_of
 
-    return frozenset(run.id for scale in ("demo", "paper") for run in runs_of(name, scale))
+    ids: set[str] = set()
+    for scale in ("demo", "paper"):
+        # A user's task may have settings for one scale only.
+        with contextlib.suppress(UserError):
+            ids.update(run.id for run in runs_of(name, scale))
+    return frozenset(ids)
 
 
 # Roots ----------------------------------------------------------------------------------------------------------------
