@@ -175,10 +175,12 @@ class ProgressDisplay:
 
 
 def duration(seconds: float) -> str:
-    """A duration in words: "40 s", "12 min", "3 h 20 min"."""
+    """A duration in words: "40 s", "12 min", "3 h 20 min", "1,200 h"."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
+    if minutes >= 100 * 60:
+        return f"{seconds / 3600:,.0f} h"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 

@@ -53,7 +53,15 @@ def test_progress_of_a_pack(packs):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (61, "1 min"), (750, "12 min"), (3599, "1 h 00 min"), (12_000, "3 h 20 min")],
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (61, "1 min"),
+        (750, "12 min"),
+        (3599, "1 h 00 min"),
+        (12_000, "3 h 20 min"),
+        (4_321_000, "1,200 h"),
+    ],
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
