@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from algorithms.critic_loss import CriticLossForm
+from algorithms.kernels.fused_kernel import form_flags
 
 
 class Options(NamedTuple):
@@ -26,18 +27,8 @@ class Options(NamedTuple):
 
     @classmethod
     def of(cls, form: CriticLossForm) -> "Options":
-        """The options that a form means."""
-        return cls(
-            form.form == "expectation",
-            form.importance_sampling,
-            form.lagrange,
-            form.floor_masking == "expectation",
-            form.floor_uniform,
-            form.bounds_terms,
-            form.lagrange_alpha != "nothing",
-            form.lagrange_alpha == "difference_and_gap",
-            form.lagrange_multiplier == "softplus",
-        )
+        """The options that a form means, in the order of the C++ code."""
+        return cls(*form_flags(form))
 
 
 @triton.jit
