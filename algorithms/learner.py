@@ -255,6 +255,18 @@ class Learner:
         for parameters in (self.critic_parameters, self.target_parameters):
             parameters["output_bias"].add_(per_critic[:, :, None])
 
+    def renew_critics(self, run: int, normal: Callable[..., Tensor], output_gain: float) -> None:
+        """Initialise the critics of one run as new ones, with their targets, from a standard normal source.
+
+        The moments of their optimizer become zero; its step count, which the runs share, goes on.
+        """
+        first, last = self.critics * run, self.critics * (run + 1)
+        for flat in (self.critic_parameters.flat, self.critic_adam.first, self.critic_adam.second):
+            flat[first:last] = 0.0
+        for critic in range(first, last):
+            self.critic.initialise(self.critic_parameters, critic, normal, output_gain)
+        self.target_parameters.flat[first:last] = self.critic_parameters.flat[first:last]
+
     def synchronize(self) -> None:
         """Block until queued GPU work has finished (no-op on the CPU)."""
         if self.device.type == "cuda":

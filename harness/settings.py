@@ -186,6 +186,12 @@ class OnlineSettings:
     # Whether the critics are shifted at the switch such that their mean value at the first states of the evaluation
     # episodes equals the mean discounted return of these episodes: calibration after training. Per run.
     recalibrate: bool = False
+    # Whether critics, target critics and their optimizer start anew at the switch, with weights from a stream of their
+    # own (after 2507.08387, which adds a new value function). Adam's step count goes on: its moments start at zero
+    # without bias correction. Per run.
+    new_critics: bool = False
+    # Updates at the start of the online phase that change the critics alone, not the policy and the entropy temperature.
+    critic_updates: Steps = 0
     # The networks, optimisers and learned scalars with which the online phase starts instead of an offline phase: the
     # id of a finished run in the same root, or the SHA-256 of a checkpoint in ROOT/starts. Their number of updates must
     # be schedule.offline_steps. Per run.
@@ -249,7 +255,7 @@ PER_RUN = {
         "lagrange_initial_log", "policy_learning_rate", "critic_learning_rate", "entropy_temperature_initial",
         "entropy_learning_rate", "target_entropy", "tau",
     },
-    "online": {"alpha", "alpha_decay", "critic_shift", "recalibrate", "start"},
+    "online": {"alpha", "alpha_decay", "critic_shift", "recalibrate", "new_critics", "start"},
 }  # fmt: skip
 
 # Settings that act only from the switch on: runs that differ in nothing else have the same prefix.

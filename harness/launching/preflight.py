@@ -177,6 +177,12 @@ def check_online(runs: Sequence[Run]) -> None:
         if online.policy_interval > max(updates, 1):
             raise UserError(f"setting online.policy_interval = {online.policy_interval}: the online phase has only "
                             f"{updates:,} updates, so the policy would never change; set a smaller one")  # fmt: skip
+        if online.critic_updates and online.critic_updates >= updates:
+            raise UserError(f"setting online.critic_updates = {online.critic_updates:,}: the online phase has only "
+                            f"{updates:,} updates, so the policy would never change; set a smaller one")  # fmt: skip
+        if online.new_critics and (online.recalibrate or online.critic_shift):
+            raise UserError("setting online.new_critics = true: online.recalibrate and online.critic_shift correct the "
+                            "critics of the offline phase; set one or the other")  # fmt: skip
 
 
 def check_environments(tasks: Iterable[Task]) -> None:

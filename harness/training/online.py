@@ -152,7 +152,12 @@ class OnlineSchedule:
     def updates_policy(self, update: int) -> bool:
         """Whether an update of the online phase includes the policy; `update` counts from 0, offline updates too."""
         run = self.runs[0]
-        return (update + 1 - run.schedule.offline_steps) % run.online.policy_interval == 0
+        done = update - run.schedule.offline_steps
+        return done >= run.online.critic_updates and (done + 1) % run.online.policy_interval == 0
+
+    def are_alike(self, update: int) -> bool:
+        """Whether the policy is part of every update from this one on."""
+        return self.runs[0].online.policy_interval == 1 and self.updates_policy(update)
 
     def critic_shifts(self, return_ranges: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> torch.Tensor | None:
         """What is added to the critics of every run at the switch, [R]; None if there is nothing to add.

@@ -145,6 +145,10 @@ class PackTraining:
 
     def switch(self) -> None:
         """Change from the offline to the online phase."""
+        for number, run in enumerate(self.runs):
+            if run.online.new_critics:
+                normal = normal_source(generator(run.seed, "new_critics"))
+                self.learner.renew_critics(number, normal, run.algorithm.output_gain)
         rows = [recorder.rows[-1] if recorder.rows else {} for recorder in self.pack.recorders]
         shifts = self.online.critic_shifts(self.floors.return_range, rows)
         if shifts is not None:
@@ -217,7 +221,7 @@ class PackTraining:
             from_dataset = self.online.from_dataset(step)
             while (updates := updates_due(self.runs[0], step) - pack.updates) > 0:
                 # Updates with and without the policies are made one by one.
-                updates = self.at_once(updates) if self.runs[0].online.policy_interval == 1 else 1
+                updates = self.at_once(updates) if self.online.are_alike(pack.updates) else 1
                 self.update(from_dataset, updates, online=True)
 
     def arrive(self, position: Position) -> None:

@@ -369,6 +369,8 @@ def test_any_change_of_the_command_line_is_accepted_or_refused_in_one_line(chang
         ({"online.mixing_by_size": True, "online.mixing_ratio": 0.1}, "online.mixing_by_size = true: the ratio"),
         ({"online.mixing_by_size": True, "schedule.mixing_ratio": None}, "online.mixing_by_size = true"),
         ({"online.policy_interval": 601}, "only 600 updates, so the policy would never change"),
+        ({"online.critic_updates": 600}, "only 600 updates, so the policy would never change"),
+        ({"online.new_critics": True, "online.recalibrate": True}, "set one or the other"),
         ({"algorithm.target_critics": 3}, "algorithm.target_critics = 3: more than algorithm.critics = 2"),
         ({"algorithm.target_critics": 2}, "algorithm.target_critics = 2: has no effect: these are all critics"),
         ({"algorithm.target_replacement": True}, "needs algorithm.target_critics"),

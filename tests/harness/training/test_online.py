@@ -133,6 +133,8 @@ def test_the_policy_is_updated_with_the_last_of_several_updates(tiny_task):
     first = run.schedule.offline_steps
     schedule = OnlineSchedule([run])
     assert [schedule.updates_policy(first + update) for update in range(7)] == [False, False, True] * 2 + [False]
+    delayed = OnlineSchedule([online_run(tiny_task, OnlineSettings(policy_interval=2, critic_updates=3))])
+    assert [delayed.updates_policy(first + update) for update in range(6)] == [False, False, False, True, False, True]
     every = OnlineSchedule([online_run(tiny_task, OnlineSettings())])
     assert all(every.updates_policy(first + update) for update in range(3))
 

@@ -31,6 +31,7 @@ OTHER = {
     "schedule.online_steps": 50, "online.alpha": 0.0, "online.alpha_decay": 0.5, "online.mixing_ratio": 0.1,
     "online.mixing_decay": 0.5, "online.mixing_by_size": True, "online.policy_interval": 2,
     "online.warmup_horizons": 1, "online.critic_shift": 0.5, "online.recalibrate": True,
+    "online.new_critics": True, "online.critic_updates": 5,
 }  # fmt: skip
 NEEDED = {"online.alpha_decay": {"online.alpha": 0.0}, "online.mixing_decay": {"online.mixing_ratio": 0.1}}
 

@@ -252,6 +252,7 @@ ONLINE = {
     "decay": {"online.alpha": 0.5, "online.alpha_decay": 0.5},
     "shift": {"online.critic_shift": 0.25},
     "recalibration": {"online.recalibrate": True},
+    "new critics": {"online.new_critics": True},
 }
 
 
@@ -292,6 +293,35 @@ def test_recalibration_removes_the_bias_at_first_states(tmp_path):
     switch = [row for row in rows if row["phase"] == "offline"][-1]
     assert abs(switch["calibration_policy"]) > 1.0
     assert rows[-1]["calibration_policy"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_new_critics_begin_near_zero_with_the_same_policy(tmp_path):
+    """Output weights are small (gain 0.01), so that new critics know nothing, while the policy and its score stay."""
+    still = {"schedule.updates_per_step": 0, "online.new_critics": True}
+    (folder,) = folders(tmp_path, arms=("none",), seeds=(0,), **still)
+    train_pack([folder])
+    rows = folder.metrics()
+    switch = [row for row in rows if row["phase"] == "offline"][-1]
+    assert abs(switch["q_policy"]) > 1.0
+    assert abs(rows[-1]["q_policy"]) < 0.1
+    assert rows[-1]["episode_return"] == switch["episode_return"]
+
+
+def test_critics_can_be_updated_alone_after_the_switch(tmp_path):
+    """Of 40 online updates, 30 leave the policy as it is: its evaluations repeat until then."""
+    alone = {"online.critic_updates": 30, "schedule.online_interval": 10, "schedule.dense_interval": 10}
+    (folder,) = folders(tmp_path, arms=("none",), seeds=(0,), **{**alone, "schedule.online_steps": 40})
+    train_pack([folder])
+    rows = folder.metrics()
+    switch = [row for row in rows if row["phase"] == "offline"][-1]
+    online = {row["online_step"]: row for row in rows if row["phase"] == "online"}
+    assert [online[step]["updates"] - switch["updates"] for step in (10, 30, 40)] == [10, 30, 40]
+    returns = [online[step]["episode_return"] for step in (10, 20, 30)]
+    assert returns == [switch["episode_return"]] * 3
+    assert online[10]["q_policy"] != switch["q_policy"]
+    assert online[30]["policy_loss"] is None
+    assert online[40]["policy_loss"] is not None
+    assert online[40]["episode_return"] != switch["episode_return"]
 
 
 def test_no_updates_during_the_warmup(tmp_path):
