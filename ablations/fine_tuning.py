@@ -11,7 +11,7 @@ from typing import Any
 from ablations.arms import PROTOCOL_ARMS, SWITCH_ARMS
 from ablations.axes import Axes, grid, varied
 from ablations.claim import Claim, Difference, Equivalence, Level, NonInferiority
-from ablations.measures import MARGIN, ONLINE_CHANGE, Q_CHANGE
+from ablations.measures import END_CHANGE, MARGIN, ONLINE_CHANGE, Q_CHANGE
 from harness.settings import Run
 
 DATA_SEEDS = range(1, 11)
@@ -114,6 +114,24 @@ def _decides(run: Run) -> bool:
     )
 
 
+# What may remove the fall: critics that adapt alone first, new critics, and transitions of the offline policy (from a
+# warm-up of 20 episodes) in place of offline data.
+ALONE: Axes = {"online.critic_updates": [0, 1_000]}
+NEW: Axes = {"online.new_critics": [False, True]}
+WITHOUT_DATA: Axes = {"schedule.mixing_ratio": [0.0]}
+WARMUP: Axes = {"online.warmup_horizons": [0, 20]}
+
+
+def remedies(scale: str) -> list[Run]:
+    """What removes the fall, of what the literature proposes: each with the push-down online and without.
+
+    A run seed that `cause` has for its deciding cells only, so that most of these runs are new ones.
+    """
+    runs = grid((PHENOMENON,), ("cql", "monte_carlo"), (FIRST_SEED + 1,), "demo", DATA_SEEDS, SHORT)
+    ended = varied(runs, {"online.alpha": [0.0], "online.alpha_decay": [0.0]})
+    return [*varied(varied([*runs, *ended], NEW), ALONE), *varied(varied(runs, WITHOUT_DATA), WARMUP)]
+
+
 def alphas(scale: str) -> list[Run]:
     """The weight of the regulariser, fixed and by the Lagrange form, for CQL and Cal-QL on three tasks."""
     tasks = (PHENOMENON, "fetch-push", "pointmaze-medium-narrow")
@@ -136,6 +154,10 @@ CAUSE = "Cause of the fall"
 
 # Cells of the factorial.
 OFF, RECALIBRATED, NO_DATA = "alpha=0,alpha_decay=0", "critic_shift=0,recalibrate=true", "mixing_ratio=0"
+
+# Cells of the remedies.
+REMEDIES = "What removes the fall"
+CRITICS_FIRST, NEW_CRITICS, POLICY_DATA = "critic_updates=1000", "new_critics=true", f"{NO_DATA},warmup_horizons=20"
 
 FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -203,5 +225,53 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         "Without offline data online, the values of the dataset's states fall.",
         "WSRL (2412.07762), section 4: downward spiral",
         *Q_CHANGE, Level((f"cql[{NO_DATA}]", f"monte_carlo[{NO_DATA}]"), "below"),
+    ),
+    Claim(
+        "critics-first-prevent-fall", REMEDIES,
+        "When the push-down ends at the switch, the score falls less if the critics first adapt alone.", "derived",
+        *END_CHANGE, Difference((f"cql[{OFF},{CRITICS_FIRST}]",), f"cql[{OFF}]", "above"),
+    ),
+    Claim(
+        "critics-first-prevent-fall-with-floor", REMEDIES,
+        "With a floor, too, the score falls less if the critics first adapt alone when the push-down ends.", "derived",
+        *END_CHANGE, Difference((f"monte_carlo[{OFF},{CRITICS_FIRST}]",), f"monte_carlo[{OFF}]", "above"),
+    ),
+    Claim(
+        "new-critics-harm", REMEDIES,
+        "New critics at the switch make the score fall if the policy follows them at once.",
+        "Online Pre-Training (2507.08387)",
+        *ONLINE_CHANGE, Level((f"cql[{NEW_CRITICS}]", f"cql[{OFF},{NEW_CRITICS}]"), "below"),
+    ),
+    Claim(
+        "new-critics-prevent-fall", REMEDIES,
+        "Critics that are new at the switch and first trained alone prevent CQL's fall: its values are to blame.",
+        "Online Pre-Training (2507.08387)",
+        *END_CHANGE, Difference((f"cql[{NEW_CRITICS},{CRITICS_FIRST}]",), "cql", "above"),
+    ),
+    Claim(
+        "new-critics-prevent-fall-without-push-down", REMEDIES,
+        "When the push-down ends at the switch, too, new critics that are first trained alone prevent CQL's fall.",
+        "Online Pre-Training (2507.08387)",
+        *END_CHANGE, Difference((f"cql[{OFF},{NEW_CRITICS},{CRITICS_FIRST}]",), f"cql[{OFF}]", "above"),
+    ),
+    Claim(
+        "policy-data-over-offline-data", REMEDIES,
+        "Where the policy at the switch is better than the dataset, its own transitions protect it better online than "
+        "the dataset does.",
+        "Three Regimes (2510.01460), superior regime",
+        *END_CHANGE, Difference((f"monte_carlo[{POLICY_DATA}]",), "monte_carlo", "above"),
+    ),
+    Claim(
+        "warmup-prevents-fall", REMEDIES,
+        "Without offline data, a warm-up with the offline policy makes the score fall less.",
+        "WSRL (2412.07762): warm-up",
+        *END_CHANGE, Difference((f"monte_carlo[{POLICY_DATA}]",), f"monte_carlo[{NO_DATA}]", "above"),
+    ),
+    Claim(
+        "policy-collapse", REMEDIES,
+        "Fine-tuning by a standard off-policy algorithm makes the score fall at first, whatever the critics were "
+        "trained with.",
+        "Luo et al. (2303.17396): policy collapse",
+        *ONLINE_CHANGE, Level((f"cql[{OFF}]", f"monte_carlo[{OFF}]"), "below"),
     ),
 )  # fmt: skip

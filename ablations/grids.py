@@ -215,6 +215,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "inflation_kinds": inflation_kinds,
     "dip": fine_tuning.dip,
     "cause": fine_tuning.cause,
+    "remedies": fine_tuning.remedies,
     "alphas": fine_tuning.alphas,
     "floor_error": fine_tuning.floor_error,
     "switch": switch,

@@ -85,5 +85,17 @@ ONLINE_CHANGE = (
     "rate)",
     Recorded("online_change", "schedule.log_spaced_evaluations"),
 )
+
+
+def end_change(runs: pd.DataFrame) -> pd.Series:
+    """Score at the last evaluation minus the mean of the last two offline ones."""
+    return (runs["end.score"] - runs["baseline_score"]).where(runs["schedule.log_spaced_evaluations"] > 0)
+
+
+# Unlike the change online, it has no evaluations of a policy that a warm-up leaves as it was.
+END_CHANGE = (
+    "change at the end: score at the last evaluation - mean of the last two offline ones (success rate)",
+    end_change,
+)
 REGRET = ("regret_eval: 1 - mean score over the online phase (success rate)", Recorded("regret_eval"))
 FINAL_SCORE = ("score at the last evaluation (success rate)", Recorded("final_score"))

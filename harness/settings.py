@@ -190,7 +190,7 @@ class OnlineSettings:
     # own (after 2507.08387, which adds a new value function). Adam's step count goes on: its moments start at zero
     # without bias correction. Per run.
     new_critics: bool = False
-    # Updates at the start of the online phase that change the critics alone, not the policy and the entropy temperature.
+    # Updates at the start of the online phase that change the critics alone, not the policy or the entropy temperature.
     critic_updates: Steps = 0
     # The networks, optimisers and learned scalars with which the online phase starts instead of an offline phase: the
     # id of a finished run in the same root, or the SHA-256 of a checkpoint in ROOT/starts. Their number of updates must

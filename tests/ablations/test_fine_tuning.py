@@ -15,6 +15,7 @@ from ablations.fine_tuning import (
     FINE_TUNING_CLAIMS,
     FURTHER,
     PHENOMENON,
+    REMEDIES,
 )
 from ablations.grids import runs_of
 
@@ -45,7 +46,7 @@ def test_arms_without_an_offline_phase_keep_that():
     assert (offline["rlpd_like"], offline["sac_online"], offline["wsrl"]) == (0, 0, 24_000)
 
 
-@pytest.mark.parametrize("grid", ["dip", "cause", "alphas", "floor_error"])
+@pytest.mark.parametrize("grid", ["dip", "cause", "remedies", "alphas", "floor_error"])
 def test_data_and_seeds_are_replicated_and_pilots_are_not_used(grid):
     runs = runs_of(grid)
     assert {run.task.data_seed for run in runs} == set(range(1, 11))
@@ -67,6 +68,17 @@ def test_the_deciding_cells_have_20_runs(cause):
     counts = Counter(run.arm for run in cause if run.task.name == PHENOMENON)
     assert sorted(Counter(counts.values()).items()) == [(10, 64), (20, 8)]
     for claim in FINE_TUNING_CLAIMS:
-        for arm in arms_of(claim.test):
+        for arm in arms_of(claim.test) if claim.topic != REMEDIES else ():
             if split_variant(arm)[0] in ("cql", "monte_carlo"):
                 assert counts[arm] >= (20 if claim.primary else 10), arm
+
+
+def test_remedies_are_tried_with_and_without_push_down():
+    """2 arms x (2 push-downs x new critics or not x critics first or not, and 2 without offline data), 10 runs each."""
+    counts = Counter(run.arm for run in runs_of("remedies"))
+    assert Counter(counts.values()) == {10: 2 * (2 * 2 * 2 + 2)}
+    for claim in FINE_TUNING_CLAIMS:
+        if claim.topic == REMEDIES:
+            assert set(arms_of(claim.test)) <= set(counts), claim.id
+    online = {run.arm: (run.online.new_critics, run.online.critic_updates) for run in runs_of("remedies")}
+    assert online["cql[alpha=0,alpha_decay=0,new_critics=true,critic_updates=1000]"] == (True, 1_000)
