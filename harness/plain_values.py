@@ -77,6 +77,14 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flattened
 
 
+def nearest_setting(path: str, values: Mapping[str, Any]) -> str:
+    """A question, "; did you mean ...?", with the dotted path that is most like a misspelt one; empty if none is."""
+    import difflib
+
+    close = difflib.get_close_matches(path[:SHOWN], flat(values), n=1, cutoff=0.4)
+    return f"; did you mean {dotted(tuple(close[0].split('.')))}?" if close else ""
+
+
 def first_problem(error: ValidationError, noun: str = "setting") -> str:
     """The first problem of a pydantic error in one line: path of the setting (or other `noun`), value and problem."""
     problem = error.errors()[0]

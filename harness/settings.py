@@ -22,7 +22,7 @@ from algorithms.settings import (
 )
 from harness.errors import UserError
 from harness.extensions import used
-from harness.plain_values import SHOWN, dotted, first_problem, flat, plain_values
+from harness.plain_values import dotted, first_problem, nearest_setting, plain_values
 
 # Increased when the meaning of a setting or metric changes, so that old runs are never mixed with new ones.
 SCHEMA_VERSION = 3
@@ -349,7 +349,7 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
         for parent in parents:
             inner = inner.get(parent) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or name not in inner:
-            raise UserError(f"{source}: setting {dotted(parts)}: unknown setting{_nearest_setting(path, values)}")
+            raise UserError(f"{source}: setting {dotted(parts)}: unknown setting{nearest_setting(path, values)}")
         inner[name] = _plain(value, source, parts)
     changed = _validated(values, source)
     extensions = used(changed.task.name, changed.arm, changed.floor.base, changed.extensions)
@@ -397,10 +397,3 @@ def pack_key(run: Run) -> str:
         if fields:
             values[name] = {field: value for field, value in group.items() if field not in fields}
     return canonical_json(values)
-
-
-def _nearest_setting(path: str, values: dict[str, Any]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(path[:SHOWN], flat(values), n=1, cutoff=0.4)
-    return f"; did you mean {dotted(tuple(close[0].split('.')))}?" if close else ""
