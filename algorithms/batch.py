@@ -33,3 +33,12 @@ class Noise:
 def backup_actions(settings: AlgorithmSettings) -> int:
     """Number m of policy actions at s' for the target."""
     return 1 if settings.max_backup in ("off", "mean_action") else settings.n_actions
+
+
+def noise_at_next(noise: Noise, settings: AlgorithmSettings) -> Tensor:
+    """The noise for pi(.|s'); with backup "mean_action", zero for the last action, which makes it the mode."""
+    if settings.max_backup != "mean_action":
+        return noise.following
+    following = noise.following.clone()
+    following[:, :, -1].zero_()
+    return following

@@ -8,7 +8,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from algorithms.batch import Batch, Noise, backup_actions
+from algorithms.batch import Batch, Noise, backup_actions, noise_at_next
 from algorithms.captured_update import CapturedUpdate
 from algorithms.critic_loss import (
     CriticLoss,
@@ -192,7 +192,7 @@ class Learner:
         """The tensor operations of an update. No Python state changes, so they can be recorded and replayed."""
         kernel, policy, parameters = self.kernel, self.policy, self.policy_parameters
         current = kernel.samples(policy, parameters, batch.states, noise.state[:, :, 1:])
-        at_next = kernel.samples(policy, parameters, batch.next_states, self._noise_at_next(noise))
+        at_next = kernel.samples(policy, parameters, batch.next_states, noise_at_next(noise, self.shape))
         following, candidates = at_next.split(self.shape.n_actions, backup_actions(self.shape))
         scalars = self.scalars
         entropy_temperature = scalars.log_temperature.exp()
@@ -256,10 +256,7 @@ class Learner:
             parameters["output_bias"].add_(per_critic[:, :, None])
 
     def renew_critics(self, run: int, normal: Callable[..., Tensor], output_gain: float) -> None:
-        """Initialise the critics of one run as new ones, with their targets, from a standard normal source.
-
-        The moments of their optimizer become zero; its step count, which the runs share, goes on.
-        """
+        """Replace the critics of one run, their targets and moments by new ones; Adam's step count goes on."""
         first, last = self.critics * run, self.critics * (run + 1)
         for flat in (self.critic_parameters.flat, self.critic_adam.first, self.critic_adam.second):
             flat[first:last] = 0.0
@@ -336,14 +333,6 @@ class Learner:
     def _per_critic(self, values: Tensor) -> Tensor:
         """A number of every run [R] for each of its critics, [R * C, 1]."""
         return values.repeat_interleave(self.critics)[:, None]
-
-    def _noise_at_next(self, noise: Noise) -> Tensor:
-        """The noise for pi(.|s'); with backup "mean_action", zero for the last action, which makes it the mode."""
-        if self.shape.max_backup != "mean_action":
-            return noise.following
-        following = noise.following.clone()
-        following[:, :, -1].zero_()
-        return following
 
     def _target(self, batch: Batch, noise: Noise, candidates: Sample, entropy_temperature: Tensor) -> Tensor:
         targets = self.target_parameters
