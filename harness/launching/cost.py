@@ -108,9 +108,9 @@ SHAPE = attrgetter(
 
 # Defaults, where nothing was measured: processor time of packs of 1 to 8 runs of the grids smoke, floors, truth and
 # switch on two cores of an AMD EPYC (2 of 3 parts busy with other work), in seconds.
-START = 3.0
+START = 0.5
 # Until a worker owns its runs.
-PROCESS = 0.5
+PROCESS = 0.1
 # A gradient step of a pack of R runs: fixed + R * (per run + floating-point operations / speed).
 UPDATES = {"fused": (0.0, 5e-5, 1.2e11), "torch": (2.5e-3, 1e-4, 2.5e10)}
 # An environment step in an evaluation, by family, and what is added to it in training.
@@ -125,8 +125,8 @@ SAVE = 1e-2
 # Fitting the networks of a learned floor, per run.
 FIT = 1.0
 DEFAULTS = "defaults, not measured here"
-# The command itself, and collecting a transition in addition to the environment's step.
-COMMAND, COLLECTED = 2.0, 1e-4
+# The command itself with the imports of its fork server; collecting a transition in addition to the environment's step.
+COMMAND, COLLECTED = 4.0, 1e-4
 # Numbers per observation and action, where no environment is created to count them.
 NOMINAL_INPUTS = 32
 

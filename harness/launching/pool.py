@@ -20,9 +20,10 @@ from harness.folders.provenance import LAUNCHER_VARIABLE, PROJECT
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import WORKERS_VARIABLE
+from harness.launching.fork_server import Forked, ForkServer
 from harness.launching.prefixes import startable
 from harness.launching.worker import FAILED_CODE, PARENT_VARIABLE, STOPPED_CODE, ending, mark
-from harness.training.kernels import PLACE_VARIABLE
+from harness.training.kernels import PLACE_VARIABLE, uses_gpu
 
 # Seconds between two checks of the workers.
 POLL_INTERVAL = 0.2
@@ -53,7 +54,7 @@ class Worker:
     that run at the same time have different `place`s.
     """
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     pack: Pack
     copier: threading.Thread
     began: float
@@ -115,11 +116,15 @@ def run_packs(
 def _run(
     waiting: list[Pack], active: list[Worker], workers: int, watch: Callable[[], object], failures: Failures
 ) -> None:
+    server = ForkServer(environment_of(workers)) if any(map(is_forkable, waiting)) else None
     try:
         while waiting or active:
-            while len(active) < workers and (pack := next_pack(waiting, active)):
+            while not is_starting(server) and len(active) < workers and (pack := next_pack(waiting, active)):
                 place = min(set(range(workers)) - {worker.place for worker in active})
-                active.append(start(pack, workers, place))
+                active.append(start(pack, workers, place, server))
+            if server and not waiting:
+                # Frees its memory.
+                server.close()
             time.sleep(POLL_INTERVAL)
             for worker in [worker for worker in active if worker.process.poll() is not None]:
                 active.remove(worker)
@@ -132,6 +137,22 @@ def _run(
         with undisturbed():
             stop(active)
         raise
+    finally:
+        if server:
+            server.close()
+
+
+def is_starting(server: ForkServer | None) -> bool:
+    """Whether workers must wait for the server that will fork them."""
+    return server is not None and server.is_starting
+
+
+def is_forkable(pack: Pack) -> bool:
+    """Whether a pack's worker can be forked: those that use a GPU, or report a damaged folder, are started afresh."""
+    try:
+        return not uses_gpu([folder.run() for folder in pack])
+    except (OSError, UserError):
+        return False
 
 
 def next_pack(waiting: list[Pack], active: Sequence[Worker]) -> Pack | None:
@@ -180,34 +201,40 @@ def one_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def start(pack: Pack, workers: int = 1, place: int = 0) -> Worker:
-    """Start the worker of one pack, whose folders are in one root."""
+def start(pack: Pack, workers: int = 1, place: int = 0, server: ForkServer | None = None) -> Worker:
+    """Start the worker of one pack, whose folders are in one root: forked by the `server` if possible, else afresh."""
     began, checkpoints = time.time(), {folder.id: folder.newest_checkpoint for folder in pack}
-    arguments = [str(pack[0].path.parent), *(folder.id for folder in pack)]
-    command = [sys.executable, "-P", "-m", "harness.launching.worker", *arguments]
+    root, ids = pack[0].path.parent, [folder.id for folder in pack]
+    reading, writing = os.pipe()
+    try:
+        forked = server.fork(root, ids, place, writing) if server and is_forkable(pack) else None
+        process = forked or subprocess.Popen(
+            [sys.executable, "-P", "-m", "harness.launching.worker", str(root), *ids],
+            env={**environment_of(workers), PLACE_VARIABLE: str(place)},
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.STDOUT,
+            # In another process group, so that Ctrl-C reaches only the pool, which stops its workers.
+            process_group=0,
+        )
+    finally:
+        os.close(writing)
+    copier = threading.Thread(target=copy_output, args=(os.fdopen(reading, "rb"), pack), daemon=True)
+    copier.start()
+    return Worker(process, pack, copier, began, checkpoints, place)
+
+
+def environment_of(workers: int) -> dict[str, str]:
+    """The environment variables of the workers of a pool, without their places."""
     search_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-    environment = {
+    return {
         **os.environ,
         **ONE_THREAD,
         "PYTHONPATH": search_path,
         PARENT_VARIABLE: str(os.getpid()),
         WORKERS_VARIABLE: str(workers),
-        PLACE_VARIABLE: str(place),
         LAUNCHER_VARIABLE: os.environ.get(LAUNCHER_VARIABLE, "local pool"),
     }
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        # In another process group, so that Ctrl-C reaches only the pool, which stops its workers.
-        process_group=0,
-    )
-    assert process.stdout is not None
-    copier = threading.Thread(target=copy_output, args=(process.stdout, pack), daemon=True)
-    copier.start()
-    return Worker(process, pack, copier, began, checkpoints, place)
 
 
 def copy_output(stream: IO[bytes], pack: Pack) -> None:
@@ -231,6 +258,7 @@ def settle(worker: Worker, asked: bool = False) -> None:
     """
     worker.copier.join(timeout=COPIER_PERIOD)
     code = worker.process.returncode
+    assert code is not None
     if code in (0, STOPPED_CODE):
         return
     asked = asked or -code in REQUESTS

@@ -24,7 +24,7 @@ from harness.folders.provenance import attempt_details
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.folders.usage import resources
-from harness.training.kernels import step_processes
+from harness.training.kernels import PLACE_VARIABLE, step_processes
 from harness.training.timing import Stop, Stopped
 
 # Process id of the pool that started this worker; the worker stops when the pool has ended.
@@ -36,6 +36,9 @@ FAILED_CODE, STOPPED_CODE = 1, 130
 # Options of glibc's mallopt, and the size in bytes below which memory is neither mapped separately nor returned.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MALLOC_LIMIT = 2**30
+
+# Option of Linux's prctl.
+PR_SET_NAME = 15
 
 Train = Callable[[Sequence[RunFolder], Stop], None]
 
@@ -181,12 +184,18 @@ def main() -> int:
         print("usage: python -m harness.launching.worker ROOT RUN_ID...", file=sys.stderr)
         return 2
     root, *ids = sys.argv[1:]
+    return compute(Path(root), ids)
+
+
+def compute(root: Path, ids: Sequence[str]) -> int:
+    """Train the named runs in this process; returns the worker's exit code."""
     stop = Stop()
     stop_on_signals(stop)
+    name_process(f"worker {os.environ.get(PLACE_VARIABLE, '0')}")
     if PARENT_VARIABLE in os.environ:
         stop_with_parent(int(os.environ[PARENT_VARIABLE]), stop)
     try:
-        return 0 if work([RunFolder(Path(root) / id) for id in ids], train_one_thread, stop) else FAILED_CODE
+        return 0 if work([RunFolder(root / id) for id in ids], train_one_thread, stop) else FAILED_CODE
     except Stopped:
         return STOPPED_CODE
 
@@ -202,6 +211,11 @@ def train_one_thread(folders: Sequence[RunFolder], stop: Stop) -> None:
     stop.check()
     extensions.provide((label for folder in folders for label in folder.run().extensions), folders[0].path.parent)
     train_pack(folders, stop)
+
+
+def name_process(name: str) -> None:
+    """Set the name that `ps` and `top` show for this process, of at most 15 bytes."""
+    ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def keep_freed_memory() -> None:

@@ -16,8 +16,12 @@ from harness.folders.provenance import PROJECT
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import plan
 from harness.training.timing import CHECKPOINT_VARIABLE
+from tests.support.waiting import wait_until
 
 KILLS = tuple(product(("launcher", "worker"), (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
+
+# Duration of a worker as a fraction of the launcher's.
+WORKER_FRACTION = 0.2
 
 # Kills per grid before it may finish.
 KILLS_PER_GRID = 5
@@ -49,16 +53,19 @@ def start(root):
 
 def workers_of(launcher):
     """The ids of its workers, without processes that other packages start."""
-    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-    return [int(child) for child in children if b"harness.launching.worker" in command_of(child)]
-
-
-def command_of(process):
-    """The command line of a process; empty if it has ended."""
     try:
-        return Path(f"/proc/{process}/cmdline").read_bytes()
+        children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     except OSError:
-        return b""
+        return []
+    return [int(child) for child in children if name_of(child).startswith("worker ")]
+
+
+def name_of(process):
+    """The name of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text()
+    except OSError:
+        return ""
 
 
 def kill(launcher, target, number, rng):
@@ -100,6 +107,10 @@ def kill_and_compare(root, untouched, kills, seed):
     while waiting:
         launcher = start(root)
         moment = rng.uniform(0.0, seconds)
+        if waiting[0][0] == "worker":
+            # Workers exist for a small part of the time.
+            wait_until(lambda launcher=launcher: workers_of(launcher) or launcher.poll() is not None)
+            moment *= WORKER_FRACTION
         try:
             launcher.wait(moment)
         except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit, packs, plan
 from harness.launching.pool import Failures, cause, run_packs
 from harness.settings import with_settings
-from harness.training.kernels import PLACE_VARIABLE
 from harness.training.timing import CHECKPOINT_VARIABLE
 from tests.support.waiting import wait_until
 
@@ -43,6 +43,7 @@ def folders_of(runs, root, limit):
 POOL = """
 import signal
 import sys
+import threading
 from pathlib import Path
 from harness.launching.pool import run_packs
 from harness.folders.run_folder import RunFolder
@@ -67,9 +68,8 @@ def states(packs):
 
 
 def place_of(process):
-    """The slot of a worker."""
-    variables = Path(f"/proc/{process}/environ").read_text().split("\0")
-    return dict(variable.split("=", 1) for variable in variables if "=" in variable).get(PLACE_VARIABLE)
+    """The slot of a worker, which is in its name."""
+    return Path(f"/proc/{process}/comm").read_text().split()[-1]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -221,11 +221,14 @@ def test_runs_owned_by_another_process_are_skipped(tmp_path):
     other.write_status("running", phase="online", step=3)
 
     def give_back():
-        if other.attempt and folders[1].status()["state"] == "running":
-            other.write_status("interrupted", reason="stopped by SIGINT")
-            other.end_attempt("interrupted: stopped by SIGINT")
+        wait_until(lambda: folders[1].status()["state"] != "planned")
+        other.write_status("interrupted", reason="stopped by SIGINT")
+        other.end_attempt("interrupted: stopped by SIGINT")
 
-    run_packs([folders], workers=1, watch=give_back)
+    owner = threading.Thread(target=give_back)
+    owner.start()
+    run_packs([folders], workers=1)
+    owner.join()
     assert states([folders]) == [["interrupted", "failed"]]
     assert other.status()["reason"] == "stopped by SIGINT"
     assert endings([folders])[0][0] == ["interrupted: stopped by SIGINT"]
