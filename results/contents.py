@@ -189,11 +189,11 @@ class Contents:
     def state_choices(self) -> list[tuple[str, str]]:
         return [(state, state) for state in self.runs["state"].unique()]
 
-    @property
-    def run_rows(self) -> Iterable[tuple[list[str], list[str]]]:
-        """The text of every run with the values that filter it."""
-        rows = self.run_list.text.to_numpy().tolist(), self.run_list.numbers.to_numpy().tolist()
-        return zip(*rows, strict=True)
+    @cached_property
+    def run_rows(self) -> list[tuple[list[str], dict[str, str]]]:
+        """The text of every run with the values that filter it, by column."""
+        filtered = [dict(zip(("task", "arm", "state"), row, strict=True)) for row in self.run_list.numbers.to_numpy()]
+        return list(zip(self.run_list.text.to_numpy().tolist(), filtered, strict=True))
 
 
 def contents(

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from ablations.grids import runs_of
+from ablations.grids import grid, runs_of
 from harness.settings import with_settings
 from results.exact_report import write_exact_report
 from results.frame import gather
@@ -174,37 +174,50 @@ def test_runs_are_filtered_by_state(show):
     assert page.locator("table.run_list tbody tr:visible").count() == 1
 
 
+@pytest.fixture(scope="module")
+def long_report(tmp_path_factory):
+    """A report about 126 runs, the last one failed."""
+    root = tmp_path_factory.mktemp("runs")
+    runs = [with_settings(run, TINY) for run in grid(("winding-road",), ("cql", "monte_carlo"), range(63), "demo")]
+    write_done(root, runs[:-1])
+    fail(root, runs[-1], "parameters not finite at update <812> & after")
+    write_report(gather(root), root / "report")
+    return root / "report"
+
+
 @pytest.fixture
-def long_list(show, folder):
-    """The page of the runs with its 36 rows ten times over, shortened as for more than 100 runs."""
-    text = (folder / "runs.html").read_text()
-    start, end = (
-        text.index("<tr data-item"),
-        text.rindex("</tr>", 0, text.index("</tbody>", text.index("<tr data-item"))) + 5,
-    )
-    more = '<p class="more"><button type="button">Show all</button></p>'
-    rows = f"{text[start:end] * 10}</tbody></table></div>{more}<table><tbody>"
-    (folder / "long.html").write_text(
-        text[:start].replace('class="run_list"', 'class="run_list short"') + rows + text[end:]
-    )
-    return show("long.html")
+def long_list(show, long_report):
+    return show(long_report / "runs.html")
+
+
+def seeds_of(rows) -> set[str]:
+    return set(rows.locator("td:nth-child(4)").all_inner_texts())
 
 
 def test_a_long_list_of_runs_begins_with_100_and_its_button_shows_all(long_list):
-    shown = long_list.locator("table.run_list tbody tr:visible")
-    assert shown.count() == 100
+    rows = long_list.locator("table.run_list tbody tr:visible")
+    assert rows.count() == 100
     long_list.locator(".more button").click()
-    assert shown.count() == 360
+    assert rows.count() == 126
+    assert len(seeds_of(rows)) == 63
     assert not long_list.locator(".more").is_visible()
 
 
-def test_filters_and_print_reach_all_runs_of_a_long_list(long_list):
-    shown = long_list.locator("table.run_list tbody tr:visible")
-    long_list.emulate_media(media="print")
-    assert shown.count() == 360
-    long_list.emulate_media(media="screen")
+def test_sorting_filters_and_printing_reach_all_runs_of_a_long_list(long_list):
+    rows = long_list.locator("table.run_list tbody tr:visible")
+    long_list.pdf()
+    assert rows.count() == 126
+    long_list.reload()
+    assert rows.count() == 100
+    long_list.locator("table.run_list th button").nth(2).click()
+    assert rows.count() == 126
+    long_list.reload()
+    long_list.locator("select[name=arm]").select_option("cql")
+    assert rows.count() == 63
+    long_list.locator("select[name=arm]").select_option("")
     long_list.locator("select[name=state]").select_option("failed")
-    assert shown.count() == 10
+    assert rows.count() == 1
+    assert long_list.messages == []
 
 
 @pytest.mark.parametrize("name", ["report.html", "exact/report.html"])
