@@ -88,9 +88,9 @@ class Evidence:
         unit = "tasks" if len({verdict.task for verdict in verdicts}) == len(verdicts) else "tasks and arms"
         return _tallied(verdicts, unit)
 
-    def outcome(self, claim: str, task: str) -> str:
-        """The outcome of a claim on a task, if it has one verdict there."""
-        return self._verdict(claim, task).outcome
+    def outcome(self, claim: str, task: str, arm: str | None = None) -> str:
+        """The outcome of a claim on a task, if it has one verdict there; `arm`: of the verdict on that arm."""
+        return self._verdict(claim, task, arm).outcome
 
     def measured(self, claim: str, task: str, arm: str | None = None, decimals: int = 2) -> str:
         """The estimate that decides a claim on a task: "-12.3 [-14.0, -10.5], n = 10"."""
