@@ -13,6 +13,7 @@ from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.training.streams import BLOCK, UpdateStreams, generator, normal_source
 from tests.benchmarks.arithmetic import critic_products, policy_products, update_operations
+from tests.benchmarks.peers.sizes import BATCHES
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,6 @@ PACKS = [
 ]  # fmt: skip
 LARGE = [("256x4", 1, "fused"), ("512x3", 1, "fused")]
 LARGER = [("256x4", 1, "torch"), ("256x4", 8, "fused"), ("512x3", 1, "torch")]
-
-# Batches of a pack, drawn in advance. Training repeats none, and with a single one, more and more of Adam's moments
-# decay into subnormal numbers.
-BATCHES = 16
 
 
 @dataclass(frozen=True)

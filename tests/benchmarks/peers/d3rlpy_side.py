@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from itertools import cycle
 
 import d3rlpy
 import numpy as np
@@ -9,10 +10,10 @@ import torch
 from d3rlpy.algos import CalQLConfig
 from d3rlpy.models import VectorEncoderFactory
 
-from tests.benchmarks.peers.sizes import SIZES
+from tests.benchmarks.peers.sizes import BATCHES, SIZES
 from tests.benchmarks.peers.stopwatch import serve
 
-# Transitions of the random dataset, from which one batch is drawn.
+# Transitions of the random dataset, from which batches are drawn.
 TRANSITIONS = 10_000
 
 
@@ -41,10 +42,10 @@ def main() -> None:
         terminals,
     )
     algorithm.build_with_dataset(dataset)
-    batch = dataset.sample_transition_batch(size.batch_size)
+    batches = cycle([dataset.sample_transition_batch(size.batch_size) for _ in range(BATCHES)])
 
     def update() -> int:
-        algorithm.update(batch)
+        algorithm.update(next(batches))
         return 1
 
     serve(update)

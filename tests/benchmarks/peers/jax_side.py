@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.benchmarks.peers.sizes import SIZES, Size
+from tests.benchmarks.peers.sizes import BATCHES, SIZES, Size
 from tests.benchmarks.peers.stopwatch import serve
 
 Array = jax.Array
@@ -203,17 +203,22 @@ def updates_of_pack(size: Size, updates: int, runs: int) -> Callable[[], int]:
     """Some updates of `runs` runs in one call; each returns how many it made."""
     random = np.random.default_rng(0)
     states = [started(random_learned(size, random)) for _ in range(runs)]
-    batches = [random_batch(size, random) for _ in range(runs)]
+    stack = partial(jax.tree.map, lambda *arrays: jnp.stack(arrays))
+    batches = [stack(*(random_batch(size, random) for _ in range(BATCHES))) for _ in range(runs)]
 
-    def of_run(state: Tree, batch: Tree, key: Array) -> tuple[Tree, Array]:
+    def of_run(state: Tree, batches: Tree, key: Array) -> tuple[Tree, Array]:
         key, used = jax.random.split(key)
-        step = lambda state, noise: (update(state, batch, noise, size), None)  # noqa: E731
+
+        def step(state: Tree, noise: Tree) -> tuple[Tree, None]:
+            number = state[-1].astype(int) % BATCHES
+            batch = jax.tree.map(lambda column: column[number], batches)
+            return update(state, batch, noise, size), None
+
         return jax.lax.scan(step, state, draw(used, updates, size))[0], key
 
     function = of_run if runs == 1 else jax.vmap(of_run)
     compiled = jax.jit(function, donate_argnums=(0, 2))
     keys = jax.random.split(jax.random.key(0, impl="rbg"), runs)
-    stack = partial(jax.tree.map, lambda *arrays: jnp.stack(arrays))
     state, batch, key = (states[0], batches[0], keys[0]) if runs == 1 else (stack(*states), stack(*batches), keys)
 
     def call() -> int:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from itertools import count
+from itertools import count, cycle
 
 import torch
 
@@ -10,7 +10,7 @@ from algorithms.learner import Learner
 from harness.launching.worker import keep_freed_memory
 from harness.training.streams import UpdateStreams, generator, normal_source
 from tests.benchmarks.peers.plain import DISCOUNT, random_batch, repeated, settings_of
-from tests.benchmarks.peers.sizes import SIZES, Size
+from tests.benchmarks.peers.sizes import BATCHES, SIZES, Size
 from tests.benchmarks.peers.stopwatch import serve
 
 
@@ -21,10 +21,11 @@ def pack_update(size: Size, runs: int) -> Callable[[], int]:
     sources = [normal_source(generator(seed, "init")) for seed in seeds]
     learner = Learner([settings] * runs, size.state_dim, size.action_dim, [DISCOUNT] * runs, sources)
     streams = UpdateStreams(seeds, settings, size.action_dim)
-    batch, numbers = repeated(random_batch(size), runs), count()
+    batches = cycle([repeated(random_batch(size, seed), runs) for seed in range(BATCHES)])
+    numbers = count()
 
     def update() -> int:
-        learner.update(batch, streams.at(next(numbers))[1])
+        learner.update(next(batches), streams.at(next(numbers))[1])
         return runs
 
     return update

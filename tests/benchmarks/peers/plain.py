@@ -5,6 +5,7 @@ every logged quantity with `.item()`.
 """
 
 import sys
+from itertools import cycle
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from algorithms.batch import Batch, Noise, backup_actions
 from algorithms.reference import ReferenceLearner
 from algorithms.settings import AlgorithmSettings
-from tests.benchmarks.peers.sizes import SIZES, Size
+from tests.benchmarks.peers.sizes import BATCHES, SIZES, Size
 from tests.benchmarks.peers.stopwatch import serve
 
 DISCOUNT = 0.99
@@ -54,9 +55,9 @@ class PlainCalQL:
         return Noise(uniform, normal(1 + n), normal(n + backup_actions(self.settings)), all_critics)
 
 
-def random_batch(size: Size) -> Batch:
+def random_batch(size: Size, seed: int = 0) -> Batch:
     """Random transitions of one run."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     states, next_states = torch.randn(2, 1, size.batch_size, size.state_dim).unbind()
     floor = -50 * torch.rand(1, size.batch_size)
     return Batch(
@@ -79,10 +80,10 @@ def main() -> None:
     """Serve the named size."""
     torch.set_num_threads(1)
     size = SIZES[sys.argv[1]]
-    run, batch = PlainCalQL(size), random_batch(size)
+    run, batches = PlainCalQL(size), cycle([random_batch(size, seed) for seed in range(BATCHES)])
 
     def update() -> int:
-        run.update(batch)
+        run.update(next(batches))
         return 1
 
     serve(update)

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from tests.benchmarks.arithmetic import update_operations
 
+# Batches of a run, drawn in advance and used in turn. Training repeats none, and with a single one, more and more of
+# Adam's moments decay into subnormal numbers.
+BATCHES = 16
+
 
 @dataclass(frozen=True)
 class Size:
