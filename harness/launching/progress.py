@@ -9,15 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Column
 
 from harness.folders.reader import RunReader, RunSummary
@@ -27,6 +18,8 @@ from harness.launching.planner import describe
 from harness.settings import HostedData, Task
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from harness.data.dataset import Dataset
 
 # Seconds between two refreshes on a terminal, and between two plain lines elsewhere.
@@ -91,6 +84,9 @@ class ProgressDisplay:
     """
 
     def __init__(self, packs: Sequence[Sequence[RunFolder]], console: Console):
+        # Imported where it is used, because commands that only plan or show import this module.
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
         self.packs = [(describe([folder.run() for folder in pack]), pack) for pack in packs]
         # All folders are in one root.
         self.reader = RunReader(packs[0][0].path.parent) if packs else None
@@ -193,6 +189,8 @@ def make_datasets(tasks: Iterable[Task], console: Console, download: bool = Fals
 
 
 def _make_dataset(task: Task, console: Console, download: bool) -> Dataset:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     from harness.data.dataset import dataset_exists, ensure_dataset
 
     if isinstance(task.data, HostedData) and download and not dataset_exists(task):
