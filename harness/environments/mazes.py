@@ -176,22 +176,34 @@ class FastPointMaze(gymnasium.Wrapper):
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take an action [2] in [-1, 1]; never truncates."""
+        reward, success = self.advance(action)
+        position = self._position.copy()
+        observation = {
+            "observation": np.concatenate((position, self._velocity)),
+            "achieved_goal": position,
+            "desired_goal": self._maze.goal.copy(),
+        }
+        return observation, reward, success, False, {"success": success}
+
+    def advance(self, action: np.ndarray) -> tuple[float, bool]:
+        """Take an action, clipped to [-1, 1]; returns the reward and whether the goal is reached."""
+        right, up = action.tolist()
+        if not (-1.0 <= right <= 1.0 and -1.0 <= up <= 1.0):
+            action = np.minimum(np.maximum(action, np.float32(-1.0)), np.float32(1.0))
         velocity, goal = self._velocity, self._maze.goal
         across, along = velocity.tolist()
         if not (-HIGHEST_SPEED <= across <= HIGHEST_SPEED and -HIGHEST_SPEED <= along <= HIGHEST_SPEED):
             np.minimum(np.maximum(velocity, -HIGHEST_SPEED, out=velocity), HIGHEST_SPEED, out=velocity)
         self._control[:] = action
         mujoco.mj_step(self._model, self._data)
-        position = self._position.copy()
-        offset = position - goal
+        offset = self._position - goal
         success = sqrt(offset.dot(offset)) <= AT_GOAL
-        observation = {
-            "observation": np.concatenate((position, velocity)),
-            "achieved_goal": position,
-            "desired_goal": goal.copy(),
-        }
-        reward = self._maze.compute_reward(position, goal, {}) if self._dense else float(success)
-        return observation, reward, success, False, {"success": success}
+        reward = self._maze.compute_reward(self._position.copy(), goal, {}) if self._dense else float(success)
+        return reward, success
+
+    def flat(self) -> np.ndarray:
+        """Position, velocity and goal, [6] float32."""
+        return np.concatenate((self._position, self._velocity, self._maze.goal), dtype=np.float32, casting="same_kind")
 
 
 def _shallow_copy(environment: Any) -> Any:

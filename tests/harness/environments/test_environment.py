@@ -157,6 +157,20 @@ def test_actions_are_clipped_to_the_box():
     assert outside[1:] == inside[1:]
 
 
+def test_actions_in_a_maze_are_clipped_and_goals_may_be_unobserved(tiny_task):
+    """PointMaze has steps of its own; without the goal in the observation they are Gymnasium's."""
+    outside, inside = Environment(tiny_task), Environment(tiny_task)
+    without_goal = Environment(dataclasses.replace(tiny_task, observes_goal=False))
+    for environment in (outside, inside, without_goal):
+        environment.reset(0)
+    for action in np.random.default_rng(0).uniform(-3.0, 3.0, size=(40, 2)).astype(np.float32):
+        observation, *outcome = outside.step(action)
+        for other, width in ((inside, 6), (without_goal, 4)):
+            its_observation, *its_outcome = other.step(np.clip(action, -1.0, 1.0))
+            np.testing.assert_array_equal(its_observation, observation[:width])
+            assert its_outcome == outcome
+
+
 def test_plain_box_environment():
     task = Task(name="pendulum", environment="Pendulum-v1", horizon=4, reward_scale=0.5, reward_bias=2.0)
     environment, wrapped = Environment(task), gymnasium_environment(task)
