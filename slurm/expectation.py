@@ -62,7 +62,7 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
     """
     planned = drafted.plan
     done = [run.id for run in planned.in_state(RunState.DONE)]
-    costs = Costs(drafted.runs, planned.root, done, measures=True)
+    costs = Costs(drafted.runs, planned.root, done, measures=True, gpu_models=profile.gpu_models)
     by_id = {run.id: run for run in drafted.runs}
     works = {run.id: _work(run, drafted) for run in drafted.runs}
 

@@ -109,10 +109,24 @@ class Profile:
     @property
     def gpus(self) -> float:
         """GPUs of an array task, by `gres` and options of sbatch that request some; a MIG slice is a part of one."""
+        return sum(_gpus_of(request) for request in self._gpu_requests)
+
+    @property
+    def gpu_models(self) -> tuple[str, ...]:
+        """Models of the GPUs of an array task as the site names them: of its requests, or else the features of nodes.
+
+        Empty if the profile names none.
+        """
+        kinds = [_kind_of(request) for request in self._gpu_requests]
+        features = re.split(r"[^\w.-]+", self.constraint or "")
+        return tuple(dict.fromkeys(filter(None, kinds if any(kinds) else features)))
+
+    @property
+    def _gpu_requests(self) -> list[str]:
+        """Requests of GPUs such as "gpu:a100:2", by `gres` and options of sbatch."""
         requests = [request for request in (self.gres or "").split(",") if request.split(":")[0] == "gpu"]
         options = [self.sbatch[name] for name in GPU_OPTIONS if name in self.sbatch]
-        requests += [f"gpu:{request}" for option in options for request in str(option).split(",")]
-        return sum(_gpus_of(request) for request in requests)
+        return requests + [f"gpu:{request}" for option in options for request in str(option).split(",")]
 
     def pack_limit(self, runs: Sequence[Run]) -> int:
         """Maximum number of these runs in a pack."""
@@ -126,6 +140,12 @@ def _gpus_of(request: str) -> float:
     _, *words = request.split("(")[0].split(":")
     count = int(words[-1]) if words and words[-1].isdigit() else 1
     return count * gpu_share(":".join(words))
+
+
+def _kind_of(request: str) -> str:
+    """The kind of GPU that a request names, such as "a100", or an empty string."""
+    _, *words = request.split("(")[0].split(":")
+    return words[0] if words and not words[0].isdigit() else ""
 
 
 def gpu_share(kind: str) -> float:

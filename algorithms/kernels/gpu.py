@@ -3,11 +3,13 @@
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -133,17 +135,21 @@ class Rates:
     bytes_per_second: float  # of its memory
     flops_per_second: float  # of matrix products in float32
     is_measured: bool
+    remark: str = ""  # on the GPU for which these rates stand in
 
     @property
     def source(self) -> str:
         """Where an estimate with these rates comes from, in words."""
         if self.is_measured:
-            return f"rates that gpu-check measured on {self.name}"
-        return f"the data sheet of {self.name}: estimate, not measured; run make gpu-check on the GPU"
+            return f"rates that gpu-check measured on {self.name}{self.remark}"
+        return f"the data sheet of {self.name}: estimate, not measured{self.remark}; run make gpu-check on the GPU"
 
 
 # From the data sheet of NVIDIA's H100 SXM (float32 without tensor cores); the time of an operation is an assumption.
 DATA_SHEET = Rates("H100 SXM", 2e-6, 3.35e12, 67e12, is_measured=False)
+
+# Said of measured rates where it is not known whether they are those of the GPU.
+UNKNOWN_MODEL = " (the profile names no model of GPU)"
 
 # The rates by name, as gpu-check writes them.
 RATES = ("operation_seconds", "bytes_per_second", "flops_per_second")
@@ -159,15 +165,26 @@ def checks_folder() -> Path:
     return cache / "floorbench" / "gpu_checks"
 
 
-def known_rates() -> Rates:
-    """The rates of the last gpu-check, or else those of a data sheet."""
+def known_rates(models: Collection[str] | None = None) -> Rates:
+    """The rates of the last gpu-check on a GPU of one of these models, or else those of a data sheet.
+
+    `models` are names as a cluster has them ("a100"), and match names of GPUs that contain them ("NVIDIA
+    A100-SXM4-80GB"). Empty: the model is not known; None: it is that of the last gpu-check.
+    """
     for file in sorted(checks_folder().glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(file.read_text())
             rates = {name: float(content["rates"][name]) for name in RATES}
-            if min(rates.values()) > 0.0:
-                return Rates(name=str(content["name"]), is_measured=True, **rates)
-    return DATA_SHEET
+            name = str(content["name"])
+            if min(rates.values()) > 0.0 and (not models or any(_letters(model) in _letters(name) for model in models)):
+                unknown = models is not None and not models
+                return Rates(name=name, is_measured=True, remark=UNKNOWN_MODEL if unknown else "", **rates)
+    return replace(DATA_SHEET, remark=f" (no gpu-check of {' or '.join(models)} was found)" if models else "")
+
+
+def _letters(name: str) -> str:
+    """The letters and digits of a name, in lower case."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def estimated_update_seconds(settings: AlgorithmSettings, inputs: int, runs: int, rates: Rates = DATA_SHEET) -> float:

@@ -131,14 +131,18 @@ COMMAND, COLLECTED = 4.0, 1e-4
 NOMINAL_INPUTS = 32
 
 
-def default_cost(run: Run, pack: int) -> Cost:
-    """The documented defaults for packs of `pack` such runs; for updates on a GPU, its known or assumed rates."""
+def default_cost(run: Run, pack: int, gpu_models: Collection[str] | None = None) -> Cost:
+    """The documented defaults for packs of `pack` such runs; for updates on a GPU, its known or assumed rates.
+
+    `gpu_models`: see `known_rates`.
+    """
     source = DEFAULTS
     if run.algorithm.on_gpu:
         from algorithms.kernels import gpu
 
-        source = gpu.known_rates().source
-    return _cost(run, pack, _default_update(run.algorithm, pack), _default_step(run.task), source)
+        source = gpu.known_rates(gpu_models).source
+    update = _default_update(run.algorithm, pack, gpu_models)
+    return _cost(run, pack, update, _default_step(run.task), source)
 
 
 def _cost(run: Run, pack: int, update: float, step: float, source: str) -> Cost:
@@ -155,11 +159,11 @@ def _cost(run: Run, pack: int, update: float, step: float, source: str) -> Cost:
     )
 
 
-def _default_update(settings: AlgorithmSettings, pack: int) -> float:
+def _default_update(settings: AlgorithmSettings, pack: int, gpu_models: Collection[str] | None = None) -> float:
     if settings.on_gpu:
         from algorithms.kernels import gpu
 
-        return gpu.estimated_update_seconds(settings, NOMINAL_INPUTS, pack, gpu.known_rates())
+        return gpu.estimated_update_seconds(settings, NOMINAL_INPUTS, pack, gpu.known_rates(gpu_models))
     fixed, per_run, speed = UPDATES[settings.kernel]
     widths = [NOMINAL_INPUTS, *settings.critic_hidden, 1]
     parameters = sum(first * second for first, second in pairwise(widths))
@@ -179,9 +183,11 @@ def _default_step(task: Task) -> float:
     return KITCHEN_STEP if name == KITCHEN else OTHER_STEP
 
 
-def measured_cost(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> Cost:
+def measured_cost(
+    run: Run, pack: int, seconds: float = MEASURED_SECONDS, gpu_models: Collection[str] | None = None
+) -> Cost:
     """Measured seconds of updates and environment steps on this machine (`measured`); defaults for the rest."""
-    update, step, place = measured(run, pack, seconds)
+    update, step, place = measured(run, pack, seconds, gpu_models)
     return _cost(run, pack, update, step, place)
 
 
@@ -249,9 +255,19 @@ class Costs:
         sources: where the numbers used so far come from, in words.
     """
 
-    def __init__(self, runs: Sequence[Run], root: Path | None, done: Iterable[str] = (), measures: bool = False):
-        """`done`: ids of finished runs of the root to read first. With `measures` unknown shapes are measured."""
-        self.root, self.measures = root, measures
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        root: Path | None,
+        done: Iterable[str] = (),
+        measures: bool = False,
+        gpu_models: Collection[str] | None = None,
+    ):
+        """`done`: ids of finished runs of the root to read first. With `measures` unknown shapes are measured.
+
+        `gpu_models`: models of the GPUs on which the runs will be computed, see `known_rates`.
+        """
+        self.root, self.measures, self._gpu_models = root, measures, gpu_models
         self.sources: list[str] = []
         shapes = {SHAPE(run) for run in runs}
         samples = finished_costs(root, shapes, done) if root is not None and root.is_dir() else []
@@ -289,8 +305,8 @@ class Costs:
             median = Cost(**medians, pack=size, source=source)
             return _of_size(median, run.algorithm, pack)
         if self.measures:
-            return measured_cost(run, pack)
-        cost = default_cost(run, pack)
+            return measured_cost(run, pack, gpu_models=self._gpu_models)
+        cost = default_cost(run, pack, self._gpu_models)
         if self._factor is None or run.algorithm.on_gpu:
             return cost
         return cost.times(self._factor, f"defaults, adjusted by the finished runs in {self.root}")

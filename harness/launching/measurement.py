@@ -1,7 +1,7 @@
 """Short measurements of what runs are computed with: the seconds of an update and of an environment step."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 MEASURED_SECONDS = 2.0
 
 
-def measured(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> tuple[float, float, str]:
+def measured(
+    run: Run, pack: int, seconds: float = MEASURED_SECONDS, gpu_models: Collection[str] | None = None
+) -> tuple[float, float, str]:
     """Seconds of an update of a pack and of an environment step, and where they were measured.
 
     Updates are timed with random networks on random data. If a GPU is needed and missing, their time is estimated from
-    the rates of the last gpu-check, or else from assumed ones.
+    the rates of the last gpu-check of one of the `gpu_models` (`known_rates`), or else from assumed ones.
     """
     from algorithms.kernels import gpu
     from harness.environments.environment import Environment
@@ -29,7 +31,7 @@ def measured(run: Run, pack: int, seconds: float = MEASURED_SECONDS) -> tuple[fl
     environment = Environment(run.task)
     dimensions = environment.observation_dim, environment.action_dim
     if on_gpu and gpu.obstacle():
-        rates = gpu.known_rates()
+        rates = gpu.known_rates(gpu_models)
         update, place = gpu.estimated_update_seconds(run.algorithm, sum(dimensions), pack, rates), rates.source
     else:
         provide_kernels([run])

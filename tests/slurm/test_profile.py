@@ -43,6 +43,16 @@ def test_gpus_may_be_requested_by_options_of_sbatch(sbatch, count):
     assert Profile(time_minutes=5, sbatch=sbatch).gpus == count
 
 
+@pytest.mark.parametrize(
+    ("fields", "models"),
+    [({"gres": "gpu:a100:2"}, ("a100",)), ({"gres": "gpu:2"}, ()), ({"gres": "gpu:nvidia_l40s"}, ("nvidia_l40s",)),
+     ({"gres": "gpu:2", "constraint": "h100|h200"}, ("h100", "h200")), ({"sbatch": {"gpus": "v100:1"}}, ("v100",)),
+     ({"gres": "gpu:a100", "constraint": "fast"}, ("a100",)), ({}, ())],
+)  # fmt: skip
+def test_models_of_the_gpus_of_a_task(fields, models):
+    assert Profile(time_minutes=5, **fields).gpu_models == models
+
+
 def test_packs_are_larger_on_gpus_unless_the_profile_says_otherwise():
     on_gpu = [with_settings(run, {"algorithm.kernel": "cuda"}) for run in runs_of("smoke")]
     default = Profile(time_minutes=5)

@@ -1,6 +1,7 @@
 """Unavailable kernels are an error before training; runs are divided among cores and GPUs."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -92,6 +93,28 @@ def test_rates_of_the_last_check_replace_the_assumed_ones(monkeypatch, tmp_path)
     (gpu.checks_folder() / "torn.json").write_text("{")
     assert gpu.known_rates() == gpu.Rates("Made GPU", *rates.values(), is_measured=True)
     assert gpu.known_rates().source == "rates that gpu-check measured on Made GPU"
+
+
+def test_the_rates_are_those_of_the_model_that_is_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    gpu.checks_folder().mkdir(parents=True)
+    for age, (name, seconds) in enumerate({"NVIDIA H100 80GB HBM3": 1e-6, "NVIDIA A100-SXM4-80GB": 4e-6}.items()):
+        rates = {"operation_seconds": seconds, "bytes_per_second": 2e12, "flops_per_second": 4e13}
+        file = gpu.checks_folder() / f"{age}.json"
+        file.write_text(json.dumps({"name": name, "rates": rates}))
+        os.utime(file, (1_000 - age, 1_000 - age))
+    assert gpu.known_rates(["a100"]).operation_seconds == 4e-6
+    assert gpu.known_rates(["nvidia_a100-sxm4-80gb"]).source == "rates that gpu-check measured on NVIDIA A100-SXM4-80GB"
+    assert gpu.known_rates(["v100", "h100"]).operation_seconds == gpu.known_rates().operation_seconds == 1e-6
+    assert gpu.known_rates([]).source == (
+        "rates that gpu-check measured on NVIDIA H100 80GB HBM3 (the profile names no model of GPU)"
+    )
+    other = gpu.known_rates(["v100", "a100_1g.5gb"])
+    assert other.source == (
+        "the data sheet of H100 SXM: estimate, not measured (no gpu-check of v100 or a100_1g.5gb was found); "
+        "run make gpu-check on the GPU"
+    )
+    assert other.operation_seconds == gpu.DATA_SHEET.operation_seconds
 
 
 def test_the_kernel_is_part_of_the_run_id():
