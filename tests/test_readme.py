@@ -29,6 +29,12 @@ from tests.support.run_folder_factory import write_done
 
 ROOT = Path(__file__).parents[1]
 README = "\n".join((ROOT / place / "README.md").read_text() for place in (".", "ablations", "harness", "slurm"))
+PAGES = [
+    page
+    for package in ("algorithms", "harness", "slurm", "ablations", "results")
+    for page in (ROOT / package).rglob("*.md")
+    if "templates" not in page.parts
+] + [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 EXTENSION = ROOT / "examples" / "halved.py"
 BLOCKS = re.findall(r"`([a-z_/]+)\.py`[^`]*:\n\n```python\n(.*?)```", README, re.DOTALL)
 
@@ -113,3 +119,11 @@ def test_every_command_of_readme_exists():
 def test_every_path_of_readme_exists():
     for path in re.findall(r"`((?:algorithms|harness|ablations|results|tests|examples)/[\w./]*)`", README):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("name", [str(page.relative_to(ROOT)) for page in PAGES])
+def test_no_code_block_scrolls_sideways_on_github(name):
+    # Width of the text: 766 px for the first page of a repository and 838 px for a file; a letter has 8.2 px.
+    width = 88 if name == "README.md" else 96
+    blocks = re.findall(r"^( *)```.*?\n(.*?)^ *```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
+    assert [line for indent, block in blocks for line in block.splitlines() if len(line) > width - len(indent)] == []

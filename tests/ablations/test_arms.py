@@ -226,16 +226,23 @@ def test_arms_of_implementation_options_train_to_distinct_parameters(tmp_path):
     assert len(set(hashes.values())) == len(hashes), "two arms train to the same parameters"
 
 
+def section_about_disagreements() -> str:
+    text = Path(arms.__file__).with_name("README.md").read_text()
+    return text.partition("## Disagreements")[2].partition("\n## ")[0]
+
+
 def rows_of_the_table():
-    """Cells of every row of the table in ablations/README.md: setting, official, CORL, d3rlpy, WSRL, others, arms."""
-    text = Path(arms.__file__).with_name("README.md").read_text().partition("## Disagreements")[2].partition("\n## ")[0]
+    """Cells of every row of the first table in ablations/README.md: setting, official, CORL, d3rlpy, WSRL, others."""
+    text = section_about_disagreements().partition("| Setting | Arms |")[0]
     lines = (line.strip().strip("|") for line in text.splitlines() if line.startswith("| `"))
     return [[cell.strip() for cell in line.split("|")] for line in lines]
 
 
 def disagreements():
-    """Settings and arms of every row of the table."""
-    return {tuple(re.findall("`([^`]+)`", row[0])): re.findall("`([^`]+)`", row[-1]) for row in rows_of_the_table()}
+    """Settings and arms of every row of the second table."""
+    text = section_about_disagreements().partition("| Setting | Arms |")[2]
+    rows = re.findall(r"^\| (`.*) \| (.*) \|$", text, re.MULTILINE)
+    return {tuple(re.findall("`([^`]+)`", settings)): re.findall("`([^`]+)`", names) for settings, names in rows}
 
 
 def test_the_table_of_disagreements_has_every_option_and_every_change_at_the_switch():
