@@ -88,6 +88,9 @@ STATE_STYLES = {
     "ok": "green",
 }  # fmt: skip
 
+# Blanks between two columns of a table.
+GAP = 2
+
 
 class FittedTable:
     """A table of named values that fits the terminal: values are never shortened, less important columns left out.
@@ -133,4 +136,4 @@ class FittedTable:
             for name in names
             for width in [max(len(name), *(len(line[name]) for line in self.lines))]
         ]
-        return sum(widths) + max(len(names) - 1, 0)
+        return sum(widths) + GAP * max(len(names) - 1, 0)

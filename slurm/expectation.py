@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.command_line import text_table
+from harness.command_line import FittedTable
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching.cost import Costs, Work, makespan, work_of
@@ -129,11 +129,10 @@ def expectation_line(expected: Expectation, profile: Profile) -> str:
 
 def expectation_table(expected: Expectation, profile: Profile) -> Any:
     """One line per task; with GPU-hours if the profile requests GPUs."""
-    columns = ["task", "runs", "packs", "updates", "s per pack update", "longest pack", "core-hours", "GPU-hours"]
-    rows = [
-        [task.task, task.runs, task.packs, f"{task.updates:,}", f"{task.update_seconds:.3g}",
-         duration(task.longest_pack), f"{task.core_hours:.3g}", f"{task.gpu_hours:.3g}"]
+    lines = [
+        {"task": task.task, "runs": task.runs, "packs": task.packs, "updates": f"{task.updates:,}",
+         "s per pack update": f"{task.update_seconds:.3g}", "longest pack": duration(task.longest_pack),
+         "core-hours": f"{task.core_hours:.3g}", "GPU-hours": f"{task.gpu_hours:.3g}" if profile.gpus else ""}
         for task in expected.by_task
     ]  # fmt: skip
-    shown = len(columns) if profile.gpus else len(columns) - 1
-    return text_table(columns[:shown], [row[:shown] for row in rows])
+    return FittedTable(lines, ("s per pack update", "updates", "packs", "longest pack"))

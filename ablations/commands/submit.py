@@ -21,13 +21,13 @@ from harness.command_line import (
     FAILED,
     RUNS,
     Changes,
+    FittedTable,
     GridScale,
     Json,
     SharedPrefix,
     print_json,
     remark_console,
     result_console,
-    text_table,
 )
 from harness.errors import UserError
 from harness.files import absolute
@@ -197,7 +197,7 @@ def show_draft(
         user_limits, tasks = limits(profile.account), queue()
     except UserError as error:
         user_limits, tasks = Limits(), list[QueuedTask]()
-        console.print(f"{error}; assuming an empty queue and SLURM's default limits")
+        console.print(f"{error}\nassuming an empty queue and SLURM's default limits")
     drafted = draft(planned, profile, user_limits, tasks, retry_failed, shared_prefix)
     expected = expectation(drafted, profile) if drafted.tasks else None
     notes = [*remarks(drafted, profile), *warnings(expected, profile)]
@@ -210,7 +210,8 @@ def show_draft(
     out.print(states_line(drafted))
     if script is not None:
         packs = sum(len(task) for task in drafted.tasks)
-        out.print(f"to submit: {len(drafted.runs)} runs in {packs} packs and {len(drafted.tasks)} array tasks")
+        noun = "array task" if len(drafted.tasks) == 1 else "array tasks"
+        out.print(f"to submit: {len(drafted.runs)} runs in {packs} packs and {len(drafted.tasks)} {noun}")
         out.print(arrays_table(drafted, None))
         if expected is not None:
             out.print(expectation_line(expected, profile))
@@ -261,7 +262,7 @@ def arrays_table(drafted: Draft, submission: Submission | None) -> Any:
          " ".join([*(arrays[other].job_name for other in array.waits_for), *array.prefix_jobs]), array.job_id or "")
         for array in arrays
     ]  # fmt: skip
-    return text_table(ARRAY_COLUMNS, rows)
+    return FittedTable([dict(zip(ARRAY_COLUMNS, row, strict=True)) for row in rows], ("at once", "tasks"))
 
 
 def description(drafted: Draft, submission: Submission | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from harness.command_line import Json, Scale, print_json, remark_console, result_console, text_table
+from harness.command_line import FittedTable, Json, Scale, print_json, remark_console, result_console, text_table
 from harness.errors import UserError
 from harness.launching.progress import make_datasets
 from harness.settings import HostedData, Task
@@ -133,9 +133,9 @@ def show_tasks(scale: str, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    columns = ("task", "environment", "horizon", "rewards", "ends", "score", "dataset", "made")
-    cells = [[row[column] for column in columns[:-1]] + ["yes" if row["made"] else "no"] for row in rows]
-    result_console().print(text_table(columns, cells))
+    columns = ("task", "environment", "horizon", "rewards", "ends", "score", "made", "dataset")
+    lines = [{column: row[column] for column in columns} | {"made": "yes" if row["made"] else "no"} for row in rows]
+    result_console().print(FittedTable(lines, ("rewards", "ends", "environment", "score", "dataset", "horizon")))
 
 
 def _row(task: Task) -> dict[str, Any]:

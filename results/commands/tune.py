@@ -18,6 +18,7 @@ from harness.command_line import (
     INTERRUPTED,
     RUNS,
     Changes,
+    FittedTable,
     Json,
     Root,
     Scale,
@@ -25,7 +26,6 @@ from harness.command_line import (
     print_json,
     remark_console,
     result_console,
-    text_table,
 )
 from harness.errors import UserError
 from harness.launching.planner import plan
@@ -161,7 +161,8 @@ def show(study: Study, arms: dict[str, Search], folder: Path, budget: int, as_js
 
         print_json(ledger(study, arms, folder, budget))
         return
-    result_console().print(text_table(COLUMNS, [cells(arm, search) for arm, search in arms.items()]))
+    lines = [dict(zip(COLUMNS, cells(arm, search), strict=True)) for arm, search in arms.items()]
+    result_console().print(FittedTable(lines, ("open", "failed", "pruned", "trial", "complete"), flexible="settings"))
 
 
 def cells(arm: str, search: Search) -> tuple[Any, ...]:

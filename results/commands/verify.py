@@ -20,12 +20,12 @@ from harness.command_line import (
     INTERRUPTED,
     RUNS,
     Changes,
+    FittedTable,
     GridScale,
     OptionalRoot,
     Workers,
     remark_console,
     result_console,
-    text_table,
 )
 from harness.errors import UserError
 from harness.folders.reader import refuse_faults
@@ -155,7 +155,8 @@ def show(results: Sequence[Verification]) -> None:
         "tolerances": f"within tolerances ({TOLERANCES})",
     }
     console = result_console()
-    console.print(text_table(COLUMNS, [_cells(result) for result in results]))
+    lines = [dict(zip(COLUMNS, _cells(result), strict=True)) for result in results]
+    console.print(FittedTable(lines, ("compared", "seed", "task", "arm"), ("task", "compared"), "first difference"))
     agreeing = sum(result.difference is None for result in results)
     console.print(f"{agreeing} of {len(results)} agree")
     for kind, why in dict.fromkeys((result.comparison.kind, result.comparison.why) for result in results):

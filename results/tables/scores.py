@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from harness.command_line import text_table
+from harness.command_line import FittedTable
 from harness.errors import UserError
 from harness.metrics import METRICS, Metric
 from results.frame import PAIRING, done
@@ -200,4 +200,5 @@ def result_lines(runs: pd.DataFrame) -> RenderableType:
         title = f"{tasks[0]}: means" if len(tasks) == 1 else "means"
         title += " over seeds (success rate, regret and dip)"
         names = names if len(tasks) == 1 else ["task", *names]
-    return Group(Text(title), text_table(names, rows))
+    lines = [dict(zip(names, row, strict=True)) for row in rows]
+    return Group(Text(title), FittedTable(lines, ("runs", names[-2]), flexible="arm"))

@@ -1,0 +1,32 @@
+"""Tables on a terminal: values are never shortened, columns are left out instead."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from harness.command_line import FittedTable
+
+LINES = [
+    {"task": "pointmaze-umaze-narrow", "arm": "calibrated_offline", "seeds": 10, "runs": 10, "new": 10},
+    {"task": "winding-road", "arm": "cql", "seeds": 10, "runs": 10, "new": 7},
+]
+
+
+def shown(width: int) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(FittedTable(LINES, ("seeds", "runs")))
+    return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("width", "names"),
+    [(120, "task arm seeds runs new"), (60, "task arm seeds runs new"), (59, "task arm runs new"),
+     (53, "task arm runs new"), (52, "task arm new"), (47, "task arm new")],
+)  # fmt: skip
+def test_a_table_leaves_out_columns_and_never_shortens_values(width, names):
+    heading, *rows = shown(width)
+    assert heading.split() == names.split()
+    expected = [[str(line[name]) for name in names.split()] for line in LINES]
+    assert [row.split() for row in rows] == expected
+    assert max(map(len, [heading, *rows])) <= width
