@@ -125,10 +125,16 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
-def read_json(file: Path) -> dict[str, Any] | None:
+def read_bytes(file: Path | str) -> bytes:
+    """The content of a file: in half the time of `Path.read_bytes`, of which large roots need many thousands."""
+    with open(file, "rb", buffering=0) as stream:
+        return stream.read()
+
+
+def read_json(file: Path | str) -> dict[str, Any] | None:
     """The object in a JSON file, or None if the file does not exist. Raises `DamagedFileError`."""
     try:
-        text = file.read_bytes()
+        text = read_bytes(file)
     except FileNotFoundError:
         return None
     except IsADirectoryError:
@@ -136,7 +142,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
     return json_object(text, file)
 
 
-def json_object(text: bytes, file: Path) -> dict[str, Any]:
+def json_object(text: bytes, file: Path | str) -> dict[str, Any]:
     """The object in the text of a JSON file. Raises `DamagedFileError`, which names the file."""
     try:
         value = json.loads(text)

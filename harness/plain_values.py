@@ -1,5 +1,6 @@
 """Values of settings from JSON files and command lines: checked before they are parsed, and named by dotted paths."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,11 @@ def plain_values(value: Any, path: tuple[Any, ...] = ()) -> Any:
     if isinstance(value, list | tuple):
         return [plain_values(inner, (*path, place)) for place, inner in enumerate(value)]
     raise ValueError(f"setting {dotted(path)} = {shown(value)}: must be a JSON value")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces; NaN and infinity raise a ValueError."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def dotted(path: tuple[Any, ...]) -> str:

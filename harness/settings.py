@@ -22,7 +22,7 @@ from algorithms.settings import (
 )
 from harness.errors import UserError
 from harness.extensions import used
-from harness.plain_values import dotted, first_problem, nearest_setting, plain_values
+from harness.plain_values import canonical_json, dotted, first_problem, nearest_setting, plain_values
 
 # Increased when the meaning of a setting or metric changes, so that old runs are never mixed with new ones.
 SCHEMA_VERSION = 3
@@ -226,7 +226,7 @@ class Run:
     @cached_property
     def id(self) -> str:
         """The first 12 hexadecimal digits of the SHA-256 of the canonical JSON of its configuration."""
-        text = ",".join(f'"{name}":{text}' for name, text in sorted(_texts(self).items()))
+        text = ",".join(f'"{name}":{text}' for name, (text, _) in sorted(_texts(self).items()))
         return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:ID_LENGTH]
 
 
@@ -273,11 +273,6 @@ PREFIX_ARM = "prefix"
 _RUN = TypeAdapter(Run)
 
 
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces; NaN and infinity raise a ValueError."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def run_to_dict(run: Run) -> dict[str, Any]:
     """All settings of a run as plain JSON values."""
     return _RUN.dump_python(run, mode="json")
@@ -288,16 +283,22 @@ def configuration(run: Run) -> dict[str, Any]:
     return {name: _written(name, getattr(run, name)) for name in _texts(run)}
 
 
-def _texts(run: Run) -> dict[str, str]:
-    """The canonical JSON of the written groups of settings."""
+def settings_text(run: Run) -> bytes:
+    """The text of a run's `configuration` in a file, as `json_bytes` writes it, but many times as fast in a grid."""
+    return ("{\n" + ",\n".join(f' "{name}": {text}' for name, (_, text) in _texts(run).items()) + "\n}\n").encode()
+
+
+def _texts(run: Run) -> dict[str, tuple[str, str]]:
+    """The canonical JSON of the written groups of settings, and their text in a file."""
     texts = {name: _text(name, getattr(run, name)) for name in Run.__dataclass_fields__}
-    return {name: text for name, text in texts.items() if text not in ("{}", "[]")}
+    return {name: both for name, both in texts.items() if both[0] not in ("{}", "[]")}
 
 
 @lru_cache(maxsize=10_000)
-def _text(name: str, group: Any) -> str:
-    """Canonical JSON of a group of settings; the runs of a grid have most groups in common."""
-    return canonical_json(_written(name, group))
+def _text(name: str, group: Any) -> tuple[str, str]:
+    """Canonical JSON of a group of settings, and its text in a file; the runs of a grid have most groups in common."""
+    written = _written(name, group)
+    return canonical_json(written), json.dumps(written, indent=1).replace("\n", "\n ")
 
 
 def _written(path: str, value: Any) -> Any:

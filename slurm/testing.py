@@ -24,7 +24,7 @@ from harness.files import absolute, naming, read_json, write_json
 from harness.folders.limits import usable_cores
 from harness.launching.preflight import check_root
 from harness.launching.progress import duration
-from harness.settings import canonical_json
+from harness.plain_values import canonical_json
 from harness.watching import doctor
 from harness.watching.doctor import Finding
 from harness.watching.overview import last_line_of_job

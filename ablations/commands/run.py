@@ -128,8 +128,7 @@ def show_plan(
     meaning: Mapping[str, object] | None = None,
 ) -> None:
     """Print the states of runs, and the prefixes from which they will start; `meaning` of a grid file, for JSON."""
-    refuse_faults(RunFolder.of(root, run) for run in runs)
-    planned = planner.plan(runs, root)
+    planned = planner.checked_plan(runs, root)
     check_settings(runs)
     # A plan may be made on a machine without GPUs.
     check_kernels(runs, elsewhere=True)
@@ -291,8 +290,7 @@ def train_runs(
     from harness.training.starts import check_starts
 
     extensions.provide((label for run in runs for label in run.extensions), root)
-    refuse_faults(RunFolder.of(root, run) for run in runs)
-    planned = planner.plan(runs, root)
+    planned = planner.checked_plan(runs, root)
     chosen = planned.to_start(retry_failed)
     if chosen:
         check_settings(chosen)

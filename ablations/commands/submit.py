@@ -34,7 +34,7 @@ from harness.files import absolute
 from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.launching.planner import plan
+from harness.launching.planner import checked_plan, plan
 from harness.launching.preflight import check_environments, check_root, check_settings, data_of, tasks_of
 from harness.launching.progress import duration, make_datasets
 from harness.settings import Run
@@ -140,9 +140,7 @@ def submit_grid(
     console = remark_console()
     script.check_root(root)
     extensions.provide((label for run in runs for label in run.extensions), root)
-    folders = [RunFolder.of(root, run) for run in runs]
-    refuse_faults(folders)
-    chosen = plan(runs, root).to_start(retry_failed)
+    chosen = checked_plan(runs, root).to_start(retry_failed)
     check_settings(chosen)
     check_environments(tasks_of(chosen))
     check_starts(chosen, root)
@@ -151,7 +149,7 @@ def submit_grid(
     check_root(root, chosen)
     # Compute nodes neither collect nor download datasets.
     make_datasets(data_of(chosen), console, download=True)
-    refuse_faults(folders)
+    refuse_faults(RunFolder.of(root, run) for run in runs)
     submission = None
     with submitting.locked(root):
         for remark in submitting.reconcile(absolute(root)):
@@ -188,8 +186,7 @@ def show_draft(
     from slurm.submission import draft, job_script
 
     check_script_root(root)
-    refuse_faults(RunFolder.of(root, run) for run in runs)
-    planned = plan(runs, root)
+    planned = checked_plan(runs, root)
     check_settings(runs)
     check_kernels(runs, elsewhere=True)
     console = remark_console()

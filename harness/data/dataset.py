@@ -25,7 +25,8 @@ from harness.data.row_cache import cache_table, map_table
 from harness.data.trajectories import Trajectory, TransitionTable
 from harness.errors import UserError, reason
 from harness.files import locked
-from harness.settings import DataSettings, Task, canonical_json
+from harness.plain_values import canonical_json
+from harness.settings import DataSettings, Task
 
 # Free disk space required for collection; 200 to 400 bytes are written, more for short episodes.
 BYTES_PER_TRANSITION = 700

@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.files import DamagedFileError, read_json, write_json
-from harness.settings import HostedData, Task, canonical_json
+from harness.plain_values import canonical_json
+from harness.settings import HostedData, Task
 
 # Increased when the controllers collect other data, so that old data are never used for new.
 DATA_VERSION = 0

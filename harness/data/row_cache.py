@@ -16,7 +16,8 @@ from harness.data.files import dataset_folder
 from harness.data.trajectories import TransitionTable
 from harness.environments.families import view_of
 from harness.files import DamagedFileError, read_json, write_json
-from harness.settings import HostedData, Task, canonical_json
+from harness.plain_values import canonical_json
+from harness.settings import HostedData, Task
 
 # Increased when the same content gives another table.
 ROWS_VERSION = 0

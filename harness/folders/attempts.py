@@ -112,13 +112,13 @@ def acquire(folder: Path, details: dict[str, Any]) -> Attempt | None:
 
 def latest_attempt(folder: Path) -> Attempt | None:
     """The latest attempt at a run, or None. Raises UserError if its file is damaged."""
-    numbers = _numbers(folder / "attempts")
+    numbers = _numbers(folder)
     return _read(folder / "attempts", numbers[-1]) if numbers else None
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
     """The accounts of all attempts, oldest first."""
-    attempts = [_read(folder / "attempts", number) for number in _numbers(folder / "attempts")]
+    attempts = [_read(folder / "attempts", number) for number in _numbers(folder)]
     return [attempt.account(attempt is attempts[-1] and attempt.is_alive(time.time())) for attempt in attempts]
 
 
@@ -148,9 +148,9 @@ class Heartbeat:
                     attempt.beat()
 
 
-def _numbers(place: Path) -> list[int]:
+def _numbers(folder: Path) -> list[int]:
     try:
-        names = os.listdir(place)
+        names = os.listdir(f"{folder}/attempts")
     except FileNotFoundError:
         return []
     return sorted(filter(None, map(file_number, names)))
@@ -162,10 +162,10 @@ def file_number(name: str) -> int | None:
 
 
 def _read(place: Path, number: int) -> Attempt:
-    file = place / f"{number:06d}.json"
+    file = f"{place}/{number:06d}.json"
     # Read before stat: network file systems refresh the attributes of a file when it is opened.
     details = read_json(file) or {}
-    return Attempt(place, number, details, file.stat().st_mtime)
+    return Attempt(place, number, details, os.stat(file).st_mtime)
 
 
 def _link(temporary: Path, file: Path) -> bool:

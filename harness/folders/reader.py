@@ -25,15 +25,14 @@ from harness.files import DamagedFileError, check_folder, read_json
 from harness.folders import run_folder
 from harness.folders.attempts import Attempt, file_number
 from harness.folders.cache import Cache
-from harness.folders.run_folder import CANCEL, RunFolder, is_id, last_line, measured, settled_status
+from harness.folders.run_folder import CANCEL, RunFolder, Snapshot, is_id, last_line, measured, settled_status
 from harness.folders.state import RunState
-from harness.plain_values import first_problem
+from harness.plain_values import canonical_json, first_problem
 from harness.settings import (
     ID_LENGTH,
     SCHEMA_VERSION,
     Run,
     Task,
-    canonical_json,
     run_from_dict,
     total_updates,
 )
@@ -146,15 +145,15 @@ class RunReader:
 
     # Complete ---------------------------------------------------------------------------------------------------------
 
-    def contents(self, id: str) -> RunContents:
+    def contents(self, folder: RunFolder) -> RunContents:
         """Read everything in a run folder and find its faults.
 
         An empty folder, left by a process that was killed while creating it, has none. Neither has an unfinished run
         whose last row of metrics is incomplete, or whose newest checkpoint is damaged while an older one is intact.
         """
-        folder = RunFolder(self.root / id)
         if folder.path.is_dir() and not folder.exists:
             return RunContents(None, {"state": RunState.PLANNED}, [], None, {}, ())
+        folder = Snapshot(folder)
         faults: list[str] = []
 
         def attempt(read: Callable[[], Any], default: Any = None) -> Any:
@@ -224,7 +223,7 @@ class RunReader:
             log_tail = read("log.txt", last_line) if status["state"] in (RunState.FAILED, RunState.LOST) else None
             return RunSummary(self.root, id, names, status, attempts, log_tail or None)
         except DAMAGE_ERRORS as error:
-            faults = self.contents(id).faults or (one_line(error),)
+            faults = self.contents(RunFolder(self.root / id)).faults or (one_line(error),)
             return RunSummary(self.root, id, names, {"state": RunState.DAMAGED}, faults=faults)
 
     def _ids(self) -> Iterator[str]:
@@ -259,17 +258,16 @@ def summaries(root: Path, runs: Sequence[Run] | None = None) -> list[RunSummary]
 
 def faults(folder: RunFolder) -> list[str]:
     """The faults of a run folder, one line each."""
-    return list(RunReader(folder.path.parent).contents(folder.id).faults)
+    return list(RunReader(folder.path.parent).contents(folder).faults)
 
 
 def refuse_faults(folders: Iterable[RunFolder]) -> None:
     """Raise a UserError if any of the folders has a fault."""
-    readers: dict[Path, RunReader] = {}
+    reader = functools.cache(RunReader)
     problems = []
     for folder in folders:
         if folder.path.exists():
-            reader = readers.setdefault(folder.path.parent, RunReader(folder.path.parent))
-            problems += [(folder, fault) for fault in reader.contents(folder.id).faults]
+            problems += [(folder, fault) for fault in reader(folder.path.parent).contents(folder).faults]
     refuse(problems)
 
 

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, json_bytes, json_object, naming, read_json, write_json
+from harness.files import DamagedFileError, atomic_write, json_object, naming, read_bytes, read_json, write_json
 from harness.folders import attempts
 from harness.folders.append_file import contents
 from harness.folders.attempts import Attempt
 from harness.folders.processes import peak_memory
 from harness.folders.state import RunState
 from harness.folders.usage import Effort
-from harness.settings import ID_LENGTH, Run, configuration, run_from_dict
+from harness.settings import ID_LENGTH, Run, run_from_dict, settings_text
 
 if TYPE_CHECKING:
     from harness.folders.checkpoint import Checkpoint, Position
@@ -54,8 +54,10 @@ class RunFolder:
     """
 
     def __init__(self, path: Path):
-        self.path = Path(path)
+        self.path = path
         self.attempt: Attempt | None = None
+        # The run that should be in the folder, if it is known.
+        self._named: Run | None = None
         # What the attempt has spent, and this process's processor time at its start.
         self.effort = Effort()
         self._processor_time = 0.0
@@ -63,7 +65,9 @@ class RunFolder:
     @classmethod
     def of(cls, root: Path, run: Run) -> "RunFolder":
         """The folder of `run` in a root."""
-        return cls(Path(root) / run.id)
+        folder = cls(Path(root) / run.id)
+        folder._named = run
+        return folder
 
     @property
     def id(self) -> str:
@@ -73,7 +77,7 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether there is a folder, or a file, with more than temporary files in it."""
         # The folder is listed only if it has no settings: in a large root this takes most of the time.
-        if (self.path / "config.json").exists():
+        if os.path.exists(f"{self.path}/config.json"):
             return True
         return self.path.exists() and not (self.path.is_dir() and not any(self.path.glob("[!.]*")))
 
@@ -83,13 +87,15 @@ class RunFolder:
         """The run in `config.json`, which must be byte-identical to the text of its settings."""
         file = self.path / "config.json"
         try:
-            text = file.read_bytes()
+            text = read_bytes(file)
         except FileNotFoundError:
             raise UserError(f"{file}: is missing; this is not a run folder") from None
         except IsADirectoryError:
             raise DamagedFileError(f"{file}: is a folder where a file should be") from None
         except NotADirectoryError:
             raise UserError(f"{self.path}: is a file, not a run folder") from None
+        if self._named is not None and text == settings_text(self._named):
+            return self._named
         return run_of_text(text, file)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -100,7 +106,10 @@ class RunFolder:
         """
         file = self.path / "metrics.jsonl"
         summary = self.summary()
-        data = file.read_bytes() if file.exists() else b""
+        try:
+            data = read_bytes(file)
+        except FileNotFoundError:
+            data = b""
         if summary is None:
             data = data[: data.rfind(b"\n") + 1]
         else:
@@ -183,7 +192,7 @@ class RunFolder:
     def newest_checkpoint(self) -> str:
         """The file name of the newest checkpoint, or an empty string; names sort by position."""
         try:
-            names = os.listdir(self.checkpoints)
+            names = os.listdir(f"{self.path}/checkpoint")
         except (FileNotFoundError, NotADirectoryError):
             return ""
         return max((name for name in names if name.endswith(".ckpt")), default="")
@@ -214,7 +223,7 @@ class RunFolder:
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            return read_json(self.path / name)
+            return read_json(f"{self.path}/{name}")
         except NotADirectoryError:
             raise UserError(f"{self.path}: is a file, not a run folder") from None
 
@@ -224,7 +233,8 @@ class RunFolder:
         """Create the folder and its `config.json`, unless they exist."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "config.json").exists():
-            write_json(self.path / "config.json", configuration(run))
+            with atomic_write(self.path / "config.json") as stream:
+                stream.write(settings_text(run))
 
     def cancel(self, user: str) -> None:
         """Make the owner save the run and stop, and keep others from starting it, until `uncancel`."""
@@ -286,6 +296,20 @@ class RunFolder:
         write_json(self.path / "done.json", {**summary, "metrics": measured(metrics)}, self.check_owner)
 
 
+class Snapshot(RunFolder):
+    """A run folder for reading, each of whose JSON files is read once."""
+
+    def __init__(self, folder: RunFolder):
+        super().__init__(folder.path)
+        self._named = folder._named
+        self._contents: dict[str, dict[str, Any] | None] = {}
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        if name not in self._contents:
+            self._contents[name] = super()._read(name)
+        return self._contents[name]
+
+
 def tail(file: Path) -> str:
     """The last few thousand characters of a file; empty if it does not exist."""
     try:
@@ -344,7 +368,7 @@ def run_of_text(text: bytes, file: Path) -> Run:
     run = run_from_dict(json_object(text, file), source=str(file))
     if run.id != file.parent.name:
         raise UserError(f"{file}: its settings belong to run {run.id}, not to this folder")
-    if text != json_bytes(configuration(run)):
+    if text != settings_text(run):
         raise DamagedFileError(f"{file}: is damaged: it must be byte-identical to the text of its settings")
     return run
 
@@ -353,8 +377,9 @@ def run_folders(root: Path) -> Iterator[RunFolder]:
     """The run folders directly in `root`, by name, including those without `config.json`."""
     if not Path(root).is_dir():
         raise UserError(f"{root}: no such folder of runs")
-    for path in sorted(Path(root).iterdir()):
-        if (path / "config.json").exists() or (is_id(path.name) and any(path.glob("[!.]*"))):
+    for name in sorted(os.listdir(root)):
+        path = Path(root) / name
+        if os.path.exists(f"{path}/config.json") or (is_id(name) and any(path.glob("[!.]*"))):
             yield RunFolder(path)
 
 

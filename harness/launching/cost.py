@@ -2,10 +2,10 @@
 
 import heapq
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ def finished_costs(root: Path, shapes: Collection[Any], first: Iterable[str] = (
     """
     result: list[tuple[Run, Cost, Work]] = []
     counts: dict[tuple[Any, int], int] = {}
-    for folder in _distinct([*(RunFolder(root / id) for id in first), *run_folders(root)]):
+    for folder in _distinct(chain((RunFolder(root / id) for id in first), run_folders(root))):
         try:
             sample = _finished(folder)
         except (UserError, KeyError, OSError):
@@ -213,8 +213,15 @@ def finished_costs(root: Path, shapes: Collection[Any], first: Iterable[str] = (
     return result
 
 
-def _distinct(folders: Iterable[RunFolder]) -> list[RunFolder]:
-    return list({folder.path: folder for folder in folders}.values())[:LOOKED_AT]
+def _distinct(folders: Iterable[RunFolder]) -> Iterator[RunFolder]:
+    """The folders without repetitions, at most `LOOKED_AT`."""
+    paths: set[Path] = set()
+    for folder in folders:
+        if len(paths) == LOOKED_AT:
+            return
+        if folder.path not in paths:
+            paths.add(folder.path)
+            yield folder
 
 
 def _finished(folder: RunFolder) -> tuple[Run, Cost, Work] | None:

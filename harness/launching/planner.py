@@ -11,6 +11,7 @@ from typing import Any
 from harness import extensions
 from harness.errors import UserError
 from harness.files import check_folder
+from harness.folders.reader import RunReader, refuse
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState, counted
 from harness.settings import Run, pack_key, trains_alone
@@ -50,6 +51,22 @@ def plan(runs: Sequence[Run], root: Path) -> Plan:
     refuse_duplicates(runs)
     check_folder(root)
     return Plan(Path(root), tuple(runs), tuple(state_of(RunFolder.of(root, run)) for run in runs))
+
+
+def checked_plan(runs: Sequence[Run], root: Path) -> Plan:
+    """The plan of runs, after checking everything in their folders; raises UserError for any fault."""
+    refuse_duplicates(runs)
+    check_folder(root)
+    reader = RunReader(root)
+    states, problems = [], []
+    for run in runs:
+        folder = RunFolder.of(root, run)
+        contents = reader.contents(folder) if folder.exists else None
+        if contents is not None:
+            problems += [(folder, fault) for fault in contents.faults]
+        states.append(RunState.NEW if contents is None else contents.status.get("state", RunState.DAMAGED))
+    refuse(problems)
+    return Plan(Path(root), tuple(runs), tuple(states))
 
 
 def commit(runs: Sequence[Run], root: Path) -> list[RunFolder]:

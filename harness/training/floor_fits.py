@@ -21,7 +21,8 @@ from algorithms.behaviour_value import FitReport
 from harness.errors import UserError
 from harness.folders.checkpoint import Checkpoint, Checkpoints, Position
 from harness.folders.provenance import PROJECT, gpus, package_versions, processor
-from harness.settings import Run, canonical_json, run_to_dict
+from harness.plain_values import canonical_json
+from harness.settings import Run, run_to_dict
 
 # Folder of the fits in a root.
 FOLDER = "learned_floors"

@@ -28,7 +28,6 @@ from harness.command_line import (
     result_console,
 )
 from harness.errors import UserError
-from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
@@ -81,8 +80,7 @@ def in_folders(runs: Sequence[Run], root: Path) -> Finished:
     """The runs that are finished in a root."""
     from harness.watching.verification import original_in
 
-    refuse_faults(RunFolder.of(root, run) for run in runs)
-    finished = planner.plan(runs, root).in_state(RunState.DONE)
+    finished = planner.checked_plan(runs, root).in_state(RunState.DONE)
     if not finished:
         raise UserError(f"verify: {root} has no finished run of this grid; run the grid first, or name another --root")
     return Finished(finished, root, lambda run: original_in(RunFolder.of(root, run)))

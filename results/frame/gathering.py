@@ -198,7 +198,7 @@ def read_batch(folders: Sequence[Stamped]) -> Batch:
     faults: list[tuple[RunFolder, str]] = []
     reader = RunReader(folders[0][0].path.parent, check_data=False)
     for folder, stamp in folders:
-        contents = reader.contents(folder.id)
+        contents = reader.contents(folder)
         faults += [(folder, fault) for fault in contents.faults]
         if contents.faults or contents.run is None:
             continue

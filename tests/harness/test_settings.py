@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 from ablations.commands.selection import grid_runs
 from ablations.grids import runs_of
 from harness.errors import UserError
+from harness.files import json_bytes
 from harness.launching.planner import plan
 from harness.launching.preflight import check_floors, check_settings
-from harness.plain_values import dotted
+from harness.plain_values import canonical_json, dotted
 from harness.settings import (
     ADDED_SETTINGS,
     PER_RUN,
-    canonical_json,
     configuration,
     pack_key,
     run_from_dict,
     run_to_dict,
+    settings_text,
     with_settings,
 )
 from harness.tasks.registry import SCALES, base_run
@@ -55,6 +56,12 @@ def test_canonical_json_refuses_nan_and_infinity(number):
 def test_id_is_the_hash_of_every_setting(run):
     text = json.dumps(configuration(run), sort_keys=True, separators=(",", ":"))
     assert run.id == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_the_text_in_a_file_is_that_of_the_whole_configuration():
+    """It is made of the texts of groups, which are kept."""
+    runs = [*runs_of("smoke"), *runs_of("switch"), *runs_of("paper", "paper")]
+    assert [settings_text(run) for run in runs] == [json_bytes(configuration(run)) for run in runs]
 
 
 def test_equal_settings_have_equal_ids_in_any_order(run):

@@ -12,7 +12,8 @@ from harness.folders.cache import Cache
 from harness.folders.reader import Names, faults, summaries
 from harness.folders.run_folder import RunFolder, run_folders
 from harness.launching.planner import state_of
-from harness.settings import canonical_json, configuration
+from harness.plain_values import canonical_json
+from harness.settings import configuration
 from tests.support.run_folder_factory import begin, fail, lose, write_done
 
 

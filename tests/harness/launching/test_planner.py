@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ablations.grids import runs_of
 from harness.errors import UserError
 from harness.folders.run_folder import RunFolder
-from harness.launching.planner import commit, describe, packs, plan
+from harness.launching.planner import checked_plan, commit, describe, packs, plan
 from harness.settings import pack_key, with_settings
 
 
@@ -48,6 +48,7 @@ def test_every_state(tmp_path):
     folders[4].write_status("failed", reason="diverged")
     folders[5].finish({})
     planned = plan(runs, tmp_path)
+    assert checked_plan(runs, tmp_path) == planned
     assert planned.states == ("new", "planned", "running", "interrupted", "lost", "failed", "done")
     assert planned.to_start() == [runs[0], runs[1], runs[3], runs[4]]
     assert planned.to_start(retry_failed=True) == [runs[0], runs[1], runs[3], runs[4], runs[5]]
@@ -70,8 +71,9 @@ def test_foreign_and_damaged_folders_are_refused(tmp_path, runs):
         (json.dumps({**settings, "colour": 1}), r"config.json: setting colour: unknown setting"),
     ]:
         config.write_text(text)
-        with pytest.raises(UserError, match=message):
-            plan(runs, tmp_path)
+        for make in (plan, checked_plan):
+            with pytest.raises(UserError, match=message):
+                make(runs, tmp_path)
     config.unlink()
     config.with_name("log.txt").write_text("")
     with pytest.raises(UserError, match=r"config.json: is missing"):
@@ -82,7 +84,7 @@ def test_a_folder_without_content_is_new(tmp_path, runs):
     """A launcher that is killed while it creates the folder leaves it empty; the next one continues."""
     RunFolder.of(tmp_path, runs[0]).path.mkdir()
     (tmp_path / runs[0].id / ".config.json.0123abcd").write_text("{")
-    assert plan(runs, tmp_path).counts() == {"new": 4}
+    assert plan(runs, tmp_path).counts() == checked_plan(runs, tmp_path).counts() == {"new": 4}
     commit(runs, tmp_path)
     assert plan(runs, tmp_path).counts() == {"planned": 4}
 
