@@ -151,6 +151,9 @@ DATA_SHEET = Rates("H100 SXM", 2e-6, 3.35e12, 67e12, is_measured=False)
 # Said of measured rates where it is not known whether they are those of the GPU.
 UNKNOWN_MODEL = " (the profile names no model of GPU)"
 
+# Words in names of GPUs that do not tell models apart.
+BRANDS = ("nvidia", "tesla", "geforce", "quadro", "gpu")
+
 # The rates by name, as gpu-check writes them.
 RATES = ("operation_seconds", "bytes_per_second", "flops_per_second")
 
@@ -168,23 +171,37 @@ def checks_folder() -> Path:
 def known_rates(models: Collection[str] | None = None) -> Rates:
     """The rates of the last gpu-check on a GPU of one of these models, or else those of a data sheet.
 
-    `models` are names as a cluster has them ("a100"), and match names of GPUs that contain them ("NVIDIA
-    A100-SXM4-80GB"). Empty: the model is not known; None: it is that of the last gpu-check.
+    `models` are names as a cluster has them ("a100", "a100_1g.5gb"; see `is_of`). Empty: the model is not known; None: it
+    is that of the last gpu-check.
     """
     for file in sorted(checks_folder().glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(file.read_text())
             rates = {name: float(content["rates"][name]) for name in RATES}
             name = str(content["name"])
-            if min(rates.values()) > 0.0 and (not models or any(_letters(model) in _letters(name) for model in models)):
+            if min(rates.values()) > 0.0 and (not models or any(is_of(model, name) for model in models)):
                 unknown = models is not None and not models
                 return Rates(name=name, is_measured=True, remark=UNKNOWN_MODEL if unknown else "", **rates)
     return replace(DATA_SHEET, remark=f" (no gpu-check of {' or '.join(models)} was found)" if models else "")
 
 
-def _letters(name: str) -> str:
-    """The letters and digits of a name, in lower case."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+def is_of(model: str, name: str) -> bool:
+    """Whether a GPU with torch's name is of a model as a cluster names it: "NVIDIA A100-SXM4-80GB" of "a100".
+
+    Every word of the model has to occur ("a10" is no A100), and a part of a GPU (MIG) is not the whole.
+    """
+    wanted, present = _words(model), _words(name)
+    adjacent = {"".join(present[i:j]) for i in range(len(present)) for j in range(i + 1, len(present) + 1)}
+    return bool(wanted) and adjacent.issuperset(wanted) and _slices(wanted) == _slices(present)
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.findall(r"[a-z0-9.]+", name.lower()) if word not in BRANDS]
+
+
+def _slices(words: list[str]) -> list[str]:
+    """The words that name a part of a GPU: "1g.5gb"."""
+    return [word for word in words if re.fullmatch(r"\d+g\.\d+gb", word)]
 
 
 def estimated_update_seconds(settings: AlgorithmSettings, inputs: int, runs: int, rates: Rates = DATA_SHEET) -> float:

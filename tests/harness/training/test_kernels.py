@@ -117,6 +117,19 @@ def test_the_rates_are_those_of_the_model_that_is_asked_for(monkeypatch, tmp_pat
     assert other.operation_seconds == gpu.DATA_SHEET.operation_seconds
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "expected"),
+    [("rtx6000", "Quadro RTX 6000", True), ("gtx1080ti", "NVIDIA GeForce GTX 1080 Ti", True),
+     ("gpu_v100", "Tesla V100-SXM2-16GB", True), ("a100_80gb", "NVIDIA A100-SXM4-80GB", True),
+     ("a100_80gb", "NVIDIA A100-SXM4-40GB", False), ("a10", "NVIDIA A100-SXM4-80GB", False),
+     ("l40", "NVIDIA L40S", False), ("a100", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", False),
+     ("a100_1g.5gb", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", True), ("1g.5gb", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", True),
+     ("a100_1g.5gb", "NVIDIA A100-SXM4-40GB", False), ("gpu", "NVIDIA A100-SXM4-80GB", False)],
+)  # fmt: skip
+def test_models_of_gpus(model, name, expected):
+    assert gpu.is_of(model, name) == expected
+
+
 def test_the_kernel_is_part_of_the_run_id():
     assert not {run.id for run in RUNS} & {run.id for run in ON_GPU}
 
