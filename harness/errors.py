@@ -58,14 +58,14 @@ def one_line(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The informative part of an error: what was expected, where, and what stood there, as far as the error says.
+    """The informative part of an error: what was expected, where, and what was read instead, where known.
 
     Of errors of HDF5 the text in brackets.
     """
     if isinstance(error, json.JSONDecodeError):
-        found = error.doc[error.pos : error.pos + 20]
+        excerpt = error.doc[error.pos : error.pos + 20]
         where = f"at line {error.lineno}, column {error.colno}"
-        return f"not JSON: {error.msg.lower()} {where}, found {found!r}" if found else f"not JSON: it ends {where}"
+        return f"not JSON: {error.msg.lower()} {where}, found {excerpt!r}" if excerpt else f"not JSON: it ends {where}"
     text = getattr(error, "strerror", None) or str(error.args[0] if len(error.args) == 1 else error)
     text = " ".join(text.split())
     if isinstance(error, KeyError) and text.isidentifier():

@@ -159,16 +159,16 @@ def _findings(job: str, name: str, folder: Path, token: str) -> list[Finding]:
     outcome = how_ended(job)
     patience = ANSWER_PATIENCE if outcome is None or outcome.startswith("COMPLETED") else INTERVAL
     deadline = time.monotonic() + patience
-    while (found := _answer(folder, token)) is None and time.monotonic() < deadline:
+    while (answer := _answer(folder, token)) is None and time.monotonic() < deadline:
         time.sleep(0.2)
     log = _log(folder, job)
-    if found is None:
+    if answer is None:
         last = last_line_of_job(log) if log.exists() else "no log, so that its node may not see the root"
         state = "left the queue" if outcome is None else f"ended as {outcome}"
         return [Finding("job", "problem", f"{job} {state} without an answer; log {log}: {last}")]
-    began_on = f"{job} ran on {found['host']}, {duration(found['seconds'])} from Python's start to its answer"
+    began_on = f"{job} ran on {answer['host']}, {duration(answer['seconds'])} from Python's start to its answer"
     visible = Finding("root", "ok", f"{folder.parents[2]} is writable on the node, and what it writes is visible here")
-    return [Finding("job", "ok", began_on), visible, *(Finding(**finding) for finding in found["findings"])]
+    return [Finding("job", "ok", began_on), visible, *(Finding(**finding) for finding in answer["findings"])]
 
 
 def _in_queue(job: str, name: str) -> QueuedTask | None:
@@ -189,10 +189,10 @@ def how_ended(job: str) -> str | None:
 
 def _answer(folder: Path, token: str) -> dict[str, Any] | None:
     try:
-        found = read_json(folder / ANSWER)
+        answer = read_json(folder / ANSWER)
     except (UserError, OSError):
         return None
-    return found if found and found.get("token") == token else None
+    return answer if answer and answer.get("token") == token else None
 
 
 # On the node -------------------------------------------------------------------------------------------------------

@@ -93,12 +93,12 @@ def pattern(text: str | None) -> re.Pattern[str] | None:
     if text is None:
         return None
     try:
-        found = re.compile(text)
+        pattern = re.compile(text)
     except re.error as error:
         raise UserError(f"--names {quoted_if_odd(text)}: not a regular expression ({error})") from None
-    if not found.groupindex or not set(found.groupindex) <= {"task", "arm", "seed"}:
+    if not pattern.groupindex or not set(pattern.groupindex) <= {"task", "arm", "seed"}:
         raise UserError(f"--names {quoted_if_odd(text)}: needs groups (?P<task>...), (?P<arm>...) or (?P<seed>...)")
-    return found
+    return pattern
 
 
 def references(text: str | None) -> tuple[float, float] | None:

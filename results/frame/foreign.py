@@ -79,32 +79,32 @@ def foreign_frame(parsed: Parsed, source: str, file: str, meaning: Meaning) -> p
     return checked_foreign(frame, file)
 
 
-def _said(row: Row, meaning: Meaning) -> dict[str, str | int | None]:
+def _identity(row: Row, meaning: Meaning) -> dict[str, str | int | None]:
     """Task, arm and seed of a run as its file names them: in columns, or in the name of the run."""
-    said: dict[str, str | int | None] = {"task": row.task, "arm": row.arm, "seed": row.seed}
+    identity: dict[str, str | int | None] = {"task": row.task, "arm": row.arm, "seed": row.seed}
     if meaning.names is not None:
         match = meaning.names.search(row.run)
         if match is None:
             raise UserError(f"--names {meaning.names.pattern}: matches no part of the run name {shown(row.run)}")
-        said |= {name: value for name, value in match.groupdict().items() if value is not None}
-    seed = said["seed"]
+        identity |= {name: value for name, value in match.groupdict().items() if value is not None}
+    seed = identity["seed"]
     if isinstance(seed, str) and (not seed.isdecimal() or int(seed[:20]) >= LARGEST_WHOLE):
         raise UserError(f"--names: finds the seed {shown(seed)} in the run name {shown(row.run)}; it must be a number")
-    return {**said, "seed": None if seed is None else int(seed)}
+    return {**identity, "seed": None if seed is None else int(seed)}
 
 
 def _named(rows: Sequence[Row], meaning: Meaning) -> list[Row]:
     """The rows with our names of tasks and arms."""
-    said = [_said(row, meaning) for row in rows]
+    identities = [_identity(row, meaning) for row in rows]
     for name, renamed, option in (("task", meaning.tasks, "--task"), ("arm", meaning.arms, "--arm")):
-        known = list(dict.fromkeys(str(names[name]) for names in said if names[name] is not None))
+        known = list(dict.fromkeys(str(names[name]) for names in identities if names[name] is not None))
         for theirs in renamed:
             if theirs and theirs not in known:
                 raise UserError(
                     f"{option} {quoted_if_odd(theirs)}={renamed[theirs]}: no run has the {name} "
                     f"{quoted_if_odd(theirs)}; the file has {some_of(known)}"
                 )
-        for row, names in zip(rows, said, strict=True):
+        for row, names in zip(rows, identities, strict=True):
             names[name] = renamed.get("") or renamed.get(str(names[name]), names[name])
             if names[name] is None:
                 raise UserError(
@@ -113,7 +113,7 @@ def _named(rows: Sequence[Row], meaning: Meaning) -> list[Row]:
                 )
     return [
         replace(row, task=str(names["task"]), arm=str(names["arm"]), seed=names["seed"])  # type: ignore[arg-type]
-        for row, names in zip(rows, said, strict=True)
+        for row, names in zip(rows, identities, strict=True)
     ]
 
 
@@ -154,9 +154,9 @@ def _scores(parsed: Parsed, meaning: Meaning) -> np.ndarray:
         )
     if unit not in DIVISORS:
         raise UserError(f"--unit {quoted_if_odd(unit)}: unknown unit; choose one of {', '.join(DIVISORS)}")
-    said = meaning.unit and unit_of(parsed.metric)
-    if said and said != unit:
-        raise UserError(f"--unit {unit}: but the name of {name} says {said}; leave out --unit")
+    implied = meaning.unit and unit_of(parsed.metric)
+    if implied and implied != unit:
+        raise UserError(f"--unit {unit}: but the name of {name} says {implied}; leave out --unit")
     scores = values / DIVISORS[unit]
     success = "success" in parsed.metric.lower()
     largest = 1.0 if success else LARGEST_SHARE

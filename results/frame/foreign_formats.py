@@ -138,12 +138,16 @@ def _long(path: Path, header: Sequence[str], lines: Lines, metric: str | None) -
     def rows() -> Iterator[Row]:
         for number, cells in lines:
             at = f"{path}:{number}"
-            said = {key: None if place is None else cells[place].strip() or None for key, place in names.items()}
+            identity = {key: None if place is None else cells[place].strip() or None for key, place in names.items()}
             result = _number(cells[value], at, header[value])
             if result is not None:
-                seed = None if said["seed"] is None else _whole(said["seed"], at, "seed")
-                run = said["run"] or " ".join(filter(None, (said["task"], said["arm"], said["seed"]))) or path.stem
-                yield Row(run, _whole(cells[step], at, header[step]), result, said["task"], said["arm"], seed)
+                seed = None if identity["seed"] is None else _whole(identity["seed"], at, "seed")
+                run = (
+                    identity["run"]
+                    or " ".join(filter(None, (identity["task"], identity["arm"], identity["seed"])))
+                    or path.stem
+                )
+                yield Row(run, _whole(cells[step], at, header[step]), result, identity["task"], identity["arm"], seed)
 
     return chosen, rows()
 

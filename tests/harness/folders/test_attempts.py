@@ -33,10 +33,10 @@ import sys
 from pathlib import Path
 from harness.folders.attempts import TakenOver, acquire
 folder = Path(sys.argv[1])
-own = acquire(folder, {})
+owner = acquire(folder, {})
 for line in sys.stdin:
     try:
-        own.check()
+        owner.check()
     except TakenOver as error:
         sys.exit(f"stopped: {error}")
     with open(folder / "metrics.jsonl", "a") as file:

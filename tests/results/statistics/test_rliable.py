@@ -14,7 +14,7 @@ THEIRS = """
 import json, sys
 import numpy as np
 from rliable import library, metrics
-first, second, thresholds = (np.array(each) for each in json.load(sys.stdin))
+first, second, thresholds = (np.array(values) for values in json.load(sys.stdin))
 profiles, _ = library.create_performance_profile({"first": first}, thresholds, reps=2)
 print(json.dumps({
     "iqm": metrics.aggregate_iqm(first),

@@ -75,10 +75,10 @@ def install(accounting: bool = True) -> tuple[str, ...]:
     return names
 
 
-def _is_present(thing: str) -> bool:
-    if thing.startswith("/"):
-        return any(Path("/").glob(thing.removeprefix("/")))
-    return shutil.which(thing, path=search_path()) is not None
+def _is_present(file: str) -> bool:
+    if file.startswith("/"):
+        return any(Path("/").glob(file.removeprefix("/")))
+    return shutil.which(file, path=search_path()) is not None
 
 
 def _apt(*arguments: str) -> None:
