@@ -7,13 +7,17 @@ that fails or hangs costs no other one. The results so far are written after eve
 
 import argparse
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +25,28 @@ import torch
 
 from algorithms.kernels import gpu
 from harness.files import write_json
-from tests.benchmarks.gpu_speed import measure, ours, plain
-from tests.benchmarks.peers.sizes import SIZES, Size
-from tests.support.packs import SHORT
+from tests.benchmarks.gpu_speed import measure, ours, plain, profiled
+from tests.benchmarks.gpu_training import acting, training
+from tests.benchmarks.peers.sizes import DEEP, SIZES, Size
 
 ROOT = Path(__file__).parents[2]
 
 # Seconds that a phase may take; together at most eight minutes.
 DEADLINES = {
-    "machine": 40, "correctness": 90, "demo": 45, "reference": 60, "compiled demo": 50, "compiled reference": 65,
-    "triton reference": 60, "training": 70,
+    "machine": 25, "correctness": 70, "demo": 40, "reference": 45, "deep": 50, "compiled demo": 40,
+    "compiled reference": 45, "triton reference": 40, "profile": 25, "acting": 20, "training": 80,
 }  # fmt: skip
+
+# With --tiny a phase may take this many times as long: on a CPU that may be busy, only the results matter.
+PATIENCE_OF_TINY = 5
 
 PACKS = (1, 8, 32, 64)
 
 # The ways of updates that need no compilation.
 PLAIN_WAYS = ("eager", "captured", "drawn")
 
-# What a phase measures on a device, or in tiny sizes.
-Phase = Callable[[str, bool], dict[str, Any]]
+# What a phase measures on a device, or in tiny sizes; later parts of the result replace earlier ones of the same name.
+Phase = Callable[[str, bool], Iterator[dict[str, Any]]]
 
 # With --tiny every phase takes a second or two, on the CPU too.
 TINY_PACKS, TINY = (1, 2), {"hidden": (8, 8), "batch_size": 4, "n_actions": 2}
@@ -57,19 +64,26 @@ def main(arguments: list[str]) -> int:
         print(f"gpu-check: {reason}", file=sys.stderr)
         return 2
     if options.phase:
-        print(json.dumps(PHASES[options.phase](options.device, options.tiny)))
+        if options.device == "cpu":
+            torch.set_num_threads(1)
+        for part in PHASES[options.phase](options.device, options.tiny):
+            print(json.dumps(part), flush=True)
         return 0
     return check(options.device, options.tiny, options.out or gpu.checks_folder())
 
 
 def check(device: str, tiny: bool, folder: Path) -> int:
     """Run every phase in a process of its own and write the results after each."""
-    results: dict[str, Any] = {"name": "CPU" if device == "cpu" else torch.cuda.get_device_name(), "phases": {}}
+    results: dict[str, Any] = {
+        "name": "CPU" if device == "cpu" else torch.cuda.get_device_name(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "phases": {},
+    }
     file = folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', results['name']).strip('-')}.json"
     folder.mkdir(parents=True, exist_ok=True)
     for phase, deadline in DEADLINES.items():
         began = time.monotonic()
-        result = in_process(phase, device, tiny, deadline)
+        result = in_process(phase, device, tiny, deadline * (PATIENCE_OF_TINY if tiny else 1))
         results["phases"][phase] = {"seconds": round(time.monotonic() - began, 1), **result}
         if "rates" in result:
             results["rates"] = result["rates"]
@@ -80,20 +94,34 @@ def check(device: str, tiny: bool, folder: Path) -> int:
 
 
 def in_process(phase: str, device: str, tiny: bool, deadline: float) -> dict[str, Any]:
-    """The result of a phase, or its error."""
+    """The parts of the result that a phase has printed, and its error if it failed or was ended at its deadline."""
     command = [sys.executable, "-m", "tests.benchmarks.gpu_check", "--phase", phase, "--device", device]
-    try:
-        done = subprocess.run(
-            [*command, *(["--tiny"] if tiny else [])], capture_output=True, text=True, cwd=ROOT, timeout=deadline
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"not done after {deadline:g} s"}
-    if done.returncode:
-        return {"error": (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}")[-2_000:]}
-    return json.loads(done.stdout.splitlines()[-1])
+    if tiny:
+        command.append("--tiny")
+    # Files, because processes that the phase has started could keep pipes open.
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, text=True, cwd=ROOT, start_new_session=True)
+        late = False
+        try:
+            process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            late = True
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        out.seek(0)
+        err.seek(0)
+        result: dict[str, Any] = {}
+        for line in out:
+            with suppress(ValueError):
+                result |= json.loads(line)
+        if late:
+            result["error"] = f"not done after {deadline:g} s"
+        elif process.returncode:
+            result["error"] = (err.read().strip() or f"exit code {process.returncode}")[-2_000:]
+    return result
 
 
-def machine(device: str, tiny: bool) -> dict[str, Any]:
+def machine(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
     """The GPU and its rates: an operation within a graph, copies in its memory, matrix products by precision."""
     result: dict[str, Any] = {"torch": torch.__version__, "cuda": torch.version.cuda}
     if device != "cpu":
@@ -113,7 +141,7 @@ def machine(device: str, tiny: bool) -> dict[str, Any]:
         products[name] = 2 * size**3 / seconds_of(lambda matrix=matrix: matrix @ matrix, device)
     torch.backends.cuda.matmul.allow_tf32 = False
     rates = operation_seconds(device), copied, products["float32"]
-    return {**result, "products": products, "rates": dict(zip(gpu.RATES, rates, strict=True))}
+    yield {**result, "products": products, "rates": dict(zip(gpu.RATES, rates, strict=True))}
 
 
 def operation_seconds(device: str, operations: int = 500) -> float:
@@ -148,67 +176,59 @@ def seconds_of(action: Callable[[], object], device: str, repeats: int = 10) -> 
     return shortest
 
 
-def correctness(device: str, tiny: bool) -> dict[str, Any]:
+def correctness(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
     """The tests marked gpu but for the compiled kernel, which takes minutes; the tiny check only collects them."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-k", "not cuda_compiled", "-p", "no:cacheprovider"]
     command.append("tests/algorithms")
     done = subprocess.run([*command, *(["--collect-only"] if tiny else [])], capture_output=True, text=True, cwd=ROOT)
     last = (done.stdout.strip().splitlines() or [""])[-1]
-    return {"result": last} if done.returncode == 0 else {"error": done.stdout[-2_000:]}
+    if done.returncode:
+        raise RuntimeError(done.stdout[-2_000:])
+    yield {"result": last}
 
 
-def updates(size: Size, device: str, tiny: bool, ways: tuple[str, ...], packs: tuple[int, ...]) -> dict[str, Any]:
-    """Run-updates per second of the plain baseline and of packs; stops at the first way that fails."""
+def updates(
+    size: Size, device: str, tiny: bool, ways: tuple[str, ...], packs: tuple[int, ...]
+) -> Iterator[dict[str, Any]]:
+    """Run-updates per second of the plain baseline and of packs, with all so far in every part of the result."""
     size = replace(size, **TINY) if tiny else size
     seconds = 0.01 if tiny else 1.0
     measured = [measure("plain", 1, lambda: plain(size, device), device, seconds)]
+    yield {"updates": [asdict(row) for row in measured]}
     for runs in TINY_PACKS if tiny else packs:
         for how in ways:
             made = measure(how, runs, lambda runs=runs, how=how: ours(size, runs, how, device), device, seconds)
             measured.append(made)
-    return {"updates": [asdict(row) for row in measured]}
+            yield {"updates": [asdict(row) for row in measured]}
 
 
-def training(device: str, tiny: bool) -> dict[str, Any]:
-    """The grid smoke twice, once interrupted: the same metrics, byte for byte."""
-    kernel = "torch" if device == "cpu" else "cuda"
-    settings = {**SHORT, "algorithm.kernel": kernel}
-    command = [sys.executable, "-m", "floorbench", "run", "smoke"]
-    command += [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    with tempfile.TemporaryDirectory() as folder:
-        whole, interrupted = Path(folder) / "whole", Path(folder) / "interrupted"
-        began = time.monotonic()
-        subprocess.run([*command, "--root", str(whole)], capture_output=True, cwd=ROOT, check=True)
-        seconds = time.monotonic() - began
-        first = subprocess.Popen([*command, "--root", str(interrupted)], stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL, cwd=ROOT)  # fmt: skip
-        time.sleep(0.7 * seconds)
-        first.terminate()
-        first.wait()
-        subprocess.run([*command, "--root", str(interrupted)], capture_output=True, cwd=ROOT, check=True)
-        files = sorted(whole.glob("*/metrics.jsonl"))
-        if not files:
-            return {"error": "the grid smoke wrote no metrics"}
-        unequal = [file.parent.name for file in files
-                   if file.read_bytes() != (interrupted / file.parent.name / file.name).read_bytes()]  # fmt: skip
-    if unequal:
-        return {"error": f"other metrics after an interruption: {' '.join(unequal)}"}
-    return {"runs": len(files), "seconds_whole": seconds}
+def profile(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
+    """Nodes of the updates of a block, their time, and the longest kernels."""
+    rows: list[dict[str, Any]] = []
+    for name, runs in (("demo", 2),) if tiny else (("demo", 64), ("reference", 1), ("reference", 64)):
+        size = replace(SIZES[name], **TINY) if tiny else SIZES[name]
+        block = ours(size, runs, "drawn", device)
+        block()
+        rows.append({"size": name, "runs": runs, **profiled(block, device, gpu.BLOCK)})
+        yield {"profiles": rows}
 
 
-def speed(name: str, ways: tuple[str, ...], packs: tuple[int, ...], on_cpu: bool = True) -> Phase:
+def speed(size: Size, ways: tuple[str, ...], packs: tuple[int, ...], on_cpu: bool = True) -> Phase:
     """The phase that measures the updates of a size; ways that compile for a GPU are left out on the CPU."""
-    return lambda device, tiny: updates(SIZES[name], device, tiny, ways if on_cpu or device != "cpu" else (), packs)
+    return lambda device, tiny: updates(size, device, tiny, ways if on_cpu or device != "cpu" else (), packs)
 
 
 PHASES: dict[str, Phase] = {
     "machine": machine,
     "correctness": correctness,
-    "demo": speed("demo", PLAIN_WAYS, PACKS),
-    "reference": speed("reference", PLAIN_WAYS, PACKS),
-    "compiled demo": speed("demo", ("compiled",), (64,), on_cpu=False),
-    "compiled reference": speed("reference", ("compiled",), (64,), on_cpu=False),
-    "triton reference": speed("reference", ("triton",), PACKS, on_cpu=False),
+    "demo": speed(SIZES["demo"], PLAIN_WAYS, PACKS),
+    "reference": speed(SIZES["reference"], PLAIN_WAYS, PACKS),
+    "deep": speed(DEEP, PLAIN_WAYS, PACKS),
+    "compiled demo": speed(SIZES["demo"], ("compiled",), (64,), on_cpu=False),
+    "compiled reference": speed(SIZES["reference"], ("compiled",), (64,), on_cpu=False),
+    "triton reference": speed(SIZES["reference"], ("triton",), PACKS, on_cpu=False),
+    "profile": profile,
+    "acting": acting,
     "training": training,
 }
 

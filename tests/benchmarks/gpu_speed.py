@@ -1,7 +1,7 @@
 """Speed of whole updates on a GPU: packs of this project, and the plain baseline."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,8 +24,10 @@ AT_ONCE = 10
 # takes batches from the CPU and noise on the GPU. The others draw both on the GPU, a block of updates at once, as in
 # training.
 DRAWN = ("drawn", "compiled", "triton")
-HOW = ("eager", "captured", *DRAWN)
 KERNEL = {"eager": "torch", "captured": "cuda", "drawn": "cuda", "compiled": "cuda_compiled", "triton": "triton"}
+
+# Kernels that a profile names.
+TOP = 10
 
 # Transitions from which batches are drawn.
 TRANSITIONS = 10_000
@@ -94,23 +96,30 @@ def measure(side: str, runs: int, make: Callable[[], Callable[[], Any]], device:
     return Measured(side, runs, speed, torch.cuda.max_memory_allocated() - before if on_gpu else 0)
 
 
-def sides(size: Size, packs: tuple[int, ...], device: str, seconds: float) -> Iterator[Measured]:
-    """The plain baseline, then every pack size in every way."""
-    yield measure("plain", 1, lambda: plain(size, device), device, seconds)
-    for runs in packs:
-        for how in HOW:
-            yield measure(how, runs, lambda runs=runs, how=how: ours(size, runs, how, device), device, seconds)
+def profiled(action: Callable[[], Any], device: str, updates: int) -> dict[str, Any]:
+    """What an action of some updates computes on the device: nodes per update, their mean time, the longest kernels.
 
-
-def table(name: str, measured: list[Measured]) -> str:
-    """One line per side, with speeds relative to the plain baseline and to the eager update of the same pack."""
-    baseline = measured[0].updates_per_second
-    eager = {row.runs: row.updates_per_second for row in measured if row.side == "eager"}
-    lines = [f"{name:24}{'runs':>5}{'run-updates/s':>15}{'x plain':>9}{'x eager':>9}{'peak MB':>9}"]
-    for row in measured:
-        to_eager = "" if row.side == "plain" else f"{row.updates_per_second / eager[row.runs]:.2f}"
-        lines.append(
-            f"{row.side:24}{row.runs:5}{row.updates_per_second:15,.0f}{row.updates_per_second / baseline:9.2f}"
-            f"{to_eager:>9}{row.peak_bytes / 1e6:9,.0f}"
-        )
-    return "\n".join(lines)
+    `busy` is the share of the wall-clock time in which a node computes; profiling itself makes it smaller. On the CPU
+    nodes are operations of torch that call no others.
+    """
+    kind = torch.profiler.ProfilerActivity.CPU if device == "cpu" else torch.profiler.ProfilerActivity.CUDA
+    wait = torch.cuda.synchronize if device != "cpu" else lambda: None
+    wait()
+    with torch.profiler.profile(activities=[kind]) as profile:
+        began = time.perf_counter()
+        action()
+        wait()
+        wall = time.perf_counter() - began
+    microseconds: dict[str, list[float]] = {}
+    for event in profile.events():
+        if event.device_type.name == device.upper() and not event.cpu_children:
+            microseconds.setdefault(event.name, []).append(event.time_range.elapsed_us())
+    nodes = sum(map(len, microseconds.values()))
+    total = sum(map(sum, microseconds.values()))
+    longest = sorted(microseconds.items(), key=lambda item: -sum(item[1]))[:TOP]
+    return {
+        "nodes_per_update": nodes / updates,
+        "microseconds_per_node": total / max(nodes, 1),
+        "busy": total / 1e6 / wall,
+        "top": [{"name": name[:100], "share": sum(times) / total, "nodes": len(times)} for name, times in longest],
+    }

@@ -1,7 +1,4 @@
-"""Updates on a GPU: packs of several sizes, eager, captured and compiled, and the plain baseline.
-
-`python -m pytest -m gpu tests/benchmarks` prints the tables; this takes some minutes.
-"""
+"""The check of a GPU, tried on the CPU at tiny sizes."""
 
 import json
 
@@ -9,23 +6,59 @@ import pytest
 import torch
 
 from tests.benchmarks import gpu_check
-from tests.benchmarks.gpu_speed import Measured, sides, table
-from tests.benchmarks.peers.sizes import SIZES
-
-PACKS = (1, 8, 32, 64)
-SECONDS = 2.0
+from tests.benchmarks.gpu_speed import profiled
 
 
-@pytest.mark.parametrize("phase", ["machine", "demo", "compiled demo", "triton reference"])
-def test_a_phase_of_the_check_runs_without_a_gpu(phase, capsys):
-    assert gpu_check.main(["--phase", phase, "--device", "cpu", "--tiny"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    if phase == "machine":
-        assert min(result["rates"].values()) > 0.0
-        return
-    ways = () if phase.startswith(("compiled", "triton")) else ("eager", "captured", "drawn")
-    sides = [(row["side"], row["runs"]) for row in result["updates"]]
+def phase(name, capsys):
+    """All parts of the result of a phase."""
+    assert gpu_check.main(["--phase", name, "--device", "cpu", "--tiny"]) == 0
+    parts = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    return {name: value for part in parts for name, value in part.items()}
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_rates_of_the_machine(capsys):
+    assert min(phase("machine", capsys)["rates"].values()) > 0.0
+
+
+@pytest.mark.parametrize("name", ["demo", "compiled demo", "triton reference"])
+def test_speeds_of_updates(name, capsys):
+    ways = ("eager", "captured", "drawn") if name == "demo" else ()
+    sides = [(row["side"], row["runs"]) for row in phase(name, capsys)["updates"]]
     assert sides == [("plain", 1), *((how, runs) for runs in (1, 2) for how in ways)]
+
+
+def test_profiles_of_updates(capsys):
+    (row,) = phase("profile", capsys)["profiles"]
+    assert (row["size"], row["runs"]) == ("demo", 2)
+    assert row["nodes_per_update"] > 100
+    assert 0.0 < sum(kernel["share"] for kernel in row["top"]) <= 1.0 + 1e-9
+
+
+def test_a_profile_counts_operations():
+    number = torch.zeros(8)
+
+    def action():
+        for _ in range(6):
+            number.sin_()
+        number.cos_()
+
+    row = profiled(action, "cpu", updates=2)
+    nodes = {kernel["name"]: kernel["nodes"] for kernel in row["top"]}
+    assert (nodes["aten::sin_"], nodes["aten::cos_"]) == (6, 1)
+    assert row["nodes_per_update"] == sum(nodes.values()) / 2
+
+
+def test_seconds_of_acting(capsys):
+    result = phase("acting", capsys)
+    assert result["runs"] == 2
+    assert min(result[name] for name in ("act", "evaluation", "online_step")) > 0.0
 
 
 @pytest.mark.slow
@@ -33,9 +66,12 @@ def test_the_check_can_be_tried_without_a_gpu(tmp_path):
     """Every phase in a process of its own, at tiny sizes."""
     assert gpu_check.main(["--device", "cpu", "--tiny", "--out", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "CPU.json").read_text())
-    assert list(results["phases"]) == list(gpu_check.DEADLINES)
+    assert list(results["phases"]) == list(gpu_check.DEADLINES) == list(gpu_check.PHASES)
     assert results["rates"] == results["phases"]["machine"]["rates"]
-    assert results["phases"]["training"]["runs"] > 1
+    trained = results["phases"]["training"]
+    assert trained["runs"] == 4
+    assert trained["interrupted"] == trained["two_workers"] == "equal"
+    assert trained["half_cancelled"] == "equal (2 runs are left)"
 
 
 def test_the_deadlines_leave_eight_minutes():
@@ -43,32 +79,10 @@ def test_the_deadlines_leave_eight_minutes():
 
 
 def test_a_phase_that_fails_or_hangs_costs_no_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu_check, "PATIENCE_OF_TINY", 1)
     monkeypatch.setattr(gpu_check, "DEADLINES", {"machine": 0.01, "unknown": 60})
     assert gpu_check.main(["--device", "cpu", "--tiny", "--out", str(tmp_path)]) == 1
     phases = json.loads((tmp_path / "CPU.json").read_text())["phases"]
     assert phases["machine"]["error"] == "not done after 0.01 s"
     assert "invalid choice: 'unknown'" in phases["unknown"]["error"]
     assert "machine: not done" in capsys.readouterr().out
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", SIZES)
-def test_updates_on_a_gpu(name, capsys):
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    measured = list(sides(SIZES[name], PACKS, "cuda", SECONDS))
-    with capsys.disabled():
-        print(f"\n{torch.cuda.get_device_name()}\n{table(name, measured)}")
-    assert all(row.updates_per_second > 0 for row in measured)
-
-
-def test_the_table():
-    measured = [
-        Measured("plain", 1, 50.0, 2_000_000),
-        Measured("eager", 8, 200.0, 0),
-        Measured("captured", 8, 500.0, 0),
-    ]
-    lines = [line.split() for line in table("demo", measured).splitlines()]
-    assert lines[1] == ["plain", "1", "50", "1.00", "2"]
-    assert lines[2] == ["eager", "8", "200", "4.00", "1.00", "0"]
-    assert lines[3] == ["captured", "8", "500", "10.00", "2.50", "0"]

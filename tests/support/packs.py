@@ -1,8 +1,10 @@
 """Small packs with random data, for tests of the update, and the settings of runs of about a second."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
 
 from algorithms.batch import Batch, Noise
@@ -78,6 +80,23 @@ def train(
     learner = make_learner(settings, seeds, device=device)
     continue_training(learner, seeds, range(updates), floor)
     return learner
+
+
+def interrupt(patch: pytest.MonkeyPatch, at: int, action: Callable[[], object]) -> None:
+    """Do something before the first call for updates from number `at` on, once."""
+    done: list[int] = []
+
+    def wrapped(update: Callable[..., None]) -> Callable[..., None]:
+        def counted(learner: Learner, *inputs: Any) -> None:
+            if learner.counters["updates"] >= at and not done:
+                done.append(at)
+                action()
+            update(learner, *inputs)
+
+        return counted
+
+    for name in ("update", "update_from"):
+        patch.setattr(Learner, name, wrapped(getattr(Learner, name)))
 
 
 def continue_training(

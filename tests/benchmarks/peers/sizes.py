@@ -38,3 +38,6 @@ SIZES = {
     # Observations and actions of AntMaze and settings of the official script, but with two hidden layers.
     "reference": Size(29, 8, (256, 256), 256, 10, max_backup=True, lagrange=True),
 }
+
+# With the critics' depth of the official script; for GPUs.
+DEEP = Size(29, 8, (256, 256, 256, 256), 256, 10, max_backup=True, lagrange=True)

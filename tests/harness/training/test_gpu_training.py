@@ -1,20 +1,17 @@
 """Training with the kernels for GPUs, on emulated CUDA graphs: the same bytes in any pack, whole and interrupted."""
 
-from collections.abc import Callable
-
 import pytest
 
 from ablations.grids import runs_of
 from algorithms.captured_update import CapturedUpdate
 from algorithms.kernels import gpu
-from algorithms.learner import Learner
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.settings import with_settings
 from harness.training.timing import CHECKPOINT_VARIABLE, Stop, Stopped
 from harness.training.training import train_pack
-from tests.support.packs import SHORT
+from tests.support.packs import SHORT, interrupt
 from tests.support.recorded_graphs import emulated_gpu
 
 ARMS = ("none", "learned")
@@ -46,19 +43,6 @@ def alone(tmp_path_factory):
             # Updates 0 to 31 and 32 to 39, before an evaluation, to 63, and to 79 and 109; draws of blocks 1 to 3.
             assert [graph.replays for graph in graphs] == [1, 3, 110 - 32]
     return made
-
-
-def interrupt(monkeypatch, at: int, action: Callable[[], object]) -> None:
-    """Do something before the first call for updates from number `at` on, once."""
-    update, done = Learner.update_from, []
-
-    def counted(learner, *inputs):
-        if learner.counters["updates"] >= at and not done:
-            done.append(at)
-            action()
-        return update(learner, *inputs)
-
-    monkeypatch.setattr(Learner, "update_from", counted)
 
 
 def test_a_recorded_pack_has_the_bytes_of_its_runs_alone(tmp_path, alone):
