@@ -170,6 +170,11 @@ class PackTraining:
             return None
         size = DeviceReplay.size(len(self.runs), transitions.offline, transitions.capacity, transitions.table.shape[1])
         if not gpu.has_room_for_replay(size):
+            share = f"{100 * gpu.REPLAY_SHARE:.0f}% of the free memory of the GPU"
+            for folder in self.pack.folders:
+                folder.append_log(
+                    f"the transitions take {size / 1e9:.3g} GB, more than {share}: batches are drawn on the CPU"
+                )
             return None
         return DeviceCopy(transitions, [run.seed for run in self.runs], self.algorithm, self.learner.device)
 

@@ -68,6 +68,9 @@ def test_batches_of_the_cpu_have_the_same_bytes(tmp_path, alone, monkeypatch):
         train_pack(made)
     assert metrics(made) == metrics(alone)
     assert [graph.replays for graph in graphs] == [110]
+    for folder in made:
+        line = "GB, more than 25% of the free memory of the GPU: batches are drawn on the CPU"
+        assert line in folder.log.read_text()
 
 
 @pytest.mark.parametrize("update", [33, 91])
