@@ -1,6 +1,7 @@
 """The report about benchmarks: the files of pytest-benchmark as a frame, a table and a page."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from harness.errors import UserError
 from results import tables
-from results.figures.drawing import picture
+from results.figures.drawing import Drawing, picture
 from results.figures.speed import share_of_peak, update_parts
 from results.page import render
 from results.tables.table import NONE, Table, number
@@ -107,17 +108,19 @@ def write_speed_report(benchmarks: pd.DataFrame, out: Path) -> list[Path]:
     `report.html`; `tables/` with csv, md and tex; `figures/` with svg, numbers and caption of every figure.
     Raises UserError if `out` cannot be written.
     """
-    table = speed(benchmarks)
     drawings = [drawing for draw in (share_of_peak, update_parts) if (drawing := draw(benchmarks)) is not None]
+    return write_pages(speed(benchmarks), drawings, benchmarks.attrs, out)
+
+
+def write_pages(table: Table, drawings: Sequence[Drawing], about: Mapping[Any, Any], out: Path) -> list[Path]:
+    """Write a page about a speed with its table and figures; `about` has machine, commit (or "") and date."""
     try:
         for folder in (out / "tables", out / "figures"):
             folder.mkdir(parents=True, exist_ok=True)
         files = [out / "report.html", *tables.write(table, out / "tables")]
         pictures = [picture(drawing, out / "figures") for drawing in drawings]
         files += [path for one in pictures for path in one.files]
-        files[0].write_text(
-            render("speed.html", table=table, pictures=pictures, about=benchmarks.attrs), encoding="utf-8"
-        )
+        files[0].write_text(render("speed.html", table=table, pictures=pictures, about=about), encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"report directory {out}: cannot be written ({error.strerror}); choose another directory"

@@ -238,12 +238,14 @@ def show_exact_report(out: Path, formats: Sequence[str]) -> None:
 
 
 def show_speed_report(file: Path | None, out: Path) -> None:
-    """Write the report about a file of pytest-benchmark (default: the newest); prints its page."""
-    from results import benchmarks
-    from results.benchmarks import write_speed_report
+    """Write the report about a file of pytest-benchmark (default: the newest) or of gpu-check; prints its page."""
+    from results import benchmarks, gpu_checks
 
     file = file or benchmarks.newest()
-    page, *_ = write_speed_report(benchmarks.read(file), out)
+    if gpu_checks.is_check(file):
+        page, *_ = gpu_checks.write_gpu_report(gpu_checks.read(file), out)
+    else:
+        page, *_ = benchmarks.write_speed_report(benchmarks.read(file), out)
     remark_console().print(f"report about {file}: {page}")
 
 

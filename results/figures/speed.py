@@ -97,3 +97,33 @@ def _bars(axes: Axes, numbers: pd.DataFrame) -> None:
     labels = [f"{kernel[0].upper()}\n{runs}" for kernel, runs in table.index]
     axes.set_xticks(range(len(table)), labels, color=INK)
     axes.tick_params(axis="x", length=0)
+
+
+def gpu_speeds(check: pd.DataFrame) -> Drawing:
+    """Plot the run-updates per second of a frame of `results.gpu_checks.read` by size, way and number of runs.
+
+    Numbers: size, side, runs, updates_per_second, times_plain.
+    """
+    numbers = check[["size", "side", "runs", "updates_per_second", "times_plain"]].reset_index(drop=True)
+    sizes = list(numbers["size"].drop_duplicates())
+    ways = list(numbers["side"].drop_duplicates())
+    colours = dict(zip(ways, (INK, ORANGE, AMBER, BLUE, GREEN, ACCENT), strict=False))
+    with drawing_style():
+        figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
+        panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+        for axes, size in zip(panels, sizes, strict=True):
+            for way, group in numbers[numbers["size"] == size].groupby("side", sort=False):
+                axes.plot(group["runs"], group["updates_per_second"], marker="o", color=colours[way], label=way)
+            packs = sorted(numbers["runs"].unique())
+            axes.set(title=size, xscale="log", yscale="log", xlabel="Runs in the pack")
+            axes.set_xticks(packs, [str(runs) for runs in packs], minor=False)
+            axes.minorticks_off()
+        panels[0].set_ylabel("Run-updates per second")
+        handles = {label: handle for axes in panels
+                   for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}  # fmt: skip
+        figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=len(handles))
+    caption = (
+        f"Gradient steps of the runs of a pack per second on {check.attrs['machine']}, by size, way and runs. "
+        "Plain is one run in plain PyTorch. Missing points were not measured."
+    )
+    return Drawing("gpu_speeds", "Updates on a GPU", figure, numbers, caption)
