@@ -83,9 +83,14 @@ def is_of_device(error: BaseException) -> bool:
     )
 
 
-@functools.cache
 def free_memory() -> tuple[int, ...]:
-    """Free bytes of every visible GPU, empty if they cannot be asked.
+    """Free bytes of every visible GPU, empty if they cannot be asked."""
+    return tuple(free for _, free in visible())
+
+
+@functools.cache
+def visible() -> tuple[tuple[str, int], ...]:
+    """Names and free bytes of every visible GPU, empty if they cannot be asked.
 
     Asked in another process: the question creates a CUDA context, which holds hundreds of megabytes of each GPU until
     the process ends.
@@ -93,9 +98,14 @@ def free_memory() -> tuple[int, ...]:
     command = [sys.executable, "-m", "algorithms.kernels.gpu"]
     try:
         answer = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True, cwd=_ROOT).stdout
-        return tuple(json.loads(answer))
+        return tuple((str(name), int(free)) for name, free in json.loads(answer))
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()
+
+
+def is_visible(models: Collection[str]) -> bool:
+    """Whether a visible GPU is of one of these models (`is_of`)."""
+    return any(is_of(model, name) for model in models for name, _ in visible())
 
 
 def has_room_for_replay(size: int) -> bool:
@@ -171,8 +181,8 @@ def checks_folder() -> Path:
 def known_rates(models: Collection[str] | None = None) -> Rates:
     """The rates of the last gpu-check on a GPU of one of these models, or else those of a data sheet.
 
-    `models` are names as a cluster has them ("a100", "a100_1g.5gb"; see `is_of`). Empty: the model is not known; None: it
-    is that of the last gpu-check.
+    `models` are names as a cluster has them ("a100", "a100_1g.5gb"; see `is_of`). Empty: the model is not known; None:
+    it is that of the last gpu-check.
     """
     for file in sorted(checks_folder().glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -239,4 +249,5 @@ def _parameters(hidden: tuple[int, ...]) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps([torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]))
+    devices = range(torch.cuda.device_count())
+    print(json.dumps([(torch.cuda.get_device_name(index), torch.cuda.mem_get_info(index)[0]) for index in devices]))

@@ -20,8 +20,9 @@ def measured(
 ) -> tuple[float, float, str]:
     """Seconds of an update of a pack and of an environment step, and where they were measured.
 
-    Updates are timed with random networks on random data. If a GPU is needed and missing, their time is estimated from
-    the rates of the last gpu-check of one of the `gpu_models` (`known_rates`), or else from assumed ones.
+    Updates are timed with random networks on random data. If a GPU is needed and missing, or is none of the
+    `gpu_models`, their time is estimated from the rates of the last gpu-check of one of these (`known_rates`), or else
+    from assumed ones.
     """
     from algorithms.kernels import gpu
     from harness.environments.environment import Environment
@@ -30,7 +31,7 @@ def measured(
     on_gpu = uses_gpu([run])
     environment = Environment(run.task)
     dimensions = environment.observation_dim, environment.action_dim
-    if on_gpu and gpu.obstacle():
+    if on_gpu and (gpu.obstacle() or (gpu_models and not gpu.is_visible(gpu_models))):
         rates = gpu.known_rates(gpu_models)
         update, place = gpu.estimated_update_seconds(run.algorithm, sum(dimensions), pack, rates), rates.source
     else:

@@ -148,6 +148,16 @@ def test_workers_share_the_memory_of_the_smallest_gpu(monkeypatch):
     assert pack_limit_for(ON_GPU) == RUNS_LIMIT
 
 
+def test_updates_are_not_measured_on_a_gpu_of_another_model(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(gpu, "obstacle", lambda: None)
+    monkeypatch.setattr(gpu, "visible", lambda: (("NVIDIA L40S", 10**10),))
+    assert gpu.is_visible(["a100", "l40s"])
+    assert gpu.free_memory() == (10**10,)
+    cost = measured_cost(ON_GPU[0], 8, seconds=0.1, gpu_models=["a100"])
+    assert "(no gpu-check of a100 was found)" in cost.source
+
+
 @without_gpu
 def test_the_memory_of_no_gpu_is_not_known():
     assert gpu.free_memory() == ()
