@@ -151,10 +151,20 @@ def label(arm: Any) -> str:
     return names + (", tuned" if untuned != str(arm) else "")
 
 
+# Varied settings that a label words.
+WORDED = {
+    "alpha=0,alpha_decay=0": "push-down ends",
+    "critic_shift=0,recalibrate=true": "recalibrated",
+    "mixing_ratio=0": "no offline data",
+}
+
+
 def _arm_label(name: str) -> str:
-    """The label of one arm, with its varied settings: "CQL, alpha = 5, mixing_ratio = 0.25"."""
+    """The label of one arm, with its varied settings: "CQL, alpha = 5, mixing_ratio = 0.25", "CQL, recalibrated"."""
     arm, values = split_variant(name)
     known = ARMS[arm].label if arm in ARMS else arm
+    for settings, words in WORDED.items():
+        values = re.sub(rf"(?<![^,]){re.escape(settings)}(?![^,])", words, values)
     return ", ".join([known, *(value.replace("=", " = ") for value in values.split(",") if value)])
 
 

@@ -57,3 +57,9 @@ def test_variants_of_an_arm_follow_it_by_value():
     assert in_order(names) == ["cql", "cql[alpha=0.5]", "cql[alpha=5]", "cql[alpha=20]", "monte_carlo", "other"]
     assert label("cql[alpha=5,mixing_ratio=0.25]") == "CQL, alpha = 5, mixing_ratio = 0.25"
     assert label("mine[alpha=5]") == "mine, alpha = 5"
+
+
+def test_settings_of_the_switch_are_worded():
+    assert label("cql[alpha=0,alpha_decay=0,critic_shift=0,recalibrate=true]") == "CQL, push-down ends, recalibrated"
+    assert label("cql[mixing_ratio=0]") == "CQL, no offline data"
+    assert label("cql[mixing_ratio=0.25,alpha=0]") == "CQL, mixing_ratio = 0.25, alpha = 0"
