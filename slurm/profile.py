@@ -25,6 +25,9 @@ CORE_PACK, GPU_PACK = 4, 64
 # Options of sbatch that request GPUs; an array task has one node and one task.
 GPU_OPTIONS = ("gpus", "gpus-per-node", "gpus-per-task")
 
+# What in a feature of a node looks like a model of GPUs: "a100", "h100_80gb", "rtx-a6000", but not "intel" or "ib".
+MODEL = re.compile(r"(?<![a-z0-9])(a|b|gb|gh|h|l|p|t|v|mi|k|rtx|gtx)[-_]?a?(\d\d+|4)[a-z]*(?![a-z0-9])([-_]\d+gb)?")
+
 # Compute slices of a GPU that is divided by MIG (NVIDIA's A100 and H100).
 MIG_PARTS = 7
 
@@ -113,12 +116,12 @@ class Profile:
 
     @property
     def gpu_models(self) -> tuple[str, ...]:
-        """Models of the GPUs of an array task as the site names them: of its requests, or else the features of nodes.
+        """Models of the GPUs of an array task as the site names them: of its requests, or else features of nodes.
 
-        Empty if the profile names none.
+        Empty if the profile names none. Features that do not look like a model are left out.
         """
         kinds = [_kind_of(request) for request in self._gpu_requests]
-        features = re.split(r"[^\w.-]+", self.constraint or "")
+        features = [feature[0] for feature in MODEL.finditer((self.constraint or "").lower())]
         return tuple(dict.fromkeys(filter(None, kinds if any(kinds) else features)))
 
     @property

@@ -47,7 +47,9 @@ def test_gpus_may_be_requested_by_options_of_sbatch(sbatch, count):
     ("fields", "models"),
     [({"gres": "gpu:a100:2"}, ("a100",)), ({"gres": "gpu:2"}, ()), ({"gres": "gpu:nvidia_l40s"}, ("nvidia_l40s",)),
      ({"gres": "gpu:2", "constraint": "h100|h200"}, ("h100", "h200")), ({"sbatch": {"gpus": "v100:1"}}, ("v100",)),
-     ({"gres": "gpu:a100", "constraint": "fast"}, ("a100",)), ({}, ())],
+     ({"gres": "gpu:a100", "constraint": "h200"}, ("a100",)), ({}, ()), ({"gres": "gpu", "constraint": "intel&ib"}, ()),
+     ({"gres": "gpu", "constraint": "[gpu_V100|h100_80gb]&fast*2"}, ("v100", "h100_80gb")),
+     ({"gres": "gpu", "constraint": "rtx-a6000"}, ("rtx-a6000",))],
 )  # fmt: skip
 def test_models_of_the_gpus_of_a_task(fields, models):
     assert Profile(time_minutes=5, **fields).gpu_models == models
