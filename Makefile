@@ -81,7 +81,7 @@ bench: setup  ## speed of an update and its parts
 	@$(BIN)/python -m pytest -m benchmark tests/benchmarks --ignore=tests/benchmarks/test_ratios.py \
 		--benchmark-only --benchmark-autosave -q $(BENCH)
 
-# Exit code 2 says why there is no GPU. TINY=--tiny tries the check itself.
+# Exit code 2 says why there is no GPU. TINY=--tiny tries the check itself, on the CPU if there is none.
 gpu-check: setup  ## what a GPU is, whether updates are right on it, and how fast (eight minutes)
 	@$(BIN)/python -m tests.benchmarks.gpu_check $(TINY)
 

@@ -56,10 +56,12 @@ def main(arguments: list[str]) -> int:
     """Run all phases, or one of them; returns 0 if all have succeeded."""
     parser = argparse.ArgumentParser(prog="gpu_check", description=__doc__)
     parser.add_argument("--phase", choices=DEADLINES, help="only this phase, here; prints a line of JSON")
-    parser.add_argument("--device", default=gpu.DEVICE)
+    parser.add_argument("--device", help="default: the GPU; with --tiny the CPU where there is none")
     parser.add_argument("--tiny", action="store_true", help="small sizes, to try the check itself")
     parser.add_argument("--out", type=Path, help="folder of the results")
     options = parser.parse_args(arguments)
+    if options.device is None:
+        options.device = "cpu" if options.tiny and gpu.obstacle() else gpu.DEVICE
     if options.device == gpu.DEVICE and (reason := gpu.obstacle()):
         print(f"gpu-check: {reason}", file=sys.stderr)
         return 2
@@ -69,7 +71,10 @@ def main(arguments: list[str]) -> int:
         for part in PHASES[options.phase](options.device, options.tiny):
             print(json.dumps(part), flush=True)
         return 0
-    return check(options.device, options.tiny, options.out or gpu.checks_folder())
+    # Estimates must not take rates of tiny sizes or of the CPU.
+    is_trial = options.tiny or options.device == "cpu"
+    folder = gpu.checks_folder() / "trials" if is_trial else gpu.checks_folder()
+    return check(options.device, options.tiny, options.out or folder)
 
 
 def check(device: str, tiny: bool, folder: Path) -> int:

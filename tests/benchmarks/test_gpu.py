@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from algorithms.kernels import gpu
 from tests.benchmarks import gpu_check
 from tests.benchmarks.gpu_speed import profiled
 
@@ -72,6 +73,16 @@ def test_the_check_can_be_tried_without_a_gpu(tmp_path):
     assert trained["runs"] == 4
     assert trained["interrupted"] == trained["two_workers"] == "equal"
     assert trained["half_cancelled"] == "equal (2 runs are left)"
+
+
+def test_a_trial_leaves_no_rates_for_estimates(tmp_path, monkeypatch):
+    """Without a GPU the tiny check takes the CPU."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(gpu_check, "DEADLINES", {"machine": 60})
+    assert gpu_check.main(["--tiny"]) == 0
+    (file,) = gpu.checks_folder().rglob("*.json")
+    assert min(json.loads(file.read_text())["rates"].values()) > 0.0
+    assert gpu.known_rates() == gpu.DATA_SHEET
 
 
 def test_the_deadlines_leave_eight_minutes():
