@@ -155,8 +155,14 @@ class Rates:
         return f"the data sheet of {self.name}: estimate, not measured{self.remark}; run make gpu-check on the GPU"
 
 
-# From the data sheet of NVIDIA's H100 SXM (float32 without tensor cores); the time of an operation is an assumption.
-DATA_SHEET = Rates("H100 SXM", 2e-6, 3.35e12, 67e12, is_measured=False)
+# From NVIDIA's data sheets (float32 without tensor cores); the time of an operation is an assumption. The first stands
+# in for models without one.
+DATA_SHEETS = {
+    "h100": Rates("H100 SXM", 2e-6, 3.35e12, 67e12, is_measured=False),
+    "h200": Rates("H200 SXM", 2e-6, 4.8e12, 67e12, is_measured=False),
+    "a100": Rates("A100 SXM 80GB", 2e-6, 2.039e12, 19.5e12, is_measured=False),
+}
+DATA_SHEET = DATA_SHEETS["h100"]
 
 # Said of measured rates where it is not known whether they are those of the GPU.
 UNKNOWN_MODEL = " (the profile names no model of GPU)"
@@ -179,7 +185,7 @@ def checks_folder() -> Path:
 
 
 def known_rates(models: Collection[str] | None = None) -> Rates:
-    """The rates of the last gpu-check on a GPU of one of these models, or else those of a data sheet.
+    """The rates of the last gpu-check on a GPU of one of these models, or else of the data sheet of the first with one.
 
     `models` are names as a cluster has them ("a100", "a100_1g.5gb"; see `is_of`). Empty: the model is not known; None:
     it is that of the last gpu-check.
@@ -192,7 +198,10 @@ def known_rates(models: Collection[str] | None = None) -> Rates:
             if min(rates.values()) > 0.0 and (not models or any(is_of(model, name) for model in models)):
                 unknown = models is not None and not models
                 return Rates(name=name, is_measured=True, remark=UNKNOWN_MODEL if unknown else "", **rates)
-    return replace(DATA_SHEET, remark=f" (no gpu-check of {' or '.join(models)} was found)" if models else "")
+    if not models:
+        return DATA_SHEET
+    sheets = [rates for model in models for known, rates in DATA_SHEETS.items() if known in _words(model)]
+    return replace((sheets or [DATA_SHEET])[0], remark=f" (no gpu-check of {' or '.join(models)} was found)")
 
 
 def is_of(model: str, name: str) -> bool:

@@ -109,12 +109,16 @@ def test_the_rates_are_those_of_the_model_that_is_asked_for(monkeypatch, tmp_pat
     assert gpu.known_rates([]).source == (
         "rates that gpu-check measured on NVIDIA H100 80GB HBM3 (the profile names no model of GPU)"
     )
-    other = gpu.known_rates(["v100", "a100_1g.5gb"])
+    other = gpu.known_rates(["v100", "l40s"])
     assert other.source == (
-        "the data sheet of H100 SXM: estimate, not measured (no gpu-check of v100 or a100_1g.5gb was found); "
+        "the data sheet of H100 SXM: estimate, not measured (no gpu-check of v100 or l40s was found); "
         "run make gpu-check on the GPU"
     )
     assert other.operation_seconds == gpu.DATA_SHEET.operation_seconds
+    assert gpu.known_rates(["v100", "nvidia_h200"]).name == "H200 SXM"
+    # A part of the GPU that was checked is another one.
+    part = gpu.known_rates(["a100_1g.5gb"])
+    assert (part.name, part.is_measured) == ("A100 SXM 80GB", False)
 
 
 @pytest.mark.parametrize(
