@@ -21,8 +21,8 @@ PUBLISHED = PROJECT / "results" / "published"
 VERDICTS = PUBLISHED / "verdicts.csv"
 
 # The grids of README and FINDINGS.md, and all grids whose runs are published.
-STUDY, DIP, CAUSE = "study", "dip", "cause"
-GRIDS = (STUDY, DIP, CAUSE, "truncation", "implementation", "floors")
+STUDY, DIP, CAUSE, REMEDIES = "study", "dip", "cause", "remedies"
+GRIDS = (STUDY, DIP, CAUSE, REMEDIES, "truncation", "implementation", "floors")
 
 # Columns of verdicts.csv, and the significant digits of its numbers: the last digits of a test can depend on the
 # machine.
