@@ -147,6 +147,9 @@ DERIVED = (
     _share("area_below", "Area below the offline score",
            "depth of the score below the mean of the last two offline evaluations, averaged over the environment steps "
            "of the online phase", direction="lower is better"),
+    _share("train_score", "Training score",
+           "success rate of the training episodes that finished since the previous evaluation, with the policy's "
+           "exploration", direction="higher is better"),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (*EVALUATION, *CALIBRATION, *SUMMARY, *DERIVED)}

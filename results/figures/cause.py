@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from ablations.fine_tuning import OFF, RECALIBRATED
 from results.figures.curves import curves, mean_with_band
 from results.figures.drawing import BAND, Drawing, counts, episodes, finished_of
+from results.frame.per_run import training_scores
 from results.style import PAGE, colour, drawing_style, label
 
 ARMS = ("cql", "monte_carlo")
@@ -22,7 +23,11 @@ CRITICS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 # Rows: quantities with the labels of their axes.
-QUANTITIES = {"score": "Success rate", "q_policy": r"$Q(s,\,\pi(s))$ (mapped return)"}
+QUANTITIES = {
+    "score": "Success rate",
+    "train_score": "Success rate,\ntraining episodes",
+    "q_policy": r"$Q(s,\,\pi(s))$ (mapped return)",
+}
 
 
 def cell(arm: str, *settings: str) -> str:
@@ -45,10 +50,10 @@ def causes(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
 
 
 def _causes(finished: pd.DataFrame, rows: pd.DataFrame, task: str) -> Drawing:
-    numbers = curves(rows, list(QUANTITIES))
+    numbers = curves(rows.assign(train_score=training_scores(rows)), list(QUANTITIES))
     means = numbers[numbers["seed"].isna()]
     with drawing_style():
-        figure = Figure(figsize=(PAGE, 3.9), layout="constrained")
+        figure = Figure(figsize=(PAGE, 5.2), layout="constrained")
         grid = figure.subplots(len(QUANTITIES), len(PUSH_DOWN), sharex=True, sharey="row")
         for (row, quantity), (column, (title, off)) in product(enumerate(QUANTITIES), enumerate(PUSH_DOWN.items())):
             panel = grid[row][column]
@@ -60,7 +65,8 @@ def _causes(finished: pd.DataFrame, rows: pd.DataFrame, task: str) -> Drawing:
                     mean_with_band(panel, of_cell, 0, colour(arm))
             panel.set(title=title if row == 0 else "", ylabel=QUANTITIES[quantity] if column == 0 else "")
             panel.margins(x=0.02)
-        grid[0][0].set_ylim(-0.03, 1.03)
+        for row in (0, 1):
+            grid[row][0].set_ylim(-0.03, 1.03)
         figure.supxlabel("Environment steps after the switch", fontsize=grid[0][0].xaxis.label.get_fontsize())
         entries = [
             Line2D([], [], color=colour(arm), linewidth=1.5, label=f"{label(arm)}: {text}", **line_style)
@@ -69,7 +75,8 @@ def _causes(finished: pd.DataFrame, rows: pd.DataFrame, task: str) -> Drawing:
         figure.legend(handles=entries, loc="outside upper center", ncols=2)
     caption = (
         f"Online phase on {task}, from one offline phase per algorithm and seed. Left: the push-down goes on; right: "
-        "it ends at the switch. Dashed: critics shifted at the switch by a constant, so that their mean agrees with "
+        "it ends at the switch. Training episodes: those since the previous evaluation, with actions that are sampled. "
+        "Dashed: critics shifted at the switch by a constant, so that their mean agrees with "
         f"the returns of the policy. Lines: means over data seeds; bands, for unchanged critics: {BAND}. "
         f"{counts(finished[finished['arm'].isin(CELLS)])} {episodes(finished)}"
     )

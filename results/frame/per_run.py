@@ -60,6 +60,18 @@ def online_phase(evaluations: pd.DataFrame) -> pd.DataFrame:
     return table.astype(float)
 
 
+def training_scores(evaluations: pd.DataFrame) -> pd.Series:
+    """Success rate of the training episodes since the previous evaluation of a run; NaN if none has finished since.
+
+    The policy explores in these episodes: it samples its actions. `evaluations` is the frame of this name.
+    """
+    ordered = evaluations.sort_values(["run", "step"], kind="stable")
+    since = ordered.groupby("run")[["train_episodes", "train_successes"]].diff()
+    return (since["train_successes"] / since["train_episodes"].where(since["train_episodes"] > 0)).loc[
+        evaluations.index
+    ]
+
+
 def _area_below(steps: np.ndarray, changes: np.ndarray) -> float:
     """Mean of max(0, -change) over the online phase; `steps` and `changes` [K], without the switch."""
     depth = np.maximum(0.0, -np.concatenate([[0.0], changes]))

@@ -5,7 +5,7 @@ from math import isnan
 import pandas as pd
 import pytest
 
-from results.frame.per_run import COLUMNS, online_phase
+from results.frame.per_run import COLUMNS, online_phase, training_scores
 
 
 def evaluations(**runs: dict[int, float]) -> pd.DataFrame:
@@ -52,3 +52,14 @@ def test_the_order_of_rows_does_not_matter():
 def test_without_finished_runs_the_table_is_empty():
     table = online_phase(evaluations())
     assert (list(table.columns), len(table)) == (list(COLUMNS), 0)
+
+
+def test_training_scores_count_the_episodes_since_the_previous_evaluation():
+    rows = pd.DataFrame(
+        [("b", 10, 4, 1), ("a", 20, 4, 3), ("a", 0, 0, 0), ("a", 10, 2, 2), ("a", 30, 4, 3), ("b", 0, 0, 0)],
+        columns=["run", "step", "train_episodes", "train_successes"],
+    )
+    scores = training_scores(rows)
+    # Run a: none before the switch, 2 of 2, then 1 of 2, then none has finished.
+    assert scores[[0, 1, 3]].tolist() == [0.25, 0.5, 1.0]
+    assert scores[[2, 4, 5]].isna().all()
