@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from harness.metrics import METRICS
 from results.figures.drawing import Drawing
-from results.figures.forest import BAR, estimate, forest, not_applicable, places_of
+from results.figures.forest import BAR, estimate, forest, has_long_labels, not_applicable, places_of
 from results.statistics.intervals import CONFIDENCE
 from results.style import ACCENT, GREY, INK, PAGE, STYLE, colour, drawing_style, label
 from results.tables.effects import ALPHA, CENTRE, Effect, additive, effects_table
@@ -76,9 +76,11 @@ def effects_figure(effects: Sequence[Effect]) -> Drawing | None:
     numbers = table.numbers[table.numbers["quantity"].isin(EFFECT_PANELS)].reset_index(drop=True)
     pooled = {(effect.arm, effect.quantity): effect.estimate for effect in effects if effect.task == ""}
     places = places_of(arm for arm, _ in pooled)
+    # A quantity that no arm has needs no panel: without inflated floors, the range of returns is unknown.
+    shown = {quantity: EFFECT_PANELS[quantity] for quantity in EFFECT_PANELS if quantity in set(numbers["quantity"])}
     with drawing_style():
-        figure, panels = forest(places, len(EFFECT_PANELS), extra=1.0)
-        for panel, (quantity, title) in zip(panels, EFFECT_PANELS.items(), strict=True):
+        figure, panels = forest(places, len(shown), extra=1.0)
+        for panel, (quantity, title) in zip(panels, shown.items(), strict=True):
             panel.axvline(0, color=INK, linewidth=0.7, zorder=1)
             for arm, place in places.items():
                 if (arm, quantity) not in pooled:
@@ -90,7 +92,7 @@ def effects_figure(effects: Sequence[Effect]) -> Drawing | None:
                 if effect.quantity == quantity and effect.arm in places and effect.task:
                     _task_mark(panel, effect, places[effect.arm] + BAR / 2 + 0.1)
             panel.set_title(title)
-            panel.locator_params(axis="x", nbins=4)
+            panel.locator_params(axis="x", nbins=3 if has_long_labels(places) else 4)
         title = f"Difference to {label(CENTRE)}, within seed"
         figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title=title)
     tasks = list(dict.fromkeys(effect.task for effect in effects if effect.task))

@@ -5,10 +5,13 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from results.style import FAINT, INK, PAGE, grouped, in_order, label
+from results.style import FAINT, INK, PAGE, grouped, in_order, label, short
 
 # Space between groups, in rows, and the height of a bar.
 GAP, BAR = 0.5, 0.5
+
+# Characters of a label from which on labels are shortened, and panels have room for fewer ticks.
+LONG_LABEL = 40
 
 
 def places_of(arms: Iterable[str]) -> dict[str, float]:
@@ -21,6 +24,11 @@ def places_of(arms: Iterable[str]) -> dict[str, float]:
             height += 1.0
         height += GAP
     return places
+
+
+def has_long_labels(arms: Iterable[str]) -> bool:
+    """Whether any label of the arms is so long that it leaves panels little room."""
+    return any(len(label(arm)) >= LONG_LABEL for arm in arms)
 
 
 def forest(
@@ -38,7 +46,8 @@ def forest(
         panel.spines["left"].set_visible(False)
         for place in places.values():
             panel.axhline(place, color=FAINT, linewidth=0.3, zorder=0)
-    panels[0].set_yticks(list(places.values()), [label(arm) for arm in places])
+    text = short if has_long_labels(places) else label
+    panels[0].set_yticks(list(places.values()), [text(arm) for arm in places])
     return figure, panels
 
 
