@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from ablations.fine_tuning import OFF, RECALIBRATED
 from results.figures.curves import curves, mean_with_band
 from results.figures.drawing import BAND, Drawing, counts, episodes, finished_of
+from results.frame import PAIRING
 from results.frame.per_run import training_scores
 from results.style import PAGE, colour, drawing_style, label
 
@@ -42,11 +43,14 @@ CELLS = [cell(arm, off, shift) for arm, off, (shift, _) in product(ARMS, PUSH_DO
 def causes(runs: pd.DataFrame, evaluations: pd.DataFrame) -> list[Drawing]:
     """Plot score and Q over the online phase in the eight cells: a figure per task, a column per push-down online.
 
-    Only tasks with runs of all cells have one. Numbers: as returned by `results.figures.curves.curves`.
+    Only tasks with runs of all cells have one, and only of the seeds that all cells have, so that the lines are of the
+    same offline phases. Numbers: as returned by `results.figures.curves.curves`.
     """
     online = evaluations[(evaluations["step"] >= 0) & evaluations["arm"].isin(CELLS)]
-    complete = {task: rows for task, rows in online.groupby("task", sort=False) if set(rows["arm"]) == set(CELLS)}
-    return [_causes(finished_of(runs, task), rows, str(task)) for task, rows in complete.items()]
+    common = ["task", *PAIRING]
+    in_all = online.groupby(common)["arm"].transform("nunique") == len(CELLS)
+    complete = online[in_all].groupby("task", sort=False)
+    return [_causes(finished_of(runs[runs["run"].isin(rows["run"])], task), rows, str(task)) for task, rows in complete]
 
 
 def _causes(finished: pd.DataFrame, rows: pd.DataFrame, task: str) -> Drawing:

@@ -34,9 +34,9 @@ def wait_until_saved(cluster: Cluster, number: str) -> None:
 
 
 def kill(cluster: Cluster, number: str) -> None:
-    """Kill all Python processes of a job; for an array task, `number` is its raw job id."""
-    python = [process for process in processes.of_cluster(cluster.folder) if process.program.startswith("python")]
-    assert processes.kill([process for process in python if process.environment.get("SLURM_JOB_ID") == number])
+    """Kill all Python processes of a job, forked workers too; for an array task, `number` is its raw job id."""
+    of_job = [p for p in processes.of_cluster(cluster.folder) if p.environment.get("SLURM_JOB_ID") == number]
+    assert processes.kill([process for process in of_job if process.program.startswith(("python", "worker"))])
 
 
 def lines(file: Path) -> list[str]:
