@@ -8,6 +8,7 @@ prefix and when. They are computed once it is done.
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from harness.folders.provenance import attempt_details
@@ -41,7 +42,15 @@ class SharedPrefixes:
 
     def runs_of(self, prefix: str) -> list[str]:
         """Ids of the runs that will start from a prefix."""
-        return [run for run, id in self.of_run.items() if id == prefix]
+        return self._runs.get(prefix, [])
+
+    @cached_property
+    def _runs(self) -> dict[str, list[str]]:
+        """Ids of runs by their prefix, grouped once: large grids have thousands of prefixes."""
+        runs: dict[str, list[str]] = {}
+        for run, prefix in self.of_run.items():
+            runs.setdefault(prefix, []).append(run)
+        return runs
 
     def updates_saved(self, prefix: Run, state: RunState) -> int:
         """Gradient steps that need not be made because of a prefix, compared with training every run completely."""
