@@ -29,9 +29,9 @@ def read(monkeypatch):
 
     contents = RunReader.contents
 
-    def counted(self, id):
-        ids.append(id)
-        return contents(self, id)
+    def counted(self, folder):
+        ids.append(folder.id)
+        return contents(self, folder)
 
     monkeypatch.setattr(RunReader, "contents", counted)
     return ids
