@@ -7,86 +7,16 @@ depends on the batch size alone, so a run's bits do not depend on its pack.
 import triton
 import triton.language as tl
 
+from algorithms.kernels.triton_layers import (
+    add_to,
+    hidden_layer,
+    hidden_layer_backward,
+    normalise,
+    normalise_backward,
+    product,
+    rectified,
+)
 from algorithms.kernels.triton_loss import regulariser_weight, tile_loss
-
-
-@triton.jit
-def product(left, right, total, precision: tl.constexpr):
-    """`total` plus the product of two matrices: "ieee" and "tf32" as Triton names them, or of operands in "bf16"."""
-    if precision == "bf16":
-        return tl.dot(left.to(tl.bfloat16), right.to(tl.bfloat16), total)
-    else:
-        return tl.dot(left, right, total, input_precision=precision, out_dtype=total.dtype)
-
-
-@triton.jit
-def add_to(pointers, values, mask, first):
-    """Add `values` to those in memory, or replace them if they are the first."""
-    before = tl.load(pointers, mask=mask & (not first), other=0.0)
-    tl.store(pointers, before + values, mask=mask)
-
-
-@triton.jit
-def hidden_layer(
-    weight,  # [width_before, width]
-    bias,  # [width]
-    before,  # [rows, stride] activations of the layer before
-    after,  # [rows, stride] of this layer
-    width_before: tl.constexpr,
-    width: tl.constexpr,
-    rows: tl.constexpr,
-    block: tl.constexpr,
-    stride: tl.constexpr,
-    precision: tl.constexpr,
-):
-    """The ReLU of a linear map, by blocks of columns."""
-    column, in_rows = tl.arange(0, block), tl.arange(0, rows)[:, None] * stride
-    for left in range(0, width, block):
-        used = left + column < width
-        of_bias = tl.load(bias + left + column, mask=used, other=0.0)
-        total = tl.zeros([rows, block], weight.dtype.element_ty) + of_bias[None, :]
-        for inner in range(0, width_before, block):
-            factor = tl.load(
-                weight + (inner + column)[:, None] * width + (left + column)[None, :],
-                mask=(inner + column < width_before)[:, None] & used[None, :],
-                other=0.0,
-            )
-            total = product(tl.load(before + in_rows + (inner + column)[None, :]), factor, total, precision)
-        tl.store(after + in_rows + (left + column)[None, :], tl.where(total <= 0.0, 0.0, total))
-
-
-@triton.jit
-def hidden_layer_backward(
-    weight,  # [width_before, width]
-    of_weight,  # [width_before, width] gradient, added to
-    of_bias,  # [width] gradient, added to
-    before,  # [rows, stride] activations of the layer before
-    change,  # [rows, stride] gradient of the output of this layer's linear map
-    change_before,  # [rows, stride] of the layer before
-    is_first,
-    width_before: tl.constexpr,
-    width: tl.constexpr,
-    rows: tl.constexpr,
-    block: tl.constexpr,
-    stride: tl.constexpr,
-    precision: tl.constexpr,
-):
-    """The gradients of a layer's weight, bias and input, by blocks of columns."""
-    column, in_rows = tl.arange(0, block), tl.arange(0, rows)[:, None] * stride
-    for left in range(0, width, block):
-        of_column = tl.sum(tl.load(change + in_rows + (left + column)[None, :]), 0)
-        add_to(of_bias + left + column, of_column, left + column < width, is_first)
-    for inner in range(0, width_before, block):
-        active = tl.load(before + in_rows + (inner + column)[None, :])
-        total = tl.zeros([rows, block], weight.dtype.element_ty)
-        for left in range(0, width, block):
-            delta = tl.load(change + in_rows + (left + column)[None, :])
-            place = (inner + column)[:, None] * width + (left + column)[None, :]
-            mask = (inner + column < width_before)[:, None] & (left + column < width)[None, :]
-            total = product(delta, tl.trans(tl.load(weight + place, mask=mask, other=0.0)), total, precision)
-            nothing = tl.zeros([block, block], weight.dtype.element_ty)
-            add_to(of_weight + place, product(tl.trans(active), delta, nothing, precision), mask, is_first)
-        tl.store(change_before + in_rows + (inner + column)[None, :], tl.where(active <= 0.0, 0.0, total))
 
 
 @triton.jit
@@ -115,6 +45,8 @@ def critic_gradient_kernel(
     action_dim: tl.constexpr,
     action_rows: tl.constexpr,  # of the action weight in memory
     widths: tl.constexpr,  # of the hidden layers in memory
+    normalised_widths: tl.constexpr,  # used columns of the hidden layers with layer normalisation, or nothing
+    epsilon: tl.constexpr,  # of the layer normalisation
     offsets: tl.constexpr,  # of the tensors in a row of parameters
     gaps: tl.constexpr,  # unused elements of a row: (first, end) of each gap, fewer than 64 elements long
     options: tl.constexpr,
@@ -130,7 +62,8 @@ def critic_gradient_kernel(
     """One part of the batch of one critic: forward, loss and backward, tile by tile.
 
     `work` of a program holds the state's part of the first layer per state (later its gradient), the activations of the
-    tile per layer, and two buffers of gradients of activations. It stays in the GPU's caches.
+    tile per layer, and two buffers of gradients of activations; with layer normalisation, the normalised values and the
+    inverse deviations of the tile per layer. It stays in the GPU's caches.
     """
     critic, number, parts = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     run = critic // critics
@@ -143,6 +76,10 @@ def critic_gradient_kernel(
     of_states = work + (critic * parts + number) * work_size
     activations = of_states + part * stride
     deltas = activations + layers * rows * stride
+    normalised = deltas + 2 * rows * stride
+    inverses = normalised + layers * rows * stride
+    has_norm: tl.constexpr = len(normalised_widths) > 0
+    norms: tl.constexpr = 3 + 2 * layers  # index of the first layer's scale among the tensors
     start = number * part
     end = tl.minimum(start + part, batch)
 
@@ -210,8 +147,22 @@ def critic_gradient_kernel(
                 other=0.0,
             )
             total = product(inputs, weight, total, precision)
-            tl.store(activations + in_rows + (left + column)[None, :], tl.where(total <= 0.0, 0.0, total))
+            tl.store(activations + in_rows + (left + column)[None, :], total if has_norm else rectified(total))
         tl.debug_barrier()
+        if has_norm:
+            normalise(
+                parameters + offsets[norms],
+                parameters + offsets[norms + 1],
+                activations,
+                normalised,
+                inverses,
+                normalised_widths[0],
+                rows,
+                block,
+                stride,
+                epsilon,
+            )
+            tl.debug_barrier()
         for layer in tl.static_range(1, layers):
             hidden_layer(
                 parameters + offsets[1 + 2 * layer],
@@ -224,8 +175,23 @@ def critic_gradient_kernel(
                 block,
                 stride,
                 precision,
+                has_norm,
             )
             tl.debug_barrier()
+            if has_norm:
+                normalise(
+                    parameters + offsets[norms + 2 * layer],
+                    parameters + offsets[norms + 2 * layer + 1],
+                    activations + layer * rows * stride,
+                    normalised + layer * rows * stride,
+                    inverses + layer * rows,
+                    normalised_widths[layer],
+                    rows,
+                    block,
+                    stride,
+                    epsilon,
+                )
+                tl.debug_barrier()
         last = activations + (layers - 1) * rows * stride + in_rows
         output = tl.zeros([rows], parameters.dtype.element_ty) + output_bias
         for left in range(0, width_last, block):
@@ -284,6 +250,22 @@ def critic_gradient_kernel(
             change = of_row[:, None] * weight[None, :]
             tl.store(delta + (left + column)[None, :], tl.where(active <= 0.0, 0.0, change))
         tl.debug_barrier()
+        if has_norm:
+            normalise_backward(
+                parameters + offsets[norms + 2 * (layers - 1)],
+                gradient + offsets[norms + 2 * (layers - 1)],
+                gradient + offsets[norms + 2 * (layers - 1) + 1],
+                normalised + (layers - 1) * rows * stride,
+                inverses + (layers - 1) * rows,
+                deltas,
+                is_first,
+                widths[layers - 1],
+                normalised_widths[layers - 1],
+                rows,
+                block,
+                stride,
+            )
+            tl.debug_barrier()
         for layer in tl.static_range(layers - 1, 0, -1):
             hidden_layer_backward(
                 parameters + offsets[1 + 2 * layer],
@@ -301,6 +283,22 @@ def critic_gradient_kernel(
                 precision,
             )
             tl.debug_barrier()
+            if has_norm:
+                normalise_backward(
+                    parameters + offsets[norms + 2 * (layer - 1)],
+                    gradient + offsets[norms + 2 * (layer - 1)],
+                    gradient + offsets[norms + 2 * (layer - 1) + 1],
+                    normalised + (layer - 1) * rows * stride,
+                    inverses + (layer - 1) * rows,
+                    deltas + (layers - layer) % 2 * rows * stride,
+                    is_first,
+                    widths[layer - 1],
+                    normalised_widths[layer - 1],
+                    rows,
+                    block,
+                    stride,
+                )
+                tl.debug_barrier()
         delta = deltas + (layers - 1) % 2 * rows * stride + in_rows
         for left in range(0, width_0, block):
             change = tl.load(delta + (left + column)[None, :])

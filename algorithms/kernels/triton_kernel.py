@@ -16,7 +16,7 @@ from algorithms.kernels.inputs import CriticInputs
 from algorithms.kernels.torch_kernel import bellman_target, policy_gradient, samples, values
 from algorithms.optimizer import BETA_1, BETA_2, Adam
 from algorithms.parameters import Parameters
-from algorithms.value_network import ValueNetwork
+from algorithms.value_network import NORM_EPSILON, ValueNetwork
 
 __all__ = ["adam_step", "bellman_target", "critic_gradient", "policy_gradient", "polyak_update", "samples", "values"]
 
@@ -44,11 +44,6 @@ def obstacle() -> str | None:
     return None
 
 
-def refused(layer_norm: bool) -> str | None:
-    """Why critics with or without layer normalisation cannot be computed, or None."""
-    return "layer normalisation is not implemented in this kernel" if layer_norm else None
-
-
 @dataclass(frozen=True)
 class Plan:
     """Sizes of the kernels for one shape of critics and batch: constants of their compilation."""
@@ -62,6 +57,8 @@ class Plan:
     action_dim: int
     action_rows: int
     widths: tuple[int, ...]
+    normalised_widths: tuple[int, ...]
+    epsilon: float
     offsets: tuple[int, ...]
     gaps: tuple[tuple[int, int], ...]
     options: tuple[bool, ...]
@@ -93,9 +90,11 @@ class Plan:
         sizes = [prod(shape) for shape in parameters.shapes.values()]
         ends = [offset + size for offset, size in zip(parameters.offsets, sizes, strict=True)]
         gaps = [gap for gap in zip(ends, [*parameters.offsets[1:], row], strict=True) if gap[0] < gap[1]]
+        layers, rows = len(widths), tile * columns
+        norms = layers * rows * (stride + 1) if network.layer_norm else 0
         return cls(
             row=row,
-            work_size=(PART + (len(widths) + 2) * tile * columns) * stride,
+            work_size=(PART + (layers + 2) * rows) * stride + norms,
             critics=len(parameters.flat) // runs,
             batch=batch,
             n=(count - 1) // 3,
@@ -103,6 +102,8 @@ class Plan:
             action_dim=action_dim,
             action_rows=parameters.shapes["action_weight"][0],
             widths=widths,
+            normalised_widths=tuple(network.hidden) if network.layer_norm else (),
+            epsilon=NORM_EPSILON,
             offsets=tuple(parameters.offsets),
             gaps=tuple(gaps),
             options=tuple(Options.of(inputs.form)),
@@ -139,7 +140,7 @@ def critic_gradient(
     precision: Precision = "ieee",
 ) -> CriticLoss:
     """See `Kernel`. Parameters, gradients and sums are float32 (or float64) for every `precision`."""
-    if reason := obstacle() or refused(network.layer_norm):
+    if reason := obstacle():
         raise RuntimeError(reason)
     from algorithms.kernels.triton_critic import critic_gradient_kernel, sum_of_parts_kernel
     from algorithms.kernels.triton_loss import run_loss_kernel

@@ -19,7 +19,6 @@ PLACE_VARIABLE = "FLOORBENCH_PLACE"
 # Advice where there is no compiler or no GPU.
 WITHOUT_COMPILER = "--set algorithm.kernel=torch, which is slower"
 WITHOUT_TRITON = "--set algorithm.kernel=cuda, which is not compiled"
-WITHOUT_NORM = "--set algorithm.kernel=cuda, which has it"
 WITHOUT_GPU = "--set algorithm.kernel=fused, which computes on the CPU"
 
 
@@ -30,19 +29,13 @@ def check_kernels(runs: Sequence[Run], elsewhere: bool = False) -> None:
     """
     if uses_fused(runs) and (reason := build.obstacle()):
         raise refusal("fused", reason, WITHOUT_COMPILER)
-    with_triton = [run.algorithm for run in runs if run.algorithm.kernel == "triton"]
-    if with_triton:
-        from algorithms.kernels import triton_kernel
-
-        if reason := triton_kernel.refused(any(settings.layer_norm != "none" for settings in with_triton)):
-            raise refusal("triton", reason, WITHOUT_NORM)
     gpu_kernels = [run.algorithm.kernel for run in runs if run.algorithm.on_gpu]
     if gpu_kernels and not elsewhere:
-        from algorithms.kernels import gpu
+        from algorithms.kernels import gpu, triton_kernel
 
         if reason := gpu.obstacle():
             raise refusal(gpu_kernels[0], reason, WITHOUT_GPU)
-        if with_triton and (reason := triton_kernel.obstacle()):
+        if "triton" in gpu_kernels and (reason := triton_kernel.obstacle()):
             raise refusal("triton", reason, WITHOUT_TRITON)
         compiled = [kernel for kernel in gpu_kernels if kernel in ("cuda_compiled", "triton")]
         if compiled and (reason := gpu.compiler_obstacle()):

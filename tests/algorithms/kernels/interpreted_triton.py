@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 
 from algorithms.critic_loss import CriticLoss, CriticLossForm, critic_loss
-from algorithms.kernels import torch_kernel, triton_kernel
+from algorithms.kernels import fused_kernel, torch_kernel, triton_kernel
+from algorithms.kernels.build import load_library
 from algorithms.kernels.triton_loss import Options, regulariser_weight, run_loss_kernel, tile_loss
 from algorithms.optimizer import Adam, StepCount
 from tests.algorithms.test_golden_cases import CASES
@@ -129,6 +130,15 @@ def test_the_loss_agrees_for_all_forms():
         compare_loss(form, seed)
 
 
+@pytest.fixture(autouse=True)
+def unwritten_memory_is_nan():
+    """So that a kernel that reads what nothing has written, or leaves a part of its results unwritten, is noticed."""
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(1).isnan()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 def computed(kernel, inputs, form=PLAIN, **options):
     """The loss and the gradient, which is written to memory that was not zero."""
     gradient = inputs.parameters.like()
@@ -137,8 +147,8 @@ def computed(kernel, inputs, form=PLAIN, **options):
     return {**vars(loss), "gradient of parameters": gradient.flat}
 
 
-def compare(inputs, form, tolerance):
-    ours, expected = computed(triton_kernel, inputs, form), computed(torch_kernel, inputs, form)
+def compare(inputs, form, tolerance, reference=torch_kernel):
+    ours, expected = computed(triton_kernel, inputs, form), computed(reference, inputs, form)
     for name, value in expected.items():
         assert_close(ours[name], value, tolerance)
 
@@ -156,17 +166,37 @@ def test_gradients_agree_in_float64(sizes, hidden, form):
     compare(random_inputs(5, 1, sizes, hidden, torch.float64), form, 1e-11)
 
 
-def test_gradients_in_float32_are_close_to_those_in_float64():
-    inputs = random_inputs(6, 1, (5, 3, 7, 2), (20, 12), torch.float64)
+@pytest.mark.parametrize(("sizes", "hidden", "form"), SHAPES)
+def test_gradients_with_layer_normalisation_agree_in_float64(sizes, hidden, form):
+    """As with torch and with the C++ kernel; widths of 3, 9 and 70 are rounded up in memory."""
+    inputs = random_inputs(5, 1, sizes, hidden, torch.float64, layer_norm=True)
+    compare(inputs, form, 1e-9)
+    load_library()
+    compare(inputs, form, 1e-9, fused_kernel)
+
+
+def test_the_normalisation_of_a_constant_layer():
+    """All inputs of the normalisation are equal: no deviation, so that epsilon decides."""
+    inputs = random_inputs(5, 1, (2, 1, 3, 1), (6,), torch.float64, layer_norm=True)
+    for name in ("state_weight", "action_weight"):
+        inputs.parameters[name].zero_()
+    inputs.parameters["bias_0"][..., :6] = 0.25
+    compare(inputs, PLAIN, 1e-9)
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_gradients_in_float32_are_close_to_those_in_float64(layer_norm):
+    inputs = random_inputs(6, 1, (5, 3, 7, 2), (20, 12), torch.float64, layer_norm)
     ours = computed(triton_kernel, in_dtype(inputs, torch.float32))
     for name, value in computed(torch_kernel, inputs).items():
         assert_close(ours[name].double(), value, 1e-5, 1.0)
 
 
-def test_a_runs_bits_do_not_depend_on_its_pack(monkeypatch):
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_a_runs_bits_do_not_depend_on_its_pack(monkeypatch, layer_norm):
     """Two parts with several tiles; a run beside it is not finite."""
     monkeypatch.setattr(triton_kernel, "PART", 32)
-    inputs = random_inputs(7, 3, (4, 2, 35, 1), (16, 9))
+    inputs = random_inputs(7, 3, (4, 2, 35, 1), (16, 9), layer_norm=layer_norm)
     inputs.parameters.flat[:CRITICS, 0] = torch.nan
     packed, alone = computed(triton_kernel, inputs), computed(triton_kernel, inputs.of_run(1))
     assert packed["loss"].isnan().tolist() == [True, False, False]
@@ -192,15 +222,18 @@ def test_steps_of_adam_and_of_the_targets_agree():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize(("hidden", "batch"), [((64, 64), 67), ((256, 256), 5)])
-def test_gradients_agree_for_usual_sizes(hidden, batch):
-    compare(random_inputs(8, 1, (27, 8, batch, 10), hidden, torch.float64), PLAIN, 1e-10)
+def test_gradients_agree_for_usual_sizes(hidden, batch, layer_norm):
+    tolerance = 1e-8 if layer_norm else 1e-10
+    compare(random_inputs(8, 1, (27, 8, batch, 10), hidden, torch.float64, layer_norm), PLAIN, tolerance)
 
 
 @pytest.mark.slow
-def test_a_learner_makes_the_same_updates():
+@pytest.mark.parametrize("layer_norm", ["none", "all"])
+def test_a_learner_makes_the_same_updates(layer_norm):
     """The whole update, recorded as on a GPU; the last digits differ."""
-    settings = replace(TINY, lagrange=True, kernel="torch")
+    settings = replace(TINY, lagrange=True, kernel="torch", layer_norm=layer_norm)
     ours = train([replace(settings, kernel="triton")], [3], updates=2, device="cpu").state(0)
     for name, expected in train([settings], [3], updates=2).state(0).items():
         assert_close(ours[name], expected, 1e-4, 1.0)

@@ -66,10 +66,10 @@ def compiled(kernel, constants, options):
     return compile(source, target=GPUTarget("cuda", 90, 32), options=options)
 
 
-def compiled_gradient(sizes, hidden, form=PLAIN, precision="ieee"):
+def compiled_gradient(sizes, hidden, form=PLAIN, precision="ieee", layer_norm=False):
     from algorithms.kernels.triton_critic import critic_gradient_kernel
 
-    inputs = random_inputs(0, 1, sizes, hidden)
+    inputs = random_inputs(0, 1, sizes, hidden, layer_norm=layer_norm)
     plan = Plan.of(inputs.network, inputs.parameters, inputs.of_kernel(form), precision)
     return compiled(critic_gradient_kernel, plan.constants(), plan.launch)
 
@@ -89,8 +89,9 @@ OTHER_FORMS = [
 
 @needs_triton
 @ignore_fusion
-def test_the_kernel_compiles_without_a_gpu():
-    assert_binary(compiled_gradient((3, 2, 8, 1), (8,), OTHER_FORMS[0]))
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_kernel_compiles_without_a_gpu(layer_norm):
+    assert_binary(compiled_gradient((3, 2, 8, 1), (8,), OTHER_FORMS[0], layer_norm=layer_norm))
 
 
 @needs_triton
@@ -122,29 +123,22 @@ def test_the_small_kernels_compile_without_a_gpu():
 @needs_triton
 @pytest.mark.slow
 @ignore_fusion
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
 @pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
-def test_usual_sizes_fit_into_registers_and_shared_memory(hidden, precision, tmp_path):
+def test_usual_sizes_fit_into_registers_and_shared_memory(hidden, precision, layer_norm, tmp_path):
     """No register is spilled to memory; a program may use 227 KiB of shared memory."""
     import triton
 
-    kernel = compiled_gradient((27, 8, 256, 10), hidden, precision=precision)
+    kernel = compiled_gradient((27, 8, 256, 10), hidden, precision=precision, layer_norm=layer_norm)
     file = tmp_path / "kernel.cubin"
     file.write_bytes(kernel.asm["cubin"])
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     usage = subprocess.run([tool, "-res-usage", file], capture_output=True, text=True, check=True)
     numbers = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", usage.stdout + usage.stderr))
-    print(hidden, precision, numbers, "shared memory:", kernel.metadata.shared)
+    print(hidden, precision, layer_norm, numbers, "shared memory:", kernel.metadata.shared)
     assert (numbers["STACK"], numbers["LOCAL"]) == ("0", "0")
     assert kernel.metadata.shared <= 227 * 1024
-
-
-def test_layer_normalisation_is_refused():
-    inputs = random_inputs(0, 1, (3, 2, 4, 1), (8,), layer_norm=True)
-    with pytest.raises(RuntimeError, match=r"not installed|layer normalisation is not"):
-        triton_kernel.critic_gradient(
-            inputs.network, inputs.parameters, inputs.of_kernel(PLAIN), inputs.parameters.like()
-        )
 
 
 @pytest.mark.gpu
@@ -152,9 +146,10 @@ def test_layer_normalisation_is_refused():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize(("precision", "tolerance"), [("ieee", 1e-4), ("tf32", 0.02), ("bf16", 0.05)])
 @pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
-def test_gradients_on_a_gpu(hidden, precision, tolerance):
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_gradients_on_a_gpu(hidden, layer_norm, precision, tolerance):
     """Close to torch in float64 on the CPU; and a run's bits do not depend on its pack."""
-    inputs = random_inputs(1, 3, (27, 8, 256, 10), hidden)
+    inputs = random_inputs(1, 3, (27, 8, 256, 10), hidden, layer_norm=layer_norm)
     packed, alone = gradient_on_gpu(inputs, precision), gradient_on_gpu(inputs.of_run(1), precision)
     assert torch.equal(packed[CRITICS : 2 * CRITICS], alone)
     expected = gradient("torch", in_dtype(inputs, torch.float64), PLAIN)[1]

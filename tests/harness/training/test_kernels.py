@@ -55,12 +55,6 @@ def test_triton_is_refused_where_it_is_missing(monkeypatch):
     check_kernels([on_triton], elsewhere=True)
 
 
-def test_triton_refuses_layer_normalisation_everywhere():
-    run = with_settings(RUNS[0], {"algorithm.kernel": "triton", "algorithm.layer_norm": "critics"})
-    with pytest.raises(UserError, match=r"'triton': layer normalisation is not .* --set algorithm.kernel=cuda"):
-        check_kernels([run], elsewhere=True)
-
-
 @without_gpu
 def test_submitting_needs_no_gpu():
     check_kernels(ON_GPU, elsewhere=True)
