@@ -110,7 +110,7 @@ SUMMARY = (
            "1 - mean success over the finished online training episodes, with the policy's exploration",
            direction="lower is better"),
     _share("dip", "Dip",
-           "score at the switch - lowest evaluation in the first {window} environment steps, evaluated every "
+           "score at the switch - lowest evaluation in the first {window} environment steps, evaluated "
            "{spacing}; 0 if it never falls", direction="lower is better"),
     Metric("recovery_steps", "Recovery", "environment steps from the switch until the score at the switch is regained",
            "steps", direction="lower is better", low=0),

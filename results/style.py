@@ -130,11 +130,16 @@ MATHEMATICS = {
 
 
 def axis_text(text: str, characters: int) -> str:
-    """A text for an axis: in lines of at most so many characters, with mathematics and minus signs."""
+    """A text for an axis: in lines of about equal length, of at most so many characters, with mathematics."""
     for written in MATHEMATICS:
         # Formulas are not broken.
         text = text.replace(written, written.replace(" ", "\xa0"))
-    text = textwrap.fill(text.replace(" - ", " \N{MINUS SIGN} "), characters)
+    text = text.replace(" - ", " \N{MINUS SIGN} ")
+    fewest = len(textwrap.wrap(text, characters))
+    widths = range(max(map(len, text.split()), default=1), characters + 1)
+    text = textwrap.fill(
+        text, next((width for width in widths if len(textwrap.wrap(text, width)) == fewest), characters)
+    )
     for written, shown in MATHEMATICS.items():
         text = text.replace(written.replace(" ", "\xa0"), shown)
     return text
@@ -151,11 +156,14 @@ def label(arm: Any) -> str:
     return names + (", tuned" if untuned != str(arm) else "")
 
 
-# Varied settings that a label words.
+# Varied settings, as regular expressions, and how a label words them.
 WORDED = {
     "alpha=0,alpha_decay=0": "push-down ends",
     "critic_shift=0,recalibrate=true": "recalibrated",
     "mixing_ratio=0": "no offline data",
+    "new_critics=true": "new critics",
+    r"critic_updates=(\d+)": r"\1 critic updates first",
+    r"warmup_horizons=(\d+)": r"warm-up of \1 horizons",
 }
 
 
@@ -164,7 +172,7 @@ def _arm_label(name: str) -> str:
     arm, values = split_variant(name)
     known = ARMS[arm].label if arm in ARMS else arm
     for settings, words in WORDED.items():
-        values = re.sub(rf"(?<![^,]){re.escape(settings)}(?![^,])", words, values)
+        values = re.sub(rf"(?<![^,]){settings}(?![^,])", words, values)
     return ", ".join([known, *(value.replace("=", " = ") for value in values.split(",") if value)])
 
 

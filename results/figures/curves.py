@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ablations.arms import ARMS
+from ablations.axes import split_variant
 from harness.metrics import METRICS
 from results.figures.drawing import BAND, SEED_TYPES, Drawing, Look, counts, episodes, finished_of, window
 from results.frame import PAIRING, done
@@ -164,17 +165,27 @@ def seeds(panel: Axes, numbers: pd.DataFrame, switch: float, line_colour: str) -
 def panels_of(arms: Iterable[str]) -> list[tuple[str, list[str]]]:
     """Titles and arms of the panels of a figure: the groups of the arms, long groups in pieces.
 
-    A few arms share one panel, without a title.
+    A few arms share one panel, without a title. A long group with variants has a panel per arm with its variants.
     """
     arms = list(arms)
     if len(arms) <= ONE_PANEL:
         return [("", arms)]
     pieces = []
     for title, names in grouped(arms).items():
-        count = ceil(len(names) / MOST_ARMS)
-        size = ceil(len(names) / count)
-        pieces += [(title, names[start : start + size]) for start in range(0, len(names), size)]
-    return pieces
+        of_arm: dict[str, list[str]] = {}
+        for name in names:
+            of_arm.setdefault(split_variant(name)[0], []).append(name)
+        if MOST_ARMS < len(names) > len(of_arm):
+            pieces += [piece for arm, variants in of_arm.items() for piece in _in_pieces(short(arm), variants)]
+        else:
+            pieces += _in_pieces(title, names)
+    return pieces if len(pieces) > 1 else [("", arms)]
+
+
+def _in_pieces(title: str, names: list[str]) -> list[tuple[str, list[str]]]:
+    """Panels of at most `MOST_ARMS` arms each, of about equal size."""
+    size = ceil(len(names) / ceil(len(names) / MOST_ARMS))
+    return [(title, names[start : start + size]) for start in range(0, len(names), size)]
 
 
 def by_group(

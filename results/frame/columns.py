@@ -78,7 +78,7 @@ def columns() -> pd.DataFrame:
 
 
 def _metric(frame: str, metric: Metric, prefix: str = "") -> dict[str, str]:
-    meaning = metric.meaning.format(window="dip_window", spacing="schedule.dense_interval")
+    meaning = _meaning(metric)
     return {
         "column": prefix + metric.name,
         "frame": frame,
@@ -86,6 +86,11 @@ def _metric(frame: str, metric: Metric, prefix: str = "") -> dict[str, str]:
         "unit": UNITS.get(metric.unit, metric.unit),
         "better": metric.direction.partition(" ")[0],
     }
+
+
+def _meaning(metric: Metric) -> str:
+    """The meaning of a metric, with names of columns in place of the numbers of some runs."""
+    return metric.meaning.format(window="dip_window", spacing="every schedule.dense_interval or at log-spaced steps")
 
 
 def _fixed(name: str, frame: str, meaning: str, unit: str) -> dict[str, str]:
@@ -103,7 +108,7 @@ def page() -> str:
 
 def _line(metric: Metric) -> str:
     better = metric.direction.removesuffix(" is better")
-    cells = (f"`{metric.name}`", metric.label, metric.meaning, metric.unit, metric.aggregation, better)
+    cells = (f"`{metric.name}`", metric.label, _meaning(metric), metric.unit, metric.aggregation, better)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -118,12 +118,16 @@ def _missing_arms(frames: Frames) -> Iterator[str]:
 
 
 def _missing_seeds(runs: pd.DataFrame) -> Iterator[str]:
-    """Seeds that an arm lacks though other arms of the task have them."""
+    """Seeds that arms lack though other arms of the task have them; arms that lack the same seeds share a line."""
     for task, of_task in runs.groupby("task", sort=False):
         seeds = _pairs(of_task)
+        lacking: dict[tuple[tuple[int, int], ...], list[str]] = {}
         for arm, group in of_task.groupby("arm", sort=False):
             if absent := sorted(seeds - _pairs(group)):
-                yield f"{task}, {label(arm)}: no run of {_seeds(absent)}, which other arms have"
+                lacking.setdefault(tuple(absent), []).append(label(arm))
+        for absent_seeds, arms in lacking.items():
+            named = _seeds(absent_seeds)
+            yield f"{task}: {named} {'are' if named.startswith('seeds') else 'is'} missing for {listed(arms)}"
 
 
 def _single_seeds(runs: pd.DataFrame) -> Iterator[str]:
@@ -141,7 +145,7 @@ def _missing_numbers(frames: Frames) -> Iterator[str]:
         for name in EXPECTED:
             lacking = of_task[of_task[name].isna()]
             if 0 < len(lacking) < len(of_task):
-                yield f"{task}: {_count(lacking)} no {name} and not in its mean: {_runs(lacking)}"
+                yield f"{task}: {_count(lacking)} no {name}, its mean is without them: {_runs(lacking)}"
     if "score" in frames.evaluations:
         missing = frames.evaluations[frames.evaluations["score"].isna()]
         for task, group in missing.drop_duplicates("run").groupby("task", sort=False):
@@ -169,7 +173,7 @@ def _commits(provenance: pd.DataFrame) -> Iterator[str]:
     versions: pd.Series = (known + changed).value_counts()
     if len(versions) > 1:
         yield f"computed by {len(versions)} versions of the code: " + listed(
-            [f"{version} ({count} runs)" for version, count in versions.items()]
+            [f"{version} ({count} run{'s' if count > 1 else ''})" for version, count in versions.items()]
         )
 
 
@@ -195,9 +199,33 @@ def seed_name(data_seed: int, seed: int) -> str:
     return f"{seed} on data {data_seed}" if data_seed else f"{seed}"
 
 
-def _seeds(seeds: Iterable[tuple[int, int]]) -> str:
-    names = [seed_name(*pair) for pair in seeds]
-    return f"seed{'s' if len(names) > 1 else ''} {listed(names)}"
+def _seeds(pairs: Iterable[tuple[int, int]]) -> str:
+    """Pairs of data seed and seed: "seed 301 on data 1 to 10"; seeds with the same data seeds are named together."""
+    data_of: dict[int, list[int]] = {}
+    for data_seed, seed in sorted(pairs):
+        data_of.setdefault(seed, []).append(data_seed)
+    seeds_on: dict[str, list[int]] = {}
+    for seed, data_seeds in sorted(data_of.items()):
+        seeds_on.setdefault(ranges(data_seeds), []).append(seed)
+    return " and ".join(
+        f"seed{'s' if len(seeds) > 1 else ''} {ranges(seeds)}" + (f" on data {data}" if data != "0" else "")
+        for data, seeds in seeds_on.items()
+    )
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Ascending whole numbers, three or more in a row as a range: "0 to 4, 7, 8"."""
+    pieces: list[list[int]] = []
+    for number in numbers:
+        if pieces and number == pieces[-1][-1] + 1:
+            pieces[-1].append(number)
+        else:
+            pieces.append([number])
+    return listed([
+        name
+        for piece in pieces
+        for name in ([f"{piece[0]} to {piece[-1]}"] if len(piece) > 2 else [str(number) for number in piece])
+    ])  # fmt: skip
 
 
 def _count(runs: pd.DataFrame) -> str:

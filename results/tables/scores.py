@@ -65,8 +65,12 @@ RECOVERY = (
 
 def definitions(finished: pd.DataFrame) -> tuple[str, ...]:
     """The meaning of every column, with the window and spacing of the dip in these runs."""
-    window = spread(finished["dip_window"])
-    spacing = spread(finished["schedule.dense_interval"])
+    # The window may be longer than the online phase.
+    window = spread(finished[["dip_window", "schedule.online_steps"]].min(axis=1))
+    even = finished["schedule.dense_interval"][finished["schedule.log_spaced_evaluations"] == 0]
+    spacing = " or ".join(
+        [f"every {spread(even)}"] * bool(len(even)) + ["at log-spaced steps"] * (len(even) < len(finished))
+    )
     lines = [f"{column.heading}: {column.metric.meaning.format(window=window, spacing=spacing)}." for column in COLUMNS]
     intervals = (
         f"Cells give the mean over seeds [{CONFIDENCE:.0%} t interval, within the possible values]; n is the number of "

@@ -16,17 +16,20 @@ from results.figures.drawing import Drawing
 from results.style import ACCENT, COLUMN, FAINT, GREY, INK, PAGE, colours, drawing_style, in_order, label
 from results.tuning.ledger import FEWEST, SETTING, Ledger, importance, plain
 
+# A figure of settings against values needs this many complete trials.
+FEWEST_SHOWN = 3
+
 
 def tuning_figures(ledger: Ledger) -> list[Drawing]:
-    """All figures of a study; figures without data are omitted."""
-    if ledger.complete().empty:
+    """All figures of a study; figures without data, or with too few complete trials to compare, are omitted."""
+    complete = len(ledger.complete())
+    if not complete:
         return []
     importance_figure = importances(ledger)
     return [
         history(ledger),
         *([importance_figure] if importance_figure else []),
-        slices(ledger),
-        parallel_coordinates(ledger),
+        *([slices(ledger), parallel_coordinates(ledger)] if complete >= FEWEST_SHOWN else []),
     ]
 
 

@@ -186,9 +186,7 @@ def test_remarks_about_the_runs_are_shown(tmp_path):
     runs = runs_of("smoke")
     write_done(tmp_path / "runs", runs[:-1])
     page, *_ = write_report(gather(tmp_path / "runs"), tmp_path / "out")
-    assert "<li>pointmaze-umaze, Cal-QL, Monte Carlo floor: no run of seed 1, which other arms have</li>" in (
-        page.read_text()
-    )
+    assert "<li>pointmaze-umaze: seed 1 is missing for Cal-QL, Monte Carlo floor</li>" in (page.read_text())
 
 
 def test_an_exact_floor_where_no_value_is_known_is_no_remark(tmp_path):

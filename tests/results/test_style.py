@@ -3,7 +3,7 @@
 import matplotlib as mpl
 
 from ablations.arms import ARMS
-from results.style import ACCENT, GREY, ON_DARK, STYLE, colour, colours, grouped, in_order, label, short
+from results.style import ACCENT, GREY, ON_DARK, STYLE, axis_text, colour, colours, grouped, in_order, label, short
 
 
 def test_text_is_legible_at_the_printed_width():
@@ -43,6 +43,15 @@ def test_every_colour_has_a_distinct_replacement_on_dark_pages():
     assert {colour(arm) for arm in ARMS} <= set(ON_DARK)
 
 
+def test_lines_of_an_axis_text_are_of_about_equal_length():
+    # Of at most 40 characters, the first line would be full and "rate)" alone in the second.
+    assert (
+        axis_text("score at the last evaluation (success rate)", 40) == "score at the last\nevaluation (success rate)"
+    )
+    assert axis_text("mean Q(s, a) - mean V_mu", 30) == "mean $Q(s,\\,a)$ \N{MINUS SIGN} mean $V_\\mu$"
+    assert axis_text("unbreakable", 5) == "unbre\nakabl\ne"
+
+
 def test_every_arm_is_in_one_group():
     groups = grouped(ARMS)
     names = [name for members in groups.values() for name in members]
@@ -62,4 +71,6 @@ def test_variants_of_an_arm_follow_it_by_value():
 def test_settings_of_the_switch_are_worded():
     assert label("cql[alpha=0,alpha_decay=0,critic_shift=0,recalibrate=true]") == "CQL, push-down ends, recalibrated"
     assert label("cql[mixing_ratio=0]") == "CQL, no offline data"
+    assert label("cql[new_critics=true,critic_updates=1000]") == "CQL, new critics, 1000 critic updates first"
+    assert label("cql[mixing_ratio=0,warmup_horizons=20]") == "CQL, no offline data, warm-up of 20 horizons"
     assert label("cql[mixing_ratio=0.25,alpha=0]") == "CQL, mixing_ratio = 0.25, alpha = 0"

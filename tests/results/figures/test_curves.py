@@ -72,6 +72,14 @@ def test_long_groups_are_cut_into_panels():
     assert panels_of(["cql", *arms]) == [("Baselines", ["cql"]), ("Other arms", arms[:4]), ("Other arms", arms[4:])]
 
 
+def test_variants_stay_with_their_arm():
+    cql = ["cql", *(f"cql[alpha={alpha}]" for alpha in range(1, 5))]
+    cal_ql = ["monte_carlo", *(f"monte_carlo[alpha={alpha}]" for alpha in range(1, 5))]
+    assert panels_of([*cql, *cal_ql]) == [("CQL", cql), ("Monte Carlo floor", cal_ql)]
+    # A single panel needs no title.
+    assert panels_of(cal_ql) == [("", cal_ql)]
+
+
 def test_few_arms_are_compared():
     assert compared(["inflated_0.25", "learned", "cql", "inflated_1", "monte_carlo"]) == [
         "cql", "monte_carlo", "learned", "inflated_1",

@@ -11,7 +11,7 @@ from ablations.grids import runs_of
 from harness.errors import UserError
 from harness.settings import SCHEMA_VERSION, with_settings
 from results.frame import Frames, gather, runs
-from results.frame.comparison import common, listed, remarks
+from results.frame.comparison import _missing_seeds, _seeds, common, listed, remarks
 from results.report import write_report
 from tests.support.run_folder_factory import fail, write_done
 
@@ -39,7 +39,7 @@ def test_sound_frames_have_no_remark(frames):
 def test_a_missing_seed_is_named_and_a_single_one(frames):
     lines = remarks(without(frames, arm="monte_carlo", seed=1))
     assert lines == [
-        "pointmaze-umaze, Cal-QL, Monte Carlo floor: no run of seed 1, which other arms have",
+        "pointmaze-umaze: seed 1 is missing for Cal-QL, Monte Carlo floor",
         "pointmaze-umaze: one finished seed, so no interval, for Cal-QL, Monte Carlo floor",
     ]
 
@@ -83,8 +83,8 @@ def test_numbers_that_finished_runs_lack_are_named(frames):
     evaluations.loc[evaluations["run"] == runs.loc[0, "run"], "score"] = math.nan
     lines = remarks(Frames(runs, evaluations, frames.provenance))
     assert lines == [
-        f"pointmaze-umaze: 1 finished run has no regret_train and not in its mean: {runs.loc[2, 'run']} (Cal-QL, Monte "
-        "Carlo floor, seed 0)",
+        "pointmaze-umaze: 1 finished run has no regret_train, its mean is without them: "
+        f"{runs.loc[2, 'run']} (Cal-QL, Monte Carlo floor, seed 0)",
         f"pointmaze-umaze: 1 finished run has evaluations without a score: {runs.loc[0, 'run']} (CQL, seed 0)",
     ]
 
@@ -108,8 +108,20 @@ def test_versions_of_the_code_are_counted(frames):
     provenance.loc[0, "commit"] = "89abcdef" * 5
     provenance["difference"] = [None, None, None, "fedcba9876543210"]
     assert remarks(Frames(frames.runs, frames.evaluations, provenance)) == [
-        "computed by 3 versions of the code: 0123456 (2 runs), 89abcde (1 runs), 0123456 with changes fedcba (1 runs)"
+        "computed by 3 versions of the code: 0123456 (2 runs), 89abcde (1 run), 0123456 with changes fedcba (1 run)"
     ]
+
+
+def test_arms_that_lack_the_same_seeds_share_a_line():
+    pairs = [(data_seed, seed) for data_seed in range(1, 6) for seed in (300, 301)]
+    arms = {"cql": pairs, "learned": pairs[::2], "exact": pairs[::2], "noisy_0.1": pairs[:9]}
+    rows = [("maze", arm, *pair) for arm, present in arms.items() for pair in present]
+    runs = pd.DataFrame(rows, columns=["task", "arm", "data_seed", "seed"])
+    assert list(_missing_seeds(runs)) == [
+        "maze: seed 301 on data 1 to 5 is missing for Cal-QL, learned floor; Cal-QL, exact floor",
+        "maze: seed 301 on data 5 is missing for Cal-QL, floor noise 0.1",
+    ]
+    assert _seeds([(0, 3), (0, 4), (0, 5), (0, 9)]) == "seeds 3 to 5, 9"
 
 
 def test_long_lists_are_cut():
@@ -215,9 +227,7 @@ def on_two_datasets(tmp_path, smoke):
 def test_seeds_on_different_data_are_different_runs_of_one_arm(on_two_datasets):
     assert on_two_datasets.runs.groupby("data_seed").size().to_dict() == {0: 4, 1: 3}
     assert (on_two_datasets.evaluations.groupby("run")["data_seed"].nunique() == 1).all()
-    assert remarks(on_two_datasets) == [
-        "pointmaze-umaze, Cal-QL, Monte Carlo floor: no run of seed 1 on data 1, which other arms have"
-    ]
+    assert remarks(on_two_datasets) == ["pointmaze-umaze: seed 1 on data 1 is missing for Cal-QL, Monte Carlo floor"]
 
 
 def test_a_report_covers_runs_on_different_data(on_two_datasets, tmp_path):

@@ -26,6 +26,16 @@ def test_scores_by_hand():
     assert text["n"] == "3"
 
 
+def test_the_note_on_the_dip_says_where_it_is_measured():
+    frame = frame_of(*[("cql", seed, "done", 0.2, -70.0) for seed in range(3)])
+    (note,) = [note for note in scores(frame).notes if note.startswith("Dip")]
+    assert "in the first 2,000 environment steps, evaluated every 500; 0" in note
+    # The window reaches beyond the online phase.
+    spaced = frame.assign(**{"dip_window": 20_000.0, "schedule.log_spaced_evaluations": 6})
+    (note,) = [note for note in scores(spaced).notes if note.startswith("Dip")]
+    assert "in the first 6,000 environment steps, evaluated at log-spaced steps; 0" in note
+
+
 def test_several_data_seeds_are_the_unit_of_replication():
     """Means by data seed 0.2, 0.4 and 0.6, whose interval is that of three seeds; differences likewise."""
     rows = [(arm, seed, "done", score, -70.0)

@@ -105,6 +105,12 @@ def test_few_trials_give_no_importance_of_settings(ledger):
     assert [drawing.name.split("_")[1] for drawing in tuning_figures(ledger)] == ["history", "slices", "parallel"]
 
 
+def test_one_or_two_complete_trials_are_no_figure_of_settings(tmp_path):
+    ledger = read_ledger(write_ledger(tmp_path, [TRIALS[0], TRIALS[1], TRIALS[2]]))
+    assert len(ledger.complete()) == 2
+    assert [drawing.name.split("_")[1] for drawing in tuning_figures(ledger)] == ["history"]
+
+
 def test_a_study_without_a_complete_trial_has_only_a_table(tmp_path):
     ledger = read_ledger(write_ledger(tmp_path, TRIALS[4:5]))
     assert tuning_figures(ledger) == []
