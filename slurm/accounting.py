@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from algorithms.kernels.gpu_models import compute_share
 from harness.errors import UserError
 from harness.files import read_json, write_json
 from harness.folders import attempts
 from harness.folders.usage import ACCOUNTING, HOUR, Usage, cost
-from slurm.profile import gpu_share
 from slurm.queue import PATIENCE, ask
 from slurm.submissions import Submission, folder_of, submissions
 
@@ -94,7 +94,7 @@ def parse_accounting(text: str) -> list[Start]:
 def _gpus(resources: dict[str, str]) -> float:
     """The GPUs among TRES: "gres/gpu" counts all, "gres/gpu:1g.10gb" those of a kind; a MIG slice is a part of one."""
     kinds = {name.partition(":")[2]: int(count) for name, count in resources.items() if name.startswith("gres/gpu:")}
-    missing = sum(count * (1.0 - gpu_share(kind)) for kind, count in kinds.items())
+    missing = sum(count * (1.0 - compute_share(kind)) for kind, count in kinds.items())
     return int(resources.get("gres/gpu", sum(kinds.values()))) - missing
 
 

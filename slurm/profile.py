@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from algorithms.kernels.gpu_models import compute_share
 from algorithms.settings import CONFIG, Count, Positive
 from harness.errors import UserError
 from harness.launching.pool import FAILURE_LIMIT
@@ -27,9 +28,6 @@ GPU_OPTIONS = ("gpus", "gpus-per-node", "gpus-per-task")
 
 # What in a feature of a node looks like a model of GPUs: "a100", "h100_80gb", "rtx-a6000", but not "intel" or "ib".
 MODEL = re.compile(r"(?<![a-z0-9])(a|b|gb|gh|h|l|p|t|v|mi|k|rtx|gtx)[-_]?a?(\d\d+|4)[a-z]*(?![a-z0-9])([-_]\d+gb)?")
-
-# Compute slices of a GPU that is divided by MIG (NVIDIA's A100 and H100).
-MIG_PARTS = 7
 
 EXAMPLES = Path(__file__).parent / "profiles"
 
@@ -139,22 +137,16 @@ class Profile:
 
 
 def _gpus_of(request: str) -> float:
-    """The GPUs of a request such as "gpu", "gpu:a100:2(S:0-1)" or "gpu:1g.10gb:1", a slice of one of seven parts."""
+    """The GPUs of a request such as "gpu", "gpu:a100:2(S:0-1)" or "gpu:1g.10gb:1", a MIG slice: one of seven parts."""
     _, *words = request.split("(")[0].split(":")
     count = int(words[-1]) if words and words[-1].isdigit() else 1
-    return count * gpu_share(":".join(words))
+    return count * compute_share(":".join(words))
 
 
 def _kind_of(request: str) -> str:
     """The kind of GPU that a request names, such as "a100", or an empty string."""
     _, *words = request.split("(")[0].split(":")
     return words[0] if words and not words[0].isdigit() else ""
-
-
-def gpu_share(kind: str) -> float:
-    """The part of a GPU that one of this kind is: 1, or for a MIG slice ("a100_1g.5gb") its sevenths."""
-    slice_of = re.search(r"(\d+)g\.\d+gb", kind)
-    return int(slice_of[1]) / MIG_PARTS if slice_of else 1.0
 
 
 _PROFILE = TypeAdapter(Profile)

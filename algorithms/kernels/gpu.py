@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 
 from algorithms.batch import backup_actions
+from algorithms.kernels.gpu_models import compute_share, is_of, memory_share, slice_of, words
 from algorithms.settings import AlgorithmSettings
 
 # The folder from which the package can be imported.
@@ -155,8 +155,8 @@ class Rates:
         return f"the data sheet of {self.name}: estimate, not measured{self.remark}; run make gpu-check on the GPU"
 
 
-# From NVIDIA's data sheets (float32 without tensor cores); the time of an operation is an assumption. The first stands
-# in for models without one.
+# As NVIDIA specifies them (float32 without tensor cores): https://www.nvidia.com/en-us/data-center/h100/ and h200/, and
+# the data sheet of the A100 80GB. The time of an operation is an assumption. The first stands in for other models.
 DATA_SHEETS = {
     "h100": Rates("H100 SXM", 2e-6, 3.35e12, 67e12, is_measured=False),
     "h200": Rates("H200 SXM", 2e-6, 4.8e12, 67e12, is_measured=False),
@@ -166,9 +166,7 @@ DATA_SHEET = DATA_SHEETS["h100"]
 
 # Said of measured rates where it is not known whether they are those of the GPU.
 UNKNOWN_MODEL = " (the profile names no model of GPU)"
-
-# Words in names of GPUs that do not tell models apart.
-BRANDS = ("nvidia", "tesla", "geforce", "quadro", "gpu")
+ELSEWHERE = " (the last gpu-check; this machine has no GPU)"
 
 # The rates by name, as gpu-check writes them.
 RATES = ("operation_seconds", "bytes_per_second", "flops_per_second")
@@ -188,39 +186,36 @@ def known_rates(models: Collection[str] | None = None) -> Rates:
     """The rates of the last gpu-check on a GPU of one of these models, or else of the data sheet of the first with one.
 
     `models` are names as a cluster has them ("a100", "a100_1g.5gb"; see `is_of`). Empty: the model is not known; None:
-    it is that of the last gpu-check.
+    it is that of this machine, or of the last gpu-check where there is none.
     """
+    remark = UNKNOWN_MODEL
+    if models is None:
+        remark = ELSEWHERE
+        models = () if obstacle() else tuple(name for name, _ in visible())
     for file in sorted(checks_folder().glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(file.read_text())
             rates = {name: float(content["rates"][name]) for name in RATES}
             name = str(content["name"])
             if min(rates.values()) > 0.0 and (not models or any(is_of(model, name) for model in models)):
-                unknown = models is not None and not models
-                return Rates(name=name, is_measured=True, remark=UNKNOWN_MODEL if unknown else "", **rates)
+                return Rates(name=name, is_measured=True, remark="" if models else remark, **rates)
     if not models:
         return DATA_SHEET
-    sheets = [rates for model in models for known, rates in DATA_SHEETS.items() if known in _words(model)]
-    return replace((sheets or [DATA_SHEET])[0], remark=f" (no gpu-check of {' or '.join(models)} was found)")
+    sheets = [(model, DATA_SHEETS[known]) for model in models for known in DATA_SHEETS if known in words(model)]
+    model, rates_of_whole = (sheets or [(next(iter(models)), DATA_SHEET)])[0]
+    return replace(part_of(rates_of_whole, model), remark=f" (no gpu-check of {' or '.join(models)} was found)")
 
 
-def is_of(model: str, name: str) -> bool:
-    """Whether a GPU with torch's name is of a model as a cluster names it: "NVIDIA A100-SXM4-80GB" of "a100".
-
-    Every word of the model has to occur ("a10" is no A100), and a part of a GPU (MIG) is not the whole.
-    """
-    wanted, present = _words(model), _words(name)
-    adjacent = {"".join(present[i:j]) for i in range(len(present)) for j in range(i + 1, len(present) + 1)}
-    return bool(wanted) and adjacent.issuperset(wanted) and _slices(wanted) == _slices(present)
-
-
-def _words(name: str) -> list[str]:
-    return [word for word in re.findall(r"[a-z0-9.]+", name.lower()) if word not in BRANDS]
-
-
-def _slices(words: list[str]) -> list[str]:
-    """The words that name a part of a GPU: "1g.5gb"."""
-    return [word for word in words if re.fullmatch(r"\d+g\.\d+gb", word)]
+def part_of(rates: Rates, model: str) -> Rates:
+    """The rates of a whole GPU, or the part of them that a MIG slice has, if the model is one ("a100_1g.5gb")."""
+    if (part := slice_of(model)) is None:
+        return rates
+    return replace(
+        rates,
+        name=f"{rates.name}, scaled to its MIG slice {part}",
+        bytes_per_second=rates.bytes_per_second * memory_share(model),
+        flops_per_second=rates.flops_per_second * compute_share(model),
+    )
 
 
 def estimated_update_seconds(settings: AlgorithmSettings, inputs: int, runs: int, rates: Rates = DATA_SHEET) -> float:

@@ -78,28 +78,32 @@ def test_the_estimate_of_an_update_is_that_of_the_readme():
     assert gpu.estimated_update_seconds(settings, 37, 1) == pytest.approx(300 * 2e-6)
 
 
+def save_check(file, name, operation_seconds, age=0):
+    """What gpu-check has written about a GPU, some seconds ago."""
+    gpu.checks_folder().mkdir(parents=True, exist_ok=True)
+    rates = {"operation_seconds": operation_seconds, "bytes_per_second": 2e12, "flops_per_second": 4e13}
+    path = gpu.checks_folder() / f"{file}.json"
+    path.write_text(json.dumps({"name": name, "rates": rates}))
+    os.utime(path, (1_000 - age, 1_000 - age))
+
+
+@without_gpu
 def test_rates_of_the_last_check_replace_the_assumed_ones(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert gpu.known_rates() == gpu.DATA_SHEET
-    gpu.checks_folder().mkdir(parents=True)
-    rates = {"operation_seconds": 3e-6, "bytes_per_second": 2e12, "flops_per_second": 4e13}
-    (gpu.checks_folder() / "made.json").write_text(json.dumps({"name": "Made GPU", "rates": rates}))
+    save_check("made", "Made GPU", 3e-6)
     (gpu.checks_folder() / "torn.json").write_text("{")
-    assert gpu.known_rates() == gpu.Rates("Made GPU", *rates.values(), is_measured=True)
-    assert gpu.known_rates().source == "rates that gpu-check measured on Made GPU"
+    rates = gpu.known_rates()
+    assert rates == gpu.Rates("Made GPU", 3e-6, 2e12, 4e13, is_measured=True, remark=gpu.ELSEWHERE)
 
 
 def test_the_rates_are_those_of_the_model_that_is_asked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    gpu.checks_folder().mkdir(parents=True)
-    for age, (name, seconds) in enumerate({"NVIDIA H100 80GB HBM3": 1e-6, "NVIDIA A100-SXM4-80GB": 4e-6}.items()):
-        rates = {"operation_seconds": seconds, "bytes_per_second": 2e12, "flops_per_second": 4e13}
-        file = gpu.checks_folder() / f"{age}.json"
-        file.write_text(json.dumps({"name": name, "rates": rates}))
-        os.utime(file, (1_000 - age, 1_000 - age))
+    save_check("0", "NVIDIA H100 80GB HBM3", 1e-6)
+    save_check("1", "NVIDIA A100-SXM4-80GB", 4e-6, age=1)
     assert gpu.known_rates(["a100"]).operation_seconds == 4e-6
     assert gpu.known_rates(["nvidia_a100-sxm4-80gb"]).source == "rates that gpu-check measured on NVIDIA A100-SXM4-80GB"
-    assert gpu.known_rates(["v100", "h100"]).operation_seconds == gpu.known_rates().operation_seconds == 1e-6
+    assert gpu.known_rates(["v100", "h100"]).operation_seconds == gpu.known_rates([]).operation_seconds == 1e-6
     assert gpu.known_rates([]).source == (
         "rates that gpu-check measured on NVIDIA H100 80GB HBM3 (the profile names no model of GPU)"
     )
@@ -110,22 +114,41 @@ def test_the_rates_are_those_of_the_model_that_is_asked_for(monkeypatch, tmp_pat
     )
     assert other.operation_seconds == gpu.DATA_SHEET.operation_seconds
     assert gpu.known_rates(["v100", "nvidia_h200"]).name == "H200 SXM"
-    # A part of the GPU that was checked is another one.
-    part = gpu.known_rates(["a100_1g.5gb"])
-    assert (part.name, part.is_measured) == ("A100 SXM 80GB", False)
 
 
-@pytest.mark.parametrize(
-    ("model", "name", "expected"),
-    [("rtx6000", "Quadro RTX 6000", True), ("gtx1080ti", "NVIDIA GeForce GTX 1080 Ti", True),
-     ("gpu_v100", "Tesla V100-SXM2-16GB", True), ("a100_80gb", "NVIDIA A100-SXM4-80GB", True),
-     ("a100_80gb", "NVIDIA A100-SXM4-40GB", False), ("a10", "NVIDIA A100-SXM4-80GB", False),
-     ("l40", "NVIDIA L40S", False), ("a100", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", False),
-     ("a100_1g.5gb", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", True), ("1g.5gb", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", True),
-     ("a100_1g.5gb", "NVIDIA A100-SXM4-40GB", False), ("gpu", "NVIDIA A100-SXM4-80GB", False)],
-)  # fmt: skip
-def test_models_of_gpus(model, name, expected):
-    assert gpu.is_of(model, name) == expected
+def test_a_part_of_a_gpu_has_a_part_of_its_rates(monkeypatch, tmp_path):
+    """Of seven compute slices and eight memory slices; a check of the whole is none of the part."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    save_check("A100", "NVIDIA A100-SXM4-80GB", 4e-6)
+    part = gpu.known_rates(["a100_3g.40gb"])
+    assert part.source == (
+        "the data sheet of A100 SXM 80GB, scaled to its MIG slice 3g.40gb: estimate, not measured "
+        "(no gpu-check of a100_3g.40gb was found); run make gpu-check on the GPU"
+    )
+    assert part.flops_per_second == pytest.approx(3 / 7 * 19.5e12)
+    assert part.bytes_per_second == pytest.approx(4 / 8 * 2.039e12)
+    assert part.operation_seconds == gpu.DATA_SHEETS["a100"].operation_seconds
+    save_check("part", "NVIDIA A100-SXM4-80GB MIG 3g.40gb", 5e-6)
+    assert gpu.known_rates(["a100_3g.40gb"]).operation_seconds == 5e-6
+    assert gpu.known_rates(["a100"]).operation_seconds == 4e-6
+
+
+def test_without_a_profile_the_rates_are_those_of_the_local_gpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    save_check("A100", "NVIDIA A100-SXM4-80GB", 4e-6)
+    save_check("H100", "NVIDIA H100 80GB HBM3", 1e-6, age=10)
+    monkeypatch.setattr(gpu, "obstacle", lambda: None)
+    monkeypatch.setattr(gpu, "visible", lambda: (("NVIDIA H100 80GB HBM3", 10**10),))
+    assert gpu.known_rates().source == "rates that gpu-check measured on NVIDIA H100 80GB HBM3"
+    monkeypatch.setattr(gpu, "visible", lambda: (("NVIDIA H200", 10**10),))
+    assert gpu.known_rates().source == (
+        "the data sheet of H200 SXM: estimate, not measured (no gpu-check of NVIDIA H200 was found); "
+        "run make gpu-check on the GPU"
+    )
+    monkeypatch.setattr(gpu, "obstacle", lambda: "torch finds no CUDA device")
+    assert gpu.known_rates().source == (
+        "rates that gpu-check measured on NVIDIA A100-SXM4-80GB (the last gpu-check; this machine has no GPU)"
+    )
 
 
 def test_the_kernel_is_part_of_the_run_id():
