@@ -36,8 +36,8 @@ from harness.tasks.registry import base_run
 
 SUFFIX = ".toml"
 
-# Largest number of runs whose states are shown, and that are started, without a confirmation.
-LARGE = 10_000
+# Largest number of runs that are started without a confirmation, and whose states are shown.
+LARGE, SHOWN = 10_000, 50_000
 
 # Length of an axis above which only some of its numbers are checked before the runs are made.
 MANY = 1_000

@@ -9,7 +9,7 @@ import typer
 
 from ablations.commands.selection import Arms, Grid, Large, Seeds, Tasks, counts_line, grid_runs, is_file
 from ablations.commands.track import Trackers
-from ablations.grid_files import LARGE, GridFile, read
+from ablations.grid_files import SHOWN, GridFile, read
 from ablations.selection import Selection
 from harness import extensions
 from harness.command_line import (
@@ -70,7 +70,7 @@ def plan(
     if grid is not None and is_file(grid):
         content = read(Path(grid), scale)
         meaning = content.meaning()
-        if content.narrowed(selection).count > LARGE:
+        if content.narrowed(selection).count > SHOWN:
             show_size(content.narrowed(selection), root, json)
             return
     runs = grid_runs(grid, scale, changes, selection)
@@ -117,7 +117,7 @@ def show_size(content: GridFile, root: Path, as_json: bool) -> None:
         print_json({"root": str(root), "grid": content.meaning()})
         return
     result_console().print(f"{content.path}: {content.size}")
-    remark_console().print(f"states are shown for at most {LARGE:,} runs; select some with --task, --arm or --seed")
+    remark_console().print(f"states are shown for at most {SHOWN:,} runs; select some with --task, --arm or --seed")
 
 
 def show_plan(
