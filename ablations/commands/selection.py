@@ -46,11 +46,11 @@ def grid_runs(
     scale: str | None,
     changes: Sequence[str] | None,
     selection: Selection | None = None,
-    large: bool = False,
+    large: bool = True,
 ) -> list[Run]:
     """The selected runs of a grid with `key=value` changes applied to each; without a name, the selection's grid.
 
-    `name` may be the path of a grid file; the UserError about one with very many runs says how to go on.
+    `name` may be the path of a grid file. Unless `large`, one with very many runs raises a UserError.
     """
     from ablations.grids import runs_of
 
@@ -108,13 +108,17 @@ def named_runs(
 ) -> list[Run]:
     """The runs of grids and ids without duplicates, in the order of the names; without names all runs in the root.
 
-    Raises UserError for an unknown name, for run folders with unreadable settings, for changes without a grid, and if
-    the selection is empty.
+    With a scale or changes and without names, the runs are those of the selection's grid, as for `plan`. Raises
+    UserError for an unknown name, for run folders with unreadable settings, for a scale or changes of named runs, and
+    if the selection is empty.
     """
     from ablations.grids import GRIDS
 
-    if changes and not any(name in GRIDS or is_file(name) for name in names):
-        raise UserError("--set: only changes the runs of a grid; name a grid, or leave out --set")
+    option = "--set" if changes else "--scale" if scale else None
+    if option and not names:
+        return grid_runs(None, scale, changes, selection)
+    if option and not any(name in GRIDS or is_file(name) for name in names):
+        raise UserError(f"{option}: only changes the runs of a grid; name a grid, or leave out {option}")
     if not names:
         if selection is None:
             raise UserError("no runs are named: give run ids or grids, or select runs with --task, --arm or --seed")
@@ -123,7 +127,7 @@ def named_runs(
     runs: dict[str, Run] = {}
     for name in names:
         if name in GRIDS or is_file(name):
-            runs |= {run.id: run for run in grid_runs(name, scale, changes, large=True)}
+            runs |= {run.id: run for run in grid_runs(name, scale, changes)}
         else:
             present = summaries(root) if present is None else present
             run = RunFolder(root / _id(name, present, f"neither a grid nor the beginning of a run id in {root}")).run()

@@ -58,10 +58,10 @@ def status(
         raise UserError("status: --json and --watch exclude each other; leave out one")
     selection = Selection.of(tasks, arms, seeds)
     runs = None
-    if grid is not None:
+    if grid is not None or scale or changes:
         runs = with_prefixes(grid_runs(grid, scale, changes, selection), root)
-    elif selection or changes:
-        runs = named_runs([], root, scale, changes, selection)
+    elif selection:
+        runs = named_runs([], root, None, None, selection)
     show_status(runs, root, json, watch, every_run)
 
 

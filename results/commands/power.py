@@ -49,6 +49,8 @@ def power(
         raise UserError(f"--arm {arm}: is the baseline as well; name two arms")
     if root and source:
         raise UserError("power: --root and --from exclude each other; leave out one")
+    if changes and not grids:
+        raise UserError("--set: only changes the runs of a grid; name a grid, or leave out --set")
     only = {run.id for name in grids for run in grid_runs(name, scale, changes)} if grids else None
     frames = load(source, only) if source else gather(root or [RUNS], only, usable_cores())
     comparison = Comparison(metric, arm, baseline, effect, margin)

@@ -39,7 +39,7 @@ class Request:
     source: Path | None
     out: Path | None
     export: Path | None
-    # Whether settings of the grids are changed.
+    # Whether the grids have another scale or changed settings.
     changed: bool
     # Only these runs of the grids, or of the roots or frames.
     selection: Selection | None
@@ -98,12 +98,12 @@ def report(
     """Write tables, figures, verdicts and HTML pages about runs, the exact lab, or measured speed."""
     selection = Selection.of(tasks, arms, seeds)
     names, roots = tuple(grids or []), tuple(root or [])
-    request = Request(names, roots, source, out, export, bool(changes), selection, default=RUNS, pdf=pdf)
-    answer(request, lambda grid: grid_runs(grid, scale, changes))
+    request = Request(names, roots, source, out, export, bool(changes or scale), selection, default=RUNS, pdf=pdf)
+    answer(request, lambda grid: grid_runs(grid, scale, changes, None if grid else selection))
 
 
-def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
-    """Write the requested report or export; `runs_of` returns the runs of a grid."""
+def answer(request: Request, runs_of: Callable[[str | None], Sequence[Run]]) -> None:
+    """Write the requested report or export; `runs_of` returns the runs of a grid, for None those of the selection's."""
     roots, source, out, export = request.roots, request.source, request.out, request.export
     if BENCH in request.names:
         if len(request.names) > 1 or roots or export or request.changed or request.selection:
@@ -112,7 +112,9 @@ def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
         return
     grids, exact = [name for name in request.names if name != EXACT], EXACT in request.names
     if exact and not grids and request.changed:
-        raise UserError(f"report {EXACT}: --set changes runs, and the exact lab has none; name a grid as well")
+        raise UserError(
+            f"report {EXACT}: --set and --scale are for runs, and the exact lab has none; name a grid as well"
+        )
     if exact and not grids and not roots and not source:
         show_exact_report(out or request.default / EXACT, request.formats)
         return
@@ -122,6 +124,8 @@ def answer(request: Request, runs_of: Callable[[str], Sequence[Run]]) -> None:
         named = [run for grid in grids for run in runs_of(grid)]
         named = request.selection.runs(named, " ".join(grids)) if request.selection else named
         only = Named.of(named)
+    elif request.changed:
+        only = Named.of(runs_of(None))
     elif request.selection:
         only = _selected(request.selection, source or roots)
     if export is not None:

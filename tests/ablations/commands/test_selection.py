@@ -1,5 +1,6 @@
 """Runs by id, by its beginning, by grid and by selection; one-line errors for everything else."""
 
+import json
 import re
 
 import pytest
@@ -9,6 +10,9 @@ from ablations.grids import runs_of
 from ablations.selection import Selection
 from harness.errors import UserError
 from harness.launching.planner import commit
+from harness.settings import with_settings
+from tests.support.command_line import call_here, only_line
+from tests.support.run_folder_factory import write_done
 
 RUNS = runs_of("smoke")
 
@@ -23,7 +27,7 @@ def test_ids_and_prefixes(root):
     for run in RUNS:
         assert one_run(run.id, root).id == run.id
         assert one_run(run.id[:6].upper(), root).id == run.id
-    assert named_runs([RUNS[2].id, RUNS[0].id[:6], RUNS[2].id], root, "demo", []) == [RUNS[2], RUNS[0]]
+    assert named_runs([RUNS[2].id, RUNS[0].id[:6], RUNS[2].id], root, None, []) == [RUNS[2], RUNS[0]]
 
 
 def test_grids(root):
@@ -38,7 +42,7 @@ def test_errors_list_candidates(root):
         one_run("zz", root)
     assert all(run.id in str(error.value) for run in RUNS)
     with pytest.raises(UserError, match="smoky: neither a grid nor the beginning of a run id"):
-        named_runs(["smoky"], root, "demo", [])
+        named_runs(["smoky"], root, None, [])
     twin = root / (RUNS[0].id[:11] + ("0" if RUNS[0].id[11] != "0" else "1"))
     twin.mkdir()
     (twin / "config.json").write_text("{")
@@ -61,6 +65,28 @@ def test_empty_names_and_roots(root, tmp_path):
 def test_changes_need_a_grid(root):
     with pytest.raises(UserError, match="--set: only changes the runs of a grid"):
         named_runs([RUNS[0].id], root, "demo", ["algorithm.alpha=2"])
+    with pytest.raises(UserError, match="--scale: only changes the runs of a grid"):
+        named_runs([RUNS[0].id], root, "demo", [])
+
+
+def test_changes_of_a_selection_are_those_of_its_grid(tmp_path, capsys):
+    """What `plan` accepts shows the same runs in `status` and `report`, and not others of the root."""
+    [plain] = Selection(("pointmaze-umaze",), ("cql",), ("0",)).grid("demo")
+    changed = with_settings(plain, {"algorithm.alpha": 2.0}, source="--set")
+    write_done(tmp_path, [plain, changed])
+    words = [f"--root={tmp_path}", f"--task={changed.task.name}", f"--arm={changed.arm}", f"--seed={changed.seed}"]
+    other = f"--set=schedule.offline_steps={changed.schedule.offline_steps + 1}"
+    for command in ("plan", "status"):
+        shown = json.loads(call_here(capsys, command, *words, "--json", "--set=algorithm.alpha=2").stdout)["runs"]
+        assert [(row["run"], row["state"]) for row in shown] == [(changed.id, "done")], command
+        shown = json.loads(call_here(capsys, command, *words, "--json", other).stdout)["runs"]
+        assert [row["state"] for row in shown] == ["new"], command
+    words = [word for word in words if "--seed" not in word]
+    for command in ("plan", "status", "cancel", "retry", "verify", "report"):
+        line = only_line(call_here(capsys, command, *words, other, code=2))
+        assert "without a grid, --seed is needed as well; add it, or name a grid" in line, command
+    line = only_line(call_here(capsys, "power", *words[:1], "--set=algorithm.alpha=2", code=2))
+    assert "--set: only changes the runs of a grid; name a grid" in line
 
 
 def test_a_selection_of_a_grid(root):
