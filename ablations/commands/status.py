@@ -34,6 +34,9 @@ from slurm.watching import QueueView
 # Maximum number of runs shown one per line; more are grouped by task and arm.
 LINES = 60
 
+# Largest share of the time in which --watch reads a large root, which others may read, too.
+READING_SHARE = 0.2
+
 # Seconds for which --watch waits for the first run to start.
 PATIENCE = 60.0
 
@@ -106,7 +109,17 @@ def _table(rows: Sequence[Row], every_run: bool, lines: int = LINES) -> Renderab
 
 
 def _watch(current: Callable[[], list[Row]], console: Console, every_run: bool) -> None:
-    rows, began = current(), time.monotonic()
+    reading = 0.0
+
+    def read(wait: float = 0.0) -> list[Row]:
+        nonlocal reading
+        time.sleep(max(wait, reading / READING_SHARE - reading))
+        start = time.monotonic()
+        rows = current()
+        reading = time.monotonic() - start
+        return rows
+
+    rows, began = read(), time.monotonic()
     active = _is_active(rows)
 
     def goes_on() -> bool:
@@ -121,16 +134,14 @@ def _watch(current: Callable[[], list[Row]], console: Console, every_run: bool) 
     if not console.is_terminal:
         console.print(_table(rows, every_run))
         while goes_on():
-            time.sleep(LINE_INTERVAL)
-            rows = current()
+            rows = read(LINE_INTERVAL)
             console.print(summary_line(rows, time.time()))
         return
     # A live table cannot be scrolled, so it must fit on the screen.
     lines = min(LINES, console.height - 4)
     with Live(_table(rows, every_run, lines), console=console, auto_refresh=False) as live:
         while goes_on():
-            time.sleep(REFRESH_INTERVAL)
-            rows = current()
+            rows = read(REFRESH_INTERVAL)
             live.update(_table(rows, every_run, lines), refresh=True)
 
 

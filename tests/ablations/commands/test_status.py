@@ -168,3 +168,22 @@ def test_watch_waits_for_a_run_that_is_starting(tmp_path, runs, monkeypatch):
     monkeypatch.setattr(status, "PATIENCE", 0.1)
     status._watch(lambda: [], Console(file=stream, width=200), every_run=False)
     assert stream.getvalue().splitlines()[-1] == "no runs"
+
+
+def test_watch_leaves_a_slow_root_alone_for_most_of_the_time(monkeypatch):
+    """A root that takes 3 s to read is read every 15 s: each refresh waits for 12 s."""
+    clock, waits = [0.0], []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        clock[0] += seconds
+
+    def current():
+        clock[0] += 3.0
+        return [row(1, "running" if len(waits) < 4 else "done")]
+
+    monkeypatch.setattr(status.time, "sleep", sleep)
+    monkeypatch.setattr(status.time, "monotonic", lambda: clock[0])
+    stream = io.StringIO()
+    status._watch(current, Console(file=stream, width=200, height=40, force_terminal=True), every_run=False)
+    assert waits == pytest.approx([0.0, 12.0, 12.0, 12.0])
