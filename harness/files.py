@@ -7,14 +7,21 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from harness.errors import UserError
 
 # Seconds of waiting for a lock that are not reported.
 SILENT_WAIT = 10.0
+
+# Number of folders that are read at once, and how many a thread reads before it takes the next ones.
+READERS, READ_TOGETHER = 8, 50
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class DamagedFileError(UserError):
@@ -129,6 +136,22 @@ def read_bytes(file: Path | str) -> bytes:
     """The content of a file: in half the time of `Path.read_bytes`, of which large roots need many thousands."""
     with open(file, "rb", buffering=0) as stream:
         return stream.read()
+
+
+def read_many(read: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """The results of `read`, which must not depend on each other, in the order of the items.
+
+    Many items are read by threads: on cold disks and network file systems most of the time is waiting.
+    """
+    if len(items) <= READ_TOGETHER:
+        return [read(item) for item in items]
+    parts = [items[start : start + READ_TOGETHER] for start in range(0, len(items), READ_TOGETHER)]
+    pool = ThreadPoolExecutor(READERS, "reader")
+    try:
+        return [result for part in pool.map(lambda part: [read(item) for item in part], parts) for result in part]
+    finally:
+        # After an error or an interruption the other parts are not read.
+        pool.shutdown(cancel_futures=True)
 
 
 def read_json(file: Path | str) -> dict[str, Any] | None:

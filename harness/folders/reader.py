@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from harness.data.files import dataset_exists, dataset_id
 from harness.errors import UserError, one_line
-from harness.files import DamagedFileError, check_folder, read_json
+from harness.files import DamagedFileError, check_folder, read_json, read_many
 from harness.folders import run_folder
 from harness.folders.attempts import Attempt, file_number
 from harness.folders.cache import Cache
@@ -139,7 +140,8 @@ class RunReader:
     def __init__(self, root: Path, cache: Cache | None = None, check_data: bool = True):
         self.root = Path(root)
         self.cache = cache or Cache(self.root)
-        # Dataset hashes and tasks are computed once per task.
+        # Dataset hashes and tasks are computed once per task, dataset hashes by one thread.
+        self._hashing = threading.Lock()
         self._dataset_hash = functools.cache(present_hash) if check_data else lambda task: None
         self._tasks: dict[str, Task] = {}
 
@@ -175,7 +177,8 @@ class RunReader:
 
     def _check_data(self, folder: RunFolder, task: Task, used: str | None) -> None:
         """Raise a UserError if this machine's dataset is not the one of hash `used` on which the run was trained."""
-        content_hash = self._dataset_hash(task)
+        with self._hashing:
+            content_hash = self._dataset_hash(task)
         if content_hash is not None and used not in (None, content_hash):
             raise UserError(
                 f"{folder.path / 'provenance.json'}: the run was computed on data with content hash {used}, but "
@@ -187,8 +190,8 @@ class RunReader:
     def summaries(self, runs: Sequence[Run] | None = None) -> list[RunSummary]:
         """The summaries of all run folders, by id, or of some runs, in their order; `UserError` without a root."""
         if runs is not None:
-            return [self.summary(run.id, Names.of(run)) for run in runs]
-        return [summary for summary in map(self.summary, self._ids()) if summary.state is not RunState.NEW]
+            return read_many(lambda run: self.summary(run.id, Names.of(run)), runs)
+        return [summary for summary in read_many(self.summary, list(self._ids())) if summary.state is not RunState.NEW]
 
     def summary(self, id: str, names: Names | None = None) -> RunSummary:
         """The summary of one run; `names` are used if its folder does not exist."""
@@ -339,11 +342,8 @@ def _settings(data: bytes) -> dict[str, Any]:
         "data_seed": values["task"]["data"].get("seed", 0),
         "updates": updates,
     }
-    return {"id": _hash(values), "names": names, "task": _hash(values["task"])}
-
-
-def _hash(values: Any) -> str:
-    return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:ID_LENGTH]
+    id = hashlib.sha256(canonical_json(values).encode()).hexdigest()[:ID_LENGTH]
+    return {"id": id, "names": names, "task": hashlib.sha256(to_json(values["task"])).hexdigest()}
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The state of a run."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
@@ -72,6 +73,7 @@ class RunState(StrEnum):
         return self.may_be_retried or self in (RunState.QUEUED, RunState.DAMAGED)
 
     @classmethod
+    @functools.cache
     def of_folder(cls) -> tuple["RunState", ...]:
         """The states that the status of a run folder can have."""
         return tuple(state for state in cls if state not in (cls.NEW, cls.QUEUED, cls.DAMAGED))

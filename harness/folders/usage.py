@@ -1,7 +1,7 @@
 """The cost of runs, from their attempts or from a cluster's accounting."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,19 @@ class Usage:
     # Peak memory in bytes of the processes that computed the run; None if not measured.
     peak_memory: float | None = None
 
-    def __add__(self, other: "Usage") -> "Usage":
-        peaks = [peak for peak in (self.peak_memory, other.peak_memory) if peak is not None]
-        return Usage(
-            self.attempts + other.attempts,
-            self.wall_hours + other.wall_hours,
-            self.core_hours + other.core_hours,
-            self.gpu_hours + other.gpu_hours,
-            max(peaks, default=None),
+    @classmethod
+    def total(cls, parts: Sequence["Usage"]) -> "Usage":
+        """The sum of some costs, with the largest peak."""
+        return cls(
+            sum(part.attempts for part in parts),
+            sum((part.wall_hours for part in parts), 0.0),
+            sum((part.core_hours for part in parts), 0.0),
+            sum((part.gpu_hours for part in parts), 0.0),
+            max((part.peak_memory for part in parts if part.peak_memory is not None), default=None),
         )
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage.total([self, other])
 
 
 def resources(pack_size: int) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def usage(accounts: Iterable[Mapping[str, Any]], now: float, known: "Known | Non
     the attempts it covers.
     """
     if known is None:
-        return sum((cost(account, now) for account in accounts), Usage())
+        return Usage.total([cost(account, now) for account in accounts])
     total = known.usage
     for account in accounts:
         covered = (account.get("slurm") or {}).get("job") in known.tasks

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import extensions
 from harness.errors import UserError
-from harness.files import check_folder
+from harness.files import check_folder, read_many
 from harness.folders.reader import RunReader, refuse
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState, counted
@@ -50,7 +50,7 @@ def plan(runs: Sequence[Run], root: Path) -> Plan:
     """
     refuse_duplicates(runs)
     check_folder(root)
-    return Plan(Path(root), tuple(runs), tuple(state_of(RunFolder.of(root, run)) for run in runs))
+    return Plan(Path(root), tuple(runs), tuple(read_many(lambda run: state_of(RunFolder.of(root, run)), runs)))
 
 
 def checked_plan(runs: Sequence[Run], root: Path) -> Plan:
@@ -58,14 +58,17 @@ def checked_plan(runs: Sequence[Run], root: Path) -> Plan:
     refuse_duplicates(runs)
     check_folder(root)
     reader = RunReader(root)
-    states, problems = [], []
-    for run in runs:
+
+    def checked(run: Run) -> tuple[RunState, list[tuple[RunFolder, str]]]:
         folder = RunFolder.of(root, run)
-        contents = reader.contents(folder) if folder.exists else None
-        if contents is not None:
-            problems += [(folder, fault) for fault in contents.faults]
-        states.append(RunState.NEW if contents is None else contents.status.get("state", RunState.DAMAGED))
-    refuse(problems)
+        if not folder.exists:
+            return RunState.NEW, []
+        contents = reader.contents(folder)
+        return contents.status.get("state", RunState.DAMAGED), [(folder, fault) for fault in contents.faults]
+
+    results = read_many(checked, runs)
+    refuse([problem for _, problems in results for problem in problems])
+    states = [state for state, _ in results]
     return Plan(Path(root), tuple(runs), tuple(states))
 
 

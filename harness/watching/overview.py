@@ -216,7 +216,7 @@ def total(rows: Sequence[Row], now: float) -> Total:
         progress=sum(row.progress or 0.0 for row in rows) / max(len(rows), 1),
         updates_per_second=speed,
         expected_end=None if together is None else max([together, *ends]),
-        usage=sum((row.usage for row in rows), Usage()),
+        usage=Usage.total([row.usage for row in rows]),
     )
 
 

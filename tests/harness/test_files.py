@@ -4,10 +4,11 @@ import errno
 import itertools
 import os
 import stat
+import threading
 
 import pytest
 
-from harness.files import atomic_write, synchronise_folder
+from harness.files import READ_TOGETHER, READERS, atomic_write, read_many, synchronise_folder
 from tests.support.operations import interposed, killed_at, refusing
 
 
@@ -67,3 +68,31 @@ def test_only_disk_errors_of_synchronising_a_folder_are_raised(tmp_path):
     with pytest.raises(OSError, match="Input/output error") as refusal, interposed(failing(errno.EIO)):
         synchronise_folder(tmp_path)
     assert refusal.value.filename == str(tmp_path)
+
+
+def test_many_items_are_read_at_once_and_stay_in_order():
+    """The first item of each reader waits until all readers have one."""
+    together = threading.Barrier(READERS)
+
+    def read(item):
+        if item % READ_TOGETHER == 0:
+            together.wait(timeout=60.0)
+        return -item
+
+    items = list(range(READERS * READ_TOGETHER))
+    assert read_many(read, items) == [-item for item in items]
+
+
+def test_an_error_ends_the_reading():
+    """The error of the earliest item is raised, and items far behind it are not read."""
+    items, seen = list(range(1000 * READ_TOGETHER)), []
+
+    def read(item):
+        seen.append(item)
+        if item in (3, 7):
+            raise OSError(errno.EIO, "item", item)
+
+    with pytest.raises(OSError, match="item") as error:
+        read_many(read, items)
+    assert error.value.filename == 3
+    assert max(seen) < len(items) - 1

@@ -8,6 +8,7 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
+from harness.files import READ_TOGETHER
 from harness.folders.cache import Cache
 from harness.folders.reader import Names, faults, summaries
 from harness.folders.run_folder import RunFolder, run_folders
@@ -64,6 +65,23 @@ def test_summaries_match_the_folders(root, runs):
             history = folder.provenance().get("attempts", [])
             assert [attempt.details["launcher"] for attempt in summary.attempts] == ["local pool"] * len(history)
     assert [summary.id for summary in summaries(root)] == [folder.id for folder in run_folders(root)]
+
+
+def test_many_folders_are_read_with_one_hash_of_their_data(tmp_path, runs, monkeypatch):
+    many = [dataclasses.replace(runs[0], seed=seed) for seed in range(3 * READ_TOGETHER)]
+    write_done(tmp_path, many)
+    hashed = []
+
+    def slow_hash(task):
+        hashed.append(task)
+        time.sleep(0.1)
+        return "89abcdef01234567"
+
+    monkeypatch.setattr("harness.folders.reader.present_hash", slow_hash)
+    seen = summaries(tmp_path, many)
+    assert [summary.id for summary in seen] == [run.id for run in many]
+    assert {summary.state for summary in seen} == {"done"}
+    assert hashed == [many[0].task]
 
 
 def test_the_second_time_only_changed_files_are_read(root, runs, monkeypatch):
