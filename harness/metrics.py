@@ -85,6 +85,9 @@ EVALUATION = (
     Metric("train_successes", "Training successes", "successful online training episodes", "episodes", "count", low=0),
 )  # fmt: skip
 
+# Those against exact values.
+TRUTH = ("calibration_exact", "overestimation_exact", "policy_gap_exact", "floor_error", "floor_rmse")
+
 # Columns of metrics.jsonl with schedule.calibration_value.
 _STARTS = "share of the first states of the deterministic evaluation episodes"
 CALIBRATION = (

@@ -11,6 +11,7 @@ from algorithms.floors import return_to_go
 from algorithms.learner import Learner
 from harness.environments.families import exact_values
 from harness.environments.stepping import Environments
+from harness.metrics import TRUTH
 from harness.settings import Run, Schedule
 from harness.training.calibration import Values, calibration_shares
 from harness.training.episodes import Episodes, PackEpisodes, runs_at_once
@@ -19,9 +20,6 @@ from harness.training.transitions import Transitions
 
 # Uniform actions per probe state.
 UNIFORM_ACTIONS = 4
-
-# Metrics against exact values.
-TRUTH = ("calibration_exact", "overestimation_exact", "policy_gap_exact", "floor_error", "floor_rmse")
 
 
 class Evaluator:

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.metrics import CALIBRATION, EVALUATION, names
-from harness.training.evaluation import TRUTH
+from harness.metrics import CALIBRATION, EVALUATION, TRUTH, names
 
 Rows = Sequence[dict[str, Any]]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.metrics import CALIBRATION, EVALUATION, LEARNED_FLOOR, METRICS, SUMMARY, names
+from harness.metrics import CALIBRATION, EVALUATION, LEARNED_FLOOR, METRICS, SUMMARY, TRUTH, names
 from harness.settings import Schedule
 from harness.training.calibration import calibration_shares
-from harness.training.evaluation import TRUTH, summarise
+from harness.training.evaluation import summarise
 
 GOLDEN = Path(__file__).parent / "training" / "golden_runs"
 

@@ -17,8 +17,9 @@ from harness.environments.families import WINDING_ROAD
 from harness.files import write_json
 from harness.folders.attempts import latest_attempt
 from harness.folders.run_folder import RunFolder
+from harness.metrics import TRUTH
 from harness.settings import Run
-from harness.training.evaluation import TRUTH, summarise
+from harness.training.evaluation import summarise
 
 # Per arm: score at the end of offline, depth of the dip, and mean Q minus return-to-go when offline training ends.
 SHAPES = {

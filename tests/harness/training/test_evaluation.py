@@ -8,9 +8,9 @@ from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.data.dataset import ensure_dataset
 from harness.environments.families import exact_values
+from harness.metrics import TRUTH
 from harness.settings import Run, Schedule, with_settings
 from harness.training.evaluation import (
-    TRUTH,
     UNIFORM_ACTIONS,
     Evaluator,
     dip,
