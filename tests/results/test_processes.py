@@ -1,14 +1,17 @@
 """Work in several processes: same results, errors passed on, one-line error for a killed process."""
 
+import gc
 import math
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
-from results.processes import mapped, processes
+from results.processes import COLLECTION, mapped, processes
 
 COUNTS = pytest.mark.parametrize("workers", [1, 2])
 
@@ -50,3 +53,21 @@ def test_ctrl_c_at_a_terminal_reaches_only_the_parent():
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert mapped(mask, [1, 2], 2) == [({signal.SIGINT}, signal.SIG_IGN)] * 2
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def collection(_):
+    return gc.get_threshold()
+
+
+@COUNTS
+def test_garbage_is_collected_less_often_only_meanwhile(workers):
+    before = gc.get_threshold()
+    with processes(workers) as submit:
+        assert submit(collection, 1).result() == gc.get_threshold() == COLLECTION
+    assert gc.get_threshold() == before
+
+
+def test_what_draws_imports_neither_torch_nor_environments():
+    """Every process would spend a second and 200 MB on them."""
+    code = "import sys, results.contents; print({'torch', 'gymnasium', 'mujoco'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
