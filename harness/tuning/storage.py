@@ -125,10 +125,22 @@ class Journal(JournalFileBackend):
             block = stream.read(end - start)
             end = start + block.rfind(b"\n") + 1
             block = block[: end - start]
+        *before, last = block[:-1].split(b"\n")
+        if end and (before or end == len(block)) and not _is_json(last):
+            # Optuna ignores such a line until another one follows, and then refuses the file.
+            raise DamagedFileError(f"{self._file}: damaged: its last line is not JSON; remove that line")
         if end < length:
             stream.truncate(end)
             print(f"{self._file}: dropped an incomplete last line of {length - end} bytes", file=sys.stderr)
         return end
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def identity(folder: Path) -> str:

@@ -74,6 +74,19 @@ def test_a_damaged_journal_is_a_one_line_error(folder):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("line", [b"\0" * 80 + b"\n", b"\n", b"{damaged\n"], ids=["zeros", "empty", "text"])
+def test_a_damaged_last_line_is_not_followed_by_others(folder, line):
+    """Optuna ignores it at the end of a file, and refuses the file once more lines follow."""
+    journal = folder / JOURNAL
+    content = journal.read_bytes()
+    journal.write_bytes(content + line)
+    with pytest.raises(UserError, match=f"^{journal}: damaged: "):
+        make_driver(folder.parents[1], trials=3).run(compute)
+    assert journal.read_bytes() == content + line
+    journal.write_bytes(content)
+    assert make_driver(folder.parents[1], trials=3).run(compute)
+
+
 def test_a_lock_that_was_left_behind_does_not_block(folder):
     """The lock of an older version of Optuna after the folder was moved: a dangling link."""
     os.symlink("/moved/away/journal.log", folder / "journal.log.lock")
