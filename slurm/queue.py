@@ -21,16 +21,23 @@ PREAMBLE = r"^(\w+: )?((error|fatal|allocation failure): )?(Batch job submission
 # failure", "Unable to contact slurm controller (receive failure)".
 NO_ANSWER = r"timed out|Zero Bytes|Unexpected message|failure\)?$"
 
+# Beginnings of variables that add filters and formats to what these programs are asked.
+PREFERENCES = ("SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SCONTROL_", "SLURM_TIME_FORMAT")
+
 # Format of squeue. The name comes last, as it may contain the separator.
 QUEUE_FORMAT = "%i|%F|%T|%r|%N|%j"
 
 
 def ask(*command: str, patience: float = PATIENCE) -> str:
-    """The output of a SLURM program; UserError with its reason if it fails, is missing or does not answer in time."""
+    """The output of a SLURM program; UserError with its reason if it fails, is missing or does not answer in time.
+
+    The user's preferences for these programs do not take part: with SQUEUE_STATES=RUNNING, no task would be pending.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFERENCES)}
     try:
         done = subprocess.run(
             command,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**environment, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

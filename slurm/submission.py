@@ -51,7 +51,11 @@ LOCK_PATIENCE = 10.0
 UNAVAILABLE = "Requested node configuration is not available"
 
 # Prefixes of the variables that SLURM sets in a job. A job that submits another must not pass them on.
-JOB_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_")
+JOB_VARIABLES = ("SLURM_", "SRUN_")
+
+# Variables of sbatch replace options of a job script. These serve for options that a profile leaves out, the others are
+# hidden.
+DEFAULTS = {f"SBATCH_{option.upper()}": option for option in ("account", "partition", "qos", "reservation")}
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ def job_script(drafted: Draft, profile: Profile, number: int) -> str:
 
 def check_profile(profile: Profile) -> None:
     """Ask SLURM whether it accepts a profile's options; UserError with its reason if not. Nothing is submitted."""
-    with tempfile.TemporaryDirectory() as name, outside_of_a_job():
+    with tempfile.TemporaryDirectory() as name, only_options_of(profile):
         folder = Path(name)
         wanted = script.parameters(profile, "floorbench-check", 1, (), folder, folder)
         file = folder / "check.sh"
@@ -279,7 +283,7 @@ def submit_array(root: Path, submission: Submission, number: int, profile: Profi
     executor = script.executor(profile, folder_of(root, submission.name) / JOBS, wanted)
     count = len(array.tasks)
     # submitit prints sbatch's error and raises it as well.
-    with outside_of_a_job(), contextlib.redirect_stderr(io.StringIO()):
+    with only_options_of(profile), contextlib.redirect_stderr(io.StringIO()):
         jobs = executor.map_array(
             run_task, [str(root)] * count, [submission.name] * count, [number] * count, range(count)
         )
@@ -337,12 +341,17 @@ def complete_files(root: Path, submission: Submission, number: int) -> None:
 
 
 @contextlib.contextmanager
-def outside_of_a_job() -> Iterator[None]:
-    """Hide the variables of the surrounding job from sbatch, if this process runs in one."""
-    hidden = {}
-    if "SLURM_JOB_ID" in os.environ:
-        names = [name for name in os.environ if name.startswith(JOB_VARIABLES) and name != "SLURM_CONF"]
-        hidden = {name: os.environ.pop(name) for name in names}
+def only_options_of(profile: Profile) -> Iterator[None]:
+    """Hide variables from sbatch that would replace a profile's options, and those of a surrounding job."""
+    given = {name for name, value in profile_to_dict(profile).items() if value is not None} | set(profile.sbatch)
+    in_job = "SLURM_JOB_ID" in os.environ
+
+    def is_hidden(name: str) -> bool:
+        if name.startswith("SBATCH_"):
+            return DEFAULTS.get(name) is None or DEFAULTS[name] in given
+        return in_job and name.startswith(JOB_VARIABLES) and name != "SLURM_CONF"
+
+    hidden = {name: os.environ.pop(name) for name in list(filter(is_hidden, os.environ))}
     try:
         yield
     finally:

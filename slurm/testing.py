@@ -31,7 +31,7 @@ from harness.watching.overview import last_line_of_job
 from slurm import script, snapshot, submissions
 from slurm.profile import Profile, profile_to_dict
 from slurm.queue import QueuedTask, ask, queue, reason_in
-from slurm.submission import check_profile, outside_of_a_job
+from slurm.submission import check_profile, only_options_of
 from slurm.submissions import FOLDER
 from slurm.watching import ALLOCATED
 
@@ -132,7 +132,7 @@ def _submit(profile: Profile, root: Path, folder: Path, name: str) -> str:
     values = script.parameters(short, name, 1, (), absolute(root), snapshot.take(root))
     executor = script.executor(short, folder, values)
     try:
-        with outside_of_a_job(), contextlib.redirect_stderr(io.StringIO()):
+        with only_options_of(profile), contextlib.redirect_stderr(io.StringIO()):
             return str(executor.submit(answer, str(folder)).job_id)
     except (FailedJobError, FailedSubmissionError) as error:
         raise UserError(f"sbatch: {reason_in(str(error)) or 'failed without a message'}") from None

@@ -10,6 +10,15 @@ def test_an_answer():
     assert ask("echo", "a", "b") == "a b\n"
 
 
+def test_preferences_for_slurms_programs_do_not_take_part(monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    for name in ("SQUEUE_STATES", "SQUEUE_PARTITION", "SACCT_FORMAT", "SLURM_TIME_FORMAT", "SCANCEL_INTERACTIVE"):
+        monkeypatch.setenv(name, "mine")
+    lines = ask("env").splitlines()
+    assert "SLURM_CONF=/etc/slurm.conf" in lines
+    assert [line for line in lines if line.endswith("=mine")] == []
+
+
 @pytest.mark.parametrize(
     ("command", "reason"),
     [

@@ -27,11 +27,13 @@ from slurm.submission import (
     draft,
     job_script,
     locked,
-    outside_of_a_job,
+    only_options_of,
     short_name,
 )
 from tests.slurm.test_submissions import write
 from tests.support.run_folder_factory import fail, spend, write_done
+from tests.support.slurm import grids
+from tests.support.slurm.jobs import job
 
 RUNS = runs_of("smoke")
 PLAIN = Profile(time_minutes=5, runs_per_pack=1, array_limit=3)
@@ -180,9 +182,22 @@ def test_variables_of_the_surrounding_job_are_hidden(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_GPUS_PER_NODE", "4")
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
-    with outside_of_a_job():
+    with only_options_of(Profile(time_minutes=5)):
         assert [name for name in os.environ if name.startswith("SLURM_")] == ["SLURM_CONF"]
     assert (os.environ["SLURM_JOB_ID"], os.environ["SLURM_GPUS_PER_NODE"]) == ("7", "4")
+
+
+def test_variables_of_sbatch_replace_no_option_of_a_profile(monkeypatch):
+    for name in ("ACCOUNT", "PARTITION", "QOS", "RESERVATION", "TIMELIMIT", "OUTPUT", "REQUEUE", "ARRAY_INX"):
+        monkeypatch.setenv(f"SBATCH_{name}", "mine")
+
+    def left(**fields):
+        with only_options_of(Profile(time_minutes=5, **fields)):
+            return {name.removeprefix("SBATCH_") for name in os.environ if name.startswith("SBATCH_")}
+
+    assert left() == {"ACCOUNT", "PARTITION", "QOS", "RESERVATION"}
+    assert left(account="a", partition="p", sbatch={"reservation": "r"}) == {"QOS"}
+    assert os.environ["SBATCH_OUTPUT"] == "mine"
 
 
 def test_chunks_by_hand():
@@ -323,3 +338,15 @@ def test_a_refused_profile_writes_nothing(at_cluster, tmp_path):
     code, out, err = command("smoke", "--cluster", str(profile), "--root", str(tmp_path / "runs"))
     assert (code, out, err) == (2, "", "floorbench: error: sbatch: invalid partition specified: wrong\n")
     assert list(tmp_path.iterdir()) == [profile]
+
+
+@pytest.mark.slurm
+def test_variables_of_the_user_change_no_job(at_cluster, cluster, tmp_path, monkeypatch):
+    for name, value in (("TIMELIMIT", "1"), ("OUTPUT", str(tmp_path / "%j")), ("PARTITION", "none"), ("REQUEUE", "1")):
+        monkeypatch.setenv(f"SBATCH_{name}", value)
+    submission = grids.submit(tmp_path / "runs", RUNS[:1], requeue=False)
+    values = job(cluster, submission.arrays[0].job_id)
+    assert (values["TimeLimit"], values["Partition"], values["Requeue"]) == ("00:30:00", "gpu", "0")
+    assert values["StdOut"].startswith(str(tmp_path / "runs/submissions"))
+    cluster.run("scancel", submission.arrays[0].job_id)
+    grids.wait_for_end(tmp_path / "runs")

@@ -57,7 +57,9 @@ def test_a_root_without_submissions_makes_no_request(root, monkeypatch):
 
 @pytest.mark.slurm
 def test_queued_and_cancelled_runs(cluster, root, monkeypatch, capfd):
-    for name, value in cluster.variables.items():
+    # A user's preferences that would hide pending tasks, and keep scancel from cancelling them.
+    hostile = {"SQUEUE_STATES": "RUNNING", "SQUEUE_PARTITION": "none", "SCANCEL_STATE": "RUNNING"}
+    for name, value in {**cluster.variables, **hostile}.items():
         monkeypatch.setenv(name, value)
     assert doctor.slurm().verdict == "ok"
     assert "with accounting" in doctor.slurm().text
