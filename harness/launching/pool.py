@@ -121,7 +121,8 @@ def _run(
         while waiting or active:
             while not is_starting(server) and len(active) < workers and (pack := next_pack(waiting, active)):
                 place = min(set(range(workers)) - {worker.place for worker in active})
-                active.append(start(pack, workers, place, server))
+                with postponed():
+                    active.append(start(pack, workers, place, server))
             if server and not waiting:
                 # Frees its memory.
                 server.close()
@@ -307,6 +308,29 @@ def stop(workers: Sequence[Worker]) -> None:
             worker.process.wait()
     for worker in workers:
         settle(worker, asked=True)
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[None]:
+    """Handle SIGINT and SIGTERM only after the block, in which a worker starts.
+
+    An exception of their handlers would lose a worker that runs already, which no one would stop or wait for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, lambda number, frame: received.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])
 
 
 @contextlib.contextmanager

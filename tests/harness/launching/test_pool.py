@@ -16,6 +16,8 @@ from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
 from harness.folders.attempts import history
 from harness.folders.run_folder import RunFolder
+from harness.launching import pool
+from harness.launching.fork_server import ForkServer
 from harness.launching.planner import commit, packs, plan
 from harness.launching.pool import Failures, cause, run_packs
 from harness.settings import with_settings
@@ -294,6 +296,41 @@ def test_an_exception_stops_the_workers_gracefully(tmp_path):
     for process in seen["processes"]:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+@pytest.fixture
+def interruptible():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_an_interrupt_while_a_worker_starts_stops_that_worker(tmp_path, monkeypatch, interruptible, forked):
+    """When the worker exists and the pool does not know it yet, as while the fork server answers."""
+    packs = folders_of(with_long(runs_of("smoke")[:1]), tmp_path, limit=1)
+    fork, started = ForkServer.fork, []
+
+    def interrupted_fork(*arguments):
+        started.append(fork(*arguments))
+        os.kill(os.getpid(), signal.SIGINT)
+        return started[-1]
+
+    class InterruptedPopen(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(pool, "is_forkable", lambda pack: forked)
+    if forked:
+        monkeypatch.setattr(ForkServer, "fork", interrupted_fork)
+    else:
+        monkeypatch.setattr(subprocess, "Popen", InterruptedPopen)
+    with pytest.raises(KeyboardInterrupt):
+        run_packs(packs, workers=1)
+    assert [worker.returncode is not None for worker in started] == [True]
+    assert states(packs) == [["interrupted"]]
 
 
 def test_workers_do_not_outlive_a_killed_pool(tmp_path):
