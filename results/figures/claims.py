@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -31,6 +32,9 @@ from results.style import (
 )
 from results.verdicts.decisions import Verdict
 
+# Columns of the numbers behind a figure of effects.
+COLUMNS = ["task", "arm", *PAIRING, "value", "low", "high", "n", "p_value", "correlation", "outcome"]
+
 # Characters per line of an axis label.
 CHARACTERS_PER_LINE = 60
 
@@ -58,8 +62,10 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
     claim = verdicts[0].claim
     wide = measured.pivot(index=["task", *PAIRING], columns="arm", values="value")
     of_task = {str(task): table.droplevel("task") for task, table in wide.groupby(level="task")}
-    numbers = pd.concat([_row(verdict, of_task[verdict.task]) for verdict in verdicts], ignore_index=True)
-    numbers = numbers.astype(SEED_TYPES)
+    values = [_values(verdict, of_task[verdict.task]) for verdict in verdicts]
+    rows_of = [_rows(verdict, of_seeds) for verdict, of_seeds in zip(verdicts, values, strict=True)]
+    numbers = pd.DataFrame([row for of_verdict in rows_of for row in of_verdict], columns=COLUMNS).astype(SEED_TYPES)
+    values_of = {(verdict.task, verdict.arm): of_seeds for verdict, of_seeds in zip(verdicts, values, strict=True)}
     tasks = list(dict.fromkeys(verdict.task for verdict in verdicts))
     arms = in_order(verdict.arm for verdict in verdicts)
     colour = colours(arms)
@@ -73,9 +79,8 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
         for panel, group in zip(panels, groups, strict=True):
             _mark(panel, claim.test)
             for verdict in group:
-                verdict_numbers = numbers[(numbers["task"] == verdict.task) & (numbers["arm"] == verdict.arm)]
                 place, arm_colour = rows.index(verdict.task if of_tasks else verdict.arm), colour[verdict.arm]
-                _seeds(panel, verdict_numbers.loc[verdict_numbers["seed"].notna(), "value"], place - 0.05, arm_colour)
+                _seeds(panel, values_of[verdict.task, verdict.arm], place - 0.05, arm_colour)
                 estimate(panel, place + 0.2, verdict.effect, verdict.low, verdict.high, arm_colour, height=0.3)
             for place in set(range(len(rows))) - {
                 rows.index(verdict.task if of_tasks else verdict.arm) for verdict in group
@@ -149,20 +154,24 @@ def _seeds(panel: Axes, values: pd.Series, height: float, colour: str) -> None:
     panel.plot(values, height - stack, "o", color=colour, alpha=0.6, markersize=3, markeredgewidth=0, zorder=3)
 
 
-def _row(verdict: Verdict, wide: pd.DataFrame) -> pd.DataFrame:
-    """The mean and the seeds of one verdict, a row each, from the numbers of its task [`PAIRING`, arms]."""
+def _values(verdict: Verdict, wide: pd.DataFrame) -> pd.Series:
+    """The tested number of every seed, from the numbers of the verdict's task [`PAIRING`, arms]."""
     test = verdict.claim.test
-    baseline = test.baseline if isinstance(test, Difference | Equivalence | NonInferiority) else None
-    verdict_rows = wide[[verdict.arm, baseline] if baseline else [verdict.arm]].dropna()
-    values = verdict_rows[verdict.arm] - verdict_rows[baseline] if baseline else verdict_rows[verdict.arm]
+    if isinstance(test, Difference | Equivalence | NonInferiority):
+        return (wide[verdict.arm] - wide[test.baseline]).dropna()
+    return wide[verdict.arm].dropna()
+
+
+def _rows(verdict: Verdict, values: pd.Series) -> list[dict[str, Any]]:
+    """The mean and the seeds of one verdict, a row each with some of the `COLUMNS`."""
+    names = {"task": verdict.task, "arm": verdict.arm}
     mean = {
         "value": verdict.effect, "low": verdict.low, "high": verdict.high, "n": verdict.n, "p_value": verdict.p_value,
         "correlation": verdict.correlation, "outcome": verdict.outcome,
     }  # fmt: skip
-    rows = pd.concat([pd.DataFrame([mean]), values.rename("value").reset_index()], ignore_index=True)
-    rows.insert(0, "task", verdict.task)
-    rows.insert(1, "arm", verdict.arm)
-    return rows[["task", "arm", *PAIRING, *mean]]
+    pairs: list[Any] = values.index.to_list()
+    rows = [dict(zip(PAIRING, pair, strict=True)) | {"value": value} for pair, value in zip(pairs, values, strict=True)]
+    return [names | row for row in (mean, *rows)]
 
 
 def _mark(panel: Axes, test: Test) -> None:

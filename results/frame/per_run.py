@@ -80,19 +80,18 @@ def _area_below(steps: np.ndarray, changes: np.ndarray) -> float:
 
 def replicated(values: pd.Series, rows: pd.DataFrame) -> pd.Series:
     """The independent numbers among `values` of `rows` with a data seed: means by data seed, if there are several."""
-    data_seeds = _data_seeds(rows)
-    return values.groupby(data_seeds).mean() if data_seeds.nunique() > 1 else values
+    return values.groupby(_data_seeds(rows)).mean() if _number_of_data_seeds(rows) > 1 else values
 
 
 def independent(rows: pd.DataFrame) -> int:
     """The number of independent replicates among the runs of an arm: data seeds, if there are several, or runs."""
-    data_seeds = _data_seeds(rows).nunique()
+    data_seeds = _number_of_data_seeds(rows)
     return data_seeds if data_seeds > 1 else len(rows)
 
 
 def replication(rows: pd.DataFrame) -> tuple[str, ...]:
     """A note for tables if runs have several data seeds, otherwise none."""
-    if _data_seeds(rows).nunique() < 2:
+    if _number_of_data_seeds(rows) < 2:
         return ()
     return ("n counts data seeds where runs have several; every number is then the mean over the seeds of one.",)
 
@@ -100,6 +99,11 @@ def replication(rows: pd.DataFrame) -> tuple[str, ...]:
 def _data_seeds(rows: pd.DataFrame) -> pd.Series:
     """The data seed of every row, from a column or the index."""
     return rows["data_seed"] if "data_seed" in rows else rows.index.to_frame()["data_seed"]
+
+
+def _number_of_data_seeds(rows: pd.DataFrame) -> int:
+    seeds = rows["data_seed"] if "data_seed" in rows else rows.index.get_level_values("data_seed")
+    return int(seeds.nunique())
 
 
 def replicates(table: pd.DataFrame) -> pd.DataFrame:

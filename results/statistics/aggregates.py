@@ -126,7 +126,9 @@ def resampled(
     pieces = []
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
-        pieces.append(statistic([task[generator.integers(len(task), size=(size, len(task)))] for task in tasks]))
+        draws = [generator.integers(len(task), size=(size, len(task))) for task in tasks]
+        # Several times as fast as indexing.
+        pieces.append(statistic([task.take(rows, axis=0) for task, rows in zip(tasks, draws, strict=True)]))
     return np.concatenate(pieces)
 
 
@@ -143,6 +145,10 @@ def rows(tasks: Sequence[ArrayLike]) -> list[np.ndarray]:
 
 def _probability_of_win(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Share of pairs in which `first` [..., n] is larger than `second` [..., n], ties half, [...]."""
-    n = first.shape[-1]
-    ranks = stats.rankdata(np.concatenate([first, second], axis=-1), axis=-1)[..., :n]
-    return (ranks.sum(axis=-1) - n * (n + 1) / 2) / n**2
+    # For the few runs of a task, counting is many times as fast as ranks.
+    ours, others = (np.ascontiguousarray(np.moveaxis(runs, -1, 0)) for runs in (first, second))
+    halves = np.zeros(first.shape[:-1], dtype=np.int64)
+    for other in others:
+        halves += (ours > other).sum(axis=0, dtype=np.int32)
+        halves += (ours >= other).sum(axis=0, dtype=np.int32)
+    return np.asarray(halves / (2 * len(ours) * len(others)))

@@ -13,7 +13,15 @@ from harness.metrics import METRICS, Metric
 from results.frame import PAIRING
 from results.frame.per_run import replicates
 from results.statistics.aggregates import FEWEST, mean_of_tasks, stratified_interval
-from results.statistics.intervals import CONFIDENCE, Estimate, Range, bounds_of, bounds_of_difference, mean_interval
+from results.statistics.intervals import (
+    CONFIDENCE,
+    Estimate,
+    Range,
+    bounds_of,
+    bounds_of_difference,
+    mean_interval,
+    present,
+)
 from results.statistics.pairs import holm, sign_flip_p_value
 from results.style import in_order, label
 from results.tables.pooled import SEED
@@ -150,10 +158,7 @@ def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[E
         return []
     differences = table.drop(columns=centre).sub(table[centre], axis=0)
     arms = in_order(differences.columns)
-    tasks = {
-        task: {arm: replicates(differences.loc[[task], [arm]].dropna())[arm].to_numpy() for arm in arms}
-        for task in frame["task"].unique()
-    }
+    tasks = {task: _by_arm(differences.loc[[task]], arms) for task in frame["task"].unique()}
     effects = []
     for task, by_arm in tasks.items():
         bounds = bounds_of_difference(bounds_of(quantity.name, frame[frame["task"] == task]))
@@ -166,14 +171,21 @@ def _of_quantity(quantity: Quantity, frame: pd.DataFrame, centre: str) -> list[E
     return effects
 
 
+def _by_arm(differences: pd.DataFrame, arms: Sequence[str]) -> dict[str, np.ndarray]:
+    """The independent differences [pairs] of every arm on a task."""
+    if differences.index.get_level_values("data_seed").nunique() < 2:
+        return {arm: present(differences[arm]) for arm in arms}
+    return {arm: replicates(differences[[arm]].dropna())[arm].to_numpy() for arm in arms}
+
+
 def _on_task(quantity: Quantity, task: str, differences: Mapping[str, np.ndarray], bounds: Range) -> list[Effect]:
     """Effects on one task from the `differences` [pairs] of every arm; arms without pairs are left out."""
     estimates = {arm: mean_interval(values, bounds=bounds) for arm, values in differences.items()}
-    present = {arm: estimate for arm, estimate in estimates.items() if estimate.n}
-    adjusted = holm([sign_flip_p_value(differences[arm]) for arm in present])
+    paired = {arm: estimate for arm, estimate in estimates.items() if estimate.n}
+    adjusted = holm([sign_flip_p_value(differences[arm]) for arm in paired])
     return [
         Effect(arm, quantity.name, task, estimate, float(p_holm))
-        for (arm, estimate), p_holm in zip(present.items(), adjusted, strict=True)
+        for (arm, estimate), p_holm in zip(paired.items(), adjusted, strict=True)
     ]
 
 

@@ -154,7 +154,9 @@ def _of_task(task: str, finished: pd.DataFrame, baseline: str) -> tuple[list[dic
     for arm, group in finished[finished["arm"] != baseline].groupby("arm", sort=False):
         of_arm = group.set_index(PAIRING)
         seeds = of_baseline.index.intersection(of_arm.index)
-        if len(seeds):
+        if of_arm.index.equals(of_baseline.index):
+            pairs[arm] = of_arm, of_baseline
+        elif len(seeds):
             pairs[arm] = of_arm.loc[seeds], of_baseline.loc[seeds]
     numbers: list[dict[str, Any]] = []
     lines = {arm: {"Task": task, "Arm": label(arm)} for arm in pairs}

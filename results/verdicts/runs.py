@@ -57,6 +57,8 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
     Raises ValueError if two claims have the same id, TypeError for a claim of the exact lab.
     """
     frame, states = per_run(runs, evaluations), runs[["task", "arm", *PAIRING, "state"]]
+    # Grouped once, because selections of wide frames take longer than the tests.
+    started, finished = (dict(list(rows.groupby("task", sort=False))) for rows in (states, frame))
     comparisons: list[Comparison] = []
     judged: set[str] = set()
     for claim in claims:
@@ -64,9 +66,10 @@ def judge_runs(claims: Iterable[Claim], runs: pd.DataFrame, evaluations: pd.Data
             raise ValueError(f"claim {claim.id}: the id is not unique")
         judged.add(claim.id)
         numbers = measured(claim, frame)
-        for task, of_task in states.groupby("task", sort=False):
-            bounds = bounds_of_claim(claim, frame[frame["task"] == task])
-            comparisons += _on_task(claim, numbers[numbers["task"] == task], of_task, str(task), bounds)
+        by_task = dict(list(numbers.groupby("task", sort=False)))
+        for task, of_task in started.items():
+            bounds = bounds_of_claim(claim, finished.get(task, frame[:0]))
+            comparisons += _on_task(claim, by_task.get(task, numbers[:0]), of_task, str(task), bounds)
     return _gated(_verdicts(comparisons))
 
 
@@ -76,16 +79,17 @@ def _on_task(claim: Claim, numbers: pd.DataFrame, runs: pd.DataFrame, task: str,
     if isinstance(test, EveryCase):
         raise TypeError(f"claim {claim.id}: its test is for exact cases, not for runs")
     table = numbers.pivot(index=PAIRING, columns="arm", values="value")
+    seeds = pd.MultiIndex.from_frame(numbers[PAIRING])
     comparisons = []
     for arm, arms in _compared(test, list(table.columns)):
         if missing := _missing(test, arms, table):
             comparisons.append(Comparison(claim, task, arm, None, missing))
             continue
         complete = table[arms].dropna()
-        used = numbers[numbers["arm"].isin(arms) & numbers.set_index(PAIRING).index.isin(complete.index)]
+        used = numbers["run"][numbers["arm"].isin(arms) & seeds.isin(complete.index)]
         finding = _finding(test, replicates(table[arms]), numbers, bounds)
         comparisons.append(
-            Comparison(claim, task, arm, finding, _left_out(runs, arms, complete.index), tuple(used["run"]), bounds)
+            Comparison(claim, task, arm, finding, _left_out(runs, arms, complete.index), tuple(used), bounds)
         )
     return comparisons
 
@@ -183,10 +187,13 @@ def _finding(test: Decision, table: pd.DataFrame, numbers: pd.DataFrame, bounds:
 def _left_out(runs: pd.DataFrame, arms: list[str], complete: pd.Index) -> str:
     """The incomplete seeds of these arms, with reasons: "left out: seed 3 (cql failed), seed 5 (cql missing)"."""
     started = runs[runs["arm"].isin(arms)]
+    incomplete = sorted(set(pd.MultiIndex.from_frame(started[PAIRING])) - set(complete))
+    if not incomplete:
+        return ""
     state_of = started.set_index([*PAIRING, "arm"])["state"]
     parts = []
-    for seeds in sorted(set(started.set_index(PAIRING).index) - set(complete)):
+    for seeds in incomplete:
         states = {arm: state_of.get((*seeds, arm), "missing") for arm in arms}
         reasons = [f"{arm} {state}" for arm, state in states.items() if state != "done"]
         parts.append(f"seed {seed_name(*seeds)} ({', '.join(reasons) or 'no number'})")
-    return f"left out: {', '.join(parts)}" if parts else ""
+    return f"left out: {', '.join(parts)}"
