@@ -11,7 +11,7 @@ from typing import Any
 from ablations.arms import PROTOCOL_ARMS, SWITCH_ARMS
 from ablations.axes import Axes, grid, varied
 from ablations.claim import Claim, Difference, Equivalence, Level, NonInferiority
-from ablations.measures import END_CHANGE, MARGIN, ONLINE_CHANGE, Q_CHANGE
+from ablations.measures import END_CHANGE, FINAL_SCORE, MARGIN, ONLINE_CHANGE, Q_CHANGE
 from harness.settings import Run
 
 DATA_SEEDS = range(1, 11)
@@ -159,6 +159,9 @@ OFF, RECALIBRATED, NO_DATA = "alpha=0,alpha_decay=0", "critic_shift=0,recalibrat
 REMEDIES = "What removes the fall"
 CRITICS_FIRST, NEW_CRITICS, POLICY_DATA = "critic_updates=1000", "new_critics=true", f"{NO_DATA},warmup_horizons=20"
 
+# Topics of the grids `alphas` and `floor_error`.
+ALPHAS, FLOOR_ERROR = "Weight of the regulariser", "Error of the floor"
+
 FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
     Claim(
         "cql-falls-online", ONLINE,
@@ -273,5 +276,44 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         "trained with.",
         "Luo et al. (2303.17396): policy collapse",
         *ONLINE_CHANGE, Level((f"cql[{OFF}]", f"monte_carlo[{OFF}]"), "below"),
+    ),
+    Claim(
+        "fall-grows-with-alpha", ALPHAS,
+        "CQL's score falls more, the larger the weight of the regulariser.", "derived",
+        *ONLINE_CHANGE, Difference(("cql[alpha=50]",), "cql[alpha=1]", "below"),
+    ),
+    Claim(
+        "small-alpha-falls", ALPHAS,
+        "CQL's score falls with a weight of the regulariser of 1 and of 5 as well.", "derived",
+        *ONLINE_CHANGE, Level(("cql[alpha=1]", "cql[alpha=5]"), "below"),
+    ),
+    Claim(
+        "floor-over-small-alpha", ALPHAS,
+        "CQL with a smaller weight of the regulariser ends below Cal-QL: no weight replaces the floor.", "derived",
+        *FINAL_SCORE, Difference(("cql[alpha=1]", "cql[alpha=5]"), "monte_carlo", "below"),
+    ),
+    Claim(
+        "floor-helps-at-large-alpha", ALPHAS,
+        "With a weight of the regulariser of 50, too, Cal-QL's score falls less than CQL's.", "derived",
+        *ONLINE_CHANGE, Difference(("monte_carlo[alpha=50]",), "cql[alpha=50]", "above"),
+    ),
+    Claim(
+        "floor-helps-with-lagrange", ALPHAS,
+        "With the Lagrange form of the regulariser, too, Cal-QL's score falls less than CQL's.", "derived",
+        *ONLINE_CHANGE, Difference(("monte_carlo[lagrange=true]",), "cql[lagrange=true]", "above"),
+    ),
+    Claim(
+        "few-trajectories-online", FLOOR_ERROR,
+        "A floor learned from one trajectory in a hundred prevents the fall less than one learned from all.",
+        "derived",
+        *ONLINE_CHANGE, Difference(("learned[trajectories=0.01]",), "learned", "below"),
+    ),
+    Claim(
+        "learned-floors-fall-more", FLOOR_ERROR,
+        "With a floor learned from 1, 10 or 100 % of the trajectories, the score falls more than with the Monte Carlo "
+        "floor.",
+        "derived",
+        *ONLINE_CHANGE,
+        Difference(("learned[trajectories=0.01]", "learned[trajectories=0.1]", "learned"), "monte_carlo", "below"),
     ),
 )  # fmt: skip

@@ -25,7 +25,8 @@ def frame(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     named = [run for grid in ("truth", "doses", "truncation", "floors") for run in runs_of(grid) if run.seed < 2]
     named += [run for run in runs_of("study") if run.seed < 2 and run.task.name == "winding-road"]
-    named += [run for grid in ("dip", "cause") for run in runs_of(grid) if run.seed == 300 and run.task.data_seed == 1]
+    fine_tuning = ("dip", "cause", "alphas", "floor_error")
+    named += [run for grid in fine_tuning for run in runs_of(grid) if run.seed == 300 and run.task.data_seed == 1]
     named += [run for run in runs_of("remedies") if run.task.data_seed == 1]
     write_done(root, [with_settings(run, TINY) for run in {run.id: run for run in named}.values()])
     return per_run(runs([root]), evaluations([root]))
