@@ -45,6 +45,8 @@ class DataSettings:
     seed: Steps = 0
     # Length of episodes that wander in a maze from a random free cell to others; None: from the start to the goal.
     wander_steps: Count | None = None
+    # Fraction of the episodes of a Fetch arm that head for the goal of the episode before instead of their own.
+    misdirected: Share = 0.0
 
 
 # Names of functions in data/repairs.py, where they are described.
@@ -134,8 +136,7 @@ class Schedule:
     # Environment steps after which their updates are made together (d3rlpy: 1000); None: at the end of every episode
     # (official Cal-QL). The end of the phase makes all updates that are due.
     update_block: Count | None = 1
-    # Fraction of every online batch drawn from the dataset; None: uniform over dataset and online transitions together
-    # (CORL's CQL).
+    # Fraction of every online batch from the dataset; None: uniform over dataset and online transitions (CORL's CQL).
     mixing_ratio: Share | None = 0.5
     # Deterministic episodes per evaluation; their reset seeds are the same for every arm.
     evaluation_episodes: Count = 20
@@ -234,7 +235,7 @@ class Run:
 # files, so that earlier runs keep theirs.
 ADDED_SETTINGS = {
     "task": ("observes_goal",),
-    "task.data": ("wander_steps",),
+    "task.data": ("wander_steps", "misdirected"),
     "algorithm": ("policy_objective", "critics", "target_critics", "target_replacement", "policy_value", "layer_norm"),
     "schedule": ("log_spaced_evaluations", "calibration_value"),
     "online": tuple(OnlineSettings.__dataclass_fields__),
@@ -344,8 +345,7 @@ def with_settings(run: Run, changes: dict[str, Any], source: str = "run") -> Run
     """A copy of a run with changed settings by dotted path, for example {"algorithm.alpha": 1.0}."""
     values = run_to_dict(run)
     for path, value in changes.items():
-        parts = tuple(path.split("."))
-        *parents, name = parts
+        *parents, name = parts = tuple(path.split("."))
         inner: Any = values
         for parent in parents:
             inner = inner.get(parent) if isinstance(inner, dict) else None

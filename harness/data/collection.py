@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.environments.environment import gymnasium_environment
 from harness.environments.families import POINTMAZE, family
-from harness.environments.fetch import AIMS, Aim, Observation, ScriptedArm
+from harness.environments.fetch import AIMS, Aim, MisdirectedArm, Observation, ScriptedArm
 from harness.environments.mazes import Wanderer, WayPointController
 from harness.environments.winding_road import Traveller
 from harness.errors import UserError
@@ -59,6 +59,10 @@ def check_controller(task: Task) -> None:
         )
     if task.collected.wander_steps is not None and family(task) != POINTMAZE:
         raise UserError(f"task.data.wander_steps: {task.environment} has no cells to wander in; remove the setting")
+    if task.collected.misdirected and family(task) not in AIMS:
+        raise UserError(
+            f"task.data.misdirected: only episodes of {', '.join(AIMS)} can head for another goal; remove the setting"
+        )
 
 
 def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | None = None) -> None:
@@ -70,8 +74,7 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
     data = task.collected
     environment = gymnasium_environment(replace(task, horizon=data.wander_steps or task.horizon))
     generator = np.random.default_rng(data.seed)
-    kind = CONTROLLERS[family(task)] if data.wander_steps is None else Wanderer
-    controller = kind(environment, data.action_noise, generator)
+    controller = _controller(task, environment, generator)
     collector = minari.DataCollector(environment)
     try:
         done = 0
@@ -85,6 +88,15 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
             collector.create_dataset(dataset_id, **_description(task, data, controller))
     finally:
         collector.close()
+
+
+def _controller(task: Task, environment: gymnasium.Env, generator: np.random.Generator) -> Controller:
+    data = task.collected
+    if data.wander_steps is not None:
+        return Wanderer(environment, data.action_noise, generator)
+    if data.misdirected:
+        return MisdirectedArm(AIMS[family(task)], data.action_noise, generator, data.misdirected)
+    return CONTROLLERS[family(task)](environment, data.action_noise, generator)
 
 
 def _collect_episode(collector: minari.DataCollector, controller: Controller, seed: int) -> int:

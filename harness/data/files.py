@@ -54,11 +54,13 @@ def dataset_ids(task: Task) -> tuple[str, ...]:
     if isinstance(task.data, HostedData):
         return task.data.ids
     settings: dict[str, Any] = {"environment": task.environment, "horizon": task.horizon, "data": asdict(task.data)}
+    # Datasets collected before a setting was added keep their names.
     if task.data.wander_steps is None:
-        # Earlier datasets keep their names.
         del settings["data"]["wander_steps"]
     else:
         settings["maze"] = task.maze
+    if not task.data.misdirected:
+        del settings["data"]["misdirected"]
     digest = hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:8]
     return (f"floorbench/{task.name}-{digest}-v{DATA_VERSION}",)
 

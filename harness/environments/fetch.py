@@ -184,3 +184,33 @@ class ScriptedArm:
         wanted = np.clip(np.append(GAIN * way, fingers), -1.0, 1.0)
         noise = self._generator.normal(0.0, self._noise, size=4)
         return np.clip(wanted + noise, -1.0, 1.0).astype(np.float32)
+
+
+class MisdirectedArm(ScriptedArm):
+    """Heads for the goal of the episode before in a fraction of the episodes, whatever the goal of the task."""
+
+    name: ClassVar[str] = "misdirected arm"
+
+    def __init__(
+        self,
+        aim: Callable[[Observation], Aim],
+        noise: float,
+        generator: np.random.Generator,
+        misdirected: float,
+    ):
+        """`misdirected` is the probability that an episode heads for the earlier goal; the first one never does."""
+        super().__init__(aim, noise, generator)
+        self._misdirected = misdirected
+        self._last: np.ndarray | None = None
+        self._target: np.ndarray | None = None
+
+    def begin(self, observation: Observation) -> None:
+        """Choose the target of the episode."""
+        goal = observation["desired_goal"]
+        wrong = self._generator.random() < self._misdirected
+        self._target = self._last if wrong and self._last is not None else goal
+        self._last = goal
+
+    def action(self, observation: Observation) -> np.ndarray:
+        """The noisy action [4] towards the target of the episode, float32 in [-1, 1]."""
+        return super().action({**observation, "desired_goal": self._target})

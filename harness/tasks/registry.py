@@ -28,6 +28,10 @@ FETCH = {
     "reach": ("FetchReach-v4", DataSettings(transitions=5_000, action_noise=0.5)),
     "push": ("FetchPush-v4", DataSettings(transitions=50_000, action_noise=0.4)),
     "pick-and-place": ("FetchPickAndPlace-v4", DataSettings(transitions=50_000, action_noise=0.4)),
+    "pick-and-place-mixed": (
+        "FetchPickAndPlace-v4",
+        DataSettings(transitions=50_000, action_noise=0.4, misdirected=0.5),
+    ),
 }
 
 

@@ -45,6 +45,9 @@ def behaviour_returns(run: Run, starts: int, repeats: int, seed: int = 0) -> tup
     if data.wander_steps is not None:
         raise UserError(f"task.data.wander_steps = {data.wander_steps}: the policy that wanders cannot be run again "
                         "from the same start; choose a task without it")  # fmt: skip
+    if data.misdirected:
+        raise UserError(f"task.data.misdirected = {data.misdirected}: episodes that head for another episode's goal "
+                        "cannot be run again from the same start; choose a task without it")  # fmt: skip
     environment, view = gymnasium_environment(task), view_of(task)
     states, returns = [], np.empty((starts, repeats))
     for start, repeat in np.ndindex(starts, repeats):

@@ -82,6 +82,27 @@ def test_only_mazes_have_cells_to_wander_in():
         check_controller(dataclasses.replace(task, data=dataclasses.replace(task.collected, wander_steps=60)))
 
 
+def test_only_an_arm_can_be_misdirected():
+    task = DEMO["winding-road"].task
+    with pytest.raises(UserError, match=r"task.data.misdirected: only episodes of FetchReach, .* remove the setting"):
+        check_controller(dataclasses.replace(task, data=dataclasses.replace(task.collected, misdirected=0.5)))
+
+
+def test_misdirected_episodes_rarely_reach_their_goal(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    task = DEMO["fetch-reach"].task
+    successes = {}
+    for misdirected in (0.0, 1.0):
+        data = dataclasses.replace(task.collected, transitions=400, action_noise=0.1, misdirected=misdirected)
+        name = f"floorbench/misdirected-{misdirected:.0f}-v0"
+        collect(dataclasses.replace(task, data=data), name)
+        ends = [episode.terminations[-1] for episode in minari.load_dataset(name).iterate_episodes()]
+        successes[misdirected] = np.mean(ends)
+    assert successes[0.0] == 1.0
+    # Goals lie in a cube with edges of 30 cm, and success is within 5 cm.
+    assert successes[1.0] < 0.5
+
+
 def test_metadata_describe_the_collection(tiny_task, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     collect(tiny_task, "floorbench/described-v0")

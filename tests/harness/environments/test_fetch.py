@@ -11,9 +11,11 @@ from harness.environments.environment import Environment, gymnasium_environment
 from harness.environments.families import family, view_of
 from harness.environments.fetch import (
     CLOSED,
+    GAIN,
     OPEN,
     TRAVEL_HEIGHT,
     FastFetch,
+    MisdirectedArm,
     ScriptedArm,
     euler_angles,
     pick_and_place,
@@ -162,6 +164,27 @@ def test_noisy_data_are_of_mixed_quality():
         assert trajectory.rewards.tolist() == [-2.0] * (len(trajectory) - 1) + [0.0 if reached else -2.0]
         assert bool(trajectory.truncated[-1]) == (not reached)
         assert reached or len(trajectory) == 50
+
+
+def test_a_misdirected_episode_heads_for_the_goal_of_the_episode_before():
+    generator = np.random.default_rng(0)
+    starts = [{"achieved_goal": np.zeros(3), "desired_goal": np.full(3, goal)} for goal in (0.01, 0.02, 0.03)]
+    arm = MisdirectedArm(reach, 0.0, generator, misdirected=1.0)
+    for start, target in zip(starts, (0.01, 0.01, 0.02), strict=True):
+        arm.begin(start)
+        assert arm.action(start)[:3] == pytest.approx(GAIN * target)
+
+
+def test_the_fraction_of_misdirected_episodes():
+    generator = np.random.default_rng(0)
+    arm = MisdirectedArm(reach, 0.0, generator, misdirected=0.3)
+    misdirected = 0
+    for goal in 0.001 * np.arange(1, 2_001):
+        start = {"achieved_goal": np.zeros(3), "desired_goal": np.full(3, goal % 0.1)}
+        arm.begin(start)
+        misdirected += not np.isclose(arm.action(start)[0], GAIN * (goal % 0.1))
+    # Four standard deviations of a binomial distribution: 0.04.
+    assert misdirected / 2_000 == pytest.approx(0.3, abs=0.04)
 
 
 @pytest.mark.parametrize("name", TASKS)

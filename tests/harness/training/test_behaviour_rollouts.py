@@ -73,3 +73,6 @@ def test_what_cannot_be_run_again_is_refused_in_one_line(finished, tmp_path):
     wandering = with_settings(base_run("pointmaze-medium", "demo", 0), {"task.data.wander_steps": 50})
     with pytest.raises(UserError, match="wander_steps = 50: the policy that wanders cannot be run"):
         behaviour_returns(wandering, 2, 2)
+    misdirected = with_settings(base_run("fetch-reach", "demo", 0), {"task.data.misdirected": 0.5})
+    with pytest.raises(UserError, match=r"misdirected = 0.5: episodes that head for another episode's goal"):
+        behaviour_returns(misdirected, 2, 2)
