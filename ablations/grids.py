@@ -216,6 +216,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "dip": fine_tuning.dip,
     "cause": fine_tuning.cause,
     "remedies": fine_tuning.remedies,
+    "mixed_data": fine_tuning.mixed_data,
     "alphas": fine_tuning.alphas,
     "floor_error": fine_tuning.floor_error,
     "switch": switch,

@@ -30,7 +30,7 @@ FETCH = {
     "pick-and-place": ("FetchPickAndPlace-v4", DataSettings(transitions=50_000, action_noise=0.4)),
     "pick-and-place-mixed": (
         "FetchPickAndPlace-v4",
-        DataSettings(transitions=50_000, action_noise=0.4, misdirected=0.5),
+        DataSettings(transitions=50_000, action_noise=0.4, misdirected=0.3),
     ),
 }
 

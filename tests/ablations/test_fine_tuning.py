@@ -8,12 +8,16 @@ from ablations.axes import split_variant
 from ablations.claim import arms_of
 from ablations.claims import undecidable
 from ablations.fine_tuning import (
+    ALPHAS,
+    CAUSE,
     CONFIRMATORY,
     CONTROL,
     DATA_SEEDS,
     DEMO_ARMS,
     FINE_TUNING_CLAIMS,
+    FLOOR_ERROR,
     FURTHER,
+    ONLINE,
     PHENOMENON,
     REMEDIES,
 )
@@ -46,7 +50,7 @@ def test_arms_without_an_offline_phase_keep_that():
     assert (offline["rlpd_like"], offline["sac_online"], offline["wsrl"]) == (0, 0, 24_000)
 
 
-@pytest.mark.parametrize("grid", ["dip", "cause", "remedies", "alphas", "floor_error"])
+@pytest.mark.parametrize("grid", ["dip", "cause", "remedies", "mixed_data", "alphas", "floor_error"])
 def test_data_and_seeds_are_replicated_and_pilots_are_not_used(grid):
     runs = runs_of(grid)
     assert {run.task.data_seed for run in runs} == set(range(1, 11))
@@ -68,9 +72,28 @@ def test_the_deciding_cells_have_20_runs(cause):
     counts = Counter(run.arm for run in cause if run.task.name == PHENOMENON)
     assert sorted(Counter(counts.values()).items()) == [(10, 64), (20, 8)]
     for claim in FINE_TUNING_CLAIMS:
-        for arm in arms_of(claim.test) if claim.topic != REMEDIES else ():
+        for arm in arms_of(claim.test) if claim.topic in (ONLINE, CAUSE) else ():
             if split_variant(arm)[0] in ("cql", "monte_carlo"):
                 assert counts[arm] >= (20 if claim.primary else 10), arm
+
+
+def test_mixed_data_have_the_arms_of_the_primary_claims():
+    """7 arms, and CQL and Cal-QL with push-down or not x recalibrated or not, and without offline data."""
+    counts = Counter(run.arm for run in runs_of("mixed_data"))
+    assert Counter(counts.values()) == {10: 7 + 2 * (2 * 2 - 1 + 1)}
+    for claim in FINE_TUNING_CLAIMS:
+        if claim.primary:
+            assert set(arms_of(claim.test)) <= set(counts), claim.id
+    assert {run.task.collected.misdirected for run in runs_of("mixed_data")} == {0.3}
+
+
+@pytest.mark.parametrize(("grid", "topic"), [("alphas", ALPHAS), ("floor_error", FLOOR_ERROR)])
+def test_a_grid_has_the_arms_of_its_claims(grid, topic):
+    arms = {run.arm for run in runs_of(grid)}
+    claims = [claim for claim in FINE_TUNING_CLAIMS if claim.topic == topic]
+    assert claims
+    for claim in claims:
+        assert set(arms_of(claim.test)) <= arms, claim.id
 
 
 def test_remedies_are_tried_with_and_without_push_down():
