@@ -144,8 +144,8 @@ def mixed_data(scale: str) -> list[Run]:
     arms = (*CONFIRMATORY, "inflated_0.1", "inflated_0.25", "behaviour_cloning")
     runs = replicated((MIXED,), arms, 1, LONG)
     deciding = [run for run in runs if run.arm in ("cql", "monte_carlo")]
-    ended = {"online.alpha": [None, 0.0], "online.alpha_decay": [0.0, 0.0]}
-    recalibrated = {"online.critic_shift": [0.0, 0.0], "online.recalibrate": [False, True]}
+    ended: Axes = {"online.alpha": [None, 0.0], "online.alpha_decay": [0.0, 0.0]}
+    recalibrated: Axes = {"online.critic_shift": [0.0, 0.0], "online.recalibrate": [False, True]}
     cells = varied(varied(deciding, ended, joint=True), recalibrated, joint=True)
     return list(dict.fromkeys([*runs, *cells, *varied(deciding, WITHOUT_DATA)]))
 

@@ -202,7 +202,7 @@ class MisdirectedArm(ScriptedArm):
         super().__init__(aim, noise, generator)
         self._misdirected = misdirected
         self._last: np.ndarray | None = None
-        self._target: np.ndarray | None = None
+        self._target = np.full(3, np.nan)
 
     def begin(self, observation: Observation) -> None:
         """Choose the target of the episode."""
