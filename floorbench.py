@@ -15,7 +15,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -50,6 +50,7 @@ try:
     from harness import extensions
     from harness.command_line import INTERRUPTED, INVALID
     from harness.errors import UserError, is_of_system, one_line
+    from harness.extensions import installed
 except KeyboardInterrupt:
     # As in `main`, which has not begun.
     sys.exit(130)
@@ -141,7 +142,7 @@ def extensions_first(arguments: list[str]) -> list[str]:
 @cache
 def registered_entries() -> dict[str, EntryPoint]:
     """Entry points by name of the command; UserError if two have the same name or there are none."""
-    entries = tuple(entry_points(group=GROUP))
+    entries = tuple(installed(GROUP))
     if not entries:
         raise UserError("no commands are registered: the installation is incomplete; install again with: make setup")
     for name, count in Counter(entry.name for entry in entries).items():

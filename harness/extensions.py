@@ -10,7 +10,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -125,9 +126,20 @@ def load_all(files: Iterable[Path]) -> None:
         load_file(file)
 
 
+def installed(group: str) -> EntryPoints:
+    """The entry points of a group in all installed packages."""
+    return _all_entry_points().select(group=group)
+
+
+@cache
+def _all_entry_points() -> Any:
+    # Every package is searched, whatever the group.
+    return entry_points()
+
+
 def load_installed() -> None:
     """Load the extensions of installed packages."""
-    for entry in entry_points(group=GROUP):
+    for entry in installed(GROUP):
         _load_entry(entry)
 
 
@@ -142,7 +154,7 @@ def provide(labels: Iterable[str], root: Path) -> None:
         if name not in _loaded and file.exists():
             load_file(file, name)
         elif name not in _loaded:
-            for entry in entry_points(group=GROUP, name=name):
+            for entry in installed(GROUP).select(name=name):
                 _load_entry(entry)
         extension = _loaded.get(name)
         if extension is None:

@@ -19,11 +19,11 @@ def hello(name: str = "world") -> None:
 @pytest.fixture
 def registered(monkeypatch):
     """Register more commands, as an installed package does."""
-    known = list(floorbench.entry_points(group=floorbench.GROUP))
+    known = list(floorbench.installed(floorbench.GROUP))
 
     def register(**values):
         entries = known + [EntryPoint(name, value, floorbench.GROUP) for name, value in values.items()]
-        monkeypatch.setattr(floorbench, "entry_points", lambda group: entries)
+        monkeypatch.setattr(floorbench, "installed", lambda group: entries)
         clear()
 
     def clear():
@@ -81,7 +81,7 @@ def test_a_command_that_cannot_be_loaded_gives_one_line(registered, capsys, valu
 
 def test_no_commands_at_all(registered, monkeypatch, capsys):
     registered()
-    monkeypatch.setattr(floorbench, "entry_points", lambda group: [])
+    monkeypatch.setattr(floorbench, "installed", lambda group: [])
     assert only_line(call_here(capsys, "plan", code=2)).endswith("install again with: make setup")
 
 

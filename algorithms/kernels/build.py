@@ -17,8 +17,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 SOURCES = Path(__file__).parent / "source"
 NAME = "floorbench_kernels"
 
@@ -53,6 +51,7 @@ class KernelUnavailableError(Exception):
 def load_library() -> Path:
     """Load `torch.ops.floorbench`, building it if necessary; returns the library. Raises KernelUnavailableError."""
     import torch
+    from filelock import FileLock, Timeout
 
     folder = build_folder()
     try:
