@@ -1,12 +1,13 @@
 """What the commands share: options, exit codes, and output with results on stdout and notes on stderr."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -111,7 +112,9 @@ class FittedTable:
         self.optional, self.common, self.flexible = optional, common, flexible
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        names = [name for name in (self.lines[0] if self.lines else {}) if any(line[name] for line in self.lines)]
+        if not self.lines:
+            return
+        names = [name for name in self.lines[0] if any(line[name] for line in self.lines)]
         shared = {
             name: self.lines[0][name]
             for name in self.common
@@ -137,3 +140,39 @@ class FittedTable:
             for width in [max(len(name), *(len(line[name]) for line in self.lines))]
         ]
         return sum(widths) + GAP * max(len(names) - 1, 0)
+
+
+class WrappedTable:
+    """A table of texts whose headings and cells are wrapped between words, the first column excepted.
+
+    Where that would make columns too narrow to read, every row becomes a block of lines instead.
+    """
+
+    # Characters to which a longer cell may be wrapped.
+    NARROWEST = 18
+
+    def __init__(self, lines: Sequence[Mapping[Any, str]]):
+        self.lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.lines:
+            return
+        first, *others = self.lines[0]
+        widths = [max(len(line[first]) for line in self.lines), *map(self._least, others)]
+        if sum(widths) + GAP * len(others) > options.max_width:
+            for line in self.lines:
+                yield Text(line[first])
+                yield from (Padding(Text(f"{name}: {line[name]}"), (0, 0, 0, GAP)) for name in others)
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for place, (name, width) in enumerate(zip((first, *others), widths, strict=True)):
+            table.add_column(name, no_wrap=place == 0, min_width=width)
+        for line in self.lines:
+            table.add_row(*map(Text, line.values()))
+        yield table
+
+    def _least(self, name: str) -> int:
+        """The least width of a column: that of its longest word, and of its longest cell up to `NARROWEST`."""
+        cells = [line[name] for line in self.lines]
+        words = [len(word) for text in (name, *cells) for word in text.split()]
+        return max(*words, min(max(map(len, cells)), self.NARROWEST))

@@ -35,7 +35,7 @@ def test_smoke(smoke):
     assert done.stdout == ""
     assert f"4 runs in {root}: 4 new" in done.stderr
     assert f"4 runs in {root}: 4 done" in done.stderr
-    assert "collecting pointmaze-umaze" in done.stderr or "run-updates/s" in done.stderr
+    assert "collecting pointmaze-umaze" in done.stderr or "updates/s" in done.stderr
     for folder in run_folders(root):
         assert folder.metrics()[-1]["online_step"] == 600
         assert folder.provenance()["dataset"] == next(run_folders(root)).provenance()["dataset"]

@@ -1,7 +1,7 @@
 """`floorbench grids` and `floorbench arms`: what there is to run, with sizes and expected times."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -37,8 +37,8 @@ def grids(scale: Scale = "demo", json: Json = False) -> None:
     shown = [{name: line[name] for name in order} for line in lines]
     result_console().print(FittedTable(shown, ("seeds", "arms", "tasks"), flexible="about"))
     remark_console().print(
-        f"time: on {CORES} cores, by defaults that were measured on another machine; `floorbench plan` knows better "
-        f"once runs have finished here; run one with: floorbench run GRID --scale {scale}"
+        f"time: on {CORES} cores, by defaults that were measured on another machine; once runs have finished here, "
+        f"`floorbench plan` estimates it from them; run one with: floorbench run GRID --scale {scale}"
     )
 
 
@@ -62,7 +62,9 @@ def size_of(runs: Sequence[Run]) -> dict[str, object]:
 
 
 def arms(
-    group: Annotated[str | None, typer.Argument(help="Only the groups whose name contains this word.")] = None,
+    group: Annotated[
+        str | None, typer.Argument(help="Only the groups whose name contains this word.", metavar="GROUP")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the arms with the settings that they change."""
@@ -74,7 +76,7 @@ def arms(
             "arm": name,
             "label": ARMS[name].label,
             "group": title,
-            "settings": " ".join(f"{setting}={value}" for setting, value in ARMS[name].settings.items()),
+            "settings": _text(ARMS[name].settings),
         }
         for title, names in shown.items()
         for name in names
@@ -82,4 +84,27 @@ def arms(
     if json:
         print_json({"arms": lines})
         return
+    for line in lines:
+        line["settings"] = beside_reference(line["arm"])
     result_console().print(FittedTable(lines, ("group", "label"), ("group",), "settings"))
+
+
+def beside_reference(arm: str) -> str:
+    """The settings of an arm; of an implementation, only those in which it differs from the closest reference arm."""
+    from ablations.arms import ARMS, REFERENCE_ARMS
+
+    settings = ARMS[arm].settings
+    changes = {
+        name: {setting: value for setting, value in settings.items() if reference.settings.get(setting, ...) != value}
+        for name, reference in REFERENCE_ARMS.items()
+        if set(reference.settings) <= set(settings)
+    }
+    if not changes or arm in REFERENCE_ARMS:
+        return _text(settings)
+    closest = min(changes, key=lambda name: len(changes[name]))
+    return f"{closest}, but {_text(changes[closest])}"
+
+
+def _text(settings: Mapping[str, object]) -> str:
+    shown = {setting: f"{value:.4g}" if isinstance(value, float) else value for setting, value in settings.items()}
+    return " ".join(f"{setting}={value}" for setting, value in shown.items())

@@ -157,7 +157,7 @@ def show_plan(
         columns = [*columns, "prefix"]
         rows = [(*row, shared.of_run.get(run.id, "")) for run, row in zip(runs, rows, strict=True)]
     if len(rows) > MOST_LINES:
-        console.print(FittedTable(summary_of(planned), ("seeds",), ("task",)))
+        console.print(FittedTable(summary_of(planned), ("seeds", "arms"), ("task",)))
     else:
         common = ("task", "data_seed")
         lines = [dict(zip(columns, row, strict=True)) for row in rows]
@@ -172,15 +172,16 @@ def show_plan(
 
 
 def summary_of(planned: Plan) -> list[dict[str, object]]:
-    """A line per task and arm with the number of runs in each state."""
+    """A line per task and arm with the number of runs in each state; per task if these were more than `MOST_LINES`."""
     groups: dict[tuple[str, str], list[tuple[Run, RunState]]] = {}
+    by_arm = len({(run.task.name, run.arm) for run in planned.runs}) <= MOST_LINES
     for run, state in zip(planned.runs, planned.states, strict=True):
-        groups.setdefault((run.task.name, run.arm), []).append((run, state))
+        groups.setdefault((run.task.name, run.arm if by_arm else ""), []).append((run, state))
     states = [state for state in RunState if state in planned.states]
     return [
         {
             "task": task,
-            "arm": arm,
+            **({"arm": arm} if by_arm else {"arms": len({run.arm for run, _ in members})}),
             "seeds": len({run.seed for run, _ in members}),
             "runs": len(members),
             **{state.value: sum(other is state for _, other in members) or None for state in states},

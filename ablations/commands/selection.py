@@ -158,7 +158,7 @@ def _id(name: str, present: Sequence[RunSummary], unknown: str) -> str:
     if matches:
         raise UserError(f"{quoted_if_odd(name)}: ambiguous, {len(matches)} runs match: {_listed(matches)}; "
                         "give more of the id")  # fmt: skip
-    candidates = f"runs: {_listed(present)}" if present else "it has no runs"
+    candidates = f"runs: {_listed(present)}" if present else "the directory has no runs"
     raise UserError(f"{quoted_if_odd(name)}: {unknown}; {candidates}")
 
 

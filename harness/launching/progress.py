@@ -163,7 +163,7 @@ class ProgressDisplay:
         states = [state for pack in progress for state in pack.states]
         failed = f", {states.count(RunState.FAILED)} failed" if RunState.FAILED in states else ""
         speed = sum(pack.speed for pack in progress)
-        return f"{states.count(RunState.DONE)}/{len(states)}", failed, f"{speed:,.0f} run-updates/s"
+        return f"{states.count(RunState.DONE)}/{len(states)}", failed, f"{speed:,.0f} updates/s"
 
     def _time_left(self) -> str:
         remaining = self.bars.tasks[0].time_remaining

@@ -62,10 +62,11 @@ def import_runs(
     frame = foreign_frame(parse(file, metric), source, file.resolve().name, meaning)
     stored = store(frame, root)
     runs = frame.drop_duplicates(["task", "arm", "seed"])
+    plural = "s" if len(runs) > 1 else ""
     result_console().print(
-        f"{source}: {len(frame):,} evaluations of {len(runs):,} runs; tasks: {listed(sorted(set(frame['task'])))}; "
-        f"arms: {listed(sorted(set(frame['arm'])))}; scores from {frame['score'].min():.2f} to "
-        f"{frame['score'].max():.2f}"
+        f"{source}: {len(frame):,} evaluations of {len(runs):,} run{plural}; "
+        f"tasks: {listed(sorted(set(frame['task'])))}; arms: {listed(sorted(set(frame['arm'])))}; "
+        f"scores from {frame['score'].min():.2f} to {frame['score'].max():.2f}"
     )
     console = remark_console()
     if not (frame["step"] == 0).any():

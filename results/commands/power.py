@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ablations.commands.selection import grid_runs
-from harness.command_line import RUNS, Changes, Scale, remark_console, result_console
+from harness.command_line import RUNS, Changes, Scale, WrappedTable, remark_console, result_console
 from harness.errors import UserError
 from harness.folders.limits import usable_cores
 
@@ -59,7 +59,7 @@ def power(
     written = [power_table(of_tasks, comparison), gate_table(gates(measured))]
     for table in written:
         result_console().print(f"{table.title}\n")
-        result_console().print(table.text.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+        result_console().print(WrappedTable(table.text.to_dict("records")))
         for note in table.notes:
             remark_console().print(f"\n{note}\n")
     if out is not None:

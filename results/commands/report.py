@@ -12,7 +12,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ablations.commands.selection import Arms, Seeds, Tasks, grid_runs
 from ablations.selection import Selection
-from harness.command_line import RUNS, Changes, GridScale, remark_console, result_console
+from harness.command_line import RUNS, Changes, GridScale, WrappedTable, remark_console, result_console
 from harness.errors import UserError
 from harness.folders.limits import usable_cores
 from harness.folders.reader import summaries
@@ -237,7 +237,7 @@ def show_exact_report(out: Path, formats: Sequence[str]) -> None:
 
     verdicts, page = make_exact_report(out, formats)
     table = verdict_table(verdicts).text[["Id", "Verdict", "Effect"]]
-    result_console().print(table.to_markdown(index=False, tablefmt="simple", disable_numparse=True))
+    result_console().print(WrappedTable(table.to_dict("records")))
     remark_console().print(f"{summary(verdicts)}\nreport: {page}")
 
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.command_line import FittedTable
+from harness.command_line import FittedTable, WrappedTable
 
 LINES = [
     {"task": "pointmaze-umaze-narrow", "arm": "calibrated_offline", "seeds": 10, "runs": 10, "new": 10},
@@ -30,3 +30,29 @@ def test_a_table_leaves_out_columns_and_never_shortens_values(width, names):
     expected = [[str(line[name]) for name in names.split()] for line in LINES]
     assert [row.split() for row in rows] == expected
     assert max(map(len, [heading, *rows])) <= width
+
+
+LONG = [
+    {"Task": "winding-road", "Mean difference": "+0.042", "Passes": "no: no arm changes by 0.15 online"},
+    {"Task": "fetch-push", "Mean difference": "-0.100", "Passes": "yes"},
+]
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (120, ["Task          Mean difference  Passes",
+               "winding-road  +0.042           no: no arm changes by 0.15 online",
+               "fetch-push    -0.100           yes"]),
+        (50, ["Task          Mean difference  Passes",
+              "winding-road  +0.042           no: no arm changes",
+              "                               by 0.15 online",
+              "fetch-push    -0.100           yes"]),
+        (40, ["winding-road", "  Mean difference: +0.042", "  Passes: no: no arm changes by 0.15",
+              "  online", "fetch-push", "  Mean difference: -0.100", "  Passes: yes"]),
+    ],
+)  # fmt: skip
+def test_texts_are_wrapped_between_words_or_become_blocks(width, expected):
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(WrappedTable(LONG))
+    assert [line.rstrip() for line in stream.getvalue().splitlines()] == expected

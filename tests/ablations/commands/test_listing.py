@@ -33,6 +33,13 @@ def test_arms_are_listed_with_their_settings():
     assert "expectation" not in shown
 
 
+def test_implementations_are_described_by_their_difference_from_the_reference():
+    assert listing.beside_reference("cql") == "floor.base=none"
+    assert listing.beside_reference("no_failure_rule") == "reference, but floor.truncation=sum"
+    assert listing.beside_reference("cql_online_alone") == "reference_cql, but schedule.mixing_ratio=0"
+    assert listing.beside_reference("reference").endswith("schedule.update_block=1 floor.base=monte_carlo")
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("show", [listing.grids, listing.arms])
 def test_lists_fit_the_terminal(show, width, monkeypatch):

@@ -56,7 +56,7 @@ def test_empty_names_and_roots(root, tmp_path):
     with pytest.raises(UserError, match="not the beginning of a run id"):
         one_run("", root)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="it has no runs"):
+    with pytest.raises(UserError, match="; the directory has no runs"):
         one_run("a", tmp_path / "empty")
     with pytest.raises(UserError, match="no such folder of runs"):
         one_run("a", tmp_path / "nowhere")

@@ -92,10 +92,10 @@ def test_plain_lines_name_the_running_packs(packs):
         write(packs[0][1], "running", progress=0.5)
 
     first, begun, going, last = lines_of(packs, [begin, continue_training])
-    assert first == "0% | 0/4 runs done, 0 run-updates/s, measuring speed"
-    assert begun.startswith("25% | 0/4 runs done, 500 run-updates/s, ")
+    assert first == "0% | 0/4 runs done, 0 updates/s, measuring speed"
+    assert begun.startswith("25% | 0/4 runs done, 500 updates/s, ")
     assert begun.endswith("| pointmaze-umaze monte_carlo seeds 0,1: 2 runs, offline 1,500")
-    assert going.startswith("88% | 2/4 runs done, 1 failed, 250 run-updates/s, ")
+    assert going.startswith("88% | 2/4 runs done, 1 failed, 250 updates/s, ")
     assert going.endswith("left | pointmaze-umaze cql seeds 0,1: 2 runs, offline 1,500")
     assert last.startswith("88%")
 
@@ -114,7 +114,7 @@ def test_remaining_time_follows_the_speed(packs):
                 write(folder, "running", progress=share)
             display.next_refresh = 0.0
             display.refresh()
-    assert "75% | 0/4 runs done, 1,000 run-updates/s, 10 s left" in stream.getvalue()
+    assert "75% | 0/4 runs done, 1,000 updates/s, 10 s left" in stream.getvalue()
 
 
 def test_plain_lines_are_rare(packs, monkeypatch):
@@ -137,7 +137,7 @@ def test_a_terminal_shows_a_bar_per_running_pack(packs):
     assert "offline 1,500" in shown
     assert "2 runs" in shown
     assert "cql seeds" not in shown
-    assert "500 run-updates/s" in shown
+    assert "500 updates/s" in shown
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -104,7 +104,7 @@ def test_folders_of_d3rlpy_with_reference_returns(tmp_path, capsys):
     write_d3rlpy(tmp_path / "logs")
     arguments = ("import", tmp_path / "logs", "--as", "d3rlpy", "--offline-steps", 2000, "--task", TASK)
     done = call_here(capsys, *arguments, "--reference-returns", "0,80", "--root", tmp_path)
-    assert f"d3rlpy: 2 evaluations of 1 runs; tasks: {TASK}; arms: cql; scores from 0.25 to 0.50" in done.stdout
+    assert f"d3rlpy: 2 evaluations of 1 run; tasks: {TASK}; arms: cql; scores from 0.25 to 0.50" in done.stdout
     assert "note: no evaluation after the switch" in done.stderr
     frame = load_foreign([tmp_path])
     assert frame[["step", "phase", "score"]].to_numpy().tolist() == [[-1000, "offline", 0.25], [0, "offline", 0.5]]
