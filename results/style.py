@@ -162,8 +162,8 @@ WORDED = {
     "critic_shift=0,recalibrate=true": "recalibrated",
     "mixing_ratio=0": "no offline data",
     "new_critics=true": "new critics",
-    r"critic_updates=(\d+)": r"\1 critic updates first",
-    r"warmup_horizons=(\d+)": r"warm-up of \1 horizons",
+    r"critic_updates=(\d+)": r"critics first (\1)",
+    r"warmup_horizons=(\d+)": r"warm-up (\1 horizons)",
 }
 
 

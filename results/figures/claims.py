@@ -1,6 +1,7 @@
-"""The figure of a claim about runs: the tested numbers per seed, with the estimate of verdict verdict."""
+"""The figure of a claim about runs: the tested numbers per seed, with the estimate of every verdict."""
 
 import re
+import textwrap
 from collections.abc import Sequence
 from math import ceil
 from typing import Any
@@ -35,12 +36,12 @@ from results.verdicts.decisions import Verdict
 # Columns of the numbers behind a figure of effects.
 COLUMNS = ["task", "arm", *PAIRING, "value", "low", "high", "n", "p_value", "correlation", "outcome"]
 
-# Characters per line of an axis label.
-CHARACTERS_PER_LINE = 60
+# Characters per line of an axis label, and of the name of a row.
+CHARACTERS_PER_LINE, CHARACTERS_OF_ROW = 56, 26
 
 
 def claim_figure(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing | None:
-    """The figure of one claim, from all its verdicts and its numbers (`results.verdicts.per_run.measured`).
+    """The figure of one claim, from all its verdicts and its numbers (`results.verdicts.runs.measured`).
 
     None if no verdict has runs.
     """
@@ -74,6 +75,8 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
     else:
         groups, rows = [list(verdicts)], tasks if len(tasks) > 1 else arms
     of_tasks = rows != arms
+    names = rows if of_tasks else [textwrap.fill(label(arm), CHARACTERS_OF_ROW) for arm in rows]
+    ticks = 3 if any("\n" in name for name in names) else 5
     with drawing_style():
         figure, panels = _grid(len(groups), 0.5 + 0.36 * len(rows), sharey=True)
         for panel, group in zip(panels, groups, strict=True):
@@ -86,9 +89,9 @@ def _effects(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawing:
                 rows.index(verdict.task if of_tasks else verdict.arm) for verdict in group
             }:
                 not_applicable(panel, place)
-            panel.set_yticks(range(len(rows)), rows if of_tasks else list(map(label, rows)))
+            panel.set_yticks(range(len(rows)), names)
             panel.set(ylim=(len(rows) - 0.5, -0.5), title=group[0].task if len(groups) > 1 else "")
-            panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+            panel.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
             panel.tick_params(axis="y", length=0)
             panel.margins(x=0.06)
         figure.supxlabel(axis_text(_axis(claim), CHARACTERS_PER_LINE), fontsize=STYLE["axes.labelsize"])
@@ -138,7 +141,7 @@ def _dose_response(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> Drawi
 
 
 def _grid(count: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """Create a figure of `count` panels, verdict `height` inches high, at most three per row."""
+    """Create a figure of `count` panels, each `height` inches high, at most three per row."""
     columns = min(count, 3)
     rows = ceil(count / columns)
     figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 0.4 + height * rows), layout="constrained")
@@ -225,7 +228,7 @@ def _metric(claim: Claim) -> str:
 
 
 def _method(verdicts: Sequence[Verdict], measured: pd.DataFrame) -> str:
-    """A sentence with n and the test of the verdicts, verdict stated once if equal."""
+    """A sentence with n and the test of the verdicts, stated once if equal."""
     methods = {verdict.method for verdict in verdicts}
     counts = sorted({verdict.n for verdict in verdicts})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"

@@ -71,6 +71,9 @@ MOST_ARMS, ONE_PANEL = 6, 4
 # The arms that stand for the question of the benchmark, beside those with a colour: the first of these that was run.
 FURTHER = ("inflated_1", "inflated_0.5", "inflated_0.25", "exact", "official")
 
+# Characters of a name for which a legend fits below one of three panels.
+LONGEST_NAME = 31
+
 # Width of a figure of one panel, in inches.
 ALONE = 4.6
 
@@ -197,11 +200,14 @@ def by_group(
     """
     means = numbers[numbers["seed"].isna()]
     pieces = panels_of(in_order(numbers["arm"]))
-    names_of = {arm: label(arm) if len(pieces) == 1 else short(arm) for _, names in pieces for arm in names}
+    names_of = {
+        arm: _in_legend(arm, title) if len(pieces) > 1 else label(arm) for title, names in pieces for arm in names
+    }
     switch = switch_of(finished)
     with drawing_style():
         longest = max(len(names) for _, names in pieces)
-        figure, panels = small_multiples(len(pieces), height=1.5 + 0.14 * longest)
+        columns = 3 if max(map(len, names_of.values())) <= LONGEST_NAME else 2
+        figure, panels = small_multiples(len(pieces), columns, height=1.5 + 0.14 * longest)
         for panel, (title, names) in zip(panels, pieces, strict=True):
             for arm in reference:
                 if arm not in names:
@@ -227,6 +233,13 @@ def by_group(
         if limits:
             panels[0].set_ylim(*limits)
     return figure
+
+
+def _in_legend(arm: str, title: str) -> str:
+    """The short label of an arm below a panel, without the name of the arm that is the panel's title."""
+    text = short(arm)
+    rest = text.removeprefix(f"{title}, ")
+    return text if rest == text else rest[0].upper() + rest[1:]
 
 
 def references(arms: Sequence[str]) -> list[str]:
