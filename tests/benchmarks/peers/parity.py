@@ -2,7 +2,7 @@
 
 All sides train offline with the settings of a run and are evaluated by this project's `Evaluator`: same probe
 transitions, same episodes. The plain baseline has the run's initial weights, batches and noise; d3rlpy has its own.
-`python -m tests.benchmarks.peers.parity --d3rlpy PYTHON` prints the table of results/published/PARITY.md.
+`python -m tests.benchmarks.peers.parity --d3rlpy PYTHON` prints the tables of results/published/PARITY.md.
 """
 
 import argparse
@@ -211,14 +211,16 @@ def differences_at_the_end(frame: pd.DataFrame) -> dict[tuple[str, str, str], Ma
     return results
 
 
-def table(frame: pd.DataFrame) -> str:
-    """Means over seeds at every mark, and the differences at the last one, in Markdown."""
-    lines = ["| Algorithm | Metric | Side | " + " | ".join(f"{step:,}" for step in sorted(frame["step"].unique()))
-             + " | Difference at the end [90%] | Margin |"]  # fmt: skip
-    lines.append("|:---|:---|:---|" + "---:|" * frame["step"].nunique() + ":---|---:|")
+def tables(frame: pd.DataFrame) -> str:
+    """A table per algorithm: means over seeds at every mark, and the differences at the last one, in Markdown."""
+    steps = sorted(frame["step"].unique())
+    heading = ["| Metric | Side | " + " | ".join(f"{step:,}" for step in steps) + " | Difference [90%] |",
+               "|:---|:---|" + "---:|" * len(steps) + ":---|"]  # fmt: skip
     tests = differences_at_the_end(frame)
+    parts = []
     for arm in ARMS:
-        for metric, margin in METRICS.items():
+        lines = []
+        for metric in METRICS:
             for side in ("ours", "plain", "d3rlpy"):
                 rows = frame[(frame["arm"] == arm) & (frame["side"] == side)]
                 means = " | ".join(number(mean) for mean in rows.groupby("step")[metric].mean())
@@ -226,17 +228,18 @@ def table(frame: pd.DataFrame) -> str:
                 difference = (
                     f"{number(test.mean, '+')} [{number(test.low, '+')}, {number(test.high, '+')}]" if test else ""
                 )
-                lines.append(f"| {arm} | {metric} | {side} | {means} | {difference} | {number(margin)} |")
-    return "\n".join(lines)
+                lines.append(f"| {metric} | {side} | {means} | {difference} |")
+        parts.append("\n".join([f"{arm}:\n", *heading, *lines]))
+    return "\n\n".join(parts)
 
 
 def number(value: float, sign: str = "") -> str:
-    """Two decimals, with the minus sign of tables."""
-    return f"{value:{sign}.2f}".replace("-", "\u2212")
+    """Two decimals, with the minus sign of tables, and without one at zero."""
+    return f"{value:{sign}z.2f}".replace("-", "\u2212")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--d3rlpy", type=Path, required=True, metavar="PYTHON")
     parser.add_argument("--seeds", type=int, default=6)
@@ -244,7 +247,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root:
         frame = compare(arguments.seeds, arguments.d3rlpy.absolute(), Path(root))
-    print(table(frame))
+    print(tables(frame))
 
 
 if __name__ == "__main__":
