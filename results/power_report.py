@@ -73,7 +73,9 @@ def pilots(per_run: pd.DataFrame, comparison: Comparison) -> list[Pilot]:
     numeric = [str(name) for name in per_run.select_dtypes("number") if name not in PAIRING]
     if comparison.metric not in numeric:
         numeric = [name for name in numeric if "." not in name]
-        raise UserError(f"--metric {comparison.metric}: no number of runs; choose one of {', '.join(numeric)}")
+        raise UserError(
+            f"--metric {comparison.metric}: not a number that runs have; choose one of {', '.join(numeric)}"
+        )
     pair = [comparison.arm, comparison.baseline]
     of_tasks = []
     for task, rows in per_run.groupby("task", sort=False):

@@ -193,7 +193,7 @@ def gymnasium_environment(task: Task, time_limit: bool = True, rendered: bool = 
     except TypeError:
         if not rendered:
             raise
-        raise UserError(f"{task.environment}: draws no pictures") from None
+        raise UserError(f"{task.environment}: cannot be rendered as pictures") from None
     except (gymnasium.error.Error, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"task.environment = {task.environment!r}: Gymnasium cannot make it: {reason}") from None

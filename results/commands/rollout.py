@@ -12,7 +12,7 @@ from harness.command_line import RUNS, Json, Root, print_json, result_console
 def rollout(
     name: Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.", metavar="RUN")],
     episodes: Annotated[
-        int | None, typer.Option(min=1, help="Number of episodes.", show_default="as an evaluation of the run has")
+        int | None, typer.Option(min=1, help="Number of episodes.", show_default="as in the run's evaluations")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the episodes.", show_default="those of the run's evaluations")

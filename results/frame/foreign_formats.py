@@ -85,10 +85,10 @@ def parse(path: Path, metric: str | None = None) -> Parsed:
         raise UserError(f"{path}: has no rows; a header and a row per evaluation are expected")
     header = [name.strip() for name in lines[0][1]]
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise UserError(f"{path}:1: heading {quoted_if_odd(twice[0])} stands twice; remove one of the columns")
+        raise UserError(f"{path}:1: heading {quoted_if_odd(twice[0])} occurs twice; remove one of the columns")
     for number, cells in lines[1:]:
         if len(cells) != len(header):
-            raise UserError(f"{path}:{number}: has {len(cells)} cells, but the header {len(header)}; mend the line")
+            raise UserError(f"{path}:{number}: has {len(cells)} cells, but the header {len(header)}; correct the line")
     chart = any(SEPARATOR in name for name in header[1:])
     chosen, rows = (_chart if chart else _long)(path, header, lines[1:], metric)
     return _parsed(path, chosen, rows, hashlib.sha256(content).hexdigest())

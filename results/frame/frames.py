@@ -150,7 +150,7 @@ def checked(frames: Frames, place: object) -> Frames:
     for column in ("run", "task", "arm"):
         for name in frames.runs[column].dropna().unique() if column in frames.runs else ():
             if fault := fault_of_name(str(name)):
-                raise UserError(f"{place}: {column} {shown(name)}: {fault}, which no name of ours does")
+                raise UserError(f"{place}: {column} {shown(name)}: {fault}; names that floorbench writes do not")
     return frames
 
 
@@ -277,7 +277,7 @@ def read_foreign(file: Path, exported: bool = False) -> pd.DataFrame:
         raise UserError(f"{file}: is damaged ({str(error).splitlines()[0]}); remove it and import again") from None
     names = set(frame["source"])
     if not names or not all(map(SOURCE_NAME.fullmatch, names)) or not (exported or names == {file.stem}):
-        raise UserError(f"{file}: is not a file of import; remove it")
+        raise UserError(f"{file}: was not written by floorbench import; remove it")
     return checked_foreign(frame, file)
 
 

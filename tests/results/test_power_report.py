@@ -57,7 +57,7 @@ def test_tasks_without_pairs_are_left_out():
         pilots(frame[frame["task"] == "short"], COMPARISON)
     with pytest.raises(UserError, match="power: maze has several runs of an arm and seed, with other settings; name"):
         pilots(pd.concat([pilot_frame([0.1, 0.2])] * 2), COMPARISON)
-    with pytest.raises(UserError, match="--metric nonsense: no number of runs; choose one of online_change"):
+    with pytest.raises(UserError, match="--metric nonsense: not a number that runs have; choose one of online_change"):
         pilots(frame, Comparison("nonsense", "monte_carlo", "cql", 0.1, 0.1))
 
 

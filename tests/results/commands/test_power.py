@@ -23,7 +23,7 @@ def test_the_published_study_as_a_pilot(tmp_path, capsys):
         (["--effect", "0"], "--effect 0: must be positive and finite"),
         (["--margin", "inf"], "--margin inf: must be positive and finite"),
         (["--arm", "cql"], "--arm cql: is the baseline as well; name two arms"),
-        (["--metric", "task.name"], "--metric task.name: no number of runs"),
+        (["--metric", "task.name"], "--metric task.name: not a number that runs have"),
         (["study", "--arm", "optimal"], "no task has two seeds with optimal and cql"),
         (["--root", "runs"], "--root and --from exclude each other"),
     ],

@@ -87,7 +87,7 @@ def test_bad_files_and_tasks_without_pictures_are_refused(folder, tmp_path):
     ):
         pass
     road = base_run("winding-road", "demo", seed=0).task
-    with pytest.raises(UserError, match="draws no pictures"), filmed(road, tmp_path / "road.mp4"):
+    with pytest.raises(UserError, match="cannot be rendered as pictures"), filmed(road, tmp_path / "road.mp4"):
         pass
 
 

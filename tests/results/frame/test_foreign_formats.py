@@ -90,7 +90,7 @@ def test_folders_of_d3rlpy(tmp_path):
         ("step,score\n", None, "file.csv: has no rows"),
         ("epoch,score\n1,2\n", None, "file.csv:1: has no column of steps; name one of its columns step or _step"),
         ("step,score\n1,2,3\n", None, "file.csv:2: has 3 cells, but the header 2"),
-        ("step,score,score\n1,2,3\n", None, "file.csv:1: heading score stands twice"),
+        ("step,score,score\n1,2,3\n", None, "file.csv:1: heading score occurs twice"),
         ('step,score\n1,"2\n', None, "file.csv:2: not CSV"),
         ("step,score\n1,inf\n", None, "file.csv:2: score = 'inf': is not a finite number"),
         ("step,score\n1,=cmd()\n", None, "file.csv:2: score = '=cmd()': is not a finite number"),
