@@ -99,11 +99,11 @@ class Adam:
 
         P must be a multiple of `ALIGNMENT`.
         """
-        rate, epsilon = self.count.corrections.unbind()
+        step_factor, epsilon = self.count.corrections.unbind()
         self.first.lerp_(gradient, 1.0 - BETA_1)
         self.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1.0 - BETA_2)
         denominator = self.second.sqrt().add_(epsilon)
-        flat.addcdiv_(self.first * (learning_rate * rate), denominator, value=-1.0)
+        flat.addcdiv_(self.first * (learning_rate * step_factor), denominator, value=-1.0)
 
 
 class LearnedScalars:

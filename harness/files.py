@@ -80,10 +80,10 @@ def atomic_write(file: Path, check: Callable[[], None] = lambda: None) -> Iterat
 
 
 @contextlib.contextmanager
-def locked(file: Path, patience: float, work: str) -> Iterator[None]:
+def locked(file: Path, timeout: float, work: str) -> Iterator[None]:
     """Hold the lock on a file, which the system releases if its owner is killed; `work` says what the owner does.
 
-    Reports a wait on stderr. Raises UserError after `patience` seconds, and OSError naming the file if the file system
+    Reports a wait on stderr. Raises UserError after `timeout` seconds, and OSError naming the file if the file system
     has no locks.
     """
     import filelock
@@ -91,14 +91,14 @@ def locked(file: Path, patience: float, work: str) -> Iterator[None]:
     lock = filelock.FileLock(file)
     with naming(file):
         try:
-            lock.acquire(timeout=min(patience, SILENT_WAIT))
+            lock.acquire(timeout=min(timeout, SILENT_WAIT))
         except filelock.Timeout:
-            if patience > SILENT_WAIT:
+            if timeout > SILENT_WAIT:
                 print(f"waiting for another process to {work} (it holds {file})", file=sys.stderr, flush=True)
             try:
-                lock.acquire(timeout=max(0.0, patience - SILENT_WAIT))
+                lock.acquire(timeout=max(0.0, timeout - SILENT_WAIT))
             except filelock.Timeout:
-                raise UserError(f"{file}: another process has held this lock for {patience:,.0f} s to {work}; "
+                raise UserError(f"{file}: another process has held this lock for {timeout:,.0f} s to {work}; "
                                 "wait until it has ended, then try again") from None  # fmt: skip
     try:
         yield

@@ -16,7 +16,7 @@ from harness.errors import UserError
 from harness.files import read_json, write_json
 from harness.folders import attempts
 from harness.folders.usage import ACCOUNTING, HOUR, Usage, cost
-from slurm.queue import PATIENCE, ask
+from slurm.queue import TIMEOUT, ask
 from slurm.submissions import Submission, folder_of, submissions
 
 # Format of sacct. The name comes last, as it may contain the separator.
@@ -108,7 +108,7 @@ def _bytes(text: str) -> int | None:
     return round(float(match[1]) * UNITS[match[2]]) if match else None
 
 
-def ask_accounting(job_ids: Sequence[str], patience: float = PATIENCE) -> list[Start]:
+def ask_accounting(job_ids: Sequence[str], timeout: float = TIMEOUT) -> list[Start]:
     """All starts of some jobs; UserError if accounting is off or does not answer in time."""
     command = (
         "sacct",
@@ -118,11 +118,11 @@ def ask_accounting(job_ids: Sequence[str], patience: float = PATIENCE) -> list[S
         f"--jobs={','.join(job_ids)}",
         f"--format={FORMAT}",
     )
-    return parse_accounting(ask(*command, patience=patience))
+    return parse_accounting(ask(*command, timeout=timeout))
 
 
 def update_accounting(
-    root: Path, queued: Collection[str], patience: float = PATIENCE, interval: float | None = None
+    root: Path, queued: Collection[str], timeout: float = TIMEOUT, interval: float | None = None
 ) -> None:
     """Update the cached accounting of the submissions of a root that may have changed.
 
@@ -138,7 +138,7 @@ def update_accounting(
     ids = [array.job_id for submission in due.values() for array in submission.arrays if array.job_id]
     if not ids:
         return
-    starts = ask_accounting(ids, patience)
+    starts = ask_accounting(ids, timeout)
     for submission in due.values():
         relevant = starts_of(submission, starts)
         complete = bool(relevant) and not any(start.state in UNFINISHED or start.task in queued for start in relevant)

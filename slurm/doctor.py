@@ -18,7 +18,7 @@ from slurm.queue import ask
 from slurm.watching import QueueView
 
 # Seconds to wait for an answer.
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
 def doctor(
@@ -75,12 +75,12 @@ def slurm() -> Finding:
     if missing:
         return Finding("slurm", "note", f"{', '.join(missing)} not found; status shows less")
     try:
-        version = ask("squeue", "--version", patience=PATIENCE).strip()
-        ask("squeue", "--noheader", "--me", patience=PATIENCE)
+        version = ask("squeue", "--version", timeout=TIMEOUT).strip()
+        ask("squeue", "--noheader", "--me", timeout=TIMEOUT)
     except UserError as error:
         return Finding("slurm", "note", f"the controller does not answer: {error}")
     try:
-        ask("sacct", "--noheader", "--allocations", "--starttime=now", patience=PATIENCE)
+        ask("sacct", "--noheader", "--allocations", "--starttime=now", timeout=TIMEOUT)
     except UserError as error:
         return Finding(
             "slurm", "note", f"{version}, no accounting ({error}): costs are estimated from the runs' own records"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from harness.errors import UserError
 
 # Seconds to wait for an answer. SLURM's programs themselves wait 10 s or more for an unreachable controller.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 # Text before the reason in an error of SLURM.
 PREAMBLE = r"^(\w+: )?((error|fatal|allocation failure): )?(Batch job submission failed: )?"
@@ -28,7 +28,7 @@ PREFERENCES = ("SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SCONTROL_", "SLURM_TI
 QUEUE_FORMAT = "%i|%F|%T|%r|%N|%j"
 
 
-def ask(*command: str, patience: float = PATIENCE) -> str:
+def ask(*command: str, timeout: float = TIMEOUT) -> str:
     """The output of a SLURM program; UserError with its reason if it fails, is missing or does not answer in time.
 
     The user's preferences for these programs do not take part: with SQUEUE_STATES=RUNNING, no task would be pending.
@@ -42,12 +42,12 @@ def ask(*command: str, patience: float = PATIENCE) -> str:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=patience,
+            timeout=timeout,
         )
     except FileNotFoundError:
         raise UserError(f"{command[0]} not found; is SLURM installed?") from None
     except subprocess.TimeoutExpired:
-        raise UserError(f"{command[0]}: no answer within {patience:.0f} s") from None
+        raise UserError(f"{command[0]}: no answer within {timeout:.0f} s") from None
     if done.returncode != 0:
         raise UserError(f"{command[0]}: {reason_in(done.stderr) or f'failed with exit code {done.returncode}'}")
     return done.stdout
@@ -86,11 +86,11 @@ class QueuedTask:
     job_name: str
 
 
-def queue(users: Collection[str] = (), patience: float = PATIENCE) -> list[QueuedTask]:
+def queue(users: Collection[str] = (), timeout: float = TIMEOUT) -> list[QueuedTask]:
     """The queued tasks of some users (default: the current one); UserError if the controller does not answer."""
     names = ",".join(sorted(users)) or getpass.getuser()
     command = ("squeue", "--noheader", "--array", f"--user={names}", f"--format={QUEUE_FORMAT}")
-    return parse_queue(ask(*command, patience=patience))
+    return parse_queue(ask(*command, timeout=timeout))
 
 
 def parse_queue(text: str) -> list[QueuedTask]:

@@ -45,7 +45,7 @@ from slurm.submissions import (
 )
 
 # Seconds to wait for another submission to the same root.
-LOCK_PATIENCE = 10.0
+LOCK_TIMEOUT = 10.0
 
 # sbatch --test-only says this of nodes that do not exist, and of nodes that are down.
 UNAVAILABLE = "Requested node configuration is not available"
@@ -221,7 +221,7 @@ def locked(root: Path) -> Iterator[None]:
     place = Path(root) / FOLDER
     with naming(place):
         place.mkdir(parents=True, exist_ok=True)
-    with files.locked(place / ".lock", LOCK_PATIENCE, "submit to this root"):
+    with files.locked(place / ".lock", LOCK_TIMEOUT, "submit to this root"):
         yield
 
 

@@ -45,7 +45,7 @@ QUESTION, ANSWER = "question.json", "answer.json"
 TIME_LIMIT = 10
 
 # Seconds to wait for the start of a test job, and for its answer after its end: NFS caches attributes for a minute.
-PATIENCE, ANSWER_PATIENCE = 600.0, 90.0
+TIMEOUT, ANSWER_TIMEOUT = 600.0, 90.0
 
 # Seconds between two looks at the queue.
 INTERVAL = 2.0
@@ -147,8 +147,8 @@ def _findings(job: str, name: str, folder: Path, token: str) -> list[Finding]:
     began, ended = time.monotonic(), False
     try:
         while task := _in_queue(job, name):
-            if task.state not in ALLOCATED and time.monotonic() - began > PATIENCE:
-                text = f"{job} has been pending for {duration(PATIENCE)} ({task.reason}); cancelled, try again later"
+            if task.state not in ALLOCATED and time.monotonic() - began > TIMEOUT:
+                text = f"{job} has been pending for {duration(TIMEOUT)} ({task.reason}); cancelled, try again later"
                 return [Finding("job", "problem", text)]
             time.sleep(INTERVAL)
         ended = True
@@ -157,8 +157,8 @@ def _findings(job: str, name: str, folder: Path, token: str) -> list[Finding]:
             with contextlib.suppress(UserError):
                 ask("scancel", job)
     outcome = how_ended(job)
-    patience = ANSWER_PATIENCE if outcome is None or outcome.startswith("COMPLETED") else INTERVAL
-    deadline = time.monotonic() + patience
+    timeout = ANSWER_TIMEOUT if outcome is None or outcome.startswith("COMPLETED") else INTERVAL
+    deadline = time.monotonic() + timeout
     while (answer := _answer(folder, token)) is None and time.monotonic() < deadline:
         time.sleep(0.2)
     log = _log(folder, job)

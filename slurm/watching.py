@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.errors import UserError, one_line
 from harness.folders.usage import Known, known_usage
 from harness.watching.overview import Ended, Queued
-from slurm.queue import PATIENCE, ask, queue
+from slurm.queue import TIMEOUT, ask, queue
 from slurm.submissions import FOLDER, places
 
 # SLURM's states of a task that has its nodes; in any other it is pending.
@@ -17,13 +17,13 @@ ALLOCATED = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SI
 INTERVAL = 10.0
 
 # Seconds to wait for the queue before the status is shown without it.
-VIEW_PATIENCE = 5.0
+VIEW_TIMEOUT = 5.0
 
 # Seconds after a submission during which the queue may not show all of its tasks.
 SETTLED = 15.0
 
 
-def queued_runs(root: Path, patience: float = PATIENCE) -> dict[str, Queued]:
+def queued_runs(root: Path, timeout: float = TIMEOUT) -> dict[str, Queued]:
     """The queued array tasks by the id of every run whose newest task they are.
 
     Makes one request, for all users who submitted to this root. UserError if the controller does not answer in time.
@@ -32,7 +32,7 @@ def queued_runs(root: Path, patience: float = PATIENCE) -> dict[str, Queued]:
     users = {place.submission.user for place in newest.values() if place.task_id}
     if not users:
         return {}
-    tasks = {(task.id, task.job_name): task for task in queue(users, patience)}
+    tasks = {(task.id, task.job_name): task for task in queue(users, timeout)}
     queued = {}
     for run, place in newest.items():
         task = tasks.get((place.task_id or "", place.job_name))
@@ -106,7 +106,7 @@ class QueueView:
 
         self.remarks = []
         try:
-            self._runs = queued_runs(self.root, VIEW_PATIENCE)
+            self._runs = queued_runs(self.root, VIEW_TIMEOUT)
         except UserError as error:
             self._runs, self.ended = {}, {}
             self.remarks.append(f"{error}; SLURM's queue is unknown")
@@ -117,7 +117,7 @@ class QueueView:
             interval = {"interval": INTERVAL} if unknown else {}
             try:
                 queued = {queued.job for queued in self._runs.values()}
-                update_accounting(self.root, queued, VIEW_PATIENCE, **interval)
+                update_accounting(self.root, queued, VIEW_TIMEOUT, **interval)
             except (UserError, OSError) as error:
                 self.remarks.append(f"{one_line(error)}; costs are estimated from the runs' own records")
         try:

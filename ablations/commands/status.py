@@ -38,7 +38,7 @@ LINES = 60
 READING_SHARE = 0.2
 
 # Seconds for which --watch waits for the first run to start.
-PATIENCE = 60.0
+START_TIMEOUT = 60.0
 
 # Number of runs named per state that needs attention, in a table by task and arm.
 NAMED = 5
@@ -129,7 +129,7 @@ def _watch(current: Callable[[], list[Row]], console: Console, every_run: bool) 
             return _is_active(rows)
         # Nothing has been active yet: a command beside this one may be starting.
         waiting = not rows or any(row.state.starts_by_itself for row in rows)
-        return waiting and time.monotonic() - began < PATIENCE
+        return waiting and time.monotonic() - began < START_TIMEOUT
 
     if not console.is_terminal:
         console.print(_table(rows, every_run))

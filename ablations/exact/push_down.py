@@ -126,7 +126,7 @@ def distance_to_the_maximum() -> list[float]:
 def curve() -> pd.DataFrame:
     """Gradient of the push-down by value: without a floor, with a floor of -10, and with returns of mean -10.
 
-    Columns: form, floor, value, slope (the gradient). In the soft maximum a second action has value -10.
+    Columns: form, floor, value, gradient. In the soft maximum a second action has value -10.
     """
     grid = torch.linspace(-40.0, 0.0, 401, dtype=torch.float64)
     values = torch.stack((grid, torch.full_like(grid, FLOOR)), dim=1)
@@ -143,10 +143,11 @@ def curve() -> pd.DataFrame:
             "Monte Carlo": list(zip(returns, probabilities, strict=True)),
         }
         for name, weighted_floors in floors.items():
-            slope = torch.zeros_like(grid)
+            gradient = torch.zeros_like(grid)
             for floor_value, probability in weighted_floors:
-                slope += probability * gradients(actions, torch.full_like(grid, float(floor_value)), form)[:, 0]
-            parts.append(pd.DataFrame({"form": form.replace("_", " "), "floor": name, "value": grid, "slope": slope}))
+                gradient += probability * gradients(actions, torch.full_like(grid, float(floor_value)), form)[:, 0]
+            columns = {"form": form.replace("_", " "), "floor": name, "value": grid, "gradient": gradient}
+            parts.append(pd.DataFrame(columns))
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs["problem"] = (
         "In the soft maximum a second action has value -10. Monte Carlo: the returns of a chain of 6 cells, scaled to "

@@ -45,7 +45,7 @@ REPLAY_SHARE = 0.25
 
 
 # Seconds that the process that asks for the free memory may take.
-PATIENCE = 120
+TIMEOUT = 120
 
 
 def obstacle() -> str | None:
@@ -97,7 +97,7 @@ def visible() -> tuple[tuple[str, int], ...]:
     """
     command = [sys.executable, "-m", "algorithms.kernels.gpu"]
     try:
-        answer = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True, cwd=_ROOT).stdout
+        answer = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=True, cwd=_ROOT).stdout
         return tuple((str(name), int(free)) for name, free in json.loads(answer))
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()

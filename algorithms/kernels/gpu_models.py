@@ -32,8 +32,8 @@ def words(name: str) -> list[str]:
 
 def slice_of(name: str) -> str | None:
     """The MIG slice that a name means ("1g.5gb"), or None for a whole GPU."""
-    found = re.search(r"(?<![a-z0-9])\d+g\.\d+gb(?![a-z0-9])", name.lower())
-    return found and found[0]
+    match = re.search(r"(?<![a-z0-9])\d+g\.\d+gb(?![a-z0-9])", name.lower())
+    return match and match[0]
 
 
 def compute_share(name: str) -> float:

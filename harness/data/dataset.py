@@ -32,7 +32,7 @@ from harness.settings import DataSettings, Task
 BYTES_PER_TRANSITION = 700
 
 # Seconds to wait for other processes that collect data.
-LOCK_PATIENCE = 7200.0
+LOCK_TIMEOUT = 7200.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def ensure_dataset(task: Task, progress: Callable[[int, int], None] | None = Non
         from harness.data.collection import check_controller, collect
 
         check_controller(task)
-        with _writing(task.data) as root, locked(root / ".floorbench.lock", LOCK_PATIENCE, "collect data"):
+        with _writing(task.data) as root, locked(root / ".floorbench.lock", LOCK_TIMEOUT, "collect data"):
             if not dataset_exists(task):
                 rmtree(dataset_folder(task), ignore_errors=True)
                 collect(task, dataset_id(task), progress)

@@ -31,7 +31,7 @@ def max_operation(frame: pd.DataFrame) -> Drawing:
     """Plot the gradient of the push-down against Q, without a floor, with an exact and with a Monte Carlo floor.
 
     Columns: form ("expectation", "soft maximum"), floor ("none", "exact", "Monte Carlo"), value (Q of the action),
-    slope (of the regulariser's push-down term).
+    gradient (of the regulariser's push-down term).
     """
     forms = list(frame["form"].drop_duplicates())
     line_styles = {"none": {"color": ORANGE, **BROAD}, "exact": {"color": INK, **LINE},
@@ -43,12 +43,12 @@ def max_operation(frame: pd.DataFrame) -> Drawing:
             of_form = frame[frame["form"] == form]
             for floor, line_style in line_styles.items():
                 line = of_form[of_form["floor"] == floor].sort_values("value")
-                panel.plot(line["value"], line["slope"], label=names[floor], **line_style)
+                panel.plot(line["value"], line["gradient"], label=names[floor], **line_style)
             panel.axvline(FLOOR, color=INK, linestyle=(0, (4, 2)), linewidth=0.7, zorder=2)
             exact = of_form[of_form["floor"] == "exact"].reset_index(drop=True)
             for example, face in EXAMPLES.items():
                 at = exact.loc[(exact["value"] - example).abs().idxmin()]
-                panel.plot(at["value"], at["slope"], "o", label=f"Q = {example}".replace("-", MINUS), color=INK,
+                panel.plot(at["value"], at["gradient"], "o", label=f"Q = {example}".replace("-", MINUS), color=INK,
                            markerfacecolor=face, markersize=4.5, zorder=5)  # fmt: skip
             panel.set(title=form.capitalize(), xlabel="$Q(s, a)$ (return)")
         panels[0].set_ylabel("d push-down / d$Q$ (no unit)")

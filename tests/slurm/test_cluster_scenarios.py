@@ -99,7 +99,7 @@ def test_more_tasks_than_fit_into_one_array(at_this_cluster, cluster, grid, refe
     for array in submission.arrays:
         for task in ends:
             cluster.run("scontrol", "release", array.task_id(task))
-    wait_until(lambda: plan(grid.runs, tmp_path).counts() == {"done": len(grid.runs)}, grids.PATIENCE)
+    wait_until(lambda: plan(grid.runs, tmp_path).counts() == {"done": len(grid.runs)}, grids.TIMEOUT)
     cluster.run("scancel", *(array.job_id for array in submission.arrays))
     wait_for_end(tmp_path)
     for array in submission.arrays:

@@ -62,7 +62,7 @@ def another_running_task(root: Path, struck: Container[str]) -> QueuedTask:
         running[:] = [task for task in tasks if task.id not in struck]
         return bool(running)
 
-    wait_until(exists, grids.PATIENCE)
+    wait_until(exists, grids.TIMEOUT)
     return running[0]
 
 

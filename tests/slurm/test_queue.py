@@ -30,7 +30,7 @@ def test_preferences_for_slurms_programs_do_not_take_part(monkeypatch):
 )
 def test_errors_are_one_line(command, reason):
     with pytest.raises(UserError) as caught:
-        ask(*command, patience=0.3)
+        ask(*command, timeout=0.3)
     assert str(caught.value) == reason
 
 

@@ -156,7 +156,7 @@ def test_controller_that_answers_too_late(small_arrays, tmp_path, capfd, monkeyp
     (adopted,) = (array for array in arrays(tmp_path) if array.job_name == second.job_name)
     small_arrays.run("scontrol", "release", adopted.job_id)
     runs = [run for run in RUNS for task in adopted.tasks if (run.id,) in task]
-    wait_until(lambda: plan(runs, tmp_path).counts() == {"done": 2}, grids.PATIENCE)
+    wait_until(lambda: plan(runs, tmp_path).counts() == {"done": 2}, grids.TIMEOUT)
     cancel_all(small_arrays, tmp_path)
     grids.assert_each_task_was_done_once(tmp_path, adopted)
     assert grids.metrics(runs, tmp_path) == grids.compute_here(runs, tmp_path / "here")

@@ -167,7 +167,7 @@ def test_folders_and_groups_are_named_by_grid():
 
 
 def test_submissions_are_locked(tmp_path, monkeypatch):
-    monkeypatch.setattr("slurm.submission.LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr("slurm.submission.LOCK_TIMEOUT", 0.05)
     with (
         locked(tmp_path),
         pytest.raises(UserError, match=r"another process has held this lock for .* to submit to this root"),

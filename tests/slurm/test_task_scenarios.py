@@ -88,7 +88,7 @@ def out_of_time(cluster: Cluster, root: Path, grid: Grid) -> None:
     held = RunFolder.of(root, grid.runs[-1])
     assert held.begin_attempt(attempt_details())
     held.write_status("running")
-    wait_until(lambda: int(job(cluster, job_id)["Restarts"]) > 0, grids.PATIENCE)
+    wait_until(lambda: int(job(cluster, job_id)["Restarts"]) > 0, grids.TIMEOUT)
     held.write_status("interrupted")
     held.end_attempt("interrupted: by the test")
     wait_for_end(root)

@@ -14,7 +14,7 @@ def max_operation() -> pd.DataFrame:
                "Monte Carlo": norm.cdf(value, -10, 5)}  # fmt: skip
     shares = {"expectation": np.ones_like(value), "soft maximum": 1 / (1 + np.exp(-9 - value))}
     parts = [
-        pd.DataFrame({"form": form, "floor": floor, "value": value, "slope": shares[form] * passing[floor]})
+        pd.DataFrame({"form": form, "floor": floor, "value": value, "gradient": shares[form] * passing[floor]})
         for form, floor in product(shares, passing)
     ]
     frame = pd.concat(parts, ignore_index=True)

@@ -165,7 +165,7 @@ def test_watch_waits_for_a_run_that_is_starting(tmp_path, runs, monkeypatch):
     status._watch(lambda: seen.pop(0), Console(file=stream, width=200), every_run=False)
     assert seen == []
     assert stream.getvalue().splitlines()[-1].startswith("1 run: 1 done")
-    monkeypatch.setattr(status, "PATIENCE", 0.1)
+    monkeypatch.setattr(status, "START_TIMEOUT", 0.1)
     status._watch(lambda: [], Console(file=stream, width=200), every_run=False)
     assert stream.getvalue().splitlines()[-1] == "no runs"
 

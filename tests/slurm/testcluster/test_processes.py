@@ -72,7 +72,7 @@ def test_end_waits_for_slow_processes(start):
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as slow:
         slow.stdout.readline()
         (remaining,) = [process for process in processes.running() if process.number == slow.pid]
-        processes.end([remaining], patience=10)
+        processes.end([remaining], timeout=10)
         # It is a zombie until its exit code is read.
         assert not processes.is_alive(slow.pid)
         assert slow.wait() == 0

@@ -25,7 +25,7 @@ from slurm.submissions import Array, Submission
 from tests.support.waiting import wait_until
 
 # Seconds to wait for the end of a grid on a busy machine.
-PATIENCE = 300.0
+TIMEOUT = 300.0
 
 # A line of the job script that saves a checkpoint at every step, which makes runs slow.
 SLOW = f"export {CHECKPOINT_VARIABLE}=0"
@@ -119,13 +119,13 @@ def tasks_in_queue(submission: Submission) -> list[QueuedTask]:
 
 def wait_for_end(root: Path) -> None:
     """Wait until no array task of a submission in the root is queued."""
-    wait_until(lambda: not any(map(tasks_in_queue, submissions.submissions(root))), PATIENCE)
+    wait_until(lambda: not any(map(tasks_in_queue, submissions.submissions(root))), TIMEOUT)
 
 
 def wait_for_checkpoint(root: Path, runs: Sequence[Run]) -> None:
     """Wait until every run has a checkpoint; fails if a run is done."""
     folders = [RunFolder.of(root, run) for run in runs]
-    wait_until(lambda: all(folder.newest_checkpoint for folder in folders), PATIENCE)
+    wait_until(lambda: all(folder.newest_checkpoint for folder in folders), TIMEOUT)
     assert not any(folder.summary() for folder in folders), "the runs were too quick for the test"
 
 

@@ -32,7 +32,7 @@ ACCOUNTING = {
 START_POLICY = Path("/usr/sbin/policy-rc.d")
 
 # Seconds to wait for each of the two apt commands.
-PATIENCE = 300.0
+TIMEOUT = 300.0
 
 
 def search_path() -> str:
@@ -86,9 +86,9 @@ def _apt(*arguments: str) -> None:
     command = ["apt-get", "-q", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
-        raise UserError(f"SLURM: apt-get {arguments[0]} did not finish within {PATIENCE:.0f} s") from None
+        raise UserError(f"SLURM: apt-get {arguments[0]} did not finish within {TIMEOUT:.0f} s") from None
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["E: no reason given"]
         raise UserError(f"SLURM: apt-get {arguments[0]} failed: {lines[0].removeprefix('E:').strip()}")

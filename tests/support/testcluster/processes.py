@@ -59,11 +59,11 @@ def of_cluster(folder: Path) -> list[Process]:
     return list(members.values())
 
 
-def end(processes: Sequence[Process], patience: float) -> None:
-    """Terminate processes and wait until they have ended, at most `patience` seconds."""
+def end(processes: Sequence[Process], timeout: float) -> None:
+    """Terminate processes and wait until they have ended, at most `timeout` seconds."""
     for process in processes:
         _send(process, signal.SIGTERM)
-    wait_until(lambda: not any(is_alive(process.number) for process in processes), patience)
+    wait_until(lambda: not any(is_alive(process.number) for process in processes), timeout)
 
 
 def kill(processes: Sequence[Process]) -> bool:
