@@ -33,12 +33,14 @@ FLAGS = (
     "--param=avoid-fma-max-bits=0",
 )  # fmt: skip
 
-# The program that compiles the kernels; its arguments are their name, the source, the build folder and the flags.
+# The program that compiles the kernels; its arguments are their name, the source, the build folder and the flags. torch
+# 2.11 compiles as C++17 unless told otherwise, 2.13 as C++20.
 COMPILE = """
 import sys
 from torch.utils import cpp_extension
 
 name, source, folder, *flags = sys.argv[1:]
+flags = ["-std=c++20", *flags]
 cpp_extension.load(name, [source], extra_cflags=flags, build_directory=folder, is_python_module=False)
 """
 
