@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from results.figures.drawing import Drawing
 from results.style import ACCENT, AMBER, BLUE, FAINT, GREEN, INK, ORANGE, PAGE, drawing_style
@@ -99,31 +100,45 @@ def _bars(axes: Axes, numbers: pd.DataFrame) -> None:
     axes.tick_params(axis="x", length=0)
 
 
+# Ways of updates on a GPU as gpu-check names them, with their colours and markers.
+WAYS = {
+    "plain": (INK, "X"), "eager": (ORANGE, "o"), "captured": (AMBER, "s"), "drawn": (BLUE, "^"),
+    "compiled": (GREEN, "D"), "triton": (ACCENT, "v"),
+}  # fmt: skip
+
+
 def gpu_speeds(check: pd.DataFrame) -> Drawing:
     """Plot the run-updates per second of a frame of `results.gpu_checks.read` by size, way and number of runs.
 
     Numbers: size, side, runs, updates_per_second, times_plain.
     """
     numbers = check[["size", "side", "runs", "updates_per_second", "times_plain"]].reset_index(drop=True)
-    sizes = list(numbers["size"].drop_duplicates())
-    ways = list(numbers["side"].drop_duplicates())
-    colours = dict(zip(ways, (INK, ORANGE, AMBER, BLUE, GREEN, ACCENT), strict=False))
+    sizes, packs = list(numbers["size"].drop_duplicates()), sorted(numbers["runs"].unique())
     with drawing_style():
-        figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
-        panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+        figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
+        panels = figure.subplots(1, len(sizes), sharex=True, sharey=True, squeeze=False)[0]
         for axes, size in zip(panels, sizes, strict=True):
+            axes.set(xscale="log", yscale="log", xlabel="Runs in the pack")
             for way, group in numbers[numbers["size"] == size].groupby("side", sort=False):
-                axes.plot(group["runs"], group["updates_per_second"], marker="o", color=colours[way], label=way)
-            packs = sorted(numbers["runs"].unique())
-            axes.set(title=size, xscale="log", yscale="log", xlabel="Runs in the pack")
-            axes.set_xticks(packs, [str(runs) for runs in packs], minor=False)
-            axes.minorticks_off()
+                colour, marker = WAYS.get(str(way), (FAINT, "o"))
+                style = {"color": colour, "marker": marker, "markersize": 5, "label": way}
+                axes.plot(group["runs"], group["updates_per_second"], clip_on=False, **style)
+                if way == "plain":
+                    axes.axhline(group["updates_per_second"].iloc[0], color=FAINT, linewidth=0.8, zorder=0)
+            units = check.attrs["units"].get(size)
+            axes.set_title(f"{size}, {units} units" if units else size)
+            axes.set_xticks(packs, [str(runs) for runs in packs])
+            axes.xaxis.set_minor_locator(NullLocator())
+        span = numbers["updates_per_second"].max() / numbers["updates_per_second"].min()
+        panels[0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if span < 100 else (1.0,)))
+        panels[0].yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        panels[0].yaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylabel("Run-updates per second")
         handles = {label: handle for axes in panels
                    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}  # fmt: skip
         figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=len(handles))
     caption = (
         f"Gradient steps of the runs of a pack per second on {check.attrs['machine']}, by size, way and runs. "
-        "Plain is one run in plain PyTorch. Missing points were not measured."
+        "Plain is one run in plain PyTorch (grey line). Missing points were not measured."
     )
     return Drawing("gpu_speeds", "Updates on a GPU", figure, numbers, caption)

@@ -199,7 +199,7 @@ def updates(
     size = replace(size, **TINY) if tiny else size
     seconds = 0.01 if tiny else 1.0
     measured = [measure("plain", 1, lambda: plain(size, device), device, seconds)]
-    yield {"updates": [asdict(row) for row in measured]}
+    yield {"units": f"{size.hidden[0]} x {len(size.hidden)}", "updates": [asdict(row) for row in measured]}
     for runs in TINY_PACKS if tiny else packs:
         for how in ways:
             made = measure(how, runs, lambda runs=runs, how=how: ours(size, runs, how, device), device, seconds)
