@@ -138,7 +138,7 @@ def _held(copies: Mapping[str, _Copy]) -> str:
 @contextlib.contextmanager
 def _unpacked(source: Path) -> Iterator[tuple[Path, bool]]:
     """The file or folder to search, and whether it is a temporary copy of an archive's contents."""
-    if source.is_dir() or source.suffix in (".npz", *HDF5_SUFFIXES):
+    if source.is_dir() or source.suffix.lower() in (".npz", *HDF5_SUFFIXES):
         yield source, False
         return
     with tempfile.TemporaryDirectory(dir=minari_folder(), prefix=".unpacking-") as folder:
@@ -164,7 +164,7 @@ def unpack(archive: Path, folder: Path) -> None:
 def _copies(place: Path, source: Path) -> dict[str, _Copy]:
     """The sets in a folder by id, or the set of an HDF5 file; UserError if a set is there twice."""
     if place.is_file():
-        return _of_file(place) if place.suffix in HDF5_SUFFIXES else {}
+        return _of_file(place) if place.suffix.lower() in HDF5_SUFFIXES else {}
     datas = [folder for folder in (place, place / "data") if (folder / METADATA).is_file()][:1]
     datas = datas or sorted(file.parent for file in place.rglob(f"data/{METADATA}"))
     copies: dict[str, _Copy] = {}

@@ -87,6 +87,19 @@ def test_a_named_file_is_read_whatever_lies_around_it(elsewhere, tmp_path):
         take_sets(PEN, lonely)
 
 
+@pytest.mark.parametrize("name", ["pen.HDF5", "pen (1).hdf5", "pen.H5"])
+def test_a_file_of_any_name_is_read(elsewhere, tmp_path, name):
+    for set_id in (HUMAN, CLONED):
+        place = tmp_path / set_id
+        place.mkdir(parents=True)
+        shutil.copy(elsewhere / set_id / "data/main_data.hdf5", place / name)
+        shutil.copy(elsewhere / set_id / "data/metadata.json", place)
+    with pytest.raises(UserError, match=f"does not contain {CLONED}; contains {HUMAN}$"):
+        take_sets(PEN, tmp_path / HUMAN / name)
+    take_sets(PEN, tmp_path / CLONED / name)
+    assert missing_ids(PEN) == ()
+
+
 def test_a_set_that_is_there_twice_is_refused(elsewhere, tmp_path):
     for name in ("first", "second"):
         shutil.copytree(elsewhere / HUMAN, tmp_path / "both" / name)
