@@ -201,8 +201,10 @@ def note(row: Row) -> str | None:
     if not row.state.has_reason:
         return None
     more = f" (and {len(row.faults) - 1} more)" if len(row.faults) > 1 else ""
-    last_line = row.log_tail if row.log_tail and row.log_tail not in (row.reason or "") else None
-    return "; ".join(filter(None, [f"{row.reason}{more}" if row.reason else None, last_line])) or None
+    reason, last_line = row.reason or "", row.log_tail or ""
+    if last_line in reason or (reason and reason in last_line):
+        last_line = ""
+    return "; ".join(filter(None, [reason and f"{reason}{more}", last_line])) or None
 
 
 def summary_line(rows: Sequence[Row], now: float) -> str:

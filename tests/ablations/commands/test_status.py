@@ -124,8 +124,9 @@ def test_notes_without_repetition(tmp_path, runs):
     fail(tmp_path, runs[0], "ValueError: it broke").append_log("Traceback\nValueError: it broke\n")
     lose(tmp_path, runs[1]).append_log("halfway\n")
     fail(tmp_path, runs[2], "it broke").append_log("Bus error\n")
-    assert [note(row) for row in overview(tmp_path, runs[:3], {})] == [
-        "ValueError: it broke", "halfway", "it broke; Bus error",
+    fail(tmp_path, runs[3], "parameters not finite").append_log("harness.errors.UserError: parameters not finite\n")
+    assert [note(row) for row in overview(tmp_path, runs[:4], {})] == [
+        "ValueError: it broke", "halfway", "it broke; Bus error", "parameters not finite",
     ]  # fmt: skip
 
 
