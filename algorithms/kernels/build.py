@@ -121,8 +121,13 @@ def _compiler_command() -> list[str]:
 
 def build_folder() -> Path:
     """The build folder for this source, machine, torch version and set of flags."""
-    cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache_folder / "floorbench" / "kernels" / _key()
+    return cache_folder() / "kernels" / _key()
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for this program; a relative $XDG_CACHE_HOME is ignored, as its specification says."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(named) if os.path.isabs(named) else Path.home() / ".cache") / "floorbench"
 
 
 @cache
@@ -161,6 +166,8 @@ def _build(folder: Path) -> None:
     # A separate process: torch's builder imports setuptools, which fails if another package imported distutils before.
     command = [sys.executable, "-P", "-c", COMPILE, NAME, str(SOURCES / "operators.cpp"), str(folder), *FLAGS]
     environment = {**os.environ, "PATH": _search_path()}
+    if not environment.get("CXX", "").strip():
+        environment.pop("CXX", None)
     if len(words := _compiler_command()) > 1:
         # torch takes the variable for the name of one program.
         wrapper = folder / "cxx"

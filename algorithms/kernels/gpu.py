@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from algorithms.batch import backup_actions
+from algorithms.kernels.build import cache_folder
 from algorithms.kernels.gpu_models import compute_share, is_of, memory_share, slice_of, words
 from algorithms.settings import AlgorithmSettings
 
@@ -178,8 +179,7 @@ OPERATIONS, PASSES = 300, 17.5
 
 def checks_folder() -> Path:
     """Where gpu-check leaves what it measured, a file per GPU name."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "floorbench" / "gpu_checks"
+    return cache_folder() / "gpu_checks"
 
 
 def known_rates(models: Collection[str] | None = None) -> Rates:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from algorithms.kernels import build
+from harness.folders import cache
 
 ROOT = Path(__file__).parents[3]
 BUILD = ("-m", "algorithms.kernels.build")
@@ -74,6 +75,30 @@ def test_a_compiler_behind_a_launcher_is_called(empty_cache, monkeypatch, tmp_pa
     with pytest.raises(build.KernelUnavailableError):
         build.load_library()
     assert (tmp_path / "called").read_text().startswith("c++ -pipe ")
+
+
+def test_a_blank_variable_names_no_compiler(empty_cache, monkeypatch):
+    monkeypatch.setenv("CXX", " ")
+    given = []
+
+    def compiled(command, env, **options):
+        given.append(env)
+        return subprocess.CompletedProcess(command, 1, "operators.cpp:1: error: it is so\nninja: build stopped")
+
+    monkeypatch.setattr(build.subprocess, "run", compiled)
+    with pytest.raises(build.KernelUnavailableError, match=r"could not be built: .*: error: it is so; see"):
+        build.load_library()
+    assert "CXX" not in given[0]
+
+
+def test_a_relative_cache_folder_is_ignored(monkeypatch, tmp_path):
+    """It would be another one in every working directory."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for named in ("", "cache", "./cache"):
+        monkeypatch.setenv("XDG_CACHE_HOME", named)
+        assert build.cache_folder() == cache.cache_folder() == tmp_path / ".cache/floorbench"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert build.cache_folder() == cache.cache_folder() == Path("/cache/floorbench")
 
 
 def test_plan_without_a_compiler_suggests_the_torch_kernel(tmp_path):
