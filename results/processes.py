@@ -1,13 +1,15 @@
 """Work distributed over several processes."""
 
 import gc
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,8 +92,16 @@ def _rare_collection() -> Iterator[None]:
 def _begin(files: Sequence[Path]) -> None:
     """Ignore Ctrl-C, which only the parent handles: it shuts the pool down. Load the parent's extensions."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.set_threshold(*COLLECTION)
     extensions.load_all(files)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that asked for it has ended, even if it was killed."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _at_once(work: Callable[..., Any], *arguments: Any) -> Future[Any]:

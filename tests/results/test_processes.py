@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import UserError
 from results.processes import COLLECTION, mapped, processes
+from tests.support.waiting import wait_until
 
 COUNTS = pytest.mark.parametrize("workers", [1, 2])
 
@@ -42,6 +43,33 @@ def test_a_single_worker_runs_in_this_process(workers):
 def test_a_killed_process_gives_a_one_line_error():
     with pytest.raises(UserError, match=r"^report: a worker process was killed"), processes(2) as submit:
         submit(kill_this_process, 1).result()
+
+
+PARENT = """
+import os, time
+from results.processes import processes
+with processes(2) as submit:
+    print(*{future.result() for future in [submit(os.getpid) for _ in range(2)]}, flush=True)
+    submit(time.sleep, 1000)
+    time.sleep(1000)
+"""
+
+
+def is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_processes_do_not_outlive_a_killed_parent():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        started = [int(process) for process in parent.stdout.readline().split()]
+        assert started
+        assert all(map(is_alive, started))
+        parent.kill()
+    wait_until(lambda: not any(map(is_alive, started)))
 
 
 def mask(_):
