@@ -71,11 +71,8 @@ MOST_ARMS, ONE_PANEL = 6, 4
 # The arms that stand for the question of the benchmark, beside those with a colour: the first of these that was run.
 FURTHER = ("inflated_1", "inflated_0.5", "inflated_0.25", "exact", "official")
 
-# Characters of a name for which a legend fits below one of three panels.
-LONGEST_NAME = 31
-
-# Width of a figure of one panel, in inches.
-ALONE = 4.6
+# Width of a figure of one panel in inches, and characters of a name that fits below one of three panels.
+ALONE, LONGEST_NAME = 4.6, 31
 
 # Line styles of the grey arms of a panel.
 GREY_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (2, 2)), (0, (8, 2)))
@@ -146,9 +143,10 @@ ONLINE_SHARE = 0.4
 
 
 def label_axes(figure: Figure, quantity: str) -> None:
-    """Label the axes of all panels."""
+    """Label the axes of all panels: a single one beside its axis, several together."""
     figure.supxlabel(STEPS, fontsize=STYLE["axes.labelsize"])
-    figure.supylabel(quantity, fontsize=STYLE["axes.labelsize"])
+    set_label = figure.axes[0].set_ylabel if len(figure.axes) == 1 else figure.supylabel
+    set_label(quantity, fontsize=STYLE["axes.labelsize"])
 
 
 def mean_with_band(panel: Axes, means: pd.DataFrame, switch: float, line_colour: str, **line_style: Any) -> None:
@@ -209,11 +207,11 @@ def by_group(
         columns = 3 if max(map(len, names_of.values())) <= LONGEST_NAME else 2
         figure, panels = small_multiples(len(pieces), columns, height=1.5 + 0.14 * longest)
         for panel, (title, names) in zip(panels, pieces, strict=True):
-            for arm in reference:
-                if arm not in names:
-                    of_arm = means[means["arm"] == arm]
-                    panel.plot(of_arm["step"] + switch, of_arm["mean"], color=colour(arm), linewidth=0.8, alpha=0.8,
-                               zorder=4)  # fmt: skip
+            for arm in (arm for arm in reference if arm not in names):
+                of_arm = means[means["arm"] == arm]
+                panel.plot(
+                    of_arm["step"] + switch, of_arm["mean"], color=colour(arm), linewidth=0.8, alpha=0.8, zorder=4
+                )
             accent, dashes = accent_of(names), iter(GREY_LINES)
             for arm in names:
                 arm_colour = colour(arm, accent)

@@ -29,7 +29,7 @@ def settings_by_task(frame: pd.DataFrame, columns: list[str]) -> Table:
 def settings_by_arm(frame: pd.DataFrame, columns: list[str]) -> Table:
     """A row per arm, a column per setting that differs between arms."""
     first = frame.drop_duplicates(["task", "arm"])
-    text = first[columns].map(_plain).rename(columns=lambda column: column.removeprefix("floor."))
+    text = first[columns].map(_plain)
     text.insert(0, "Arm", first["arm"].map(label))
     text.insert(1, "Name", first["arm"])
     text = text.drop_duplicates().reset_index(drop=True)
