@@ -62,7 +62,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
         ("verify nope", "grid 'nope': unknown grid"),
         ("status --root nowhere", "nowhere: no such folder of runs"),
         ("report --root nowhere", "nowhere: no such folder of runs"),
-        ("report exact --set seed=3", "report exact: --set changes runs, and the exact lab has none"),
+        ("report exact --set seed=3", "report exact: --set and --scale are for runs, and the exact lab has none"),
         ("report exact --root nowhere", "nowhere: no such folder of runs"),
     ],
 )
