@@ -64,6 +64,7 @@ from tests.support.command_line import FLOORBENCH, call, call_here, only_line
         ("report --root nowhere", "nowhere: no such folder of runs"),
         ("report exact --set seed=3", "report exact: --set and --scale are for runs, and the exact lab has none"),
         ("report exact --root nowhere", "nowhere: no such folder of runs"),
+        (f"report cause dip --from {PUBLISHED}", "differ in schedule.online_steps (20000 and 6000); report them sep"),
     ],
 )
 def test_invalid_input_is_a_one_line_error(arguments, message, tmp_path, monkeypatch, capsys):

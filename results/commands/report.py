@@ -182,10 +182,16 @@ def export_runs(only: Named | None, roots: Sequence[Path], folder: Path) -> None
 def _frames(only: Named | None, source: Path | Sequence[Path]) -> Frames:
     """The frames of all runs, or of the named ones."""
     from results.frame import gather
+    from results.frame.comparison import refuse_mixed_settings
     from results.frame.frames import load
 
     ids = None if only is None else only.ids
-    return load(source, ids) if isinstance(source, Path) else gather(source, ids, usable_cores())
+    if not isinstance(source, Path):
+        return gather(source, ids, usable_cores())
+    frames = load(source, ids)
+    # Exported frames may hold runs of several roots.
+    refuse_mixed_settings(frames.runs)
+    return frames
 
 
 def _selected(selection: Selection, source: Path | Sequence[Path]) -> Named:

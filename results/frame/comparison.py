@@ -56,7 +56,7 @@ def refuse_mixed_settings(runs: pd.DataFrame) -> None:
                 first, other = runs.loc[group.drop_duplicates().index[:2], ["run", column]].to_numpy().tolist()
                 raise UserError(
                     f"runs {first[0]} and {other[0]} are both {task} / {arm} but differ in {column} ({first[1]} and "
-                    f"{other[1]}); keep them in separate roots and report them separately"
+                    f"{other[1]}); report them separately: name a grid, or keep them in separate roots"
                 )
 
 
