@@ -11,9 +11,10 @@ import pandas as pd
 from ablations.claim import Claim
 from results.frame import PAIRING
 from results.frame.per_run import replicates
-from results.statistics.intervals import Estimate, mean_interval
+from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
 from results.style import label
-from results.tables.table import interval_text, number
+from results.tables.scores import ALPHA
+from results.tables.table import Table, interval_text, number
 from results.verdicts.decisions import DECIDED, Outcome, Verdict
 from results.verdicts.table import by_claim, by_topic, correlation, effect, p_value
 
@@ -41,8 +42,8 @@ CHANGES: dict[Outcome, str] = {
 
 # Of a change of CQL that is not a fall.
 BESIDE: dict[Outcome, str] = {
-    "supported": "Cal-QL's changes for the better beside it",
-    "contradicted": "Cal-QL's changes for the worse beside it",
+    "supported": "Cal-QL's change is significantly better",
+    "contradicted": "Cal-QL's change is significantly worse",
     "inconclusive": "Cal-QL's change does not differ significantly",
 }
 
@@ -175,20 +176,42 @@ def _cell(verdicts: Sequence[Verdict]) -> Cell:
     return Cell("inconclusive", " ".join(f"{count} {SYMBOLS[outcome]}" for outcome, count in ordered.items()), title)
 
 
-def headlines(verdicts: Sequence[Verdict], measures: pd.DataFrame) -> list[str]:
+def headlines(verdicts: Sequence[Verdict], measures: pd.DataFrame, differing: Table | None = None) -> list[str]:
     """A sentence per task on which both claims were decided or inconclusive, and the numbers behind it.
 
     `measures`: the frame of `results.frame.per_run.per_run`. Words follow from the verdicts, and "does not" means: not
-    significantly, by the interval of the change.
+    significantly, by the interval of the change. Where no claim was tested, the largest of the differences in the table
+    `differing` of `results.tables.scores`.
     """
     outcome = {(verdict.claim.id, verdict.task): verdict.outcome for verdict in verdicts if verdict.n}
     tasks = list(dict.fromkeys(task for claim, task in outcome if claim == FALLS))
-    return [
+    sentences = [
         f"On {task}, {_seen(outcome[FALLS, task], outcome[FALLS_LESS, task], changes[WITH])} {_numbers(changes, table)}"
         for task in tasks
         if (FALLS_LESS, task) in outcome and {outcome[FALLS, task], outcome[FALLS_LESS, task]} <= set(CHANGES)
         for table in [_changes_of(measures[measures["task"] == task])]
         for changes in [{arm: mean_interval(table["online_change", arm]) for arm in (WITHOUT, WITH)}]
+    ]
+    return sentences or _largest_difference(verdicts, differing)
+
+
+def _largest_difference(verdicts: Sequence[Verdict], differing: Table | None) -> list[str]:
+    """A sentence for runs of one task that test no claim: which arm's regret differs most from the baseline's."""
+    if differing is None or any(verdict.n for verdict in verdicts):
+        return []
+    rows = differing.numbers[differing.numbers["metric"] == "regret_eval"].dropna(subset="mean")
+    if rows["task"].nunique() != 1:
+        return []
+    largest = rows.iloc[int(rows["mean"].abs().to_numpy().argmax())]
+    estimate = Estimate(largest["mean"], largest["low"], largest["high"], largest["n"], largest["method"])
+    significant = int((rows["p_holm"] < ALPHA).sum())
+    # The least p-value of an exact sign-flip test with so many pairs, after Holm's correction.
+    possible = 2.0 ** (1 - estimate.n) * len(rows) < ALPHA
+    return [
+        f"No registered claim is about these arms. Of {len(rows)} arms, {label(largest['arm'])} differs most from "
+        f"{label(largest['baseline'])} in regret_eval: {interval_text(estimate, 2, sign=True)} ({CONFIDENCE:.0%} "
+        f"paired t interval, n = {estimate.n} seeds). Significant after correction over the arms: "
+        + (f"{significant or 'none'}." if possible else f"none, which {estimate.n} seeds are too few to show.")
     ]
 
 

@@ -278,7 +278,7 @@ def contents(
         title=f"Grid {' and '.join(grids)}: effect of the pessimism floor"
         if grids
         else "Effect of the pessimism floor",
-        headlines=headlines(verdicts, measures),
+        headlines=headlines(verdicts, measures, differing),
         runs=frame,
         states=_states(frame),
         effort=effort_of(cost_table),

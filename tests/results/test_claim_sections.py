@@ -9,7 +9,9 @@ import pytest
 from ablations.claim import Claim, Difference, EveryCase
 from ablations.claims import CLAIMS
 from results.claim_sections import FALLS, FALLS_LESS, LAB, ClaimSection, claim_sections, headlines, matrix, places
+from results.tables.scores import differences
 from results.verdicts.decisions import Outcome, Verdict, judge_exact
+from tests.support.made_frames import frame_of
 
 RUNS = Claim("dose", "floor", "Doses cost.", "derived", "score", lambda: (), Difference(("a", "b"), "c", "below"))
 LEVEL = Claim("low", "scale", "It is low.", "derived", "Q", lambda: (), Difference(("a",), "c", "below"))
@@ -117,7 +119,7 @@ def measures(with_floor: float, data_seeds: int = 1) -> pd.DataFrame:
         ("supported", "inconclusive", -0.1, "falls after the switch, and Cal-QL's not significantly less."),
         ("supported", "contradicted", -0.4, "falls after the switch, and Cal-QL's falls more."),
         ("inconclusive", "inconclusive", 0.0, "does not change significantly after the switch; Cal-QL's change"),
-        ("contradicted", "supported", 0.4, "rises after the switch; Cal-QL's changes for the better beside it."),
+        ("contradicted", "supported", 0.4, "rises after the switch; Cal-QL's change is significantly better."),
     ],
 )
 def test_the_words_follow_from_the_verdicts(falls, less, with_floor, sentence):
@@ -141,3 +143,24 @@ def test_without_both_verdicts_there_is_no_sentence():
     assert headlines([], measures(0.0)) == []
     assert headlines(decided("too few seeds", "too few seeds"), measures(0.0)) == []
     assert headlines(decided("supported", "supported")[:1], measures(0.0)) == []
+
+
+def test_without_tested_claims_the_largest_difference_comes_first():
+    rows = [
+        (arm, seed, "done", 0.5, -70.0) for arm in ("reference", "cql_merged_buffer", "official") for seed in range(8)
+    ]
+    regret = [0.1] * 8 + [0.15, 0.05] * 4 + [0.6, 0.7] * 4
+    table = differences(frame_of(*rows, regret_eval=regret))
+    untested = [verdict(UNSEEN, "not tested", "maze", "a", n=0)]
+    (headline,) = headlines(untested, measures(0.0), table)
+    # 0.55 on average, standard deviation 0.0535; t(0.975, 7) = 2.3646.
+    assert headline == (
+        "No registered claim is about these arms. Of 2 arms, Cal-QL, official differs most from Cal-QL, reference in "
+        "regret_eval: +0.55 [0.51, 0.59] (95% paired t interval, n = 8 seeds). Significant after correction over the "
+        "arms: 1."
+    )
+    few = differences(frame_of(*[row for row in rows if row[1] < 5], regret_eval=[0.1] * 5 + [0.2] * 5 + [0.6] * 5))
+    (headline,) = headlines(untested, measures(0.0), few)
+    assert headline.endswith("Significant after correction over the arms: none, which 5 seeds are too few to show.")
+    assert headlines(VERDICTS, measures(0.0), table) == []
+    assert headlines(untested, measures(0.0)) == []
