@@ -65,8 +65,10 @@ def remark_console() -> Console:
 
 def _console(stderr: bool) -> Console:
     """A plain-text console; very wide where it is not a terminal, so that no line is wrapped."""
-    console = Console(stderr=stderr, highlight=False, markup=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=FILE_WIDTH)
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    return console
 
 
 def print_json(value: Any) -> None:

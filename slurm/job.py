@@ -192,7 +192,7 @@ def train(folders: list[RunFolder], profile: Profile, stop: Stop, tracking: Trac
         tracking.watch()
 
     try:
-        with ProgressDisplay(packs, Console(width=LINE_WIDTH, highlight=False, markup=False)) as display:
+        with ProgressDisplay(packs, Console(width=LINE_WIDTH, highlight=False, markup=False, emoji=False)) as display:
             return run_packs(packs, profile.workers, watch, failures)
     finally:
         tracking.finish()

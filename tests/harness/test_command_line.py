@@ -1,11 +1,11 @@
-"""Tables on a terminal: values are never shortened, columns are left out instead."""
+"""Tables on a terminal: values are never shortened, columns are left out instead. Names are printed as they are."""
 
 import io
 
 import pytest
 from rich.console import Console
 
-from harness.command_line import FittedTable, WrappedTable
+from harness.command_line import FILE_WIDTH, FittedTable, WrappedTable, remark_console, result_console
 
 LINES = [
     {"task": "pointmaze-umaze-narrow", "arm": "calibrated_offline", "seeds": 10, "runs": 10, "new": 10},
@@ -56,3 +56,15 @@ def test_texts_are_wrapped_between_words_or_become_blocks(width, expected):
     stream = io.StringIO()
     Console(file=stream, width=width).print(WrappedTable(LONG))
     assert [line.rstrip() for line in stream.getvalue().splitlines()] == expected
+
+
+def test_names_are_printed_as_they_are(capsys):
+    """Nothing in the name of a folder is markup, or the code of an emoji."""
+    name = "runs/[bold]:smile:[/]:100:" + "x" * 300
+    for console in (result_console(), remark_console()):
+        assert console.width == FILE_WIDTH
+        console.print(f"4 runs in {name}")
+        console.print(FittedTable([{"run": name}], ()))
+    printed = capsys.readouterr()
+    for text in (printed.out, printed.err):
+        assert [line.strip() for line in text.splitlines()] == [f"4 runs in {name}", "run", name]
