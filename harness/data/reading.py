@@ -24,6 +24,9 @@ from harness.errors import UserError, reason
 from harness.plain_values import shown
 from harness.settings import HostedData, Task
 
+# First bytes of an HDF5 file.
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
 # Exceptions that Minari, HDF5 and JSON raise for damaged files.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, AssertionError)
 
@@ -140,6 +143,10 @@ def _refuse_links(file: Path) -> None:
             return f"{name} takes its data from other files"
         return None
 
+    with open(file, "rb") as stream:
+        beginning = stream.read(20)
+    if not beginning.startswith(HDF5_SIGNATURE):
+        raise ValueError(f"an HDF5 file is needed, but it {f'begins with {beginning!r}' if beginning else 'is empty'}")
     with h5py.File(file, "r") as content:
         # Returns the first result that is not None.
         fault_message = content.visit_links(fault)

@@ -170,6 +170,21 @@ def test_truncated_file(tiny_task, folder, share):
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>", "begins with b'<!DOCTYPE html><html'"),
+        (b"version https://git-lfs", "begins with b'version https://git-'"),
+    ],
+)
+def test_a_file_that_is_no_hdf5(tiny_task, folder, content, why):
+    """As a page in place of a download, or the pointer of a large file."""
+    (folder / "data/main_data.hdf5").write_bytes(content)
+    line = load_error(tiny_task)
+    assert line.startswith(f"data/main_data.hdf5: cannot be read (an HDF5 file is needed, but it {why}); delete ")
+
+
 def test_overwritten_file(tiny_task, folder):
     file = folder / "data/main_data.hdf5"
     content = file.read_bytes()
