@@ -171,9 +171,9 @@ def test_a_killed_worker_is_reported_and_does_not_affect_others(tmp_path):
     packs = folders_of([*with_long(runs[:2]), *tiny(runs[2:])], tmp_path, limit=2)
 
     def kill_first():
-        status = packs[0][0].status()
-        if status.get("phase") == "offline" and status["state"] == "running":
-            os.kill(status["process"], signal.SIGKILL)
+        of_runs = [folder.status() for folder in packs[0]]
+        if all((status.get("phase"), status["state"]) == ("offline", "running") for status in of_runs):
+            os.kill(of_runs[0]["process"], signal.SIGKILL)
 
     run_packs(packs, workers=2, watch=kill_first)
     assert states(packs) == [["failed"] * 2, ["done"] * 2]
