@@ -5,6 +5,7 @@ on values, and tensors made from numbers of the host. So the GPU path is tested 
 there, its memory or its speed.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class RecordedGraph:
         self.replays += 1
         for function, arguments, named, result in self.calls:
             again = function(*arguments, **named)
-            for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
+            for old, new in zip(_results(result), _results(again), strict=True):
                 if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
@@ -94,7 +95,10 @@ def recording(compute: Callable[..., None], inputs: Sequence[Any]) -> RecordedGr
 
 @contextmanager
 def emulated_gpu() -> Iterator[list[RecordedGraph]]:
-    """Let the GPU kernels compute on the CPU, with emulated graphs; yields the graphs that are recorded."""
+    """Let the GPU kernels compute on the CPU, with emulated graphs; yields the graphs that are recorded.
+
+    Only what is made meanwhile is collected before a recording, because the heap of many tests takes long.
+    """
     graphs: list[RecordedGraph] = []
 
     def recorded(compute: Callable[..., None], inputs: Sequence[Any]) -> RecordedGraph:
@@ -107,7 +111,15 @@ def emulated_gpu() -> Iterator[list[RecordedGraph]]:
         patch.setattr(captured_update, "recorded", recorded)
         patch.setattr(captured_update, "WARM_UP", 1)
         patch.setattr(training, "reserve_gpu", lambda runs: None)
-        yield graphs
+        gc.freeze()
+        try:
+            yield graphs
+        finally:
+            gc.unfreeze()
+
+
+def _results(result: Any) -> Sequence[Any]:
+    return (result,) if isinstance(result, Tensor) else tree_leaves(result)
 
 
 def _name(function: Any) -> str:

@@ -1,14 +1,19 @@
-"""Training with the kernels for GPUs, on emulated CUDA graphs: the same bytes in any pack, whole and interrupted."""
+"""Training with the kernels for GPUs, on emulated CUDA graphs: the same bytes in any pack, whole and interrupted.
+
+Blocks have 8 updates instead of 32, because an emulated recording runs every operation in Python.
+"""
 
 import pytest
 
 from ablations.grids import runs_of
+from algorithms import device_replay, draws, learner
 from algorithms.captured_update import CapturedUpdate
 from algorithms.kernels import gpu
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.settings import with_settings
+from harness.training import streams
 from harness.training.timing import CHECKPOINT_VARIABLE, Stop, Stopped
 from harness.training.training import train_pack
 from tests.support.packs import SHORT, interrupt
@@ -16,9 +21,19 @@ from tests.support.recorded_graphs import emulated_gpu
 
 ARMS = ("none", "learned")
 
-# Evaluations after 40 and 80 updates; then two episodes.
-SHORTER = {**SHORT, "schedule.offline_steps": 80, "schedule.online_steps": 30, "schedule.online_interval": 30,
-           "schedule.dense_steps": 0, "task.horizon": 15}  # fmt: skip
+# Evaluations after 10 and 20 updates; then two episodes.
+SHORTER = {**SHORT, "schedule.offline_steps": 20, "schedule.offline_interval": 10, "schedule.online_steps": 30,
+           "schedule.online_interval": 30, "schedule.dense_steps": 0, "task.horizon": 15,
+           "schedule.probe_states": 16}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_blocks():
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (device_replay, draws, gpu, learner, streams):
+            assert module.BLOCK == 32
+            patch.setattr(module, "BLOCK", 8)
+        yield
 
 
 def folders(root, arms=ARMS, **changes) -> list[RunFolder]:
@@ -34,14 +49,14 @@ def metrics(made):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(tmp_path_factory, short_blocks):
     """Every run alone, its updates recorded and replayed."""
     made = folders(tmp_path_factory.mktemp("alone"))
     for folder in made:
         with emulated_gpu() as graphs:
             train_pack([folder])
-            # Updates 0 to 31 and 32 to 39, before an evaluation, to 63, and to 79 and 109; draws of blocks 1 to 3.
-            assert [graph.replays for graph in graphs] == [1, 3, 110 - 32]
+            # Updates 0 to 7 and 8 to 9, before an evaluation, to 15, and to 19 and 49; draws of blocks 1 to 6.
+            assert [graph.replays for graph in graphs] == [1, 6, 50 - 8]
     return made
 
 
@@ -67,13 +82,13 @@ def test_batches_of_the_cpu_have_the_same_bytes(tmp_path, alone, monkeypatch):
         made = folders(tmp_path)
         train_pack(made)
     assert metrics(made) == metrics(alone)
-    assert [graph.replays for graph in graphs] == [110]
+    assert [graph.replays for graph in graphs] == [50]
     for folder in made:
         line = "GB, more than 25% of the free memory of the GPU: batches are drawn on the CPU"
         assert line in folder.log.read_text()
 
 
-@pytest.mark.parametrize("update", [33, 91])
+@pytest.mark.parametrize("update", [9, 31])
 def test_an_interrupted_pack_goes_on_in_new_graphs(tmp_path, alone, monkeypatch, update):
     """In the offline and in the online phase."""
     stop = Stop()
@@ -92,7 +107,7 @@ def test_the_rest_of_a_pack_goes_on_in_new_graphs(tmp_path, alone, monkeypatch):
     monkeypatch.setattr("harness.training.pack.STATUS_INTERVAL", 0.0)
     with emulated_gpu() as graphs:
         made = folders(tmp_path)
-        interrupt(monkeypatch, 45, lambda: made[0].cancel("somebody"))
+        interrupt(monkeypatch, 12, lambda: made[0].cancel("somebody"))
         train_pack(made)
     assert metrics(made)[1] == metrics(alone)[1]
     assert [folder.status()["state"] for folder in made] == ["cancelled", "done"]
