@@ -20,11 +20,10 @@ from algorithms.critic_loss import (
 )
 from algorithms.device_replay import DeviceReplay
 from algorithms.kernels import gpu
-from algorithms.kernels.build import load_library
 from algorithms.kernels.fused_kernel import FusedUpdate
 from algorithms.kernels.gpu import BLOCK
 from algorithms.kernels.inputs import CriticInputs, PolicyInputs
-from algorithms.kernels.kernel import KERNELS
+from algorithms.kernels.kernel import kernel_of
 from algorithms.optimizer import Adam, LearnedScalars, StepCount
 from algorithms.parameters import Parameters
 from algorithms.policy_loss import behaviour_cloning_loss, temperature_gradient
@@ -67,9 +66,7 @@ class Learner:
         runs = len(settings)
         self.runs, self.critics, self.action_dim = runs, shape.critics, action_dim
         self.form = CriticLossForm.of(shape)
-        if shape.kernel == "fused":
-            load_library()
-        self.kernel = KERNELS[shape.kernel]
+        self.kernel = kernel_of(shape)
         device = device or (gpu.DEVICE if shape.on_gpu else "cpu")
 
         def per_run(name: str, missing: float = 0.0) -> Tensor:
@@ -371,7 +368,8 @@ class Learner:
     ) -> CriticLoss:
         actions = torch.cat((batch.actions.unsqueeze(2), uniform, current.action, following.action), dim=2)
         log_density = torch.cat((self._uniform_density, current.log_prob, following.log_prob), dim=-1)
-        inputs = CriticInputs(batch.states, actions, target, log_density, batch.floor, self.form, self.critic_scalars)
+        scalars, precision = self.critic_scalars, self.shape.precision
+        inputs = CriticInputs(batch.states, actions, target, log_density, batch.floor, self.form, scalars, precision)
         return self.kernel.critic_gradient(self.critic, self.critic_parameters, inputs, self.critic_gradient)
 
     def _log(self, critic: CriticLoss, entropy_temperature: Tensor) -> None:

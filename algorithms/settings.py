@@ -24,6 +24,7 @@ Estimator = Literal["regression", "out_of_fold", "td", "expectile", "quantile", 
 LagrangeMultiplier = Literal["exponential", "softplus"]
 PolicyValue = Literal["minimum", "mean"]
 LayerNorm = Literal["none", "critics", "all"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 InflationKind = Literal[
     "additive", "capped", "value_gap", "multiplicative", "rare_states", "near_goal", "correlated_error",
 ]  # fmt: skip
@@ -194,6 +195,9 @@ class AlgorithmSettings:
     # "cuda_compiled" (the same with torch.compile) or "triton" (the same as "cuda" with the critics' gradient in
     # Triton). Results differ in the last digits.
     kernel: Literal["fused", "torch", "cuda", "cuda_compiled", "triton"] = "fused"
+    # Factors of matrix products on a GPU, whose sums are float32 like the parameters: "float32", rounded to "tf32", or
+    # to "bfloat16" (only in the critics' gradient of the kernel "triton", the rest is float32).
+    precision: Precision = "float32"
 
     @property
     def on_gpu(self) -> bool:

@@ -234,14 +234,14 @@ class Run:
 # Settings added after the first runs of this schema version. With their default values they are omitted from ids and
 # files, so that earlier runs keep theirs.
 ADDED_SETTINGS = {
-    "task": ("observes_goal",),
-    "task.data": ("wander_steps", "misdirected"),
-    "algorithm": ("policy_objective", "critics", "target_critics", "target_replacement", "policy_value", "layer_norm"),
+    "task": ("observes_goal",), "task.data": ("wander_steps", "misdirected"),
+    "algorithm": ("policy_objective", "critics", "target_critics", "target_replacement", "policy_value", "layer_norm",
+                  "precision"),
     "schedule": ("log_spaced_evaluations", "calibration_value"),
     "online": tuple(OnlineSettings.__dataclass_fields__),
     "floor": ("inflation_kind", "inflation_share", "error_correlation", "action_noise"),
     "behaviour_value": ("estimator", "trajectories", "folds", "td_lambda", "level", "members", "deviations"),
-}
+}  # fmt: skip
 
 # Settings that may differ between the runs of a pack, because they are [R] tensors or columns.
 PER_RUN = {

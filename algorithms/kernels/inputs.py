@@ -6,7 +6,7 @@ from torch import Tensor
 
 from algorithms.critic_loss import CriticLossForm, CriticLossScalars
 from algorithms.parameters import Parameters
-from algorithms.settings import PolicyValue
+from algorithms.settings import PolicyValue, Precision
 from algorithms.value_network import ValueNetwork
 
 
@@ -21,6 +21,7 @@ class CriticInputs:
     floor: Tensor  # [R, B] minus infinity: no floor
     form: CriticLossForm
     scalars: CriticLossScalars
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,17 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from algorithms.critic_loss import CriticLoss, TargetInputs
 from algorithms.kernels import fused_kernel, torch_kernel, triton_kernel
+from algorithms.kernels.build import load_library
 from algorithms.kernels.inputs import CriticInputs, PolicyInputs
 from algorithms.optimizer import Adam
 from algorithms.parameters import Parameters
 from algorithms.policy_network import PolicyNetwork, Sample
+from algorithms.settings import AlgorithmSettings
 from algorithms.value_network import ValueNetwork
 
 
@@ -53,6 +56,18 @@ class Kernel(Protocol):
     def polyak_update(self, targets: Tensor, flat: Tensor, tau: Tensor) -> None:
         """`targets += tau * (flat - targets)` for `targets` and `flat` [N, P] and `tau` [N, 1]."""
         ...
+
+
+def kernel_of(settings: AlgorithmSettings) -> Kernel:
+    """The kernel of these settings, ready to compute in this process, in their precision.
+
+    Containers for GPUs may set TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, which is replaced.
+    """
+    if settings.kernel == "fused":
+        load_library()
+    if settings.on_gpu:
+        torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
+    return KERNELS[settings.kernel]
 
 
 # On a GPU the torch kernel or the Triton kernel computes, recorded once as a CUDA graph (`CapturedUpdate`).

@@ -16,19 +16,21 @@ from algorithms.kernels.inputs import CriticInputs
 from algorithms.kernels.torch_kernel import bellman_target, policy_gradient, samples, values
 from algorithms.optimizer import BETA_1, BETA_2, Adam
 from algorithms.parameters import Parameters
+from algorithms.settings import Precision
 from algorithms.value_network import NORM_EPSILON, ValueNetwork
 
 __all__ = ["adam_step", "bellman_target", "critic_gradient", "policy_gradient", "polyak_update", "samples", "values"]
 
-# How products of matrices are computed: float32; operands rounded to TF32 or to bfloat16, sums in float32.
-Precision = Literal["ieee", "tf32", "bf16"]
+# How Triton names the precisions of the settings: float32; operands rounded to TF32 or to bfloat16, sums in float32.
+DotPrecision = Literal["ieee", "tf32", "bf16"]
+DOT_PRECISIONS: dict[Precision, DotPrecision] = {"float32": "ieee", "tf32": "tf32", "bfloat16": "bf16"}
 
 # States of one program, and approximate number of rows (states times actions) of a tile.
 PART, TILE_ROWS = 64, 64
 
 # Most columns of a hidden layer, and most dimensions of a state, that are multiplied at once. With more, the
 # compiler for an H100 spills registers to memory (compiled, not run).
-BLOCKS: dict[Precision, int] = {"ieee": 16, "tf32": 64, "bf16": 32}
+BLOCKS: dict[DotPrecision, int] = {"ieee": 16, "tf32": 64, "bf16": 32}
 
 # Least size of a factor in a matrix product.
 SMALLEST = 16
@@ -69,12 +71,10 @@ class Plan:
     state_block: int
     action_block: int
     stride: int
-    precision: Precision
+    precision: DotPrecision
 
     @classmethod
-    def of(
-        cls, network: ValueNetwork, parameters: Parameters, inputs: CriticInputs, precision: Precision = "ieee"
-    ) -> "Plan":
+    def of(cls, network: ValueNetwork, parameters: Parameters, inputs: CriticInputs) -> "Plan":
         """The sizes for these inputs; nothing but `critics` is counted over runs."""
         from algorithms.kernels.triton_loss import Options
 
@@ -83,6 +83,7 @@ class Plan:
         columns = _power_of_two(count)
         tile = max(1, TILE_ROWS // columns)
         widths = tuple(network.widths)
+        precision = DOT_PRECISIONS[inputs.precision]
         most = BLOCKS[precision]
         block = min(most, max(SMALLEST, _power_of_two(max(widths))))
         stride = -(-max(widths) // block) * block
@@ -137,15 +138,14 @@ def critic_gradient(
     parameters: Parameters,
     inputs: CriticInputs,
     gradient: Parameters,
-    precision: Precision = "ieee",
 ) -> CriticLoss:
-    """See `Kernel`. Parameters, gradients and sums are float32 (or float64) for every `precision`."""
+    """See `Kernel`. Parameters, gradients and sums are float32 (or float64) for every precision."""
     if reason := obstacle():
         raise RuntimeError(reason)
     from algorithms.kernels.triton_critic import critic_gradient_kernel, sum_of_parts_kernel
     from algorithms.kernels.triton_loss import run_loss_kernel
 
-    plan = Plan.of(network, parameters, inputs, precision)
+    plan = Plan.of(network, parameters, inputs)
     scalars, flat = inputs.scalars, parameters.flat
     networks, runs, parts = len(flat), len(inputs.states), plan.parts
     work = flat.new_empty(networks, parts, plan.work_size)

@@ -102,8 +102,8 @@ SECONDS = ("start", "update", "step", "evaluation")
 # Settings that decide what an update, a step and an evaluation cost.
 SHAPE = attrgetter(
     "task.environment", "task.maze", "task.horizon", "schedule.evaluation_episodes", "schedule.probe_states",
-    *(f"algorithm.{name}" for name in ("kernel", "batch_size", "n_actions", "critic_hidden", "policy_hidden",
-      "critics", "target_critics")),
+    *(f"algorithm.{name}" for name in ("kernel", "precision", "batch_size", "n_actions", "critic_hidden",
+      "policy_hidden", "critics", "target_critics")),
 )  # fmt: skip
 
 # Defaults, where nothing was measured: processor time of packs of 1 to 8 runs of the grids smoke, floors, truth and

@@ -21,6 +21,11 @@ WITHOUT_COMPILER = "--set algorithm.kernel=torch, which is slower"
 WITHOUT_TRITON = "--set algorithm.kernel=cuda, which is not compiled"
 WITHOUT_GPU = "--set algorithm.kernel=fused, which computes on the CPU"
 
+# Precisions of the kernels that have others than float32.
+PRECISIONS = {
+    "cuda": ("float32", "tf32"), "cuda_compiled": ("float32", "tf32"), "triton": ("float32", "tf32", "bfloat16"),
+}  # fmt: skip
+
 
 def check_kernels(runs: Sequence[Run], elsewhere: bool = False) -> None:
     """Raise UserError if a kernel of the runs is not available and cannot be built here; builds nothing.
@@ -29,6 +34,7 @@ def check_kernels(runs: Sequence[Run], elsewhere: bool = False) -> None:
     """
     if uses_fused(runs) and (reason := build.obstacle()):
         raise refusal("fused", reason, WITHOUT_COMPILER)
+    check_precision(runs)
     gpu_kernels = [run.algorithm.kernel for run in runs if run.algorithm.on_gpu]
     if gpu_kernels and not elsewhere:
         from algorithms.kernels import gpu, triton_kernel
@@ -40,6 +46,18 @@ def check_kernels(runs: Sequence[Run], elsewhere: bool = False) -> None:
         compiled = [kernel for kernel in gpu_kernels if kernel in ("cuda_compiled", "triton")]
         if compiled and (reason := gpu.compiler_obstacle()):
             raise refusal(compiled[0], reason, WITHOUT_TRITON)
+
+
+def check_precision(runs: Sequence[Run]) -> None:
+    """Raise UserError if a kernel of the runs does not compute in their precision."""
+    for run in runs:
+        kernel, precision = run.algorithm.kernel, run.algorithm.precision
+        if precision not in PRECISIONS.get(kernel, ("float32",)):
+            others = " or ".join(other for other, known in PRECISIONS.items() if precision in known)
+            raise UserError(
+                f"setting algorithm.precision = '{precision}': kernel '{kernel}' does not have it; "
+                f"use algorithm.kernel = {others}, or float32"
+            )
 
 
 def provide_kernels(

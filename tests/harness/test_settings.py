@@ -114,6 +114,7 @@ def test_every_setting_changes_the_id(run):
         "task.failure_reward": None, "task.discount": 0.5, "schedule.mixing_ratio": 0.25, "algorithm.tau": 0.5,
         "behaviour_value.held_out": 0.5, "algorithm.kernel": "torch",
         "algorithm.policy_objective": "cloning", "algorithm.policy_value": "mean", "algorithm.layer_norm": "all",
+        "algorithm.precision": "tf32",
         "schedule.calibration_value": "td", "extensions": ["mine@0123456789ab"],
         "floor.inflation_kind": "capped", "floor.error_correlation": 0.5,
         "floor.inflation_share": 0.5, "behaviour_value.estimator": "td", "behaviour_value.trajectories": 0.5,

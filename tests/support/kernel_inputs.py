@@ -13,6 +13,7 @@ from algorithms.kernels.build import load_library
 from algorithms.kernels.inputs import CriticInputs
 from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
+from algorithms.settings import Precision
 from algorithms.value_network import ValueNetwork
 
 CRITICS = 2
@@ -47,9 +48,10 @@ class Inputs:
     floor: Tensor
     scalars: CriticLossScalars
 
-    def of_kernel(self, form: CriticLossForm) -> CriticInputs:
+    def of_kernel(self, form: CriticLossForm, precision: Precision = "float32") -> CriticInputs:
         """The inputs of a kernel's `critic_gradient`."""
-        return CriticInputs(self.states, self.actions, self.target, self.log_density, self.floor, form, self.scalars)
+        tensors = self.states, self.actions, self.target, self.log_density, self.floor
+        return CriticInputs(*tensors, form, self.scalars, precision)
 
     def of_run(self, run: int) -> "Inputs":
         """The inputs of one run."""

@@ -139,11 +139,11 @@ def unwritten_memory_is_nan():
     torch.use_deterministic_algorithms(False)
 
 
-def computed(kernel, inputs, form=PLAIN, **options):
+def computed(kernel, inputs, form=PLAIN):
     """The loss and the gradient, which is written to memory that was not zero."""
     gradient = inputs.parameters.like()
     gradient.flat.fill_(torch.nan if kernel is triton_kernel else 0.0)
-    loss = kernel.critic_gradient(inputs.network, inputs.parameters, inputs.of_kernel(form), gradient, **options)
+    loss = kernel.critic_gradient(inputs.network, inputs.parameters, inputs.of_kernel(form), gradient)
     return {**vars(loss), "gradient of parameters": gradient.flat}
 
 

@@ -72,11 +72,11 @@ def compiled(kernel, constants, options):
     return compile(source, target=GPUTarget("cuda", 90, 32), options=options)
 
 
-def compiled_gradient(sizes, hidden, form=PLAIN, precision="ieee", layer_norm=False):
+def compiled_gradient(sizes, hidden, form=PLAIN, precision="float32", layer_norm=False):
     from algorithms.kernels.triton_critic import critic_gradient_kernel
 
     inputs = random_inputs(0, 1, sizes, hidden, layer_norm=layer_norm)
-    plan = Plan.of(inputs.network, inputs.parameters, inputs.of_kernel(form), precision)
+    plan = Plan.of(inputs.network, inputs.parameters, inputs.of_kernel(form, precision))
     return compiled(critic_gradient_kernel, plan.constants(), plan.launch)
 
 
@@ -130,7 +130,7 @@ def test_the_small_kernels_compile_without_a_gpu():
 @pytest.mark.slow
 @ignore_fusion
 @pytest.mark.parametrize("layer_norm", [False, True])
-@pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
 @pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
 def test_usual_sizes_fit_into_registers_and_shared_memory(hidden, precision, layer_norm, tmp_path):
     """No register is spilled to memory; a program may use 227 KiB of shared memory."""
@@ -150,7 +150,7 @@ def test_usual_sizes_fit_into_registers_and_shared_memory(hidden, precision, lay
 @pytest.mark.gpu
 @needs_triton
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize(("precision", "tolerance"), [("ieee", 1e-4), ("tf32", 0.02), ("bf16", 0.05)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("tf32", 0.02), ("bfloat16", 0.05)])
 @pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_gradients_on_a_gpu(hidden, layer_norm, precision, tolerance):
@@ -165,5 +165,5 @@ def test_gradients_on_a_gpu(hidden, layer_norm, precision, tolerance):
 def gradient_on_gpu(inputs, precision):
     given = in_dtype(inputs, torch.float32, "cuda")
     result = given.parameters.like()
-    triton_kernel.critic_gradient(given.network, given.parameters, given.of_kernel(PLAIN), result, precision)
+    triton_kernel.critic_gradient(given.network, given.parameters, given.of_kernel(PLAIN, precision), result)
     return result.flat.cpu().double()

@@ -9,6 +9,7 @@ import torch
 from ablations.grids import runs_of
 from algorithms.kernels import gpu, triton_kernel
 from algorithms.kernels.gpu import RUNS_LIMIT, bytes_of_run, obstacle, runs_that_fit
+from algorithms.kernels.kernel import kernel_of
 from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
 from harness.folders.limits import usable_cores
@@ -53,6 +54,44 @@ def test_triton_is_refused_where_it_is_missing(monkeypatch):
     with pytest.raises(UserError, match=r"'triton': Triton is not installed; install it with: pip install triton; or"):
         check_kernels([on_triton])
     check_kernels([on_triton], elsewhere=True)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "precision", "others"),
+    [
+        ("fused", "tf32", "cuda or cuda_compiled or triton"),
+        ("torch", "bfloat16", "triton"),
+        ("cuda", "bfloat16", "triton"),
+    ],
+)
+def test_a_precision_that_a_kernel_does_not_have_is_refused(kernel, precision, others):
+    run = with_settings(RUNS[0], {"algorithm.kernel": kernel, "algorithm.precision": precision})
+    with pytest.raises(UserError) as caught:
+        check_kernels([run], elsewhere=True)
+    assert str(caught.value) == (
+        f"setting algorithm.precision = '{precision}': kernel '{kernel}' does not have it; "
+        f"use algorithm.kernel = {others}, or float32"
+    )
+    check_kernels([with_settings(run, {"algorithm.kernel": "triton"})], elsewhere=True)
+
+
+@pytest.fixture
+def products():
+    """Torch's settings of matrix products on GPUs."""
+    products = torch.backends.cuda.matmul
+    before = products.allow_tf32
+    yield products
+    products.allow_tf32 = before
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("float32", False), ("tf32", True), ("bfloat16", False)])
+def test_the_precision_of_torch_is_set_explicitly(products, precision, allowed):
+    """Whatever it was before, as by a variable of the environment; kernels for the CPU leave it alone."""
+    products.allow_tf32 = not allowed
+    kernel_of(AlgorithmSettings(kernel="torch"))
+    assert products.allow_tf32 is not allowed
+    kernel_of(AlgorithmSettings(kernel="triton", precision=precision))
+    assert products.allow_tf32 is allowed
 
 
 @without_gpu
