@@ -231,7 +231,7 @@ class BehaviourValue:
         return float(self.loss(error.double()).mean())
 
     def _forward(self, inputs: Tensor) -> tuple[Tensor, list[HiddenLayer]]:
-        """Outputs and hidden layers of all runs at `inputs` [R, B, S], the same bytes for any number of runs."""
+        """Outputs and hidden layers of all runs at `inputs` [R, B, S], byte-identical for any number of runs."""
         if inputs.shape[0] > 1 or inputs.shape[2] > 1:
             return self.network.forward(self.parameters, inputs, None)
         # BLAS rounds products with an inner width of 1 in a batch of one otherwise than in larger batches.

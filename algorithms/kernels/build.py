@@ -21,7 +21,7 @@ SOURCES = Path(__file__).parent / "source"
 NAME = "floorbench_kernels"
 
 # Seconds to wait for another process that builds the kernels, which takes half a minute.
-BUILD_PATIENCE = 600
+BUILD_TIMEOUT = 600
 
 # Use this machine's instructions and fused multiply-add, but keep the semantics of infinity and NaN. Only marked loops
 # are vectorised: for others the compiler would generate several versions with different rounding and select one by the
@@ -59,13 +59,13 @@ def load_library() -> Path:
     try:
         if not is_built():
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_suffix(".lock"), timeout=BUILD_PATIENCE):
+            with FileLock(folder.with_suffix(".lock"), timeout=BUILD_TIMEOUT):
                 if not is_built():
                     _build(folder)
         torch.ops.load_library(library())
     except Timeout:
         lock = folder.with_suffix(".lock")
-        raise KernelUnavailableError(f"{lock}: another process has been building them for {BUILD_PATIENCE} s") from None
+        raise KernelUnavailableError(f"{lock}: another process has been building them for {BUILD_TIMEOUT} s") from None
     except OSError as error:
         raise KernelUnavailableError(f"{folder}: {error.strerror or error}; remove that folder and try again") from None
     return library()

@@ -91,7 +91,7 @@ def _tex(text: str) -> str:
 
 
 def write(table: Table, folder: Path) -> list[Path]:
-    """Write `<name>.csv` (numbers), `.md` and `.tex` (text, booktabs); the same table gives the same bytes."""
+    """Write `<name>.csv` (numbers), `.md` and `.tex` (text, booktabs); equal tables give byte-identical files."""
     files = {
         "csv": table.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         "md": "\n\n".join([f"**{table.title}**", markdown(table), *table.notes]) + "\n",

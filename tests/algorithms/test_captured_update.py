@@ -1,4 +1,4 @@
-"""The captured update: the same bytes as the plain update on the CPU, the same numbers on a GPU."""
+"""The captured update: byte-identical to the plain update on the CPU, equal numbers on a GPU."""
 
 import gc
 import weakref
@@ -279,7 +279,7 @@ def test_gpu_and_cpu_agree(gpu, variant, kernel):
 
 @pytest.mark.gpu
 def test_drawn_updates_on_a_gpu_do_not_wait_and_are_repeatable(gpu):
-    """Twice the same bytes; the first run of a pack has the numbers that it has alone."""
+    """Byte-identical twice; the first run of a pack has the numbers that it has alone."""
     packed, again = drawn_updates(SEEDS, gpu, 65), drawn_updates(SEEDS, gpu, 1, 64)
     assert_equal(packed, again)
     alone = drawn_updates(SEEDS[:1], gpu, 65)

@@ -38,7 +38,7 @@ DEADLINES = {
 }  # fmt: skip
 
 # With --tiny a phase may take this many times as long: on a CPU that may be busy, only the results matter.
-PATIENCE_OF_TINY = 5
+TINY_FACTOR = 5
 
 PACKS = (1, 8, 32, 64)
 
@@ -88,7 +88,7 @@ def check(device: str, tiny: bool, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for phase, deadline in DEADLINES.items():
         began = time.monotonic()
-        result = in_process(phase, device, tiny, deadline * (PATIENCE_OF_TINY if tiny else 1))
+        result = in_process(phase, device, tiny, deadline * (TINY_FACTOR if tiny else 1))
         results["phases"][phase] = {"seconds": round(time.monotonic() - began, 1), **result}
         if "rates" in result:
             results["rates"] = result["rates"]

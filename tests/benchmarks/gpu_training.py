@@ -1,4 +1,4 @@
-"""Phases of gpu-check that train runs: the same bytes however they are trained, and the seconds of acting."""
+"""Phases of gpu-check that train runs: byte-identical metrics however they are trained, and the seconds of acting."""
 
 import os
 import signal
@@ -103,9 +103,9 @@ def metrics(root: Path) -> dict[str, bytes]:
     return {file.parent.name: file.read_bytes() for file in sorted(root.glob("*/metrics.jsonl"))}
 
 
-def compare(when: str, found: dict[str, bytes], expected: dict[str, bytes]) -> None:
+def compare(when: str, repeated: dict[str, bytes], expected: dict[str, bytes]) -> None:
     """Raise RuntimeError if the metrics of any run differ, or if there are none."""
-    unequal = [id for id in {**expected, **found} if found.get(id) != expected.get(id)]
+    unequal = [id for id in {**expected, **repeated} if repeated.get(id) != expected.get(id)]
     if unequal or not expected:
         raise RuntimeError(f"other metrics {when}: {' '.join(unequal) or 'no runs'}")
 

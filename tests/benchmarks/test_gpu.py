@@ -90,7 +90,7 @@ def test_the_deadlines_leave_eight_minutes():
 
 
 def test_a_phase_that_fails_or_hangs_costs_no_other(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(gpu_check, "PATIENCE_OF_TINY", 1)
+    monkeypatch.setattr(gpu_check, "TINY_FACTOR", 1)
     monkeypatch.setattr(gpu_check, "DEADLINES", {"machine": 0.01, "unknown": 60})
     assert gpu_check.main(["--device", "cpu", "--tiny", "--out", str(tmp_path)]) == 1
     phases = json.loads((tmp_path / "CPU.json").read_text())["phases"]

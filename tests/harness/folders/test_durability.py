@@ -143,4 +143,4 @@ def test_a_hundred_kills(tmp_path, untouched):
         wanted = kills[done : done + KILLS_PER_GRID]
         done += kill_and_compare(tmp_path / str(grid), untouched, wanted, seed=1000 + grid)
         grid += 1
-        print(f"{grid} grids, {done} kills: all the same bytes", flush=True)
+        print(f"{grid} grids, {done} kills: all byte-identical", flush=True)

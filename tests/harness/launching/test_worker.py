@@ -1,6 +1,6 @@
 """A worker records what happened to its runs, however it ends.
 
-`work` takes its training function as an argument: the stories here need trainings that break in a chosen way. The
+`work` takes its training function as an argument: the scenarios here need trainings that break in a chosen way. The
 real training runs in test_pool.py and test_cli.py.
 """
 

@@ -1,4 +1,4 @@
-"""WSRL, RLPD's protocol and SAC from scratch: same bytes alone, in a pack and after interruptions."""
+"""WSRL, RLPD's protocol and SAC from scratch: byte-identical alone, in a pack and after interruptions."""
 
 import pytest
 
