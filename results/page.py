@@ -22,7 +22,7 @@ MATHEMATICS = {
     r"\b([VE])_pi(?:\(s\))?": "<i>\\1</i><sub>\N{GREEK SMALL LETTER PI}</sub>",
     r"\bV\*(?:\(s\))?": "<i>V</i>*",
     r"\btau\b": "\N{GREEK SMALL LETTER TAU}",
-    r"(?<=[\w)>]) - (?=[\w<])": " \N{MINUS SIGN} ",
+    r"(?<=[\w)>*]) - (?=[\w<])": " \N{MINUS SIGN} ",
     r"\+-(?=\d)": "\N{PLUS-MINUS SIGN}",
     r"&lt;= ?(?=\d)": "\N{LESS-THAN OR EQUAL TO} ",
 }  # fmt: skip

@@ -39,3 +39,4 @@ def test_mathematics_is_set_as_mathematics():
         "\N{MINUS SIGN} <i>V</i><sub>\N{GREEK SMALL LETTER MU}</sub> \N{LESS-THAN OR EQUAL TO} 3"
     )
     assert maths("a < b & -1") == "a &lt; b &amp; \N{MINUS SIGN}1"
+    assert maths("V* - V_pi") == "<i>V</i>* \N{MINUS SIGN} <i>V</i><sub>\N{GREEK SMALL LETTER PI}</sub>"
