@@ -88,14 +88,16 @@ def _quota(folder: Path) -> list[float]:
 
 
 def _memory(folder: Path) -> list[tuple[int, int]]:
-    for limit_file, used_file, freed in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    # Above `memory.high` a group is slowed down until it hardly runs.
+    for limit_files, used_file, freed in (
+        (("memory.max", "memory.high"), "memory.current", "inactive_file"),
+        (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        limit, used = _text(folder / limit_file) or "", _text(folder / used_file) or "0"
-        if limit.isdigit() and int(limit) < UNLIMITED_MEMORY:
+        texts, used = [_text(folder / name) or "" for name in limit_files], _text(folder / used_file) or "0"
+        limit = min((int(text) for text in texts if text.isdigit()), default=UNLIMITED_MEMORY)
+        if limit < UNLIMITED_MEMORY:
             stat = dict(line.split(" ", 1) for line in (_text(folder / "memory.stat") or "").splitlines())
-            return [(int(limit), max(0, int(used) - int(stat.get(freed, 0))))]
+            return [(limit, max(0, int(used) - int(stat.get(freed, 0))))]
     return []
 
 

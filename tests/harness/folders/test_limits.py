@@ -46,6 +46,15 @@ def test_the_groups_above_count_too(tmp_path):
     assert usable_cores(tmp_path) == 1
 
 
+@pytest.mark.parametrize(("most", "high"), [("max", str(3 * GB)), (str(4 * GB), str(3 * GB)), (str(3 * GB), "max")])
+def test_memory_above_which_a_group_is_slowed_down_is_not_used(tmp_path, most, high):
+    """As with MemoryHigh of systemd."""
+    tree(tmp_path, proc__self__cgroup="0::/")
+    at(tmp_path, "", memory__max=most, memory__high=high, memory__current=str(GB))
+    assert read_limits(tmp_path) == Limits(None, 3 * GB, GB)
+    assert usable_memory(tmp_path) == 2 * GB
+
+
 @pytest.mark.parametrize("folder", ["cpu,cpuacct", "cpu"])
 @pytest.mark.parametrize("visible", [True, False])
 def test_version_1(tmp_path, folder, visible):
