@@ -143,7 +143,7 @@ def torch_device() -> Finding:
         return Finding("torch", "ok", f"{threads}; no GPU: {reason}")
     text = f"{threads}; GPUs: {gpus()}; use them with --set algorithm.kernel=cuda"
     if reason := gpu.compiler_obstacle():
-        return Finding("torch", "note", f"{text}; the kernel cuda_compiled cannot be used: {reason}")
+        return Finding("torch", "note", f"{text}; the kernels cuda_compiled and triton cannot be used: {reason}")
     return Finding("torch", "ok", text)
 
 

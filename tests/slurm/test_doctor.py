@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from ablations.grids import runs_of
+from algorithms.kernels import gpu
 from harness.command_line import DONE
 from harness.watching import doctor
 from harness.watching.doctor import Finding, can_run_demo
@@ -33,6 +34,20 @@ def test_this_machine_can_run_the_demo(findings):
     assert sys.executable in findings["python"].text
     assert findings["pointmaze"].verdict == "ok"
     assert "mujoco 3.3" in findings["packages"].text
+
+
+def test_a_gpu_without_a_c_compiler_is_a_note(monkeypatch, tmp_path):
+    """Triton needs one on the machine of the GPU."""
+    monkeypatch.setattr(gpu, "obstacle", lambda: None)
+    monkeypatch.setattr(doctor, "gpus", lambda: "Made GPU")
+    monkeypatch.setenv("CC", "cc")
+    assert doctor.torch_device().verdict == "ok"
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = doctor.torch_device()
+    assert finding.verdict == "note"
+    assert "Made GPU; use them with --set algorithm.kernel=cuda; the kernels cuda_compiled and triton" in finding.text
+    assert "cannot be used: no C compiler" in finding.text
 
 
 def test_a_problem_means_no_demo_and_a_note_does_not():

@@ -273,9 +273,10 @@ def test_a_dry_run_needs_no_gpu(tmp_path):
     if not torch.cuda.is_available():
         assert "(estimated from the data sheet of H100 SXM: estimate, not measured; run make gpu-check" in out
         profile = tmp_path / "mine.toml"
-        profile.write_text('time_minutes = 5\ngres = "gpu:rtx0000"\n')
-        _, out, _ = command("smoke", "--cluster", str(profile), *arguments[3:])
+        profile.write_text('time_minutes = 5\ngres = "gpu:rtx0000:2"\n')
+        _, out, err = command("smoke", "--cluster", str(profile), *arguments[3:])
         assert "estimate, not measured (no gpu-check of rtx0000 was found); run make gpu-check on the GPU)" in out
+        assert "warning: 1 of 2 GPUs of an array task stay idle: a worker uses one; raise workers or request" in err
 
 
 def test_expected_costs_of_tasks_add_up(tmp_path):
