@@ -47,6 +47,10 @@ DAMAGE_ERRORS = (UserError, OSError, ValidationError, ValueError, KeyError, Type
 CONFIG = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
+class ChangedDataError(UserError):
+    """This machine's dataset is not the one on which a run was trained."""
+
+
 class Status(BaseModel):
     """The fields of `status.json` that readers rely on."""
 
@@ -180,7 +184,7 @@ class RunReader:
         with self._hashing:
             content_hash = self._dataset_hash(task)
         if content_hash is not None and used not in (None, content_hash):
-            raise UserError(
+            raise ChangedDataError(
                 f"{folder.path / 'provenance.json'}: the run was computed on data with content hash {used}, but "
                 f"dataset {dataset_id(task)} now has {content_hash}; restore the data or run it in another root"
             )
@@ -225,6 +229,9 @@ class RunReader:
             Status.model_validate(status)
             log_tail = read("log.txt", last_line) if status["state"] in (RunState.FAILED, RunState.LOST) else None
             return RunSummary(self.root, id, names, status, attempts, log_tail or None)
+        except ChangedDataError as error:
+            # Usually true of all runs of a task, which then need not be read completely.
+            return RunSummary(self.root, id, names, {"state": RunState.DAMAGED}, faults=(one_line(error),))
         except DAMAGE_ERRORS as error:
             faults = self.contents(RunFolder(self.root / id)).faults or (one_line(error),)
             return RunSummary(self.root, id, names, {"state": RunState.DAMAGED}, faults=faults)

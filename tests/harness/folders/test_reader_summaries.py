@@ -84,6 +84,16 @@ def test_many_folders_are_read_with_one_hash_of_their_data(tmp_path, runs, monke
     assert hashed == [many[0].task]
 
 
+def test_runs_whose_data_have_changed_are_not_read_completely(root, runs, monkeypatch):
+    monkeypatch.setattr("harness.folders.reader.present_hash", lambda task: "0" * 16)
+    expected = [tuple(faults(RunFolder.of(root, run))) for run in runs]
+    assert all("dataset floorbench/pointmaze-umaze-" in fault for of_run in expected[:5] for fault in of_run)
+    monkeypatch.setattr("harness.folders.reader.RunReader.contents", None)
+    seen = summaries(root, runs)
+    assert [summary.faults for summary in seen] == expected
+    assert [summary.state for summary in seen] == ["damaged"] * 5 + ["planned"]
+
+
 def test_the_second_time_only_changed_files_are_read(root, runs, monkeypatch):
     summaries(root)
     RunFolder.of(root, runs[1]).write_status("running", phase="online", step=9, progress=0.75)
