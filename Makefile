@@ -44,7 +44,7 @@ report: setup  ## reports about the published results
 	@$(BIN)/python -m results.readme
 	@$(BIN)/python -m results.findings
 	@$(BIN)/python -m results.published_runs
-	@set -e; for grid in study dip cause remedies truncation implementation floors; do \
+	@set -e; for grid in study dip cause remedies mixed_data truncation implementation floors; do \
 		$(BIN)/floorbench report $$grid --from results/published --out runs/reference/$$grid; \
 	done
 

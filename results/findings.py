@@ -12,7 +12,7 @@ from results.figures.cause import causes
 from results.figures.drawing import Drawing
 from results.frame.frames import load
 from results.page import markdown
-from results.published_runs import CAUSE, DIP, PUBLISHED, REMEDIES, STUDY, published_runs
+from results.published_runs import CAUSE, DIP, MIXED_DATA, PUBLISHED, REMEDIES, STUDY, published_runs
 from results.style import drawing_style
 
 # The documents and their templates: the findings, and the study of floors in detail.
@@ -24,7 +24,7 @@ def findings(folder: Path = PUBLISHED, document: str = FINDINGS.name) -> str:
     """The text of a document for exported frames; what concerns fine-tuning only if such runs are among them."""
     grids = {"study": STUDY, "truncation": "truncation", "implementation": "implementation"}
     evidence = {name: Evidence(published_runs(grid, folder=folder)) for name, grid in grids.items()}
-    fine_tuning = {grid: evidence_of(grid, folder) for grid in (DIP, CAUSE, REMEDIES)}
+    fine_tuning = {grid: evidence_of(grid, folder) for grid in (DIP, CAUSE, REMEDIES, MIXED_DATA)}
     sizes = {f"{grid}_size": len(runs_of(grid)) for grid in fine_tuning}
     shown = {**evidence, **fine_tuning, **sizes, "figure": cause_figure(fine_tuning[CAUSE])}
     return markdown(TEMPLATES[document], **shown)

@@ -21,8 +21,8 @@ PUBLISHED = PROJECT / "results" / "published"
 VERDICTS = PUBLISHED / "verdicts.csv"
 
 # The grids of README and FINDINGS.md, and all grids whose runs are published.
-STUDY, DIP, CAUSE, REMEDIES = "study", "dip", "cause", "remedies"
-GRIDS = (STUDY, DIP, CAUSE, REMEDIES, "truncation", "implementation", "floors")
+STUDY, DIP, CAUSE, REMEDIES, MIXED_DATA = "study", "dip", "cause", "remedies", "mixed_data"
+GRIDS = (STUDY, DIP, CAUSE, REMEDIES, MIXED_DATA, "truncation", "implementation", "floors")
 
 # Columns of verdicts.csv, and the significant digits of its numbers: the last digits of a test can depend on the
 # machine.
