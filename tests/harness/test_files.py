@@ -5,6 +5,7 @@ import itertools
 import os
 import stat
 import threading
+import time
 
 import pytest
 
@@ -70,17 +71,28 @@ def test_only_disk_errors_of_synchronising_a_folder_are_raised(tmp_path):
     assert refusal.value.filename == str(tmp_path)
 
 
-def test_many_items_are_read_at_once_and_stay_in_order():
-    """The first item of each reader waits until all readers have one."""
+def test_items_that_wait_are_read_at_once_and_stay_in_order():
+    """After the first items, which take long, the first item of each reader waits until all readers have one."""
     together = threading.Barrier(READERS)
 
     def read(item):
-        if item % READ_TOGETHER == 0:
+        if item == 0:
+            time.sleep(1.0)
+        elif item % READ_TOGETHER == 0:
             together.wait(timeout=60.0)
         return -item
 
-    items = list(range(READERS * READ_TOGETHER))
+    items = list(range((1 + READERS) * READ_TOGETHER))
     assert read_many(read, items) == [-item for item in items]
+
+
+def test_items_that_do_not_wait_are_read_by_one_thread(monkeypatch):
+    """Clocks that agree: reading is computing."""
+    for clock in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(f"harness.files.time.{clock}", itertools.count().__next__)
+    items = list(range(10 * READ_TOGETHER + 1))
+    assert set(read_many(lambda item: threading.get_ident(), items)) == {threading.get_ident()}
+    assert read_many(lambda item: -item, items) == [-item for item in items]
 
 
 def test_an_error_ends_the_reading():
