@@ -124,10 +124,10 @@ def tile_loss(
 
     raw, td = push_down - data, data - target
     # The clip has no gradient outside its range.
-    share = tl.where((raw >= difference_min) & (raw <= difference_max), weight / batch, 0.0)
+    factor = tl.where((raw >= difference_min) & (raw <= difference_max), weight / batch, 0.0)
     of_data = tl.sum(tl.where(is_data, of_value, 0.0), 1)
-    of_data = (2.0 / batch) * td + share * (of_data - 1.0)
-    of_sampled = tl.where(sampled & (bounded > bounds), share[:, None] * of_value, 0.0)
+    of_data = (2.0 / batch) * td + factor * (of_data - 1.0)
+    of_sampled = tl.where(sampled & (bounded > bounds), factor[:, None] * of_value, 0.0)
     gradient = tl.where(used[:, None], tl.where(is_data, of_data[:, None], of_sampled), 0.0)
 
     clipped = tl.where(raw < difference_min, difference_min, tl.where(raw > difference_max, difference_max, raw))

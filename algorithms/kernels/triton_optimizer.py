@@ -25,13 +25,13 @@ def adam_kernel(
     """A step of Adam, see `Adam.step`."""
     row, index = tl.program_id(0), tl.program_id(1) * block + tl.arange(0, block)
     place, mask = row * stride + index, index < size
-    slope = tl.load(gradient + place, mask=mask, other=0.0)
+    derivative = tl.load(gradient + place, mask=mask, other=0.0)
     mean = tl.load(first + place, mask=mask, other=0.0)
     square = tl.load(second + place, mask=mask, other=0.0)
-    mean += (slope - mean) * (1.0 - beta_1)
-    square = square * beta_2 + slope * slope * (1.0 - beta_2)
-    rate = tl.load(learning_rate + row * rate_stride) * tl.load(corrections)
-    step = mean * rate / (tl.sqrt(square) + tl.load(corrections + 1))
+    mean += (derivative - mean) * (1.0 - beta_1)
+    square = square * beta_2 + derivative * derivative * (1.0 - beta_2)
+    step_size = tl.load(learning_rate + row * rate_stride) * tl.load(corrections)
+    step = mean * step_size / (tl.sqrt(square) + tl.load(corrections + 1))
     tl.store(first + place, mean, mask=mask)
     tl.store(second + place, square, mask=mask)
     tl.store(flat + place, tl.load(flat + place, mask=mask, other=0.0) - step, mask=mask)
