@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.files import DamagedFileError, read_json, write_json
 from harness.plain_values import canonical_json
-from harness.settings import HostedData, Task
+from harness.settings import ADDED_SETTINGS, DataSettings, HostedData, Task
 
 # Increased when the controllers collect other data, so that old data are never used for new.
 DATA_VERSION = 0
@@ -53,14 +53,12 @@ def dataset_ids(task: Task) -> tuple[str, ...]:
     """The Minari ids of a task's data: of its hosted sets, or the task's name and a hash of the collection settings."""
     if isinstance(task.data, HostedData):
         return task.data.ids
-    settings: dict[str, Any] = {"environment": task.environment, "horizon": task.horizon, "data": asdict(task.data)}
     # Datasets collected before a setting was added keep their names.
-    if task.data.wander_steps is None:
-        del settings["data"]["wander_steps"]
-    else:
+    added, defaults = ADDED_SETTINGS["task.data"], asdict(DataSettings())
+    data = {name: value for name, value in asdict(task.data).items() if name not in added or value != defaults[name]}
+    settings: dict[str, Any] = {"environment": task.environment, "horizon": task.horizon, "data": data}
+    if task.data.wander_steps is not None:
         settings["maze"] = task.maze
-    if not task.data.misdirected:
-        del settings["data"]["misdirected"]
     digest = hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:8]
     return (f"floorbench/{task.name}-{digest}-v{DATA_VERSION}",)
 
