@@ -140,7 +140,7 @@ def remedies(scale: str) -> list[Run]:
 
 
 def mixed_data(scale: str) -> list[Run]:
-    """The same questions where data mix behaviours and cloning fails: floors, and the cells that decide the cause."""
+    """The same questions on data of mixed behaviours: floors, and the cells that decide the cause."""
     arms = (*CONFIRMATORY, "inflated_0.1", "inflated_0.25", "behaviour_cloning")
     runs = replicated((MIXED,), arms, 1, LONG)
     deciding = [run for run in runs if run.arm in ("cql", "monte_carlo")]

@@ -9,7 +9,8 @@ from results.figures.cause import CELLS
 from results.findings import FINDINGS, TEMPLATES, cause_figure, evidence_of, findings
 from results.frame import gather
 from results.frame.frames import export
-from results.published_runs import CAUSE, DIP, PUBLISHED
+from results.published_runs import CAUSE, DIP, MIXED_DATA, PUBLISHED
+from results.tables.gate import gates
 from tests.support.run_folder_factory import write_done
 
 PICK = "fetch-pick-and-place"
@@ -26,6 +27,11 @@ def test_findings_fit_on_two_screens(document):
     text = (PUBLISHED / document).read_text().partition("## Figures and tables")[0]
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, 160) or [""]]
     assert len(lines) <= 100
+
+
+def test_the_gate_is_passed_where_the_findings_say_so():
+    passes = {gate.task: gate.passes for grid in (DIP, MIXED_DATA) for gate in gates(evidence_of(grid).measures)}
+    assert passes == {PICK: False, f"{PICK}-mixed": True}
 
 
 def test_pictures_of_the_findings_are_published():
