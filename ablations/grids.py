@@ -217,6 +217,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "cause": fine_tuning.cause,
     "remedies": fine_tuning.remedies,
     "mixed_data": fine_tuning.mixed_data,
+    "mixed_data_long": fine_tuning.mixed_data_long,
     "alphas": fine_tuning.alphas,
     "floor_error": fine_tuning.floor_error,
     "switch": switch,

@@ -50,7 +50,7 @@ def test_arms_without_an_offline_phase_keep_that():
     assert (offline["rlpd_like"], offline["sac_online"], offline["wsrl"]) == (0, 0, 24_000)
 
 
-@pytest.mark.parametrize("grid", ["dip", "cause", "remedies", "mixed_data", "alphas", "floor_error"])
+@pytest.mark.parametrize("grid", ["dip", "cause", "remedies", "mixed_data", "mixed_data_long", "alphas", "floor_error"])
 def test_data_and_seeds_are_replicated_and_pilots_are_not_used(grid):
     runs = runs_of(grid)
     assert {run.task.data_seed for run in runs} == set(range(1, 11))
@@ -85,6 +85,17 @@ def test_mixed_data_have_the_arms_of_the_primary_claims():
         if claim.primary:
             assert set(arms_of(claim.test)) <= set(counts), claim.id
     assert {run.task.collected.misdirected for run in runs_of("mixed_data")} == {0.3}
+
+
+def test_more_steps_on_mixed_data_have_the_primary_claims_about_the_change_online():
+    """New runs: none of them is one of `mixed_data`, which has the same data."""
+    runs, shorter = runs_of("mixed_data_long"), runs_of("mixed_data")
+    arms = {run.arm for run in runs}
+    primary = [claim for claim in FINE_TUNING_CLAIMS if claim.topic == ONLINE and claim.primary]
+    assert {arm for claim in primary for arm in arms_of(claim.test)} == arms
+    assert {run.task for run in runs} == {run.task for run in shorter}
+    assert {(run.schedule.offline_steps, run.schedule.online_steps) for run in runs} == {(48_000, 20_000)}
+    assert not {run.seed for run in runs} & {run.seed for run in shorter}
 
 
 @pytest.mark.parametrize(("grid", "topic"), [("alphas", ALPHAS), ("floor_error", FLOOR_ERROR)])
