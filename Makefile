@@ -41,9 +41,9 @@ demo: setup  ## four arms through the switch to fine-tuning, with a report (minu
 
 # From the committed numbers, without training: the tables of README, FINDINGS.md and one report per grid.
 report: setup  ## reports about the published results
-	@$(BIN)/python -m results.readme
-	@$(BIN)/python -m results.findings
-	@$(BIN)/python -m results.published_runs
+	@$(BIN)/python -m results.publishing.readme
+	@$(BIN)/python -m results.publishing.findings
+	@$(BIN)/python -m results.publishing.published_runs
 	@set -e; for grid in study dip cause remedies mixed_data truncation implementation floors; do \
 		$(BIN)/floorbench report $$grid --from results/published --out runs/reference/$$grid; \
 	done

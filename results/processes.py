@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Modules that processes begin with, imported once for all of them, if this process has imported them.
-SHARED = ("results.frame", "results.contents")
+SHARED = ("results.frame", "results.reports.contents")
 
 # Allocations per collection of garbage, and collections per collection of older garbage. Figures are many small
 # objects: with Python's 700 and 10, collection takes a seventh of the time of a report.

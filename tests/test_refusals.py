@@ -11,7 +11,7 @@ from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
 from harness.errors import UserError
 from harness.launching.preflight import check_space
-from results.published_runs import PUBLISHED
+from results.publishing.published_runs import PUBLISHED
 from tests.support.command_line import FLOORBENCH, call, call_here, only_line
 
 

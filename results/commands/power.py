@@ -39,7 +39,7 @@ def power(
     from results.frame import gather
     from results.frame.frames import load
     from results.frame.per_run import per_run
-    from results.power_report import Comparison, pilots, power_figure, power_table
+    from results.reports.power import Comparison, pilots, power_figure, power_table
     from results.tables.gate import gate_table, gates
 
     for name, size in (("effect", effect), ("margin", margin)):

@@ -152,7 +152,7 @@ def make_report(
     `exact`: include the claims of the exact lab, whose report goes to `out`/exact. `formats`: those of figures.
     """
     from results.frame.comparison import remarks
-    from results.report import write_report
+    from results.reports.runs import write_report
     from results.tables.scores import result_lines
     from results.tuning.ledger import ledgers_in
 
@@ -225,7 +225,7 @@ def make_exact_report(out: Path, formats: Sequence[str] = ("svg",)) -> tuple[lis
     import torch
 
     from ablations.exact.lab import CLAIMS, curves
-    from results.exact_report import write_exact_report
+    from results.reports.exact import write_exact_report
     from results.verdicts.decisions import judge_exact
 
     torch.set_num_threads(1)
@@ -238,7 +238,7 @@ def make_exact_report(out: Path, formats: Sequence[str] = ("svg",)) -> tuple[lis
 
 def show_exact_report(out: Path, formats: Sequence[str]) -> None:
     """Write the report about the exact lab and print the verdicts."""
-    from results.exact_report import summary
+    from results.reports.exact import summary
     from results.verdicts.table import verdict_table
 
     verdicts, page = make_exact_report(out, formats)
@@ -249,7 +249,7 @@ def show_exact_report(out: Path, formats: Sequence[str]) -> None:
 
 def show_speed_report(file: Path | None, out: Path) -> None:
     """Write the report about a file of pytest-benchmark (default: the newest) or of gpu-check; prints its page."""
-    from results import benchmarks, gpu_checks
+    from results.reports import benchmarks, gpu_checks
 
     file = file or benchmarks.newest()
     if gpu_checks.is_check(file):

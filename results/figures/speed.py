@@ -108,7 +108,7 @@ WAYS = {
 
 
 def gpu_speeds(check: pd.DataFrame) -> Drawing:
-    """Plot the run-updates per second of a frame of `results.gpu_checks.read` by size, way and number of runs.
+    """Plot the run-updates per second of a frame of `results.reports.gpu_checks.read` by size, way and number of runs.
 
     Numbers: size, side, runs, updates_per_second, times_plain.
     """

@@ -8,17 +8,17 @@ from matplotlib.image import imread
 
 from ablations.grids import grid, runs_of
 from harness.settings import with_settings
-from results.exact_report import write_exact_report
 from results.frame import gather
-from results.page import render
-from results.report import PAGES as REPORT
-from results.report import write_report
+from results.reports.exact import write_exact_report
+from results.reports.page import render
+from results.reports.runs import PAGES as REPORT
+from results.reports.runs import write_report
 from results.style import ON_DARK
 from results.tables import Table
 from results.verdicts.decisions import judge_exact
 from tests.browser.chromium import chromium
 from tests.results.figures.conftest import TINY
-from tests.results.test_exact_report import CLAIMS
+from tests.results.reports.test_exact import CLAIMS
 from tests.support import exact_frames
 from tests.support.run_folder_factory import fail, write_done
 

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import UserError
 from results.exports import rliable_scores, table, to_csv, to_latex
 from results.frame.frames import load
-from results.published_runs import PUBLISHED
+from results.publishing.published_runs import PUBLISHED
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "questions.ipynb"
 

@@ -97,5 +97,5 @@ def test_garbage_is_collected_less_often_only_meanwhile(workers):
 
 def test_what_draws_imports_neither_torch_nor_environments():
     """Every process would spend a second and 200 MB on them."""
-    code = "import sys, results.contents; print({'torch', 'gymnasium', 'mujoco'} & set(sys.modules))"
+    code = "import sys, results.reports.contents; print({'torch', 'gymnasium', 'mujoco'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

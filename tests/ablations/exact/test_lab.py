@@ -12,7 +12,7 @@ import torch
 from ablations.exact import lab, push_down, tabular, truncation
 from algorithms.critic_loss import critic_loss
 from algorithms.floors import return_to_go
-from results.exact_report import FIGURES
+from results.reports.exact import FIGURES
 from results.verdicts.decisions import verdict
 
 # Claims of the tutorial or of implementations that exact values contradict; a supported claim corrects each.

@@ -7,7 +7,7 @@ from ablations.studies import study_of
 from harness.settings import configuration, with_settings
 from harness.tasks.recipes import DEMO_ALGORITHM, TUNED
 from harness.tasks.registry import base_run
-from results.published_runs import PUBLISHED
+from results.publishing.published_runs import PUBLISHED
 from results.tuning.ledger import SETTING, ledgers_in
 
 LEDGERS = {ledger.study.removeprefix("study-"): ledger for ledger in ledgers_in([PUBLISHED])}

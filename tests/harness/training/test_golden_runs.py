@@ -21,7 +21,7 @@ from harness.folders.run_folder import RunFolder
 from harness.settings import Run, with_settings
 from harness.training.training import train_pack
 from harness.watching.row_differences import difference_beyond_tolerances, difference_of_bytes
-from results.published_runs import PUBLISHED
+from results.publishing.published_runs import PUBLISHED
 
 GOLDEN = Path(__file__).parent / "golden_runs"
 KERNELS = ("fused", "torch")

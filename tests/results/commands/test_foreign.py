@@ -11,7 +11,7 @@ from results.exports import table
 from results.figures.foreign import curves_beside_foreign
 from results.frame import gather
 from results.frame.frames import load_foreign
-from results.report import write_report
+from results.reports.runs import write_report
 from tests.results.frame.test_foreign_formats import write_d3rlpy
 from tests.support.command_line import call_here, only_line
 from tests.support.figure_layout import faults

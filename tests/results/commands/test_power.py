@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from results.published_runs import PUBLISHED
+from results.publishing.published_runs import PUBLISHED
 from tests.support.command_line import call_here, only_line
 
 

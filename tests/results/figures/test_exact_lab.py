@@ -2,9 +2,9 @@
 
 import pytest
 
-from results.exact_report import FIGURES
 from results.figures.drawing import write
 from results.figures.exact_lab import max_operation, regret_split, switch_data, switch_scale, unlearning
+from results.reports.exact import FIGURES
 from results.style import COLUMN, PAGE, drawing_style, label
 from tests.support import exact_frames
 from tests.support.figure_layout import drawn

@@ -7,14 +7,14 @@ from matplotlib.figure import Figure
 from ablations.claims import CLAIMS
 from ablations.grids import runs_of
 from harness.settings import with_settings
-from results.contents import aggregate_figures, task_figures
-from results.exact_report import FIGURES
 from results.figures.claims import claim_figure
 from results.figures.curves import tasks_and_arms
 from results.figures.effects import dose_response, effects_figure
 from results.figures.learned_floor import learned_floor
 from results.frame import done, evaluations, runs
 from results.frame.per_run import per_run
+from results.reports.contents import aggregate_figures, task_figures
+from results.reports.exact import FIGURES
 from results.style import STYLE
 from results.tables.effects import effects
 from results.tables.pooled import pooled

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.settings import SCHEMA_VERSION, with_settings
 from results.frame import Frames, gather, runs
 from results.frame.comparison import _missing_seeds, _seeds, common, listed, remarks
-from results.report import write_report
+from results.reports.runs import write_report
 from tests.support.run_folder_factory import fail, write_done
 
 

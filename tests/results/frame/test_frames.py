@@ -13,8 +13,8 @@ from harness.training.training import train_pack
 from harness.watching.verification import check_data, verify
 from results.frame import gather
 from results.frame.frames import NAMES, Frames, export, load, originals
-from results.published_runs import PUBLISHED
-from results.report import write_report
+from results.publishing.published_runs import PUBLISHED
+from results.reports.runs import write_report
 from tests.support.run_folder_factory import fail, write_done
 
 

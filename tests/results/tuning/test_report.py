@@ -9,7 +9,7 @@ import pytest
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.frame import gather
-from results.report import write_report
+from results.reports.runs import write_report
 from results.tuning.figures import history, parallel_coordinates, searches, slices, tuning_figures
 from results.tuning.ledger import effort, export_ledgers, importance, ledgers_in, read_ledger, searches_table
 from tests.support.run_folder_factory import write_done

@@ -12,7 +12,6 @@ import pandas as pd
 
 from ablations import claims
 from harness import extensions
-from results.claim_sections import ClaimSection, MatrixRow, claim_sections, headlines, matrix, places
 from results.figures.aggregates import aggregates, performance_profile, probability_of_improvement
 from results.figures.cause import causes
 from results.figures.claims import claim_figure
@@ -26,6 +25,7 @@ from results.figures.scores import score_by_floor
 from results.frame import Frames, done, settings_columns
 from results.frame.comparison import remarks
 from results.frame.per_run import per_run
+from results.reports.claim_sections import ClaimSection, MatrixRow, claim_sections, headlines, matrix, places
 from results.style import in_order, label
 from results.tables import Table
 from results.tables.cost import MILLION, cost, expectation, time_spent

@@ -1,4 +1,4 @@
-"""The findings of the published runs: `python -m results.findings` writes FINDINGS.md and FLOORS.md.
+"""The findings of the published runs: `python -m results.publishing.findings` writes FINDINGS.md and FLOORS.md.
 
 The texts are templates that look up every number in the frames, so that no number can be out of date.
 """
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ablations.fine_tuning import PHENOMENON
 from ablations.grids import runs_of
-from results.evidence import Evidence
 from results.figures.cause import causes
 from results.figures.drawing import Drawing
 from results.frame.frames import load
-from results.page import markdown
-from results.published_runs import CAUSE, DIP, MIXED_DATA, PUBLISHED, REMEDIES, STUDY, published_runs
+from results.publishing.evidence import Evidence
+from results.publishing.published_runs import CAUSE, DIP, MIXED_DATA, PUBLISHED, REMEDIES, STUDY, published_runs
+from results.reports.page import markdown
 from results.style import drawing_style
 
 # The documents and their templates: the findings, and the study of floors in detail.

@@ -8,8 +8,8 @@ from scipy import stats
 
 from ablations.grids import STUDY_TASKS, runs_of
 from harness.errors import UserError
-from results.evidence import Evidence
 from results.frame import gather
+from results.publishing.evidence import Evidence
 from results.tables.table import number
 from tests.support.run_folder_factory import write_done
 

@@ -11,7 +11,7 @@ from harness.errors import UserError
 from results import tables
 from results.figures.drawing import Drawing, picture
 from results.figures.speed import share_of_peak, update_parts
-from results.page import render
+from results.reports.page import render
 from results.tables.table import NONE, Table, number
 
 # Folder of the files of `make bench`, with a subfolder per type of machine.
@@ -76,7 +76,7 @@ def _row(benchmark: dict[str, Any]) -> dict[str, Any]:
 
 
 def speed(benchmarks: pd.DataFrame) -> Table:
-    """The table of benchmarks from the frame of `results.benchmarks.read`; numbers: its columns."""
+    """The table of benchmarks from the frame of `results.reports.benchmarks.read`; numbers: its columns."""
     per_run = 1e6 * benchmarks["seconds"] / benchmarks["runs"].fillna(1).astype(float)
     text = pd.DataFrame(
         {
@@ -103,7 +103,7 @@ def speed(benchmarks: pd.DataFrame) -> Table:
 
 
 def write_speed_report(benchmarks: pd.DataFrame, out: Path) -> list[Path]:
-    """Write the report on a frame of `results.benchmarks.read` into the folder `out`; return the files, the page first.
+    """Write the report on a frame of `read` into the folder `out`; return the files, the page first.
 
     `report.html`; `tables/` with csv, md and tex; `figures/` with svg, numbers and caption of every figure.
     Raises UserError if `out` cannot be written.

@@ -10,10 +10,10 @@ import pandas as pd
 from harness.errors import UserError
 from harness.folders.provenance import code_version, machine, package_versions, torch_threads
 from results import tables
-from results.claim_sections import SYMBOLS
 from results.figures import exact_floors, exact_lab
 from results.figures.drawing import SCREEN, picture
-from results.page import render
+from results.reports.claim_sections import SYMBOLS
+from results.reports.page import render
 from results.tables import Table
 from results.verdicts import table as words
 from results.verdicts.decisions import Outcome, Verdict

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from results.claim_sections import SYMBOLS
-from results.contents import Contents, contents
 from results.figures.drawing import SCREEN
 from results.frame import Frames
-from results.page import markdown, render
 from results.processes import processes
+from results.reports.claim_sections import SYMBOLS
+from results.reports.contents import Contents, contents
+from results.reports.page import markdown, render
 from results.style import label
 from results.tables import write
 from results.tuning.ledger import Ledger

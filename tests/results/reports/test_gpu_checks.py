@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import UserError
 from results.figures.speed import gpu_speeds
-from results.gpu_checks import is_check, read, speeds, write_gpu_report
+from results.reports.gpu_checks import is_check, read, speeds, write_gpu_report
 from tests.benchmarks import gpu_check
 from tests.support.command_line import call_here
 

@@ -6,11 +6,11 @@ import pytest
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from results.findings import Evidence
 from results.frame import gather
 from results.frame.frames import export, load
-from results.published_runs import PUBLISHED
-from results.readme import BEGIN, END, NOTHING, README, drawings, section, with_section, write
+from results.publishing.findings import Evidence
+from results.publishing.published_runs import PUBLISHED
+from results.publishing.readme import BEGIN, END, NOTHING, README, drawings, section, with_section, write
 from tests.support.figure_layout import faults
 from tests.support.run_folder_factory import write_done
 

@@ -14,7 +14,7 @@ from harness.errors import UserError
 from results.figures.drawing import PRINT
 from results.frame import gather
 from results.frame.comparison import remarks
-from results.report import PAGES, write_report
+from results.reports.runs import PAGES, write_report
 from tests.support.run_folder_factory import fail, lose, write_done
 
 TASK = "pointmaze-medium"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from results.page import maths, minus, sorting
+from results.reports.page import maths, minus, sorting
 
 
 def test_only_negative_numbers_get_minus_signs():

@@ -6,10 +6,10 @@ import pytest
 
 from ablations.grids import runs_of
 from results.figures.cause import CELLS
-from results.findings import FINDINGS, TEMPLATES, cause_figure, evidence_of, findings
 from results.frame import gather
 from results.frame.frames import export
-from results.published_runs import CAUSE, DIP, MIXED_DATA, PUBLISHED
+from results.publishing.findings import FINDINGS, TEMPLATES, cause_figure, evidence_of, findings
+from results.publishing.published_runs import CAUSE, DIP, MIXED_DATA, PUBLISHED
 from results.tables.gate import gates
 from tests.support.run_folder_factory import write_done
 

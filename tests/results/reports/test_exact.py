@@ -7,9 +7,9 @@ import pytest
 
 from ablations.claim import Claim, EveryCase
 from harness.errors import UserError
-from results.exact_report import FIGURES, summary, write_exact_report
+from results.reports.exact import FIGURES, summary, write_exact_report
 from results.verdicts.decisions import judge_exact
-from tests.results.test_report import Tags
+from tests.results.reports.test_runs import Tags
 from tests.support import exact_frames
 
 CLAIMS = (

@@ -5,8 +5,16 @@ import re
 import pandas as pd
 import pytest
 
-from results import published_runs as module
-from results.published_runs import GRIDS, PROJECT, VERDICTS, as_csv, published_runs, published_verdicts, write
+from results.publishing import published_runs as module
+from results.publishing.published_runs import (
+    GRIDS,
+    PROJECT,
+    VERDICTS,
+    as_csv,
+    published_runs,
+    published_verdicts,
+    write,
+)
 
 
 @pytest.fixture(scope="module")

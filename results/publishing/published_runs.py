@@ -1,7 +1,7 @@
 """The runs that this project publishes, and the verdicts on them.
 
 The frames in results/published/ are written by `floorbench report --root DIR --export results/published`; README.md,
-FINDINGS.md and verdicts.csv are generated from them. `python -m results.published_runs` writes verdicts.csv.
+FINDINGS.md and verdicts.csv are generated from them. `python -m results.publishing.published_runs` writes verdicts.csv.
 """
 
 from io import StringIO
@@ -16,7 +16,7 @@ from results.frame.frames import NAMES, Frames, load
 from results.verdicts.runs import judge_runs
 from results.verdicts.table import verdict_table
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 PUBLISHED = PROJECT / "results" / "published"
 VERDICTS = PUBLISHED / "verdicts.csv"
 

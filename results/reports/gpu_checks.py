@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError
-from results.benchmarks import write_pages
 from results.figures.speed import gpu_speeds
+from results.reports.benchmarks import write_pages
 from results.tables.table import Table, number
 
 

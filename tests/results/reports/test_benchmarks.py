@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from harness.errors import UserError
-from results.benchmarks import newest, read, speed, write_speed_report
 from results.figures.speed import share_of_peak, update_parts
+from results.reports.benchmarks import newest, read, speed, write_speed_report
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def file(tmp_path_factory):
     # Without what tells pytest that it is one of several workers, in which nothing is timed.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     command = [sys.executable, "-m", "pytest", *chosen, *options]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=alone)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], env=alone)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 

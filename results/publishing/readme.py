@@ -1,18 +1,18 @@
-"""The results in README.md, from the published study: `python -m results.readme` writes them between two markers."""
+"""The results in README.md: `python -m results.publishing.readme` writes them between two markers."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from harness.errors import UserError
-from results.evidence import Evidence, compact
 from results.figures.drawing import Drawing
 from results.figures.effects import cliffs, dose_numbers, dose_response, effects_figure
 from results.figures.teaser import teaser
-from results.findings import evidence_of
 from results.frame import done
-from results.page import markdown
-from results.published_runs import CAUSE, DIP, PROJECT, PUBLISHED, STUDY, has_frames, published_runs
+from results.publishing.evidence import Evidence, compact
+from results.publishing.findings import evidence_of
+from results.publishing.published_runs import CAUSE, DIP, PROJECT, PUBLISHED, STUDY, has_frames, published_runs
+from results.reports.page import markdown
 from results.style import drawing_style, in_order
 from results.tables.table import NONE, number
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import UserError
-from results.power_report import Comparison, pilots, power_figure, power_table
+from results.reports.power import Comparison, pilots, power_figure, power_table
 from results.statistics.power import difference_power, equivalence_power
 
 COMPARISON = Comparison("online_change", "monte_carlo", "cql", effect=0.15, margin=0.1)

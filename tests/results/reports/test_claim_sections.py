@@ -8,7 +8,16 @@ import pytest
 
 from ablations.claim import Claim, Difference, EveryCase
 from ablations.claims import CLAIMS
-from results.claim_sections import FALLS, FALLS_LESS, LAB, ClaimSection, claim_sections, headlines, matrix, places
+from results.reports.claim_sections import (
+    FALLS,
+    FALLS_LESS,
+    LAB,
+    ClaimSection,
+    claim_sections,
+    headlines,
+    matrix,
+    places,
+)
 from results.tables.scores import differences
 from results.verdicts.decisions import Outcome, Verdict, judge_exact
 from tests.support.made_frames import frame_of
