@@ -19,6 +19,12 @@ class Batch:
     return_to_go: Tensor  # [R, B]
     floor: Tensor  # [R, B] minus infinity: no floor
 
+    @classmethod
+    def of_rows(cls, rows: Tensor, floor: Tensor, return_to_go: Tensor, dims: tuple[int, int]) -> "Batch":
+        """Views of rows [R, B, W] of state, action, reward, next state and terminal; `dims` of states and actions."""
+        states, actions, rewards, following, terminals = rows.split((*dims, 1, dims[0], 1), -1)
+        return cls(states, actions, rewards.squeeze(-1), following, terminals.squeeze(-1), return_to_go, floor)
+
 
 @dataclass(frozen=True)
 class Noise:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from algorithms.batch import backup_actions
+from algorithms.batch_ring import SLOTS
 from algorithms.kernels.build import cache_folder
 from algorithms.kernels.gpu_models import compute_share, is_of, memory_share, slice_of, words
 from algorithms.settings import AlgorithmSettings
@@ -120,10 +121,10 @@ def runs_that_fit(settings: AlgorithmSettings, free: int) -> int:
 
 
 def bytes_of_run(settings: AlgorithmSettings) -> int:
-    """Estimated GPU memory of one run in bytes: parameters, activations and noise in float32.
+    """Estimated GPU memory of one run in bytes: parameters, activations, noise and batches sent to it, in float32.
 
     Single updates and blocks of updates are graphs with activations of their own; see `has_room_for_replay` for the
-    transitions.
+    transitions. Batches are sent only where these have no room.
     """
     critics, widths = settings.critics, settings.critic_hidden
     # Parameters, gradients, two moments and targets. The policy has no target, which is negligible.
@@ -134,7 +135,9 @@ def bytes_of_run(settings: AlgorithmSettings) -> int:
     kept = sum(widths) * (1 if settings.layer_norm == "none" else 2)
     activations = rows * (kept + 2 * max(widths) + INPUTS)
     noise = BLOCK * ACTIONS * settings.batch_size * (1 + 4 * settings.n_actions)
-    return 4 * (parameters + GRAPHS * activations + noise)
+    # A transition has two states and, in place of an action, more than the other numbers together.
+    batches = SLOTS * settings.batch_size * 2 * INPUTS
+    return 4 * (parameters + GRAPHS * activations + noise + batches)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from algorithms.batch import Noise, backup_actions
 from algorithms.draws import Draws
 from algorithms.kernels.gpu import BLOCK
+from algorithms.kernels.philox import Counters
 from algorithms.settings import AlgorithmSettings
 
 CPU = torch.device("cpu")
@@ -68,8 +69,8 @@ def reset_seed(seed: int, stream: str, episode: int) -> int:
 class UpdateStreams:
     """Random numbers of consecutive updates of a pack: the choice of transitions, noise and subsets of critics.
 
-    For kernels for GPUs they are drawn on the device that uses the noise, because a core cannot keep up with a GPU.
-    There they come from counters (`algorithms.draws`) and depend neither on the pack nor on the model of the GPU.
+    For kernels for GPUs the noise is drawn on the device that uses it, because a core cannot keep up with a GPU. All
+    numbers then come from counters (`algorithms.draws`) and depend neither on the pack nor on the model of the GPU.
     """
 
     def __init__(self, seeds: Sequence[int], settings: AlgorithmSettings, action_dim: int, device: torch.device = CPU):
@@ -79,6 +80,10 @@ class UpdateStreams:
         if settings.on_gpu or device != CPU:
             self._draws = Draws(seeds, settings, action_dim, device)
             self._by_update = self._draws.by_update()
+            # The choice is drawn here once more, because the host would have to wait for that of a GPU.
+            self._choice = torch.empty_like(self._draws.choice, device=CPU)
+            self._of_choice = Counters(seeds, "batch", BLOCK, settings.batch_size, CPU)
+            self._rows = self._choice.numpy()
             return
         n_actions = settings.n_actions
         block = len(self.seeds), BLOCK, settings.batch_size
@@ -108,8 +113,9 @@ class UpdateStreams:
     def _draw(self, block: int) -> None:
         self._block = block
         if self._draws is not None:
-            self._draws.draw(torch.tensor([block * BLOCK], device=self._draws.choice.device))
-            self._rows = self._draws.choice.cpu().numpy()
+            first = block * BLOCK
+            self._draws.draw(torch.full((1,), first, device=self._draws.choice.device))
+            self._of_choice.fill_words(self._choice, torch.tensor([first]))
             return
         for run, seed in enumerate(self.seeds):
             generator(seed, "batch", block).random(out=self._rows[run])

@@ -3,10 +3,12 @@
 import gc
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import torch
 
+from algorithms.batch_ring import BatchRing
 from algorithms.device_replay import DeviceReplay
 from algorithms.kernels import gpu
 from algorithms.learner import Learner
@@ -99,9 +101,13 @@ class PackTraining:
         )
         self.copy = self.device_copy()
         self.streams: UpdateStreams | None = None
+        self.ring: BatchRing | None = None
         if self.copy is None:
             seeds = [run.seed for run in runs]
             self.streams = UpdateStreams(seeds, self.algorithm, transitions.action_dim, self.learner.device)
+            if self.algorithm.on_gpu:
+                dims = transitions.observation_dim, transitions.action_dim
+                self.ring = BatchRing((len(runs), self.algorithm.batch_size), dims, self.learner.device)
         processes = step_processes(runs)
         self.evaluation_places = Evaluator.places(runs, processes)
         self.environments = Environments(runs[0].task, self.evaluation_places + len(runs), processes)
@@ -163,7 +169,7 @@ class PackTraining:
         self.state.actors = Actors(self.runs, self.environments, self.evaluation_places)
 
     def device_copy(self) -> DeviceCopy | None:
-        """The transitions on the GPU, from which its kernels draw batches; None if batches are drawn on the CPU."""
+        """The transitions on the GPU, from which its kernels draw batches; None if batches are gathered on the CPU."""
         first, transitions = self.runs[0], self.transitions
         # Floors that keep learning are learned on the CPU, from its batches.
         if not self.algorithm.on_gpu or first.floor.keeps_learning:
@@ -172,9 +178,7 @@ class PackTraining:
         if not gpu.has_room_for_replay(size):
             share = f"{100 * gpu.REPLAY_SHARE:.0f}% of the free memory of the GPU"
             for folder in self.pack.folders:
-                folder.append_log(
-                    f"the transitions take {size / 1e9:.3g} GB, more than {share}: batches are drawn on the CPU"
-                )
+                folder.append_log(f"the transitions take {size / 1e9:.3g} GB, more than {share}: the CPU sends batches")
             return None
         return DeviceCopy(transitions, [run.seed for run in self.runs], self.algorithm, self.learner.device)
 
@@ -192,10 +196,14 @@ class PackTraining:
                 assert self.streams is not None
                 assert updates == 1
                 uniform, noise = self.streams.at(self.pack.updates)
-                batch = self.transitions.batch(uniform, from_dataset)
+                if self.ring is None:
+                    batch = self.transitions.batch(uniform, from_dataset)
+                else:
+                    batch = self.transitions.fill(self.ring.next(), uniform, from_dataset)
                 if online:
                     batch = self.floors.learn_online(batch)
-                self.learner.update(batch, noise, with_policy)
+                with nullcontext(batch) if self.ring is None else self.ring.sent() as sent:
+                    self.learner.update(sent, noise, with_policy)
         self.pack.updates += updates
 
     def online_step(self) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from algorithms.batch import Batch
+from algorithms.batch_ring import Slot
 from algorithms.device_replay import DeviceReplay
 from algorithms.settings import AlgorithmSettings
 from harness.data.dataset import Dataset
@@ -81,8 +82,15 @@ class Transitions:
         if self._buffers is None or self._buffers.shape != uniform.shape:
             self._buffers = BatchBuffers(uniform.shape, self.observation_dim, self.action_dim)
         self._buffers.put_rows(self._rows(indices))
-        self._buffers.put_columns(indices + self._columns_start, self._returns, self._floors)
+        self._put_columns(indices, *self._buffers.columns)
         return self._buffers.batch
+
+    def fill(self, slot: Slot, uniform: np.ndarray, from_dataset: int | None) -> Batch:
+        """As `batch`, but in the memory of a slot, from which the batch is sent to a GPU."""
+        indices = self._indices(uniform, from_dataset)
+        self._rows(indices, slot.rows.numpy())
+        self._put_columns(indices, slot.return_to_go.numpy(), slot.floor.numpy())
+        return slot.batch
 
     def _indices(self, uniform: np.ndarray, from_dataset: int | None) -> np.ndarray:
         """Indices [R, B] of the transitions that `batch` draws."""
@@ -110,14 +118,20 @@ class Transitions:
         start[1, has_online], count[1, has_online] = self.offline, self.filled[has_online]
         return start, count, from_dataset
 
-    def _rows(self, indices: np.ndarray) -> np.ndarray:
+    def _rows(self, indices: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
         """Rows [R, B, W] of transitions by index [R, B]."""
         online = indices >= self.offline
-        if not online.any():
-            return self._table.take(indices, 0)
-        rows = self._table.take(np.minimum(indices, self.offline - 1), 0)
-        rows[online] = self._online.take((indices + self._first)[online], 0)
+        # Mode "clip" limits the indices of online rows, which are replaced, and lets numpy write without a copy.
+        rows = self._table.take(indices, 0, into, "clip")
+        if online.any():
+            rows[online] = self._online.take((indices + self._first)[online], 0)
         return rows
+
+    def _put_columns(self, indices: np.ndarray, returns: np.ndarray, floors: np.ndarray) -> None:
+        """The return-to-go and floor [R, B] of transitions by index [R, B]."""
+        places = indices + self._columns_start
+        self._returns.take(places, out=returns, mode="clip")
+        self._floors.take(places, out=floors, mode="clip")
 
 
 class BatchBuffers:
@@ -125,6 +139,7 @@ class BatchBuffers:
 
     Attributes:
         batch: R runs with B transitions each, as tensors that share the buffers' memory.
+        columns: its returns-to-go and floors [R, B].
     """
 
     def __init__(self, shape: tuple[int, ...], observation_dim: int, action_dim: int):
@@ -143,18 +158,12 @@ class BatchBuffers:
             (next_states.numpy(), slice(after_state + 1, after_next)),
             (terminals.numpy(), after_next),
         )
-        self._returns, self._floors = returns.numpy(), floors.numpy()
+        self.columns = returns.numpy(), floors.numpy()
 
     def put_rows(self, rows: np.ndarray) -> None:
         """Split rows [R, B, W] into the parts of the batch."""
         for buffer, columns in self._parts:
             buffer[...] = rows[..., columns]
-
-    def put_columns(self, indices: np.ndarray, returns: np.ndarray, floors: np.ndarray) -> None:
-        """Take the entries `indices` [R, B] of columns [N]."""
-        # Indices are always in range; with mode "clip" numpy writes into `out` without a copy.
-        returns.take(indices, out=self._returns, mode="clip")
-        floors.take(indices, out=self._floors, mode="clip")
 
 
 def trajectory_numbers(lengths: np.ndarray) -> np.ndarray:

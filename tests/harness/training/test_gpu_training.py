@@ -84,7 +84,7 @@ def test_batches_of_the_cpu_have_the_same_bytes(tmp_path, alone, monkeypatch):
     assert metrics(made) == metrics(alone)
     assert [graph.replays for graph in graphs] == [50]
     for folder in made:
-        line = "GB, more than 25% of the free memory of the GPU: batches are drawn on the CPU"
+        line = "GB, more than 25% of the free memory of the GPU: the CPU sends batches"
         assert line in folder.log.read_text()
 
 

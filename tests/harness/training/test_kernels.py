@@ -236,11 +236,11 @@ def test_errors_of_the_gpu_are_told_from_those_of_the_work():
 
 
 def test_memory_of_a_run():
-    """One layer of 2, one state with 1 + 3 actions, two graphs; see the comments in `bytes_of_run`."""
+    """One layer of 2, one state with 1 + 3 actions, two graphs, four batches; see the comments in `bytes_of_run`."""
     settings = AlgorithmSettings(policy_hidden=(2,), critic_hidden=(2,), batch_size=1, n_actions=1)
     network = (128 * 2 + 2) + (2 * 128 + 128)
     noise = 32 * 32 * (1 + 4)
-    assert bytes_of_run(settings) == 4 * (5 * 3 * network + 2 * 2 * 4 * (2 + 2 * 2 + 128) + noise)
+    assert bytes_of_run(settings) == 4 * (5 * 3 * network + 2 * 2 * 4 * (2 + 2 * 2 + 128) + noise + 4 * 2 * 128)
 
 
 def test_packs_fill_a_gpu_up_to_a_limit():
