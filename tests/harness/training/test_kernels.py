@@ -246,5 +246,5 @@ def test_memory_of_a_run():
 def test_packs_fill_a_gpu_up_to_a_limit():
     settings = AlgorithmSettings()
     assert runs_that_fit(settings, free=0) == 1
-    assert runs_that_fit(settings, free=10 * bytes_of_run(settings)) == 7
+    assert runs_that_fit(settings, free=11 * bytes_of_run(settings)) == 7
     assert runs_that_fit(settings, free=10**15) == RUNS_LIMIT
