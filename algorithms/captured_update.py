@@ -3,12 +3,16 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from algorithms.kernels import gpu
+
+# Shapes of packs for which one process compiles updates: packs are re-formed as their runs end.
+COMPILED_SHAPES = 64
 
 # Calls before the recording, in which libraries allocate memory and select algorithms.
 WARM_UP = 3
@@ -65,6 +69,15 @@ def recorded(compute: Callable[..., None], inputs: Sequence[Any]) -> torch.cuda.
         with torch.cuda.graph(graph, stream=stream):
             compute(*inputs)
     return graph
+
+
+@cache
+def compiled(compute: Callable[..., None], backend: str = "inductor") -> Callable[..., None]:
+    """A computation compiled as one graph per shape, which is an error where it cannot be traced whole."""
+    from torch._dynamo import config
+
+    config.recompile_limit = max(config.recompile_limit, COMPILED_SHAPES)
+    return torch.compile(compute, fullgraph=True, dynamic=False, backend=backend)
 
 
 def warm_up(compute: Callable[..., None], inputs: Sequence[Any]) -> None:

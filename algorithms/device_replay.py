@@ -1,6 +1,8 @@
 """The transitions of a pack in the memory of the device that computes its updates, which draws the batches there."""
 
+from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +12,9 @@ from algorithms.draws import Draws
 from algorithms.kernels.gpu import BLOCK
 from algorithms.kernels.philox import scaled
 from algorithms.settings import AlgorithmSettings
+
+# Calls for updates that the host may be ahead of the device, which never waits for it with two.
+AHEAD = 2
 
 
 class DeviceReplay:
@@ -48,6 +53,8 @@ class DeviceReplay:
         self._position = torch.arange(settings.batch_size, device=device)
         run = torch.arange(runs, device=device)[:, None]
         self._row_offset, self._floor_offset = run * capacity, run * (shared + capacity)
+        # Events at the ends of the last calls for updates.
+        self._given: deque[Any] = deque()
 
     @staticmethod
     def size(runs: int, shared: int, capacity: int, width: int) -> int:
@@ -61,8 +68,24 @@ class DeviceReplay:
             self._number = number
 
     def passed(self, updates: int) -> None:
-        """Count updates that the device has been given."""
+        """Count updates that the device has been given by a call; wait until it has made those of all but a few calls.
+
+        A host that did not wait could enqueue an hour of updates, after which everything that it asks for would come.
+        """
         self._number += updates
+        # The thread sleeps while it waits for an event of a GPU.
+        event = torch.cuda.Event(blocking=True) if self.rows.is_cuda else torch.cpu.Event()
+        event.record()
+        self._given.append(event)
+        if len(self._given) > AHEAD:
+            self._given.popleft().synchronize()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the device can be given updates without waiting for it."""
+        while self._given and self._given[0].query():
+            self._given.popleft()
+        return len(self._given) < AHEAD
 
     def set_ranges(self, start: Tensor, count: Tensor, first: int) -> None:
         """Draw the `first` transitions of a batch and the others from `count` indices from `start` on, both [2, R]."""

@@ -1,15 +1,16 @@
 """One update of CQL / Cal-QL for a pack of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from math import inf
 
 import torch
 from torch import Tensor
 
 from algorithms.batch import Batch, Noise, backup_actions, noise_at_next
-from algorithms.captured_update import CapturedUpdate
+from algorithms.captured_update import CapturedUpdate, compiled
 from algorithms.critic_loss import (
     CriticLoss,
     CriticLossForm,
@@ -39,9 +40,6 @@ LOGGED = (
 
 # Those of them that only updates with a step of the policies add to.
 POLICY_LOGGED = ("policy_loss", "policy_log_prob")
-
-# Shapes of packs for which one process compiles updates: packs are re-formed as their runs end.
-COMPILED_SHAPES = 64
 
 
 class Learner:
@@ -182,7 +180,7 @@ class Learner:
         self.count.advance_tensors()
         if with_policy:
             self.policy_count.advance_tensors()
-        compute = compiled_update() if self.shape.kernel == "cuda_compiled" else Learner._compute
+        compute = compiled(Learner._compute) if self.shape.kernel == "cuda_compiled" else Learner._compute
         compute(self, batch, noise, with_policy)
 
     def _compute(self, batch: Batch, noise: Noise, with_policy: bool = True) -> None:
@@ -277,6 +275,18 @@ class Learner:
         self.sums.zero_()
         self._summed = self._policy_summed = 0
         return dict(zip(LOGGED, means.unbind(1), strict=True))
+
+    def snapshot(self) -> "Learner":
+        """A copy for `act`, `values` and `take_logged`, which keeps what this learner, which logs anew, has learned."""
+        other = copy(self)
+        other.policy_parameters = self.policy_parameters.clone()
+        other.critic_parameters = self.critic_parameters.clone()
+        other._policies = [other.policy_parameters.part(run, run + 1) for run in range(self.runs)]
+        other.sums = self.sums.clone()
+        other.sum_of = dict(zip(LOGGED, other.sums.unbind(1), strict=True))
+        self.sums.zero_()
+        self._summed = self._policy_summed = 0
+        return other
 
     def state(self, run: int) -> dict[str, Tensor]:
         """The state of one run for a checkpoint, in addition to `counters`. May share memory: do not modify."""
@@ -387,12 +397,3 @@ class Learner:
             )
         for name, value in logged.items():
             self.sum_of[name].add_(value)
-
-
-@cache
-def compiled_update(backend: str = "inductor") -> Callable[..., None]:
-    """`Learner._compute` compiled as one graph per shape, which is an error where it cannot be traced whole."""
-    from torch._dynamo import config
-
-    config.recompile_limit = max(config.recompile_limit, COMPILED_SHAPES)
-    return torch.compile(Learner._compute, fullgraph=True, dynamic=False, backend=backend)

@@ -166,6 +166,11 @@ class PackState:
             numbers["actor"] = {"episodes": actor.episodes, "successes": actor.successes}
         return arrays, numbers
 
+    def copied(self, number: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """As `capture`, but nothing that changes later."""
+        arrays, numbers = self.capture(number)
+        return {name: array.copy() for name, array in arrays.items()}, numbers
+
     def restore(self, number: int, folder: RunFolder, checkpoint: Checkpoint) -> None:
         """Restore one run from its checkpoint; its floor was restored with the floor columns (`floor_of`)."""
         arrays, numbers = checkpoint.arrays, checkpoint.numbers

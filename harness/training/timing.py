@@ -73,17 +73,22 @@ class Clock:
         """`before` is the effort of the same attempt so far."""
         self.effort = Effort(dict(before.seconds), before.elsewhere)
         self.used: Sequence[float] = ()
+        # Of the parts within the current one, which do not count for it.
+        self._within = 0.0
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count the processor time of the block for a part."""
-        began, elsewhere = time.process_time(), sum(self.used)
+        """Count the processor time of the block for a part; that of a part within it counts for the latter."""
+        began, elsewhere, before = time.process_time(), sum(self.used), self._within
+        self._within = 0.0
         try:
             yield
         finally:
             elsewhere = sum(self.used) - elsewhere
+            seconds = time.process_time() - began
             self.effort.elsewhere += elsewhere
-            self.effort.seconds[name] = self.effort.seconds.get(name, 0.0) + time.process_time() - began + elsewhere
+            self.effort.seconds[name] = self.effort.seconds.get(name, 0.0) + seconds - self._within + elsewhere
+            self._within = before + seconds
 
 
 class Stopped(BaseException):

@@ -5,7 +5,9 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from typing import Any
 
+import numpy as np
 import torch
 
 from algorithms.batch_ring import BatchRing
@@ -114,6 +116,11 @@ class PackTraining:
         self.clock.used = self.environments.used
         self.evaluator = Evaluator(runs, transitions, behaviour_value(runs[0], dataset, store), self.environments)
         self.state = PackState(self.learner, self.floors, transitions)
+        # The states at the mark of an evaluation beside updates, which a stop saves.
+        self.kept: dict[int, tuple[dict[str, np.ndarray], dict[str, Any]]] = {}
+        self.device_module = torch.get_device_module(self.learner.device)
+        # One stream for all evaluations, because the memory of a stream is not used by others.
+        self.beside = self.device_module.Stream(priority=-1)
         self.online = OnlineSchedule(runs, transitions.offline)
         if pack.position.online_step:
             self.begin_online()
@@ -127,13 +134,11 @@ class PackTraining:
         """Train to the end. Returns the runs that are left if most have dropped out: saved, for a smaller pack."""
         schedule, pack = self.schedule, self.pack
         if not pack.position.evaluated:
-            self.evaluate()
-        marks = offline_marks(schedule)
+            self.arrive(pack.position)
         while pack.is_worthwhile and pack.position.offline_step < schedule.offline_steps:
-            following = min(mark for mark in marks if mark > pack.position.offline_step)
-            step = pack.position.offline_step + self.at_once(following - pack.position.offline_step)
-            self.update(self.algorithm.batch_size, step - pack.position.offline_step)
-            self.arrive(Position(step, 0, evaluated=step not in marks))
+            step = pack.position.offline_step
+            self.update(self.algorithm.batch_size, updates := self.at_once(self.until_mark(step)))
+            self.arrive(self.offline_position(step + updates))
         if pack.is_worthwhile and self.state.actors is None:
             self.switch()
         marks = online_marks(schedule)
@@ -249,17 +254,25 @@ class PackTraining:
             raise Stopped(self.stop.reason)
         if self.timer.is_due():
             self.save()
+        # Updates beside an evaluation may lead to the next one.
+        if not self.pack.position.evaluated and self.pack.is_worthwhile:
+            self.arrive(self.pack.position)
 
     def evaluate(self) -> None:
-        """Append a row of metrics to every live run."""
+        """Append a row of metrics to every live run, and go where updates beside the evaluation have led."""
         pack, actors = self.pack, self.state.actors
         self.drop_diverged()
+        mark, updates = pack.position, pack.updates
         try:
             with self.clock.part("evaluation"):
-                rows = self.evaluator.evaluate(self.learner, pack.live, self.stop.check)
+                if self.copy is None:
+                    rows = self.evaluator.evaluate(self.learner, pack.live, self.stop.check)
+                else:
+                    rows = self.evaluate_beside(self.copy)
         except Stopped:
             self.save()
             raise
+        self.kept = {}
         for number in list(pack.live):
             metrics = rows[number]
             if isinstance(metrics, Exception):
@@ -267,19 +280,56 @@ class PackTraining:
                 continue
             row = {
                 "phase": pack.phase,
-                "offline_step": pack.position.offline_step,
-                "online_step": pack.position.online_step,
-                "updates": pack.updates,
+                "offline_step": mark.offline_step,
+                "online_step": mark.online_step,
+                "updates": updates,
                 **metrics,
                 "train_episodes": actors.actors[number].episodes if actors else 0,
                 "train_successes": actors.actors[number].successes if actors else 0,
             }
             pack.guard(number, pack.recorders[number].append_row, row)
-        pack.position = replace(pack.position, evaluated=True)
+        pack.position = replace(mark, evaluated=True)
+        if pack.updates > updates:
+            pack.position = self.offline_position(mark.offline_step + pack.updates - updates)
+
+    def evaluate_beside(self, copy: DeviceCopy) -> list[dict[str, Any] | Exception]:
+        """Evaluate a snapshot; offline, the GPU is given updates up to the next mark meanwhile.
+
+        These updates do not depend on the evaluation. If it is stopped, they are made again.
+        """
+        pack, learner, end = self.pack, self.learner, self.pack.updates
+        if not pack.position.online_step:
+            end += self.until_mark(pack.position.offline_step)
+        if end > pack.updates:
+            self.kept = {number: self.state.copied(number) for number in pack.live}
+            learner = learner.snapshot()
+        stream = self.device_module.current_stream()
+        self.beside.wait_stream(stream)
+
+        def go_on() -> None:
+            self.stop.check()
+            if pack.updates < end and copy.replay.has_room:
+                with self.device_module.stream(stream):
+                    self.update(self.algorithm.batch_size, self.at_once(end - pack.updates))
+
+        with self.device_module.stream(self.beside):
+            rows = self.evaluator.evaluate(learner, pack.live, go_on)
+        stream.wait_stream(self.beside)
+        return rows
+
+    def until_mark(self, step: int) -> int:
+        """Gradient steps from a step of the offline phase to the next one at which it is evaluated, or to its end."""
+        marks = offline_marks(self.schedule)
+        return min((mark for mark in marks if mark > step), default=step) - step
+
+    def offline_position(self, step: int) -> Position:
+        """The position at a step of the offline phase that was not evaluated."""
+        return Position(step, 0, evaluated=step not in offline_marks(self.schedule))
 
     def save(self) -> None:
         """Save a checkpoint of every live run."""
-        self.drop_diverged()
+        if not self.kept:
+            self.drop_diverged()
         began = time.monotonic()
         with self.clock.part("checkpoint"):
             for number in list(self.pack.live):
@@ -288,7 +338,8 @@ class PackTraining:
 
     def save_run(self, number: int) -> None:
         """Save a checkpoint of one run."""
-        self.pack.recorders[number].save(self.pack.position, *self.state.capture(number))
+        state = self.kept[number] if self.kept else self.state.capture(number)
+        self.pack.recorders[number].save(self.pack.position, *state)
 
     def finish(self) -> None:
         """Write the summary of every live run, which was saved, and mark it done."""

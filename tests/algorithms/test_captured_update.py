@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from algorithms.captured_update import CapturedUpdate, without_collection
-from algorithms.device_replay import DeviceReplay
-from algorithms.learner import compiled_update
+from algorithms.captured_update import CapturedUpdate, compiled, without_collection
+from algorithms.device_replay import AHEAD, DeviceReplay
+from algorithms.learner import Learner
 from harness.training.streams import generator, normal_source
 from tests.support.packs import (
     ACTION_DIM,
@@ -92,7 +92,7 @@ def test_an_update_is_traced_as_one_graph(variant):
         learner.count.advance()
         learner.policy_count.advance()
     eager._compute(batch, noise)
-    compiled_update("eager")(traced, batch, noise, with_policy=True)
+    compiled(Learner._compute, "eager")(traced, batch, noise, with_policy=True)
     for (name, tensor), (_, expected) in zip(named_state(traced), named_state(eager), strict=True):
         torch.testing.assert_close(tensor, expected, msg=lambda text, name=name: f"{name}: {text}")
 
@@ -147,9 +147,9 @@ def test_operations_and_bytes_of_an_update(variant):
 def test_a_compiled_update_computes_the_same_numbers():
     """On the CPU, where torch.compile generates C++ (half a minute); on a GPU it generates Triton code."""
     plain = replace(TINY, kernel="torch")
-    compiled = train([replace(plain, kernel="cuda_compiled")] * 2, SEEDS, updates=5, device="cpu")
+    learner = train([replace(plain, kernel="cuda_compiled")] * 2, SEEDS, updates=5, device="cpu")
     for (name, tensor), (_, expected) in zip(
-        named_state(compiled), named_state(train([plain] * 2, SEEDS, 5)), strict=True
+        named_state(learner), named_state(train([plain] * 2, SEEDS, 5)), strict=True
     ):
         torch.testing.assert_close(
             tensor, expected, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
@@ -219,6 +219,35 @@ def test_a_block_of_drawn_updates_has_the_bytes_of_single_ones():
     assert_equal(block, single)
     # A block, a draw and two updates; two draws and 34 updates.
     assert [graph.replays for graph in graphs] == [1, 1, 2, 2, 34]
+
+
+def test_the_host_is_ahead_of_a_device_by_a_few_calls(monkeypatch):
+    """The host waits for the end of a call before the last two; then the device has room for one."""
+    done, waited = [], []
+
+    class Event:
+        def __init__(self):
+            self.number = len(waited) + len(replay._given)
+
+        def record(self):
+            pass
+
+        def query(self):
+            return self.number in done
+
+        def synchronize(self):
+            waited.append(self.number)
+
+    replay = DeviceReplay([0], TINY, torch.zeros(3, 2 * STATE_DIM + ACTION_DIM + 2), 0, STATE_DIM, ACTION_DIM, "cpu")
+    monkeypatch.setattr(torch.cpu, "Event", Event)
+    for call in range(4):
+        assert replay.has_room == (call < AHEAD)
+        replay.passed(1)
+    assert waited == [0, 1]
+    done.append(3)
+    assert not replay.has_room, "call 2 has not ended"
+    done.append(2)
+    assert replay.has_room
 
 
 def test_inputs_of_another_shape_are_an_error():

@@ -314,3 +314,28 @@ def test_a_learner_is_freed_by_reference_counts(kernel):
         assert parameters() is None
     finally:
         gc.enable()
+
+
+def test_a_snapshot_keeps_what_the_learner_was():
+    """Actions, values and logged quantities, while the learner goes on; what it logs begins anew."""
+    seeds = [3, 8]
+    learner = train([TINY] * 2, seeds, updates=3)
+    states, actions = torch.rand(2, 5, STATE_DIM), torch.rand(2, 5, 1, ACTION_DIM)
+    other = train([TINY] * 2, seeds, updates=3)
+
+    def seen(learner):
+        run = slice(1, 2)
+        return [learner.act(states), learner.act(states[:1], run=1), learner.act(states[:1], run=run),
+                learner.values(states, actions), learner.values(states[:1], actions[:1], run=1)]  # fmt: skip
+
+    expected, logged = seen(learner), other.take_logged()
+    snapshot = learner.snapshot()
+    for one in (learner, other):
+        continue_training(one, seeds, range(3, 5))
+    assert all(map(torch.equal, seen(snapshot), expected))
+    assert not any(map(torch.equal, seen(learner), expected))
+    for name, values in snapshot.take_logged().items():
+        torch.testing.assert_close(values, logged[name], rtol=0.0, atol=0.0, equal_nan=True)
+    since, expected_since = learner.take_logged(), other.take_logged()
+    for name, values in since.items():
+        torch.testing.assert_close(values, expected_since[name], rtol=0.0, atol=0.0, equal_nan=True)

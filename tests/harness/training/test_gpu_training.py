@@ -3,19 +3,23 @@
 Blocks have 8 updates instead of 32, because an emulated recording runs every operation in Python.
 """
 
+from itertools import count
+
 import pytest
 
 from ablations.grids import runs_of
 from algorithms import device_replay, draws, learner
 from algorithms.captured_update import CapturedUpdate
+from algorithms.device_replay import DeviceReplay
 from algorithms.kernels import gpu
 from harness.data.dataset import ensure_dataset
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import commit
 from harness.settings import with_settings
 from harness.training import streams
+from harness.training.evaluation import Evaluator
 from harness.training.timing import CHECKPOINT_VARIABLE, Stop, Stopped
-from harness.training.training import train_pack
+from harness.training.training import PackTraining, train_pack
 from tests.support.packs import SHORT, interrupt
 from tests.support.recorded_graphs import emulated_gpu
 
@@ -113,3 +117,53 @@ def test_the_rest_of_a_pack_goes_on_in_new_graphs(tmp_path, alone, monkeypatch):
     assert [folder.status()["state"] for folder in made] == ["cancelled", "done"]
     # A draw, one update and a whole block; in the smaller pack no whole block is left.
     assert len(graphs) == 5
+
+
+@pytest.fixture
+def during_evaluations(monkeypatch):
+    """The numbers of the first updates of the calls that were made during an evaluation."""
+    numbers, running = [], []
+    evaluate, update = Evaluator.evaluate, PackTraining.update
+
+    def evaluated(*arguments):
+        running.append(True)
+        try:
+            return evaluate(*arguments)
+        finally:
+            running.pop()
+
+    def updated(training, *arguments, **named):
+        if running:
+            numbers.append(training.pack.updates)
+        update(training, *arguments, **named)
+
+    monkeypatch.setattr(Evaluator, "evaluate", evaluated)
+    monkeypatch.setattr(PackTraining, "update", updated)
+    return numbers
+
+
+@pytest.mark.parametrize(("period", "expected"), [(1, [0, 8, 10, 16]), (9, [0, 10, 16]), (100, [])])
+def test_updates_beside_evaluations_change_no_byte(tmp_path, alone, monkeypatch, during_evaluations, period, expected):
+    """Whether the GPU has room always, at every ninth of the 15 steps of an evaluation, or never."""
+    steps = count(1)
+    monkeypatch.setattr(DeviceReplay, "has_room", property(lambda replay: next(steps) % period == 0))
+    with emulated_gpu():
+        made = folders(tmp_path)
+        train_pack(made)
+    assert metrics(made) == metrics(alone)
+    assert during_evaluations == expected
+
+
+@pytest.mark.parametrize(("update", "mark"), [(8, "000000000"), (16, "000000010")])
+def test_an_evaluation_that_is_stopped_is_repeated(tmp_path, alone, monkeypatch, during_evaluations, update, mark):
+    """The checkpoint is that of the mark, without the updates that were made meanwhile."""
+    stop = Stop()
+    interrupt(monkeypatch, update, lambda: stop.request("SIGTERM"))
+    with emulated_gpu():
+        made = folders(tmp_path)
+        with pytest.raises(Stopped):
+            train_pack(made, stop)
+        assert during_evaluations[-1] == update
+        assert {folder.newest_checkpoint for folder in made} == {f"{mark}-000000000-0.ckpt"}
+        train_pack(made)
+    assert metrics(made) == metrics(alone)

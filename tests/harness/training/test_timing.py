@@ -20,3 +20,13 @@ def test_processor_time_of_other_processes_counts_for_the_part_in_which_it_was_s
     assert 2.5 <= clock.effort.seconds["environment"] <= 2.5 + this_process
     assert 5.0 <= clock.effort.seconds["update"] <= 5.0 + this_process
     assert before == Effort({"update": 5.0}, elsewhere=1.0), "an earlier pack keeps its own sums"
+
+
+def test_a_part_within_another_counts_once(monkeypatch):
+    """Of 7 seconds in an evaluation 4 are an update's, and 1 of these is a checkpoint's."""
+    seconds = iter([0.0, 1.0, 2.0, 3.0, 5.0, 7.0])
+    monkeypatch.setattr(time, "process_time", lambda: next(seconds))
+    clock = Clock(Effort())
+    with clock.part("evaluation"), clock.part("update"), clock.part("checkpoint"):
+        pass
+    assert clock.effort.seconds == {"checkpoint": 1.0, "update": 3.0, "evaluation": 3.0}
