@@ -232,10 +232,12 @@ def _finished(folder: RunFolder) -> tuple[Run, Cost, Work] | None:
     if folder.status()["state"] != RunState.DONE:
         return None
     accounts = [account for account in attempts.history(folder.path) if account.get("seconds")]
+    if not accounts:
+        return None
     run, spent = folder.run(), parts(accounts)
     busy = sum(spent.get(name, 0.0) for name in PARTS if name != "idle")
     work = work_of(run, offline=not (folder.prefix_record() or {}).get("prefix"))
-    if not accounts or not busy or work.updates < FEWEST_UPDATES:
+    if not busy or work.updates < FEWEST_UPDATES:
         return None
     stretch = sum(account["ended"] - account["started"] for account in accounts) / busy
 

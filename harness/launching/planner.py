@@ -11,7 +11,7 @@ from typing import Any
 from harness import extensions
 from harness.errors import UserError
 from harness.files import check_folder, read_many
-from harness.folders.reader import RunReader, refuse
+from harness.folders.reader import RunReader, RunSummary, refuse, summaries
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState, counted
 from harness.settings import Run, pack_key, trains_alone
@@ -54,19 +54,25 @@ def plan(runs: Sequence[Run], root: Path) -> Plan:
 
 
 def checked_plan(runs: Sequence[Run], root: Path) -> Plan:
-    """The plan of runs, after checking everything in their folders; raises UserError for any fault."""
+    """The plan of runs, after checking their folders; raises UserError for any fault.
+
+    Finished runs, of which large roots have most, are checked as the status does: by means of the user's cache. Of the
+    others, which may be continued, everything is checked.
+    """
     refuse_duplicates(runs)
-    check_folder(root)
     reader = RunReader(root)
 
-    def checked(run: Run) -> tuple[RunState, list[tuple[RunFolder, str]]]:
+    def checked(pair: tuple[Run, RunSummary]) -> tuple[RunState, list[tuple[RunFolder, str]]]:
+        run, summary = pair
+        state, faults = summary.state, summary.faults
+        # Settings are compared with those of the run, which is faster than reading them.
         folder = RunFolder.of(root, run)
-        if not folder.exists:
-            return RunState.NEW, []
-        contents = reader.contents(folder)
-        return contents.status.get("state", RunState.DAMAGED), [(folder, fault) for fault in contents.faults]
+        if state not in (RunState.NEW, RunState.DONE, RunState.DAMAGED):
+            contents = reader.contents(folder)
+            state, faults = contents.status.get("state", RunState.DAMAGED), contents.faults
+        return state, [(folder, fault) for fault in faults]
 
-    results = read_many(checked, runs)
+    results = read_many(checked, list(zip(runs, summaries(root, runs), strict=True)))
     refuse([problem for _, problems in results for problem in problems])
     states = [state for state, _ in results]
     return Plan(Path(root), tuple(runs), tuple(states))

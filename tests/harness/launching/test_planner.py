@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from ablations.grids import runs_of
 from harness.errors import UserError
+from harness.folders.reader import RunReader
 from harness.folders.run_folder import RunFolder
 from harness.launching.planner import checked_plan, commit, describe, packs, plan
 from harness.settings import pack_key, with_settings
+from tests.support.run_folder_factory import fail, write_done
 
 
 @pytest.fixture
@@ -53,6 +55,25 @@ def test_every_state(tmp_path):
     assert planned.to_start() == [runs[0], runs[1], runs[3], runs[4]]
     assert planned.to_start(retry_failed=True) == [runs[0], runs[1], runs[3], runs[4], runs[5]]
     assert planned.in_state("done", "new") == [runs[0], runs[6]]
+
+
+def test_only_unfinished_runs_are_read_completely(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "none"))
+    runs = seeds(3)
+    folders = [*write_done(tmp_path, runs[:2]), fail(tmp_path, runs[2], "it broke")]
+    contents, read = RunReader.contents, []
+    monkeypatch.setattr(
+        RunReader, "contents", lambda reader, folder: read.append(folder.id) or contents(reader, folder)
+    )
+    assert checked_plan(runs, tmp_path).states == ("done", "done", "failed")
+    assert read == [runs[2].id]
+    for folder, name in ((folders[1], "metrics.jsonl"), (folders[1], "config.json"), (folders[2], "metrics.jsonl")):
+        file = folder.path / name
+        intact = file.read_bytes() if file.exists() else b""
+        file.write_text("{\n")
+        with pytest.raises(UserError, match=f"{file}: (is damaged|line 1 is not valid)"):
+            checked_plan(runs, tmp_path)
+        file.write_bytes(intact)
 
 
 def test_duplicate_runs_are_named(tmp_path, runs):
