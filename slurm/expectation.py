@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.command_line import FittedTable
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.launching.cost import Costs, Work, makespan, work_of
+from harness.launching.cost import COMMAND, Costs, Work, makespan, work_of
 from harness.launching.progress import duration
 from harness.settings import Run
 from slurm.profile import Profile
@@ -58,7 +58,7 @@ class _Pack:
 def expectation(drafted: Draft, profile: Profile) -> Expectation:
     """The expected cost of a draft, by finished runs of the root, or measurements of each shape on this machine.
 
-    The packs of an array task share its reserved time in proportion to their expected times.
+    The packs of an array task share its reserved time, its start included, in proportion to their expected times.
     """
     planned = drafted.plan
     done = [run.id for run in planned.in_state(RunState.DONE)]
@@ -75,7 +75,8 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
     lengths, packs = [], list[_Pack]()
     for array_task in drafted.tasks:
         seconds = [seconds_of(pack) for pack in array_task]
-        lengths.append(makespan(seconds, profile.workers))
+        # An array task starts as the command does: it imports the same and starts a fork server.
+        lengths.append(COMMAND + makespan(seconds, profile.workers))
         stretch = lengths[-1] / max(sum(seconds), 1e-9)
         packs += [
             _Pack(by_id[pack[0]].task.name, len(pack), updates_of(pack), pack_seconds, stretch * pack_seconds)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.launching.cost import PROCESS
+from harness.launching.cost import COMMAND, PROCESS
 from harness.launching.planner import commit, plan
 from harness.settings import prefix_of, with_settings
 from slurm import submissions
@@ -280,17 +280,19 @@ def test_a_dry_run_needs_no_gpu(tmp_path):
 
 
 def test_expected_costs_of_tasks_add_up(tmp_path):
-    """Three packs of 500 s each, two of them in one array task, whose cost they share."""
+    """Three packs of 500 s each, two of them in one array task, whose cost they share, and the starts of two tasks."""
     for folder in write_done(tmp_path, RUNS[:1]):
         spend(folder, wall=500.0 - PROCESS, pack=1, seconds={"update": 1.0}, processor=1.0)
     profile = Profile(time_minutes=60, runs_per_pack=1, packs_per_task=2, workers=2, cpus_per_task=3, gres="gpu:1")
     expected = expectation(drafted(tmp_path, profile), profile)
-    assert (expected.longest_task, expected.all_tasks) == (pytest.approx(500.0), pytest.approx(500.0))
-    assert expected.core_hours == pytest.approx(3 * 1000 / 3600)
+    longest = pytest.approx(COMMAND + 500.0)
+    assert (expected.longest_task, expected.all_tasks) == (longest, longest)
+    hours = 2 * (COMMAND + 500.0) / 3600
+    assert expected.core_hours == pytest.approx(3 * hours)
     (task,) = expected.by_task
     assert (task.task, task.runs, task.packs, task.updates) == ("pointmaze-umaze", 3, 3, 3000)
     assert (task.update_seconds, task.longest_pack) == (pytest.approx(0.5), pytest.approx(500.0))
-    assert (task.core_hours, task.gpu_hours) == (pytest.approx(3 * 1000 / 3600), pytest.approx(1000 / 3600))
+    assert (task.core_hours, task.gpu_hours) == (pytest.approx(3 * hours), pytest.approx(hours))
 
 
 def test_an_unknown_profile_is_a_one_line_error(tmp_path):
