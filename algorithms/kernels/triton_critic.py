@@ -49,7 +49,7 @@ def critic_gradient_kernel(
     epsilon: tl.constexpr,  # of the layer normalisation
     offsets: tl.constexpr,  # of the tensors in a row of parameters
     gaps: tl.constexpr,  # unused elements of a row: (first, end) of each gap, fewer than 64 elements long
-    options: tl.constexpr,
+    chosen: tl.constexpr,  # see `Options`; Triton uses the name "options" itself
     part: tl.constexpr,  # states of a part
     tile: tl.constexpr,  # states of a tile
     columns: tl.constexpr,  # actions of a state, rounded up to a power of two
@@ -120,7 +120,7 @@ def critic_gradient_kernel(
             tl.store(of_states + (first + in_strip)[:, None] * stride + (left + column)[None, :], total)
     tl.debug_barrier()
 
-    weight_of_loss = regulariser_weight(tl.load(alpha + run), tl.load(raw_multiplier + run), options)
+    weight_of_loss = regulariser_weight(tl.load(alpha + run), tl.load(raw_multiplier + run), chosen)
     temperature_of_run = tl.load(temperature + run)
     low, high = tl.load(difference_min + run), tl.load(difference_max + run)
     output_bias = tl.load(parameters + offsets[4 + 2 * (layers - 1)])
@@ -221,7 +221,7 @@ def critic_gradient_kernel(
             batch,
             n,
             columns,
-            options,
+            chosen,
         )
         squared += more_squared
         difference += more_difference

@@ -63,7 +63,7 @@ class Plan:
     epsilon: float
     offsets: tuple[int, ...]
     gaps: tuple[tuple[int, int], ...]
-    options: tuple[bool, ...]
+    chosen: tuple[bool, ...]
     part: int
     tile: int
     columns: int
@@ -107,7 +107,7 @@ class Plan:
             epsilon=NORM_EPSILON,
             offsets=tuple(parameters.offsets),
             gaps=tuple(gaps),
-            options=tuple(Options.of(inputs.form)),
+            chosen=tuple(Options.of(inputs.form)),
             part=PART,
             tile=tile,
             columns=columns,
@@ -180,7 +180,7 @@ def critic_gradient(
         parts,
         plan.batch,
         plan.n,
-        plan.options,
+        plan.chosen,
     )
     loss, *others = per_run.unbind(1)
     return CriticLoss(loss, value_gradient, *others)

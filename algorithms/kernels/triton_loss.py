@@ -152,7 +152,7 @@ def run_loss_kernel(
     parts: tl.constexpr,
     batch: tl.constexpr,
     n: tl.constexpr,
-    options: tl.constexpr,
+    chosen: tl.constexpr,
 ):
     """The loss of one run, from the sums of its critics in their order."""
     run = tl.program_id(0)
@@ -169,13 +169,13 @@ def run_loss_kernel(
     difference /= batch
     regulariser = alpha_of_run * difference
     lagrange_loss, lagrange_gradient = zero, zero
-    if options[2]:  # lagrange
-        multiplier, derivative = lagrange_multiplier(tl.load(raw_multiplier + run), options[8])
+    if chosen[2]:  # lagrange
+        multiplier, derivative = lagrange_multiplier(tl.load(raw_multiplier + run), chosen[8])
         gap = tl.load(target_action_gap + run)
-        if options[7]:  # alpha_of_gap
+        if chosen[7]:  # alpha_of_gap
             gap = gap * alpha_of_run
         excess = regulariser - critics * gap
-        if not options[6]:  # alpha_of_difference
+        if not chosen[6]:  # alpha_of_difference
             excess = difference - critics * gap
         regulariser = multiplier * excess
         lagrange_loss = -regulariser / critics

@@ -15,6 +15,7 @@ from packaging.version import Version
 from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels import triton_kernel
 from algorithms.kernels.triton_kernel import Plan
+from algorithms.optimizer import Adam
 from tests.algorithms.kernels.test_fused_critic_gradient import PLAIN
 from tests.support.kernel_inputs import CRITICS, gradient, in_dtype, random_inputs
 
@@ -58,7 +59,6 @@ def cache(monkeypatch, tmp_path):
 def compiled(kernel, constants, options):
     """A kernel for an H100 (compiled, not run); `constants` by name, all other arguments point to float32."""
     from triton import compile
-    from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     names = kernel.arg_names
@@ -69,7 +69,7 @@ def compiled(kernel, constants, options):
         {(names.index(name),): value for name, value in constants.items()},
         {(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if name not in constants},
     )
-    return compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    return compile(source, target=h100(), options=options)
 
 
 def compiled_gradient(sizes, hidden, form=PLAIN, precision="float32", layer_norm=False):
@@ -115,8 +115,8 @@ def test_the_small_kernels_compile_without_a_gpu():
     from algorithms.kernels.triton_loss import Options, run_loss_kernel
     from algorithms.kernels.triton_optimizer import adam_kernel, polyak_kernel
 
-    options = tuple(Options.of(OTHER_FORMS[0]))
-    of_run = {"critics": 2, "parts": 4, "batch": 256, "n": 10, "options": options}
+    chosen = tuple(Options.of(OTHER_FORMS[0]))
+    of_run = {"critics": 2, "parts": 4, "batch": 256, "n": 10, "chosen": chosen}
     for kernel, constants in (
         (run_loss_kernel, of_run),
         (sum_of_parts_kernel, {"count": 4, "row": 4096, "block": 1024}),
@@ -145,6 +145,53 @@ def test_usual_sizes_fit_into_registers_and_shared_memory(hidden, precision, lay
     print(hidden, precision, layer_norm, numbers, "shared memory:", kernel.metadata.shared)
     assert (numbers["STACK"], numbers["LOCAL"]) == ("0", "0")
     assert kernel.metadata.shared <= 227 * 1024
+
+
+def h100():
+    from triton.backends.compiler import GPUTarget
+
+    return GPUTarget("cuda", 90, 32)
+
+
+class NoGpu:
+    """The part of Triton's driver for a GPU that a launch needs; notes launches instead of making them."""
+
+    def __init__(self):
+        self.launches = []
+        self.utils = self
+        self.get_current_target = h100
+        # Of no other GPU, because compiled kernels are kept by it.
+        self.get_current_device = lambda: id(self)
+        self.get_current_stream = lambda device: 0
+        self.get_device_properties = lambda device: {"max_shared_mem": 227 * 1024}
+        self.load_binary = lambda *arguments: (0, 0, 0, 0, 1024)
+
+    def launcher_cls(self, source, metadata):
+        return lambda *arguments: self.launches.append((source.fn.__name__, arguments[:3]))
+
+
+@needs_triton
+@ignore_fusion
+@pytest.mark.parametrize(("hidden", "layer_norm"), [((16,), False), ((8, 20), True)])
+def test_the_kernels_can_be_launched(hidden, layer_norm, monkeypatch):
+    """With the arguments that they are given, which compiling them alone does not show."""
+    from triton.runtime import driver
+
+    inputs = random_inputs(0, 2, (16, 16, 8, 1), hidden, layer_norm=layer_norm)
+    plan = Plan.of(inputs.network, inputs.parameters, inputs.of_kernel(PLAIN))
+    gradient, blocks = inputs.parameters.like(), -(-plan.row // triton_kernel.ELEMENTS)
+    adam, rates = Adam.of(gradient.flat), torch.ones(2 * CRITICS, 1)
+    monkeypatch.setattr(driver, "_active", gpu := NoGpu())
+    triton_kernel.critic_gradient(inputs.network, inputs.parameters, inputs.of_kernel(PLAIN), gradient)
+    triton_kernel.adam_step(adam, inputs.parameters.flat, gradient.flat, rates)
+    triton_kernel.polyak_update(gradient.flat, inputs.parameters.flat, rates)
+    assert gpu.launches == [
+        ("critic_gradient_kernel", (2 * CRITICS, 1, 1)),
+        ("sum_of_parts_kernel", (2 * CRITICS, blocks, 1)),
+        ("run_loss_kernel", (2, 1, 1)),
+        ("adam_kernel", (2 * CRITICS, blocks, 1)),
+        ("polyak_kernel", (2 * CRITICS, blocks, 1)),
+    ]
 
 
 @pytest.mark.gpu
