@@ -80,13 +80,13 @@ CriticLossSums critic_gradient(const NetworkShape& shape, const Real* parameters
                                Real* gradient_row) {
     const long count = inputs.count, n = (count - 1) / 3, states = states_per_tile(inputs.batch, count);
     arena.reset(2 * PanelNetwork<Real>::bytes(shape) + transposed_weights_bytes<Real>(shape) +
-                Tile<Real>::bytes(shape, states, count) + Arena::bytes<Real>(count));
+                Tile<Real>::bytes(shape, states, count) + Arena::bytes<Real>(padded_to_vectors<Real>(3 * n)));
     PanelNetwork<Real> network(shape, arena), gradient(shape, arena);
     network.read(shape, parameters);
     gradient.clear(shape);
     const auto transposed = transposed_weights(shape, parameters, arena);
     Tile<Real> tile(shape, states, count, arena);
-    Real* work = arena.take<Real>(count);
+    Real* work = arena.take<Real>(padded_to_vectors<Real>(3 * n));
     const Real weight = scalars.weight(form);
     CriticLossSums sums;
     in_tiles(inputs.batch, count, [&](long first, long used) {

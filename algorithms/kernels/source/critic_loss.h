@@ -5,6 +5,9 @@
 #include <cmath>
 #include <limits>
 
+#include "exponential.h"
+#include "vectors.h"
+
 namespace floorbench {
 
 template <typename Real>
@@ -109,52 +112,76 @@ inline Real maximum(Real value, Real floor) {
     return value < floor ? floor : value;
 }
 
+template <typename Real>
+inline Vector<Real> maximum(Vector<Real> value, Vector<Real> floor) {
+    return value < floor ? floor : value;
+}
+
+template <typename Real, int HALF = LANES<Real> / 2>
+inline Real maximum_of_elements(Vector<Real> value) {
+    const Vector<Real> larger = maximum<Real>(halves<Real, HALF, 0>(value, value), halves<Real, HALF, 1>(value, value));
+    if constexpr (HALF > 1) return maximum_of_elements<Real, HALF / 2>(larger);
+    return larger[0];
+}
+
 // Add the loss of one state to `sums` and write its gradient, for a mean over `batch` states, to `value_gradient`.
 //
-// `values` [1 + 3n] belong to the data action, n uniform ones, n of pi(.|s) and n of pi(.|s'). `work` is a buffer of
-// 3n + 1 elements.
+// `values` [1 + 3n] belong to the data action, n uniform ones, n of pi(.|s) and n of pi(.|s'). `work` is an aligned buffer
+// of 3n elements, padded to whole vectors. Few branches depend on the numbers: no processor could predict them.
 template <typename Real>
 void critic_loss(const Real* values, long n, const StateInputs<Real>& state, CriticLossForm form,
                  const CriticLossScalars<Real>& scalars, Real weight, long batch, Real* value_gradient, Real* work,
                  CriticLossSums& sums) {
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
-    const long count = 3 * n;
+    const long count = 3 * n, current = n, following = 2 * n;
     const Real data = values[0], *sampled = values + 1;
-    Real* const of_sampled = value_gradient + 1;
-    const auto floor_of = [&](long action) {
-        return form.mask_by_expectation || (action < n && !form.floor_uniform) ? -infinity : state.floor;
+    const Vector<Real> zero = {}, lowest = zero - infinity;
+    const Vector<Real> of_policy = zero + (form.mask_by_expectation ? -infinity : state.floor);
+    const Vector<Real> of_uniform = form.floor_uniform ? of_policy : lowest;
+    // Call `function(first, values, log-densities, floors)` for each vector of actions.
+    const auto in_vectors = [&](const auto& function) {
+        for (long first = 0; first < count; first += LANES<Real>)
+            function(first, load_some(sampled + first, count - first),
+                     form.importance_sampling ? load_some(state.log_density + first, count - first) : zero,
+                     first_elements<Real>(n - first) ? of_uniform : of_policy);
     };
 
     Real push_down = 0, of_data = 0;
     if (form.expectation) {
         for (long action = 0; action < count; ++action) {
-            const bool current = action >= n && action < 2 * n;
-            if (current) push_down += maximum(sampled[action], floor_of(action));
-            of_sampled[action] = current ? Real(1) / n : 0;
+            const bool is_current = action >= current && action < following;
+            if (is_current) push_down += maximum(sampled[action], of_policy[0]);
+            work[action] = is_current ? Real(1) / n : 0;
         }
         push_down /= n;
     } else {
-        const long terms = form.importance_sampling ? count : count + 1;
-        for (long action = 0; action < count; ++action) {
-            const Real density = form.importance_sampling ? state.log_density[action] : 0;
-            const Real term = form.floor_after_density ? maximum(sampled[action] - density, floor_of(action))
-                                                       : maximum(sampled[action], floor_of(action)) - density;
-            work[action] = term / scalars.temperature;
-        }
-        if (!form.importance_sampling) work[count] = data / scalars.temperature;
-        Real peak = work[0], total = 0;
-        for (long term = 1; term < terms; ++term) peak = maximum(work[term], peak);
-        for (long term = 0; term < terms; ++term) total += work[term] = std::exp(work[term] - peak);
+        Vector<Real> peaks = lowest;
+        in_vectors([&](long first, Vector<Real> value, Vector<Real> density, Vector<Real> floor) {
+            const Vector<Real> term = form.floor_after_density ? maximum<Real>(value - density, floor)
+                                                               : maximum<Real>(value, floor) - density;
+            const Vector<Real> scaled = first_elements<Real>(count - first) ? term / scalars.temperature : lowest;
+            store(work + first, scaled);
+            peaks = maximum<Real>(scaled, peaks);
+        });
+        const Real of_data_action = data / scalars.temperature;
+        if (!form.importance_sampling) peaks = maximum<Real>(zero + of_data_action, peaks);
+        const Real peak = maximum_of_elements<Real>(peaks);
+        Real total = 0;
+        exponentials_below_zero(work, padded_to_vectors<Real>(count), peak);
+        for (long action = 0; action < count; ++action) total += work[action];
+        if (!form.importance_sampling) total += of_data = exponential_below_zero(of_data_action - peak);
         push_down = scalars.temperature * (peak + std::log(total));
-        for (long action = 0; action < count; ++action) of_sampled[action] = work[action] / total;
-        if (!form.importance_sampling) of_data = work[count] / total;
+        of_data /= total;
+        for (long first = 0; first < count; first += LANES<Real>) store(work + first, load(work + first) / total);
     }
-    Real current = 0;
-    for (long action = n; action < 2 * n; ++action) current += sampled[action];
-    if (form.mask_by_expectation && !(current / n > state.floor)) {
-        push_down = state.floor;
-        of_data = 0;
-        for (long action = 0; action < count; ++action) of_sampled[action] = 0;
+    if (form.mask_by_expectation) {
+        Real mean = 0;
+        for (long action = current; action < following; ++action) mean += sampled[action];
+        if (!(mean / n > state.floor)) {
+            push_down = state.floor;
+            of_data = 0;
+            for (long action = 0; action < count; ++action) work[action] = 0;
+        }
     }
 
     const Real raw = push_down - data, td = data - state.target;
@@ -163,15 +190,18 @@ void critic_loss(const Real* values, long n, const StateInputs<Real>& state, Cri
     // The clip has no gradient outside its range.
     const Real share = clipped ? 0 : weight / batch;
     value_gradient[0] = Real(2) / batch * td + share * (of_data - 1);
-    for (long action = 0; action < count; ++action) {
-        const Real bounded = form.floor_after_density ? sampled[action] - state.log_density[action] : sampled[action];
-        of_sampled[action] = bounded > floor_of(action) ? share * of_sampled[action] : 0;
-    }
+    in_vectors([&](long first, Vector<Real> value, Vector<Real> density, Vector<Real> floor) {
+        const Vector<Real> bounded = form.floor_after_density ? value - density : value;
+        store_some(value_gradient + 1 + first, bounded > floor ? share * load(work + first) : zero, count - first);
+    });
 
     sums.squared_td += td * td;
     sums.difference += raw < low ? low : raw > high ? high : raw;
-    for (long action = n; action < 2 * n; ++action) sums.below_current += sampled[action] < state.floor;
-    for (long action = 2 * n; action < count; ++action) sums.below_following += sampled[action] < state.floor;
+    long below_current = 0, below_following = 0;
+    for (long action = current; action < following; ++action) below_current += sampled[action] < state.floor;
+    for (long action = following; action < count; ++action) below_following += sampled[action] < state.floor;
+    sums.below_current += below_current;
+    sums.below_following += below_following;
 }
 
 // The loss of a run, summed over its critics.

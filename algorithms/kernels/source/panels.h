@@ -45,8 +45,13 @@ void pack(const Real* matrix, long rows, long columns, Panels<Real> into) {
 // Copy a row-major matrix into panels, leaving the padding undefined: for the first factor of a product.
 template <typename Real>
 void pack_inputs(const Real* matrix, long rows, long columns, Panels<Real> into) {
-    for (long row = 0; row < rows; ++row, matrix += columns)
-        for (long column = 0; column < columns; ++column) into.at(row, column) = matrix[column];
+    for (long first = 0; first < columns; first += PANEL<Real>) {
+        const long width = columns - first < PANEL<Real> ? columns - first : PANEL<Real>;
+        const Real* from = matrix + first;
+        Real* to = into.panel(first / PANEL<Real>);
+        for (long row = 0; row < rows; ++row, from += columns, to += PANEL<Real>)
+            for (long column = 0; column < width; ++column) to[column] = from[column];
+    }
 }
 
 // Copy the transpose of a row-major matrix [rows, columns] into panels, in squares where these fit.
@@ -176,50 +181,6 @@ void product(Panels<Real> in, Panels<Real> weight, const Real* start, long start
         });
 }
 
-// out[row] = ReLU(start of the row's group + in[row] * weight) for one panel and groups of `count` rows. Few inputs:
-// their weights stay in registers. The starts are consecutive rows.
-template <typename Real, int INPUTS>
-void grouped_block(const Real* in, const Real* weight, const Real* start, long groups, long count, Real* out) {
-    Vector<Real> weights[INPUTS][PAIR];
-    unrolled<INPUTS>([&](auto input) {
-        weights[input][0] = load(weight + input * PANEL<Real>);
-        weights[input][1] = load(weight + input * PANEL<Real> + LANES<Real>);
-    });
-    for (long group = 0; group < groups; ++group, start += PANEL<Real>) {
-        const Vector<Real> low = load(start), high = load(start + LANES<Real>);
-        for (long row = 0; row < count; ++row, in += PANEL<Real>, out += PANEL<Real>) {
-            Vector<Real> sums[PAIR] = {low, high};
-            unrolled<INPUTS>([&](auto input) {
-                const Real number = in[input];
-                sums[0] += number * weights[input][0];
-                sums[1] += number * weights[input][1];
-            });
-            store(out, relu<Real>(sums[0]));
-            store(out + LANES<Real>, relu<Real>(sums[1]));
-        }
-    }
-}
-
-template <typename Real, int... INPUTS>
-constexpr auto grouped_blocks(std::integer_sequence<int, INPUTS...>) {
-    return std::array{&grouped_block<Real, INPUTS + 1>...};
-}
-
-// out = ReLU(start of the row's group + in * weight) for `groups` of `count` rows each; `start` has a row per group.
-template <typename Real>
-void grouped_product(Panels<Real> in, Panels<Real> weight, Panels<Real> start, Panels<Real> out, long groups,
-                     long count) {
-    static constexpr auto blocks = grouped_blocks<Real>(std::make_integer_sequence<int, FEW_INPUTS>{});
-    if (in.columns <= FEW_INPUTS) {
-        for (long panel = 0; panel < out.count(); ++panel)
-            blocks[in.columns - 1](in.data, weight.panel(panel), start.panel(panel), groups, count, out.panel(panel));
-        return;
-    }
-    for (long group = 0; group < groups; ++group)
-        product<Real, Epilogue::relu>(in, weight, start.row(group), start.rows * PANEL<Real>, out, group * count,
-                                      count);
-}
-
 // into += left^T * right over the first `terms` rows of both.
 template <typename Real>
 void add_outer(Panels<Real> left, Panels<Real> right, long terms, Panels<Real> into) {
@@ -238,26 +199,35 @@ void add_outer(Panels<Real> left, Panels<Real> right, long terms, Panels<Real> i
 // row of a matrix.
 template <typename Real, int WEIGHT_STEP = 0>
 void row_sums(Panels<Real> matrix, long rows, Panels<Real> weight, Real offset, Real* into) {
-    constexpr int PANELS = PARTIAL_SUMS / PAIR;
+    // As many rows at once as give 8 independent sums.
+    constexpr int PANELS = PARTIAL_SUMS / PAIR, AT_ONCE = 8 / PARTIAL_SUMS < LANES<Real> ? 8 / PARTIAL_SUMS : LANES<Real>;
     for (long from = 0; from < rows; from += LANES<Real>, into += LANES<Real>) {
         const long last = rows - from < LANES<Real> ? rows - from - 1 : LANES<Real> - 1;
         Vector<Real> sums[LANES<Real>];
-        unrolled<LANES<Real>>([&](auto index) __attribute__((always_inline)) {
-            const long row = from + (index < last ? index : last);
-            Vector<Real> partial[PARTIAL_SUMS] = {};
+        unrolled<LANES<Real> / AT_ONCE>([&](auto number) __attribute__((always_inline)) {
+            Vector<Real> partial[AT_ONCE][PARTIAL_SUMS] = {};
+            long row[AT_ONCE];
+            unrolled<AT_ONCE>([&](auto of) {
+                const long index = number * AT_ONCE + of;
+                row[of] = from + (index < last ? index : last);
+            });
             for (long first = 0; first < matrix.count(); first += PANELS)
-                unrolled<PANELS>([&](auto panel) __attribute__((always_inline)) {
-                    if (panel > 0 && first + panel >= matrix.count()) return;
-                    const Real* left = matrix.panel(first + panel) + row * PANEL<Real>;
-                    const Real* right = weight.panel(first + panel) + row * WEIGHT_STEP;
-                    partial[panel * PAIR] += load(left) * load(right);
-                    partial[panel * PAIR + 1] += load(left + LANES<Real>) * load(right + LANES<Real>);
+                unrolled<PARTIAL_SUMS>([&](auto sum) __attribute__((always_inline)) {
+                    if (sum >= PAIR && first + sum / PAIR >= matrix.count()) return;
+                    const long at = sum % PAIR * LANES<Real>;
+                    const Real* left = matrix.panel(first + sum / PAIR) + at;
+                    const Real* right = weight.panel(first + sum / PAIR) + at;
+                    unrolled<AT_ONCE>([&](auto of) __attribute__((always_inline)) {
+                        partial[of][sum] += load(left + row[of] * PANEL<Real>) * load(right + row[of] * WEIGHT_STEP);
+                    });
                 });
-            sums[index] = sum_by_halves<Real>(partial);
+            unrolled<AT_ONCE>([&](auto of) { sums[number * AT_ONCE + of] = sum_by_halves<Real>(partial[of]); });
         });
-        transpose<Real>(sums);
-        const Vector<Real> totals = sum_by_halves<Real>(sums) + offset;
-        std::memcpy(into, &totals, (last + 1) * sizeof(Real));
+        const Vector<Real> totals = sums_of_elements<Real>(sums) + offset;
+        if (last + 1 == LANES<Real>)
+            std::memcpy(into, &totals, sizeof totals);
+        else
+            std::memcpy(into, &totals, (last + 1) * sizeof(Real));
     }
 }
 

@@ -12,18 +12,6 @@ namespace floorbench {
 // registers.
 constexpr int INDEPENDENT_SUMS = 12;
 
-// Keep a value in a register, unknown to the compiler: equal sums would be computed once, unused ones never.
-template <typename Value>
-inline void keep(Value& value) {
-#if defined(__x86_64__)
-    asm volatile("" : "+v"(value));
-#elif defined(__aarch64__)
-    asm volatile("" : "+w"(value));
-#else
-    asm volatile("" : "+m"(value));
-#endif
-}
-
 // Make `rounds` rounds of fused multiply-adds; returns the number of floating-point operations, two for each element.
 inline int64_t multiply_add(int64_t rounds) {
     Vector<float> sums[INDEPENDENT_SUMS] = {}, factor = Vector<float>{} + 0.5f, term = Vector<float>{} + 1.0f;

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "first_layer.h"
 #include "layer_norm.h"
 
 namespace floorbench {
@@ -126,7 +127,8 @@ size_t transposed_weights_bytes(const NetworkShape& shape) {
 template <typename Real>
 struct Tile {
     long count;                        // actions per state
-    Panels<Real> states, actions;      // inputs
+    Panels<Real> states, actions;      // inputs; actions only if there are too many for `given_actions` to suffice
+    Matrix<Real> given_actions;        // of the last forward pass
     Panels<Real> of_states;            // the states' part of the first layer, then its gradient
     std::vector<Panels<Real>> hidden;  // activations of each layer, then the gradient of the linear map's output
     std::vector<LayerNorm<Real>> norms;  // of each layer, if they are normalised
@@ -165,16 +167,17 @@ struct Tile {
     void forward(const PanelNetwork<Real>& network, const Real* from_states, const Real* from_actions, long used) {
         const long rows = used * count;
         pack_inputs(from_states, used, states.columns, states);
-        pack_inputs(from_actions, rows, actions.columns, actions);
+        given_actions = {from_actions, actions.columns};
+        if (!few_actions() || !norms.empty()) pack_inputs(from_actions, rows, actions.columns, actions);
         product<Real, Epilogue::none>(states, network.state_weight, network.biases[0].data, PANEL<Real>, of_states, 0,
                                       used);
-        if (norms.empty())
-            grouped_product(actions, network.action_weight, of_states, hidden[0], used, count);
+        const auto connect = norms.empty() ? product<Real, Epilogue::relu> : product<Real, Epilogue::none>;
+        if (few_actions() && norms.empty())
+            grouped_product(given_actions, network.action_weight, of_states, hidden[0], used, count);
         else
             for (long state = 0; state < used; ++state)
-                product<Real, Epilogue::none>(actions, network.action_weight, of_states.row(state),
-                                              of_states.rows * PANEL<Real>, hidden[0], state * count, count);
-        const auto connect = norms.empty() ? product<Real, Epilogue::relu> : product<Real, Epilogue::none>;
+                connect(actions, network.action_weight, of_states.row(state), of_states.rows * PANEL<Real>, hidden[0],
+                        state * count, count);
         for (size_t layer = 0; layer < hidden.size(); ++layer) {
             if (layer)
                 connect(hidden[layer - 1], network.weights[layer - 1], network.biases[layer].data, PANEL<Real>,
@@ -184,33 +187,45 @@ struct Tile {
         row_sums(hidden.back(), rows, network.output_weight, network.output_bias, values);
     }
 
+    bool few_actions() const { return actions.columns <= few_inputs(1); }
+
+    // `last_layer_gradient` for PANELS panels at once, so that enough sums are computed independently of each other.
+    template <int PANELS>
+    __attribute__((noinline)) void last_panels_gradient(const PanelNetwork<Real>& network, const Real* value_gradient, long rows, long panel,
+                              PanelNetwork<Real>* gradient) {
+        constexpr int VECTORS = PAIR * PANELS;
+        const auto row_of = [panel](Panels<Real> matrix, long row, int vector) {
+            return vector_of(matrix.panel(panel) + row * PANEL<Real>, matrix.rows * PANEL<Real>, vector);
+        };
+        Vector<Real> weight[VECTORS], of_weight[VECTORS] = {}, of_bias[VECTORS] = {};
+        unrolled<VECTORS>([&](auto vector) { weight[vector] = load(row_of(network.output_weight, 0, vector)); });
+        for (long row = 0; row < rows; ++row) {
+            const Real of_value = value_gradient[row];
+            unrolled<VECTORS>([&](auto vector) __attribute__((always_inline)) {
+                Real* at = row_of(hidden.back(), row, vector);
+                const Vector<Real> activation = load_once(at);
+                const Vector<Real> delta = relu_backward<Real>(of_value * weight[vector], activation);
+                of_weight[vector] += of_value * activation;
+                of_bias[vector] += delta;
+                store(at, delta);
+            });
+        }
+        if (!gradient) return;
+        const auto add = [](Real* to, Vector<Real> sum) { store(to, load(to) + sum); };
+        unrolled<VECTORS>([&](auto vector) {
+            add(row_of(gradient->output_weight, 0, vector), of_weight[vector]);
+            if (hidden.size() > 1 && norms.empty()) add(row_of(gradient->biases.back(), 0, vector), of_bias[vector]);
+        });
+    }
+
     // Backpropagate through the output layer and the last ReLU; with `gradient`, add the gradient of the output and,
     // without layer normalisation, of the last bias.
     void last_layer_gradient(const PanelNetwork<Real>& network, const Real* value_gradient, long used,
                              PanelNetwork<Real>* gradient) {
-        const long rows = used * count;
-        Panels<Real>& last = hidden.back();
-        for (long panel = 0; panel < last.count(); ++panel) {
-            const Vector<Real> weight[PAIR] = {load(network.output_weight.panel(panel)),
-                                               load(network.output_weight.panel(panel) + LANES<Real>)};
-            Vector<Real> of_weight[PAIR] = {}, of_bias[PAIR] = {};
-            for (long row = 0; row < rows; ++row)
-                for (int half = 0; half < PAIR; ++half) {
-                    Real* at = last.panel(panel) + row * PANEL<Real> + half * LANES<Real>;
-                    const Vector<Real> activation = load(at);
-                    const Vector<Real> delta = relu_backward<Real>(value_gradient[row] * weight[half], activation);
-                    of_weight[half] += value_gradient[row] * activation;
-                    of_bias[half] += delta;
-                    store(at, delta);
-                }
-            if (!gradient) continue;
-            for (int half = 0; half < PAIR; ++half) {
-                Real* to_weight = gradient->output_weight.panel(panel) + half * LANES<Real>;
-                Real* to_bias = gradient->biases.back().panel(panel) + half * LANES<Real>;
-                store(to_weight, load(to_weight) + of_weight[half]);
-                if (hidden.size() > 1 && norms.empty()) store(to_bias, load(to_bias) + of_bias[half]);
-            }
-        }
+        const long rows = used * count, panels = hidden.back().count();
+        long panel = 0;
+        for (; panel + 2 <= panels; panel += 2) last_panels_gradient<2>(network, value_gradient, rows, panel, gradient);
+        if (panel < panels) last_panels_gradient<1>(network, value_gradient, rows, panel, gradient);
         if (gradient)
             for (long row = 0; row < rows; ++row) gradient->output_bias += value_gradient[row];
     }
@@ -236,14 +251,18 @@ struct Tile {
             norm_gradient(network, layer - 1, rows, &gradient);
             if (layer > 1) add_rows(hidden[layer - 1], rows, gradient.biases[layer - 1].data);
         }
-        add_outer(actions, hidden[0], rows, gradient.action_weight);
-        of_states.clear();
-        for (long panel = 0; panel < of_states.count(); ++panel)
-            for (long state = 0; state < used; ++state) {
-                const Panels<Real> rows_of_state{hidden[0].panel(panel) + state * count * PANEL<Real>, count,
-                                                 PANEL<Real>};
-                add_rows(rows_of_state, count, of_states.panel(panel) + state * PANEL<Real>);
-            }
+        if (few_actions())
+            add_grouped_outer(given_actions, hidden[0], gradient.action_weight, of_states, used, count);
+        else {
+            add_outer(actions, hidden[0], rows, gradient.action_weight);
+            of_states.clear();
+            for (long panel = 0; panel < of_states.count(); ++panel)
+                for (long state = 0; state < used; ++state) {
+                    const Panels<Real> rows_of_state{hidden[0].panel(panel) + state * count * PANEL<Real>, count,
+                                                     PANEL<Real>};
+                    add_rows(rows_of_state, count, of_states.panel(panel) + state * PANEL<Real>);
+                }
+        }
         add_outer(states, of_states, used, gradient.state_weight);
         add_rows(of_states, used, gradient.biases[0].data);
     }

@@ -19,16 +19,20 @@
 
 namespace floorbench {
 
+#if defined(__AVX512F__)
+constexpr int REGISTER_BYTES = 64;
+#elif defined(__AVX__)
+constexpr int REGISTER_BYTES = 32;
+#else
+constexpr int REGISTER_BYTES = 16;
+#endif
+
 #if defined(FLOORBENCH_VECTOR_BYTES)  // tests compare several widths on one machine
 constexpr int VECTOR_BYTES = FLOORBENCH_VECTOR_BYTES, REGISTERS = 16;
-#elif defined(__AVX512F__)
-constexpr int VECTOR_BYTES = 64, REGISTERS = 32;
-#elif defined(__AVX__)
-constexpr int VECTOR_BYTES = 32, REGISTERS = 16;
-#elif defined(__aarch64__)
-constexpr int VECTOR_BYTES = 16, REGISTERS = 32;
+#elif defined(__AVX512F__) || defined(__aarch64__)
+constexpr int VECTOR_BYTES = REGISTER_BYTES, REGISTERS = 32;
 #else
-constexpr int VECTOR_BYTES = 16, REGISTERS = 16;
+constexpr int VECTOR_BYTES = REGISTER_BYTES, REGISTERS = 16;
 #endif
 
 // A matrix product is computed in blocks of ROW_BLOCK rows by PAIR vectors that stay in registers; the remaining
@@ -36,8 +40,9 @@ constexpr int VECTOR_BYTES = 16, REGISTERS = 16;
 constexpr int PAIR = 2;
 constexpr int ROW_BLOCK = (REGISTERS - PAIR - 2) / PAIR;
 
-// As many rows of the second factor fit into the registers beside two rows and an element.
-constexpr int FEW_INPUTS = (REGISTERS - 2 * PAIR - 2) / PAIR;
+// As many rows of the second factor, over `panels` panels of columns, fit into the registers beside two rows and an
+// element.
+constexpr int few_inputs(int panels) { return (REGISTERS - 2 * PAIR * panels - 1) / (PAIR * panels); }
 
 template <typename Real>
 struct VectorOf {
@@ -59,6 +64,12 @@ constexpr long panels_of(long columns) {
     return (columns + PANEL<Real> - 1) / PANEL<Real>;
 }
 
+// The smallest number of whole vectors that hold `count` elements, in elements.
+template <typename Real>
+constexpr long padded_to_vectors(long count) {
+    return (count + LANES<Real> - 1) / LANES<Real> * LANES<Real>;
+}
+
 template <typename Real>
 inline Vector<Real> load(const Real* from) {
     return *reinterpret_cast<const Vector<Real>*>(from);
@@ -73,6 +84,61 @@ template <typename Real>
 inline Vector<Real> load_unaligned(const Real* from) {
     Vector<Real> value;
     std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+// Whether each element belongs to the first `count`.
+template <typename Real>
+inline auto first_elements(long count) {
+    typedef decltype(Vector<Real>{} < Vector<Real>{}) Numbers;
+    const Numbers numbers = []<int... LANE>(std::integer_sequence<int, LANE...>) {
+        return Numbers{LANE...};
+    }(std::make_integer_sequence<int, LANES<Real>>{});
+    return numbers < static_cast<decltype(numbers[0] + 0)>(count);
+}
+
+// The first `count` elements of a vector in memory; the others are zero. At most LANES are read.
+template <typename Real>
+inline Vector<Real> load_some(const Real* from, long count) {
+#if defined(__AVX512F__)
+    const unsigned mask = count < 16 ? (1u << count) - 1 : 0xffff;
+    if constexpr (VECTOR_BYTES == 64 && sizeof(Real) == 4) return Vector<Real>(_mm512_maskz_loadu_ps(mask, from));
+#endif
+    Vector<Real> value = {};
+    for (int lane = 0; lane < LANES<Real> && lane < count; ++lane) value[lane] = from[lane];
+    return value;
+}
+
+// Write the first `count` elements of a vector.
+template <typename Real>
+inline void store_some(Real* to, Vector<Real> value, long count) {
+#if defined(__AVX512F__)
+    const unsigned mask = count < 16 ? (1u << count) - 1 : 0xffff;
+    if constexpr (VECTOR_BYTES == 64 && sizeof(Real) == 4) return _mm512_mask_storeu_ps(to, mask, __m512(value));
+#endif
+    for (int lane = 0; lane < LANES<Real> && lane < count; ++lane) to[lane] = value[lane];
+}
+
+// Keep a value in a register, unknown to the compiler, which would otherwise read it from memory for every use, compute
+// equal sums once and unused ones never.
+template <typename Value>
+inline void keep(Value& value) {
+    if constexpr (sizeof value <= REGISTER_BYTES) {
+#if defined(__x86_64__)
+        asm volatile("" : "+v"(value));
+#elif defined(__aarch64__)
+        asm volatile("" : "+w"(value));
+#else
+        asm volatile("" : "+m"(value));
+#endif
+    }
+}
+
+// Read a vector that is used several times.
+template <typename Real>
+inline Vector<Real> load_once(const Real* from) {
+    Vector<Real> value = load(from);
+    keep(value);
     return value;
 }
 
@@ -121,6 +187,34 @@ inline Vector<Real> sum_by_halves(Vector<Real> (&terms)[COUNT]) {
     for (int half = COUNT / 2; half > 0; half /= 2)
         for (int index = 0; index < half; ++index) terms[index] += terms[index + half];
     return terms[0];
+}
+
+// Of the halves of each group of 2 * HALF elements, the first or second ones: the left vector's, then the right one's.
+template <typename Real, int HALF, int WHICH>
+inline Vector<Real> halves(Vector<Real> left, Vector<Real> right) {
+    constexpr auto from = [](int lane) {
+        const int within = lane % (2 * HALF);
+        return lane - within + WHICH * HALF + within % HALF + (within < HALF ? 0 : LANES<Real>);
+    };
+    return [&]<int... LANE>(std::integer_sequence<int, LANE...>) {
+#if defined(__clang__)
+        return __builtin_shufflevector(left, right, from(LANE)...);
+#else
+        typedef decltype(left < right) Indices;
+        return __builtin_shuffle(left, right, Indices{from(LANE)...});
+#endif
+    }(std::make_integer_sequence<int, LANES<Real>>{});
+}
+
+// The sum over each vector's elements, at its number; neighbours are added as in `sum_by_halves`.
+template <typename Real, int HALF = LANES<Real> / 2>
+inline Vector<Real> sums_of_elements(Vector<Real> (&vectors)[LANES<Real>]) {
+    unrolled<HALF>([&](auto number) {
+        const Vector<Real> left = vectors[number], right = vectors[number + HALF];
+        vectors[number] = halves<Real, HALF, 0>(left, right) + halves<Real, HALF, 1>(left, right);
+    });
+    if constexpr (HALF > 1) return sums_of_elements<Real, HALF / 2>(vectors);
+    return vectors[0];
 }
 
 // ReLU; as in torch, NaN stays NaN.

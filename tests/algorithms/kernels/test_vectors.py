@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from algorithms.kernels.build import FLAGS, SOURCES, compiler
@@ -23,11 +24,23 @@ def output(folder, width):
     return subprocess.run([built], capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-@pytest.mark.skipif(not compiler(), reason="no C++ compiler found")
+pytestmark = pytest.mark.skipif(not compiler(), reason="no C++ compiler found")
+
+
 def test_all_widths_give_the_same_bits(tmp_path):
     narrow, *others = (output(tmp_path, width) for width in WIDTHS)
-    assert len(narrow) == 5 * 7
+    assert len(narrow) == 1 + 5 * 7
     assert not any("nan" in line or "inf" in line for line in narrow)
+    assert_exponentials(narrow[0].split()[1:])
     for lines in others:
         for number, (line, other) in enumerate(zip(narrow, lines, strict=True)):
             assert line == other, f"line {number}: {line.split()[0]}"
+
+
+def assert_exponentials(numbers):
+    """Each is exp(-number / 16) rounded to float, or a neighbour of it."""
+    exact = np.exp(-np.arange(len(numbers)) / 16).astype(np.float32)
+    got = np.array([float.fromhex(number) for number in numbers], np.float32)
+    assert (np.abs(exact.view(np.int32) - got.view(np.int32)) <= 1).all()
+    assert exact[0] == 1
+    assert exact[-1] == 0

@@ -103,7 +103,16 @@ void run(long batch, long n, long states, long actions, std::vector<long> widths
     print("policy gradient", of_parameters.data(), size);
 }
 
+// exp(x) for x = -0, -1/16, ..., -112: down to subnormal numbers and zero.
+void print_exponentials() {
+    std::vector<float> numbers;
+    for (int number = 0; number <= 112 * 16; ++number) numbers.push_back(-number / 16.0f);
+    exponentials_below_zero(numbers.data(), static_cast<long>(numbers.size()), 0.0f);
+    print("exponentials", numbers.data(), static_cast<long>(numbers.size()));
+}
+
 int main() {
+    print_exponentials();
     run<float>(37, 4, 7, 2, {64, 64});
     run<float>(20, 10, 29, 8, {40, 100, 36});
     run<double>(9, 3, 5, 3, {44, 52});
