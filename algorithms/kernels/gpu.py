@@ -72,8 +72,14 @@ def compiler_obstacle() -> str | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of a GPU is exhausted: with fewer runs the work may succeed."""
-    return isinstance(error, torch.OutOfMemoryError)
+    """Whether an error says that the memory of a GPU is exhausted: with fewer runs the work may succeed.
+
+    Or follows from one that did: memory that is exhausted during a recording makes the end of the recording fail, too.
+    """
+    context: BaseException | None = error
+    while context is not None and not isinstance(context, torch.OutOfMemoryError):
+        context = context.__context__
+    return context is not None
 
 
 def is_of_device(error: BaseException) -> bool:

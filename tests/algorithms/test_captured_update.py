@@ -1,4 +1,4 @@
-"""The captured update: byte-identical to the plain update on the CPU, equal numbers on a GPU."""
+"""The captured update: byte-identical to the plain update. On a GPU: `test_updates_on_a_gpu.py`."""
 
 import gc
 import weakref
@@ -283,65 +283,3 @@ def test_garbage_is_collected_before_a_recording_and_not_during_it():
         assert gone() is None
         assert not gc.isenabled()
     assert gc.isenabled()
-
-
-@pytest.fixture
-def gpu():
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    return "cuda"
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("kernel", ["cuda", "cuda_compiled"])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_gpu_and_cpu_agree(gpu, variant, kernel):
-    plain = replace(TINY, **VARIANTS[variant], kernel="torch")
-    on_gpu = train([replace(plain, kernel=kernel)] * 2, SEEDS, updates=10)
-    for (name, tensor), (_, expected) in zip(
-        named_state(on_gpu), named_state(train([plain] * 2, SEEDS, 10)), strict=True
-    ):
-        torch.testing.assert_close(
-            tensor, expected, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
-        )
-
-
-@pytest.mark.gpu
-def test_drawn_updates_on_a_gpu_do_not_wait_and_are_repeatable(gpu):
-    """Byte-identical twice; the first run of a pack has the numbers that it has alone."""
-    packed, again = drawn_updates(SEEDS, gpu, 65), drawn_updates(SEEDS, gpu, 1, 64)
-    assert_equal(packed, again)
-    alone = drawn_updates(SEEDS[:1], gpu, 65)
-    for name, tensor in alone.state(0).items():
-        torch.testing.assert_close(packed.state(0)[name], tensor, rtol=1e-4, atol=1e-4)
-    settings = replace(TINY, kernel="cuda")
-    learner = make_learner([settings], [0], device=gpu)
-    table = torch.randn(200, 2 * STATE_DIM + ACTION_DIM + 2)
-    replay = DeviceReplay([0], settings, table, 0, STATE_DIM, ACTION_DIM, gpu)
-    learner.update_from(replay, 33)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        learner.update_from(replay, 31)
-        learner.update_from(replay, 32)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_recorded_and_eager_updates_agree(gpu, variant):
-    """Also after a checkpoint has been restored."""
-    plain = replace(TINY, **VARIANTS[variant], kernel="torch")
-    eager = make_learner([plain] * 2, SEEDS, device=gpu)
-    captured = make_learner([replace(plain, kernel="cuda")] * 2, SEEDS, device=gpu)
-    for update in range(10):
-        batch, noise = make_batch(SEEDS, update, plain.batch_size), make_noise(plain, SEEDS, update)
-        for learner in (eager, captured):
-            learner.update(to_device(batch, gpu), to_device(noise, gpu))
-        if update == 5:
-            for run in range(2):
-                captured.restore(run, captured.state(run))
-    for (name, tensor), (_, expected) in zip(named_state(captured), named_state(eager), strict=True):
-        torch.testing.assert_close(
-            tensor, expected, rtol=1e-6, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
-        )

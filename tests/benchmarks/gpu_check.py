@@ -133,7 +133,9 @@ def machine(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
         properties = torch.cuda.get_device_properties(0)
         result |= {"multiprocessors": properties.multi_processor_count, "memory": properties.total_memory}
         query = ["nvidia-smi", "--query-gpu=driver_version,mig.mode.current,power.limit", "--format=csv,noheader"]
-        result["nvidia-smi"] = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+        # Some containers lack the command.
+        with suppress(OSError):
+            result["nvidia-smi"] = subprocess.run(query, capture_output=True, text=True).stdout.strip()
     numbers = torch.zeros(2**14 if tiny else 2**28, device=device)
     target = torch.empty_like(numbers)
     copied = 2 * numbers.numel() * numbers.element_size() / seconds_of(lambda: target.copy_(numbers), device)

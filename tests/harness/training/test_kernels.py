@@ -225,6 +225,10 @@ def test_the_memory_of_no_gpu_is_not_known():
 
 def test_errors_of_the_gpu_are_told_from_those_of_the_work():
     assert gpu.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    at_the_end = RuntimeError("the recording was invalidated")
+    at_the_end.__context__ = torch.OutOfMemoryError("during the recording")
+    assert gpu.is_out_of_memory(at_the_end)
+    assert not gpu.is_out_of_memory(RuntimeError("the recording was invalidated"))
     for error in (
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("CUDA error: uncorrectable ECC error encountered"),
