@@ -7,6 +7,7 @@ from math import inf
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 from algorithms.critic_loss import CriticLoss, CriticLossForm, CriticLossScalars
 from algorithms.kernels.build import load_library
@@ -14,7 +15,7 @@ from algorithms.kernels.inputs import CriticInputs
 from algorithms.kernels.kernel import KERNELS
 from algorithms.parameters import Parameters
 from algorithms.settings import Precision
-from algorithms.value_network import ValueNetwork
+from algorithms.value_network import NORM_EPSILON, ValueNetwork
 
 CRITICS = 2
 
@@ -134,6 +135,32 @@ def assert_close(ours: Tensor, expected: Tensor, tolerance: float, size: float =
     assert torch.equal(ours.isfinite(), expected.isfinite())
     largest = float(expected[expected.isfinite()].abs().max()) if expected.isfinite().any() else 0.0
     torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance * max(largest, size))
+
+
+def autograd_gradient(inputs: Inputs, value_gradient: Tensor) -> Tensor:
+    """The gradient of every parameter from that of the values [R, C, B, K], by autograd and torch.nn.functional.
+
+    Each critic alone, on states and actions side by side, without the columns that are unused in memory.
+    """
+    result = inputs.parameters.like()
+    hidden, norm = inputs.network.hidden, inputs.network.layer_norm
+    for row, flat in enumerate(inputs.parameters.flat):
+        run, critic = divmod(row, CRITICS)
+        one = Parameters(inputs.parameters.shapes, flat[None].clone().requires_grad_())
+        states = inputs.states[run, :, None].expand(-1, inputs.actions.shape[2], -1)
+        values, width = torch.cat((states, inputs.actions[run]), -1), inputs.network.action_dim
+        for layer, outputs in enumerate(hidden):
+            weight = one[f"weight_{layer}" if layer else "action_weight"][0, :width, :outputs]
+            if not layer:
+                weight = torch.cat((one["state_weight"][0, :, :outputs], weight))
+            values, width = functional.linear(values, weight.T, one[f"bias_{layer}"][0, 0, :outputs]), outputs
+            if norm:
+                learned = (one[f"norm_{name}_{layer}"][0, 0, :width] for name in ("scale", "shift"))
+                values = functional.layer_norm(values, [width], *learned, NORM_EPSILON)
+            values = values.relu()
+        values = functional.linear(values, one["output_weight"][0, :, :width], one["output_bias"][0, 0])
+        (result.flat[row],) = torch.autograd.grad(values.squeeze(-1), one.flat, value_gradient[run, critic])
+    return result.flat
 
 
 def gradient(kernel: str, inputs: Inputs, form: CriticLossForm) -> tuple[CriticLoss, Tensor]:

@@ -20,7 +20,7 @@ from algorithms.kernels.triton_loss import Options, regulariser_weight, run_loss
 from algorithms.optimizer import Adam, StepCount
 from tests.algorithms.test_golden_cases import CASES
 from tests.support.golden import TOLERANCE, check
-from tests.support.kernel_inputs import CRITICS, assert_close, in_dtype, random_inputs
+from tests.support.kernel_inputs import CRITICS, assert_close, autograd_gradient, in_dtype, random_inputs
 from tests.support.packs import TINY, train
 
 FORMS = [
@@ -168,11 +168,13 @@ def test_gradients_agree_in_float64(sizes, hidden, form):
 
 @pytest.mark.parametrize(("sizes", "hidden", "form"), SHAPES)
 def test_gradients_with_layer_normalisation_agree_in_float64(sizes, hidden, form):
-    """As with torch and with the C++ kernel; widths of 3, 9 and 70 are rounded up in memory."""
+    """With torch, the C++ kernel and autograd; widths of 3, 9 and 70 are rounded up in memory."""
     inputs = random_inputs(5, 1, sizes, hidden, torch.float64, layer_norm=True)
     compare(inputs, form, 1e-9)
     load_library()
     compare(inputs, form, 1e-9, fused_kernel)
+    ours = computed(triton_kernel, inputs, form)
+    assert_close(ours["gradient of parameters"], autograd_gradient(inputs, ours["gradient"]), 1e-9)
 
 
 def test_the_normalisation_of_a_constant_layer():

@@ -15,7 +15,17 @@ from algorithms.parameters import Parameters
 from algorithms.value_network import ValueNetwork
 from tests.algorithms.test_golden_cases import CASES
 from tests.support.golden import TOLERANCE, check
-from tests.support.kernel_inputs import CRITICS, FORMS, HIDDEN, SIZES, Inputs, assert_close, gradient, random_inputs
+from tests.support.kernel_inputs import (
+    CRITICS,
+    FORMS,
+    HIDDEN,
+    SIZES,
+    Inputs,
+    assert_close,
+    autograd_gradient,
+    gradient,
+    random_inputs,
+)
 
 FUSED, TORCH = KERNELS["fused"], KERNELS["torch"]
 PLAIN = CriticLossForm("soft_maximum", True, False)
@@ -140,6 +150,16 @@ def test_values_at_their_floor_have_no_gradient(seed, form):
     assert_close(ours.gradient, expected.gradient, 1e-6)
     assert_close(ours.bound_rate_current, expected.bound_rate_current, 1e-6)
     assert_close(ours.bound_rate_following, expected.bound_rate_following, 1e-6)
+
+
+@pytest.mark.parametrize("kernel", ["fused", "torch"])
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize(("sizes", "hidden"), [((5, 3, 7, 2), (20, 12)), ((1, 17, 1, 6), (3, 40, 9))])
+def test_gradients_equal_those_of_autograd(kernel, layer_norm, sizes, hidden):
+    """Of networks made of torch's own linear maps and layer normalisation."""
+    inputs = random_inputs(4, 2, sizes, hidden, torch.float64, layer_norm)
+    loss, of_parameters = gradient(kernel, inputs, PLAIN)
+    assert_close(of_parameters, autograd_gradient(inputs, loss.gradient), 1e-9)
 
 
 @given(seed=st.integers(0, 10_000), form=FORMS, layer_norm=st.booleans())
