@@ -45,10 +45,12 @@ def measured(
 def update_seconds(
     settings: AlgorithmSettings, observation_dim: int, action_dim: int, pack: int, seconds: float
 ) -> float:
-    """Seconds of one gradient step of a pack on one thread, measured once per shape."""
+    """Seconds of one gradient step of a pack on one thread, measured once per shape; on a GPU as part of a block."""
     import torch
 
     from algorithms.batch import Batch
+    from algorithms.device_replay import DeviceReplay
+    from algorithms.kernels.gpu import BLOCK
     from algorithms.learner import Learner
     from harness.training.streams import UpdateStreams, generator, normal_source
 
@@ -56,17 +58,25 @@ def update_seconds(
     torch.set_num_threads(1)
     sources = [normal_source(generator(seed, "init")) for seed in range(pack)]
     learner = Learner([settings] * pack, observation_dim, action_dim, [0.99] * pack, sources)
-    streams = UpdateStreams(range(pack), settings, action_dim, learner.device)
-    column = torch.zeros(pack, settings.batch_size)
-    states = torch.randn(*column.shape, observation_dim)
-    batch = Batch(states, torch.rand(*column.shape, action_dim), column, states, column, column, column)
+    if settings.on_gpu:
+        table = torch.zeros(1, 2 * observation_dim + action_dim + 2)
+        replay = DeviceReplay(range(pack), settings, table, 0, observation_dim, action_dim, learner.device)
+        replay.floor.zero_()
+    else:
+        streams = UpdateStreams(range(pack), settings, action_dim)
+        column = torch.zeros(pack, settings.batch_size)
+        states = torch.randn(*column.shape, observation_dim)
+        batch = Batch(states, torch.rand(*column.shape, action_dim), column, states, column, column, column)
 
     def update(number: int) -> None:
-        learner.update(batch, streams.at(number)[1])
-        learner.synchronize()
+        if settings.on_gpu:
+            learner.update_from(replay, BLOCK)
+            learner.synchronize()
+        else:
+            learner.update(batch, streams.at(number)[1])
 
     try:
-        return repeated(update, seconds)
+        return repeated(update, seconds) / (BLOCK if settings.on_gpu else 1)
     finally:
         torch.set_num_threads(threads)
 

@@ -71,8 +71,8 @@ def speeds(check: pd.DataFrame) -> Table:
     )
     notes = (
         "Plain is one run in PyTorch as it is usually written, measured in the same phase. Eager runs torch's "
-        "operations one by one; captured replays an update as a CUDA graph and takes batches from the CPU; drawn draws "
-        "them on the GPU, a block of updates in a graph; compiled and triton do the same with other kernels.",
+        "operations one by one; captured replays a CUDA graph of an update, on batches that the CPU sends; drawn "
+        "draws them on the GPU, a block of updates in a graph; compiled and triton do the same with other kernels.",
         *(f"Not complete: the phase {phase} ({error})." for phase, error in check.attrs["errors"].items()),
     )
     return Table("gpu_speed", "Speed of updates on a GPU", check, text, notes, group="Size")

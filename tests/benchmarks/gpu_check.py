@@ -33,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 
 # Seconds that a phase may take; together at most eight minutes.
 DEADLINES = {
-    "machine": 25, "correctness": 70, "demo": 40, "reference": 45, "deep": 50, "compiled demo": 40,
-    "compiled reference": 45, "triton reference": 40, "profile": 25, "acting": 20, "training": 80,
+    "machine": 25, "correctness": 75, "demo": 30, "reference": 35, "deep": 45, "compiled demo": 40,
+    "compiled reference": 45, "triton demo": 25, "triton reference": 35, "profile": 25, "acting": 20, "training": 80,
 }  # fmt: skip
 
 # With --tiny a phase may take this many times as long: on a CPU that may be busy, only the results matter.
@@ -93,9 +93,28 @@ def check(device: str, tiny: bool, folder: Path) -> int:
         if "rates" in result:
             results["rates"] = result["rates"]
         write_json(file, results)
-        print(f"{phase}: {result.get('error') or 'done'} ({time.monotonic() - began:.0f} s)", flush=True)
-    print(f"written to {file}")
+        ended = (result.get("error", "").strip().splitlines() or ["done"])[-1]
+        print(f"{phase}: {ended} ({time.monotonic() - began:.0f} s)", *said(result), sep="\n  ", flush=True)
+    print(f"written to {file}; to draw the speeds: floorbench report bench --from {file}")
     return int(any("error" in result for result in results["phases"].values()))
+
+
+def said(result: dict[str, Any]) -> Iterator[str]:
+    """What a user wants to know of a phase at once; of the speeds, those of the largest pack."""
+    speeds = result.get("updates", [])
+    for row in speeds:
+        if row["side"] != "plain" and row["runs"] == max(row["runs"] for row in speeds):
+            speed = row["updates_per_second"]
+            times = f"{speed / speeds[0]['updates_per_second']:.1f} times plain"
+            yield f"{row['side']}, {row['runs']} runs: {speed:,.0f} run-updates/s, {times}"
+    for name in ("result", "interrupted", "half_cancelled", "two_workers"):
+        if name in result:
+            yield f"{name.replace('_', ' ')}: {result[name]}"
+    for name in ("act", "evaluation", "online_step"):
+        if name in result:
+            yield f"{name.replace('_', ' ')}: {1e3 * result[name]:.3g} ms"
+    for name, value in result.get("rates", {}).items():
+        yield f"{name.replace('_', ' ')}: {value:.3g}"
 
 
 def in_process(phase: str, device: str, tiny: bool, deadline: float) -> dict[str, Any]:
@@ -186,8 +205,9 @@ def seconds_of(action: Callable[[], object], device: str, repeats: int = 10) -> 
 def correctness(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
     """The tests marked gpu but for the compiled kernel, which takes minutes; the tiny check only collects them."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-k", "not cuda_compiled", "-p", "no:cacheprovider"]
-    command.append("tests/algorithms")
-    done = subprocess.run([*command, *(["--collect-only"] if tiny else [])], capture_output=True, text=True, cwd=ROOT)
+    # Most of the time Triton compiles, on cores.
+    command += ["--collect-only"] if tiny else ["--numprocesses", "4"]
+    done = subprocess.run([*command, "tests/algorithms"], capture_output=True, text=True, cwd=ROOT)
     last = (done.stdout.strip().splitlines() or [""])[-1]
     if done.returncode:
         raise RuntimeError(done.stdout[-2_000:])
@@ -233,6 +253,7 @@ PHASES: dict[str, Phase] = {
     "deep": speed(DEEP, PLAIN_WAYS, PACKS),
     "compiled demo": speed(SIZES["demo"], ("compiled",), (64,), on_cpu=False),
     "compiled reference": speed(SIZES["reference"], ("compiled",), (64,), on_cpu=False),
+    "triton demo": speed(SIZES["demo"], ("triton",), PACKS, on_cpu=False),
     "triton reference": speed(SIZES["reference"], ("triton",), PACKS, on_cpu=False),
     "profile": profile,
     "acting": acting,

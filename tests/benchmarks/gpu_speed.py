@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from algorithms.batch import Noise
+from algorithms.batch_ring import BatchRing
 from algorithms.device_replay import DeviceReplay
 from algorithms.kernels.gpu import BLOCK
 from algorithms.learner import Learner
@@ -21,8 +23,8 @@ WARM_UP = 5
 AT_ONCE = 10
 
 # Ways to make an update of a pack. Eager runs torch's operations one by one, on inputs that were moved before. Captured
-# takes batches from the CPU and noise on the GPU. The others draw both on the GPU, a block of updates at once, as in
-# training.
+# takes batches that the CPU gathers and sends, as where a GPU has no room for the transitions. The others draw them on
+# the GPU, a block of updates at once.
 DRAWN = ("drawn", "compiled", "triton")
 KERNEL = {"eager": "torch", "captured": "cuda", "drawn": "cuda", "compiled": "cuda_compiled", "triton": "triton"}
 
@@ -63,13 +65,30 @@ def ours(size: Size, runs: int, how: str, device: str) -> Callable[[], Any]:
         replay.floor.fill_(0.0)
         return lambda: learner.update_from(replay, BLOCK)
     streams = UpdateStreams(range(runs), settings, size.action_dim, learner.device)
-    batch, noise = repeated(random_batch(size), runs), streams.at(0)[1]
-    if how == "eager":
-        batch, noise = (
-            type(inputs)(**{name: tensor.to(device) for name, tensor in vars(inputs).items()})
-            for inputs in (batch, noise)
-        )
+    noise = streams.at(0)[1]
+    if how == "captured":
+        return sent(learner, noise, size)
+    batch, noise = (
+        type(inputs)(**{name: tensor.to(device) for name, tensor in vars(inputs).items()})
+        for inputs in (repeated(random_batch(size), runs), noise)
+    )
     return lambda: learner.update(batch, noise)
+
+
+def sent(learner: Learner, noise: Noise, size: Size) -> Callable[[], Any]:
+    """An update whose batch is gathered on the CPU and sent to the device."""
+    ring = BatchRing((learner.runs, size.batch_size), (size.state_dim, size.action_dim), learner.device)
+    table = torch.randn(TRANSITIONS, 2 * size.state_dim + size.action_dim + 2)
+    chosen = torch.randint(TRANSITIONS, (learner.runs * size.batch_size,))
+
+    def update() -> None:
+        slot = ring.next()
+        torch.index_select(table, 0, chosen, out=slot.rows.view(len(chosen), -1))
+        slot.floor.zero_()
+        with ring.sent() as batch:
+            learner.update(batch, noise)
+
+    return update
 
 
 def measure(side: str, runs: int, make: Callable[[], Callable[[], Any]], device: str, seconds: float) -> Measured:

@@ -89,6 +89,18 @@ def test_the_deadlines_leave_eight_minutes():
     assert sum(gpu_check.DEADLINES.values()) <= 8 * 60
 
 
+def test_what_a_phase_says():
+    """The speeds of the largest pack; no part is needed."""
+    speeds = ("plain", 1, 175.0), ("drawn", 1, 1_400.0), ("drawn", 64, 3_500.4)
+    updates = [{"side": side, "runs": runs, "updates_per_second": speed} for side, runs, speed in speeds]
+    assert list(gpu_check.said({"units": "256 x 2", "updates": updates})) == [
+        "drawn, 64 runs: 3,500 run-updates/s, 20.0 times plain"
+    ]
+    assert list(gpu_check.said({"act": 0.0012, "two_workers": "equal"})) == ["two workers: equal", "act: 1.2 ms"]
+    assert list(gpu_check.said({"rates": {"bytes_per_second": 3.35e12}})) == ["bytes per second: 3.35e+12"]
+    assert list(gpu_check.said({"error": "failed", "updates": updates[:1]})) == []
+
+
 def test_a_phase_that_fails_or_hangs_costs_no_other(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu_check, "TINY_FACTOR", 1)
     monkeypatch.setattr(gpu_check, "DEADLINES", {"machine": 0.01, "unknown": 60})
