@@ -2,6 +2,7 @@
 
 import contextlib
 import filecmp
+import lzma
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +42,12 @@ from harness.settings import Task
 SERVER_TIMEOUT = 15.0
 
 HDF5_SUFFIXES = (".hdf5", ".h5")
+
+# What damaged, encrypted and strange archives raise.
+ARCHIVE_ERRORS = (
+    shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, OSError, EOFError, ValueError,
+    RuntimeError,
+)  # fmt: skip
 
 
 def download_sets(task: Task) -> None:
@@ -103,6 +111,9 @@ def take_sets(task: Task, source: Path) -> None:
     """
     if not source.exists():
         raise UserError(f"--from {source}: not found")
+    if not (source.is_file() or source.is_dir()):
+        # A device or a pipe may have no end.
+        raise UserError(f"--from {source}: is neither a file nor a folder")
     with _unpacked(source) as (place, unpacked):
         copies = _copies(place, source)
         present, used = set(dataset_ids(task)) - set(missing_ids(task)), False
@@ -115,24 +126,26 @@ def take_sets(task: Task, source: Path) -> None:
                 origin = source / npz.relative_to(place) if unpacked else npz
                 _take(task, set_id, partial(convert_npz, task, set_id, npz), origin, partial(is_converted, npz))
             elif set_id not in present:
-                raise UserError(f"--from {source}: does not contain {_wanted(set_id)}; contains {_held(copies)}")
+                raise UserError(f"--from {source}: does not contain {_wanted(set_id)}; contains {_held(copies, place)}")
             else:
                 continue
             used = True
         if not used:
             wanted = ", ".join(map(_wanted, dataset_ids(task)))
-            raise UserError(f"--from {source}: does not contain {wanted}; contains {_held(copies)}")
+            raise UserError(f"--from {source}: does not contain {wanted}; contains {_held(copies, place)}")
 
 
 def _wanted(set_id: str) -> str:
     return " or ".join(filter(None, (set_id, npz_name(set_id))))
 
 
-def _held(copies: Mapping[str, _Copy]) -> str:
-    """The sets in a source in words, with what incomplete ones lack."""
-    return ", ".join(
+def _held(copies: Mapping[str, _Copy], place: Path) -> str:
+    """The sets in a source in words, with what incomplete ones lack, and a linked folder, in which none is searched."""
+    sets = ", ".join(
         f"{name} without {copy.missing}" if copy.missing else name for name, copy in copies.items()
     ) or "no Minari set"  # fmt: skip
+    linked = next((path for path in sorted(place.rglob("*")) if path.is_symlink() and path.is_dir()), None)
+    return f"{sets}; links to folders are not followed, name the folder itself: {linked}" if linked else sets
 
 
 @contextlib.contextmanager
@@ -144,7 +157,7 @@ def _unpacked(source: Path) -> Iterator[tuple[Path, bool]]:
     with tempfile.TemporaryDirectory(dir=minari_folder(), prefix=".unpacking-") as folder:
         try:
             unpack(source, Path(folder))
-        except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        except ARCHIVE_ERRORS as error:
             raise UserError(f"--from {source}: not a folder, HDF5 file or archive ({reason(error)})") from error
         yield Path(folder), True
 
@@ -157,8 +170,11 @@ def unpack(archive: Path, folder: Path) -> None:
                 if not (folder / name).resolve().is_relative_to(folder.resolve()):
                     raise shutil.ReadError(f"its member {shown(name)} would be written outside the folder")
             content.extractall(folder)
+    elif tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as content:
+            content.extractall(folder, filter="data")
     else:
-        shutil.unpack_archive(archive, folder, filter="data")
+        raise shutil.ReadError("it is neither a zip nor a tar archive, or is damaged")
 
 
 def _copies(place: Path, source: Path) -> dict[str, _Copy]:
@@ -166,7 +182,7 @@ def _copies(place: Path, source: Path) -> dict[str, _Copy]:
     if place.is_file():
         return _of_file(place) if place.suffix.lower() in HDF5_SUFFIXES else {}
     datas = [folder for folder in (place, place / "data") if (folder / METADATA).is_file()][:1]
-    datas = datas or sorted(file.parent for file in place.rglob(f"data/{METADATA}"))
+    datas = datas or sorted(file.parent for file in place.rglob(f"data/{METADATA}") if file.is_file())
     copies: dict[str, _Copy] = {}
     for data in datas:
         missing = missing_file(data)

@@ -1,8 +1,12 @@
 """Hosted datasets are copied or downloaded completely or not at all."""
 
+import contextlib
+import os
 import shutil
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -143,6 +147,59 @@ def test_an_invalid_source_is_a_one_line_error(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=f"does not contain {HUMAN}; contains no Minari set"):
         take_sets(PEN, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2", "zip"])
+def test_damaged_archives_are_one_line_errors(elsewhere, tmp_path, minari_root, kind):
+    """Cut off, empty, or with other bytes at some place: refused, or the sets in it are complete."""
+    form = "zip" if kind == "zip" else f"{kind}tar".replace("bz2tar", "bztar")
+    archive = Path(shutil.make_archive(str(tmp_path / "pen"), form, elsewhere))
+    intact = archive.read_bytes()
+    cuts = [intact[: len(intact) * part // 4] for part in range(4)]
+    for content in (*cuts, *(changed(intact, len(intact) * part // 8) for part in range(8))):
+        archive.write_bytes(content)
+        with contextlib.suppress(UserError):
+            take_sets(PEN, archive)
+    assert list(minari_root.glob(".*")) == []
+
+
+def changed(content, place):
+    """Forty other bytes at a place."""
+    return content[:place] + bytes(byte ^ 0x5A for byte in content[place : place + 40]) + content[place + 40 :]
+
+
+def test_an_encrypted_archive_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pen.zip", "w") as archive:
+        archive.writestr("data/metadata.json", "{}")
+    content = bytearray((tmp_path / "pen.zip").read_bytes())
+    # The flags of the member, in its own header and in the directory at the end.
+    content[content.find(b"PK\x03\x04") + 6] |= 1
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "pen.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"not a folder, HDF5 file or archive .*is encrypted"):
+        take_sets(PEN, tmp_path / "pen.zip")
+
+
+def test_pipes_and_devices_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pen.tar.gz")
+    (tmp_path / "set/data").mkdir(parents=True)
+    os.mkfifo(tmp_path / "set/data/metadata.json")
+    for source in (tmp_path / "pen.tar.gz", Path("/dev/zero")):
+        with pytest.raises(UserError, match="is neither a file nor a folder"):
+            take_sets(PEN, source)
+    with pytest.raises(UserError, match=r"contains no Minari set$"):
+        take_sets(PEN, tmp_path)
+
+
+def test_linked_folders_below_the_named_one_are_named_and_not_searched(elsewhere, tmp_path):
+    (tmp_path / "down").mkdir()
+    (tmp_path / "down/pen").symlink_to(elsewhere)
+    with pytest.raises(
+        UserError, match=f"contains no Minari set; links .* name the folder itself: {tmp_path}/down/pen$"
+    ):
+        take_sets(PEN, tmp_path / "down")
+    take_sets(PEN, tmp_path / "down/pen")
+    assert missing_ids(PEN) == ()
 
 
 def test_an_incomplete_dataset_is_refused(elsewhere, tmp_path):
