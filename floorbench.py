@@ -13,10 +13,11 @@ import sys
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, cast, get_args
@@ -242,6 +243,7 @@ def main() -> None:
     sys.unraisablehook = repeat_interruption(requests)
     try:
         leave_surroundings()
+        refuse_empty(sys.argv[1:])
         app(prog_name="floorbench")
     except KeyboardInterrupt:
         # The command had ended, or had not begun.
@@ -291,6 +293,16 @@ def leave_surroundings() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise UserError for an argument without a character, which as a path would name the current folder."""
+    for before, argument in pairwise(["", *arguments]):
+        option = before if before.startswith("-") else "an argument"
+        if argument.startswith("--") and argument.find("=") == len(argument) - 1:
+            option, argument = argument.removesuffix("="), ""
+        if not argument:
+            raise UserError(f"{option}: is empty; was a shell variable not set?")
 
 
 def fail(message: str) -> None:

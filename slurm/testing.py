@@ -163,7 +163,7 @@ def _findings(job: str, name: str, folder: Path, token: str) -> list[Finding]:
         time.sleep(0.2)
     log = _log(folder, job)
     if answer is None:
-        last = last_line_of_job(log) if log.exists() else "no log, so that its node may not see the root"
+        last = last_line_of_job(log) or "is empty" if log.exists() else "no log, so that its node may not see the root"
         state = "left the queue" if outcome is None else f"ended as {outcome}"
         return [Finding("job", "problem", f"{job} {state} without an answer; log {log}: {last}")]
     began_on = f"{job} ran on {answer['host']}, {duration(answer['seconds'])} from Python's start to its answer"

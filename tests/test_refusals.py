@@ -73,6 +73,20 @@ def test_invalid_input_is_a_one_line_error(arguments, message, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_argument_is_not_the_current_folder(tmp_path, monkeypatch, capsys):
+    """As of a shell variable that is not set."""
+    monkeypatch.chdir(tmp_path)
+    for arguments, name in (
+        (("run", "smoke", "--root", ""), "--root"),
+        (("status", "--root="), "--root"),
+        (("data", "pen-binary", "--from", ""), "--from"),
+        (("import", "", "--as", "others"), "an argument"),
+    ):
+        line = only_line(call_here(capsys, *arguments, code=2))
+        assert line == f"floorbench: error: {name}: is empty; was a shell variable not set?"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_environment_writes_nothing(tmp_path):
     done = call("run", "smoke", "--root", tmp_path, "--set", "task.environment=PointMaze_Moon-v3", code=2)
     assert "task.environment = 'PointMaze_Moon-v3': Gymnasium cannot make it" in only_line(done)
