@@ -1,6 +1,7 @@
 """Labels, order and colours of arms, and the matplotlib style at a journal's column width."""
 
 import contextlib
+import locale
 import logging
 import os
 import re
@@ -77,10 +78,15 @@ STYLE: dict[Any, Any] = {
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib, which the user's MPLBACKEND or matplotlibrc could prevent. Figures need no backend."""
+    """Import matplotlib, which the user's MPLBACKEND or matplotlibrc could prevent. Figures need no backend.
+
+    A matplotlibrc can make the import take over the user's locale, which may not be installed and changes numbers.
+    """
     if "matplotlib" in sys.modules:
         return
-    backend = os.environ.pop("MPLBACKEND", None)
+    backend, language = os.environ.pop("MPLBACKEND", None), os.environ.get("LC_ALL")
+    before = locale.setlocale(locale.LC_ALL)
+    os.environ["LC_ALL"] = "C"
     logger = logging.getLogger("matplotlib")
     level = logger.level
     # It reports every line of a matplotlibrc that it cannot use; none of them matters here.
@@ -91,6 +97,11 @@ def import_matplotlib() -> None:
         raise UserError(f"matplotlib cannot be imported ({one_line(error)}); check your matplotlibrc") from error
     finally:
         logger.setLevel(level)
+        locale.setlocale(locale.LC_ALL, before)
+        if language is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = language
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
     if backend is not None:

@@ -17,6 +17,7 @@ PROJECT = Path(floorbench.__file__).parent
 MATPLOTLIBRC = """
 backend: nowhere
 text.usetex: True
+axes.formatter.use_locale: True
 figure.facecolor: black
 axes.facecolor: black
 axes.prop_cycle: cycler('color', ['r'])
@@ -56,13 +57,13 @@ write(Drawing("figure", "A figure", figure, numbers, "Mean \u2212 floor."), Path
 
 @pytest.fixture
 def hostile(tmp_path):
-    """Variables of a user's environment, and a working directory with a matplotlibrc."""
+    """Variables of a user's environment, with a locale that is not installed, and a folder with a matplotlibrc."""
     (tmp_path / "hostile").mkdir()
     (tmp_path / "hostile/matplotlibrc").write_text(MATPLOTLIBRC)
     (tmp_path / "startup").mkdir()
     (tmp_path / "startup/sitecustomize.py").write_text(STARTUP)
     variables = {
-        "MPLBACKEND": "nowhere", "TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
+        "MPLBACKEND": "nowhere", "TZ": "Asia/Tokyo", "LC_ALL": "tlh_XX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
         "PYTHONWARNINGS": "error", "COLUMNS": "40",
         "PYTHONPATH": f"{tmp_path / 'startup'}{os.pathsep}{PROJECT}",
     }  # fmt: skip
