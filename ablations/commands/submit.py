@@ -233,6 +233,12 @@ def remarks(drafted: Draft, profile: Profile) -> list[str]:
     elif uses_gpu(drafted.runs) and profile.gpus > profile.workers:
         idle = f"{profile.gpus - profile.workers:g} of {profile.gpus:g} GPUs"
         notes.append(f"warning: {idle} of an array task stay idle: a worker uses one; raise workers or request fewer")
+    elif drafted.runs and profile.gpus and not uses_gpu(drafted.runs):
+        kernel = drafted.runs[0].algorithm.kernel
+        notes.append(
+            f"warning: the profile requests a GPU, which algorithm.kernel = '{kernel}' does not use; request none, or "
+            "--set algorithm.kernel=cuda"
+        )
     return notes
 
 

@@ -254,13 +254,14 @@ def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path, monkeypatch):
     assert f"4 runs in {root}: 3 new, 1 done; 0 of them queued in SLURM" in out
     assert "to submit: 3 runs in 3 packs and 3 array tasks" in out
     assert "0-2%3" in out
-    # Three times 500 s: 1,500 s, on one core and two GPUs each.
-    assert "expected: 0.417 core-hours and 0.833 GPU-hours; the longest array task takes 8 min of its 5 min" in out
+    # Three times 500 s and 4 s for the start: 1,512 s, on one core and two GPUs each.
+    assert "expected: 0.42 core-hours and 0.84 GPU-hours; the longest array task takes 8 min of its 5 min" in out
     assert f"(estimated from 1 finished runs in {root}, in packs of 1)" in out
     row = next(line.split() for line in out.splitlines() if line.startswith("pointmaze-umaze"))
-    assert row == ["pointmaze-umaze", "3", "3", "3,000", "0.5", "8", "min", "0.417", "0.833"]
+    assert row == ["pointmaze-umaze", "3", "3", "3,000", "0.5", "8", "min", "0.42", "0.84"]
     assert "#SBATCH --gres=gpu:2" in out
     assert "warning: an array task is expected to take 8 min, longer than time_minutes = 5, and requeue = false" in err
+    assert "warning: the profile requests a GPU, which algorithm.kernel = 'fused' does not use; request none" in err
     assert sorted(root.rglob("*")) == before
 
 
