@@ -50,7 +50,7 @@ def test_a_cancelled_run_is_saved_while_its_pack_continues(tmp_path, runs, monke
     assert work(folders, train_cancelled, Stop())
     assert states(folders) == ["cancelled", "done"]
     status = folders[0].status()
-    assert (status["phase"], status["step"], status["reason"]) == ("offline", 1, "cancelled by somebody")
+    assert (status["phase"], status["step"], status["reason"]) == ("offline", 0, "cancelled by somebody")
     assert [attempt["reason"] for attempt in history(folders[0].path)] == ["interrupted: cancelled"]
     assert not folders[0].is_owned()
     # It is not started until it is planned again.
@@ -85,8 +85,8 @@ def test_a_pack_with_many_cancelled_runs_continues_as_a_smaller_one(tmp_path, ru
     monkeypatch.setattr("harness.training.training.PackTraining", Watched)
     assert work(folders, train_pack, Stop())
     assert states(folders) == ["cancelled"] * 3 + ["done"] * 2
-    # Five runs for 20 offline and 4 online steps, then two for 16 steps.
-    assert sizes == [5] * 24 + [2] * 16
+    # Five runs at the start and for 20 offline and 4 online steps, then two for 16 steps.
+    assert sizes == [5] * 25 + [2] * 16
     commit(runs[:3], tmp_path / "cancelled")
     assert work(folders, train_pack, Stop())
     for folder, expected in zip(folders, reference, strict=True):
