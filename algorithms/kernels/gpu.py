@@ -133,8 +133,8 @@ def bytes_of_run(settings: AlgorithmSettings) -> int:
     transitions. Batches are sent only where these have no room.
     """
     critics, widths = settings.critics, settings.critic_hidden
-    # Parameters, gradients, two moments and targets. The policy has no target, which is negligible.
-    parameters = 5 * (critics * _parameters(widths) + _parameters(settings.policy_hidden))
+    # Parameters, gradients, two moments, targets and a snapshot. The policy has no target, which is negligible.
+    parameters = 6 * (critics * _parameters(widths) + _parameters(settings.policy_hidden))
     rows = critics * settings.batch_size * (1 + 3 * settings.n_actions)
     # The activations of every layer are kept for the backward pass, whose gradients take two more layers; plus inputs.
     # Layer normalisation keeps its normalised inputs too.

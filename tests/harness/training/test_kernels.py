@@ -244,7 +244,7 @@ def test_memory_of_a_run():
     settings = AlgorithmSettings(policy_hidden=(2,), critic_hidden=(2,), batch_size=1, n_actions=1)
     network = (128 * 2 + 2) + (2 * 128 + 128)
     noise = 32 * 32 * (1 + 4)
-    assert bytes_of_run(settings) == 4 * (5 * 3 * network + 2 * 2 * 4 * (2 + 2 * 2 + 128) + noise + 4 * 2 * 128)
+    assert bytes_of_run(settings) == 4 * (6 * 3 * network + 2 * 2 * 4 * (2 + 2 * 2 + 128) + noise + 4 * 2 * 128)
 
 
 def test_packs_fill_a_gpu_up_to_a_limit():
