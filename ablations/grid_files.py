@@ -17,7 +17,6 @@ algorithm.critic_learning_rate = [3e-4, 1e-3]
 """
 
 import re
-import tomllib
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -28,8 +27,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ablations.arms import ARMS, with_arm
 from ablations.axes import Axes, grid, varied
 from ablations.selection import Selection, listed, numbers
-from harness.errors import UserError, one_line
+from harness.errors import UserError
 from harness.extensions import load_file
+from harness.files import read_toml
 from harness.plain_values import first_problem, flat, quoted_if_odd
 from harness.settings import Run, with_settings
 from harness.tasks.registry import base_run
@@ -131,16 +131,9 @@ def read(path: Path, scale: str | None = None) -> GridFile:
     """
     path = Path(path)
     try:
-        text = path.read_text()
-        values = tomllib.loads(text)
+        text, values = read_toml(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such grid file; see ablations/README.md for its keys") from None
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        place = f"{path}:{line[1]}" if line else f"{path}:{len(text.splitlines())}"
-        raise UserError(f"{place}: not valid TOML: {str(error).partition(' (at')[0].lower()}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({one_line(error)})") from None
     lines = _lines(text)
 
     def at(*keys: str) -> str:

@@ -17,6 +17,9 @@ from harness.tasks.registry import SCALES
 # Largest number of values that an error lists.
 LISTED = 12
 
+# Seeds are 64-bit integers.
+SEED_DIGITS = 18
+
 _SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
 
 # Task, arm and seed; None where the settings are unreadable.
@@ -110,6 +113,8 @@ def numbers(seeds: Iterable[Any], source: str) -> list[int]:
     result: dict[int, None] = {}
     for text in seeds:
         match = _SEEDS.fullmatch(str(text).strip())
+        if match and max(map(len, filter(None, match.groups()))) > SEED_DIGITS:
+            raise UserError(f"{source} {str(text)[:SEED_DIGITS]}...: seeds have at most {SEED_DIGITS} digits")
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first or isinstance(text, bool):
             raise UserError(f"{source} {quoted_if_odd(str(text))}: must be a number or a range, such as 3 or 0-4")

@@ -4,11 +4,13 @@ import contextlib
 import errno
 import json
 import os
+import re
 import resource
 import secrets
 import stat
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +23,9 @@ SILENT_WAIT = 10.0
 
 # Number of folders that are read at once, and how many a thread reads before it takes the next ones.
 READERS, READ_TOGETHER = 8, 50
+
+# Largest size of a TOML file in bytes.
+LARGEST_TOML = 1_000_000
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -182,6 +187,37 @@ def read_json(file: Path | str) -> dict[str, Any] | None:
     except IsADirectoryError:
         raise DamagedFileError(f"{file}: is a folder where a file should be") from None
     return json_object(text, file)
+
+
+def read_toml(file: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a TOML file that a user has written, and its values.
+
+    Raises FileNotFoundError, and UserError with the line for anything that is not valid, also if it was made to need
+    much memory or time.
+    """
+    try:
+        with open(file, "rb") as stream:
+            data = stream.read(LARGEST_TOML + 1)
+        if len(data) > LARGEST_TOML:
+            raise UserError(f"{file}: is larger than {LARGEST_TOML:,} bytes")
+        # As in files that are opened as text.
+        text = data.decode().replace("\r\n", "\n")
+        return text, tomllib.loads(text)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({(error.strerror or str(error)).lower()})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: is not a text file in UTF-8 (byte {error.start + 1})") from None
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        place = f"{file}:{line[1]}" if line else f"{file}:{len(text.splitlines())}"
+        raise UserError(f"{place}: not valid TOML: {str(error).partition(' (at')[0].lower()}") from None
+    except ValueError:
+        # Python reads no integers of thousands of digits.
+        raise UserError(f"{file}: not valid TOML: an integer has too many digits") from None
+    except RecursionError:
+        raise UserError(f"{file}: is nested too deeply") from None
 
 
 def json_object(text: bytes, file: Path | str) -> dict[str, Any]:

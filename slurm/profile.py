@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from algorithms.kernels.gpu_models import compute_share
 from algorithms.settings import CONFIG, Count, Positive
 from harness.errors import UserError
+from harness.files import read_toml
 from harness.launching.pool import FAILURE_LIMIT
 from harness.plain_values import first_problem, quoted_if_odd, shown
 from harness.settings import Run
@@ -30,9 +30,6 @@ GPU_OPTIONS = ("gpus", "gpus-per-node", "gpus-per-task")
 MODEL = re.compile(r"(?<![a-z0-9])(a|b|gb|gh|h|l|p|t|v|mi|k|rtx|gtx)[-_]?a?(\d\d+|4)[a-z]*(?![a-z0-9])([-_]\d+gb)?")
 
 EXAMPLES = Path(__file__).parent / "profiles"
-
-# Largest size of a profile in bytes.
-LARGEST_FILE = 100_000
 
 Text = Annotated[str, Field(min_length=1)]
 # Options of sbatch that floorbench sets, and those that are set by a field of the profile.
@@ -168,18 +165,9 @@ def load(name: str) -> Profile:
                 "of a TOML file"
             )
     try:
-        with open(file, "rb") as stream:
-            text = stream.read(LARGEST_FILE + 1)
-        if len(text) > LARGEST_FILE:
-            raise UserError(f"--cluster {file}: is larger than {LARGEST_FILE:,} bytes; name a profile")
-        values = tomllib.loads(text.decode())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise UserError(f"--cluster {file}: cannot be read ({(reason or '').lower()})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: not valid TOML: {error}") from None
-    except RecursionError:
-        raise UserError(f"{file}: is nested too deeply") from None
+        _, values = read_toml(file)
+    except FileNotFoundError:
+        raise UserError(f"--cluster {file}: no such file; name a profile or the path of a TOML file") from None
     return profile_from_dict(values, str(file))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ablations.grid_files import read
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset, load_dataset
 from harness.data.files import dataset_folder
@@ -150,12 +151,15 @@ def test_a_maze_holds_no_markup():
         assert line.startswith("--set: setting task.maze") or "task.maze" in line
 
 
-@pytest.mark.parametrize("text", ["a=" + "[" * 100_000, "a=" + "{a=" * 20_000, "x = 1\n" * 50_000])
-def test_a_profile_is_no_bomb(tmp_path, text):
+@pytest.mark.parametrize(
+    "text", ["a=" + "[" * 100_000, "a=" + "{a=" * 20_000, "x = 1\n" * 500_000, "seeds = " + "9" * 5_000, "\xff"]
+)
+@pytest.mark.parametrize("load", [load_profile, read])
+def test_a_profile_and_a_grid_file_are_no_bombs(tmp_path, load, text):
     file = tmp_path / "bomb.toml"
-    file.write_text(text)
-    assert str(file) in refusal(load_profile, str(file))
-    assert "larger than" in refusal(load_profile, "/dev/zero") if os.path.exists("/dev/zero") else True
+    file.write_text(text, encoding="latin-1")
+    assert str(file) in refusal(load, str(file))
+    assert "larger than" in refusal(load, "/dev/zero") if os.path.exists("/dev/zero") else True
 
 
 @pytest.mark.parametrize(

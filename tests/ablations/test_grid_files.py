@@ -117,6 +117,8 @@ def test_the_examples_are_a_dose_curve_an_alpha_sweep_and_a_factorial():
         (MINIMAL.replace('"0-2"', "1.5"), "grid.toml:3: key seeds"),
         (MINIMAL.replace("0-2", "2-0"), "grid.toml:3: seeds 2-0: must be a number or a range"),
         (MINIMAL.replace('"0-2"', "[]"), "grid.toml:3: seeds: names none"),
+        (MINIMAL.replace('"0-2"', "9" * 19), "grid.toml:3: seeds 999999999999999999...: seeds have at most 18 digits"),
+        (MINIMAL.replace("0-2", "0-" + "9" * 5_000), "seeds have at most 18 digits"),
         (MINIMAL.replace("winding-road", "winding-rod"), "grid.toml:1: task 'winding-rod': unknown task"),
         (MINIMAL.replace('"cql"', '"sac"'), "grid.toml:2: arm sac: unknown arm; choose one of no_push_down"),
         (MINIMAL + 'scale = "huge"\n', "grid.toml:4: scale 'huge': unknown scale"),
