@@ -95,23 +95,27 @@ enum class Epilogue {
 };
 
 // sums[row] += numbers[row * STEP] * right for ROWS rows.
-template <typename Real, int ROWS, int STEP>
-inline __attribute__((always_inline)) void add_row(Vector<Real> (&sums)[ROWS][PAIR], const Real* numbers,
+template <typename Real, int ROWS, int STEP, int VECTORS>
+inline __attribute__((always_inline)) void add_row(Vector<Real> (&sums)[ROWS][VECTORS], const Real* numbers,
                                                    const Real* right) {
-    const Vector<Real> low = load(right), high = load(right + LANES<Real>);
+    const Vector<Real> low = load(right), high = load(right + (VECTORS - 1) * LANES<Real>);
     unrolled<ROWS>([&](auto row) __attribute__((always_inline)) {
         const Real number = numbers[row * STEP];
         sums[row][0] += number * low;
-        sums[row][1] += number * high;
+        if constexpr (VECTORS > 1) sums[row][1] += number * high;
     });
 }
 
-template <typename Real, Epilogue epilogue, int ROWS>
+// With one of the PAIR VECTORS, the columns of the second one are all padding and become zero.
+template <typename Real, Epilogue epilogue, int VECTORS, int ROWS>
 void product_block(const Real* in, long panel_step, long inputs, const Real* weight, const Real* start, Real* out) {
-    Vector<Real> sums[ROWS][PAIR];
+    Vector<Real> sums[ROWS][VECTORS];
     const Vector<Real> first_low = start ? load(start) : Vector<Real>{};
     const Vector<Real> first_high = start ? load(start + LANES<Real>) : Vector<Real>{};
-    unrolled<ROWS>([&](auto row) { sums[row][0] = first_low, sums[row][1] = first_high; });
+    unrolled<ROWS>([&](auto row) {
+        sums[row][0] = first_low;
+        if constexpr (VECTORS > 1) sums[row][1] = first_high;
+    });
     for (long first = 0; first < inputs; first += PANEL<Real>, in += panel_step) {
         const long count = inputs - first < PANEL<Real> ? inputs - first : PANEL<Real>;
         for (long input = 0; input < count; ++input, weight += PANEL<Real>)
@@ -120,7 +124,8 @@ void product_block(const Real* in, long panel_step, long inputs, const Real* wei
     unrolled<ROWS>([&](auto row) {
         unrolled<PAIR>([&](auto half) {
             Real* to = out + row * PANEL<Real> + half * LANES<Real>;
-            Vector<Real> value = sums[row][half];
+            Vector<Real> value = {};
+            if constexpr (half < VECTORS) value = sums[row][half];
             if (epilogue == Epilogue::relu) value = relu<Real>(value);
             if (epilogue == Epilogue::relu_backward) value = relu_backward<Real>(value, load(to));
             store(to, value);
@@ -128,43 +133,54 @@ void product_block(const Real* in, long panel_step, long inputs, const Real* wei
     });
 }
 
-// into[row, :] += sum over t of left[t, row] * right[t, :] for ROWS consecutive rows and one panel of columns.
-template <typename Real, int ROWS>
+// into[row, :] += sum over t of left[t, row] * right[t, :] for ROWS consecutive rows and one panel of columns, or the
+// first of its VECTORS.
+template <typename Real, int VECTORS, int ROWS>
 void outer_block(const Real* left, const Real* right, long terms, Real* into) {
-    Vector<Real> sums[ROWS][PAIR];
+    Vector<Real> sums[ROWS][VECTORS];
     const auto at = [&](auto row, auto half) { return into + row * PANEL<Real> + half * LANES<Real>; };
     unrolled<ROWS>([&](auto row) {
-        unrolled<PAIR>([&](auto half) { sums[row][half] = load(at(row, half)); });
+        unrolled<VECTORS>([&](auto half) { sums[row][half] = load(at(row, half)); });
     });
     for (long term = 0; term < terms; ++term, left += PANEL<Real>, right += PANEL<Real>)
         add_row<Real, ROWS, 1>(sums, left, right);
     unrolled<ROWS>([&](auto row) {
-        unrolled<PAIR>([&](auto half) { store(at(row, half), sums[row][half]); });
+        unrolled<VECTORS>([&](auto half) { store(at(row, half), sums[row][half]); });
     });
 }
 
 // The functions above, instantiated for 1 ... ROW_BLOCK rows.
-template <typename Real, Epilogue epilogue, int... ROWS>
+template <typename Real, Epilogue epilogue, int VECTORS, int... ROWS>
 constexpr auto product_blocks(std::integer_sequence<int, ROWS...>) {
-    return std::array{&product_block<Real, epilogue, ROWS + 1>...};
+    return std::array{&product_block<Real, epilogue, VECTORS, ROWS + 1>...};
 }
 
-template <typename Real, int... ROWS>
+template <typename Real, int VECTORS, int... ROWS>
 constexpr auto outer_blocks(std::integer_sequence<int, ROWS...>) {
-    return std::array{&outer_block<Real, ROWS + 1>...};
+    return std::array{&outer_block<Real, VECTORS, ROWS + 1>...};
 }
 
 using RowCounts = std::make_integer_sequence<int, ROW_BLOCK>;
 
-// Call `block(first, count)` for blocks of nearly equal size with at most ROW_BLOCK rows.
+// Call `block(first, count)` for blocks of nearly equal size with at most `most` rows.
 template <typename Block>
-inline void in_blocks(long rows, const Block& block) {
-    const long blocks = (rows + ROW_BLOCK - 1) / ROW_BLOCK;
+inline void in_blocks(long rows, long most, const Block& block) {
+    const long blocks = (rows + most - 1) / most;
     for (long number = 0; number < blocks; ++number) {
         const long first = rows * number / blocks, after = rows * (number + 1) / blocks;
         block(first, after - first);
     }
 }
+
+// Whether a panel's columns fit into its first vector.
+template <typename Real>
+bool is_narrow(Panels<Real> matrix, long panel) {
+    return matrix.columns - panel * PANEL<Real> <= LANES<Real>;
+}
+
+// Up to so many inputs, half as many rows are faster where there are 32 registers: a block's start and end take time in
+// proportion to its sums.
+constexpr long SHORT_SUM = 64, SHORT_ROW_BLOCK = REGISTERS == 32 ? ROW_BLOCK / 2 : ROW_BLOCK;
 
 // out[first_row ... first_row + rows] = epilogue(start + in[same rows] * weight).
 //
@@ -172,27 +188,34 @@ inline void in_blocks(long rows, const Block& block) {
 template <typename Real, Epilogue epilogue>
 void product(Panels<Real> in, Panels<Real> weight, const Real* start, long start_step, Panels<Real> out, long first_row,
              long rows) {
-    static constexpr auto blocks = product_blocks<Real, epilogue>(RowCounts{});
-    for (long panel = 0; panel < out.count(); ++panel)
-        in_blocks(rows, [&](long first, long count) {
+    static constexpr auto wide = product_blocks<Real, epilogue, PAIR>(RowCounts{});
+    static constexpr auto narrow = product_blocks<Real, epilogue, 1>(RowCounts{});
+    for (long panel = 0; panel < out.count(); ++panel) {
+        const auto& blocks = is_narrow(out, panel) ? narrow : wide;
+        const long most = in.columns <= SHORT_SUM && !is_narrow(out, panel) ? SHORT_ROW_BLOCK : ROW_BLOCK;
+        in_blocks(rows, most, [&](long first, long count) {
             blocks[count - 1](in.row(first_row + first), in.rows * PANEL<Real>, in.columns, weight.panel(panel),
                               start ? start + panel * start_step : nullptr,
                               out.panel(panel) + (first_row + first) * PANEL<Real>);
         });
+    }
 }
 
 // into += left^T * right over the first `terms` rows of both.
 template <typename Real>
 void add_outer(Panels<Real> left, Panels<Real> right, long terms, Panels<Real> into) {
-    static constexpr auto blocks = outer_blocks<Real>(RowCounts{});
-    for (long panel = 0; panel < right.count(); ++panel)
+    static constexpr auto wide = outer_blocks<Real, PAIR>(RowCounts{});
+    static constexpr auto narrow = outer_blocks<Real, 1>(RowCounts{});
+    for (long panel = 0; panel < right.count(); ++panel) {
+        const auto& blocks = is_narrow(right, panel) ? narrow : wide;
         for (long from = 0; from < left.count(); ++from) {
             const long left_over = left.columns - from * PANEL<Real>;
-            in_blocks(left_over < PANEL<Real> ? left_over : PANEL<Real>, [&](long first, long count) {
+            in_blocks(left_over < PANEL<Real> ? left_over : PANEL<Real>, ROW_BLOCK, [&](long first, long count) {
                 Real* to = into.panel(panel) + (from * PANEL<Real> + first) * PANEL<Real>;
                 blocks[count - 1](left.panel(from) + first, right.panel(panel), terms, to);
             });
         }
+    }
 }
 
 // into[row] = dot product of the row with a matrix of one row, plus `offset`; with a WEIGHT_STEP of PANEL, with the same

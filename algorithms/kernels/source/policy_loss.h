@@ -68,7 +68,7 @@ PolicyLoss policy_gradient(const PolicyShape& shape, Policy<Real>& policy, const
             const Real of_raw =
                 (temperature * 2 * squashed - action_gradients[minimum][at] * (1 - squashed * squashed)) / batch;
             of_mean[at] = of_raw;
-            of_log_std[at] = of_raw * std::exp(policy.log_std(state, action)) * noise[at] - temperature / batch;
+            of_log_std[at] = of_raw * policy.standard_deviation(state, action) * noise[at] - temperature / batch;
         }
     }
     policy.backward(of_mean, of_log_std, arena, gradient);

@@ -55,10 +55,20 @@ public:
             pack(parameters + shape.shift(layer), 1, shape.widths[layer], norm_parameters_[layer].shift);
             norms_[layer].forward(norm_parameters_[layer], signals_[layer + 1], batch);
         }
+        log_std_ = arena.take<Real>(batch * shape.actions);
+        std_ = arena.take<Real>(batch * shape.actions);
+        for (long state = 0; state < batch; ++state)
+            for (long action = 0; action < shape.actions; ++action) {
+                const long at = state * shape.actions + action;
+                const Real unclipped = unclipped_log_std(state, action);
+                log_std_[at] = unclipped < LOG_STD_MIN ? LOG_STD_MIN : unclipped > LOG_STD_MAX ? LOG_STD_MAX : unclipped;
+                std_[at] = std::exp(log_std_[at]);
+            }
     }
 
     static size_t bytes(const PolicyShape& shape, long batch) {
-        size_t total = Arena::bytes<Real>(Panels<Real>::size(batch | 1, shape.states));
+        size_t total = Arena::bytes<Real>(Panels<Real>::size(batch | 1, shape.states)) +
+                       2 * Arena::bytes<Real>(batch * shape.actions);
         for (long layer = 0; layer < shape.layers(); ++layer)
             total += Arena::bytes<Real>(Panels<Real>::size(shape.inputs(layer), shape.widths[layer])) +
                      Arena::bytes<Real>(Panels<Real>::size(1, shape.widths[layer])) +
@@ -74,10 +84,7 @@ public:
     Real unclipped_log_std(long state, long action) const {
         return multiplier() * raw_log_std(state, action) + parameters_[shape_.offset()];
     }
-    Real log_std(long state, long action) const {
-        const Real unclipped = unclipped_log_std(state, action);
-        return unclipped < LOG_STD_MIN ? LOG_STD_MIN : unclipped > LOG_STD_MAX ? LOG_STD_MAX : unclipped;
-    }
+    Real standard_deviation(long state, long action) const { return std_[state * shape_.actions + action]; }
 
     // Sample n actions [B, n, A] per state from standard normal noise [B, n, A], with log-probabilities [B, n]. `work`
     // is a buffer of `sampling_size` elements.
@@ -87,22 +94,24 @@ public:
         Real *raw = work, *log_derivative = work + padded(count);
         for (long state = 0; state < batch_; ++state)
             for (long action = 0; action < width; ++action) {
-                const Real center = mean(state, action), scale = std::exp(log_std(state, action));
+                const Real center = mean(state, action), scale = standard_deviation(state, action);
                 for (long at = state * n * width + action; at < (state + 1) * n * width; at += width)
                     raw[at] = center + scale * noise[at];
             }
         for (long at = count; at < padded(count); ++at) raw[at] = 0;
         squash(raw, log_derivative, count);
         std::memcpy(actions, raw, count * sizeof(Real));
-        for (long state = 0; state < batch_; ++state)
+        const Real* log_std = log_std_;
+        for (long state = 0, at = 0; state < batch_; ++state, log_std += width)
             for (long index = 0; index < n; ++index) {
                 Real total = 0;
-                for (long action = 0; action < width; ++action) {
-                    const long at = (state * n + index) * width + action;
-                    total += Real(-0.5) * noise[at] * noise[at] - log_std(state, action) - HALF_LOG_2_PI -
-                             log_derivative[at];
+                for (long action = 0; action < width; ++action, ++at) {
+                    // Rounded: a multiply-add would change the bits of earlier runs.
+                    Real square = Real(-0.5) * noise[at] * noise[at];
+                    keep(square);
+                    total += square - log_std[action] - HALF_LOG_2_PI - log_derivative[at];
                 }
-                log_prob[state * n + index] = total;
+                *log_prob++ = total;
             }
     }
 
@@ -178,6 +187,7 @@ private:
     const Real* parameters_;
     long batch_;
     std::vector<Panels<Real>> signals_;  // states, then the output of each layer
+    Real *log_std_, *std_;               // [B, A], clipped
     std::vector<LayerNorm<Real>> norms_;  // of the hidden layers, if they are normalised
     std::vector<NormParameters<Real>> norm_parameters_;
 };
