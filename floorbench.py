@@ -52,6 +52,7 @@ try:
     from harness.command_line import INTERRUPTED, INVALID
     from harness.errors import UserError, is_of_system, one_line
     from harness.extensions import installed
+    from harness.folders.processes import numeric_variables
 except KeyboardInterrupt:
     # As in `main`, which has not begun.
     sys.exit(130)
@@ -276,10 +277,13 @@ def repeat_interruption(requests: list[int]) -> Callable[[Any], object]:
 
 
 def leave_surroundings() -> None:
-    """Undo what the user's environment would change: warnings as errors, and output that cannot show every character.
+    """Undo what the user's environment would change: warnings as errors, output that cannot show every character, and
+    how libraries compute.
 
     Child processes inherit it.
     """
+    for name in numeric_variables(os.environ):
+        del os.environ[name]
     sys.warnoptions[:] = [option for option in sys.warnoptions if not option.startswith("e")]
     kept = [part for part in os.environ.pop("PYTHONWARNINGS", "").split(",") if part and not part.startswith("e")]
     if kept:

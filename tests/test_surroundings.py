@@ -9,6 +9,7 @@ import pytest
 
 import floorbench
 from ablations.grids import runs_of
+from harness.launching.pool import environment_of
 from tests.support.run_folder_factory import write_done
 
 PROJECT = Path(floorbench.__file__).parent
@@ -98,6 +99,17 @@ def test_a_report_depends_on_nothing_outside(tmp_path, hostile):
     assert len(plain) > 40
     assert [name for name in plain if plain[name] != other.get(name)] == []
     assert set(plain) == set(other)
+
+
+def test_how_libraries_compute_is_not_chosen_by_the_environment(monkeypatch):
+    """Neither in a command nor in a worker, whose job may have loaded the modules of a cluster."""
+    chosen = ("MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "NVIDIA_TF32_OVERRIDE")
+    for name in (*chosen, "MKLROOT"):
+        monkeypatch.setenv(name, "1")
+    assert set(os.environ) - set(environment_of(workers=1)) == set(chosen)
+    program = "import os, floorbench; floorbench.leave_surroundings(); print(*sorted(os.environ))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT, check=True)
+    assert set(os.environ) - set(done.stdout.split()) == set(chosen)
 
 
 @pytest.mark.parametrize("name", ["results/__init__.py", "harness.py"])

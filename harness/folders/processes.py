@@ -1,10 +1,25 @@
-"""Identify processes across restarts and reused process ids."""
+"""Identify processes across restarts and reused process ids, and what of their environment changes numbers."""
 
 import os
 import socket
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+# Variables with which users and the modules of clusters choose how libraries compute: instructions, precision,
+# reproducibility across processors. They change the last bits of metrics. OPENBLAS_CORETYPE is not among them, because
+# OpenBLAS does not recognise the processors of all virtual machines.
+NUMERIC_VARIABLES = (
+    "ATEN_CPU_CAPABILITY", "DNNL_", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE", "MKL_ENABLE_INSTRUCTIONS", "MKL_VML_MODE",
+    "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "NVIDIA_TF32_OVERRIDE", "ONEDNN_",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)  # fmt: skip
+
+
+def numeric_variables(names: Iterable[str]) -> list[str]:
+    """The names among those of environment variables that change numbers (`NUMERIC_VARIABLES`)."""
+    return [name for name in names if name.startswith(NUMERIC_VARIABLES)]
 
 
 def this_process() -> dict[str, Any]:

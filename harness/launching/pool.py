@@ -16,6 +16,7 @@ from typing import IO
 
 from harness.errors import UserError, one_line
 from harness.folders import attempts
+from harness.folders.processes import numeric_variables
 from harness.folders.provenance import LAUNCHER_VARIABLE, PROJECT
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
@@ -228,8 +229,9 @@ def start(pack: Pack, workers: int = 1, place: int = 0, server: ForkServer | Non
 def environment_of(workers: int) -> dict[str, str]:
     """The environment variables of the workers of a pool, without their places."""
     search_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    dropped = numeric_variables(os.environ)
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in dropped},
         **ONE_THREAD,
         "PYTHONPATH": search_path,
         PARENT_VARIABLE: str(os.getpid()),
