@@ -44,7 +44,7 @@ report: setup  ## reports about the published results
 	@$(BIN)/python -m results.publishing.readme
 	@$(BIN)/python -m results.publishing.findings
 	@$(BIN)/python -m results.publishing.published_runs
-	@set -e; for grid in study dip cause remedies mixed_data truncation implementation floors; do \
+	@set -e; for grid in $$($(BIN)/python -c 'from results.publishing.published_runs import GRIDS; print(*GRIDS)'); do \
 		$(BIN)/floorbench report $$grid --from results/published --out runs/reference/$$grid; \
 	done
 

@@ -35,6 +35,8 @@ class Evidence:
     """What the template looks up in the frames of a grid. Methods raise UserError if the runs do not have it."""
 
     frames: Frames
+    # Numbers stand without "n = ..." if this is their n.
+    usual_n: int | None = None
 
     @property
     def tasks(self) -> list[str]:
@@ -94,13 +96,13 @@ class Evidence:
 
     def measured(self, claim: str, task: str, arm: str | None = None, decimals: int = 2) -> str:
         """The estimate that decides a claim on a task: "-12.3 [-14.0, -10.5], n = 10"."""
-        return _shown(self._verdict(claim, task, arm), decimals)
+        return self._shown(self._verdict(claim, task, arm), decimals)
 
     def effect(self, arm: str, quantity: str, task: str = "", decimals: int = 2) -> str:
         """The change by an arm, on a task or averaged over tasks: "+0.12 [0.05, 0.19], n = 90"."""
         for effect in self.effects:
             if (effect.arm, effect.quantity, effect.task) == (arm, quantity, task):
-                return _shown(effect.estimate, decimals)
+                return self._shown(effect.estimate, decimals)
         raise UserError(f"findings: no {quantity} of arm {arm} on {task or 'several tasks'}")
 
     def within(self, arm: str, quantity: str, margin: float) -> bool:
@@ -126,7 +128,7 @@ class Evidence:
 
     def shown(self, effect: Effect, decimals: int = 2) -> str:
         """An effect after the label of its arm: "Cal-QL, gap without alpha -0.74 [-0.93, -0.56], n = 6"."""
-        return f"{label(effect.arm)} {_shown(effect.estimate, decimals)}"
+        return f"{label(effect.arm)} {self._shown(effect.estimate, decimals)}"
 
     def options(self, quantity: str, task: str) -> list[Effect]:
         """Changes of Cal-QL by single implementation options on a task, the largest first."""
@@ -155,7 +157,7 @@ class Evidence:
         values = table[arm] - table[baseline] if baseline else table[arm]
         bounds = bounds_of(column, runs)
         values = replicated(values.dropna(), values.dropna().to_frame())
-        return _shown(mean_interval(values, bounds=bounds_of_difference(bounds) if baseline else bounds), decimals)
+        return self._shown(mean_interval(values, bounds=bounds_of_difference(bounds) if baseline else bounds), decimals)
 
     def extent(self, column: str, task: str) -> str:
         """The lowest and highest mean of a column over the arms of a task: "0.40 to 0.53"."""
@@ -216,6 +218,12 @@ class Evidence:
         """The commits that computed the runs."""
         return sorted(self.frames.provenance["commit"].dropna().unique())
 
+    def _shown(self, estimate: Estimate | Verdict, decimals: int) -> str:
+        value = estimate.mean if isinstance(estimate, Estimate) else estimate.effect
+        low, high = number(estimate.low, decimals), number(estimate.high, decimals)
+        interval = f"{number(value, decimals, sign=True)} [{low}, {high}]"
+        return interval if estimate.n == self.usual_n else f"{interval}, n = {estimate.n}"
+
     def _verdict(self, claim: str, task: str, arm: str | None = None) -> Verdict:
         verdicts = [verdict for verdict in self._verdicts(claim, arm) if verdict.task == task]
         if len(verdicts) != 1:
@@ -273,9 +281,3 @@ def _listed(tasks_by_name: dict[str, list[str]], total: int, unit: str) -> str:
                 f"{name} on {len(tasks)}{of_total}" + (f" ({', '.join(names)})" if len(names) <= NAMES_SHOWN else "")
             )
     return ", ".join(parts)
-
-
-def _shown(estimate: Estimate | Verdict, decimals: int) -> str:
-    value = estimate.mean if isinstance(estimate, Estimate) else estimate.effect
-    low, high = number(estimate.low, decimals), number(estimate.high, decimals)
-    return f"{number(value, decimals, sign=True)} [{low}, {high}], n = {estimate.n}"

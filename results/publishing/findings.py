@@ -5,13 +5,13 @@ The texts are templates that look up every number in the frames, so that no numb
 
 from pathlib import Path
 
-from ablations.fine_tuning import PHENOMENON
+from ablations.fine_tuning import DATA_SEEDS, PHENOMENON
 from ablations.grids import runs_of
 from results.figures.cause import causes
 from results.figures.drawing import Drawing
 from results.frame.frames import load
 from results.publishing.evidence import Evidence
-from results.publishing.published_runs import CAUSE, DIP, MIXED_DATA, PUBLISHED, REMEDIES, STUDY, published_runs
+from results.publishing.published_runs import CAUSE, FINE_TUNING, PUBLISHED, STUDY, published_runs
 from results.reports.page import markdown
 from results.style import drawing_style
 
@@ -24,16 +24,17 @@ def findings(folder: Path = PUBLISHED, document: str = FINDINGS.name) -> str:
     """The text of a document for exported frames; what concerns fine-tuning only if such runs are among them."""
     grids = {"study": STUDY, "truncation": "truncation", "implementation": "implementation"}
     evidence = {name: Evidence(published_runs(grid, folder=folder)) for name, grid in grids.items()}
-    fine_tuning = {grid: evidence_of(grid, folder) for grid in (DIP, CAUSE, REMEDIES, MIXED_DATA)}
+    fine_tuning = {grid: evidence_of(grid, folder, len(DATA_SEEDS)) for grid in FINE_TUNING}
     sizes = {f"{grid}_size": len(runs_of(grid)) for grid in fine_tuning}
     shown = {**evidence, **fine_tuning, **sizes, "figure": cause_figure(fine_tuning[CAUSE])}
     return markdown(TEMPLATES[document], **shown)
 
 
-def evidence_of(grid: str, folder: Path = PUBLISHED) -> Evidence | None:
+def evidence_of(grid: str, folder: Path = PUBLISHED, usual_n: int | None = None) -> Evidence | None:
     """What a template looks up in a grid; None if none of its runs are exported."""
-    exported = set(load(folder).runs["run"])
-    return Evidence(published_runs(grid, folder=folder)) if {run.id for run in runs_of(grid)} & exported else None
+    if not {run.id for run in runs_of(grid)} & set(load(folder).runs["run"]):
+        return None
+    return Evidence(published_runs(grid, folder=folder), usual_n)
 
 
 def cause_figure(cause: Evidence | None) -> Drawing | None:

@@ -44,6 +44,13 @@ def test_measured_shows_interval_and_seeds(evidence):
         evidence.measured("every-dose-binds", "winding-road")
 
 
+def test_the_usual_n_is_left_out(evidence):
+    usual = Evidence(evidence.frames, usual_n=8)
+    with_n = evidence.measured("cql-scale-mismatch", "winding-road")
+    assert usual.measured("cql-scale-mismatch", "winding-road") == with_n.removesuffix(", n = 8") != with_n
+    assert usual.effect("inflated_1", "offline_score").endswith("], n = 16")
+
+
 def test_effects_average_over_tasks_or_show_one_task(evidence):
     frame = evidence.frames.runs.pivot(index=["task", "seed"], columns="arm", values="offline_score")
     difference = (frame["inflated_1"] - frame["monte_carlo"]).groupby("task").mean()
