@@ -11,7 +11,16 @@ from results.figures.teaser import teaser
 from results.frame import done
 from results.publishing.evidence import Evidence, compact
 from results.publishing.findings import evidence_of
-from results.publishing.published_runs import CAUSE, DIP, PROJECT, PUBLISHED, STUDY, has_frames, published_runs
+from results.publishing.published_runs import (
+    CAUSE,
+    DIP,
+    MIXED_DATA_LONG,
+    PROJECT,
+    PUBLISHED,
+    STUDY,
+    has_frames,
+    published_runs,
+)
 from results.reports.page import markdown
 from results.style import drawing_style, in_order
 from results.tables.table import NONE, number
@@ -46,6 +55,7 @@ def section(folder: Path = PUBLISHED) -> str:
         study=evidence,
         dip=dip,
         cause=evidence_of(CAUSE, folder),
+        mixed_data=evidence_of(MIXED_DATA_LONG, folder),
         teaser=shown.get("teaser"),
         collapsing=cliffs(doses) if doses is not None else [],
         table=compact(scores_by_task(evidence.frames.runs)),
