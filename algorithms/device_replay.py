@@ -68,9 +68,9 @@ class DeviceReplay:
             self._number = number
 
     def passed(self, updates: int) -> None:
-        """Count updates that the device has been given by a call; wait until it has made those of all but a few calls.
+        """Count updates that a call has enqueued; wait until the device has made those of all but the last calls.
 
-        A host that did not wait could enqueue an hour of updates, after which everything that it asks for would come.
+        Without waiting, the host could enqueue an hour of updates, and whatever it asks for next would queue behind.
         """
         self._number += updates
         # The thread sleeps while it waits for an event of a GPU.

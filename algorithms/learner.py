@@ -277,7 +277,7 @@ class Learner:
         return dict(zip(LOGGED, means.unbind(1), strict=True))
 
     def snapshot(self) -> "Learner":
-        """A copy for `act`, `values` and `take_logged`, which keeps what this learner, which logs anew, has learned."""
+        """A copy of parameters and logged sums, for `act`, `values` and `take_logged`; this learner logs anew."""
         other = copy(self)
         other.policy_parameters = self.policy_parameters.clone()
         other.critic_parameters = self.critic_parameters.clone()
