@@ -89,7 +89,7 @@ def test_forked_workers_end_as_others_do(tmp_path, server):
 
 def test_a_worker_starts_afresh_where_the_server_has_ended(tmp_path):
     """The server is killed while the first of two workers runs, which goes on."""
-    folders = folders_of(tmp_path, 2, **{"schedule.offline_steps": 1000})
+    folders = folders_of(tmp_path, 2, **{"schedule.offline_steps": 10_000})
     servers = []
 
     def kill_server():

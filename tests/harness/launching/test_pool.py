@@ -80,7 +80,9 @@ def dataset(minari_folder):
 
 
 def test_the_number_of_workers_is_bounded_and_each_has_one_thread(tmp_path):
-    packs = folders_of(tiny(runs_of("smoke")), tmp_path, limit=1)
+    # Long enough that the pool, which looks five times a second, sees two at a time on a fast machine.
+    long = [with_settings(run, {"schedule.offline_steps": 10_000}) for run in tiny(runs_of("smoke"))]
+    packs = folders_of(long, tmp_path, limit=1)
     seen, places = [], []
 
     def look():

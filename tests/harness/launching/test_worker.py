@@ -249,11 +249,11 @@ def test_a_missing_dataset_is_a_one_line_failure(folders):
 
 def test_a_suspended_worker_that_lost_its_run_stops_writing(tmp_path):
     """The real training: another worker resumes from the checkpoint of the first, which then wakes up."""
-    run = with_settings(runs_of("smoke")[0], {"schedule.offline_steps": 6000, "schedule.online_steps": 0})
+    run = with_settings(runs_of("smoke")[0], {"schedule.offline_steps": 20_000, "schedule.online_steps": 0})
     ensure_dataset(run.task)
     untouched, folder = (commit([run], tmp_path / name)[0] for name in ("untouched", "taken"))
     assert start([untouched]).wait(300) == 0
-    first = start([folder], FLOORBENCH_CHECKPOINT_SECONDS="0.5")
+    first = start([folder], FLOORBENCH_CHECKPOINT_SECONDS="0.1")
     wait_until(lambda: len(list(folder.checkpoints.glob("*.ckpt"))) == 2)
     first.send_signal(signal.SIGSTOP)
     assert start([folder]).wait(300) == 0
