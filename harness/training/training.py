@@ -243,20 +243,22 @@ class PackTraining:
                 self.update(from_dataset, updates, online=True)
 
     def arrive(self, position: Position) -> None:
-        """Move to a position: evaluate at marks, report, save when a checkpoint is due or a stop was requested."""
-        self.pack.position = position
-        if not position.evaluated:
-            self.evaluate()
-        if self.pack.report(self.pack.phase):
-            self.drop_cancelled()
-        if self.stop.requested:
-            self.save()
-            raise Stopped(self.stop.reason)
-        if self.timer.is_due():
-            self.save()
-        # Updates beside an evaluation may lead to the next one.
-        if not self.pack.position.evaluated and self.pack.is_worthwhile:
-            self.arrive(self.pack.position)
+        """Move to a position: evaluate at marks, report, save when a checkpoint is due or a stop was requested.
+
+        Updates beside an evaluation may lead to the next mark, and so on.
+        """
+        self.pack.position, arrived = position, False
+        while not arrived:
+            if not self.pack.position.evaluated:
+                self.evaluate()
+            if self.pack.report(self.pack.phase):
+                self.drop_cancelled()
+            if self.stop.requested:
+                self.save()
+                raise Stopped(self.stop.reason)
+            if self.timer.is_due():
+                self.save()
+            arrived = self.pack.position.evaluated or not self.pack.is_worthwhile
 
     def evaluate(self) -> None:
         """Append a row of metrics to every live run, and go where updates beside the evaluation have led."""
