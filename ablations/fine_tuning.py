@@ -166,10 +166,13 @@ def alphas(scale: str) -> list[Run]:
     return [*varied(runs, {"algorithm.alpha": [1.0, 5.0, 20.0, 50.0]}), *varied(runs, {"algorithm.lagrange": [True]})]
 
 
+# One arm per estimator of the floor.
+ESTIMATORS = ("learned", "learned_out_of_fold", "learned_td_0.9", "learned_expectile_0.9", "learned_lower_bound")
+
+
 def floor_error(scale: str) -> list[Run]:
     """Estimators of the floor that may see 1, 10 or 100 % of the trajectories: how good must a floor be?"""
-    arms = ("learned", "learned_out_of_fold", "learned_td_0.9", "learned_expectile_0.9", "learned_lower_bound")
-    runs = replicated((PHENOMENON,), arms, 1, SHORT)
+    runs = replicated((PHENOMENON,), ESTIMATORS, 1, SHORT)
     references = replicated((PHENOMENON,), ("cql", "monte_carlo"), 1, SHORT)
     return [*references, *varied(runs, {"behaviour_value.trajectories": [0.01, 0.1, 1.0]})]
 
@@ -303,6 +306,22 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         *END_CHANGE, Difference((f"monte_carlo[{POLICY_DATA}]",), f"monte_carlo[{NO_DATA}]", "above"),
     ),
     Claim(
+        "warmup-prevents-fall-of-cql", REMEDIES,
+        "Without offline data, a warm-up with the offline policy makes CQL's score fall less, too.",
+        "WSRL (2412.07762): warm-up",
+        *END_CHANGE, Difference((f"cql[{POLICY_DATA}]",), f"cql[{NO_DATA}]", "above"),
+    ),
+    Claim(
+        "floor-helps-after-warmup", REMEDIES,
+        "After a warm-up and without offline data, Cal-QL's score falls less than CQL's.", "derived",
+        *END_CHANGE, Difference((f"monte_carlo[{POLICY_DATA}]",), f"cql[{POLICY_DATA}]", "above"),
+    ),
+    Claim(
+        "critics-first-with-push-down", REMEDIES,
+        "While the push-down goes on, too, CQL's score falls less if the critics first adapt alone.", "derived",
+        *END_CHANGE, Difference((f"cql[{CRITICS_FIRST}]",), "cql", "above"),
+    ),
+    Claim(
         "policy-collapse", REMEDIES,
         "Fine-tuning by a standard off-policy algorithm makes the score fall at first, whatever the critics were "
         "trained with.",
@@ -347,5 +366,15 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         "derived",
         *ONLINE_CHANGE,
         Difference(("learned[trajectories=0.01]", "learned[trajectories=0.1]", "learned"), "monte_carlo", "below"),
+    ),
+    Claim(
+        "estimators-from-few-trajectories", FLOOR_ERROR,
+        "With a floor estimated from one trajectory in a hundred, by any estimator, the score falls more than with the "
+        "Monte Carlo floor.",
+        "derived",
+        *ONLINE_CHANGE,
+        Difference(
+            tuple(f"{arm}[trajectories=0.01]" for arm in ESTIMATORS if arm != "learned"), "monte_carlo", "below",
+        ),
     ),
 )  # fmt: skip
