@@ -125,11 +125,12 @@ SUMMARY = (
 
 # The fit of a learned floor, in done.json.
 LEARNED_FLOOR = (
-    Metric("held_out_rmse", "Held-out RMSE", "root mean squared error on held-out trajectories", "return",
+    Metric("held_out_rmse", "Held-out RMSE", "root mean squared error on trajectories the fit did not use", "return",
            direction="lower is better", low=0),
-    Metric("held_out_r2", "Held-out R2", "share of the variance explained on held-out trajectories", "share",
+    Metric("held_out_r2", "Held-out R2", "share of the variance explained on trajectories the fit did not use", "share",
            direction="higher is better", high=1.0),
-    Metric("held_out_bias", "Held-out bias", "mean estimate minus return-to-go on held-out trajectories", "return"),
+    Metric("held_out_bias", "Held-out bias", "mean estimate minus return-to-go on trajectories the fit did not use",
+           "return"),
     Metric("exact_bias", "Bias", "mean estimate minus V_mu over the dataset, where V_mu is known", "return"),
     Metric("exact_rmse", "RMSE", "root mean square of estimate minus V_mu over the dataset, where V_mu is known",
            "return", direction="lower is better", low=0),

@@ -37,7 +37,7 @@ class Split:
 
     excluded: np.ndarray  # neither fitted nor held out
     held_out: np.ndarray  # for early stopping
-    reported: np.ndarray  # [E] trajectories of the held-out error in the report
+    reported: np.ndarray  # [E] trajectories of the held-out error in the report: all outside the share to be used, too
     folds: np.ndarray  # [E] index of the only network that has not seen the trajectory; -1: the same for all networks
 
     @classmethod
@@ -72,6 +72,8 @@ class Split:
                 reported = held_out[0] | _held_out(rng, available & ~usable, settings.held_out)
         if settings.estimator == "out_of_fold":
             reported = folds >= 0
+        # A share is judged by the rest of the data: few trajectories held out of few say little.
+        reported |= ~available
         return cls(np.stack(excluded), np.stack(held_out), reported, folds)
 
 
@@ -248,10 +250,14 @@ class LearnedFloors:
         place, run = self._numbers.index(number), self.runs[number]
         report = of_networks[0]
         exact = exact_values(run.task)
-        if self._settings.estimator not in ("out_of_fold", "ensemble", "success_only") and exact is None:
+        # Several networks, or held-out trajectories of which the report is not that of the fit.
+        apart = (
+            self._settings.estimator in ("out_of_fold", "ensemble", "success_only") or self._settings.trajectories < 1.0
+        )
+        if not apart and exact is None:
             return report
         estimates = self.dataset_values(number)
-        if self._settings.estimator in ("out_of_fold", "ensemble", "success_only"):
+        if apart:
             reported = torch.from_numpy(self._splits[place].reported[self._trajectories])
             steps = max(part.steps for part in of_networks)
             report = FitReport.of(estimates[reported], self._returns[place][reported], steps)

@@ -47,6 +47,9 @@ TRUE_ERRORS = ("held_out_r2", "exact_bias", "exact_rmse")
 # Fewest learned floors of a task whose errors are compared.
 FEWEST_FLOORS = 3
 
+# The first is drawn against errors if all arms have it, the second if not; the third always.
+OUTCOMES = ("online_change", "final_score", "regret_eval")
+
 # Arms without a learned floor, drawn as lines.
 REFERENCES = ("cql", "monte_carlo")
 # Colours and markers of estimators, and sizes of their variants.
@@ -122,7 +125,9 @@ def _floors(estimates: list[dict[str, Any]]) -> str:
 
 
 def floor_errors(per_run: pd.DataFrame) -> list[Drawing]:
-    """Plot score and regret against the errors of the estimated floor, a figure per task with several learned floors.
+    """Plot outcomes against the errors of the estimated floor, a figure per task with several learned floors.
+
+    The outcomes are the change online, where it is measured, or else the score at the end, and regret.
 
     `per_run` is the frame of `results.frame.per_run.per_run`. Numbers, per arm: task, arm, error (name of the
     column of `learned_floor.`), error_mean, quantity, mean, low, high, n, method; error_mean is empty for `REFERENCES`.
@@ -142,7 +147,11 @@ def _floor_errors(task: str, rows: pd.DataFrame) -> Drawing | None:
         return None
     errors = TRUE_ERRORS if fitted["learned_floor.exact_rmse"].notna().all() else ERRORS
     references = [arm for arm in REFERENCES if arm in set(rows["arm"])]
-    numbers = _means(task, rows, [*references, *arms], errors)
+    compared = rows[rows["arm"].isin([*references, *arms])]
+    changes, score, regret = OUTCOMES
+    measured = compared[changes].notna().groupby(compared["arm"]).any().all()
+    outcomes = (changes if measured else score, regret)
+    numbers = _means(task, compared, [*references, *arms], outcomes, errors)
     estimators = list(dict.fromkeys(split_variant(arm)[0] for arm in arms))
     # The arm itself last: it sees all data, and a dose is usually a share of them.
     variants = sorted(dict.fromkeys(split_variant(arm)[1] for arm in arms), key=lambda name: not name)
@@ -160,8 +169,8 @@ def _floor_errors(task: str, rows: pd.DataFrame) -> Drawing | None:
     ]  # fmt: skip
     with drawing_style():
         figure = Figure(figsize=(PAGE, 3.4 + 0.16 * (len(entries) // 3 + 1)), layout="constrained")
-        panels = figure.subplots(len(DRAWN), len(errors), sharex="col", sharey="row")
-        for quantity, row in zip(DRAWN, panels, strict=True):
+        panels = figure.subplots(len(outcomes), len(errors), sharex="col", sharey="row")
+        for quantity, row in zip(outcomes, panels, strict=True):
             for error, panel in zip(errors, row, strict=True):
                 shown = numbers[(numbers["quantity"] == quantity) & (numbers["error"] == error)].set_index("arm")
                 for arm in references:
@@ -173,23 +182,28 @@ def _floor_errors(task: str, rows: pd.DataFrame) -> Drawing | None:
         for error, panel in zip(errors, panels[-1], strict=True):
             panel.set_xlabel(_axis(error))
         figure.legend(handles=entries, loc="outside lower center", ncols=3)
-    known = "R2: held-out; bias and RMSE: against V_mu" if errors == TRUE_ERRORS else "on held-out trajectories"
-    quantities = " and ".join(METRICS[quantity].label.lower() for quantity in DRAWN)
+    known = (
+        "R2: held-out; bias and RMSE: against V_mu" if errors == TRUE_ERRORS else "on trajectories the fit did not use"
+    )
+    quantities = " and ".join(METRICS[quantity].label.lower() for quantity in outcomes)
     caption = (
         f"{task}: {quantities} by the error of the estimated floor ({known}, mapped return). A point per arm: mean and "
         f"{CONFIDENCE:.0%} t interval over seeds, or data seeds if there are several; lines join the variants of an "
-        f"estimator. {_rank_correlations(numbers.dropna(subset='error_mean'), errors)}"
+        f"estimator. {_rank_correlations(numbers.dropna(subset='error_mean'), outcomes, errors)}"
     )
     return Drawing(f"floor_errors_{task}", f"{task}: how good a floor must be", figure, numbers, caption, task)
 
 
-def _means(task: str, rows: pd.DataFrame, arms: list[str], errors: tuple[str, ...]) -> pd.DataFrame:
+def _means(
+    task: str, rows: pd.DataFrame, arms: list[str], outcomes: tuple[str, ...], errors: tuple[str, ...]
+) -> pd.DataFrame:
     """The numbers of `floor_errors`."""
     numbers = []
     for arm in arms:
         of_arm = rows[rows["arm"] == arm]
-        for quantity in DRAWN:
-            interval = asdict(mean_interval(replicated(of_arm[quantity], of_arm), bounds=(0.0, 1.0)))
+        for quantity in outcomes:
+            bounds = bounds_of(quantity, of_arm)
+            interval = asdict(mean_interval(replicated(of_arm[quantity], of_arm), bounds=bounds))
             for error in errors:
                 mean = float("nan") if arm in REFERENCES else of_arm[f"learned_floor.{error}"].mean()
                 numbers.append(
@@ -218,10 +232,10 @@ def _axis(error: str) -> str:
     return f"{_label(error).replace('R2', '$R^2$')}{against} ({_metric(error).unit})"
 
 
-def _rank_correlations(numbers: pd.DataFrame, errors: tuple[str, ...]) -> str:
+def _rank_correlations(numbers: pd.DataFrame, outcomes: tuple[str, ...], errors: tuple[str, ...]) -> str:
     """A sentence with Spearman's correlations over arms of mean errors, biases without their sign, with the means."""
     parts = []
-    for quantity in DRAWN:
+    for quantity in outcomes:
         of_quantity = numbers[numbers["quantity"] == quantity]
         values = []
         for error in errors:

@@ -46,6 +46,23 @@ def test_no_network_is_fitted_to_trajectories_that_it_may_not_see(estimator):
         assert (split.reported & ~SUCCESSFUL).any()
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_fit_to_a_share_is_judged_by_the_rest_of_the_data(estimator):
+    run = run_of(estimator=estimator, trajectories=0.2)
+    split = Split.of(run, SUCCESSFUL)
+    unused = split.excluded.all(0)
+    assert unused.sum() >= 32
+    assert split.reported[unused & SUCCESSFUL].all()
+    assert not (split.reported & (~split.excluded & ~split.held_out).all(0)).any()
+    column, floors = floors_of(run)
+    rows = torch.from_numpy(split.reported.repeat(5))
+    returns = floors.transitions.return_to_go[0, : rows.numel()]
+    error = (column[0] - returns)[rows]
+    report = floors.fit_reports[0]
+    assert report.held_out_rmse == pytest.approx(error.square().mean().sqrt().item(), rel=1e-5)
+    assert report.held_out_bias == pytest.approx(error.mean().item(), abs=1e-5)
+
+
 def test_out_of_fold_networks_have_not_seen_the_trajectories_they_value():
     split = Split.of(run_of(estimator="out_of_fold", folds=4), SUCCESSFUL)
     assert np.bincount(split.folds).tolist() == [10] * 4

@@ -1,5 +1,7 @@
 """The figures that compare arms: counts, plotted lines and omitted arms."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -114,7 +116,8 @@ def fitted_frame(**errors):
     frame = frame_of(*((arm, seed, "done", 0.0, 0.0) for arm, seed, _ in rows), final_score=[row[2] for row in rows])
     error = frame["arm"].map(doses)
     columns = {"held_out_r2": 0.9 - 0.1 * error, "held_out_bias": 1.0 - error, "held_out_rmse": 1.0 + error, **errors}
-    return frame.assign(**{f"learned_floor.{name}": column for name, column in columns.items()})
+    errors = {f"learned_floor.{name}": column for name, column in columns.items()}
+    return frame.assign(online_change=math.nan, **errors)
 
 
 def test_a_point_per_learned_floor_and_error():
@@ -142,6 +145,18 @@ def test_a_point_per_learned_floor_and_error():
     )
     assert "regret_eval with Held-out R2 n/a" in drawing.caption
     assert faults(drawing.figure) == []
+
+
+def test_where_all_arms_have_a_change_online_it_is_drawn():
+    frame = fitted_frame()
+    changed = frame.assign(online_change=frame["final_score"] - 0.9)
+    (drawing,) = floor_errors(changed)
+    assert set(drawing.numbers["quantity"]) == {"online_change", "regret_eval"}
+    learned = drawing.numbers.query("quantity == 'online_change' and arm == 'learned'")["mean"]
+    assert learned.to_numpy() == pytest.approx(0.05)
+    without = changed["online_change"].mask(changed["arm"] == "learned_td")
+    (drawing,) = floor_errors(changed.assign(online_change=without))
+    assert set(drawing.numbers["quantity"]) == {"final_score", "regret_eval"}
 
 
 def test_where_the_value_is_known_errors_are_against_it():
