@@ -1,7 +1,7 @@
 """The claims about runs, registered before the runs: statements of the tutorial and the papers, and our own.
 
 The grid `study` and the small grids are tested with the claims below, the study of fine-tuning with those of
-`ablations.fine_tuning`.
+`ablations.fine_tuning_claims`.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,7 +20,7 @@ from ablations.claim import (
     arms_of,
     can_reject,
 )
-from ablations.fine_tuning import FINE_TUNING_CLAIMS
+from ablations.fine_tuning_claims import FINE_TUNING_CLAIMS
 from ablations.measures import (
     BOUND_RATE,
     CALIBRATION,

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ablations.fine_tuning import OFF, RECALIBRATED
+from ablations.fine_tuning_claims import OFF, RECALIBRATED
 from results.figures.curves import curves, mean_with_band
 from results.figures.drawing import BAND, Drawing, counts, episodes, finished_of
 from results.frame import PAIRING

@@ -7,18 +7,14 @@ import pytest
 from ablations.axes import split_variant
 from ablations.claim import arms_of
 from ablations.claims import undecidable
-from ablations.fine_tuning import (
+from ablations.fine_tuning import CONFIRMATORY, CONTROL, DATA_SEEDS, DEMO_ARMS, FURTHER, PHENOMENON
+from ablations.fine_tuning_claims import (
     ALPHAS,
     CAUSE,
-    CONFIRMATORY,
-    CONTROL,
-    DATA_SEEDS,
-    DEMO_ARMS,
     FINE_TUNING_CLAIMS,
     FLOOR_ERROR,
-    FURTHER,
     ONLINE,
-    PHENOMENON,
+    PROTOCOLS,
     REMEDIES,
 )
 from ablations.grids import runs_of
@@ -98,7 +94,7 @@ def test_more_steps_on_mixed_data_have_the_primary_claims_about_the_change_onlin
     assert not {run.seed for run in runs} & {run.seed for run in shorter}
 
 
-@pytest.mark.parametrize(("grid", "topic"), [("alphas", ALPHAS), ("floor_error", FLOOR_ERROR)])
+@pytest.mark.parametrize(("grid", "topic"), [("alphas", ALPHAS), ("floor_error", FLOOR_ERROR), ("dip", PROTOCOLS)])
 def test_a_grid_has_the_arms_of_its_claims(grid, topic):
     arms = {run.arm for run in runs_of(grid)}
     claims = [claim for claim in FINE_TUNING_CLAIMS if claim.topic == topic]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ablations.claims import CLAIMS
-from ablations.fine_tuning import FINE_TUNING_CLAIMS
+from ablations.fine_tuning_claims import FINE_TUNING_CLAIMS
 from ablations.grids import runs_of
 from harness.errors import UserError
 from results.figures.drawing import PRINT
