@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from harness.errors import UserError, one_line
-from harness.files import atomic_write
+from harness.files import atomic_write, read_bytes
 
 # Entry points of installed extensions: a name, and the module that registers.
 GROUP = "floorbench.extensions"
@@ -98,7 +98,7 @@ def load_file(path: Path, name: str | None = None) -> Extension:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise UserError(f"extension {path}: cannot be read ({(error.strerror or str(error)).lower()})") from None
     name = name or path.stem

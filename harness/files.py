@@ -13,6 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -139,10 +140,59 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
+def open_file(file: Path | str) -> FileIO:
+    """Open a regular file to read, without a buffer. Raises OSError, and `DamagedFileError` for anything else.
+
+    Opening a pipe would wait for its writer, and a device has no end.
+    """
+    try:
+        # Without waiting for the writer of a pipe.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # As of a socket.
+        if error.errno == errno.ENXIO:
+            check_file(file)
+        raise
+    try:
+        _check_kind(file, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return FileIO(descriptor)
+
+
+def check_file(file: Path | str) -> None:
+    """Raise `DamagedFileError` unless a path is a regular file, and OSError if it is missing.
+
+    For libraries that open files themselves.
+    """
+    _check_kind(file, os.stat(file))
+
+
+def _check_kind(file: Path | str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
+        raise DamagedFileError(f"{file}: is {kind} where a file should be")
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
 def read_bytes(file: Path | str) -> bytes:
-    """The content of a file: in half the time of `Path.read_bytes`, of which large roots need many thousands."""
-    with open(file, "rb", buffering=0) as stream:
+    """The content of a regular file (`open_file`).
+
+    Takes half the time of `Path.read_bytes`; large roots have many thousands of files.
+    """
+    with open_file(file) as stream:
         return stream.read()
+
+
+def read_text(file: Path | str) -> str:
+    """The text of a regular file in UTF-8."""
+    return read_bytes(file).decode()
 
 
 def read_many(read: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -184,8 +234,6 @@ def read_json(file: Path | str) -> dict[str, Any] | None:
         text = read_bytes(file)
     except FileNotFoundError:
         return None
-    except IsADirectoryError:
-        raise DamagedFileError(f"{file}: is a folder where a file should be") from None
     return json_object(text, file)
 
 
@@ -196,7 +244,7 @@ def read_toml(file: Path) -> tuple[str, dict[str, Any]]:
     much memory or time.
     """
     try:
-        with open(file, "rb") as stream:
+        with BufferedReader(open_file(file)) as stream:
             data = stream.read(LARGEST_TOML + 1)
         if len(data) > LARGEST_TOML:
             raise UserError(f"{file}: is larger than {LARGEST_TOML:,} bytes")

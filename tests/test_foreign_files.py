@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import pickle
 import sys
 import tarfile
@@ -159,7 +158,6 @@ def test_a_profile_and_a_grid_file_are_no_bombs(tmp_path, load, text):
     file = tmp_path / "bomb.toml"
     file.write_text(text, encoding="latin-1")
     assert str(file) in refusal(load, str(file))
-    assert "larger than" in refusal(load, "/dev/zero") if os.path.exists("/dev/zero") else True
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import typer
 
 from ablations.commands.selection import one_run
 from harness.command_line import RUNS, Root, remark_console
+from harness.files import open_file, read_bytes
 from harness.folders.run_folder import RunFolder, tail
 from slurm.watching import QueueView
 
@@ -37,7 +38,7 @@ def show_logs(name: str, root: Path, follow: bool) -> None:
         for data in followed(folder.log, lambda: is_over(folder)):
             _print(data)
     elif folder.log.exists():
-        _print(folder.log.read_bytes())
+        _print(read_bytes(folder.log))
     if not folder.log.exists() or not folder.log.stat().st_size:
         console.print(f"{folder.log}: no output yet (state: {folder.status()['state']})")
         if output is not None and (text := tail(output)):
@@ -68,7 +69,7 @@ def followed(file: Path, is_over: Callable[[], bool]) -> Iterator[bytes]:
         # Checked before reading, so that output written before the end is not missed.
         over = is_over()
         if file.exists():
-            with open(file, "rb") as stream:
+            with open_file(file) as stream:
                 stat = os.fstat(stream.fileno())
                 if stat.st_ino != inode or stat.st_size < position:
                     position, inode = 0, stat.st_ino

@@ -201,7 +201,8 @@ def known_rates(models: Collection[str] | None = None) -> Rates:
     if models is None:
         remark = ELSEWHERE
         models = () if obstacle() else tuple(name for name, _ in visible())
-    for file in sorted(checks_folder().glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True):
+    files = filter(Path.is_file, checks_folder().glob("*.json"))
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(file.read_text())
             rates = {name: float(content["rates"][name]) for name in RATES}

@@ -29,7 +29,7 @@ from harness.data.files import METADATA
 from harness.environments.environment import gymnasium_environment
 from harness.environments.families import NAMESPACE, SingleTask, single_task
 from harness.errors import UserError, reason
-from harness.files import read_json
+from harness.files import check_file, open_file, read_json
 from harness.settings import Task
 
 # Server of the files (`ogbench.utils.DATASET_URL` in OGBench 1.2).
@@ -100,6 +100,7 @@ def _read(file: Path, raw: Any) -> dict[str, np.ndarray]:
     if hasattr(raw, "_num_buttons"):
         widths["button_states"] = raw._num_buttons
     try:
+        check_file(file)
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("terminals", *widths)}
     except _DAMAGE as error:
@@ -168,5 +169,5 @@ def _description(task: Task, set_id: str, file: Path, terminals: np.ndarray, sol
 
 
 def _file_hash(file: Path) -> str:
-    with file.open("rb") as content:
+    with open_file(file) as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

@@ -15,7 +15,7 @@ import numpy as np
 from harness.data.files import dataset_folder
 from harness.data.trajectories import TransitionTable
 from harness.environments.families import view_of
-from harness.files import DamagedFileError, read_json, write_json
+from harness.files import DamagedFileError, check_file, read_json, write_json
 from harness.plain_values import canonical_json
 from harness.settings import HostedData, Task
 
@@ -38,6 +38,8 @@ def map_table(task: Task, content_hash: str) -> tuple[TransitionTable, tuple[str
         about = read_json(folder / "about.json")
         if about is None:
             return None
+        for name in ARRAYS:
+            check_file(folder / f"{name}.npy")
         arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy") for name in ("truncated", "lengths")}
         arrays["table"] = np.load(folder / "table.npy", mmap_mode="c")
         rows = TransitionTable(**arrays, observation_dim=about["observation_dim"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-from harness.files import DamagedFileError, atomic_write, naming, synchronise_folder
+from harness.files import DamagedFileError, atomic_write, naming, open_file, synchronise_folder
 
 # Bytes read at a time.
 BLOCK = 2**20
@@ -100,7 +100,7 @@ def _prefix(path: Path, mark: Mark) -> Iterator[bytes]:
     """The bytes up to a mark, in blocks; they are verified after the last one."""
     hash, left = hashlib.sha256(), mark["bytes"]
     try:
-        with naming(path), open(path, "rb") as stream:
+        with naming(path), open_file(path) as stream:
             while left and (block := stream.read(min(left, BLOCK))):
                 hash.update(block)
                 left -= len(block)

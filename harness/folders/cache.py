@@ -17,7 +17,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from harness.files import absolute, atomic_write
+from harness.errors import UserError
+from harness.files import absolute, atomic_write, open_file, read_bytes
 
 # Seconds after a change during which a file could change again without a new time stamp; such files are not cached.
 SETTLED = 2.0
@@ -158,7 +159,7 @@ def is_settled(stamp: Stamp) -> bool:
 
 def _read(path: str, parse: Callable[[bytes], Any]) -> list[Any]:
     """The stamp of a file and what `parse` computes from its bytes."""
-    with open(path, "rb", buffering=0) as stream:
+    with open_file(path) as stream:
         # Before reading: a file that changes meanwhile is read again the next time.
         stat = os.fstat(stream.fileno())
         return [file_stamp(stat), parse(stream.read())]
@@ -173,8 +174,8 @@ def _list(path: str) -> list[Any]:
 def _load(file: Path, source: str, version: str) -> dict[str, list[Any]]:
     """The entries in a file; none if it is damaged, of another version or of another source."""
     try:
-        content = from_json(file.read_bytes())
+        content = from_json(read_bytes(file))
         entries = content["entries"] if (content["version"], content["source"]) == (version, source) else {}
         return entries if isinstance(entries, dict) else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, UserError, ValueError, KeyError, TypeError):
         return {}

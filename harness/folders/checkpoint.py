@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, atomic_write, naming, synchronise_folder
+from harness.files import DamagedFileError, atomic_write, naming, open_file, synchronise_folder
 
 # Increase when the meaning of a checkpoint changes; older checkpoints are then refused.
 FORMAT = 1
@@ -153,7 +153,7 @@ class Checkpoints:
 def read_checkpoint(file: Path) -> Checkpoint:
     """Read a checkpoint from a file of any name; errors as in `Checkpoints.load`."""
     try:
-        with naming(file), open(file, "rb") as stream:
+        with naming(file), open_file(file) as stream:
             header, content = stream.read(HEADER), stream.read()
     except FileNotFoundError:
         raise DamagedFileError(f"{file}: is missing") from None

@@ -22,7 +22,7 @@ from pydantic_core import from_json, to_json
 
 from harness.data.files import dataset_exists, dataset_id
 from harness.errors import UserError, one_line
-from harness.files import DamagedFileError, check_folder, read_json, read_many
+from harness.files import DamagedFileError, check_file, check_folder, read_json, read_many
 from harness.folders import run_folder
 from harness.folders.attempts import Attempt, file_number
 from harness.folders.cache import Cache
@@ -173,7 +173,9 @@ class RunReader:
         status = attempt(lambda: _valid(Status, folder.status(), folder.path / "status.json"), {})
         rows = attempt(folder.metrics, [])
         provenance = attempt(lambda: _valid(Provenance, folder.provenance(), folder.path / "provenance.json"), {})
+        attempt(folder.prefix_record)
         attempt(lambda: _check_checkpoints(folder))
+        attempt(lambda: check_file(folder.log) if folder.log.exists() else None)
         if run is not None and "dataset" in provenance:
             attempt(lambda: self._check_data(folder, run.task, provenance["dataset"]))
         summary = attempt(folder.summary)

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, atomic_write, json_object, naming, read_bytes, read_json, write_json
+from harness.files import (
+    DamagedFileError,
+    atomic_write,
+    json_object,
+    naming,
+    open_file,
+    read_bytes,
+    read_json,
+    write_json,
+)
 from harness.folders import attempts
 from harness.folders.append_file import contents
 from harness.folders.attempts import Attempt
@@ -90,8 +99,6 @@ class RunFolder:
             text = read_bytes(file)
         except FileNotFoundError:
             raise UserError(f"{file}: is missing; this is not a run folder") from None
-        except IsADirectoryError:
-            raise DamagedFileError(f"{file}: is a folder where a file should be") from None
         except NotADirectoryError:
             raise UserError(f"{self.path}: is a file, not a run folder") from None
         if self._named is not None and text == settings_text(self._named):
@@ -292,7 +299,7 @@ class RunFolder:
     def finish(self, summary: dict[str, Any]) -> None:
         """Write `done.json`, the last file of a run: its summary, and length and hash of the metrics."""
         self.check_owner()
-        metrics = self.metrics_file.read_bytes() if self.metrics_file.exists() else b""
+        metrics = read_bytes(self.metrics_file) if self.metrics_file.exists() else b""
         write_json(self.path / "done.json", {**summary, "metrics": measured(metrics)}, self.check_owner)
 
 
@@ -313,7 +320,7 @@ class Snapshot(RunFolder):
 def tail(file: Path) -> str:
     """The last few thousand characters of a file; empty if it does not exist."""
     try:
-        with open(file, "rb") as stream:
+        with open_file(file) as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
             return stream.read().decode(errors="replace")
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from shutil import copyfile
 import numpy as np
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, atomic_write
+from harness.files import DamagedFileError, atomic_write, read_bytes
 from harness.folders.append_file import AppendFile, contents
 from harness.folders.checkpoint import LEARNER, SUFFIX, Checkpoint, Checkpoints, Position, read_checkpoint
 from harness.folders.run_folder import METRICS, REPLAY, RunFolder
@@ -110,7 +110,7 @@ def read_start(run: Run, root: Path) -> Checkpoint:
     assert start is not None
     file, name = start_file(root, start), f"setting online.start = {start!r}"
     checkpoint = read_checkpoint(file)
-    if len(start) != ID_LENGTH and not file.read_bytes().startswith(start.encode()):
+    if len(start) != ID_LENGTH and not read_bytes(file).startswith(start.encode()):
         raise DamagedFileError(f"{name}: {file} is another checkpoint; its first line must be this hash")
     updates = checkpoint.numbers["learner"]["updates"]
     if updates != run.schedule.offline_steps:

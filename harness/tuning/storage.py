@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness.errors import UserError, one_line
-from harness.files import DamagedFileError, absolute, locked, naming, read_json, write_json
+from harness.files import DamagedFileError, absolute, check_file, locked, naming, read_json, write_json
 from harness.folders import attempts
 from harness.folders.attempts import Attempt
 
@@ -60,6 +60,8 @@ def open_storage(folder: Path, url: str | None = None, create: bool = True) -> B
         return JournalStorage(Journal(folder / JOURNAL))
     except OSError as error:
         raise UserError(f"{folder}: {one_line(error)}; choose another --root") from None
+    except DamagedFileError:
+        raise
     except Exception as error:
         # Database drivers raise exceptions of many classes.
         place = described_storage(folder, url)
@@ -96,6 +98,8 @@ class Journal(JournalFileBackend):
     """
 
     def __init__(self, file: Path):
+        with contextlib.suppress(FileNotFoundError):
+            check_file(file)
         super().__init__(str(file))
         self._file = file
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import UserError, one_line
-from harness.files import write_json
+from harness.files import read_bytes, read_text, write_json
 from harness.folders.run_folder import RunFolder
 from harness.settings import Run, configuration
 
@@ -46,7 +46,7 @@ class JsonLines:
         self.file = folder / f"{writer}.jsonl"
         self._counts: dict[str, int] = {}
         for file in {self.file, *folder.glob("*.jsonl")}:
-            text = file.read_text() if file.exists() else ""
+            text = read_text(file) if file.exists() else ""
             complete = text[: text.rfind("\n") + 1]
             if complete != text and file == self.file:
                 # Cut off by a crash.
@@ -123,7 +123,7 @@ class WeightsAndBiases:
 
     def count(self, run: Run) -> int:
         mark = self._mark(run)
-        return int(json.loads(mark.read_text())["rows"]) if mark.exists() else 0
+        return int(json.loads(read_bytes(mark))["rows"]) if mark.exists() else 0
 
     def add(self, run: Run, group: str, rows: Sequence[tuple[int, dict[str, float]]]) -> None:
         if run.id not in self._open:

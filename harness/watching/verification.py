@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from harness.data.files import dataset_id
 from harness.errors import UserError
+from harness.files import read_bytes
 from harness.folders.provenance import machine, package_versions
 from harness.folders.reader import present_hash
 from harness.folders.run_folder import RunFolder
@@ -47,7 +48,7 @@ def original_in(folder: RunFolder) -> Original:
     return Original(
         run=folder.run(),
         rows=folder.metrics(),
-        metrics=folder.metrics_file.read_bytes(),
+        metrics=read_bytes(folder.metrics_file),
         records=[
             provenance,
             *(attempt for attempt in provenance.get("attempts", []) if "machine" in attempt),
@@ -131,7 +132,7 @@ def _difference(original: Original, repetition: RunFolder) -> Difference | None:
     """The first difference in the metrics."""
     if original.metrics is None:
         return difference_of_numbers(original.rows, repetition.metrics())
-    return difference_of_bytes(original.metrics, repetition.metrics_file.read_bytes())
+    return difference_of_bytes(original.metrics, read_bytes(repetition.metrics_file))
 
 
 def _machines(original: Original, repetition: RunFolder) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError, one_line
-from harness.files import read_json
+from harness.files import read_bytes, read_json
 from harness.plain_values import quoted_if_odd, shown
 
 # Headings of a long file, in lower case.
@@ -74,7 +74,7 @@ def parse(path: Path, metric: str | None = None) -> Parsed:
     try:
         if path.is_dir():
             return _folders(path, metric)
-        content = path.read_bytes()
+        content = read_bytes(path)
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not a text file; import takes CSV, or a folder of d3rlpy") from None
@@ -242,10 +242,10 @@ def _folders(path: Path, metric: str | None) -> Parsed:
         if not file.is_file():
             raise UserError(f"{folder}: has no {file.name}; remove the folder, or choose another metric with --metric")
         for read in (folder / PARAMETERS, file):
-            content = read.read_bytes()
+            content = read_bytes(read)
             total.update(f"{read.relative_to(path)}\0{len(content)}\0".encode() + content)
         arm = algorithm(folder)
-        for number, cells in _lines(file, file.read_text("utf-8")):
+        for number, cells in _lines(file, content.decode("utf-8")):
             if len(cells) != 3:
                 raise UserError(f"{file}:{number}: has {len(cells)} cells; epoch, step and value are expected")
             value = _number(cells[2], f"{file}:{number}", "value")

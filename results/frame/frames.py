@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness import metrics
 from harness.errors import UserError
-from harness.files import atomic_write
+from harness.files import atomic_write, check_file
 from harness.folders.state import RunState
 from harness.folders.usage import PARTS
 from harness.metrics import names
@@ -238,6 +238,7 @@ def _add_new_columns(runs: pd.DataFrame, evaluations: pd.DataFrame, provenance: 
 
 def _loaded(path: Path) -> pd.DataFrame:
     try:
+        check_file(path)
         frame = pd.read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; write it with: floorbench report --export {path.parent}") from None
@@ -272,6 +273,7 @@ def load_foreign(roots: Sequence[Path]) -> pd.DataFrame:
 def read_foreign(file: Path, exported: bool = False) -> pd.DataFrame:
     """Runs of others: of one source, whose name the file has, or `exported` ones; raises UserError if damaged."""
     try:
+        check_file(file)
         frame = pd.read_parquet(file)[list(FOREIGN)].astype(FOREIGN)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: is damaged ({str(error).splitlines()[0]}); remove it and import again") from None

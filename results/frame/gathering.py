@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic_core import from_json, to_json
 
 from harness.errors import UserError, one_line
+from harness.files import check_file
 from harness.folders import attempts, usage
 from harness.folders.cache import Cache, Stamp, folder_stamp, is_settled
 from harness.folders.reader import RunReader, refuse
@@ -312,8 +313,9 @@ def _read_evaluations(file: Path, version: str) -> pd.DataFrame:
     """Cached evaluations; an empty frame if the file is missing, damaged or of another version."""
     empty = pd.DataFrame({column: pd.Series(dtype=object) for column in KEYS})
     try:
+        check_file(file)
         frame = pd.read_parquet(file)
-    except (OSError, ValueError, KeyError):
+    except (OSError, UserError, ValueError, KeyError):
         # Arrow's errors are of these types.
         return empty
     return frame if frame.attrs == {"version": version} and set(KEYS) <= set(frame.columns) else empty

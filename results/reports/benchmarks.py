@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError
+from harness.files import read_text
 from results import tables
 from results.figures.drawing import Drawing, picture
 from results.figures.speed import share_of_peak, update_parts
@@ -39,7 +40,7 @@ def read(file: Path) -> pd.DataFrame:
     registers), share_of_peak, share_of_update and gigabytes_per_second. Raises UserError for other files.
     """
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(read_text(file))
         rows = [_row(benchmark) for benchmark in content["benchmarks"]]
         about = {"machine": content["machine_info"]["cpu"].get("brand_raw", "unknown"),
                  "commit": content["commit_info"]["id"], "date": content["datetime"]}  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError
+from harness.files import read_text
 from results.figures.speed import gpu_speeds
 from results.reports.benchmarks import write_pages
 from results.tables.table import Table, number
@@ -15,8 +16,8 @@ from results.tables.table import Table, number
 def is_check(file: Path) -> bool:
     """Whether a file is one of `make gpu-check`."""
     try:
-        return "phases" in json.loads(file.read_text())
-    except (OSError, ValueError, TypeError):
+        return "phases" in json.loads(read_text(file))
+    except (OSError, UserError, ValueError, TypeError):
         return False
 
 
@@ -30,7 +31,7 @@ def read(file: Path) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     units, errors = dict[str, str](), dict[str, str]()
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(read_text(file))
         for phase, result in content["phases"].items():
             measured = result.get("updates", [])
             plain = [row["updates_per_second"] for row in measured if row["side"] == "plain"]

@@ -13,7 +13,7 @@ from optuna.distributions import json_to_distribution
 from optuna.importance import PedAnovaImportanceEvaluator
 
 from harness.errors import UserError
-from harness.files import DamagedFileError, atomic_write, read_json
+from harness.files import DamagedFileError, atomic_write, read_bytes, read_json
 from results.style import in_order, label
 from results.tables import Table
 from results.tables.table import NONE, number
@@ -92,7 +92,7 @@ def export_ledgers(roots: Iterable[Path], folder: Path) -> list[Path]:
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(copy) as stream:
-                stream.write(file.read_bytes())
+                stream.write(read_bytes(file))
         except OSError as error:
             raise UserError(f"{copy}: cannot be written ({error.strerror}); choose another folder") from None
     return copies
