@@ -15,46 +15,11 @@ from typing import Any
 import numpy as np
 
 from harness.environments.environment import Environment
+from harness.environments.families import WINDING_ROAD
+from harness.environments.vector import Errors, Records, VectorEnvironment, indices
+from harness.environments.winding_road import Roads
 from harness.errors import one_line
 from harness.settings import Task
-
-# Errors of environments by place.
-Errors = dict[int, Exception]
-
-
-class Records:
-    """What the environments at P places have done last, a row per place, in one block of memory.
-
-    Attributes:
-        actions: [P, A] float32, what is done next.
-        observations: [P, S] float32.
-        rewards: [P] float64, mapped.
-        terminated, truncated: [P] bool.
-        scores, success: [P] float64 and bool; of the last finished episode.
-    """
-
-    def __init__(self, places: int, observation_dim: int, action_dim: int, memory: Any = None):
-        """`memory`: a buffer of `size_of` bytes that processes share; None: memory of this process."""
-        buffer = bytearray(self.size_of(places, observation_dim, action_dim)) if memory is None else memory
-        self._offset = 0
-
-        def column(kind: Any, *shape: int) -> np.ndarray:
-            count = int(np.prod(shape))
-            values = np.frombuffer(buffer, kind, count, self._offset).reshape(shape)
-            self._offset += values.nbytes
-            return values
-
-        # In descending order of alignment.
-        self.rewards, self.scores = column(np.float64, places), column(np.float64, places)
-        self.observations = column(np.float32, places, observation_dim)
-        self.actions = column(np.float32, places, action_dim)
-        self.terminated, self.truncated = column(np.bool_, places), column(np.bool_, places)
-        self.success = column(np.bool_, places)
-
-    @staticmethod
-    def size_of(places: int, observation_dim: int, action_dim: int) -> int:
-        """Bytes of the records of P places."""
-        return places * (2 * 8 + 4 * (observation_dim + action_dim) + 3)
 
 
 class Stepper:
@@ -104,6 +69,13 @@ class Stepper:
         return self._environments[place]
 
 
+def stepper(task: Task, records: Records, prototype: Environment | None = None) -> Stepper | VectorEnvironment:
+    """What steps the environments of a task in one process."""
+    if task.environment == WINDING_ROAD and task.reward == "environment":
+        return VectorEnvironment(task, records, Roads(len(records.rewards), task.horizon))
+    return Stepper(task, records, prototype)
+
+
 class Environments:
     """Environments of a task at P places. With several processes, place p belongs to process p modulo their number.
 
@@ -125,7 +97,7 @@ class Environments:
         self._connections: list[Connection] = []
         if self.processes == 1:
             self.records = Records(*shape)
-            self._stepper = Stepper(task, self.records, prototype)
+            self._stepper = stepper(task, self.records, prototype)
             return
         context = multiprocessing.get_context("spawn")
         memory = context.RawArray("b", Records.size_of(*shape))
@@ -142,19 +114,15 @@ class Environments:
         self.close = weakref.finalize(self, _end, self._connections, self._started)
 
     def reset(self, places: Sequence[int], seeds: Sequence[int]) -> Errors:
-        """Start the episodes of these seeds; returns what the environments have raised, by place."""
+        """Start the episodes of these seeds at places, ascending; returns what environments have raised, by place."""
         if not self._connections:
             return self._stepper.reset(places, seeds)
         return self._exchange("reset", places, seeds)
 
     def step(self, places: Sequence[int], actions: np.ndarray) -> Errors:
-        """Take actions [K, A] at K places; returns what the environments have raised, by place."""
-        self.records.actions[places] = actions
+        """Take actions [K, A] at K places, ascending; returns what the environments have raised, by place."""
+        self.records.actions[indices(places)] = actions
         return self._stepper.step(places) if not self._connections else self._exchange("step", places)
-
-    def at(self, place: int) -> "Place":
-        """The environment at a place."""
-        return Place(self, place)
 
     def _exchange(self, name: str, *columns: Sequence[int]) -> Errors:
         count = len(self._connections)
@@ -176,38 +144,6 @@ class Environments:
         return errors
 
 
-class Place:
-    """One of the environments, with the interface of `Environment`; errors are raised."""
-
-    def __init__(self, environments: Environments, place: int):
-        self._environments, self.place = environments, place
-
-    def reset(self, seed: int) -> np.ndarray:
-        """See `Environment.reset`."""
-        self._raise(self._environments.reset([self.place], [seed]))
-        return self._environments.records.observations[self.place].copy()
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
-        """See `Environment.step`."""
-        self._raise(self._environments.step([self.place], action[None]))
-        return self.last()
-
-    def last(self) -> tuple[np.ndarray, float, bool, bool]:
-        """What the last step returned."""
-        place, records = self.place, self._environments.records
-        ends = bool(records.terminated[place]), bool(records.truncated[place])
-        return records.observations[place].copy(), float(records.rewards[place]), *ends
-
-    @property
-    def success(self) -> bool:
-        """Whether the episode that has ended was a success."""
-        return bool(self._environments.records.success[self.place])
-
-    def _raise(self, errors: Errors) -> None:
-        for error in errors.values():
-            raise error
-
-
 def serve(connection: Connection, task: Task, memory: Any, shape: tuple[int, int, int]) -> None:
     """Step environments on request until the other end of the connection is closed.
 
@@ -215,11 +151,11 @@ def serve(connection: Connection, task: Task, memory: Any, shape: tuple[int, int
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    stepper = Stepper(task, Records(*shape, memory))
+    environments = stepper(task, Records(*shape, memory))
     while True:
         try:
             name, *arguments = connection.recv()
-            errors = getattr(stepper, name)(*arguments)
+            errors = getattr(environments, name)(*arguments)
             raised = {place: portable(error) for place, error in errors.items()}
             connection.send((raised, time.process_time()))
         except (EOFError, ConnectionError):

@@ -76,6 +76,39 @@ class WindingRoad(gymnasium.Env):
         return np.array([self._position], np.float32)
 
 
+class Roads:
+    """The roads at P places, with the episodes of `WindingRoad` (see `harness.environments.vector.Dynamics`)."""
+
+    low, high = -1.0, 1.0
+
+    def __init__(self, places: int, horizon: int, road: Road = ROAD):
+        """An episode has at most `horizon` steps."""
+        self._road = road
+        self._positions = np.zeros(places)
+        # What the wind adds to every step.
+        self._gusts = np.zeros((places, horizon))
+        self._numbers = np.arange(places)
+
+    def reset(self, place: int, seed: int) -> None:
+        """Start the episode of a seed."""
+        # As Gymnasium seeds environments; a generator gives the same numbers one by one or at once.
+        generator = np.random.Generator(np.random.PCG64(seed))
+        self._positions[place] = generator.uniform(0.0, LAST_START)
+        self._gusts[place] = self._road.gust * generator.standard_normal(self._gusts.shape[1])
+
+    def observe(self, places: np.ndarray | slice) -> np.ndarray:
+        """The positions [K, 1]."""
+        return self._positions[places, None]
+
+    def step(self, places: np.ndarray | slice, actions: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take actions [K, 1] as step number `steps` [K]; returns rewards and whether the traveller has arrived."""
+        aim = self._road.aim(self._positions[places], actions[:, 0].astype(np.float64))
+        positions = np.minimum(np.maximum(aim + self._gusts[self._numbers[places], steps], 0.0), 1.0)
+        self._positions[places] = positions
+        arrived = positions >= 1.0
+        return arrived.astype(np.float64), arrived
+
+
 class Traveller:
     """Collects data on the road: follows it with a bias and Gaussian noise."""
 

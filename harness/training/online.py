@@ -1,7 +1,7 @@
 """The online phase of a pack: its environments, which yield transitions when episodes end, and its schedule."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -9,110 +9,125 @@ import torch
 
 from algorithms.learner import Learner
 from harness.data.trajectories import Trajectory
-from harness.environments.environment import Environment
-from harness.environments.stepping import Environments, Place
+from harness.environments.stepping import Environments
 from harness.errors import is_of_place
 from harness.settings import Run
-from harness.training.streams import StepStreams, reset_seed
-
-
-@dataclass
-class Actor:
-    """The environment of one run, with the episode in progress."""
-
-    environment: Environment | Place
-    seed: int
-    episodes: int = 0
-    successes: int = 0
-    observations: list[np.ndarray] = field(default_factory=list)
-    actions: list[np.ndarray] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-
-    def reset(self) -> None:
-        """Start the next episode; its seed follows from the seed of the run and the number of the episode."""
-        first = self.environment.reset(reset_seed(self.seed, "environment", self.episodes))
-        self.observations, self.actions, self.rewards = [first], [], []
-
-    def resume(self, episodes: int, successes: int, actions: np.ndarray, observation: np.ndarray) -> None:
-        """Resume an episode: reset with its seed and replay its first `actions` [T, A].
-
-        Raises RuntimeError if the replay does not end at `observation` [S].
-        """
-        self.episodes, self.successes = episodes, successes
-        self.reset()
-        for action in actions:
-            self.step(action)
-        if self.episodes != episodes or not np.array_equal(self.observations[-1], observation):
-            raise RuntimeError(f"episode {episodes}: replay diverged: the environment is not deterministic")
-
-    def step(self, action: np.ndarray) -> Trajectory | None:
-        """Take an action. Returns the episode if it ended, after which the next one starts."""
-        return self.record(action, *self.environment.step(action))
-
-    def record(
-        self, action: np.ndarray, observation: np.ndarray, reward: float, terminated: bool, truncated: bool
-    ) -> Trajectory | None:
-        """Record what the environment returned for an action, see `step`."""
-        self.observations.append(observation)
-        self.actions.append(action)
-        self.rewards.append(reward)
-        if not (terminated or truncated):
-            return None
-        ends = np.zeros(len(self.actions), dtype=bool)
-        ends[-1] = True
-        episode = Trajectory(
-            observations=np.stack(self.observations),
-            actions=np.stack(self.actions),
-            rewards=np.array(self.rewards, dtype=np.float32),
-            terminated=ends & terminated,
-            truncated=ends & truncated,
-        )
-        self.successes += self.environment.success
-        self.episodes += 1
-        self.reset()
-        return episode
+from harness.training.streams import ResetSeeds, StepStreams
 
 
 class Actors:
-    """The actors of a pack, stepped together."""
+    """The environments of a pack in the online phase, stepped together, with the episodes in progress.
+
+    Attributes:
+        episodes, successes: of every run, finished so far.
+    """
 
     def __init__(self, runs: Sequence[Run], environments: Environments | None = None, first: int = 0):
         """The environment of run i is the one at place `first` + i; without `environments` they are made."""
         self._environments = environments or Environments(runs[0].task, len(runs))
-        self.actors = [Actor(self._environments.at(first + number), run.seed) for number, run in enumerate(runs)]
-        self._places = [first + number for number in range(len(runs))]
-        self._noise = StepStreams([run.seed for run in runs], "exploration", self._environments.action_dim)
-        self._broken: set[int] = set()
-        for actor in self.actors:
-            actor.reset()
+        seeds = [run.seed for run in runs]
+        self._first, self._places = first, slice(first, first + len(runs))
+        # The runs that are stepped, and their places.
+        self._stepped, self._stepped_places = list(range(len(runs))), list(range(first, first + len(runs)))
+        self._noise = StepStreams(seeds, "exploration", self._environments.action_dim)
+        self._reset_seeds = ResetSeeds(seeds, "environment")
+        self.episodes, self.successes = [0] * len(runs), [0] * len(runs)
+        # The last steps of all runs, of which an episode has at most as many: a ring.
+        self._size, self._end = runs[0].task.horizon, 0
+        states = torch.empty(len(runs), 1, self._environments.observation_dim)
+        self._states, self._observed = states, states.squeeze(1).numpy()
+        self._observations = np.empty((self._size, *self._observed.shape), np.float32)
+        self._actions = np.empty((self._size, len(runs), self._environments.action_dim), np.float32)
+        self._rewards = np.empty((self._size, len(runs)), np.float32)
+        # Numbers of steps of the episodes in progress.
+        self._lengths = np.zeros(len(runs), np.int64)
+        for error in self._reset(range(len(runs))).values():
+            raise error
 
     def step(self, learner: Learner, step: int) -> list[tuple[int, Trajectory | Exception]]:
         """Step every environment with an action sampled from its policy; returns the episodes that ended, by run.
 
         If the environment of a run raises, the error stands in place of an episode and the run is not stepped again.
         """
-        states = torch.from_numpy(np.stack([actor.observations[-1] for actor in self.actors])).unsqueeze(1)
-        noise = self._noise.at(step).unsqueeze(1)
+        records, places, row = self._environments.records, self._places, self._end % self._size
+        self._observed[...] = records.observations[places]
         # NaN actions of a diverged run would make the simulator raise; the run fails at the next check instead.
-        actions = learner.act(states, noise).squeeze(1).nan_to_num().numpy()
-        stepped = [number for number in range(len(self.actors)) if number not in self._broken]
-        errors = self._environments.step([self._places[number] for number in stepped], actions[stepped])
-        ended: list[tuple[int, Trajectory | Exception]] = []
-        for number in stepped:
-            episode: Trajectory | Exception | None = errors.get(self._places[number])
-            if episode is None:
-                actor = self.actors[number]
-                try:
-                    episode = actor.record(actions[number], *self._environments.at(self._places[number]).last())
-                except Exception as error:
-                    episode = error
+        actions = learner.act(self._states, self._noise.at(step).unsqueeze(1)).squeeze(1).nan_to_num().numpy()
+        self._observations[row], self._actions[row] = self._observed, actions
+        intact = len(self._stepped) == len(actions)
+        errors = self._environments.step(self._stepped_places, actions if intact else actions[self._stepped])
+        self._rewards[row] = records.rewards[places]
+        self._lengths += 1
+        self._end += 1
+        over = records.terminated[places] | records.truncated[places]
+        if not errors and not over.any():
+            return []
+        ended: dict[int, Trajectory | Exception] = {place - self._first: error for place, error in errors.items()}
+        finished = [number for number in self._stepped if over[number] and number not in ended]
+        ended |= {number: self._finish(number) for number in finished}
+        ended |= self._reset(finished)
+        for number, episode in ended.items():
             if isinstance(episode, Exception):
                 if is_of_place(episode):
                     raise episode
-                self._broken.add(number)
-            if episode is not None:
-                ended.append((number, episode))
-        return ended
+                self._stepped.remove(number)
+                self._stepped_places.remove(self._first + number)
+        return sorted(ended.items(), key=itemgetter(0))
+
+    def in_progress(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The actions [T, A] of the episode in progress of a run, and what it observes now, [S]."""
+        return self._actions[self._rows(number), number], self._observation(number).copy()
+
+    def resume(self, number: int, episodes: int, successes: int, actions: np.ndarray, observation: np.ndarray) -> None:
+        """Resume an episode of a run: reset with its seed and replay its first `actions` [T, A].
+
+        Raises RuntimeError if the replay does not end at `observation` [S].
+        """
+        self.episodes[number], self.successes[number] = episodes, successes
+        records, place = self._environments.records, self._first + number
+        errors, over = self._reset([number]), False
+        self._lengths[number] = len(actions)
+        for row, action in zip(self._rows(number), actions, strict=True):
+            self._observations[row, number], self._actions[row, number] = self._observation(number), action
+            errors |= self._environments.step([place], action[None])
+            over |= bool(records.terminated[place] | records.truncated[place])
+            self._rewards[row, number] = records.rewards[place]
+        for error in errors.values():
+            raise error
+        if over or not np.array_equal(self._observation(number), observation):
+            raise RuntimeError(f"episode {episodes}: replay diverged: the environment is not deterministic")
+
+    def _reset(self, numbers: Sequence[int]) -> dict[int, Exception]:
+        """Start the next episodes of some runs; returns what their environments have raised, by run.
+
+        The seed of an episode follows from the seed of its run and its number.
+        """
+        seeds = [self._reset_seeds.at(number, self.episodes[number]) for number in numbers]
+        self._lengths[numbers] = 0
+        errors = self._environments.reset([self._first + number for number in numbers], seeds)
+        return {place - self._first: error for place, error in errors.items()}
+
+    def _finish(self, number: int) -> Trajectory:
+        """The episode of a run that has ended; it is counted."""
+        records, place, rows = self._environments.records, self._first + number, self._rows(number)
+        ends = np.zeros(len(rows), dtype=bool)
+        ends[-1] = True
+        self.successes[number] += bool(records.success[place])
+        self.episodes[number] += 1
+        return Trajectory(
+            observations=np.concatenate((self._observations[rows, number], self._observation(number)[None])),
+            actions=self._actions[rows, number],
+            rewards=self._rewards[rows, number],
+            terminated=ends & records.terminated[place],
+            truncated=ends & records.truncated[place],
+        )
+
+    def _rows(self, number: int) -> np.ndarray:
+        """The rows of the ring with the episode in progress of a run."""
+        return np.arange(self._end - self._lengths[number], self._end) % self._size
+
+    def _observation(self, number: int) -> np.ndarray:
+        return self._environments.records.observations[self._first + number]
 
 
 class OnlineSchedule:

@@ -159,11 +159,9 @@ class PackState:
             arrays[f"{FLOOR}fitted"] = floor.fitted.numpy()
             numbers["floor"] = {"steps": floor.steps, "report": asdict(floor.report)}
         if self.actors is not None:
-            actor = self.actors.actors[number]
-            no_actions = np.zeros((0, self.transitions.action_dim), np.float32)
-            arrays["episode.actions"] = np.stack(actor.actions) if actor.actions else no_actions
-            arrays["episode.observation"] = actor.observations[-1]
-            numbers["actor"] = {"episodes": actor.episodes, "successes": actor.successes}
+            arrays["episode.actions"], arrays["episode.observation"] = self.actors.in_progress(number)
+            counts = {"episodes": self.actors.episodes[number], "successes": self.actors.successes[number]}
+            numbers["actor"] = counts
         return arrays, numbers
 
     def copied(self, number: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -180,9 +178,9 @@ class PackState:
         self.transitions.restore_online(number, torch.from_numpy(rows))
         self.floors.skip_online(number, len(rows))
         if self.actors is not None:
-            actor, counts = self.actors.actors[number], numbers["actor"]
-            actor.resume(counts["episodes"], counts["successes"], arrays["episode.actions"],
-                         arrays["episode.observation"])  # fmt: skip
+            counts = numbers["actor"]
+            self.actors.resume(number, counts["episodes"], counts["successes"], arrays["episode.actions"],
+                               arrays["episode.observation"])  # fmt: skip
 
     def hash_of_parameters(self, number: int) -> str:
         """SHA-256 of all that updates change: parameters, targets, moments of the optimisers."""

@@ -66,6 +66,23 @@ def reset_seed(seed: int, stream: str, episode: int) -> int:
     return int(generator(seed, stream, episode).integers(2**31))
 
 
+class ResetSeeds:
+    """Reset seeds of the episodes of a pack, drawn some at a time: one by one, cache misses take most of the time."""
+
+    def __init__(self, seeds: Sequence[int], stream: str, block: int = 16):
+        self.seeds, self.stream, self.size = list(seeds), stream, block
+        self._drawn: dict[tuple[int, int], list[int]] = {}
+
+    def at(self, run: int, episode: int) -> int:
+        """The seed of an episode of a run, see `reset_seed`."""
+        block, within = divmod(episode, self.size)
+        if (run, block) not in self._drawn:
+            episodes = range(block * self.size, (block + 1) * self.size)
+            self._drawn.pop((run, block - 1), None)
+            self._drawn[run, block] = [reset_seed(self.seeds[run], self.stream, number) for number in episodes]
+        return self._drawn[run, block][within]
+
+
 class UpdateStreams:
     """Random numbers of consecutive updates of a pack: the choice of transitions, noise and subsets of critics.
 

@@ -286,8 +286,8 @@ class PackTraining:
                 "online_step": mark.online_step,
                 "updates": updates,
                 **metrics,
-                "train_episodes": actors.actors[number].episodes if actors else 0,
-                "train_successes": actors.actors[number].successes if actors else 0,
+                "train_episodes": actors.episodes[number] if actors else 0,
+                "train_successes": actors.successes[number] if actors else 0,
             }
             pack.guard(number, pack.recorders[number].append_row, row)
         pack.position = replace(mark, evaluated=True)

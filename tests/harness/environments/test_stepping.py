@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,20 @@ def alone(task, steps):
     return episodes
 
 
+def last(environments, place):
+    """What the last step at a place returned, as `Environment.step` does."""
+    records = environments.records
+    columns = records.observations, records.rewards, records.terminated, records.truncated
+    return tuple(column[place] for column in columns)
+
+
+def step_ahead(environments, place):
+    """Step along the first part of the road; whether the episode ended. Errors are raised."""
+    for error in environments.step([place], np.ones((1, 1), np.float32)).values():
+        raise error
+    return any(last(environments, place)[2:])
+
+
 def assert_same_episodes(environments, task, steps=range(20)):
     expected = alone(task, steps)
     places = list(range(len(SEEDS)))
@@ -38,7 +53,7 @@ def assert_same_episodes(environments, task, steps=range(20)):
     for step in steps:
         assert environments.step(places, actions(step, environments.action_dim)) == {}
         for number in places:
-            observation, *others = environments.at(number).last()
+            observation, *others = last(environments, number)
             np.testing.assert_array_equal(observation, expected[number][1 + step][0])
             assert tuple(others) == expected[number][1 + step][1:]
 
@@ -74,23 +89,22 @@ def test_processes_report_their_processor_time(road_task, in_processes):
 
 
 def test_success_and_score_are_those_of_the_finished_episode(road_task, in_processes):
-    environment, place = Environment(road_task), in_processes.at(1)
-    np.testing.assert_array_equal(place.reset(5), environment.reset(5))
-    ahead, over = np.ones(1, np.float32), False
+    environment = Environment(road_task)
+    environment.reset(5)
+    in_processes.reset([1], [5])
+    over = False
     while not over:
-        expected, stepped = environment.step(ahead), place.step(ahead)
-        assert stepped[1:] == expected[1:]
-        over = expected[2] or expected[3]
-    assert place.success == environment.success
+        over = step_ahead(in_processes, 1)
+        assert last(in_processes, 1)[1:] == environment.step(np.ones(1, np.float32))[1:]
+    assert in_processes.records.success[1] == environment.success
     assert in_processes.records.scores[1] == environment.score
 
 
 def test_an_error_names_its_place_and_keeps_its_traceback(road_task, in_processes):
     """A step after the end of an episode."""
     for environments in (in_processes, Environments(road_task, 3)):
-        place = environments.at(0)
-        place.reset(5)
-        while not any(place.step(np.ones(1, np.float32))[2:]):
+        environments.reset([0], [5])
+        while not step_ahead(environments, 0):
             pass
         environments.reset([1, 2], SEEDS[1:])
         errors = environments.step([0, 1, 2], actions(0, 1))
@@ -98,8 +112,11 @@ def test_an_error_names_its_place_and_keeps_its_traceback(road_task, in_processe
         assert "call reset first" in str(errors[0])
         assert not is_of_place(errors[0])
         with pytest.raises(RuntimeError, match="call reset first"):
-            place.step(np.ones(1, np.float32))
-        place.reset(5)
+            step_ahead(environments, 0)
+        environments.reset([0], [5])
+    unsupported = Environments(replace(road_task, reward="binary"), 1)
+    unsupported.reset([0], [5])
+    errors = unsupported.step([0], actions(0, 1)[:1])
     assert "in step" in "".join(in_processes.step([], np.zeros((0, 1))) or portable(errors[0]).__notes__)
 
 

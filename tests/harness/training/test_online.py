@@ -10,24 +10,32 @@ from algorithms.learner import Learner
 from algorithms.settings import AlgorithmSettings
 from harness.environments.environment import Environment
 from harness.settings import OnlineSettings, Run, Schedule, total_updates, updates_due
-from harness.training.online import Actor, Actors, OnlineSchedule
+from harness.training.online import Actors, OnlineSchedule
 from harness.training.streams import generator, normal_source, reset_seed
 
 SETTINGS = AlgorithmSettings(policy_hidden=(8,), critic_hidden=(8,))
 
 
+class Scripted:
+    """Acts at random, whatever it observes."""
+
+    def __init__(self):
+        self.drawn = np.random.default_rng(0)
+
+    def act(self, states, noise):
+        return torch.from_numpy(self.drawn.uniform(-1, 1, noise.shape).astype(np.float32))
+
+
 def episodes_of(tiny_task, horizon, steps, seed=5):
     task = replace(tiny_task, horizon=horizon)
-    actor = Actor(Environment(task), seed)
-    actor.reset()
-    rng = np.random.default_rng(0)
-    ended = [actor.step(rng.uniform(-1, 1, 2).astype(np.float32)) for _ in range(steps)]
-    return task, actor, [episode for episode in ended if episode]
+    actors, policy = Actors([Run(task, "arm", seed)]), Scripted()
+    ended = [episode for step in range(steps) for _, episode in actors.step(policy, step)]
+    return task, actors, ended
 
 
 def test_a_truncated_episode_is_complete_and_not_terminal(tiny_task):
-    task, actor, episodes = episodes_of(tiny_task, horizon=7, steps=22)
-    assert actor.episodes == len(episodes) == 3
+    task, actors, episodes = episodes_of(tiny_task, horizon=7, steps=22)
+    assert actors.episodes == [len(episodes)] == [3]
     for number, episode in enumerate(episodes):
         assert episode.observations.shape == (8, 6)
         assert episode.actions.shape == (7, 2)
@@ -61,7 +69,7 @@ def test_a_run_acts_identically_in_any_pack(tiny_task):
         pack = learner(seeds)
         for step in range(20):
             actors.step(pack, step)
-        return np.stack(actors.actors[run].observations)
+        return np.append(*actors.in_progress(run))
 
     np.testing.assert_array_equal(trace([1, 2, 3], 1), trace([2], 0))
 
@@ -71,7 +79,51 @@ def test_a_diverged_run_does_not_stop_its_pack_mates(tiny_task):
     pack.policy_parameters.flat[0] = torch.nan
     for step in range(3):
         actors.step(pack, step)
-    assert np.isfinite(np.stack(actors.actors[1].observations)).all()
+    actions, observation = actors.in_progress(1)
+    assert actions.shape == (3, 2)
+    assert np.isfinite(np.append(actions, observation)).all()
+
+
+def test_an_episode_is_resumed_anywhere_in_the_ring(road_task):
+    """After 23 steps with a horizon of 10: the episode in progress of an actor that has never been interrupted."""
+    runs, policy = [Run(replace(road_task, horizon=10), "arm", seed) for seed in (1, 2)], Scripted()
+    actors = Actors(runs)
+    for step in range(23):
+        actors.step(policy, step)
+    resumed = Actors(runs)
+    for number in range(2):
+        resumed.resume(number, actors.episodes[number], actors.successes[number], *actors.in_progress(number))
+    following = [Scripted(), Scripted()]
+    for step in range(23, 40):
+        ended, again = (one.step(learner, step) for one, learner in zip((actors, resumed), following, strict=True))
+        assert [number for number, _ in ended] == [number for number, _ in again]
+        for (_, episode), (_, same) in zip(ended, again, strict=True):
+            for name, values in vars(episode).items():
+                np.testing.assert_array_equal(values, vars(same)[name])
+    assert (resumed.episodes, resumed.successes) == (actors.episodes, actors.successes)
+
+
+@pytest.mark.parametrize("steps", [3, 11])
+def test_a_replay_that_ends_elsewhere_is_an_error(road_task, steps):
+    """At another observation, and beyond the end of the episode."""
+    actors = Actors([Run(replace(road_task, horizon=10), "arm", 1)])
+    backwards, elsewhere = np.ones((steps, 1), np.float32), np.array([0.9], np.float32)
+    with pytest.raises(RuntimeError, match="diverged" if steps < 10 else "call reset first"):
+        actors.resume(0, 0, 0, backwards, elsewhere)
+
+
+def test_a_run_whose_environment_raises_is_not_stepped_again(road_task):
+    actors, policy = Actors([Run(road_task, "arm", seed) for seed in (1, 2, 3)]), Scripted()
+    actors.step(policy, 0)
+    vector = actors._environments._stepper
+    vector._over[1] = True
+    ((number, error),) = actors.step(policy, 1)
+    assert number == 1
+    assert isinstance(error, RuntimeError)
+    vector._over[1] = False
+    for step in range(2, 5):
+        assert all(number != 1 for number, _ in actors.step(policy, step))
+    assert vector._steps.tolist() == [5, 1, 5]
 
 
 def online_run(task, online, alpha=4.0, mixing_ratio=0.5, online_steps=100):

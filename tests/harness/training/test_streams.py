@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from algorithms.settings import AlgorithmSettings
-from harness.training.streams import BLOCK, StepStreams, UpdateStreams, generator, reset_seed
+from harness.training.streams import BLOCK, ResetSeeds, StepStreams, UpdateStreams, generator, reset_seed
 
 SETTINGS = AlgorithmSettings(batch_size=4, n_actions=3, max_backup="off")
 
@@ -116,3 +116,10 @@ def test_reset_seeds_are_shared_between_arms_and_differ_between_episodes():
     assert reset_seed(4, "evaluation", 2) == reset_seed(4, "evaluation", 2)
     assert len({reset_seed(4, "evaluation", episode) for episode in range(100)}) == 100
     assert reset_seed(4, "environment", 2) != reset_seed(4, "evaluation", 2)
+
+
+def test_reset_seeds_drawn_some_at_a_time_are_those_of_the_episodes():
+    """Also from the middle of a block on, and for a run that has finished more episodes than another."""
+    seeds = ResetSeeds([3, 4], "environment", block=4)
+    for run, episode in [(0, 6), (0, 7), (1, 0), (0, 8), (1, 1), (0, 9), (1, 5), (1, 2)]:
+        assert seeds.at(run, episode) == reset_seed([3, 4][run], "environment", episode)
