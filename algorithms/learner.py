@@ -89,7 +89,7 @@ class Learner:
             for critic in range(self.critics * run, self.critics * (run + 1)):
                 self.critic.initialise(self.critic_parameters, critic, normal, run_settings.output_gain)
         self.target_parameters = self.critic_parameters.clone()
-        self._policies = [self.policy_parameters.part(run, run + 1) for run in range(runs)]
+        self._policies: dict[tuple[int, int], Parameters] = {}  # by first and last + 1 of consecutive runs
         self.scalars = LearnedScalars(settings, dtype, device, self.count, self.policy_count)
         self.critic_scalars = CriticLossScalars(
             alpha=per_run("alpha"),
@@ -231,10 +231,11 @@ class Learner:
         """
         if run is None:
             parameters = self.policy_parameters
-        elif isinstance(run, slice):
-            parameters = self.policy_parameters.part(run.start, run.stop)
         else:
-            parameters = self._policies[run]
+            part = (run.start, run.stop) if isinstance(run, slice) else (run, run + 1)
+            if part not in self._policies:
+                self._policies[part] = self.policy_parameters.part(*part)
+            parameters = self._policies[part]
         if noise is None:
             noise = states.new_zeros(*states.shape[:2], self.action_dim)
         states, noise = states.to(self.device), noise.to(self.device)
@@ -281,7 +282,7 @@ class Learner:
         other = copy(self)
         other.policy_parameters = self.policy_parameters.clone()
         other.critic_parameters = self.critic_parameters.clone()
-        other._policies = [other.policy_parameters.part(run, run + 1) for run in range(self.runs)]
+        other._policies = {}
         other.sums = self.sums.clone()
         other.sum_of = dict(zip(LOGGED, other.sums.unbind(1), strict=True))
         self.sums.zero_()

@@ -80,13 +80,14 @@ class PackEpisodes:
         self, environments: Environments, learner: Learner, runs: Sequence[int], seeds: Sequence[Sequence[int]]
     ):
         """`runs`: their numbers in the pack, ascending; `seeds` [R'][E] of their episodes."""
-        self._environments, self._learner, self._runs = environments, learner, list(runs)
+        self._environments, self._learner, self._runs = environments, learner, np.array(runs)
         self._episodes = len(seeds[0])
-        places = np.arange(len(runs) * self._episodes)
-        self._running = [of_run.tolist() for of_run in places.reshape(len(runs), -1)]
-        self._rewards: list[list[float]] = [[] for _ in places]
-        self._terminated = [False] * len(places)
-        self._scores = [0.0] * len(places)
+        # The places whose episodes run, ascending.
+        self._running = places = np.arange(len(runs) * self._episodes)
+        # By step and place; the first `lengths` of each place are those of its episode.
+        self._rewards: list[np.ndarray] = []
+        self._lengths = np.zeros(len(places), np.int64)
+        self._terminated, self._scores = np.zeros(len(places), np.bool_), np.zeros(len(places))
         self._errors: dict[int, Exception] = {}
         self._fail(environments.reset(places.tolist(), [seed for of_run in seeds for seed in of_run]))
         self._starts = environments.records.observations[places]
@@ -96,41 +97,48 @@ class PackEpisodes:
 
         If an environment raises, the error stands in place of the episodes of its run.
         """
-        records = self._environments.records
-        while places := [place for running in self._running for place in running]:
+        records, places = self._environments.records, slice(len(self._lengths))
+        self._arrange()
+        while len(self._running):
             check()
-            self._fail(self._environments.step(places, self._actions().nan_to_num().numpy()))
-            for number, running in enumerate(self._running):
-                rewards, over = (
-                    records.rewards[running].tolist(),
-                    records.terminated[running] | records.truncated[running],
-                )
-                for place, reward in zip(running, rewards, strict=True):
-                    self._rewards[place].append(reward)
-                if over.any():
-                    for place in np.array(running)[over].tolist():
-                        self._terminated[place] = bool(records.terminated[place])
-                        self._scores[place] = float(records.scores[place])
-                    self._running[number] = np.array(running)[~over].tolist()
-        return [self._errors.get(number) or self._of_run(number) for number in range(len(self._runs))]
+            errors = self._environments.step(self._running.tolist(), self._actions().nan_to_num().numpy())
+            if errors:
+                self._fail(errors)
+            self._rewards.append(records.rewards[places].copy())
+            over = records.terminated[self._running] | records.truncated[self._running]
+            if over.any():
+                ended, self._running = self._running[over], self._running[~over]
+                self._lengths[ended] = len(self._rewards)
+                self._terminated[ended], self._scores[ended] = records.terminated[ended], records.scores[ended]
+            if errors or over.any():
+                self._arrange()
+        rewards = np.array(self._rewards)
+        return [self._errors.get(number) or self._of_run(number, rewards) for number in range(len(self._runs))]
+
+    def _arrange(self) -> None:
+        """Arrange the states of the running episodes in a block [R', B, S] of consecutive runs of the pack."""
+        if not len(self._running):
+            return
+        runs = self._runs[self._running // self._episodes]
+        self._first, self._last = int(runs[0]), int(runs[-1])
+        self._rows = runs - self._first
+        counts = np.bincount(self._rows)
+        self._counts = {self._first + row: int(count) for row, count in enumerate(counts) if count}
+        self._columns = np.arange(len(runs)) - np.repeat(np.cumsum(counts) - counts, counts)
+        width = self._episodes if self._learner.shape.on_gpu else int(counts.max())
+        self._states = np.zeros((len(counts), width, self._starts.shape[1]), np.float32)
 
     def _actions(self) -> Tensor:
         """Actions [K, A] for the episodes that run, in order of their places."""
-        observations, learner = self._environments.records.observations, self._learner
-        numbers = [number for number, running in enumerate(self._running) if running]
+        observations, learner = self._environments.records.observations[self._running], self._learner
         if not learner.acts_by_row:
             # The action for a state depends in its last bits on how many states it is computed with.
-            by_run = [torch.from_numpy(observations[self._running[number]]) for number in numbers]
-            return torch.cat([learner.act(of_run[None], run=self._runs[number])[0]
-                              for number, of_run in zip(numbers, by_run, strict=True)])  # fmt: skip
-        first, last = self._runs[numbers[0]], self._runs[numbers[-1]]
-        width = self._episodes if learner.shape.on_gpu else max(map(len, self._running))
-        states = np.zeros((last + 1 - first, width, observations.shape[1]), np.float32)
-        for number in numbers:
-            running = self._running[number]
-            states[self._runs[number] - first, : len(running)] = observations[running]
-        actions = learner.act(torch.from_numpy(states), run=slice(first, last + 1))
-        return torch.cat([actions[self._runs[number] - first, : len(self._running[number])] for number in numbers])
+            by_run = torch.from_numpy(observations).split(list(self._counts.values()))
+            return torch.cat([learner.act(of_run[None], run=number)[0]
+                              for number, of_run in zip(self._counts, by_run, strict=True)])  # fmt: skip
+        self._states[self._rows, self._columns] = observations
+        actions = learner.act(torch.from_numpy(self._states), run=slice(self._first, self._last + 1))
+        return actions[self._rows, self._columns]
 
     def _fail(self, errors: dict[int, Exception]) -> None:
         for place, error in errors.items():
@@ -138,8 +146,14 @@ class PackEpisodes:
                 raise error
             number = place // self._episodes
             self._errors.setdefault(number, error)
-            self._running[number] = []
+            self._running = self._running[self._running // self._episodes != number]
 
-    def _of_run(self, number: int) -> Episodes:
+    def _of_run(self, number: int, rewards: np.ndarray) -> Episodes:
         part = slice(number * self._episodes, (number + 1) * self._episodes)
-        return Episodes(self._starts[part], self._rewards[part], self._terminated[part], self._scores[part])
+        by_episode = zip(rewards.T[part], self._lengths[part].tolist(), strict=True)
+        return Episodes(
+            self._starts[part],
+            [of_episode[:length].tolist() for of_episode, length in by_episode],
+            self._terminated[part].tolist(),
+            self._scores[part].tolist(),
+        )
