@@ -201,12 +201,30 @@ def check_profile(profile: Profile) -> None:
         file = folder / "check.sh"
         file.write_text(script.text(profile, folder, wanted, 1), encoding="utf-8")
         try:
-            ask("sbatch", "--test-only", str(file))
+            _ask_about(file, profile)
         except UserError as error:
-            if UNAVAILABLE not in str(error) or not nodes_away(profile):
+            if UNAVAILABLE not in str(error):
                 raise
-            # For a job that begins later, SLURM also considers nodes that are down.
-            ask("scancel", ask("sbatch", "--begin=now+1day", "--parsable", str(file)).strip().split(";")[0])
+            compare = "compare with: sinfo --format='%P %D %c %m %G %f'"
+            raise UserError(f"{error}: no node has {_resources(profile)}; {compare}") from None
+
+
+def _ask_about(file: Path, profile: Profile) -> None:
+    """Ask SLURM whether it accepts a job script."""
+    try:
+        ask("sbatch", "--test-only", str(file))
+    except UserError as error:
+        if UNAVAILABLE not in str(error) or not nodes_away(profile):
+            raise
+        # For a job that begins later, SLURM also considers nodes that are down.
+        ask("scancel", ask("sbatch", "--begin=now+1day", "--parsable", str(file)).strip().split(";")[0])
+
+
+def _resources(profile: Profile) -> str:
+    """The fields of a profile that decide on which nodes its array tasks run."""
+    names = ("cpus_per_task", "memory_gb", "gres", "constraint")
+    values = [f"{name} = {getattr(profile, name)}" for name in names if getattr(profile, name) is not None]
+    return ", ".join([*values, *(f"sbatch.{name} = {value}" for name, value in profile.sbatch.items())])
 
 
 def nodes_away(profile: Profile) -> bool:

@@ -40,9 +40,10 @@ def show_logs(name: str, root: Path, follow: bool) -> None:
     elif folder.log.exists():
         _print(read_bytes(folder.log))
     if not folder.log.exists() or not folder.log.stat().st_size:
-        console.print(f"{folder.log}: no output yet (state: {folder.status()['state']})")
-        if output is not None and (text := tail(output)):
-            _print(text.encode())
+        text = tail(output) if output is not None else ""
+        # A job that ended before the run began leaves its state as it was.
+        console.print(f"{folder.log}: no output{'' if text else f' (state: {folder.state})'}")
+        _print(text.encode())
 
 
 def task_output(folder: RunFolder) -> Path | None:

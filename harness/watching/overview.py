@@ -45,6 +45,12 @@ class Ended:
     submitted: float
 
 
+# States of array tasks that explain why their runs were interrupted, as SLURM's outcomes begin.
+UNTIMELY_ENDS = (
+    "FAILED", "OUT_OF_MEMORY", "TIMEOUT", "DEADLINE", "NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "CANCELLED", "REVOKED",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Row:
     """The status of a run. Times are in seconds since 1970; None means unknown or not applicable."""
@@ -143,12 +149,17 @@ def _row(summary: RunSummary, queued: Queued | None, known: Known | None, now: f
 
 
 def _reason(summary: RunSummary, job: str | None, known: Known | None) -> str | None:
-    """Why the run makes no progress, for lost runs from the accounting."""
+    """Why the run makes no progress; for lost runs, and what interrupted others, from the accounting."""
     if summary.faults:
         return summary.faults[0].removeprefix(f"{summary.folder.path}/")
-    if summary.state is RunState.LOST and known and job is not None and job in known.tasks:
-        return f"SLURM reports its array task {job} as {known.tasks[job]}"
-    return summary.status.get("reason")
+    reason = summary.status.get("reason")
+    outcome = known.tasks.get(job) if known and job is not None else None
+    if outcome and summary.state is RunState.LOST:
+        return f"SLURM reports its array task {job} as {outcome}"
+    if outcome and summary.state is RunState.INTERRUPTED and outcome.startswith(UNTIMELY_ENDS):
+        ended = f"its array task {job} ended as {outcome}"
+        return f"{reason}; {ended}" if reason else ended
+    return reason
 
 
 def _in_queue(row: Row, queued: Queued) -> Row:

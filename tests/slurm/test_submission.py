@@ -303,12 +303,18 @@ def test_an_unknown_profile_is_a_one_line_error(tmp_path):
     assert err.count("\n") == 1
 
 
+NO_NODE = (
+    "sbatch: Requested node configuration is not available: no node has cpus_per_task = 1, gres = gpu:9; "
+    "compare with: sinfo --format='%P %D %c %m %G %f'"
+)
+
+
 @pytest.mark.slurm
 @pytest.mark.parametrize(
     ("field", "reason"),
     [
         ({"partition": "wrong"}, "sbatch: invalid partition specified: wrong"),
-        ({"gres": "gpu:9"}, "sbatch: Requested node configuration is not available"),
+        ({"gres": "gpu:9"}, NO_NODE),
         ({"gres": "tpu:1"}, r"sbatch: Invalid generic resource \(gres\) specification"),
         ({"account": "wrong"}, "sbatch: Invalid account or account/partition combination specified"),
         ({"sbatch": {"colour": "red"}}, "sbatch: unrecognized option '--colour=red'"),
@@ -326,7 +332,7 @@ def test_a_profile_is_checked_while_all_nodes_are_down(at_cluster, cluster):
         cluster.set_down(node)
     try:
         check_profile(Profile(time_minutes=5))
-        with pytest.raises(UserError, match=r"^sbatch: Requested node configuration is not available$"):
+        with pytest.raises(UserError, match=f"^{NO_NODE}$"):
             check_profile(Profile(time_minutes=5, gres="gpu:9"))
         assert queue() == []
     finally:

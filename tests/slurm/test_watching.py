@@ -116,6 +116,14 @@ def test_a_task_that_ended_before_its_runs_began(root, monkeypatch):
     assert sorted(ended) == sorted(ids)
     rows = {row.run: row for row in overview(root, RUNS, {}, ended=ended)}
     assert (rows[ids[0]].state, rows[ids[0]].reason) == ("interrupted", "stopped by SIGTERM")
+    for outcome, reason in {
+        "OUT_OF_MEMORY, exit code 0:125": "; its array task 7_0 ended as OUT_OF_MEMORY, exit code 0:125",
+        "NODE_FAIL": "; its array task 7_0 ended as NODE_FAIL",
+        "COMPLETED": "",
+        "RUNNING": "",
+    }.items():
+        (row,) = overview(root, RUNS[:1], {}, known={ids[0]: Known(tasks={"7_0": outcome})})
+        assert row.reason == f"stopped by SIGTERM{reason}"
     assert (rows[ids[2]].state, rows[ids[2]].job) == ("lost", "7_1")
     assert rows[ids[2]].reason == f"its array task 7_1 ended as FAILED, exit code 7:0 before the run began; log: {log}"
     assert rows[ids[2]].log_tail == "slurm_script: line 9: module: command not found"

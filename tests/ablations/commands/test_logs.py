@@ -30,13 +30,14 @@ def test_a_run_without_output_shows_the_log_of_its_array_task(tmp_path, capfd):
     write(tmp_path, Submission("s", "smoke", "me", "login", 1.0, {"time_minutes": 5}, "0" * 16, (array,)))
     output = folder_of(tmp_path, "s") / JOBS / "7_0_log.out"
     show_logs(RUNS[0].id, tmp_path, follow=False)
-    assert "no output yet (state: planned)" in capfd.readouterr().err
+    assert "no output (state: planned)" in capfd.readouterr().err
     output.parent.mkdir()
     output.write_text("srun: error: no such thing\n")
     show_logs(RUNS[0].id, tmp_path, follow=False)
     out, err = capfd.readouterr()
     assert out == "srun: error: no such thing\n"
     assert f"SLURM log of its array task: {output}" in err
+    assert err.endswith("log.txt: no output\n")
     show_logs(RUNS[1].id, tmp_path, follow=False)
     assert "SLURM" not in capfd.readouterr().err
 
