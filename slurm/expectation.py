@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from harness.command_line import FittedTable
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
-from harness.launching.cost import COMMAND, Costs, Work, makespan, work_of
+from harness.launching.cost import Costs, makespan, work_of
+from harness.launching.defaults import Work
 from harness.launching.progress import duration
 from harness.settings import Run
 from slurm.profile import Profile
@@ -76,7 +77,7 @@ def expectation(drafted: Draft, profile: Profile) -> Expectation:
     for array_task in drafted.tasks:
         seconds = [seconds_of(pack) for pack in array_task]
         # An array task starts as the command does: it imports the same and starts a fork server.
-        lengths.append(COMMAND + makespan(seconds, profile.workers))
+        lengths.append(costs.preparation(()) + makespan(seconds, profile.workers))
         stretch = lengths[-1] / max(sum(seconds), 1e-9)
         packs += [
             _Pack(by_id[pack[0]].task.name, len(pack), updates_of(pack), pack_seconds, stretch * pack_seconds)

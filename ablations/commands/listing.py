@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from algorithms.kernels.speed import machine_speed
 from harness.command_line import FittedTable, Json, Scale, print_json, remark_console, result_console
-from harness.launching.cost import Costs, expected, preparation
+from harness.launching.cost import Costs, expected
+from harness.launching.defaults import Slowness
 from harness.launching.planner import packs
 from harness.launching.preflight import data_of
 from harness.launching.progress import duration
@@ -37,7 +39,7 @@ def grids(scale: Scale = "demo", json: Json = False) -> None:
     shown = [{name: line[name] for name in order} for line in lines]
     result_console().print(FittedTable(shown, ("seeds", "arms", "tasks"), flexible="about"))
     remark_console().print(
-        f"time: on {CORES} cores, by defaults that were measured on another machine; once runs have finished here, "
+        f"time: on {CORES} cores, by {Slowness.of(machine_speed()).source}; once runs have finished here, "
         f"`floorbench plan` estimates it from them; run one with: floorbench run GRID --scale {scale}"
     )
 
@@ -49,8 +51,9 @@ def size_of(runs: Sequence[Run]) -> dict[str, object]:
     shared = {run.id for run, prefix in prefixes.items() if users[prefix] > 1}
     parts = ([prefix for prefix, count in users.items() if count > 1], [run for run in runs if run.id not in shared],
              [run for run in runs if run.id in shared])  # fmt: skip
-    time = expected([pack for part in parts for pack in packs(part, PACK_LIMIT, CORES)], CORES, Costs(runs, None),
-                    shared, before=preparation(data_of(runs)))  # fmt: skip
+    costs = Costs(runs, None)
+    time = expected([pack for part in parts for pack in packs(part, PACK_LIMIT, CORES)], CORES, costs,
+                    shared, before=costs.preparation(data_of(runs)))  # fmt: skip
     return {
         "tasks": len({run.task.name for run in runs}),
         "arms": len({run.arm for run in runs}),

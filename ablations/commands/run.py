@@ -33,7 +33,7 @@ from harness.folders.reader import refuse_faults
 from harness.folders.run_folder import RunFolder
 from harness.folders.state import RunState
 from harness.launching import planner
-from harness.launching.cost import Costs, Expected, expected, preparation
+from harness.launching.cost import Costs, Expected, expected
 from harness.launching.planner import Plan, commit
 from harness.launching.pool import FAILURE_LIMIT, Failures, kind_of, run_packs
 from harness.launching.prefixes import SharedPrefixes, commit_prefixes, packs_in_order, shared_prefixes
@@ -209,7 +209,7 @@ def expected_of(packs: Sequence[Sequence[Run]], workers: int, planned: Plan, sha
         run.id: RunFolder.of(planned.root, run).status().get("progress", 0.0) for run in runs if run.id in begun
     }
     costs = Costs(runs, planned.root, done)
-    return expected(packs, workers, costs, shared.of_run, progress, preparation(data_of(runs)))
+    return expected(packs, workers, costs, shared.of_run, progress, costs.preparation(data_of(runs)))
 
 
 def expectation(planned: Plan, shared: SharedPrefixes) -> dict[str, Any] | None:

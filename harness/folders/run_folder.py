@@ -11,12 +11,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from algorithms.kernels.speed import machine_speed
 from harness.errors import UserError
 from harness.files import (
     DamagedFileError,
@@ -271,7 +273,8 @@ class RunFolder:
         if self.attempt is not None:
             busy = time.process_time() - self._processor_time + self.effort.elsewhere
             seconds = dict(self.effort.seconds)
-            self.attempt.end(reason, peak_memory=peak_memory(), seconds=seconds, processor_seconds=busy)
+            used = {"peak_memory": peak_memory(), "seconds": seconds, "processor_seconds": busy}
+            self.attempt.end(reason, **used, speed=asdict(machine_speed()))
             self.attempt = None
 
     def check_owner(self) -> None:

@@ -24,7 +24,7 @@ from harness.folders.reader import RunReader, refuse
 from harness.folders.run_folder import PREFIX, RunFolder, run_folders
 from harness.folders.state import RunState
 from harness.folders.usage import known_usage
-from harness.launching import cost
+from harness.launching import cost, defaults
 from harness.settings import PREFIX_ARM, Run
 from results.frame import frames as frames_module
 from results.frame import record as record_module
@@ -258,7 +258,7 @@ class FrameCache:
     """The finished runs of one root: records in a `Cache`, their evaluations in a parquet file beside it."""
 
     def __init__(self, root: Path):
-        modules = [sys.modules[__name__], record_module, frames_module, usage, cost]
+        modules = [sys.modules[__name__], record_module, frames_module, usage, cost, defaults]
         self.records = Cache.of(root, "frames", modules)
         assert self.records.file is not None
         self.file = self.records.file.with_suffix(".parquet")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from algorithms.kernels.speed import Speed
 from harness.files import DamagedFileError
 from harness.folders.reader import RunContents
 from harness.folders.run_folder import RunFolder
@@ -79,12 +80,16 @@ def cost_columns(accounts: Sequence[dict[str, Any]], now: float, known: Known | 
 
 
 def expected_seconds(run: Run, accounts: Sequence[dict[str, Any]], has_prefix: bool) -> float | None:
-    """The core-seconds that the defaults expect of a run in its last pack; None on a GPU, or before an attempt."""
-    size = accounts[-1].get("pack_size") if accounts else None
-    if not size or run.algorithm.on_gpu:
+    """The core-seconds that the defaults expect of a run in its last pack, on the machine that computed it.
+
+    None on a GPU, or if no attempt has recorded the machine's speed.
+    """
+    last = accounts[-1] if accounts else {}
+    size, speed = last.get("pack_size"), last.get("speed")
+    if not size or not speed or run.algorithm.on_gpu:
         return None
     work = work_of(run, offline=not has_prefix)
-    return Costs([run], None).seconds([run] * size, [work]) / size
+    return Costs([run], None, speed=Speed(**speed)).seconds([run] * size, [work]) / size
 
 
 def with_prefix(record: Record, prefix: Record, users: int) -> Record:

@@ -83,20 +83,22 @@ def time_spent(runs: pd.DataFrame) -> Table | None:
 
 
 def expectation(runs: pd.DataFrame) -> Table | None:
-    """Expected and taken core-seconds of finished runs by task; None if no run has recorded them.
+    """Expected and taken processor time of finished runs by task; None if no run has recorded them.
 
-    Numbers: task, runs, expected, taken (means over runs), ratio (taken to expected), idle (part of what was taken).
+    Numbers: task, runs, expected, taken (seconds, means over runs), ratio (taken to expected), idle (fraction of the
+    time of a core in which the run waited for it).
     """
     if not {EXPECTED, *SECONDS} <= set(runs.columns):
         return None
     measured = runs[(runs["state"] == "done") & runs["seconds.update"].notna() & runs[EXPECTED].notna()]
     if measured.empty:
         return None
-    taken = measured[list(SECONDS)].fillna(0.0).sum(axis=1)
-    frame = measured[["task"]].assign(expected=measured[EXPECTED], taken=taken, idle=measured["seconds.idle"])
+    idle = measured["seconds.idle"].fillna(0.0)
+    taken = measured[list(SECONDS)].fillna(0.0).sum(axis=1) - idle
+    frame = measured[["task"]].assign(expected=measured[EXPECTED], taken=taken, idle=idle)
     means = frame.groupby("task", sort=False).mean()
     counts = frame.groupby("task", sort=False).size()
-    ratio, idle = means["taken"] / means["expected"], means["idle"] / means["taken"]
+    ratio, idle = means["taken"] / means["expected"], means["idle"] / (means["idle"] + means["taken"])
     columns = {"runs": counts, "expected": means["expected"], "taken": means["taken"], "ratio": ratio, "idle": idle}
     numbers = pd.DataFrame(columns).reset_index()
     text = pd.DataFrame(
@@ -110,8 +112,10 @@ def expectation(runs: pd.DataFrame) -> Table | None:
         }
     )
     notes = (
-        "Core-seconds of a run, means over finished runs. Expected: by the defaults with which the time of a grid is "
-        "estimated before any of its runs has finished on a machine; afterwards it is estimated from these.",
+        "Processor time of a run, means over finished runs. Expected: by the defaults, adjusted to the speed of the "
+        "machine that computed it, with which the time of a grid is estimated before any of its runs has finished; "
+        "afterwards it is estimated from these. Idle: time of a core without processor time, not counted as taken; on "
+        "a busy machine runs take longer by this.",
     )
     return Table("expectation", "Expected and taken time", numbers, text, notes)
 

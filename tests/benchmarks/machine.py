@@ -1,31 +1,15 @@
 """What a core of this machine can do at most: fused multiply-adds with its widest registers, and reading memory."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from algorithms.kernels.build import load_library
-
-# Rounds of 12 vectors: about a millisecond.
-BURST = 400_000
+from algorithms.kernels.speed import fma_rate
 
 # Bytes to read for the bandwidth of the memory, more than the caches of most machines.
 MEMORY_BYTES = 1 << 29
-
-
-def fma_rate(clock: Callable[[], float] = time.process_time) -> float:
-    """Floating-point operations per second in a burst of about a millisecond."""
-    load_library()
-    start = clock()
-    operations = torch.ops.floorbench.multiply_add(BURST)
-    return operations / (clock() - start)
-
-
-def fma_peak() -> float:
-    """The best of ten bursts."""
-    return max(fma_rate() for _ in range(10))
 
 
 def sustained_fma_rate(seconds: float) -> float:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.benchmarks.machine import fma_peak
+from algorithms.kernels.speed import fma_peak
 from tests.benchmarks.shapes import update_seconds
 
 

@@ -5,7 +5,8 @@ import time
 import pytest
 import torch
 
-from tests.benchmarks.machine import fma_peak, fma_rate, memory_sizes, read_rate, sustained_fma_rate
+from algorithms.kernels.speed import fma_peak, fma_rate
+from tests.benchmarks.machine import memory_sizes, read_rate, sustained_fma_rate
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 

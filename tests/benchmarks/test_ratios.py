@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from algorithms.kernels.speed import fma_rate
 from harness.training.kernels import PACK_LIMIT
-from tests.benchmarks.machine import fma_rate
 from tests.benchmarks.peers.peak import critic_work, update_work
 from tests.benchmarks.peers.sizes import SIZES
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ablations.grids import runs_of
 from harness.errors import UserError
-from harness.launching.cost import COMMAND, PROCESS
+from harness.launching.cost import Costs
+from harness.launching.defaults import PROCESS
 from harness.launching.planner import commit, plan
 from harness.settings import prefix_of, with_settings
 from slurm import submissions
@@ -286,9 +287,10 @@ def test_expected_costs_of_tasks_add_up(tmp_path):
         spend(folder, wall=500.0 - PROCESS, pack=1, seconds={"update": 1.0}, processor=1.0)
     profile = Profile(time_minutes=60, runs_per_pack=1, packs_per_task=2, workers=2, cpus_per_task=3, gres="gpu:1")
     expected = expectation(drafted(tmp_path, profile), profile)
-    longest = pytest.approx(COMMAND + 500.0)
+    start = Costs([], None).preparation([])
+    longest = pytest.approx(start + 500.0)
     assert (expected.longest_task, expected.all_tasks) == (longest, longest)
-    hours = 2 * (COMMAND + 500.0) / 3600
+    hours = 2 * (start + 500.0) / 3600
     assert expected.core_hours == pytest.approx(3 * hours)
     (task,) = expected.by_task
     assert (task.task, task.runs, task.packs, task.updates) == ("pointmaze-umaze", 3, 3, 3000)

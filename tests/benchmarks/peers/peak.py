@@ -10,10 +10,10 @@ import torch
 from algorithms.critic_loss import CriticLossForm
 from algorithms.kernels.build import load_library
 from algorithms.kernels.fused_kernel import critic_gradient
+from algorithms.kernels.speed import fma_peak, fma_rate
 from harness.launching.worker import keep_freed_memory
 from harness.training.kernels import PACK_LIMIT
 from tests.benchmarks.arithmetic import critic_products
-from tests.benchmarks.machine import fma_peak, fma_rate
 from tests.benchmarks.peers.ours import pack_update
 from tests.benchmarks.peers.sizes import SIZES, Size
 from tests.benchmarks.peers.stopwatch import WARM_UP, answer

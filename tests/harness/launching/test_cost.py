@@ -4,31 +4,30 @@ import pytest
 
 from ablations.grids import runs_of
 from algorithms.kernels import gpu
+from algorithms.kernels.speed import Speed
 from harness.environments.families import family
 from harness.folders.run_folder import RunFolder
-from harness.launching.cost import (
+from harness.launching.cost import SHAPE, Costs, expected, finished_costs, makespan, measured_cost, work_of
+from harness.launching.defaults import (
     COLLECTED,
     COMMAND,
     FIT,
     NOMINAL_INPUTS,
     PROCESS,
     QUICK_STEP,
-    SHAPE,
+    REFERENCE,
+    UPDATES,
     Cost,
-    Costs,
+    Slowness,
     Work,
     default_cost,
-    expected,
-    finished_costs,
-    makespan,
-    measured_cost,
-    preparation,
-    work_of,
 )
 from harness.settings import prefix_of, total_updates, with_settings
 from tests.support.run_folder_factory import fail, spend, write_done
 
 RUNS = runs_of("smoke")
+# Of a machine as fast as the one on which the defaults were measured.
+SAME = Slowness.of(REFERENCE)
 # Of every smoke run: 400 + 600 updates, 600 environment steps, evaluations at 0, 200, 400 and 150, 300, 600.
 WORK = Work(1000, 600, 6)
 
@@ -60,7 +59,7 @@ def test_costs_come_from_finished_runs_of_equal_shape(tmp_path):
     seconds = {"update": 10.0, "environment": 3.0, "evaluation": 1.2, "checkpoint": 2.0}
     for folder in write_done(tmp_path, RUNS[:2]):
         spend(folder, wall=80.0, pack=2, seconds=seconds, processor=40.0)
-    costs = Costs(RUNS, tmp_path)
+    costs = Costs(RUNS, tmp_path, speed=REFERENCE)
     cost = costs.cost(RUNS[0], 2)
     start = 40 - sum(seconds.values())
     expected_cost = Cost(PROCESS + 2 * start, 2 * 12 / 1000, 2 * 3 / 600, 2 * 1.2 / 6, 2, costs.sources[0])
@@ -77,7 +76,7 @@ def test_the_nearest_pack_size_is_used(tmp_path):
         (folder,) = write_done(tmp_path, [run])
         spend(folder, wall=update, pack=pack, seconds={"update": update}, processor=update)
     fail(tmp_path, RUNS[2], "of something")
-    costs = Costs(RUNS, tmp_path)
+    costs = Costs(RUNS, tmp_path, speed=REFERENCE)
     for pack, update in {1: 0.01, 2: 2 * 0.01, 3: 0.06, 4: 0.08}.items():
         assert costs.cost(RUNS[0], pack).update == pytest.approx(update)
 
@@ -93,10 +92,10 @@ def test_a_run_that_started_from_a_prefix_counts_without_it(tmp_path):
 def test_other_shapes_only_adjust_the_defaults(tmp_path):
     other = with_settings(RUNS[1], {"algorithm.batch_size": 16})
     (folder,) = write_done(tmp_path, [other])
-    before = default_cost(other, 1).of(WORK)
+    before = default_cost(other, 1, SAME).of(WORK)
     spend(folder, wall=3 * before - PROCESS, pack=1, seconds={"update": 1.0}, processor=1.0)
-    costs = Costs(RUNS, tmp_path)
-    assert costs.seconds(RUNS[:1], [WORK]) == pytest.approx(3 * default_cost(RUNS[0], 1).of(WORK), rel=0.01)
+    costs = Costs(RUNS, tmp_path, speed=REFERENCE)
+    assert costs.seconds(RUNS[:1], [WORK]) == pytest.approx(3 * default_cost(RUNS[0], 1, SAME).of(WORK), rel=0.01)
     assert costs.sources == [f"defaults, adjusted by the finished runs in {tmp_path}"]
 
 
@@ -108,24 +107,46 @@ def test_runs_without_recorded_seconds_and_damaged_folders_are_passed_over(tmp_p
 
 def test_defaults_grow_with_what_is_computed():
     run = runs_of("floors")[0]
-    seconds = default_cost(run, 1).of(work_of(run))
+    seconds = default_cost(run, 1, SAME).of(work_of(run))
     for changes in ({"algorithm.critic_hidden": (256, 256)}, {"schedule.offline_steps": 100_000},
                     {"schedule.evaluation_episodes": 100}, {"algorithm.kernel": "torch"}):  # fmt: skip
         changed = with_settings(run, changes)
-        assert default_cost(changed, 1).of(work_of(changed)) > seconds
+        assert default_cost(changed, 1, SAME).of(work_of(changed)) > seconds
     # Packs share what happens once.
-    assert default_cost(run, 8).of(work_of(run)) < 8 * seconds
+    assert default_cost(run, 8, SAME).of(work_of(run)) < 8 * seconds
+
+
+def test_defaults_follow_the_speed_of_the_machine():
+    """Half as fast in arithmetic, a quarter as fast in all else."""
+    slow = Speed(REFERENCE.arithmetic / 2, REFERENCE.interpreter / 4)
+    run = runs_of("floors")[0]
+    usual, slower = default_cost(run, 2, SAME), default_cost(run, 2, Slowness.of(slow))
+    for name in ("start", "step", "evaluation"):
+        assert getattr(slower, name) == pytest.approx(4 * getattr(usual, name)), name
+    _, per_run, _ = UPDATES[run.algorithm.kernel]
+    assert slower.update == pytest.approx(2 * (usual.update - 2 * per_run) + 4 * 2 * per_run)
+    assert "0.5 times as fast in arithmetic, 0.25 times in Python" in slower.source
+    costs = Costs([run], None, speed=slow)
+    assert costs.preparation([]) == pytest.approx(4 * COMMAND)
+    assert costs.cost(run, 2) == slower
+
+
+def test_without_kernels_only_python_is_adjusted():
+    run = runs_of("floors")[0]
+    unknown = Slowness.of(Speed(None, REFERENCE.interpreter / 2))
+    assert (unknown.arithmetic, unknown.other) == (1.0, 2.0)
+    assert "unknown in arithmetic until the kernels are built" in default_cost(run, 1, unknown).source
 
 
 def test_every_family_has_a_default(tmp_path):
     for grid in ("paper", "ogbench", "switch", "truth"):
         for run in runs_of(grid)[::7]:
-            assert default_cost(run, 8).of(work_of(run)) > 1, family(run.task)
+            assert default_cost(run, 8, SAME).of(work_of(run)) > 1, family(run.task)
 
 
 def test_a_learned_floor_is_fitted(tmp_path):
     learned = with_settings(RUNS[0], {"arm": "learned", "floor.base": "learned"})
-    costs = Costs([learned], None)
+    costs = Costs([learned], None, speed=REFERENCE)
     assert costs.seconds([learned], [WORK]) == pytest.approx(costs.seconds(RUNS[:1], [WORK]) + FIT)
 
 
@@ -134,14 +155,14 @@ def test_updates_on_a_gpu_are_estimated_from_its_rates(tmp_path):
     on_gpu = with_settings(RUNS[0], {"algorithm.kernel": "cuda"})
     for folder in write_done(tmp_path, RUNS[:1]):
         spend(folder, wall=500.0, pack=1, seconds={"update": 1.0}, processor=1.0)
-    costs = Costs([on_gpu], tmp_path)
+    costs = Costs([on_gpu], tmp_path, speed=REFERENCE)
     rates = gpu.known_rates()
     assert costs.cost(on_gpu, 64).update == gpu.estimated_update_seconds(on_gpu.algorithm, NOMINAL_INPUTS, 64, rates)
     assert costs.sources == [rates.source]
 
 
 def test_unknown_shapes_are_measured_on_request(tmp_path):
-    cost = measured_cost(RUNS[0], pack=2, seconds=0.1)
+    cost = measured_cost(RUNS[0], 2, SAME, seconds=0.1)
     assert cost.pack == 2
     assert "short measurement on one core" in cost.source
     assert 0 < cost.update < 10
@@ -152,7 +173,7 @@ def test_the_expected_time_of_packs_by_hand(tmp_path):
     """Packs of 1, 2 and 3 s on two workers: the third starts after 1 s."""
     for folder, wall in zip(write_done(tmp_path, RUNS[:1]), (1.0,), strict=True):
         spend(folder, wall=wall, pack=1, seconds={"update": 1.0}, processor=1.0)
-    costs = Costs(RUNS, tmp_path)
+    costs = Costs(RUNS, tmp_path, speed=REFERENCE)
     packs = [RUNS[:1], RUNS[1:2], RUNS[2:3]]
     result = expected(packs, 2, costs, before=5.0)
     one = 1 + PROCESS
@@ -164,8 +185,9 @@ def test_the_expected_time_of_packs_by_hand(tmp_path):
 def test_missing_data_are_collected_first(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     task = RUNS[0].task
-    assert preparation([task]) == pytest.approx(COMMAND + 600 * (QUICK_STEP + COLLECTED))
-    assert preparation([]) == COMMAND
+    costs = Costs([], None, speed=REFERENCE)
+    assert costs.preparation([task]) == pytest.approx(COMMAND + 600 * (QUICK_STEP + COLLECTED))
+    assert costs.preparation([]) == COMMAND
 
 
 @pytest.mark.parametrize(

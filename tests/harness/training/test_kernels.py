@@ -14,6 +14,7 @@ from algorithms.settings import AlgorithmSettings
 from harness.errors import UserError
 from harness.folders.limits import usable_cores
 from harness.launching.cost import measured_cost
+from harness.launching.defaults import REFERENCE, Slowness
 from harness.settings import with_settings
 from harness.training.kernels import PACK_LIMIT, check_kernels, pack_limit_for, provide_kernels, workers_for
 
@@ -98,7 +99,7 @@ def test_the_precision_of_torch_is_set_explicitly(products, precision, allowed):
 def test_submitting_needs_no_gpu():
     check_kernels(ON_GPU, elsewhere=True)
     provide_kernels(ON_GPU, elsewhere=True)
-    cost = measured_cost(ON_GPU[0], 8, seconds=0.1)
+    cost = measured_cost(ON_GPU[0], 8, Slowness.of(REFERENCE), seconds=0.1)
     assert cost.source == "the data sheet of H100 SXM: estimate, not measured; run make gpu-check on the GPU"
     assert cost.update > 0.0
 
@@ -214,7 +215,7 @@ def test_updates_are_not_measured_on_a_gpu_of_another_model(monkeypatch, tmp_pat
     monkeypatch.setattr(gpu, "visible", lambda: (("NVIDIA L40S", 10**10),))
     assert gpu.is_visible(["a100", "l40s"])
     assert gpu.free_memory() == (10**10,)
-    cost = measured_cost(ON_GPU[0], 8, seconds=0.1, gpu_models=["a100"])
+    cost = measured_cost(ON_GPU[0], 8, Slowness.of(REFERENCE), seconds=0.1, gpu_models=["a100"])
     assert "(no gpu-check of a100 was found)" in cost.source
 
 

@@ -1,16 +1,18 @@
 """The cost of a run from its attempts, or from a cluster's accounting."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from ablations.grids import runs_of
 from harness.folders.run_folder import RunFolder
 from harness.folders.usage import ACCOUNTING
+from harness.launching.defaults import REFERENCE
 from harness.settings import prefix_of, with_settings
 from results.frame import evaluations, runs
 from results.frame.frames import SECONDS
-from results.frame.record import cost_columns
+from results.frame.record import cost_columns, expected_seconds
 from tests.support.run_folder_factory import write_done
 
 NOON = 1_700_000_000.0
@@ -38,6 +40,16 @@ def test_attempts_complete_the_accounting():
     columns = cost_columns([account(1.0, **spent)], NOON)
     assert [columns[name] for name in SECONDS] == [3000.0, None, None, None, 500.0, 100.0]
     assert cost_columns([], NOON)["cost_source"] == ""
+
+
+def test_expected_seconds_are_those_of_the_machine_that_computed_the_run():
+    """A machine of half the speed is expected to take twice as long; without a recorded speed nothing is expected."""
+    run = runs_of("smoke")[0]
+    usual, slow = asdict(REFERENCE), {name: value / 2 for name, value in asdict(REFERENCE).items()}
+    seconds = [expected_seconds(run, [{"pack_size": 2, "speed": speed}], False) for speed in (usual, slow)]
+    assert seconds[1] == pytest.approx(2 * seconds[0])
+    assert expected_seconds(run, [{"pack_size": 2}], False) is None
+    assert expected_seconds(run, [], False) is None
 
 
 def test_accounting_counts_also_where_a_finished_run_is_remembered(tmp_path):

@@ -65,11 +65,11 @@ def test_time_is_divided_into_parts_by_task():
 
 
 def test_expected_and_taken_seconds_by_task():
-    """Two finished runs: 50 s expected of each, 60 and 90 s taken, 30 of these 150 s idle."""
+    """Two finished runs: 50 s expected of each; 50 and 70 s of processor time were taken, 30 of 150 s were idle."""
     parts = dict.fromkeys(("seconds.environment", "seconds.evaluation", "seconds.checkpoint", "seconds.start"), 0.0)
     idle = {"seconds.update": [50.0, 1.0, 70.0], "seconds.idle": [10.0, 1.0, 20.0], "expected_seconds": 50.0}
     table = expectation(frame(state=["done", "failed", "done"], task="maze", **parts, **idle))
-    assert table.text.to_numpy().tolist() == [["maze", "2", "50.0", "75.0", "1.50", "20%"]]
-    assert table.numbers["ratio"].tolist() == [1.5]
+    assert table.text.to_numpy().tolist() == [["maze", "2", "50.0", "60.0", "1.20", "20%"]]
+    assert table.numbers["ratio"].tolist() == [1.2]
     assert expectation(frame()) is None
     assert expectation(frame(**parts, **{**idle, "expected_seconds": float("nan")})) is None
