@@ -1,15 +1,16 @@
 """What a process may use of its machine: cores and memory by affinity, and by the limits of containers and batch jobs.
 
 Linux limits groups of processes (cgroups), in version 1 by a hierarchy per resource and in version 2 by a single one. A
-group is limited by itself and by all groups above it. Inside a container the group may appear as the root, and its own
-path may be missing.
+group is limited by itself and by all groups above it. A container may see its group as the root, or a mount whose top
+is that group, while paths are those of the host.
 """
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 # Memory limits from here on mean "unlimited" in version 1.
 UNLIMITED_MEMORY = 2**60
@@ -36,13 +37,10 @@ class Limits:
 def read_limits(root: Path = Path("/")) -> Limits:
     """The limits of this process in a file system `root` with `/proc` and `/sys`; none where they cannot be read."""
     quotas, memory = [], []
-    for name, path in _groups(root / "proc/self/cgroup"):
-        mounts = [root / "sys/fs/cgroup" / name, *(root / "sys/fs/cgroup" / part for part in name.split(",") if name)]
-        for mount in filter(Path.is_dir, dict.fromkeys(mounts)):
-            for folder in _upwards(mount, path):
-                quotas += _quota(folder)
-                memory += _memory(folder)
-            break
+    for mount, path in _groups(root):
+        for folder in _upwards(mount, path):
+            quotas += _quota(folder)
+            memory += _memory(folder)
     limit, used = min(memory, key=lambda pair: pair[0] - pair[1], default=(None, 0))
     return Limits(min(quotas, default=None), limit, used)
 
@@ -60,17 +58,33 @@ def usable_memory(root: Path = Path("/")) -> int | None:
     return None if limits.memory is None else max(0, limits.memory - limits.used)
 
 
-def _groups(file: Path) -> Iterator[tuple[str, str]]:
-    """The hierarchies that limit processors or memory, with the process's group: "" for version 2."""
-    for line in (_text(file) or "").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if not controllers or {"cpu", "memory"} & set(controllers.split(",")):
-            yield controllers, path
+def _groups(root: Path) -> Iterator[tuple[Path, PurePosixPath]]:
+    """The mounted hierarchies that limit processors or memory, with the process's group as a path below the mount."""
+    mounts = list(_mounts(root))
+    for line in (_text(root / "proc/self/cgroup") or "").splitlines():
+        _, controllers, group = line.split(":", 2)
+        for limited, top, mount in mounts:
+            if limited & set(controllers.split(",")):
+                path = PurePosixPath(group)
+                below = path.relative_to(top) if path.is_relative_to(top) and ".." not in path.parts else None
+                yield mount, below or PurePosixPath()
 
 
-def _upwards(mount: Path, path: str) -> Iterator[Path]:
+def _mounts(root: Path) -> Iterator[tuple[set[str], str, Path]]:
+    """The mounts of cgroups: the resources that they limit ("" for version 2), the group at the top, and the place."""
+    for line in (_text(root / "proc/self/mountinfo") or "").splitlines():
+        mount, _, system = line.partition(" - ")
+        # Blanks in paths are written as \040.
+        top, place = (re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), text) for text in mount.split()[3:5])
+        if system.startswith("cgroup"):
+            kind, *_, options = system.split()
+            limited = {""} if kind == "cgroup2" else {"cpu", "memory"} & set(options.split(","))
+            yield limited, top, root / place.lstrip("/")
+
+
+def _upwards(mount: Path, path: PurePosixPath) -> Iterator[Path]:
     """The folders of a group and of all groups above it, as far as they are visible."""
-    folder = mount / path.lstrip("/")
+    folder = mount / path
     while folder != mount and mount in folder.parents:
         if folder.is_dir():
             yield folder
