@@ -11,7 +11,7 @@ import pandas as pd
 from ablations.claim import Claim
 from results.frame import PAIRING
 from results.frame.per_run import replicates
-from results.statistics.intervals import CONFIDENCE, Estimate, mean_interval
+from results.statistics.intervals import CONFIDENCE, Estimate, bounds_of, mean_interval
 from results.style import label
 from results.tables.scores import ALPHA
 from results.tables.table import Table, interval_text, number
@@ -190,7 +190,8 @@ def headlines(verdicts: Sequence[Verdict], measures: pd.DataFrame, differing: Ta
         for task in tasks
         if (FALLS_LESS, task) in outcome and {outcome[FALLS, task], outcome[FALLS_LESS, task]} <= set(CHANGES)
         for table in [_changes_of(measures[measures["task"] == task])]
-        for changes in [{arm: mean_interval(table["online_change", arm]) for arm in (WITHOUT, WITH)}]
+        for bounds in [bounds_of("online_change", measures[measures["task"] == task])]
+        for changes in [{arm: mean_interval(table["online_change", arm], bounds=bounds) for arm in (WITHOUT, WITH)}]
     ]
     return sentences or _largest_difference(verdicts, differing)
 

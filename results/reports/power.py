@@ -14,6 +14,7 @@ from harness.metrics import METRICS
 from results.figures.drawing import Drawing
 from results.frame.frames import PAIRING
 from results.frame.per_run import replicates
+from results.statistics.intervals import Range, bounds_of, bounds_of_difference
 from results.statistics.power import (
     ALPHA,
     LIMIT_CONFIDENCE,
@@ -85,14 +86,15 @@ def pilots(per_run: pd.DataFrame, comparison: Comparison) -> list[Pilot]:
         pairs = replicates(table.dropna())
         differences = (pairs[comparison.arm] - pairs[comparison.baseline]).to_numpy()
         if len(differences) > 1:
-            of_tasks.append(_pilot(str(task), differences, comparison))
+            bounds = bounds_of_difference(bounds_of(comparison.metric, rows))
+            of_tasks.append(_pilot(str(task), differences, comparison, bounds))
     if not of_tasks:
         raise UserError(f"power: no task has two seeds with {' and '.join(pair)}; run a pilot with both arms")
     return of_tasks
 
 
-def _pilot(task: str, differences: np.ndarray, comparison: Comparison) -> Pilot:
-    deviation = pilot_deviation(differences)
+def _pilot(task: str, differences: np.ndarray, comparison: Comparison, bounds: Range) -> Pilot:
+    deviation = pilot_deviation(differences, bounds=bounds)
     needed = [
         _needed(power, size, spread)
         for power, size in ((difference_power, comparison.effect), (equivalence_power, comparison.margin))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import integrate, stats
 
-from results.statistics.intervals import present
+from results.statistics.intervals import UNBOUNDED, Range, present
 
 POWER = 0.8
 ALPHA = 0.05
@@ -100,14 +100,21 @@ class PilotDeviation:
     seeds: int
 
 
-def pilot_deviation(differences: ArrayLike, confidence: float = LIMIT_CONFIDENCE) -> PilotDeviation:
+def pilot_deviation(
+    differences: ArrayLike, confidence: float = LIMIT_CONFIDENCE, bounds: Range = UNBOUNDED
+) -> PilotDeviation:
     """Standard deviation of paired `differences` [n] and its one-sided upper limit, by the chi-squared distribution.
 
-    NaNs are left out. With fewer than two pairs both are NaN and infinity.
+    The limit is at most half the range of a difference within `bounds`, which no standard deviation can exceed. NaNs
+    are left out. With fewer than two pairs both are NaN and infinity.
     """
     numbers = present(differences)
     n = len(numbers)
     if n < 2:
         return PilotDeviation(np.nan, inf, n)
     deviation = float(numbers.std(ddof=1))
-    return PilotDeviation(deviation, deviation * sqrt((n - 1) / stats.chi2.ppf(1 - confidence, n - 1)), n)
+    limit = deviation * sqrt((n - 1) / stats.chi2.ppf(1 - confidence, n - 1))
+    if bounds[0] <= numbers.min() and numbers.max() <= bounds[1]:
+        # The sample's, with n - 1 in the denominator, may exceed the bound.
+        limit = max(deviation, min(limit, (bounds[1] - bounds[0]) / 2))
+    return PilotDeviation(deviation, limit, n)

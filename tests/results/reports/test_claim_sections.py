@@ -148,6 +148,13 @@ def test_the_numbers_have_n_and_intervals():
     assert "n = 4 data seeds" in replicated
 
 
+def test_intervals_of_changes_stay_within_their_range():
+    """Two seeds with -0.9 and -0.7: the t interval alone is [-2.07, 0.47], and no score can fall by more than 1."""
+    two = measures(0.0).query("seed < 2").assign(online_change=[-0.9, -0.7, 0.0, 0.0])
+    (headline,) = headlines(decided("supported", "supported"), two)
+    assert "CQL -0.80 [-1.00, 0.47] from 0.90" in headline
+
+
 def test_without_both_verdicts_there_is_no_sentence():
     assert headlines([], measures(0.0)) == []
     assert headlines(decided("too few seeds", "too few seeds"), measures(0.0)) == []

@@ -43,6 +43,13 @@ def test_large_effects_need_the_seeds_of_a_verdict():
     assert (equal.difference_seeds, equal.equivalence_seeds_upper) == (6, 6)
 
 
+def test_the_limit_of_the_deviation_stays_within_the_range():
+    """Differences 0 and 0.9: 0.64, and by chi-squared at most 2.5; changes within -1 and 1 differ by at most 2."""
+    (pilot,) = pilots(pilot_frame([0.0, 0.9]), COMPARISON)
+    assert pilot.deviation == pytest.approx(0.9 / 2**0.5)
+    assert pilot.upper == 2.0
+
+
 def test_data_seeds_are_the_pairs_where_there_are_several():
     """Differences 1, 3 on one dataset, 5, 7 on another, 3, 5 on a third: means 2, 6 and 4."""
     (pilot,) = pilots(pilot_frame([1.0, 3, 5, 7, 3, 5], data_seeds=[0, 0, 1, 1, 2, 2]), COMPARISON)

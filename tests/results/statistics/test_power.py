@@ -66,5 +66,9 @@ def test_pilot_deviation_and_its_limit():
     assert (pilot.deviation, pilot.seeds) == (1.0, 3)
     # chi-squared with 2 degrees of freedom is exponential: the 20% quantile is -2 ln 0.8.
     assert pilot.upper == pytest.approx(sqrt(2 / (-2 * np.log(0.8))))
+    # No standard deviation of differences within -1 and 1 exceeds 1, unless numbers outside show other bounds.
+    assert pilot_deviation([-0.5, 0.5], bounds=(-1.0, 1.0)).upper == 1.0
+    assert pilot_deviation([-1.0, 1.0], bounds=(-1.0, 1.0)).upper == sqrt(2)
+    assert pilot_deviation([1.0, 2.0, 3.0], bounds=(-1.0, 1.0)).upper == pilot.upper
     assert isnan(pilot_deviation([1.0]).deviation)
     assert isinf(pilot_deviation([1.0]).upper)
