@@ -106,7 +106,7 @@ def _faults(episode: EpisodeData, metadata: Mapping[str, Any], parts: Sequence[s
         and _is_constant(achieved) > _is_constant(desired)
     ):
         yield "its desired goals move and its achieved goals do not: the keys of the set are mixed up"
-    yield from _array_faults("rewards", episode.rewards, (steps,), np.number)
+    yield from _array_faults("rewards", episode.rewards, (steps,), (np.floating, np.integer))
     yield from _array_faults("terminations", episode.terminations, (steps,), np.bool_)
     yield from _array_faults("truncations", episode.truncations, (steps,), np.bool_)
     excess = np.maximum(action_box.low - episode.actions, episode.actions - action_box.high).max(axis=1)
@@ -141,11 +141,20 @@ def _part(observations: np.ndarray | Mapping[str, np.ndarray], name: str) -> np.
     return None if name else observations
 
 
-def _array_faults(label: str, array: np.ndarray, shape: tuple[int, ...], kind: type) -> Iterator[str]:
+def _array_faults(
+    label: str, array: np.ndarray, shape: tuple[int, ...], kinds: type | tuple[type, ...]
+) -> Iterator[str]:
     if array.shape != shape:
         yield f"{label} have shape {array.shape}; {shape} is needed"
-    if not np.issubdtype(array.dtype, kind):
-        yield f"{label} are {array.dtype}; {kind.__name__} numbers are needed"
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        row = np.argwhere(~np.isfinite(array))[0][0]
-        yield f"{label} contain NaN or infinity in row {row}"
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not any(np.issubdtype(array.dtype, kind) for kind in kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        yield f"{label} are {array.dtype}; {names} numbers are needed"
+    if np.issubdtype(array.dtype, np.floating):
+        # As they are trained with: larger numbers would become infinite there.
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(array.astype(np.float32, copy=False))
+        if not finite.all():
+            place = tuple(np.argwhere(~finite)[0])
+            fault = f"{array[place]:g}, too large for float32," if np.isfinite(array[place]) else "NaN or infinity"
+            yield f"{label} contain {fault} in row {place[0]}"

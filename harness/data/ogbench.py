@@ -109,6 +109,8 @@ def _read(file: Path, raw: Any) -> dict[str, np.ndarray]:
     if terminals.ndim != 1 or terminals.dtype.kind not in "bfiu" or not len(terminals):
         raise UserError(f"{file}: terminals have the shape {terminals.shape} and type {terminals.dtype}; "
                         "one flag per state is needed")  # fmt: skip
+    if len(others := terminals[~np.isin(terminals, (0, 1))]):
+        raise UserError(f"{file}: terminals contain {others[0]:g}; one flag, 0 or 1, per state is needed")
     for name, width in widths.items():
         array = arrays[name]
         if array.shape != (len(terminals), width):

@@ -203,7 +203,8 @@ def _with_task_rewards(set_id: str, episode: EpisodeData, task: Task) -> Episode
     rewards = episode.rewards
     if task.reward == "binary":
         recorded = _recorded_successes(episode)
-        if not recorded or recorded[0].shape != (len(rewards) + 1,):
+        flags = recorded and np.isin(episode.infos["success"], (0, 1)).all()
+        if not flags or recorded[0].shape != (len(rewards) + 1,):
             raise UserError(
                 f"dataset {set_id}: episode {episode.id}: infos[success] must hold {len(rewards) + 1} booleans, "
                 f"from which task {task.name} computes its rewards"

@@ -84,9 +84,25 @@ DAMAGE = {
         changed("actions", with_value(4, (0.5, -1.5))),
         "action 4 is [0.5, -1.5], outside the action box [-1.0, -1.0] to [1.0, 1.0]",
     ),
+    "bigger action": (
+        changed("actions", with_value(4, (1.5, 0.5))),
+        "action 4 is [1.5, 0.5], outside the action box [-1.0, -1.0] to [1.0, 1.0]",
+    ),
+    "infinite in float32": (
+        changed(STATE, lambda array: with_value((5, 1), -1e39)(array.astype(float))),
+        "observations[observation] contain -1e+39, too large for float32, in row 5",
+    ),
+    "reward infinite in float32": (
+        changed("rewards", lambda array: with_value(1, 1e39)(array.astype(float))),
+        "rewards contain 1e+39, too large for float32, in row 1",
+    ),
+    "complex rewards": (
+        changed("rewards", lambda array: array.astype(complex)),
+        "rewards are complex128; floating or integer numbers are needed",
+    ),
     "NaN reward": (changed("rewards", with_value(1, np.nan)), "rewards contain NaN or infinity in row 1"),
     "infinite reward": (changed("rewards", with_value(1, np.inf)), "rewards contain NaN or infinity in row 1"),
-    "rewards as text": (changed("rewards", lambda array: array.astype("S8")), "rewards are |S8; number numbers are"),
+    "rewards as text": (changed("rewards", lambda array: array.astype("S8")), "rewards are |S8; floating or integer"),
     "integer actions": (
         changed("actions", lambda array: array.astype(int)),
         "actions are int64; floating numbers",

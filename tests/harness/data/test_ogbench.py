@@ -156,6 +156,7 @@ def test_the_command_converts_checks_and_prints_a_card(files, capsys):
         ({"actions": np.array([{}] * 93, dtype=object)}, "not a readable OGBench file .*allow_pickle=False"),
         ({"terminals": np.zeros(93, bool)}, "the last trajectory has no end"),
         ({"terminals": np.ones(93, bool)}, "a trajectory has no step"),
+        ({"terminals": np.full(93, np.nan)}, "terminals contain nan; one flag, 0 or 1, per state is needed"),
         ({"qpos": np.zeros((93, 15), np.float32)}, r"qpos have the shape \(93, 15\), but \(93, 2\) is needed"),
         ({"actions": np.full((93, 2), np.nan, np.float32)}, "actions are not finite numbers"),
         ({"observations": np.zeros((92, 2), np.float32)}, "observations have the shape"),
