@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from harness.errors import UserError, one_line
+from harness.errors import UserError, one_line, reason
 from harness.files import DamagedFileError, absolute, check_file, locked, naming, read_json, write_json
 from harness.folders import attempts
 from harness.folders.attempts import Attempt
@@ -64,9 +64,8 @@ def open_storage(folder: Path, url: str | None = None, create: bool = True) -> B
         raise
     except Exception as error:
         # Database drivers raise exceptions of many classes.
-        place = described_storage(folder, url)
-        fault = "" if url or isinstance(error, UserError) else "damaged: "
-        raise UserError(f"{place}: {fault}{one_line(error)}") from None
+        text = one_line(error) if url or isinstance(error, UserError) else f"damaged: {reason(error)}"
+        raise UserError(f"{described_storage(folder, url)}: {text}") from None
 
 
 def described_storage(folder: Path, url: str | None) -> str:

@@ -72,6 +72,9 @@ def test_a_damaged_journal_is_a_one_line_error(folder):
     with pytest.raises(UserError, match=f"^{journal}: damaged: ") as error:
         open_storage(folder)
     assert "\n" not in str(error.value)
+    journal.write_bytes(b'{"op_code":0,"worker_id":"a"}\n')
+    with pytest.raises(UserError, match=f"^{journal}: damaged: study_name is missing$"):
+        open_storage(folder)
 
 
 @pytest.mark.parametrize("line", [b"\0" * 80 + b"\n", b"\n", b"{damaged\n"], ids=["zeros", "empty", "text"])
