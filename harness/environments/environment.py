@@ -72,6 +72,11 @@ class Environment:
         self.success = False
         self.score = 0.0
 
+    @property
+    def point_maze(self) -> FastPointMaze | None:
+        """The PointMaze whose positions, velocities and goals are the observations; None for other environments."""
+        return self._point_maze
+
     def twin(self) -> "Environment":
         """Another environment of the task, whose episodes are independent of those of this one; without pictures."""
         if not isinstance(self._environment, FastPointMaze):

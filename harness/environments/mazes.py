@@ -146,6 +146,13 @@ HIGHEST_SPEED = 5.0
 AT_GOAL = 0.45
 
 
+def limit_speed(velocity: np.ndarray) -> None:
+    """Clip a velocity [2] to the maximum speed, in place."""
+    across, along = velocity.tolist()
+    if not (-HIGHEST_SPEED <= across <= HIGHEST_SPEED and -HIGHEST_SPEED <= along <= HIGHEST_SPEED):
+        np.minimum(np.maximum(velocity, -HIGHEST_SPEED, out=velocity), HIGHEST_SPEED, out=velocity)
+
+
 class FastPointMaze(gymnasium.Wrapper):
     """PointMaze that terminates at its goal; resets are those of gymnasium-robotics.
 
@@ -161,6 +168,16 @@ class FastPointMaze(gymnasium.Wrapper):
         self._position, self._velocity = self._data.qpos, self._data.qvel
         self._control = self._data.ctrl
         self._dense = self._maze.reward_type == "dense"
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether a reward depends on the distance to the goal."""
+        return self._dense
+
+    @property
+    def simulation(self) -> tuple[Any, ...]:
+        """Model, simulation, its position, velocity and control, all [2], and the goal of the episode [2]."""
+        return self._model, self._data, self._position, self._velocity, self._control, self._maze.goal
 
     def twin(self) -> "FastPointMaze":
         """An environment with another simulation of the same model, which takes a hundredth of the time to make.
@@ -190,10 +207,8 @@ class FastPointMaze(gymnasium.Wrapper):
         right, up = action.tolist()
         if not (-1.0 <= right <= 1.0 and -1.0 <= up <= 1.0):
             action = np.minimum(np.maximum(action, np.float32(-1.0)), np.float32(1.0))
-        velocity, goal = self._velocity, self._maze.goal
-        across, along = velocity.tolist()
-        if not (-HIGHEST_SPEED <= across <= HIGHEST_SPEED and -HIGHEST_SPEED <= along <= HIGHEST_SPEED):
-            np.minimum(np.maximum(velocity, -HIGHEST_SPEED, out=velocity), HIGHEST_SPEED, out=velocity)
+        goal = self._maze.goal
+        limit_speed(self._velocity)
         self._control[:] = action
         mujoco.mj_step(self._model, self._data)
         offset = self._position - goal
@@ -204,6 +219,55 @@ class FastPointMaze(gymnasium.Wrapper):
     def flat(self) -> np.ndarray:
         """Position, velocity and goal, [6] float32."""
         return np.concatenate((self._position, self._velocity, self._maze.goal), dtype=np.float32, casting="same_kind")
+
+
+class PointMazes:
+    """PointMaze at P places (see `harness.environments.vector.Dynamics`), with sparse rewards.
+
+    The simulations are stepped one after the other; what surrounds them is computed for all of them together.
+    """
+
+    low, high = -1.0, 1.0
+
+    def __init__(self, places: int, prototype: FastPointMaze):
+        """Twins of the prototype are made at the first reset of their place."""
+        self._prototype = prototype
+        self._mazes: list[FastPointMaze | None] = [None] * places
+        # Model, simulation, its position, velocity and control, and the goal.
+        self._simulations: list[tuple[Any, ...]] = [()] * places
+        self._numbers = range(places)
+        # Positions, velocities and goals.
+        self._states = np.zeros((places, 6))
+
+    def reset(self, place: int, seed: int) -> None:
+        """Start the episode of a seed."""
+        maze = self._mazes[place]
+        if maze is None:
+            self._mazes[place] = maze = self._prototype.twin()
+        maze.reset(seed=seed)
+        self._simulations[place] = maze.simulation
+        *_, position, velocity, _, goal = maze.simulation
+        self._states[place, :2], self._states[place, 2:4], self._states[place, 4:] = position, velocity, goal
+
+    def observe(self, places: np.ndarray | slice) -> np.ndarray:
+        """Positions, velocities and goals [K, 6]."""
+        return self._states[places]
+
+    def step(self, places: np.ndarray | slice, actions: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take actions [K, 2]; returns rewards and whether the goals are reached."""
+        numbers = self._numbers[places] if isinstance(places, slice) else places.tolist()
+        reached, states, step = [], self._states, mujoco.mj_step
+        for place, action in zip(numbers, actions, strict=True):
+            model, data, position, velocity, control, goal = self._simulations[place]
+            limit_speed(velocity)
+            control[:] = action
+            step(model, data)
+            offset = position - goal
+            reached.append(sqrt(offset.dot(offset)) <= AT_GOAL)
+            state = states[place]
+            state[:2], state[2:4] = position, velocity
+        success = np.array(reached, np.bool_)
+        return success.astype(np.float64), success
 
 
 def _shallow_copy(environment: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.environments.environment import Environment
 from harness.environments.families import WINDING_ROAD
+from harness.environments.mazes import PointMazes
 from harness.environments.vector import Errors, Records, VectorEnvironment, indices
 from harness.environments.winding_road import Roads
 from harness.errors import one_line
@@ -71,8 +72,12 @@ class Stepper:
 
 def stepper(task: Task, records: Records, prototype: Environment | None = None) -> Stepper | VectorEnvironment:
     """What steps the environments of a task in one process."""
+    places = len(records.rewards)
     if task.environment == WINDING_ROAD and task.reward == "environment":
-        return VectorEnvironment(task, records, Roads(len(records.rewards), task.horizon))
+        return VectorEnvironment(task, records, Roads(places, task.horizon))
+    prototype = prototype or Environment(task)
+    if task.reward == "environment" and prototype.point_maze and not prototype.point_maze.is_dense:
+        return VectorEnvironment(task, records, PointMazes(places, prototype.point_maze))
     return Stepper(task, records, prototype)
 
 

@@ -66,7 +66,7 @@ def in_processes(road_task):
 def test_environments_of_a_maze_that_share_a_model_are_independent(tiny_task):
     environments = Environments(tiny_task, 3)
     environments.reset([0, 1, 2], SEEDS)
-    models = {id(environments._stepper._environments[place]._environment._model) for place in range(3)}
+    models = {id(simulation[0]) for simulation in environments._stepper._dynamics._simulations}
     assert len(models) == 1
     assert_same_episodes(environments, tiny_task)
     assert_same_episodes(environments, tiny_task)

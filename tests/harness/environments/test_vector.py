@@ -8,26 +8,31 @@ import pytest
 from harness.environments.environment import Environment
 from harness.environments.stepping import Environments
 from harness.environments.vector import VectorEnvironment, indices
+from harness.environments.winding_road import ROAD
 
 PLACES = 7
 
 
-def assert_as_alone(task, rounds, seed=0):
-    """Step random places with random actions, of which some exceed the limits; all that ended begin again."""
+def assert_as_alone(task, rounds, aim, seed=0):
+    """Step random places with noisy actions around `aim` of the observations; all that ended begin again.
+
+    Returns the numbers of finished and of successful episodes.
+    """
     drawn = np.random.default_rng(seed)
     alone = [Environment(task) for _ in range(PLACES)]
     together = Environments(task, PLACES)
     assert isinstance(together._stepper, VectorEnvironment)
     records, ended = together.records, list(range(PLACES))
-    finished = 0
+    finished = successes = 0
     for _ in range(rounds):
         seeds = drawn.integers(2**31, size=len(ended)).tolist()
         assert together.reset(ended, seeds) == {}
         for place, episode in zip(ended, seeds, strict=True):
             assert records.observations[place].tobytes() == alone[place].reset(episode).tobytes()
-        # Mostly forward, and all places or some.
+        # All places or some; some actions exceed the limits.
         chosen = sorted(drawn.choice(PLACES, drawn.choice([2, 5, PLACES]), replace=False).tolist())
-        actions = drawn.uniform(-0.8, 1.2, (len(chosen), 1)).astype(np.float32)
+        noise = drawn.uniform(-0.6, 0.6, (len(chosen), together.action_dim))
+        actions = (aim(records.observations[chosen]) + noise).astype(np.float32)
         assert together.step(chosen, actions) == {}
         ended = []
         for place, action in zip(chosen, actions, strict=True):
@@ -37,24 +42,38 @@ def assert_as_alone(task, rounds, seed=0):
             assert (records.terminated[place], records.truncated[place]) == (terminated, truncated)
             if terminated or truncated:
                 ended.append(place)
+                successes += alone[place].success
                 assert records.scores[place] == alone[place].score
                 assert records.success[place] == alone[place].success
         finished += len(ended)
-    return finished
+    return finished, successes
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"horizon": 60},
+        {"horizon": 25},
         {"horizon": 9, "success_reward": 1.0},
         # Every step is a success.
         {"success_reward": 0.0},
-        {"horizon": 12, "reference_returns": (-2.0, 3.0), "reward_scale": 3.0, "reward_bias": 0.3},
+        {"horizon": 25, "reference_returns": (-2.0, 3.0), "reward_scale": 3.0, "reward_bias": 0.3},
     ],
 )
 def test_episodes_are_those_of_single_environments(road_task, changes):
-    assert assert_as_alone(replace(road_task, **changes), 300) > 10
+    finished, successes = assert_as_alone(replace(road_task, **changes), 300, ROAD.direction)
+    assert finished > successes > 0 or "success_reward" in changes
+    assert finished > 10
+
+
+@pytest.mark.parametrize("changes", [
+    {"horizon": 25}, {"horizon": 60, "reference_returns": (0.0, 1.0), "reward_scale": 3.0, "success_reward": 1.0},
+])  # fmt: skip
+def test_episodes_of_mazes_are_those_of_single_environments(tiny_task, changes):
+    # A goal next to the start.
+    task = replace(tiny_task, maze=("#####", "#rg.#", "#####"), **changes)
+    finished, successes = assert_as_alone(task, 150, lambda observations: observations[:, 4:] - observations[:, :2])
+    assert successes > 0
+    assert finished > successes or task.horizon > 25
 
 
 def test_a_binary_reward_is_refused_as_by_a_single_environment(road_task):
