@@ -53,6 +53,7 @@ try:
     from harness.errors import UserError, is_of_system, one_line
     from harness.extensions import installed
     from harness.folders.processes import numeric_variables
+    from harness.plain_values import visible
 except KeyboardInterrupt:
     # As in `main`, which has not begun.
     sys.exit(130)
@@ -311,7 +312,7 @@ def refuse_empty(arguments: Sequence[str]) -> None:
 
 def fail(message: str) -> None:
     """Print a one-line error and exit with code 2."""
-    print(f"floorbench: error: {message}", file=sys.stderr)
+    print(f"floorbench: error: {visible(message)}", file=sys.stderr)
     sys.exit(INVALID)
 
 

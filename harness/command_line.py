@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from harness.plain_values import visible
 from harness.training.kernels import PACK_LIMIT
 
 # Exit codes. Invalid input is reported by `floorbench.main`.
@@ -53,6 +55,16 @@ Pack = Annotated[
 FILE_WIDTH = 500
 
 
+class VisibleConsole(Console):
+    """A console that writes out the control characters of texts, which may come from the files of others."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of what is printed; rich's own control codes are kept."""
+        for segment in super().render(renderable, options):
+            odd = not segment.control and not segment.text.rstrip("\n").isprintable()
+            yield Segment(visible(segment.text), segment.style) if odd else segment
+
+
 def result_console() -> Console:
     """A console on stdout."""
     return _console(stderr=False)
@@ -65,7 +77,7 @@ def remark_console() -> Console:
 
 def _console(stderr: bool) -> Console:
     """A plain-text console; very wide where it is not a terminal, so that no line is wrapped."""
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = VisibleConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = FILE_WIDTH
     return console
@@ -80,7 +92,7 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A plain-text table of `str(cell)`; the header is left out if all column names are empty."""
     table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(visible(str(cell)) for cell in row))
     return table
 
 
@@ -110,7 +122,9 @@ class FittedTable:
         common: Sequence[str] = (),
         flexible: str = "",
     ):
-        self.lines = [{name: "" if value is None else str(value) for name, value in line.items()} for line in lines]
+        self.lines = [
+            {name: "" if value is None else visible(str(value)) for name, value in line.items()} for line in lines
+        ]
         self.optional, self.common, self.flexible = optional, common, flexible
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -1,6 +1,7 @@
 """Values of settings from JSON files and command lines: checked before they are parsed, and named by dotted paths."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,6 +71,21 @@ def shown(value: Any) -> str:
     """A value on one line, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+# What sets colours in a terminal.
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
+
+
+def visible(text: str) -> str:
+    """A text of others for a terminal: without colours, and with control characters written out.
+
+    They could move the cursor, change the title or hide lines. Tabs and ends of lines are kept.
+    """
+    plain = COLOURS.sub("", text)
+    if plain.isprintable():
+        return plain
+    return "".join(letter if letter.isprintable() or letter in "\t\r\n" else repr(letter)[1:-1] for letter in plain)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,8 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import floorbench
+from ablations.commands.logs import show_logs
 from ablations.grid_files import read
 from ablations.grids import runs_of
+from harness.command_line import FittedTable, remark_console, result_console
 from harness.data.dataset import ensure_dataset, load_dataset
 from harness.data.files import dataset_folder
 from harness.data.hosting import unpack
@@ -26,7 +29,7 @@ from harness.tuning.storage import open_storage
 from results.frame import gather
 from results.frame.frames import export, load
 from slurm.profile import load as load_profile
-from tests.support.run_folder_factory import write_done
+from tests.support.run_folder_factory import fail, write_done
 
 
 class Trap:
@@ -161,7 +164,18 @@ def test_a_profile_and_a_grid_file_are_no_bombs(tmp_path, load, text):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../sprung", "<script>alert(1)</script>", 'x" onload="alert(1)', "$\\input{x}$", ".x"]
+    "name",
+    [
+        "../../sprung",
+        "<script>alert(1)</script>",
+        'x" onload="alert(1)',
+        "$\\input{x}$",
+        ".x",
+        "=1+1",
+        "@x",
+        "a|b",
+        "\x1b[2J",
+    ],
 )
 @pytest.mark.parametrize("column", ["task", "arm"])
 def test_a_name_in_exported_frames_reaches_no_path_and_no_page(tmp_path, column, name):
@@ -188,3 +202,37 @@ def test_a_run_folder_that_is_a_bomb_is_damaged(tmp_path):
     for text in ("[" * 100_000, '{"a": ' * 100_000, '{"schema_version": ' + "9" * 100_000 + "}"):
         (folder.path / "config.json").write_text(text)
         assert "config.json" in refusal(folder.run)
+
+
+# Sets the title, clears the screen and hides the line.
+ESCAPES = "\x1b]0;title\x1b\\\x1b[2J\x9b8m"
+
+
+def test_texts_of_a_run_folder_send_nothing_to_the_terminal(tmp_path, monkeypatch):
+    """Its reason and its log may hold escape sequences, which `status` and `logs` show as text."""
+    run = runs_of("smoke")[0]
+    folder = fail(tmp_path, run, f"broken {ESCAPES}")
+    folder.log.write_text(f"\x1b[31mred\x1b[0m {ESCAPES}\n")
+    terminal = Terminal()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, terminal)
+    show_logs(run.id, tmp_path, follow=False)
+    result_console().print(FittedTable([{"reason": read_status(folder.path / "status.json")}]))
+    remark_console().print(f"broken {ESCAPES}")
+    with pytest.raises(SystemExit):
+        floorbench.fail(f"broken {ESCAPES}")
+    text = terminal.getvalue()
+    harmless = r"\x1b]0;title\x1b\\x1b[2J\x9b8m"
+    assert (text.count(f"red {harmless}"), text.count(f"broken {harmless}")) == (1, 3)
+    assert not [part for part in ("\x1b]", "\x1b\\", "\x1b[2J", "\x9b") if part in text]
+
+
+def read_status(file):
+    return json.loads(file.read_text())["reason"]
+
+
+class Terminal(io.StringIO):
+    """A terminal."""
+
+    def isatty(self):
+        return True

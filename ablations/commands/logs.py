@@ -13,6 +13,7 @@ from ablations.commands.selection import one_run
 from harness.command_line import RUNS, Root, remark_console
 from harness.files import open_file, read_bytes
 from harness.folders.run_folder import RunFolder, tail
+from harness.plain_values import visible
 from slurm.watching import QueueView
 
 # Seconds between two reads of a log that is followed.
@@ -85,5 +86,6 @@ def followed(file: Path, is_over: Callable[[], bool]) -> Iterator[bytes]:
 
 
 def _print(data: bytes) -> None:
-    sys.stdout.write(data.decode(errors="replace"))
+    text = data.decode(errors="replace")
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
