@@ -17,7 +17,7 @@ from harness.environments.families import FETCH, KITCHEN, MAZES, POINTMAZE, WIND
 from harness.environments.fetch import EndsAtGoal, FastFetch
 from harness.environments.mazes import FastPointMaze, maze_map
 from harness.environments.ogbench import is_single_task, make_single_task
-from harness.errors import UserError, one_line
+from harness.errors import UserError, one_line, reason
 from harness.settings import Task
 
 # Subtasks of the Franka kitchen, a robot arm.
@@ -200,8 +200,7 @@ def gymnasium_environment(task: Task, time_limit: bool = True, rendered: bool = 
             raise
         raise UserError(f"{task.environment}: cannot be rendered as pictures") from None
     except (gymnasium.error.Error, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"task.environment = {task.environment!r}: Gymnasium cannot make it: {reason}") from None
+        raise UserError(f"task.environment = {task.environment!r}: Gymnasium cannot make it: {reason(error)}") from None
     _check_spaces(task, environment)
     if family(task) in MAZES:
         # The environment has read this file, a temporary model, and would leave it behind.

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.errors import UserError, reason
 from harness.files import DamagedFileError, atomic_write, naming, open_file, synchronise_folder
 
 # Increase when the meaning of a checkpoint changes; older checkpoints are then refused.
@@ -165,8 +165,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
         format, numbers = values["format"], values["numbers"]
         offline_step, online_step, evaluated = values["position"]
     except _FOREIGN as error:
-        reason = str(error).partition("\n")[0]
-        raise DamagedFileError(f"{file}: is not a checkpoint: {reason}") from None
+        raise DamagedFileError(f"{file}: is not a checkpoint: {reason(error)}") from None
     if format != FORMAT:
         raise UserError(f"{file}: has checkpoint format {format}; this version of floorbench reads {FORMAT}")
     return Checkpoint(Position(offline_step, online_step, evaluated), arrays, numbers)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness import metrics
-from harness.errors import UserError
+from harness.errors import UserError, reason
 from harness.files import atomic_write, check_file
 from harness.folders.state import RunState
 from harness.folders.usage import PARTS
@@ -47,8 +47,11 @@ PAIRING = ["data_seed", "seed"]
 # The setting that `data_seed` repeats.
 DATA_SEED = "task.data.seed"
 
-# Characters that names of runs, tasks and arms do not have: they mean something in paths, in HTML or in formulas.
-ODD = frozenset("/\\<>&\"'$`")
+# Characters that names of runs, tasks and arms do not have: they mean something in paths, HTML, Markdown or LaTeX.
+ODD = frozenset("/\\<>&\"'$`|")
+
+# With what a formula begins in a spreadsheet.
+FORMULA = ("=", "+", "-", "@")
 
 # The columns of runs of others (`results.frame.foreign`).
 FOREIGN = {
@@ -60,9 +63,6 @@ FOREIGN = {
 IMPORTED = "imported"
 
 SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-
-# Characters that mean something in Markdown or begin a formula in a spreadsheet, in addition to `ODD`.
-ODD_IN_FILES, FORMULA = frozenset("|`"), ("=", "+", "-", "@")
 
 # Longest name of a task, arm or run.
 LONGEST = 120
@@ -154,21 +154,23 @@ def checked(frames: Frames, place: object) -> Frames:
     return frames
 
 
-def fault_of_name(name: str, odd: Collection[str] = ()) -> str:
-    """What is wrong with a name: "contains '<'", of the characters `ODD` and `odd`; "" if nothing is."""
-    letter = next((one for one in name if one in ODD or one in odd or not one.isprintable()), None)
-    return f"contains {letter!r}" if letter else "begins with a dot" if name.startswith(".") else ""
+def fault_of_name(name: str) -> str:
+    """What is wrong with a name: "contains '<'"; "" if nothing is."""
+    letter = next((one for one in name if one in ODD or not one.isprintable()), None)
+    if letter:
+        return f"contains {letter!r}"
+    if name.startswith(FORMULA):
+        return f"begins with {name[0]!r}, as formulas of spreadsheets do"
+    return "begins with a dot" if name.startswith(".") else ""
 
 
 def checked_foreign(frame: pd.DataFrame, place: object) -> pd.DataFrame:
     """The frame; UserError for a name that could not stand in a figure, a page or a table."""
     for column in ("task", "arm", "run", "file"):
         for name in map(str, frame[column].unique()):
-            fault = fault_of_name(name, ODD_IN_FILES)
+            fault = fault_of_name(name)
             if not name or len(name) > LONGEST:
                 fault = f"must have 1 to {LONGEST} characters"
-            elif name.startswith(FORMULA):
-                fault = f"begins with {name[0]!r}, as formulas of spreadsheets do"
             if fault:
                 raise UserError(f"{place}: {column} {shown(name)}: {fault}; rename it")
     return frame
@@ -243,7 +245,7 @@ def _loaded(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"{path}: not found; write it with: floorbench report --export {path.parent}") from None
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the frames again") from None
+        raise UserError(f"{path}: is damaged ({reason(error)}); export the frames again") from None
     # Other programs keep the columns, but not the attributes.
     if frame.attrs.get("format", FORMAT) != FORMAT:
         raise UserError(f"{path}: was not written in format {FORMAT} of this version; export the frames again")
@@ -276,7 +278,7 @@ def read_foreign(file: Path, exported: bool = False) -> pd.DataFrame:
         check_file(file)
         frame = pd.read_parquet(file)[list(FOREIGN)].astype(FOREIGN)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: is damaged ({str(error).splitlines()[0]}); remove it and import again") from None
+        raise UserError(f"{file}: is damaged ({reason(error)}); remove it and import again") from None
     names = set(frame["source"])
     if not names or not all(map(SOURCE_NAME.fullmatch, names)) or not (exported or names == {file.stem}):
         raise UserError(f"{file}: was not written by floorbench import; remove it")

@@ -12,7 +12,7 @@ import pandas as pd
 from optuna.distributions import json_to_distribution
 from optuna.importance import PedAnovaImportanceEvaluator
 
-from harness.errors import UserError
+from harness.errors import UserError, reason
 from harness.files import DamagedFileError, atomic_write, read_bytes, read_json
 from results.style import in_order, label
 from results.tables import Table
@@ -62,15 +62,18 @@ class Ledger:
 def read_ledger(file: Path) -> Ledger:
     """Read a ledger. Raises DamagedFileError if the file is damaged."""
     values = read_json(file)
+    if values is None:
+        raise DamagedFileError(f"{file}: is missing; to write it again, run: floorbench tune")
     try:
-        assert values is not None
         trials = pd.DataFrame([_row(trial) for trial in values["trials"]])
         return Ledger(
             values["study"], values["objective"], values["direction"], values["budget"], tuple(values["seeds"]),
             values["space"], trials.assign(value=pd.to_numeric(trials["value"]).astype(float)),
         )  # fmt: skip
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise DamagedFileError(f"{file}: is damaged ({error}); to write it again, run: floorbench tune") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFileError(
+            f"{file}: is damaged ({reason(error)}); to write it again, run: floorbench tune"
+        ) from None
 
 
 def ledgers_in(roots: Iterable[Path]) -> list[Ledger]:

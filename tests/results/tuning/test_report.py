@@ -121,7 +121,7 @@ def test_a_damaged_ledger_gives_one_line(tmp_path):
     file = write_ledger(tmp_path)
     file.write_text('{"study": "hand"}')
     with pytest.raises(
-        UserError, match=r"trials.json: is damaged \('trials'\); to write it again, run: floorbench tune$"
+        UserError, match=r"trials.json: is damaged \(trials is missing\); to write it again, run: floorbench tune$"
     ):
         read_ledger(file)
 
