@@ -44,6 +44,14 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         primary=True,
     ),
     Claim(
+        "constant-floor-online", ONLINE,
+        "A floor that ignores the state, the mean return-to-go of the data, prevents the fall as well as the Monte "
+        "Carlo floor.",
+        "derived",
+        *ONLINE_CHANGE,
+        NonInferiority("constant_mean", "monte_carlo", MARGIN, "above", control="cal-ql-falls-less"),
+    ),
+    Claim(
         "cal-ql-gains-online", ONLINE,
         "Cal-QL's score rises when fine-tuning begins.", "Cal-QL, abstract",
         *ONLINE_CHANGE, Level(("monte_carlo",), "above"),
