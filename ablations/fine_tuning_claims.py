@@ -52,6 +52,11 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         NonInferiority("constant_mean", "monte_carlo", MARGIN, "above", control="cal-ql-falls-less"),
     ),
     Claim(
+        "floor-that-keeps-learning", ONLINE,
+        "The score falls less with a learned floor that keeps learning online than with one that does not.", "derived",
+        *ONLINE_CHANGE, Difference(("learned_online",), "learned", "above"),
+    ),
+    Claim(
         "cal-ql-gains-online", ONLINE,
         "Cal-QL's score rises when fine-tuning begins.", "Cal-QL, abstract",
         *ONLINE_CHANGE, Level(("monte_carlo",), "above"),
