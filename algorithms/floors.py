@@ -4,8 +4,9 @@ Most floors start from the return-to-go, the Monte Carlo value of a step. To add
 `FloorInputs` to a column [T] and add it to `FLOORS`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import inf
 
 import torch
@@ -37,26 +38,28 @@ def return_to_go(
     - "sum": the plain sum. It overestimates failed trajectories, the more the later the step.
     - "bootstrap": the plain sum with `bootstrap_value` as the value of the last state.
     """
-    failing = failing_steps(rewards, truncation, failure_reward)
+    # Lists, because an operation of torch takes as long as the whole sum of a short trajectory.
     following = bootstrap_value if truncation == "bootstrap" else 0.0
     values = []
     for reward, ends in zip(reversed(rewards.tolist()), reversed(terminated.tolist()), strict=True):
         following = reward if ends else reward + discount * following
         values.append(following)
-    summed = torch.tensor(values[::-1], dtype=torch.float64).to(torch.float32)
-    return summed if failure_reward is None else summed.masked_fill(failing, failure_reward / (1.0 - discount))
+    values.reverse()
+    if failure_reward is not None:
+        failing = failing_steps((rewards == failure_reward).tolist(), truncation)
+        values[len(values) - failing :] = [failure_reward / (1.0 - discount)] * failing
+    return torch.tensor(values, dtype=torch.float64).to(torch.float32)
 
 
-def failing_steps(rewards: torch.Tensor, truncation: Truncation, failure_reward: float | None) -> torch.Tensor:
-    """Which steps [T] of a trajectory fail forever under the rule `truncation`."""
-    failure = rewards == failure_reward if failure_reward is not None else torch.zeros_like(rewards, dtype=torch.bool)
+def failing_steps(failure: Sequence[bool], truncation: Truncation) -> int:
+    """How many steps at the end of a trajectory fail forever under the rule, from which rewards [T] are failures."""
     if truncation == "failure_rule":
-        return failure.all().expand(rewards.shape)
+        return len(failure) if all(failure) else 0
     if truncation == "last_reward_rule":
-        return failure[-1:].all().expand(rewards.shape)
+        return len(failure) if all(failure[-1:]) else 0
     if truncation == "suffix_rule":
-        return failure.flip(0).cummin(0).values.flip(0)
-    return torch.zeros_like(failure)
+        return sum(1 for _ in takewhile(bool, reversed(failure)))
+    return 0
 
 
 @dataclass(frozen=True)

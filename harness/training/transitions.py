@@ -51,10 +51,10 @@ class Transitions:
     def append(self, run: int, episode: Trajectory, return_to_go: Tensor, floor: Tensor) -> None:
         """Add a finished episode of a run with its columns [T]."""
         filled = int(self.filled[run])
-        at, start = run * self.capacity + filled, self.offline + filled
-        self.online[at : at + len(episode)] = torch.from_numpy(row_block(episode))
-        self.return_to_go[run, start : start + len(episode)] = return_to_go
-        self.floor[run, start : start + len(episode)] = floor
+        at, column = run * self.capacity + filled, run * (self.offline + self.capacity) + self.offline + filled
+        self._online[at : at + len(episode)] = row_block(episode)
+        self._returns[column : column + len(episode)] = return_to_go.numpy()
+        self._floors[column : column + len(episode)] = floor.numpy()
         self.filled[run] += len(episode)
 
     def online_rows(self, run: int, start: int = 0) -> Tensor:
