@@ -62,7 +62,8 @@ class CheckpointTimer:
 class Clock:
     """Adds up the processor time of a pack by part: update, environment, evaluation, checkpoint.
 
-    What a GPU computes meanwhile does not count.
+    The environment includes the columns of finished episodes, a checkpoint the transitions written with it. What a GPU
+    computes meanwhile does not count.
 
     Attributes:
         effort: the sums so far.

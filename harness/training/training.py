@@ -127,6 +127,8 @@ class PackTraining:
         for number, checkpoint in enumerate(pack.checkpoints):
             if checkpoint is not None:
                 pack.guard(number, self.state.restore, number, pack.folders[number], checkpoint)
+        # The numbers of online transitions in the replay files.
+        self.written = transitions.filled.copy()
         pack.start_at(self.learner.counters["updates"])
         self.last_finite = pack.updates
 
@@ -223,15 +225,12 @@ class PackTraining:
         due = step == schedule.online_steps or (block is not None and step % block == 0)
         with self.clock.part("environment"):
             ended = self.state.actors.step(self.learner, pack.position.online_step)
-        for number, episode in ended:
-            due |= block is None
-            if isinstance(episode, Exception):
-                pack.fail(number, episode)
-            elif number in pack.live:
-                before = int(self.transitions.filled[number])
-                self.floors.append(number, episode)
-                rows = self.transitions.online_rows(number, before).numpy()
-                pack.guard(number, pack.recorders[number].append_transitions, rows)
+            for number, episode in ended:
+                due |= block is None
+                if isinstance(episode, Exception):
+                    pack.fail(number, episode)
+                elif number in pack.live:
+                    self.floors.append(number, episode)
         if due and pack.live and pack.updates < updates_due(self.runs[0], step):
             alpha = self.online.alpha(step)
             if alpha is not None:
@@ -333,15 +332,19 @@ class PackTraining:
         if not self.kept:
             self.drop_diverged()
         began = time.monotonic()
-        with self.clock.part("checkpoint"):
-            for number in list(self.pack.live):
-                self.pack.guard(number, self.save_run, number)
+        for number in list(self.pack.live):
+            self.pack.guard(number, self.save_run, number)
         self.timer.saved(began)
 
     def save_run(self, number: int) -> None:
-        """Save a checkpoint of one run."""
-        state = self.kept[number] if self.kept else self.state.capture(number)
-        self.pack.recorders[number].save(self.pack.position, *state)
+        """Save a checkpoint of one run, and the online transitions since the last one."""
+        with self.clock.part("checkpoint"):
+            recorder = self.pack.recorders[number]
+            rows = self.transitions.online_rows(number, int(self.written[number])).numpy()
+            recorder.append_transitions(rows)
+            self.written[number] += len(rows)
+            state = self.kept[number] if self.kept else self.state.capture(number)
+            recorder.save(self.pack.position, *state)
 
     def finish(self) -> None:
         """Write the summary of every live run, which was saved, and mark it done."""

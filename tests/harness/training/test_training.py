@@ -1,5 +1,6 @@
 """Training a pack: rows, summaries, and byte-identical metrics in any pack."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,9 @@ from harness.folders.usage import PARTS, WORKERS_VARIABLE, parts
 from harness.launching.planner import commit
 from harness.settings import Schedule, with_settings
 from harness.training import kernels
+from harness.training.floor_columns import FloorColumns
 from harness.training.online import Actors
+from harness.training.recording import Recorder
 from harness.training.timing import CHECKPOINT_VARIABLE, Stop, Stopped, offline_marks, online_marks
 from harness.training.training import train_pack
 from tests.support.packs import SHORT
@@ -344,3 +347,27 @@ def test_an_attempt_records_what_its_time_was_spent_on(tmp_path):
         assert 0.0 < sum(spent.values()) < account["ended"] - account["started"]
         assert account["processor_seconds"] > 0.0
         assert set(parts([account])) == set(PARTS)
+
+
+def test_finishing_episodes_counts_for_the_environment_and_writing_them_for_checkpoints(tmp_path, monkeypatch):
+    """By a clock that advances by a second for each episode, and by a hundred for each time that they are written."""
+    now = [0.0]
+    monkeypatch.setattr(time, "process_time", lambda: now[0])
+
+    def let_pass(seconds, owner, name):
+        method = getattr(owner, name)
+
+        def timed(*arguments):
+            now[0] += seconds
+            return method(*arguments)
+
+        monkeypatch.setattr(owner, name, timed)
+
+    let_pass(1.0, FloorColumns, "append")
+    let_pass(100.0, Recorder, "append_transitions")
+    made = folders(tmp_path, arms=("none",), seeds=(0, 1))
+    train_pack(made)
+    episodes = sum(folder.metrics()[-1]["train_episodes"] for folder in made)
+    assert episodes >= 4
+    expected = {"update": 0.0, "environment": episodes, "evaluation": 0.0, "checkpoint": 200.0}
+    assert [folder.effort.seconds for folder in made] == [expected] * 2
