@@ -46,9 +46,9 @@ def return_to_go(
         values.append(following)
     values.reverse()
     if failure_reward is not None:
-        failing = failing_steps((rewards == failure_reward).tolist(), truncation)
+        failing = failing_steps((rewards.numpy() == failure_reward).tolist(), truncation)
         values[len(values) - failing :] = [failure_reward / (1.0 - discount)] * failing
-    return torch.tensor(values, dtype=torch.float64).to(torch.float32)
+    return torch.tensor(values, dtype=torch.float32)
 
 
 def failing_steps(failure: Sequence[bool], truncation: Truncation) -> int:

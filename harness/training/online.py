@@ -52,7 +52,7 @@ class Actors:
         records, places, row = self._environments.records, self._places, self._end % self._size
         self._observed[...] = records.observations[places]
         # NaN actions of a diverged run would make the simulator raise; the run fails at the next check instead.
-        actions = learner.act(self._states, self._noise.at(step).unsqueeze(1)).squeeze(1).nan_to_num().numpy()
+        actions = learner.act(self._states, self._noise.at(step).unsqueeze(1)).nan_to_num().numpy()[:, 0]
         self._observations[row], self._actions[row] = self._observed, actions
         intact = len(self._stepped) == len(actions)
         errors = self._environments.step(self._stepped_places, actions if intact else actions[self._stepped])

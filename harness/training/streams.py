@@ -155,6 +155,6 @@ class StepStreams:
         if block != self._block:
             shape = (self.size, self.action_dim)
             draws = [generator(s, self.stream, block).standard_normal(shape, dtype=np.float32) for s in self.seeds]
-            self._values = torch.from_numpy(np.stack(draws, axis=1))
+            self._by_step = torch.from_numpy(np.stack(draws, axis=1)).unbind()
             self._block = block
-        return self._values[within]
+        return self._by_step[within]
