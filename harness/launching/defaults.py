@@ -55,31 +55,32 @@ class Cost:
 # The fields of a cost that are seconds.
 SECONDS = ("start", "update", "step", "evaluation")
 
-# Processor time in seconds on a machine of this speed (an AMD EPYC of family 26),
-# of packs of 1 to 8 runs of the grids smoke, floors and truth.
+# Processor time in seconds on a machine of this speed (an AMD EPYC of family 26) that does nothing else, with a worker
+# on each of its two cores; fitted to packs of the grids smoke, floors and truth.
 REFERENCE = Speed(arithmetic=2.66e11, interpreter=1.9e7)
-START = 0.1
+START = 0.05
 # Reading the data and filling the floor's column, per run and transition; transitions of a hosted set.
-DATA, HOSTED = 3e-6, 1_000_000
+DATA, HOSTED = 1e-6, 1_000_000
 # Until a worker owns its runs.
 PROCESS = 0.1
 # A gradient step of a pack of R runs: fixed + R * (per run + floating-point operations / speed).
-UPDATES = {"fused": (0.0, 3.5e-5, 2.4e11), "torch": (1.7e-3, 1.5e-4, 4e10)}
+UPDATES = {"fused": (0.0, 2.2e-5, 2.4e11), "torch": (1.7e-3, 1.5e-4, 4e10)}
 # An environment step in an evaluation, by family, and what is added to it in training.
-QUICK_STEP, FETCH_STEP, KITCHEN_STEP, MANIPULATION_STEP, OTHER_STEP = 1.25e-5, 7e-4, 1.9e-3, 1.7e-3, 2.6e-4
-TRAINING_STEP = 6e-5
+ROAD_STEP, MAZE_STEP = 1e-6, 5.5e-6
+FETCH_STEP, KITCHEN_STEP, MANIPULATION_STEP, OTHER_STEP = 7e-4, 1.9e-3, 1.7e-3, 2.6e-4
+TRAINING_STEP = 2.2e-5
 # One step of all episodes of a pack together, and what an evaluation takes besides the episodes, per run.
-COMMON_STEP, PROBES = 5e-5, 3e-3
+COMMON_STEP, PROBES = 2e-5, 2e-3
 # Length of an evaluation episode as a fraction of the horizon: 0.5 to 0.7 in most of the published runs.
 EPISODE_LENGTH = 0.6
 # Saving the last checkpoint, per run.
 SAVE = 1e-2
 # Fitting the networks of a learned floor, per run.
-FIT = 0.6
+FIT = 0.4
 # The command itself with the imports of its fork server; collecting a transition in addition to the environment's step.
 COMMAND, COLLECTED = 4.0, 1e-4
-# Numbers per observation and action, where no environment is created to count them.
-NOMINAL_INPUTS = 32
+# Numbers per observation and action, where no environment is created to count them: on the road, in mazes, elsewhere.
+ROAD_INPUTS, MAZE_INPUTS, NOMINAL_INPUTS = 4, 8, 32
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def default_cost(run: Run, pack: int, slowness: Slowness, gpu_models: Collection
         from algorithms.kernels import gpu
 
         source = gpu.known_rates(gpu_models).source
-    update = default_update(run.algorithm, pack, slowness, gpu_models)
+    update = default_update(run.algorithm, pack, slowness, gpu_models, _inputs(run.task))
     return cost_of(run, pack, update, slowness.other * default_step(run.task), slowness, source)
 
 
@@ -132,15 +133,19 @@ def cost_of(run: Run, pack: int, update: float, step: float, slowness: Slowness,
 
 
 def default_update(
-    settings: AlgorithmSettings, pack: int, slowness: Slowness, gpu_models: Collection[str] | None = None
+    settings: AlgorithmSettings,
+    pack: int,
+    slowness: Slowness,
+    gpu_models: Collection[str] | None = None,
+    inputs: int = NOMINAL_INPUTS,
 ) -> float:
-    """Seconds of a gradient step of a pack."""
+    """Seconds of a gradient step of a pack of runs with `inputs` numbers per observation and action."""
     if settings.on_gpu:
         from algorithms.kernels import gpu
 
-        return gpu.estimated_update_seconds(settings, NOMINAL_INPUTS, pack, gpu.known_rates(gpu_models))
+        return gpu.estimated_update_seconds(settings, inputs, pack, gpu.known_rates(gpu_models))
     fixed, per_run, speed = UPDATES[settings.kernel]
-    widths = [NOMINAL_INPUTS, *settings.critic_hidden, 1]
+    widths = [inputs, *settings.critic_hidden, 1]
     parameters = sum(first * second for first, second in pairwise(widths))
     # Critics on the batch and on n_actions of three kinds; forward and twice as much backward.
     evaluations = settings.critics * settings.batch_size * (3 * settings.n_actions + 2)
@@ -151,10 +156,18 @@ def default_update(
 def default_step(task: Task) -> float:
     """Seconds of an environment step in an evaluation, on the machine of the defaults."""
     name = family(task)
-    if name == POINTMAZE or task.environment == WINDING_ROAD:
-        return QUICK_STEP
+    if task.environment == WINDING_ROAD:
+        return ROAD_STEP
+    if name == POINTMAZE:
+        return MAZE_STEP
     if name in FETCH:
         return FETCH_STEP
     if name.startswith(("cube", "scene", "puzzle")):
         return MANIPULATION_STEP
     return KITCHEN_STEP if name == KITCHEN else OTHER_STEP
+
+
+def _inputs(task: Task) -> int:
+    if task.environment == WINDING_ROAD:
+        return ROAD_INPUTS
+    return MAZE_INPUTS if family(task) == POINTMAZE else NOMINAL_INPUTS

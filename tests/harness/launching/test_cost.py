@@ -12,9 +12,9 @@ from harness.launching.defaults import (
     COLLECTED,
     COMMAND,
     FIT,
-    NOMINAL_INPUTS,
+    MAZE_INPUTS,
+    MAZE_STEP,
     PROCESS,
-    QUICK_STEP,
     REFERENCE,
     UPDATES,
     Cost,
@@ -157,7 +157,7 @@ def test_updates_on_a_gpu_are_estimated_from_its_rates(tmp_path):
         spend(folder, wall=500.0, pack=1, seconds={"update": 1.0}, processor=1.0)
     costs = Costs([on_gpu], tmp_path, speed=REFERENCE)
     rates = gpu.known_rates()
-    assert costs.cost(on_gpu, 64).update == gpu.estimated_update_seconds(on_gpu.algorithm, NOMINAL_INPUTS, 64, rates)
+    assert costs.cost(on_gpu, 64).update == gpu.estimated_update_seconds(on_gpu.algorithm, MAZE_INPUTS, 64, rates)
     assert costs.sources == [rates.source]
 
 
@@ -186,7 +186,7 @@ def test_missing_data_are_collected_first(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     task = RUNS[0].task
     costs = Costs([], None, speed=REFERENCE)
-    assert costs.preparation([task]) == pytest.approx(COMMAND + 600 * (QUICK_STEP + COLLECTED))
+    assert costs.preparation([task]) == pytest.approx(COMMAND + 600 * (MAZE_STEP + COLLECTED))
     assert costs.preparation([]) == COMMAND
 
 
