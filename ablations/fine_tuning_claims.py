@@ -2,7 +2,7 @@
 
 from ablations.claim import Claim, Difference, Equivalence, Level, NonInferiority
 from ablations.fine_tuning import ESTIMATORS
-from ablations.measures import END_CHANGE, FINAL_SCORE, MARGIN, ONLINE_CHANGE, Q_CHANGE
+from ablations.measures import END_CHANGE, FINAL_SCORE, MARGIN, ONLINE_CHANGE, Q_CHANGE, REGRET
 
 ONLINE = "Change online"
 CAUSE = "Cause of the fall"
@@ -16,6 +16,9 @@ CRITICS_FIRST, NEW_CRITICS, POLICY_DATA = "critic_updates=1000", "new_critics=tr
 
 # Topics of the grids `alphas` and `floor_error`.
 ALPHAS, FLOOR_ERROR = "Weight of the regulariser", "Error of the floor"
+
+# Topic of the grid `best_value`.
+BEST_VALUE = "Inflation and the best value"
 
 # Topic of the arms of `dip` that follow other protocols.
 PROTOCOLS = "Protocols of fine-tuning"
@@ -238,5 +241,16 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         "wsrl-falls", PROTOCOLS,
         "WSRL's score falls when fine-tuning begins.", "WSRL (2412.07762): warm-up",
         *ONLINE_CHANGE, Level(("wsrl",), "below"),
+    ),
+    Claim(
+        "floor-above-best-value-costs", BEST_VALUE,
+        "A floor above the value of the best policy costs regret.", "derived",
+        *REGRET, Difference(("value_gap_2",), "exact", "above"),
+    ),
+    Claim(
+        "floor-at-best-value-is-free", BEST_VALUE,
+        "A floor at the value of the best policy costs no more regret than one at that of the behaviour policy.",
+        "derived",
+        *REGRET, NonInferiority("optimal", "exact", MARGIN, "below", control="floor-above-best-value-costs"),
     ),
 )  # fmt: skip

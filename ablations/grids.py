@@ -177,6 +177,19 @@ def study_schedule(task: str) -> dict[str, int]:
     }
 
 
+def best_value(scale: str) -> list[Run]:
+    """Floors up to the value of the best policy and above, where it is known: where does inflation begin to hurt?
+
+    Ten datasets with two seeds each; the same runs at every scale.
+    """
+    arms = (
+        "cql", "exact", "value_gap_0.25", "value_gap_0.5", "optimal", "value_gap_2", "inflated_0.1", "inflated_0.25",
+    )  # fmt: skip
+    seeds = (fine_tuning.FIRST_SEED, fine_tuning.FIRST_SEED + 1)
+    task = "winding-road"
+    return grid((task,), arms, seeds, "demo", fine_tuning.DATA_SEEDS, study_schedule(task))
+
+
 def smoke(scale: str) -> list[Run]:
     """All phases on a tiny task in under a minute, to check that everything works."""
     tiny = {
@@ -213,6 +226,7 @@ GRIDS: dict[str, Callable[[str], list[Run]]] = {
     "ogbench": ogbench,
     "estimators": estimators,
     "inflation_kinds": inflation_kinds,
+    "best_value": best_value,
     "dip": fine_tuning.dip,
     "cause": fine_tuning.cause,
     "remedies": fine_tuning.remedies,

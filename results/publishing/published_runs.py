@@ -23,8 +23,8 @@ VERDICTS = PUBLISHED / "verdicts.csv"
 # The grids of README and FINDINGS.md, and all grids whose runs are published.
 STUDY = "study"
 DIP, CAUSE, REMEDIES, MIXED_DATA, MIXED_DATA_LONG = "dip", "cause", "remedies", "mixed_data", "mixed_data_long"
-ALPHAS, FLOOR_ERROR = "alphas", "floor_error"
-FINE_TUNING = (DIP, CAUSE, REMEDIES, MIXED_DATA, MIXED_DATA_LONG, ALPHAS, FLOOR_ERROR)
+ALPHAS, FLOOR_ERROR, BEST_VALUE = "alphas", "floor_error", "best_value"
+FINE_TUNING = (DIP, CAUSE, REMEDIES, MIXED_DATA, MIXED_DATA_LONG, ALPHAS, FLOOR_ERROR, BEST_VALUE)
 GRIDS = (STUDY, *FINE_TUNING, "truncation", "implementation", "floors")
 
 # Columns of verdicts.csv, and the significant digits of its numbers: the last digits of a test can depend on the

@@ -25,7 +25,7 @@ def frame(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     named = [run for grid in ("truth", "doses", "truncation", "floors") for run in runs_of(grid) if run.seed < 2]
     named += [run for run in runs_of("study") if run.seed < 2 and run.task.name == "winding-road"]
-    fine_tuning = ("dip", "cause", "alphas", "floor_error")
+    fine_tuning = ("dip", "cause", "alphas", "floor_error", "best_value")
     named += [run for grid in fine_tuning for run in runs_of(grid) if run.seed == 300 and run.task.data_seed == 1]
     named += [run for run in runs_of("remedies") if run.task.data_seed == 1]
     write_done(root, [with_settings(run, TINY) for run in {run.id: run for run in named}.values()])

@@ -10,6 +10,7 @@ from ablations.claims import undecidable
 from ablations.fine_tuning import CONFIRMATORY, CONTROL, DATA_SEEDS, DEMO_ARMS, FURTHER, PHENOMENON
 from ablations.fine_tuning_claims import (
     ALPHAS,
+    BEST_VALUE,
     CAUSE,
     FINE_TUNING_CLAIMS,
     FLOOR_ERROR,
@@ -46,7 +47,9 @@ def test_arms_without_an_offline_phase_keep_that():
     assert (offline["rlpd_like"], offline["sac_online"], offline["wsrl"]) == (0, 0, 24_000)
 
 
-@pytest.mark.parametrize("grid", ["dip", "cause", "remedies", "mixed_data", "mixed_data_long", "alphas", "floor_error"])
+@pytest.mark.parametrize(
+    "grid", ["dip", "cause", "remedies", "mixed_data", "mixed_data_long", "alphas", "floor_error", "best_value"]
+)
 def test_data_and_seeds_are_replicated_and_pilots_are_not_used(grid):
     runs = runs_of(grid)
     assert {run.task.data_seed for run in runs} == set(range(1, 11))
@@ -94,7 +97,10 @@ def test_more_steps_on_mixed_data_have_the_primary_claims_about_the_change_onlin
     assert not {run.seed for run in runs} & {run.seed for run in shorter}
 
 
-@pytest.mark.parametrize(("grid", "topic"), [("alphas", ALPHAS), ("floor_error", FLOOR_ERROR), ("dip", PROTOCOLS)])
+@pytest.mark.parametrize(
+    ("grid", "topic"),
+    [("alphas", ALPHAS), ("floor_error", FLOOR_ERROR), ("dip", PROTOCOLS), ("best_value", BEST_VALUE)],
+)
 def test_a_grid_has_the_arms_of_its_claims(grid, topic):
     arms = {run.arm for run in runs_of(grid)}
     claims = [claim for claim in FINE_TUNING_CLAIMS if claim.topic == topic]
