@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ablations.arms import with_arm
 from algorithms.learner import Learner
 from algorithms.reference import ReferenceLearner
+from algorithms.settings import AlgorithmSettings
 from harness.data.dataset import Dataset, ensure_dataset
 from harness.launching.planner import commit
 from harness.settings import Run, with_settings
@@ -54,8 +55,13 @@ class Trained:
 
     acts_by_row = False
 
-    def __init__(self, mode: Callable[[Tensor], Tensor], critics: Iterable[Callable[[Tensor, Tensor], Tensor]]):
-        self._mode, self._critics = mode, list(critics)
+    def __init__(
+        self,
+        shape: AlgorithmSettings,
+        mode: Callable[[Tensor], Tensor],
+        critics: Iterable[Callable[[Tensor, Tensor], Tensor]],
+    ):
+        self.shape, self._mode, self._critics = shape, mode, list(critics)
 
     @torch.no_grad()
     def act(self, states: Tensor, run: int | None = None) -> Tensor:
@@ -109,6 +115,7 @@ def plain(run: Run, dataset: Dataset, dtype: torch.dtype = torch.float32) -> tup
     learner = ReferenceLearner(settings, *dimensions, run.task.discount)
     learner.load(initial.policy_parameters, initial.critic_parameters)
     trained = Trained(
+        settings,
         lambda states: learner.policy.mode(states.to(dtype)).float(),
         [lambda states, actions, critic=critic: critic(states.to(dtype), actions.to(dtype)).float()
          for critic in learner.critics],
@@ -162,7 +169,7 @@ def d3rlpy(run: Run, dataset: Dataset, python: Path) -> list[dict[str, Any]]:
     curve = Curve(run, dataset)
     for step in range(0, run.schedule.offline_steps + 1, run.schedule.offline_interval):
         policy, *critics = (network(weights, f"{step}.{name}") for name in ("policy", "critic_0", "critic_1"))
-        curve.append(step, Trained(lambda states, policy=policy: policy(states).tanh(), [
+        curve.append(step, Trained(run.algorithm, lambda states, policy=policy: policy(states).tanh(), [
             lambda states, actions, critic=critic: of_actions(critic, states, actions) for critic in critics
         ]))  # fmt: skip
     return curve.rows
