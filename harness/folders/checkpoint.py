@@ -1,4 +1,4 @@
-"""Checkpoints of a run: one file per position, with a checksum and without pickled objects.
+"""Checkpoints of a run: one file per position, with a checksum and without pickled objects, and an index of them.
 
 A file is 64 hexadecimal digits, a newline and an uncompressed npz, of which the digits are the SHA-256. Its member
 `numbers` is a JSON text with everything but the arrays. Equal checkpoints are byte-identical files.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError, reason
-from harness.files import DamagedFileError, atomic_write, naming, open_file, synchronise_folder
+from harness.files import DamagedFileError, atomic_write, naming, open_file, read_json, synchronise_folder, write_json
 
 # Increase when the meaning of a checkpoint changes; older checkpoints are then refused.
 FORMAT = 1
@@ -29,6 +29,9 @@ KEPT = 2
 
 # Suffix of checkpoint files.
 SUFFIX = ".ckpt"
+
+# File in the folder that names the checkpoints, for file servers whose listings of folders are out of date.
+INDEX = "index.json"
 
 # Prefix of the names of the learner's arrays.
 LEARNER = "learner."
@@ -83,20 +86,28 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The folder with the checkpoints of one run. Every OSError names the file."""
+    """The folder with the checkpoints of one run. Every OSError names the file.
+
+    The listing of a folder that a file server caches can miss new checkpoints, while a file that is opened by its name
+    is looked up at the server. So an index of fixed name says which checkpoints to look for.
+    """
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
 
     def positions(self) -> list[Position]:
-        """The positions of all checkpoints, newest first; files with other names are ignored."""
-        positions = [Position.parse(name.removesuffix(SUFFIX)) for name in self._names() if name.endswith(SUFFIX)]
-        return sorted((position for position in positions if position is not None), reverse=True)
+        """The positions of all checkpoints, newest first; files with other names are ignored.
+
+        If no checkpoint is visible, those that the index says were saved, so that loading them fails.
+        """
+        saved, saving = self._index()
+        visible = {position for position in saved | saving if self.file(position).exists()}
+        return sorted(_positions(self._names()) | visible or saved, reverse=True)
 
     def save(self, checkpoint: Checkpoint, check: Callable[[], None] = lambda: None) -> None:
         """Write a checkpoint atomically, then remove all but the two newest.
 
-        `check` is called ahead of each of the two; if it raises, the files are as before.
+        `check` is called ahead of each of the two; if it raises, the checkpoints are as before.
         Raises ValueError for arrays of objects and for numbers that JSON would change.
         """
         content = _encode(checkpoint)
@@ -104,14 +115,18 @@ class Checkpoints:
         self.folder.mkdir(exist_ok=True)
         for name in self._names():
             # Left by `atomic_write` when its process was killed.
-            if name.startswith(".") and f"{SUFFIX}." in name:
+            if name.startswith(".") and (f"{SUFFIX}." in name or f"{INDEX}." in name):
                 (self.folder / name).unlink(missing_ok=True)
+        positions = sorted({*self.positions(), checkpoint.position}, reverse=True)
+        saved = [self.file(position).name for position in positions[:KEPT] if position != checkpoint.position]
+        # Ahead of the checkpoint, so that the index names every one that is kept.
+        write_json(self.folder / INDEX, {"saved": saved, "saving": [file.name]}, check)
         with atomic_write(file, check) as stream:
             stream.write(hashlib.sha256(content).hexdigest().encode() + b"\n")
             stream.write(content)
         synchronise_folder(self.folder)
         check()
-        self._discard(self.positions()[KEPT:])
+        self._discard(positions[KEPT:])
 
     def load(self, position: Position) -> Checkpoint:
         """Read a checkpoint.
@@ -145,9 +160,28 @@ class Checkpoints:
         except FileNotFoundError:
             return []
 
+    def _index(self) -> tuple[set[Position], set[Position]]:
+        """The checkpoints that the index names: saved ones, and the one that was being saved when it was written.
+
+        None if there is no index, or if it is damaged, because the listing is usually up to date.
+        """
+        try:
+            index = read_json(self.folder / INDEX) or {}
+        except DamagedFileError:
+            return set(), set()
+        return _positions(index.get("saved")), _positions(index.get("saving"))
+
     def file(self, position: Position) -> Path:
         """The file of a checkpoint."""
         return self.folder / f"{position}{SUFFIX}"
+
+
+def _positions(names: Any) -> set[Position]:
+    """The positions of the checkpoints among the names of files; none if the names are not a list of texts."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return set()
+    positions = (Position.parse(name.removesuffix(SUFFIX)) for name in names if name.endswith(SUFFIX))
+    return {position for position in positions if position is not None}
 
 
 def read_checkpoint(file: Path) -> Checkpoint:

@@ -44,11 +44,8 @@ if TYPE_CHECKING:
 # Entries in a checkpoint's numbers: how long these files were when it was saved.
 METRICS, REPLAY = "metrics", "replay"
 
-# Exists while a run is cancelled.
-CANCEL = "cancel.json"
-
-# Names the prefix of a run.
-PREFIX = "prefix.json"
+# Exist while a run is cancelled, and if it starts from a prefix.
+CANCEL, PREFIX = "cancel.json", "prefix.json"
 
 # Number of settings that are kept after they have been checked.
 PARSED = 50_000
@@ -204,7 +201,12 @@ class RunFolder:
             names = os.listdir(f"{self.path}/checkpoint")
         except (FileNotFoundError, NotADirectoryError):
             return ""
-        return max((name for name in names if name.endswith(".ckpt")), default="")
+        newest = max((name for name in names if name.endswith(".ckpt")), default="")
+        if not newest:
+            from harness.folders.checkpoint import Checkpoints
+
+            newest = max((f"{position}.ckpt" for position in Checkpoints(self.checkpoints).positions()), default="")
+        return newest
 
     def load_checkpoint(self, position: "Position") -> "Checkpoint":
         """A checkpoint, after checking the lengths of the run's files against it; damage raises a UserError."""

@@ -107,7 +107,7 @@ def starting_points(folders: Sequence[RunFolder]) -> list[StartingPoint]:
     """Group runs by the newest position from which they can resume together, in as few groups as possible.
 
     A damaged checkpoint is reported in the run's log and the one before it is used. Raises UserError for a run whose
-    checkpoints are all damaged, because starting again would discard its results.
+    checkpoints are all damaged or not visible, because starting again would discard its results.
     """
     intact = {folder.id: _intact_checkpoints(folder) for folder in folders}
     groups = grouped({id: set(checkpoints) for id, checkpoints in intact.items()})
@@ -125,12 +125,17 @@ def starting_points(folders: Sequence[RunFolder]) -> list[StartingPoint]:
 def _intact_checkpoints(folder: RunFolder) -> dict[Position, Checkpoint]:
     """The checkpoints of a run that are intact, together with the files up to their lengths, newest first."""
     intact, faults = {}, []
-    for position in Checkpoints(folder.checkpoints).positions():
+    checkpoints = Checkpoints(folder.checkpoints)
+    positions = checkpoints.positions()
+    for position in positions:
         try:
             intact[position] = folder.load_checkpoint(position)
         except DamagedFileError as error:
             faults.append(str(error))
             folder.append_log(f"checkpoint skipped: {error}")
     if faults and not intact:
+        if not any(checkpoints.file(position).exists() for position in positions):
+            raise UserError(f"{folder.checkpoints}: the saved checkpoints are not visible on this machine: try again "
+                            f"in some minutes, or delete {folder.path} to start the run again")  # fmt: skip
         raise UserError(f"{faults[0]}; no intact checkpoint is left: delete {folder.path} to start the run again")
     return intact

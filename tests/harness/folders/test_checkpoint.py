@@ -186,6 +186,70 @@ def test_leftovers_of_a_kill_are_removed_by_the_next_save(checkpoints):
     assert not left.exists()
 
 
+# Listings that are out of date ----------------------------------------------------------------------------------------
+
+
+def test_checkpoints_are_found_while_the_listing_is_out_of_date(checkpoints, monkeypatch):
+    for step in (1, 2, 3):
+        checkpoints.save(at(step))
+    names = [f"00000000{step}-000000000-1.ckpt" for step in (1, 2, 3)]
+    two, three = Position(2, 0, True), Position(3, 0, True)
+    for listing in ([], names[1:2], names[1:]):
+        monkeypatch.setattr(os, "listdir", lambda folder, listing=listing: listing)
+        assert checkpoints.positions() == [three, two]
+    # A checkpoint that was removed is listed, but cannot be loaded.
+    monkeypatch.setattr(os, "listdir", lambda folder: names[:1])
+    assert checkpoints.positions() == [three, two, Position(1, 0, True)]
+    assert refusal(checkpoints, 1) == "is missing"
+
+
+@pytest.mark.parametrize("killed_at", [1, 2])
+def test_a_kill_before_the_checkpoint_leaves_an_index_that_names_too_many(checkpoints, monkeypatch, killed_at):
+    """The kill comes after the index was written; a first checkpoint that does not exist is not expected to."""
+    for step in range(1, killed_at):
+        checkpoints.save(at(step))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "atomic_write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(at(killed_at))
+    assert (checkpoints.folder / "index.json").is_file()
+    monkeypatch.setattr(os, "listdir", lambda folder: [])
+    assert checkpoints.positions() == [Position(step, 0, True) for step in range(1, killed_at)]
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_saved_checkpoints_that_are_not_visible_are_still_expected(checkpoints):
+    for step in (1, 2, 3):
+        checkpoints.save(at(step))
+    for step in (2, 3):
+        (checkpoints.folder / f"00000000{step}-000000000-1.ckpt").unlink()
+    assert checkpoints.positions() == [Position(2, 0, True)]
+    assert refusal(checkpoints, 2) == "is missing"
+
+
+@pytest.mark.parametrize(
+    "index", [b"", b"[]", b"{", b"null", b"{}", b'{"saved": "000000009-000000000-1.ckpt", "saving": {}}',
+              b'{"saved": [1, null], "saving": [["000000009-000000000-1.ckpt"]]}',
+              b'{"saved": ["../000000009-000000000-1.ckpt"], "saving": ["notes.txt"]}']
+)  # fmt: skip
+def test_the_listing_is_used_if_the_index_is_damaged(checkpoints, index):
+    checkpoints.save(at(1))
+    (checkpoints.folder / "index.json").write_bytes(index)
+    assert checkpoints.positions() == [Position(1, 0, True)]
+    checkpoints.save(at(2))
+    assert checkpoints.positions() == [Position(2, 0, True), Position(1, 0, True)]
+
+
+def test_folders_of_earlier_versions_have_no_index(checkpoints):
+    for step in (1, 2):
+        checkpoints.save(at(step))
+    (checkpoints.folder / "index.json").unlink()
+    assert checkpoints.positions() == [Position(2, 0, True), Position(1, 0, True)]
+
+
 # Damage ---------------------------------------------------------------------------------------------------------------
 
 
@@ -277,7 +341,7 @@ def test_an_array_of_objects_is_refused_when_saving(checkpoints):
     checkpoints.save(at(1))
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         checkpoints.save(Checkpoint(Position(2, 0, True), {"a": np.array([{}])}, {}))
-    assert os.listdir(checkpoints.folder) == ["000000001-000000000-1.ckpt"]
+    assert sorted(os.listdir(checkpoints.folder)) == ["000000001-000000000-1.ckpt", "index.json"]
 
 
 def test_pickled_code_is_refused_and_not_run(checkpoints, tmp_path):

@@ -184,7 +184,8 @@ def scenario(root, generator):
                 sleepers.append(owner)
         for sleeper in [sleeper for sleeper in sleepers if sleeper is not owner and generator.random() < 0.5]:
             # It resumes until it notices the takeover; its writes reach no file of the new owner.
-            if failure(sleeper.advance):
+            ended = []
+            if failure(lambda sleeper=sleeper, ended=ended: ended.append(sleeper.advance())) or ended == [True]:
                 sleepers.remove(sleeper)
     last = Owner(path)
     if RunFolder(path).state is not RunState.DONE:

@@ -1,5 +1,6 @@
 """Interrupted, regrouped and resumed packs give byte-identical metrics."""
 
+import os
 import shutil
 
 import numpy as np
@@ -166,6 +167,40 @@ def test_damaged_checkpoints_are_never_overwritten(tmp_path, monkeypatch):
     shutil.rmtree(folder.checkpoints)
     train_pack([folder])
     assert folder.status()["state"] == "done"
+
+
+def test_a_run_is_resumed_while_the_listing_of_its_checkpoints_is_out_of_date(tmp_path, monkeypatch, expected_result):
+    folder = stop_in_the_online_phase(tmp_path / "runs", monkeypatch)
+    newest = Checkpoints(folder.checkpoints).positions()[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", without_checkpoints(os.listdir))
+        assert folder.newest_checkpoint == f"{newest}.ckpt"
+        (point,) = starting_points([folder])
+        assert point.position == newest
+        train_pack([folder])
+    assert result(folder) == expected_result
+
+
+def test_checkpoints_that_are_not_visible_are_waited_for(tmp_path, monkeypatch, expected_result):
+    folder = stop_in_the_online_phase(tmp_path / "runs", monkeypatch)
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for file in list(folder.checkpoints.glob("*.ckpt")):
+        file.rename(hidden / file.name)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file() and path != folder.log}
+    with pytest.raises(UserError, match="the saved checkpoints are not visible on this machine: try again") as error:
+        train_pack([folder])
+    assert "\n" not in str(error.value)
+    assert {path: path.read_bytes() for path in before} == before
+    for file in hidden.iterdir():
+        file.rename(folder.checkpoints / file.name)
+    train_pack([folder])
+    assert result(folder) == expected_result
+
+
+def without_checkpoints(list_now):
+    """A listing of folders as before the first checkpoint."""
+    return lambda path=".": [name for name in list_now(path) if not str(name).endswith(".ckpt")]
 
 
 def test_a_diverging_replay_fails_its_run(tmp_path, monkeypatch):
