@@ -56,7 +56,7 @@ class Profile:
         array_limit: how many array tasks run at once, over all arrays of a submission.
         requeue: whether an array task may be requeued, by SLURM or by itself at its time limit.
         signal_seconds: seconds before the time limit at which SLURM signals the array task.
-        setup: lines of the job script that precede Python.
+        setup: lines of the job script that precede Python; a failing one ends the job only after a line `set -e`.
         sbatch: other options of sbatch by long name; true for an option without a value, false for none.
         runs_per_pack: maximum number of runs that train together in a process; None: 4 on a core, 64 on a GPU.
         workers: number of processes at once in an array task.

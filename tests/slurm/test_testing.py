@@ -151,6 +151,7 @@ def test_a_profile_that_works(at_cluster, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("fields", "name", "text"),
     [
+        ({"setup": ("set -e", "module load nothing")}, "job", "FAILED, exit code 127:0.*: module: command not found"),
         ({"setup": ("module load nothing", "exit 7")}, "job", "FAILED, exit code 7:0.*: module: command not found"),
         ({"python": "/no/such/python"}, "job", "FAILED, exit code 127:0.*/no/such/python: No such file or directory"),
         ({"gres": "gpu:2"}, "gpu", "2 requested, but torch can use none"),
