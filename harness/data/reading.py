@@ -21,6 +21,7 @@ from harness.environments.environment import binary_rewards
 from harness.environments.families import view_of
 from harness.environments.mazes import maze_rows, walls
 from harness.errors import UserError, reason
+from harness.files import DamagedFileError, check_file
 from harness.plain_values import shown
 from harness.settings import HostedData, Task
 
@@ -111,6 +112,8 @@ def _open(set_id: str, folder: Path) -> MinariDataset:
             raise ValueError(f"data_format is {shown(metadata['data_format'])}; hdf5, arrow or parquet is needed")
         if metadata.get("dataset_id", set_id) != set_id:
             raise ValueError(f"dataset_id is {shown(metadata['dataset_id'])}: this is another set")
+        if metadata["data_format"] in FOLDER_FORMATS:
+            _refuse_special_files(set_id, folder / "data")
         source = MinariDataset(folder / "data")
         if metadata["data_format"] == "hdf5":
             place = f"data/{HDF5}"
@@ -129,6 +132,16 @@ def _episode_count(data: Path) -> int:
         with h5py.File(data / HDF5, "r") as content:
             return sum(name.startswith("episode_") for name in content)
     return sum(folder.name.isdigit() for folder in data.iterdir())
+
+
+def _refuse_special_files(set_id: str, data: Path) -> None:
+    """Raise an `UnreadableSetError` for a pipe, socket or device, for which a reader would wait."""
+    for file in sorted(data.rglob("*")):
+        if not file.is_dir():
+            try:
+                check_file(file)
+            except DamagedFileError as error:
+                raise UnreadableSetError(f"dataset {set_id}: {error}") from None
 
 
 def _refuse_links(file: Path) -> None:

@@ -239,6 +239,10 @@ def test_an_incomplete_set_in_arrow_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=f"dataset {HUMAN}: episode 1: cannot be read"):
         dataset_hash(PEN)
     part.unlink()
+    os.mkfifo(part)
+    with pytest.raises(UserError, match=f"dataset {HUMAN}: {part}: is a pipe where a file should be; delete"):
+        load_dataset(PEN)
+    part.unlink()
     with pytest.raises(UserError, match=rf"dataset {HUMAN}: episode 1: cannot be read \(has no rows\)"):
         load_dataset(PEN)
     shutil.rmtree(part.parent)
