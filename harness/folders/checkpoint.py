@@ -163,7 +163,7 @@ class Checkpoints:
     def _index(self) -> tuple[set[Position], set[Position]]:
         """The checkpoints that the index names: saved ones, and the one that was being saved when it was written.
 
-        None if there is no index, or if it is damaged, because the listing is usually up to date.
+        No checkpoints if there is no index, or if it is damaged: the listing is usually up to date.
         """
         try:
             index = read_json(self.folder / INDEX) or {}
