@@ -11,8 +11,9 @@ import gymnasium
 import minari
 import numpy as np
 
+from harness.environments.ants import AntController
 from harness.environments.environment import gymnasium_environment
-from harness.environments.families import POINTMAZE, family
+from harness.environments.families import ANTMAZE, POINTMAZE, family
 from harness.environments.fetch import AIMS, Aim, MisdirectedArm, Observation, ScriptedArm
 from harness.environments.mazes import Wanderer, WayPointController
 from harness.environments.winding_road import Traveller
@@ -45,6 +46,7 @@ def _scripted_arm(
 # generator.
 CONTROLLERS: dict[str, Callable[[gymnasium.Env, float, np.random.Generator], Controller]] = {
     POINTMAZE: WayPointController,
+    ANTMAZE: AntController,
     "floorbench/WindingRoad": Traveller,
     **{arm: partial(_scripted_arm, aim) for arm, aim in AIMS.items()},
 }

@@ -50,10 +50,6 @@ Cell = tuple[int, int]
 # Force per metre of distance to the way-point, and per metre per second of velocity.
 POSITION_GAIN = 10.0
 VELOCITY_GAIN = -1.0
-# Distance in metres at which a way-point counts as reached.
-REACHED = 0.1
-# Maximum offset in metres of a way-point from the centre of its cell, along each axis.
-JITTER = 0.1
 
 
 class WayPointController:
@@ -65,6 +61,10 @@ class WayPointController:
 
     name: ClassVar[str] = "way-point controller"
     packages: ClassVar[tuple[str, ...]] = ("floorbench", "gymnasium", "gymnasium-robotics", "mujoco", "numpy")
+    # Distance in metres at which a way-point counts as reached.
+    reached: ClassVar[float] = 0.1
+    # Maximum offset in metres of a way-point from the centre of its cell, along each axis.
+    jitter: ClassVar[float] = 0.1
 
     def __init__(self, environment: gymnasium.Env, noise: float, generator: np.random.Generator):
         """`noise` is the standard deviation of the Gaussian action noise."""
@@ -83,17 +83,24 @@ class WayPointController:
 
         between = networkx.shortest_path(self._cells, self._cell(position), self._cell(target))[1:-1]
         centres = [self._maze.cell_rowcol_to_xy(cell) for cell in between]
-        self.way_points = [centre + self._generator.uniform(-JITTER, JITTER, size=2) for centre in centres]
+        self.way_points = [centre + self._offset() for centre in centres]
         self.way_points.append(target)
 
     def action(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The noisy action [2] for an observation, float32 in [-1, 1]."""
-        position, velocity = observation["achieved_goal"], observation["observation"][2:]
-        if len(self.way_points) > 1 and np.linalg.norm(self.way_points[0] - position) <= REACHED:
+        """The noisy action [A] for an observation, float32 in [-1, 1]."""
+        position = observation["achieved_goal"]
+        if len(self.way_points) > 1 and np.linalg.norm(self.way_points[0] - position) <= self.reached:
             del self.way_points[0]
-        push = POSITION_GAIN * (self.way_points[0] - position) + VELOCITY_GAIN * velocity
-        noise = self._generator.normal(0.0, self._noise, size=2)
-        return np.clip(np.clip(push, -1.0, 1.0) + noise, -1.0, 1.0).astype(np.float32)
+        wanted = np.clip(self._towards(self.way_points[0] - position, observation["observation"]), -1.0, 1.0)
+        noise = self._generator.normal(0.0, self._noise, size=len(wanted))
+        return np.clip(wanted + noise, -1.0, 1.0).astype(np.float32)
+
+    def _towards(self, way: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """The action [A] without noise that moves along a way [2] in metres."""
+        return POSITION_GAIN * way + VELOCITY_GAIN * observation[2:]
+
+    def _offset(self) -> np.ndarray:
+        return self._generator.uniform(-self.jitter, self.jitter, size=2)
 
     def _cell(self, position: np.ndarray) -> Cell:
         row, column = self._maze.cell_xy_to_rowcol(position)
@@ -117,13 +124,13 @@ class Wanderer(WayPointController):
     def action(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
         """The noisy action [2] for an observation, float32 in [-1, 1]; chooses another target at the last one."""
         position = observation["achieved_goal"]
-        if len(self.way_points) == 1 and np.linalg.norm(self.way_points[0] - position) <= REACHED:
+        if len(self.way_points) == 1 and np.linalg.norm(self.way_points[0] - position) <= self.reached:
             self._choose(position)
         return super().action(observation)
 
     def _choose(self, position: np.ndarray) -> None:
         centre = self._maze.cell_rowcol_to_xy(self._drawn_cell({self._cell(position)}))
-        self._plan(position, centre + self._generator.uniform(-JITTER, JITTER, size=2))
+        self._plan(position, centre + self._offset())
 
     def _drawn_cell(self, excluded: set[Cell]) -> Cell:
         cells = [cell for cell in self._cells if cell not in excluded]

@@ -8,9 +8,11 @@ from harness.environments.families import WINDING_ROAD
 from harness.errors import UserError
 from harness.extensions import used
 from harness.settings import DataSettings, HostedData, Run, Schedule, Task
-from harness.tasks.hosted import HOSTED
+from harness.tasks.hosted import HOSTED, antmaze
 from harness.tasks.ogbench import OGBENCH
 from harness.tasks.recipes import (
+    ANT_ALGORITHM,
+    ANT_SCHEDULE,
     DEMO_ALGORITHM,
     DEMO_SCHEDULE,
     ROAD_ALGORITHM,
@@ -138,6 +140,24 @@ def stitching_mazes() -> list[Task]:
     ]
 
 
+def collected_antmaze(name: str, data: DataSettings) -> Task:
+    """The papers' AntMaze with data collected by a walking ant, with reward -1 per step and 1 at the goal.
+
+    A fifth of the papers' rewards, so that values of small networks get there sooner.
+    """
+    return replace(
+        antmaze(name).task,
+        name=f"antmaze-{name}-collected",
+        reward_scale=2.0,
+        reward_bias=-1.0,
+        failure_reward=-1.0,
+        data=data,
+    )
+
+
+# Of 40 episodes, the walking ant succeeds in 0.98, 0.83 and 0.53 with action noise of 0.2, 0.3 and 0.5.
+ANT_MAZES = (collected_antmaze("umaze", DataSettings(transitions=100_000, action_noise=0.3)),)
+
 ROAD_DATA = DataSettings(transitions=20_000, action_noise=0.4)
 
 # Horizon that truncates more than half of the road's trajectories; the optimal policy needs 10 to 20 steps.
@@ -154,6 +174,7 @@ def of_family(tasks: Iterable[Task], algorithm: AlgorithmSettings, schedule: Sch
 DEMO = {
     **of_family(demo_mazes(), DEMO_ALGORITHM, DEMO_SCHEDULE),
     **of_family(stitching_mazes(), STITCHING_ALGORITHM, STITCHING_SCHEDULE),
+    **of_family(ANT_MAZES, ANT_ALGORITHM, ANT_SCHEDULE),
     **of_family(ROADS, ROAD_ALGORITHM, ROAD_SCHEDULE),
     **of_family(map(fetch, FETCH), DEMO_ALGORITHM, DEMO_SCHEDULE),
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,22 @@ class Policy:
         states = self.states(observation)
         noise = np.random.default_rng(seed).standard_normal((*states.shape[:-1], self.action_dim), dtype=np.float32)
         return self._actions(states, noise)
+
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weight [I, O] and bias [O] of every layer; the last one gives the deterministic action before its tanh.
+
+        Raises a UserError for a network with layer normalisation.
+        """
+        if self._network.layer_norm:
+            raise UserError(f"policy of run {self.run.id}: has layer normalisation, so it is more than linear layers")
+        widths = (self.state_dim, *self._network.hidden, self.action_dim)
+        return [
+            (self._tensor(f"weight_{layer}")[:inputs, :outputs], self._tensor(f"bias_{layer}")[0, :outputs])
+            for layer, (inputs, outputs) in enumerate(pairwise(widths))
+        ]
+
+    def _tensor(self, name: str) -> np.ndarray:
+        return self._parameters[name][0].numpy()
 
     def states(self, observation: Observation) -> np.ndarray:
         """The states float32 [S] or [B, S] that the networks see: goals concatenated, scaled as the task demands.

@@ -6,6 +6,7 @@ import torch
 
 from ablations.grids import runs_of
 from harness.data.dataset import ensure_dataset
+from harness.environments.ants import WalkingPolicy
 from harness.environments.environment import Environment, gymnasium_environment
 from harness.environments.families import view_of
 from harness.errors import UserError
@@ -60,6 +61,17 @@ def test_actions_are_bit_identical_to_those_of_the_trainer(finished):
         assert policy(states[0]).shape == (2,)
         np.testing.assert_allclose(policy(states[0]), expected[0], rtol=1e-5)
     assert not np.array_equal(load_policy(folders[0])(states), load_policy(folders[1])(states))
+
+
+def test_layers_give_the_deterministic_actions(finished):
+    folders, _ = finished
+    policy = load_policy(folders[0])
+    if policy.run.algorithm.layer_norm != "none":
+        with pytest.raises(UserError, match="has layer normalisation"):
+            policy.layers()
+        return
+    states = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
+    np.testing.assert_allclose(WalkingPolicy(policy.layers())(states), policy(states), atol=1e-5)
 
 
 def test_the_episodes_of_the_evaluations_have_their_score(finished):
