@@ -141,10 +141,7 @@ def stitching_mazes() -> list[Task]:
 
 
 def collected_antmaze(name: str, data: DataSettings) -> Task:
-    """The papers' AntMaze with data collected by a walking ant, with reward -1 per step and 1 at the goal.
-
-    A fifth of the papers' rewards, so that values of small networks get there sooner.
-    """
+    """The papers' AntMaze with data of a walking ant and a fifth of the rewards: -1 per step, 1 at the goal."""
     return replace(
         antmaze(name).task,
         name=f"antmaze-{name}-collected",
