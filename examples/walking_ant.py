@@ -93,7 +93,7 @@ register.task(
             name="walking-ant",
             environment="WalkingAnt-v0",
             horizon=500,
-            # Standing still, with as good as no torque, scores 0.25.
+            # Standing still scores 0.25.
             reference_returns=(0.0, 1000.0),
             data=DataSettings(transitions=2_000),
         ),

@@ -73,7 +73,8 @@ STITCHING_ALGORITHM = replace(
     max_backup="min_then_max",
 )
 
-STITCHING_SCHEDULE = Schedule(
+# Of the stitching mazes and of AntMaze.
+LONG_SCHEDULE = Schedule(
     offline_steps=100_000,
     online_steps=50_000,
     offline_interval=10_000,
@@ -87,15 +88,6 @@ STITCHING_SCHEDULE = Schedule(
 # goes up and down between 0.15 and 0.45 from 50,000 to 100,000 updates. Behaviour cloning reaches 0.55 to 0.75.
 ANT_ALGORITHM = replace(
     DEMO_ALGORITHM, policy_hidden=(128, 128), critic_hidden=(128, 128), batch_size=128, layer_norm="critics"
-)
-
-ANT_SCHEDULE = Schedule(
-    offline_steps=100_000,
-    online_steps=50_000,
-    offline_interval=10_000,
-    online_interval=5_000,
-    dense_interval=1_000,
-    dense_steps=10_000,
 )
 
 # Settings from a search (`floorbench tune study-TASK`) that are better than those above, to four digits; for the other

@@ -12,13 +12,12 @@ from harness.tasks.hosted import HOSTED, antmaze
 from harness.tasks.ogbench import OGBENCH
 from harness.tasks.recipes import (
     ANT_ALGORITHM,
-    ANT_SCHEDULE,
     DEMO_ALGORITHM,
     DEMO_SCHEDULE,
+    LONG_SCHEDULE,
     ROAD_ALGORITHM,
     ROAD_SCHEDULE,
     STITCHING_ALGORITHM,
-    STITCHING_SCHEDULE,
     TUNED,
     Recipe,
 )
@@ -170,8 +169,8 @@ def of_family(tasks: Iterable[Task], algorithm: AlgorithmSettings, schedule: Sch
 
 DEMO = {
     **of_family(demo_mazes(), DEMO_ALGORITHM, DEMO_SCHEDULE),
-    **of_family(stitching_mazes(), STITCHING_ALGORITHM, STITCHING_SCHEDULE),
-    **of_family(ANT_MAZES, ANT_ALGORITHM, ANT_SCHEDULE),
+    **of_family(stitching_mazes(), STITCHING_ALGORITHM, LONG_SCHEDULE),
+    **of_family(ANT_MAZES, ANT_ALGORITHM, LONG_SCHEDULE),
     **of_family(ROADS, ROAD_ALGORITHM, ROAD_SCHEDULE),
     **of_family(map(fetch, FETCH), DEMO_ALGORITHM, DEMO_SCHEDULE),
 }
