@@ -164,12 +164,19 @@ def alphas(scale: str) -> list[Run]:
     return [*varied(runs, {"algorithm.alpha": [1.0, 5.0, 20.0, 50.0]}), *varied(runs, {"algorithm.lagrange": [True]})]
 
 
-# One arm per estimator of the floor.
+# One arm per estimator of the floor, and the shares of the trajectories that it may see.
 ESTIMATORS = ("learned", "learned_out_of_fold", "learned_td_0.9", "learned_expectile_0.9", "learned_lower_bound")
+SHARES: Axes = {"behaviour_value.trajectories": [0.01, 0.03, 0.1, 0.3, 1.0]}
 
 
 def floor_error(scale: str) -> list[Run]:
-    """Estimators of the floor that may see 1, 10 or 100 % of the trajectories: how good must a floor be?"""
-    runs = replicated((PHENOMENON,), ESTIMATORS, 1, SHORT)
-    references = replicated((PHENOMENON,), ("cql", "monte_carlo"), 1, SHORT)
-    return [*references, *varied(runs, {"behaviour_value.trajectories": [0.01, 0.1, 1.0]})]
+    """Estimators of the floor that may see 1 to 100 % of the trajectories, on clean and on mixed data.
+
+    How good must a floor be? On mixed data, the runs of CQL, Monte Carlo and `learned` are those of `mixed_data`.
+    """
+    runs = []
+    for task, schedule in ((PHENOMENON, SHORT), (MIXED, LONG)):
+        learned = replicated((task,), ESTIMATORS, 1, schedule)
+        runs += replicated((task,), ("cql", "monte_carlo"), 1, schedule)
+        runs += varied(learned, SHARES)
+    return runs

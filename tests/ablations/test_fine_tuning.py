@@ -7,7 +7,7 @@ import pytest
 from ablations.axes import split_variant
 from ablations.claim import arms_of
 from ablations.claims import undecidable
-from ablations.fine_tuning import CONFIRMATORY, CONTROL, DATA_SEEDS, DEMO_ARMS, FURTHER, PHENOMENON
+from ablations.fine_tuning import CONFIRMATORY, CONTROL, DATA_SEEDS, DEMO_ARMS, FURTHER, MIXED, PHENOMENON
 from ablations.fine_tuning_claims import (
     ALPHAS,
     BEST_VALUE,
@@ -107,6 +107,16 @@ def test_a_grid_has_the_arms_of_its_claims(grid, topic):
     assert claims
     for claim in claims:
         assert set(arms_of(claim.test)) <= arms, claim.id
+
+
+def test_every_estimator_sees_every_share_of_clean_and_mixed_data():
+    """CQL, Monte Carlo, and 5 estimators x 5 shares, on both tasks; the references on mixed data are no new runs."""
+    runs = runs_of("floor_error")
+    counts = Counter((run.task.name, run.arm) for run in runs)
+    assert Counter(task for task, _ in counts) == {PHENOMENON: 2 + 5 * 5, MIXED: 2 + 5 * 5}
+    assert set(counts.values()) == {10}
+    shared = {run.id for run in runs} & {run.id for run in runs_of("mixed_data")}
+    assert {run.arm for run in runs if run.id in shared} == {"cql", "monte_carlo", "learned"}
 
 
 def test_remedies_are_tried_with_and_without_push_down():
