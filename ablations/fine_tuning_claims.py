@@ -9,6 +9,7 @@ CAUSE = "Cause of the fall"
 
 # Cells of the factorial.
 OFF, RECALIBRATED, NO_DATA = "alpha=0,alpha_decay=0", "critic_shift=0,recalibrate=true", "mixing_ratio=0"
+DECAYED, LOWERED = "alpha=0,alpha_decay=1", "critic_shift=-0.25,recalibrate=false"
 
 # Cells of the remedies.
 REMEDIES = "What removes the fall"
@@ -107,6 +108,41 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         "Without offline data online, the values of the dataset's states fall.",
         "WSRL (2412.07762), section 4: downward spiral",
         *Q_CHANGE, Level((f"cql[{NO_DATA}]", f"monte_carlo[{NO_DATA}]"), "below"),
+    ),
+    Claim(
+        "lowered-critics-fall", CAUSE,
+        "Critics that are lowered by a quarter of the return range at the switch make Cal-QL's score fall more: a "
+        "wrong scale is enough.",
+        "tutorial, Cal-QL: unlearning",
+        *ONLINE_CHANGE, Difference((f"monte_carlo[{LOWERED}]",), "monte_carlo", "below"),
+    ),
+    Claim(
+        "lowered-critics-fall-without-push-down", CAUSE,
+        "When the push-down ends at the switch, too, critics that are lowered there make Cal-QL's score fall more.",
+        "tutorial, Cal-QL: unlearning",
+        *ONLINE_CHANGE, Difference((f"monte_carlo[{OFF},{LOWERED}]",), f"monte_carlo[{OFF}]", "below"),
+    ),
+    Claim(
+        "decay-over-end", CAUSE,
+        "CQL's score falls less when the push-down decays over the online phase than when it ends at the switch.",
+        "derived",
+        *ONLINE_CHANGE, Difference((f"cql[{DECAYED}]",), f"cql[{OFF}]", "above"),
+    ),
+    Claim(
+        "decay-over-end-with-floor", CAUSE,
+        "With a floor, too, the score falls less when the push-down decays than when it ends at the switch.", "derived",
+        *ONLINE_CHANGE, Difference((f"monte_carlo[{DECAYED}]",), f"monte_carlo[{OFF}]", "above"),
+    ),
+    Claim(
+        "floor-only-offline-falls", CAUSE,
+        "With a floor that is removed at the switch, the score falls more than with one that stays.", "derived",
+        *ONLINE_CHANGE, Difference(("calibrated_offline",), "monte_carlo", "below"),
+    ),
+    Claim(
+        "fewer-offline-data-fall", CAUSE,
+        "Cal-QL's score falls more with a quarter of offline data in each batch online than with a half.",
+        "derived",
+        *ONLINE_CHANGE, Difference(("monte_carlo[mixing_ratio=0.25]",), "monte_carlo", "below"),
     ),
     Claim(
         "critics-first-prevent-fall", REMEDIES,

@@ -170,7 +170,9 @@ def label(arm: Any) -> str:
 # Varied settings, as regular expressions, and how a label words them.
 WORDED = {
     "alpha=0,alpha_decay=0": "push-down ends",
+    "alpha=0,alpha_decay=1": "push-down decays",
     "critic_shift=0,recalibrate=true": "recalibrated",
+    r"critic_shift=-(0\.\d+),recalibrate=false": r"critics lowered by \1",
     "mixing_ratio=0": "no offline data",
     "new_critics=true": "new critics",
     r"critic_updates=(\d+)": r"critics first (\1)",

@@ -70,6 +70,8 @@ def test_variants_of_an_arm_follow_it_by_value():
 
 def test_settings_of_the_switch_are_worded():
     assert label("cql[alpha=0,alpha_decay=0,critic_shift=0,recalibrate=true]") == "CQL, push-down ends, recalibrated"
+    lowered = "monte_carlo[alpha=0,alpha_decay=1,critic_shift=-0.25,recalibrate=false]"
+    assert label(lowered) == "Cal-QL, Monte Carlo floor, push-down decays, critics lowered by 0.25"
     assert label("cql[mixing_ratio=0]") == "CQL, no offline data"
     assert label("cql[new_critics=true,critic_updates=1000]") == "CQL, new critics, critics first (1000)"
     assert label("cql[mixing_ratio=0,warmup_horizons=20]") == "CQL, no offline data, warm-up (20 horizons)"
