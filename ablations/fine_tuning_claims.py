@@ -10,6 +10,7 @@ CAUSE = "Cause of the fall"
 # Cells of the factorial.
 OFF, RECALIBRATED, NO_DATA = "alpha=0,alpha_decay=0", "critic_shift=0,recalibrate=true", "mixing_ratio=0"
 DECAYED, LOWERED = "alpha=0,alpha_decay=1", "critic_shift=-0.25,recalibrate=false"
+LESS_DATA = "mixing_ratio=0.25"
 
 # Cells of the remedies.
 REMEDIES = "What removes the fall"
@@ -142,7 +143,7 @@ FINE_TUNING_CLAIMS: tuple[Claim, ...] = (
         "fewer-offline-data-fall", CAUSE,
         "Cal-QL's score falls more with a quarter of offline data in each batch online than with a half.",
         "derived",
-        *ONLINE_CHANGE, Difference(("monte_carlo[mixing_ratio=0.25]",), "monte_carlo", "below"),
+        *ONLINE_CHANGE, Difference((f"monte_carlo[{LESS_DATA}]",), "monte_carlo", "below"),
     ),
     Claim(
         "critics-first-prevent-fall", REMEDIES,

@@ -1,5 +1,6 @@
-"""The cells of grid `cause` that tell the scale at the switch from the push-down online as causes of the fall."""
+"""The cells of grid `cause`, which tell the scale at the switch from the push-down online as causes of the fall."""
 
+from dataclasses import asdict
 from itertools import product
 from typing import Any
 
@@ -7,12 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ablations.fine_tuning_claims import OFF, RECALIBRATED
+from ablations.fine_tuning_claims import DECAYED, LESS_DATA, LOWERED, NO_DATA, OFF, RECALIBRATED
 from results.figures.curves import curves, mean_with_band
 from results.figures.drawing import BAND, Drawing, counts, episodes, finished_of
 from results.frame import PAIRING
-from results.frame.per_run import training_scores
-from results.style import PAGE, colour, drawing_style, label
+from results.frame.per_run import replicated, training_scores
+from results.statistics.intervals import CONFIDENCE, bounds_of, mean_interval
+from results.style import FAINT, INK, PAGE, colour, drawing_style, label
 
 ARMS = ("cql", "monte_carlo")
 
@@ -22,6 +24,13 @@ CRITICS: dict[str, tuple[str, dict[str, Any]]] = {
     "critics unchanged": ("", {}),
     "shifted to the returns of the policy": (RECALIBRATED, {"linestyle": (0, (4, 1.6))}),
 }
+
+# The factorial: levels of three factors, with the settings that an arm's name has, and the arms with their markers.
+# Where the push-down ends, a floor that is removed at the switch is the same as one that stays: no cell.
+MIXING_RATIOS = {"half offline data online": "", "a quarter": LESS_DATA, "none": NO_DATA}
+PUSH_DOWNS = {"goes on": "", "decays": DECAYED, "ends": OFF}
+SHIFTS = {"critics unchanged": "", "critics recalibrated": RECALIBRATED, "critics lowered": LOWERED}
+FLOORS = {"cql": "o", "monte_carlo": "s", "calibrated_offline": "^"}
 
 # Rows: quantities with the labels of their axes.
 QUANTITIES = {
@@ -85,3 +94,85 @@ def _causes(finished: pd.DataFrame, rows: pd.DataFrame, task: str) -> Drawing:
         f"{counts(finished[finished['arm'].isin(CELLS)])} {episodes(finished)}"
     )
     return Drawing(f"cause_{task}", "What causes the fall", figure, numbers, caption, task)
+
+
+def factorial(per_run: pd.DataFrame) -> list[Drawing]:
+    """Plot the change online in all cells of the factorial, a figure per task.
+
+    A column per mixing ratio all of whose cells have finished runs, a row per shift of the critics. `per_run` is the
+    frame of `results.frame.per_run.per_run`. Numbers: task, arm, mixing, push_down, critics, floor, mean, low, high, n,
+    method.
+    """
+    return [
+        drawing
+        for task, rows in per_run.groupby("task", sort=False)
+        if (drawing := _factorial(str(task), rows.dropna(subset="online_change"))) is not None
+    ]
+
+
+def _factorial(task: str, rows: pd.DataFrame) -> Drawing | None:
+    """The figure of one task; None if no mixing ratio has all its cells."""
+    estimates = []
+    for mixing, ratio in MIXING_RATIOS.items():
+        cells = {
+            (push_down, shift, floor): cell(floor, ratio, PUSH_DOWNS[push_down], SHIFTS[shift])
+            for push_down, shift, floor in product(PUSH_DOWNS, SHIFTS, FLOORS)
+            if floor in ARMS or PUSH_DOWNS[push_down] != OFF
+        }
+        if not set(cells.values()) <= set(rows["arm"]):
+            continue
+        for (push_down, shift, floor), arm in cells.items():
+            of_cell = rows[rows["arm"] == arm]
+            values = replicated(of_cell["online_change"], of_cell)
+            interval = asdict(mean_interval(values, bounds=bounds_of("online_change", of_cell)))
+            levels = {"mixing": mixing, "push_down": push_down, "critics": shift, "floor": floor}
+            estimates.append({"task": task, "arm": arm, **levels, **interval})
+    if not estimates:
+        return None
+    numbers = pd.DataFrame(estimates)
+    columns = list(numbers["mixing"].unique())
+    with drawing_style():
+        figure = Figure(figsize=(PAGE, 5.4), layout="constrained")
+        grid = figure.subplots(len(SHIFTS), len(columns), sharex=True, sharey=True, squeeze=False)
+        for (row, shift), (column, mixing) in product(enumerate(SHIFTS), enumerate(columns)):
+            panel = grid[row][column]
+            panel.axhline(0, color=INK, linewidth=0.6, zorder=1)
+            shown = numbers[(numbers["critics"] == shift) & (numbers["mixing"] == mixing)]
+            for place, (floor, marker) in enumerate(FLOORS.items()):
+                of_floor = shown[shown["floor"] == floor]
+                positions = [
+                    list(PUSH_DOWNS).index(push_down) + 0.16 * (place - 1) for push_down in of_floor["push_down"]
+                ]
+                panel.vlines(positions, of_floor["low"], of_floor["high"], color=colour(floor), linewidth=1.1)
+                panel.plot(positions, of_floor["mean"], marker, color=colour(floor), markersize=4.4, markeredgewidth=0)
+            for edge in range(1, len(PUSH_DOWNS)):
+                panel.axvline(edge - 0.5, color=FAINT, linewidth=0.3, zorder=0)
+            panel.set_xticks(range(len(PUSH_DOWNS)), list(PUSH_DOWNS))
+            panel.set(
+                title=mixing if row == 0 else "",
+                ylabel=f"Change online (share),\n{shift}" if column == 0 else "",
+                xlim=(-0.5, 2.5),
+            )
+        figure.supxlabel("Push-down after the switch", fontsize=grid[0][0].xaxis.label.get_fontsize())
+        entries = [
+            Line2D(
+                [],
+                [],
+                linestyle="none",
+                color=colour(floor),
+                marker=marker,
+                markersize=4.4,
+                markeredgewidth=0,
+                label=label(floor),
+            )
+            for floor, marker in FLOORS.items()
+        ]
+        figure.legend(handles=entries, loc="outside upper center", ncols=len(FLOORS))
+    n = " to ".join(str(count) for count in sorted({numbers["n"].min(), numbers["n"].max()}))
+    caption = (
+        f"Change online on {task} by the push-down after the switch (horizontal), the critics at the switch (rows: "
+        "unchanged, shifted to the returns of the policy, lowered by a quarter of the return range) and the share of "
+        f"offline data in the batches (columns). Mean and {CONFIDENCE:.0%} t interval, n = {n} "
+        "data seeds. Where the push-down ends, a floor that is removed at the switch is the same as one that stays."
+    )
+    return Drawing(f"factorial_{task}", "Scale, push-down and offline data as causes", figure, numbers, caption, task)

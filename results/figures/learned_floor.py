@@ -55,7 +55,7 @@ REFERENCES = ("cql", "monte_carlo")
 # Colours and markers of estimators, and sizes of their variants.
 COLOURS = (GREEN, AMBER, ACCENT, INK, GREY)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-SIZES = (3.0, 4.6, 6.4)
+SIZES = (2.6, 3.5, 4.6, 5.7, 6.8)
 
 
 def learned_floor(per_run: pd.DataFrame) -> Drawing | None:

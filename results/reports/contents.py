@@ -13,7 +13,7 @@ import pandas as pd
 from ablations import claims
 from harness import extensions
 from results.figures.aggregates import aggregates, performance_profile, probability_of_improvement
-from results.figures.cause import causes
+from results.figures.cause import causes, factorial
 from results.figures.claims import claim_figure
 from results.figures.curves import bound_rate, learning_curves, tasks_and_arms, values_and_floors
 from results.figures.drawing import Drawing, Picture, picture
@@ -235,6 +235,7 @@ def contents(
         drawn(dose_response, changes, measures),
         drawn(learned_floor_figure, measures),
         drawn(floor_errors, measures),
+        drawn(factorial, measures),
     ]
     if len(tuning) < MANY_STUDIES:
         of_searches = [drawn(tuning_figures, ledger) for ledger in tuning]
