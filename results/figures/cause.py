@@ -31,6 +31,7 @@ MIXING_RATIOS = {"half offline data online": "", "a quarter": LESS_DATA, "none":
 PUSH_DOWNS = {"goes on": "", "decays": DECAYED, "ends": OFF}
 SHIFTS = {"critics unchanged": "", "critics recalibrated": RECALIBRATED, "critics lowered": LOWERED}
 FLOORS = {"cql": "o", "monte_carlo": "s", "calibrated_offline": "^"}
+POINTS: dict[str, Any] = {"linestyle": "none", "markersize": 4.4, "markeredgewidth": 0}
 
 # Rows: quantities with the labels of their axes.
 QUANTITIES = {
@@ -144,7 +145,7 @@ def _factorial(task: str, rows: pd.DataFrame) -> Drawing | None:
                     list(PUSH_DOWNS).index(push_down) + 0.16 * (place - 1) for push_down in of_floor["push_down"]
                 ]
                 panel.vlines(positions, of_floor["low"], of_floor["high"], color=colour(floor), linewidth=1.1)
-                panel.plot(positions, of_floor["mean"], marker, color=colour(floor), markersize=4.4, markeredgewidth=0)
+                panel.plot(positions, of_floor["mean"], color=colour(floor), marker=marker, **POINTS)
             for edge in range(1, len(PUSH_DOWNS)):
                 panel.axvline(edge - 0.5, color=FAINT, linewidth=0.3, zorder=0)
             panel.set_xticks(range(len(PUSH_DOWNS)), list(PUSH_DOWNS))
@@ -155,16 +156,7 @@ def _factorial(task: str, rows: pd.DataFrame) -> Drawing | None:
             )
         figure.supxlabel("Push-down after the switch", fontsize=grid[0][0].xaxis.label.get_fontsize())
         entries = [
-            Line2D(
-                [],
-                [],
-                linestyle="none",
-                color=colour(floor),
-                marker=marker,
-                markersize=4.4,
-                markeredgewidth=0,
-                label=label(floor),
-            )
+            Line2D([], [], color=colour(floor), marker=marker, label=label(floor), **POINTS)
             for floor, marker in FLOORS.items()
         ]
         figure.legend(handles=entries, loc="outside upper center", ncols=len(FLOORS))

@@ -48,6 +48,11 @@ class Evidence:
         """The arms in the order of their registry."""
         return in_order(self.frames.runs["arm"])
 
+    def has(self, task: str, arm: str) -> bool:
+        """Whether there are runs of an arm on a task."""
+        runs = self.frames.runs
+        return bool(((runs["task"] == task) & (runs["arm"] == arm)).any())
+
     @property
     def seeds(self) -> int:
         """Number of seeds per task and arm. Raises UserError if it is not the same everywhere."""

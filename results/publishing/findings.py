@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ablations.fine_tuning import DATA_SEEDS, PHENOMENON
 from ablations.grids import runs_of
-from results.figures.cause import causes
+from results.figures.cause import causes, factorial
 from results.figures.drawing import Drawing
+from results.figures.learned_floor import floor_errors
 from results.frame.frames import load
 from results.publishing.evidence import Evidence
-from results.publishing.published_runs import CAUSE, FINE_TUNING, PUBLISHED, STUDY, published_runs
+from results.publishing.published_runs import CAUSE, FINE_TUNING, FLOOR_ERROR, PUBLISHED, STUDY, published_runs
 from results.reports.page import markdown
 from results.style import drawing_style
 
@@ -26,7 +27,8 @@ def findings(folder: Path = PUBLISHED, document: str = FINDINGS.name) -> str:
     evidence = {name: Evidence(published_runs(grid, folder=folder)) for name, grid in grids.items()}
     fine_tuning = {grid: evidence_of(grid, folder, len(DATA_SEEDS)) for grid in FINE_TUNING}
     sizes = {f"{grid}_size": len(runs_of(grid)) for grid in fine_tuning}
-    shown = {**evidence, **fine_tuning, **sizes, "figure": cause_figure(fine_tuning[CAUSE])}
+    figures = figures_of(fine_tuning[CAUSE], fine_tuning[FLOOR_ERROR])
+    shown = {**evidence, **fine_tuning, **sizes, "figures": figures}
     return markdown(TEMPLATES[document], **shown)
 
 
@@ -37,17 +39,18 @@ def evidence_of(grid: str, folder: Path = PUBLISHED, usual_n: int | None = None)
     return Evidence(published_runs(grid, folder=folder), usual_n)
 
 
-def cause_figure(cause: Evidence | None) -> Drawing | None:
-    """The figure of the grid `cause`, of the task that shows the fall; None without its runs."""
-    drawings = causes(cause.frames.runs, cause.frames.evaluations) if cause else []
-    return next((drawing for drawing in drawings if drawing.task == PHENOMENON), None)
+def figures_of(cause: Evidence | None, floor_error: Evidence | None) -> list[Drawing]:
+    """The causes of the fall on the task that shows it, and outcomes by the error of the floor."""
+    of_cause = [*causes(cause.frames.runs, cause.frames.evaluations), *factorial(cause.measures)] if cause else []
+    of_floors = floor_errors(floor_error.measures) if floor_error else []
+    return [*(drawing for drawing in of_cause if drawing.task == PHENOMENON), *of_floors]
 
 
 def write(folder: Path = PUBLISHED) -> None:
-    """Update the documents and the figure of the causes. The same frames give the same files."""
+    """Update the documents and the figures. The same frames give the same files."""
     for document in TEMPLATES:
         (folder / document).write_text(findings(document=document), encoding="utf-8")
-    if drawing := cause_figure(evidence_of(CAUSE)):
+    for drawing in figures_of(evidence_of(CAUSE), evidence_of(FLOOR_ERROR)):
         with drawing_style():
             drawing.figure.savefig(folder / f"{drawing.name}.png", format="png", dpi=200)
 

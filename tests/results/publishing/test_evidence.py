@@ -24,6 +24,12 @@ def evidence(tmp_path_factory):
     return Evidence(gather(root))
 
 
+def test_runs_are_known_by_task_and_arm(evidence):
+    assert evidence.has("winding-road", "learned")
+    assert not evidence.has("winding-road", "wsrl")
+    assert not evidence.has("fetch-push", "learned")
+
+
 def test_verdicts_are_counted_by_task(evidence):
     # The synthetic values of CQL end 38 below the returns on both tasks, those of Cal-QL 4 above.
     assert evidence.outcomes("cql-scale-mismatch") == "supported on 2 of 2 tasks (pointmaze-umaze-wide, winding-road)"

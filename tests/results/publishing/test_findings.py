@@ -8,7 +8,7 @@ from ablations.grids import runs_of
 from results.figures.cause import CELLS
 from results.frame import gather
 from results.frame.frames import export
-from results.publishing.findings import FINDINGS, TEMPLATES, cause_figure, evidence_of, findings
+from results.publishing.findings import FINDINGS, TEMPLATES, evidence_of, figures_of, findings
 from results.publishing.published_runs import CAUSE, DIP, MIXED_DATA, PUBLISHED
 from results.tables.gate import gates
 from tests.support.run_folder_factory import write_done
@@ -51,6 +51,7 @@ def test_grids_are_reported_when_their_runs_are_published(tmp_path):
     dip = evidence_of(DIP, tmp_path / DIP)
     assert dip.data_seeds == 10
     assert dip.measured("cql-falls-online", PICK).endswith("n = 10")
-    assert cause_figure(evidence_of(CAUSE, tmp_path / CAUSE)).name == f"cause_{PICK}"
+    assert [figure.name for figure in figures_of(evidence_of(CAUSE, tmp_path / CAUSE), None)] == [f"cause_{PICK}"]
     assert evidence_of(DIP, tmp_path / CAUSE) is None
-    assert cause_figure(evidence_of(CAUSE, tmp_path / DIP)) is None
+    assert evidence_of(CAUSE, tmp_path / DIP) is None
+    assert figures_of(None, None) == []
