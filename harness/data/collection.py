@@ -11,7 +11,7 @@ import gymnasium
 import minari
 import numpy as np
 
-from harness.environments.ants import AntController
+from harness.environments.ants import AntController, WanderingAnt
 from harness.environments.environment import gymnasium_environment
 from harness.environments.families import ANTMAZE, POINTMAZE, family
 from harness.environments.fetch import AIMS, Aim, MisdirectedArm, Observation, ScriptedArm
@@ -51,6 +51,12 @@ CONTROLLERS: dict[str, Callable[[gymnasium.Env, float, np.random.Generator], Con
     **{arm: partial(_scripted_arm, aim) for arm, aim in AIMS.items()},
 }
 
+# The same for data that wander.
+WANDERERS: dict[str, Callable[[gymnasium.Env, float, np.random.Generator], Wanderer]] = {
+    POINTMAZE: Wanderer,
+    ANTMAZE: WanderingAnt,
+}
+
 
 def check_controller(task: Task) -> None:
     """Raise a UserError if no controller can collect the data of the task."""
@@ -59,7 +65,7 @@ def check_controller(task: Task) -> None:
             f"task {task.name}: no controller for {task.environment}; "
             f"data can be collected in {' and '.join(CONTROLLERS)}"
         )
-    if task.collected.wander_steps is not None and family(task) != POINTMAZE:
+    if task.collected.wander_steps is not None and family(task) not in WANDERERS:
         raise UserError(f"task.data.wander_steps: {task.environment} has no cells to wander in; remove the setting")
     if task.collected.misdirected and family(task) not in AIMS:
         raise UserError(
@@ -95,7 +101,7 @@ def collect(task: Task, dataset_id: str, progress: Callable[[int, int], None] | 
 def _controller(task: Task, environment: gymnasium.Env, generator: np.random.Generator) -> Controller:
     data = task.collected
     if data.wander_steps is not None:
-        return Wanderer(environment, data.action_noise, generator)
+        return WANDERERS[family(task)](environment, data.action_noise, generator)
     if data.misdirected:
         return MisdirectedArm(AIMS[family(task)], data.action_noise, generator, data.misdirected)
     return CONTROLLERS[family(task)](environment, data.action_noise, generator)

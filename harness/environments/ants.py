@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from harness.environments.mazes import WayPointController
+from harness.environments.mazes import Wanderer, WayPointController
 
 # Weights [I, O] and biases [O] of the layers of the policy, by `weight_N` and `bias_N`.
 WEIGHTS = Path(__file__).with_name("walking_ant.npz")
@@ -79,3 +79,9 @@ class AntController(WayPointController):
 
     def _towards(self, way: np.ndarray, observation: np.ndarray) -> np.ndarray:
         return load_policy()(seen_along(observation, float(np.arctan2(way[1], way[0]))))
+
+
+class WanderingAnt(Wanderer, AntController):
+    """Walks an ant from one random free cell to another."""
+
+    name: ClassVar[str] = "wandering ant"

@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from harness.environments.ants import WEIGHTS, AntController, WalkingPolicy, load_policy, save_policy, seen_along
+from harness.environments.ants import (
+    WEIGHTS,
+    AntController,
+    WalkingPolicy,
+    WanderingAnt,
+    load_policy,
+    save_policy,
+    seen_along,
+)
 from harness.environments.environment import Environment, gymnasium_environment
+from harness.environments.mazes import free_cells
 from harness.folders.run_folder import run_folders
 from harness.tasks.registry import DEMO, PAPER
 from tests.support.command_line import call, only_line
@@ -82,6 +91,31 @@ def test_the_controller_walks_to_the_goal():
             over = terminated or truncated
         successes += terminated
     assert successes >= 7
+
+
+def test_a_wandering_ant_starts_in_random_cells_and_chooses_a_new_target_at_the_last():
+    environment = gymnasium_environment(replace(TASK, horizon=400))
+    ant = WanderingAnt(environment, 0.1, np.random.default_rng(0))
+    maze = environment.unwrapped.maze
+    starts, reached = [], 0
+    for seed in range(4):
+        observation, _ = environment.reset(seed=seed, options=ant.start())
+        starts.append(tuple(maze.cell_xy_to_rowcol(observation["achieved_goal"])))
+        ant.begin(observation)
+        targets, over = [ant.way_points[-1]], False
+        while not over:
+            near = np.linalg.norm(observation["achieved_goal"] - targets[-1]) <= ant.reached
+            action = ant.action(observation)
+            if ant.way_points[-1] is not targets[-1]:
+                assert near
+                assert tuple(maze.cell_xy_to_rowcol(ant.way_points[-1])) in free_cells(maze.maze_map)
+                targets.append(ant.way_points[-1])
+            observation, _, terminated, truncated, _ = environment.step(action)
+            over = terminated or truncated
+        reached += len(targets) > 1
+    assert reached > 0
+    assert len(set(starts)) > 1
+    assert tuple(maze.cell_xy_to_rowcol(observation["desired_goal"])) not in starts
 
 
 def test_rewards_are_a_fifth_of_those_of_the_papers():
