@@ -233,22 +233,24 @@ def _axis(error: str) -> str:
 
 
 def _rank_correlations(numbers: pd.DataFrame, outcomes: tuple[str, ...], errors: tuple[str, ...]) -> str:
-    """A sentence with Spearman's correlations over arms of mean errors, biases without their sign, with the means."""
+    """A sentence with Spearman's correlations over arms of mean errors, and of the size of biases, with the means."""
     parts = []
     for quantity in outcomes:
         of_quantity = numbers[numbers["quantity"] == quantity]
         values = []
         for error in errors:
             means = of_quantity[of_quantity["error"] == error]
-            name, size = _label(error), means["error_mean"]
+            text = f"{_label(error)} {_rank_correlation(means['error_mean'], means['mean'])}"
             if "bias" in error:
-                name, size = f"size of {name[0].lower()}{name[1:]}", size.abs()
-            constant = size.nunique() < 2 or means["mean"].nunique() < 2
-            values.append(
-                f"{name} {'n/a' if constant else number(stats.spearmanr(size, means['mean']).statistic, 2, True)}"
-            )
+                text += f" (its size {_rank_correlation(means['error_mean'].abs(), means['mean'])})"
+            values.append(text)
         parts.append(f"{METRICS[quantity].label} with {', '.join(values)}")
     return f"Rank correlations over the {numbers['arm'].nunique()} arms: {'; '.join(parts)}."
+
+
+def _rank_correlation(errors: pd.Series, means: pd.Series) -> str:
+    constant = errors.nunique() < 2 or means.nunique() < 2
+    return "n/a" if constant else number(stats.spearmanr(errors, means).statistic, 2, True)
 
 
 def _metric(error: str) -> Metric:

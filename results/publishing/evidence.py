@@ -2,14 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import get_args
 
 import pandas as pd
+from scipy import stats
 
 from ablations.arms import OPTIONS
+from ablations.axes import split_variant
 from ablations.claim import Level
 from ablations.claims import CLAIMS
 from ablations.grids import STUDY_TASKS
@@ -163,6 +165,16 @@ class Evidence:
         bounds = bounds_of(column, runs)
         values = replicated(values.dropna(), values.dropna().to_frame())
         return self._shown(mean_interval(values, bounds=bounds_of_difference(bounds) if baseline else bounds), decimals)
+
+    def rank_correlation(self, column: str, by: str, task: str, arms: Sequence[str]) -> str:
+        """Spearman's correlation of the means of two columns of `measures`: "-0.05, 20 arms".
+
+        Over all variants of `arms` on a task.
+        """
+        runs = self.measures
+        named = runs["arm"].map(lambda arm: split_variant(arm)[0]).isin(arms)
+        means = runs[(runs["task"] == task) & named].groupby("arm")[[column, by]].mean()
+        return f"{number(stats.spearmanr(means[by], means[column]).statistic, 2, True)}, {len(means)} arms"
 
     def extent(self, column: str, task: str) -> str:
         """The lowest and highest mean of a column over the arms of a task: "0.40 to 0.53"."""

@@ -112,6 +112,15 @@ def test_arm_means_are_compared_and_correlated(evidence):
     assert all(number(share, 2) in text for share in (min(shares), max(shares)))
 
 
+def test_rank_correlations_are_of_the_means_of_some_arms(evidence):
+    measures = evidence.measures[evidence.measures["task"] == "winding-road"]
+    means = measures[measures["arm"].isin(ARMS[:4])].groupby("arm")[["regret_eval", "final_score"]].mean()
+    ranks = means.rank()
+    expected = np.corrcoef(ranks["regret_eval"], ranks["final_score"])[0, 1]
+    asked = evidence.rank_correlation("regret_eval", "final_score", "winding-road", ARMS[:4])
+    assert asked == f"{number(expected, 2, True)}, 4 arms"
+
+
 def test_a_claim_about_a_level_can_be_asked_of_other_arms(evidence):
     assert evidence.also("cql-scale-mismatch", ("cql",)) == f"CQL: {evidence.outcomes('cql-scale-mismatch')}"
     with pytest.raises(UserError, match="claim every-dose-binds is not about a level"):
