@@ -27,7 +27,7 @@ CRITICS: dict[str, tuple[str, dict[str, Any]]] = {
 
 # The factorial: levels of three factors, with the settings that an arm's name has, and the arms with their markers.
 # Where the push-down ends, a floor that is removed at the switch is the same as one that stays: no cell.
-MIXING_RATIOS = {"half offline data online": "", "a quarter": LESS_DATA, "none": NO_DATA}
+MIXING_RATIOS = {"half offline data": "", "a quarter": LESS_DATA, "none": NO_DATA}
 PUSH_DOWNS = {"goes on": "", "decays": DECAYED, "ends": OFF}
 SHIFTS = {"critics unchanged": "", "critics recalibrated": RECALIBRATED, "critics lowered": LOWERED}
 FLOORS = {"cql": "o", "monte_carlo": "s", "calibrated_offline": "^"}
@@ -100,7 +100,7 @@ def _causes(finished: pd.DataFrame, rows: pd.DataFrame, task: str) -> Drawing:
 def factorial(per_run: pd.DataFrame) -> list[Drawing]:
     """Plot the change online in all cells of the factorial, a figure per task.
 
-    A column per mixing ratio all of whose cells have finished runs, a row per shift of the critics. `per_run` is the
+    A row per mixing ratio all of whose cells have finished runs, a column per shift of the critics. `per_run` is the
     frame of `results.frame.per_run.per_run`. Numbers: task, arm, mixing, push_down, critics, floor, mean, low, high, n,
     method.
     """
@@ -131,11 +131,11 @@ def _factorial(task: str, rows: pd.DataFrame) -> Drawing | None:
     if not estimates:
         return None
     numbers = pd.DataFrame(estimates)
-    columns = list(numbers["mixing"].unique())
+    ratios = list(numbers["mixing"].unique())
     with drawing_style():
-        figure = Figure(figsize=(PAGE, 5.4), layout="constrained")
-        grid = figure.subplots(len(SHIFTS), len(columns), sharex=True, sharey=True, squeeze=False)
-        for (row, shift), (column, mixing) in product(enumerate(SHIFTS), enumerate(columns)):
+        figure = Figure(figsize=(PAGE, 0.8 + 1.8 * len(ratios)), layout="constrained")
+        grid = figure.subplots(len(ratios), len(SHIFTS), sharex=True, sharey=True, squeeze=False)
+        for (row, mixing), (column, shift) in product(enumerate(ratios), enumerate(SHIFTS)):
             panel = grid[row][column]
             panel.axhline(0, color=INK, linewidth=0.6, zorder=1)
             shown = numbers[(numbers["critics"] == shift) & (numbers["mixing"] == mixing)]
@@ -150,8 +150,8 @@ def _factorial(task: str, rows: pd.DataFrame) -> Drawing | None:
                 panel.axvline(edge - 0.5, color=FAINT, linewidth=0.3, zorder=0)
             panel.set_xticks(range(len(PUSH_DOWNS)), list(PUSH_DOWNS))
             panel.set(
-                title=mixing if row == 0 else "",
-                ylabel=f"Change online (share),\n{shift}" if column == 0 else "",
+                title=shift if row == 0 else "",
+                ylabel=f"Change online (share),\n{mixing}" if column == 0 else "",
                 xlim=(-0.5, 2.5),
             )
         figure.supxlabel("Push-down after the switch", fontsize=grid[0][0].xaxis.label.get_fontsize())
@@ -162,9 +162,9 @@ def _factorial(task: str, rows: pd.DataFrame) -> Drawing | None:
         figure.legend(handles=entries, loc="outside upper center", ncols=len(FLOORS))
     n = " to ".join(str(count) for count in sorted({numbers["n"].min(), numbers["n"].max()}))
     caption = (
-        f"Change online on {task} by the push-down after the switch (horizontal), the critics at the switch (rows: "
+        f"Change online on {task} by the push-down after the switch (horizontal), the critics at the switch (columns: "
         "unchanged, shifted to the returns of the policy, lowered by a quarter of the return range) and the share of "
-        f"offline data in the batches (columns). Mean and {CONFIDENCE:.0%} t interval, n = {n} "
+        f"offline data in the batches (rows). Mean and {CONFIDENCE:.0%} t interval, n = {n} "
         "data seeds. Where the push-down ends, a floor that is removed at the switch is the same as one that stays."
     )
     return Drawing(f"factorial_{task}", "Scale, push-down and offline data as causes", figure, numbers, caption, task)

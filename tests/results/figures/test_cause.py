@@ -61,15 +61,15 @@ def whole(tmp_path_factory):
     return per_run(runs([root]), evaluations([root]))
 
 
-def test_the_factorial_has_a_column_per_complete_mixing_ratio_and_a_row_per_shift(whole):
+def test_the_factorial_has_a_row_per_complete_mixing_ratio_and_a_column_per_shift(whole):
     (drawing,) = factorial(whole)
     assert faults(drawing.figure) == []
     numbers = drawing.numbers
     assert len(drawing.figure.axes) == 3 * 2
     assert len(numbers) == 2 * 3 * (3 + 3 + 2)
     assert set(numbers["n"]) == {2}
-    for panel, (shift, mixing) in zip(
-        drawing.figure.axes, product(numbers["critics"].unique(), numbers["mixing"].unique()), strict=True
+    for panel, (mixing, shift) in zip(
+        drawing.figure.axes, product(numbers["mixing"].unique(), numbers["critics"].unique()), strict=True
     ):
         shown = numbers[(numbers["critics"] == shift) & (numbers["mixing"] == mixing)]
         assert ("critic_shift=-0.25" in shown["arm"].iloc[0]) == (shift == "critics lowered")
