@@ -27,7 +27,7 @@ CRITICS: dict[str, tuple[str, dict[str, Any]]] = {
 
 # The factorial: levels of three factors, with the settings that an arm's name has, and the arms with their markers.
 # Where the push-down ends, a floor that is removed at the switch is the same as one that stays: no cell.
-MIXING_RATIOS = {"half offline data": "", "a quarter offline data": LESS_DATA, "no offline data": NO_DATA}
+MIXING_RATIOS = {"half offline data": "", "a quarter of offline data": LESS_DATA, "no offline data": NO_DATA}
 PUSH_DOWNS = {"goes on": "", "decays": DECAYED, "ends": OFF}
 SHIFTS = {"critics unchanged": "", "critics recalibrated": RECALIBRATED, "critics lowered": LOWERED}
 FLOORS = {"cql": "o", "monte_carlo": "s", "calibrated_offline": "^"}
